@@ -1,0 +1,49 @@
+# `make demo` and `make test` work in a fresh clone: Python 3.11 and make are all they need.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test nightly check format bench clean help
+
+help:
+	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
+	@echo "make test     all tests of the default suite"
+	@echo "make nightly  the long tests as well"
+	@echo "make check    ruff, mypy --strict, pyright"
+	@echo "make bench    measure against other clients"
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(PIP) --editable '.[reconcile,test]'
+	touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	$(PIP) --editable '.[check]'
+	touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/pandapon demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+nightly: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly
+
+check: $(VENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+format: $(VENV)/.check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,40 @@
+"""An async client for PandaPon OpenAPI: typed, paced, and careful with other people's money."""
+
+from pandapon_async import bulk, errors
+from pandapon_async.client import Client
+from pandapon_async.clock import Clock
+from pandapon_async.core.backoff import RetryPolicy
+from pandapon_async.core.codes import Codes
+from pandapon_async.endpoint import Call, Safety, Stage
+from pandapon_async.errors import *  # noqa: F403
+from pandapon_async.images import Image
+from pandapon_async.money import Fen
+from pandapon_async.response import Response
+from pandapon_async.settings import Credentials, Override, Settings
+from pandapon_async.transport.limiter import Limiter
+from pandapon_async.transport.waiters import Priority, priority
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Call",
+    "Client",
+    "Clock",
+    "Codes",
+    "Credentials",
+    "Fen",
+    "Image",
+    "Limiter",
+    "Override",
+    "Priority",
+    "Response",
+    "RetryPolicy",
+    "Safety",
+    "Settings",
+    "Stage",
+    "__version__",
+    "bulk",
+    "errors",
+    "priority",
+    *errors.__all__,
+]

@@ -1,0 +1,23 @@
+"""The first generation of the API (paths without a version)."""
+
+from functools import cached_property
+
+from pandapon_async.api.v1.alibaba import Alibaba
+from pandapon_async.api.v1.taobao import Taobao
+from pandapon_async.endpoint import Group
+
+__all__ = ["V1"]
+
+
+class V1(Group):
+    """The first generation, by platform."""
+
+    @cached_property
+    def alibaba(self) -> Alibaba:
+        """1688."""
+        return Alibaba(self._caller)
+
+    @cached_property
+    def taobao(self) -> Taobao:
+        """Taobao."""
+        return Taobao(self._caller)

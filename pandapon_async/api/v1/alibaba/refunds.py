@@ -1,0 +1,123 @@
+"""1688 after-sales, first generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pandapon_async.arguments import (
+    Choice,
+    FenAmount,
+    Integer,
+    ListOf,
+    Nested,
+    OrderEntryIds,
+    OrderIdInteger,
+    RefundId1688,
+    Text,
+)
+from pandapon_async.endpoint import Call, Group, Safety, call
+from pandapon_async.models.alibaba.refunds import (
+    CreatedRefund,
+    DisputeRequest,
+    GoodsStatus,
+    OrderEntryCount,
+    Refund,
+    RefundReason,
+    SubmittedReturn,
+)
+from pandapon_async.money import Fen
+
+__all__ = ["Refunds"]
+
+
+class Refunds(Group):
+    """Ask for reasons, open refund forms, follow them, send goods back."""
+
+    @call(
+        "POST", "/alibaba/refund/info", safety=Safety.READ, page="https://doc-vnm.pandapon.com/api-250496578"
+    )
+    def get(self, *, refund_id: RefundId1688) -> Call[Refund]:
+        """One refund form in full.
+
+        An older page puts the id into the query of the POST, the newer one into the body: the body is
+        the default, `Settings(overrides={"v1.alibaba.refunds.get": Override(arguments="query")})`
+        the other. Which fields come back is known only in part, see `Refund`.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/refund/reason/list",
+        safety=Safety.READ,
+        page="https://doc-en.pandapon.com/api-263477654",
+    )
+    def reasons(
+        self,
+        *,
+        order_id: OrderIdInteger,
+        order_entry_ids: OrderEntryIds,
+        goods_status: Annotated[GoodsStatus | str, Choice(GoodsStatus)],
+    ) -> Call[list[RefundReason]]:
+        """The reasons the seller accepts for these order lines; `create` needs one of their ids.
+
+        `order_entry_ids` are the lines (sub-orders) to refund. A reason says whether a voucher must be
+        uploaded, and with `no_refund_carriage=True` that freight is NOT refundable.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/refund/detail/create",
+        safety=Safety.ONCE,
+        confirmed_by="refundId",
+        page="https://doc-en.pandapon.com/api-263477656",
+    )
+    def create(
+        self,
+        *,
+        order_id: OrderIdInteger,
+        order_entry_ids: OrderEntryIds,
+        dispute_request: Annotated[DisputeRequest | str, Choice(DisputeRequest)],
+        apply_payment: Annotated[Fen | int, FenAmount()],
+        apply_carriage: Annotated[Fen | int, FenAmount()],
+        apply_reason_id: Annotated[int, Integer(1)],
+        description: Annotated[str, Text(2, 150)],
+        goods_status: Annotated[GoodsStatus | str, Choice(GoodsStatus)],
+        vouchers: Annotated[Iterable[str] | None, ListOf(Text(), 1, 5)] = None,
+        order_entry_count_list: Annotated[
+            Iterable[OrderEntryCount] | None, ListOf(Nested(OrderEntryCount))
+        ] = None,
+    ) -> Call[CreatedRefund]:
+        """Open a refund form: money back, or goods and money back. Never sent twice by this client.
+
+        Amounts are fen. `apply_payment` is at most what was paid, and exactly that while the seller has
+        not shipped; `apply_carriage` is the freight in it, 0 where the reason says so. `vouchers` are 1
+        to 5 urls of uploaded images; `order_entry_count_list` limits the pieces per line, else all.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/refund/goods/return",
+        safety=Safety.CHECKED,
+        confirmed_by="success",
+        unclear_codes=("5001", "5002", "5003"),
+        page="https://doc-en.pandapon.com/api-263477657",
+    )
+    def return_goods(
+        self,
+        *,
+        refund_id: RefundId1688,
+        logistics_company_no: Annotated[str, Text(1, 64)],
+        freight_bill: Annotated[str, Text(1, 64)],
+        description: Annotated[str | None, Text(2, 200)] = None,
+        vouchers: Annotated[Iterable[str] | None, ListOf(Text(), 1, 10)] = None,
+    ) -> Call[SubmittedReturn]:
+        """Tell the seller that the goods are on their way back.
+
+        `logistics_company_no` is the carrier's number in the vendor's list, `freight_bill` the waybill.
+        `vouchers` are urls of uploaded images; without any, no later claim can be made. A refusal of the
+        platform is raised as `Rejected` with its `error_code`.
+        """
+        ...

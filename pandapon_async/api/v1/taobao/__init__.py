@@ -1,0 +1,23 @@
+"""Taobao calls of the first generation."""
+
+from functools import cached_property
+
+from pandapon_async.api.v1.taobao.orders import Orders
+from pandapon_async.api.v1.taobao.refunds import Refunds
+from pandapon_async.endpoint import Group
+
+__all__ = ["Taobao"]
+
+
+class Taobao(Group):
+    """Taobao, by group of the vendor's navigation."""
+
+    @cached_property
+    def orders(self) -> Orders:
+        """Orders."""
+        return Orders(self._caller)
+
+    @cached_property
+    def refunds(self) -> Refunds:
+        """After-sales."""
+        return Refunds(self._caller)

@@ -1,0 +1,23 @@
+"""The second generation of the API (paths under /v2)."""
+
+from functools import cached_property
+
+from pandapon_async.api.v2.alibaba import Alibaba
+from pandapon_async.api.v2.taobao import Taobao
+from pandapon_async.endpoint import Group
+
+__all__ = ["V2"]
+
+
+class V2(Group):
+    """The second generation, by platform."""
+
+    @cached_property
+    def alibaba(self) -> Alibaba:
+        """1688."""
+        return Alibaba(self._caller)
+
+    @cached_property
+    def taobao(self) -> Taobao:
+        """Taobao."""
+        return Taobao(self._caller)

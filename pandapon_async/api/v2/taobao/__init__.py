@@ -1,0 +1,17 @@
+"""Taobao calls of the second generation."""
+
+from functools import cached_property
+
+from pandapon_async.api.v2.taobao.refunds import Refunds
+from pandapon_async.endpoint import Group
+
+__all__ = ["Taobao"]
+
+
+class Taobao(Group):
+    """Taobao, by group of the vendor's navigation."""
+
+    @cached_property
+    def refunds(self) -> Refunds:
+        """After-sales."""
+        return Refunds(self._caller)

@@ -1,0 +1,362 @@
+"""What an argument may be, and how it looks on the wire.
+
+A declaration annotates each argument with one of these rules: `Annotated[str, Text(2, 150)]`. The
+same rule checks the caller's value before anything is sent, shapes it for the wire, reads it from
+a command line, and describes it in the exported schema. A refused value raises `ValueError` with
+what would be right; the value itself is never repeated, as it may be personal.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Protocol
+
+import attrs
+
+from pandapon_async.core.codec import refuse_floats
+from pandapon_async.images import Image, ImageSource
+from pandapon_async.money import Fen
+
+__all__ = [
+    "Choice",
+    "FenAmount",
+    "Flag",
+    "Integer",
+    "IntegerId",
+    "Json",
+    "ListOf",
+    "Moment",
+    "Nested",
+    "OrderEntryIds",
+    "OrderIdInteger",
+    "OrderIdText",
+    "Picture",
+    "RefundId1688",
+    "RefundIdTaobao",
+    "Rule",
+    "Text",
+    "TextId",
+    "VoucherImage",
+    "Wire",
+    "YuanAmount",
+    "camel",
+]
+
+LARGEST_ID = 2**63 - 1
+
+
+@attrs.define(frozen=True)
+class Wire:
+    """Marks an argument or a field whose wire name is not the camelCase of its own."""
+
+    name: str
+
+
+def camel(name: str) -> str:
+    """The wire's spelling of a Python name.
+
+    >>> camel("order_entry_ids")
+    'orderEntryIds'
+    """
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+class Rule(Protocol):
+    """How one argument is checked and written."""
+
+    def encode(self, value: Any) -> Any:
+        """The wire form, or ValueError that says what would be right."""
+        ...
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the wire form."""
+        ...
+
+
+@attrs.define(frozen=True)
+class Text:
+    """Text of `minimum` to `maximum` characters, optionally of one shape."""
+
+    minimum: int = 1
+    maximum: int | None = None
+    pattern: str | None = None
+    example: str | None = None
+
+    def encode(self, value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError(f"must be text, not {type(value).__name__}")
+        length = len(value)
+        if length < self.minimum or (self.maximum is not None and length > self.maximum):
+            bounds = f"{self.minimum} to {self.maximum}" if self.maximum else f"at least {self.minimum}"
+            raise ValueError(f"must have {bounds} characters, has {length}")
+        if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
+            hint = f", such as {self.example}" if self.example else ""
+            raise ValueError(f"must match {self.pattern}{hint}")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        facts = {
+            "type": "string",
+            "minLength": self.minimum or None,
+            "maxLength": self.maximum,
+            "pattern": f"^{self.pattern}$" if self.pattern else None,
+            "examples": [self.example] if self.example else None,
+        }
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+@attrs.define(frozen=True)
+class TextId:
+    """An id that travels as text; given as int or str. `pattern` is what the whole id must match.
+
+    A stray blank or TAB (one of the vendor's own samples has one) is refused, not trimmed: trimming
+    belongs where the data is read, see `pandapon_async.reconcile`.
+    """
+
+    pattern: str = r"[A-Za-z0-9_-]{1,64}"
+    example: str = "110000235001"
+
+    def encode(self, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError(f"must be an id as int or text, not {type(value).__name__}")
+        text = str(value)
+        if re.fullmatch(self.pattern, text, re.ASCII) is None:
+            raise ValueError(f"must be an id such as {self.example} ({self.pattern}, no blanks)")
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$", "examples": [self.example]}
+
+
+@attrs.define(frozen=True)
+class IntegerId:
+    """An id that travels as a JSON integer, up to 2**63-1; given as int or as digits."""
+
+    def encode(self, value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value, re.ASCII):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError("must be an id as int or digits, such as 2542285634920880794")
+        if not 0 < value <= LARGEST_ID:
+            raise ValueError("must be an id between 1 and 2**63-1")
+        return int(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "format": "int64", "minimum": 1, "maximum": LARGEST_ID}
+
+
+@attrs.define(frozen=True)
+class Integer:
+    """A whole number within bounds, both included."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+
+    def encode(self, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"must be a whole number, not {type(value).__name__}")
+        below = self.minimum is not None and value < self.minimum
+        above = self.maximum is not None and value > self.maximum
+        if below or above:
+            bounds = [f">= {self.minimum}"] * (self.minimum is not None)
+            bounds += [f"<= {self.maximum}"] * (self.maximum is not None)
+            raise ValueError(f"must be {' and '.join(bounds)}")
+        return int(value)
+
+    def schema(self) -> dict[str, Any]:
+        facts = {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+@attrs.define(frozen=True)
+class FenAmount:
+    """Money in whole fen, 0 or more. Yuan go through `Fen.from_yuan`; a float is refused."""
+
+    def encode(self, value: Any) -> int:
+        if isinstance(value, Decimal | float):
+            raise ValueError("must be whole fen (int or Fen); for yuan write Fen.from_yuan('12.50')")
+        return Integer(0, LARGEST_ID).encode(value)
+
+    def schema(self) -> dict[str, Any]:
+        return {**Integer(0, LARGEST_ID).schema(), "description": "fen, 1/100 yuan"}
+
+
+@attrs.define(frozen=True)
+class YuanAmount:
+    """Money in yuan, as `Decimal`, int or text with at most two decimals; a float is refused."""
+
+    def encode(self, value: Any) -> str:
+        try:
+            amount = Fen.from_yuan(value)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        if amount < 0:
+            raise ValueError("must not be negative")
+        return str(amount.yuan)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^\d+(\.\d{1,2})?$", "description": "yuan"}
+
+
+@attrs.define(frozen=True)
+class Flag:
+    """A boolean; "true", 1 and the like are refused."""
+
+    def encode(self, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError(f"must be True or False, not {type(value).__name__}")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@attrs.define(frozen=True)
+class Choice:
+    """One of an enumeration's values, given as member or as plain value.
+
+    A value that the enumeration does not know is refused, unless `open`: the vendor may have more.
+    """
+
+    values: type[enum.Enum]
+    open: bool = False
+
+    def encode(self, value: Any) -> Any:
+        raw = value.value if isinstance(value, enum.Enum) else value
+        known = [member.value for member in self.values]
+        same_kind = isinstance(raw, type(known[0])) and not isinstance(raw, bool)
+        if raw not in known and not (self.open and same_kind):
+            raise ValueError(f"must be one of {', '.join(map(str, known))}")
+        return raw
+
+    def schema(self) -> dict[str, Any]:
+        known = [member.value for member in self.values]
+        kind = "integer" if isinstance(known[0], int) else "string"
+        return {"type": kind, "examples": known} if self.open else {"type": kind, "enum": known}
+
+
+@attrs.define(frozen=True)
+class Moment:
+    """A point in time that travels as epoch milliseconds; given as aware datetime or as ms."""
+
+    def encode(self, value: Any) -> int:
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise ValueError("must be a datetime with a time zone, or epoch milliseconds")
+            return round(value.timestamp() * 1000)
+        if isinstance(value, bool) or not isinstance(value, int) or not 10**11 <= value < 10**14:
+            raise ValueError("must be a datetime with a time zone, or epoch milliseconds (13 digits)")
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "format": "int64", "minimum": 10**11, "maximum": 10**14 - 1}
+
+
+@attrs.define(frozen=True)
+class ListOf:
+    """A list of `minimum` to `maximum` items, each under its own rule; a text is not a list."""
+
+    item: Rule
+    minimum: int = 1
+    maximum: int | None = None
+
+    def encode(self, value: Any) -> list[Any]:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            raise ValueError(f"must be a list, not {type(value).__name__}")
+        items = list(value)
+        if len(items) < self.minimum or (self.maximum is not None and len(items) > self.maximum):
+            bounds = f"{self.minimum} to {self.maximum}" if self.maximum else f"at least {self.minimum}"
+            raise ValueError(f"must have {bounds} items, has {len(items)}")
+        encoded = []
+        for position, item in enumerate(items):
+            try:
+                encoded.append(self.item.encode(item))
+            except ValueError as error:
+                raise ValueError(f"item {position}: {error}") from None
+        return encoded
+
+    def schema(self) -> dict[str, Any]:
+        facts = {
+            "type": "array",
+            "items": self.item.schema(),
+            "minItems": self.minimum or None,
+            "maxItems": self.maximum,
+        }
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+@attrs.define(frozen=True)
+class Nested:
+    """An object: an instance of an attrs class whose fields carry rules, or a mapping of its fields."""
+
+    kind: Callable[[], type[Any]] | type[Any]
+
+    def _class(self) -> Any:
+        return self.kind if isinstance(self.kind, type) else self.kind()
+
+    def encode(self, value: Any) -> dict[str, Any]:
+        from pandapon_async.endpoint import encode_arguments, parameters_of_class
+
+        kind = self._class()
+        if isinstance(value, Mapping):
+            given: Mapping[str, Any] = value
+        elif isinstance(value, kind):
+            given = {field.name: getattr(value, field.name) for field in attrs.fields(kind)}
+        else:
+            raise ValueError(
+                f"must be {kind.__name__} or a mapping of its fields, not {type(value).__name__}"
+            )
+        return encode_arguments(parameters_of_class(kind), given)
+
+    def schema(self) -> dict[str, Any]:
+        from pandapon_async.endpoint import object_schema, parameters_of_class
+
+        return object_schema(parameters_of_class(self._class()))
+
+
+@attrs.define(frozen=True)
+class Json:
+    """Anything JSON can carry, handed through; for fields whose shape the vendor's pages do not show."""
+
+    def encode(self, value: Any) -> Any:
+        refuse_floats(value)
+        return value
+
+    def schema(self) -> dict[str, Any]:
+        return {}
+
+
+@attrs.define(frozen=True)
+class Picture:
+    """An image that travels as base64: bytes, a path or a binary file. Checked from its first bytes.
+
+    `formats` and `maximum_bytes` are the vendor's; the image is read when its turn comes to be sent.
+    """
+
+    maximum_bytes: int = 1_048_576
+    formats: tuple[str, ...] = ("jpeg", "png", "gif", "bmp")
+
+    def encode(self, value: Any) -> Image:
+        return Image.open(value, maximum_bytes=self.maximum_bytes, formats=self.formats)
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "contentEncoding": "base64",
+            "minLength": 1,
+            "description": f"{', '.join(self.formats)} of at most {self.maximum_bytes} bytes, "
+            "base64 without the data: prefix",
+        }
+
+
+RefundId1688 = Annotated[str, TextId(r"TQ[0-9]{1,20}", "TQ201808300000001")]
+RefundIdTaobao = Annotated[int | str, TextId(r"[0-9]{1,20}", "110000235001")]
+OrderIdInteger = Annotated[int | str, IntegerId()]
+OrderEntryIds = Annotated[Iterable[int | str], ListOf(IntegerId())]
+OrderIdText = Annotated[int | str, TextId(r"[0-9]{1,20}", "1022505290408395575")]
+VoucherImage = Annotated[ImageSource, Picture(), Wire("imageData")]

@@ -1,0 +1,7 @@
+"""Many calls at once: a bounded window over any number of items, one result for every one of them."""
+
+from pandapon_async.bulk.refunds import fetch_refunds
+from pandapon_async.bulk.run import Done, Failed, run
+from pandapon_async.bulk.vouchers import upload_vouchers
+
+__all__ = ["Done", "Failed", "fetch_refunds", "run", "upload_vouchers"]

@@ -1,0 +1,189 @@
+"""The engine of bulk work: a pool of workers over an iterator.
+
+Memory is bounded by the window, never by the number of items: an item is taken from the input only
+when there is room for its result. Workers wait for permits behind interactive calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any, Generic, Literal, TypeVar
+
+import attrs
+
+from pandapon_async.endpoint import Call
+from pandapon_async.errors import AuthenticationFailed, ConfigurationError
+from pandapon_async.transport.waiters import Priority, payments_refused, priority
+
+__all__ = ["Done", "Failed", "OnError", "run"]
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+OnError = Literal["yield", "stop", "raise"]
+
+
+@attrs.define
+class Done(Generic[Item, Value]):
+    """An item that went well. `seconds` is its whole time, waits included."""
+
+    item: Item
+    index: int
+    value: Value
+    attempts: int
+    seconds: float
+    request_id: str | None = None
+
+
+@attrs.define
+class Failed(Generic[Item]):
+    """An item that did not; `error` says why and whether its outcome is unknown."""
+
+    item: Item
+    index: int
+    error: Exception
+    attempts: int
+    seconds: float
+
+    @property
+    def request_id(self) -> str | None:
+        """The request the vendor should look up, if one got that far."""
+        return getattr(self.error, "request_id", None)
+
+
+async def run(
+    operation: Callable[[Item], Awaitable[Value]],
+    items: Iterable[Item] | AsyncIterable[Item],
+    *,
+    concurrency: int = 32,
+    on_error: OnError = "yield",
+    ordered: bool = False,
+    allow_payments: bool = False,
+) -> AsyncIterator[Done[Item, Value] | Failed[Item]]:
+    """Do `operation(item)` for every item, at most `concurrency` at once; yields one result per item.
+
+    `items` may be endless and may be asynchronous; at most 4 x `concurrency` of them are held.
+    `ordered` yields in the order of the input, else as they finish. `on_error` says what a failure
+    does: "yield" it and go on; "stop" starts nothing new, lets what is under way finish, and ends
+    after yielding all of it; "raise" does the same and then raises the first error. A failed
+    authentication always does the last, as every further call would fail too.
+
+    Nothing under way is cut off by a failure. Leaving the loop early cancels what is under way; wrap
+    the call in `contextlib.aclosing` where that must have happened before you go on. Calls that
+    release money are refused unless `allow_payments`.
+    """
+    if concurrency < 1:
+        raise ConfigurationError("concurrency must be 1 or more")
+    if on_error not in ("yield", "stop", "raise"):
+        raise ConfigurationError("on_error must be 'yield', 'stop' or 'raise'")
+    work = _Work(operation, items, concurrency, on_error, allow_payments)
+    workers = [asyncio.ensure_future(work.worker()) for _ in range(concurrency)]
+    early: dict[int, Done[Item, Value] | Failed[Item]] = {}
+    following = 0
+    try:
+        while (result := await work.results.get()) is not None:
+            if not ordered:
+                work.room.release()
+                yield result
+                continue
+            early[result.index] = result
+            while following in early:
+                work.room.release()
+                yield early.pop(following)
+                following += 1
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    if work.failure is not None:
+        raise work.failure
+
+
+class _Work(Generic[Item, Value]):
+    """What the workers of one run share."""
+
+    def __init__(
+        self,
+        operation: Callable[[Item], Awaitable[Value]],
+        items: Iterable[Item] | AsyncIterable[Item],
+        concurrency: int,
+        on_error: OnError,
+        allow_payments: bool,
+    ) -> None:
+        self._operation = operation
+        self._on_error = on_error
+        self._allow_payments = allow_payments
+        self._sync: Iterator[Item] | None = None
+        self._async: AsyncIterator[Item] | None = None
+        if isinstance(items, AsyncIterable):
+            self._async = aiter(items)
+        else:
+            self._sync = iter(items)
+        self._turn = asyncio.Lock()  # an async generator must not be advanced twice at once
+        self._index = 0
+        self._busy = concurrency
+        self._stopped = False
+        self.room = asyncio.Semaphore(4 * concurrency)
+        self.results: asyncio.Queue[Done[Item, Value] | Failed[Item] | None] = asyncio.Queue()
+        self.failure: BaseException | None = None
+
+    async def worker(self) -> None:
+        payments_refused.set(not self._allow_payments)
+        with priority(Priority.BULK):
+            try:
+                while not self._stopped:
+                    await self.room.acquire()
+                    taken = await self._take()
+                    if taken is None:
+                        break
+                    self.results.put_nowait(await self._one(*taken))
+            finally:
+                self._busy -= 1
+                if self._busy == 0:
+                    self.results.put_nowait(None)
+
+    async def _take(self) -> tuple[int, Item] | None:
+        """The next item and its index; None at the end, or when the input itself failed."""
+        try:
+            if self._async is None:
+                assert self._sync is not None
+                if self._stopped:
+                    return None
+                item = next(self._sync)
+            else:
+                async with self._turn:
+                    if self._stopped:
+                        return None
+                    item = await anext(self._async)
+                    index, self._index = self._index, self._index + 1
+                    return index, item
+        except (StopIteration, StopAsyncIteration):
+            self._stop(None)
+            return None
+        except Exception as error:
+            self._stop(error)
+            return None
+        index, self._index = self._index, self._index + 1
+        return index, item
+
+    def _stop(self, failure: BaseException | None) -> None:
+        """Start nothing new. Workers that wait for room end as the last results are taken."""
+        self._stopped = True
+        self.failure = self.failure or failure
+
+    async def _one(self, index: int, item: Item) -> Done[Item, Value] | Failed[Item]:
+        begun = time.monotonic()
+        try:
+            awaitable: Any = self._operation(item)
+            if isinstance(awaitable, Call):
+                response = await awaitable.with_response()
+                seconds = time.monotonic() - begun
+                return Done(item, index, response.value, response.attempts, seconds, response.request_id)
+            return Done(item, index, await awaitable, 1, time.monotonic() - begun)
+        except Exception as error:
+            if isinstance(error, AuthenticationFailed) or self._on_error == "raise":
+                self._stop(error)
+            elif self._on_error == "stop":
+                self._stop(None)
+            return Failed(item, index, error, getattr(error, "attempts", 1), time.monotonic() - begun)

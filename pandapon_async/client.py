@@ -1,0 +1,230 @@
+"""The client: what users hold. It owns the session and the quota and knows the way to every call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from pandapon_async.api import V1, V2
+from pandapon_async.core.backoff import RetryBudget
+from pandapon_async.core.codec import dumps, refuse_floats
+from pandapon_async.core.envelope import Envelope
+from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage
+from pandapon_async.errors import ConfigurationError, InvalidArgument, PandaponError
+from pandapon_async.response import Response
+from pandapon_async.settings import Credentials, Settings
+from pandapon_async.transport.limiter import Limiter, Slots
+from pandapon_async.transport.pipeline import Outgoing, Pipeline, Statistics, Trail
+from pandapon_async.transport.plan import Plan, query_text
+from pandapon_async.transport.session import Session
+from pandapon_async.transport.waiters import Sleepers
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["Client"]
+
+_SHARED = frozenset({"rate", "concurrency", "limiter", "clock"})
+
+
+class Client:
+    """One account's way to the API, for one event loop.
+
+    Use it as `async with Client(credentials, settings) as pandapon:`, or call `aclose` yourself. The
+    calls are at `pandapon.v1` and `pandapon.v2`; what is not declared goes through `request`. A
+    borrowed `session` is used and left open.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        settings: Settings | None = None,
+        *,
+        session: aiohttp.ClientSession | None = None,
+    ) -> None:
+        if not isinstance(credentials, Credentials):
+            raise ConfigurationError(
+                "the first argument is Credentials(access_key=..., access_secret=..., user_id=...)"
+            )
+        settings = settings or Settings()
+        clock = settings.clock
+        self._is_copy = False
+        self._pipeline = Pipeline(
+            credentials=credentials,
+            settings=settings,
+            session=Session(session),
+            limiter=settings.limiter or Limiter(settings.rate, clock),
+            slots=Slots(settings.concurrency, clock),
+            budget=RetryBudget(settings.retry.budget),
+            sleepers=Sleepers(clock),
+            statistics=Statistics(),
+            owner=object(),
+        )
+        self._plans: dict[str, Plan] = {}
+
+    @classmethod
+    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
+        """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID, PANDAPON_BASE_URL and
+        PANDAPON_RATE, in the environment or a `.env` file; other settings as arguments.
+        """
+        return cls(Credentials.from_env(env_file), Settings.from_env(env_file, **settings))
+
+    @cached_property
+    def v1(self) -> V1:
+        """The first generation of the API."""
+        return V1(self)
+
+    @cached_property
+    def v2(self) -> V2:
+        """The second generation of the API."""
+        return V2(self)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this client or copy."""
+        return self._pipeline.settings
+
+    @property
+    def statistics(self) -> Statistics:
+        """Running counts, shared with all copies: calls, attempts, retried, throttled, failed."""
+        return self._pipeline.statistics
+
+    @property
+    def limiter(self) -> Limiter:
+        """The quota, to look at or to share: its `permits`, `waiting` and `paused_seconds`."""
+        return self._pipeline.limiter
+
+    def with_settings(self, **changes: Any) -> Self:
+        """A cheap copy with other settings that shares session, quota, retry budget and counts.
+
+        `pandapon.with_settings(timeout=5)`. What is shared (rate, concurrency, limiter, clock) cannot
+        be changed in a copy. Closing a copy closes nothing.
+        """
+        if wrong := _SHARED & changes.keys():
+            raise ConfigurationError(
+                f"{', '.join(sorted(wrong))} is shared by all copies; make another Client"
+            )
+        copy = type(self).__new__(type(self))
+        copy._is_copy = True
+        try:
+            settings = attrs.evolve(self.settings, **changes)
+        except TypeError as error:
+            raise ConfigurationError(f"no such setting: {error}") from None
+        copy._pipeline = attrs.evolve(self._pipeline, settings=settings)
+        copy._plans = {}
+        return copy
+
+    def call(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Call[Any]:
+        """Carry out a declared call; the typed methods of `v1` and `v2` end up here."""
+        if endpoint.stage is Stage.DEPRECATED:
+            warnings.warn(
+                f"the vendor marks {endpoint.name} as to be deprecated", DeprecationWarning, stacklevel=3
+            )
+        return Call(self._execute(endpoint, arguments))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        safety: Safety = Safety.ONCE,
+    ) -> Call[Any]:
+        """Call what is not declared: signed, paced and checked like every other call.
+
+        `safety` says what may be done if the answer is lost; the default repeats nothing. Gives the
+        envelope's data as plain JSON values, with Decimal where others have floats.
+        """
+        endpoint = Endpoint(
+            name=f"{method.upper()} {path}",
+            method=method.upper(),
+            path=path,
+            safety=Safety(safety),
+            stage=Stage.RELEASED,
+            evidence=Evidence.INFERRED,
+            page="",
+            confirmed_by=None,
+            unclear_codes=frozenset(),
+        )
+        return Call(self._execute_undeclared(endpoint, json, params))
+
+    async def _execute(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Response[Any]:
+        plan = self._plans.get(endpoint.name)
+        if plan is None:
+            plan = self._plans[endpoint.name] = Plan.of(endpoint, self.settings)
+        outgoing = await plan.outgoing(arguments)
+        envelope, trail = await self._pipeline.run(outgoing)
+        try:
+            value = plan.decode(envelope.data, envelope.request_id)
+        except PandaponError as error:
+            error.endpoint = endpoint.name
+            error.attempts = len(trail.history)
+            error.history = tuple(trail.history)
+            raise
+        return self._response(value, envelope, trail)
+
+    async def _execute_undeclared(
+        self, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
+    ) -> Response[Any]:
+        if (
+            not endpoint.path.startswith("/")
+            or not endpoint.path.isascii()
+            or set(endpoint.path) & set(" \t\r\n?#\\")
+        ):
+            raise InvalidArgument("path begins with / and has no blanks, ? or #; use params", argument="path")
+        if ".." in endpoint.path.lower().replace("%2e", ".").split("/"):
+            raise InvalidArgument("path must not climb with ..", argument="path")
+        try:
+            refuse_floats(json, "json")
+            refuse_floats(params, "params")
+            body = dumps(json) if json is not None else None
+        except ValueError as error:
+            raise InvalidArgument(str(error), argument="json") from None
+        url = URL(self.settings.base_url + endpoint.path + query_text(params or {}), encoded=True)
+        envelope, trail = await self._pipeline.run(Outgoing(endpoint, url, body))
+        return self._response(envelope.data, envelope, trail)
+
+    def _response(self, value: Any, envelope: Envelope, trail: Trail) -> Response[Any]:
+        return Response(
+            value=value,
+            request_id=envelope.request_id,
+            code=envelope.code,
+            msg=envelope.msg,
+            develop_id=envelope.develop_id,
+            data=envelope.data,
+            http_status=trail.http_status,
+            attempts=len(trail.history),
+            history=tuple(trail.history),
+            seconds=self.settings.clock.now() - trail.started,
+            waited=trail.waited,
+        )
+
+    async def aclose(self) -> None:
+        """Close the session and wake every call that still waits, with an error. May be called twice."""
+        if self._is_copy:
+            return
+        pipeline = self._pipeline
+        pipeline.limiter.close(pipeline.owner)
+        pipeline.slots.close(pipeline.owner)
+        pipeline.sleepers.fail_all()
+        await pipeline.session.close()
+
+    async def __aenter__(self) -> Self:
+        self._pipeline.session.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.settings.base_url}>"

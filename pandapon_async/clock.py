@@ -1,0 +1,39 @@
+"""Time and chance, in one place that tests and benchmarks can replace.
+
+No decision of the library rests on a time, a timer or a die that does not come from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """The real time. Subclass it and override what a test needs."""
+
+    def wall(self) -> float:
+        """Seconds since 1970, UTC; what signatures carry."""
+        return time.time()
+
+    def now(self) -> float:
+        """Seconds on a clock that never goes back; what waits and deadlines use."""
+        return time.monotonic()
+
+    def call_later(self, seconds: float, callback: Callable[[], Any]) -> asyncio.TimerHandle:
+        """Run `callback` in this many seconds; the handle cancels it."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+    def random(self) -> float:
+        """A number in [0, 1), for jitter."""
+        return random.random()
+
+    def nonce(self) -> str:
+        """A fresh nonce of 32 characters, from the system's secure source."""
+        return secrets.token_hex(16)

@@ -1,0 +1,35 @@
+"""What the envelope's `code` means.
+
+The vendor's table of error codes could not be read: only 200 is attested. All others here are
+inference, and each set is a setting: `Settings(codes=Codes(throttle={429, 50001}))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+__all__ = ["Codes"]
+
+
+def _set(values: Iterable[int | str]) -> frozenset[int | str]:
+    return frozenset(values)
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Codes:
+    """Sets of codes, as numbers (envelope) or text (inner error codes).
+
+    `throttle`: too many calls, whether or not something was carried out before. `refused`: too many
+    calls, surely refused before anything was carried out (these are gateway codes of the upstream
+    platforms), so that even a write may be repeated. `not_found`: the thing asked for does not exist.
+    """
+
+    success: frozenset[int | str] = attrs.field(default=frozenset({200}), converter=_set)
+    throttle: frozenset[int | str] = attrs.field(default=frozenset({429}), converter=_set)
+    refused: frozenset[int | str] = attrs.field(
+        default=frozenset({"gw.QosAppFrequencyLimit", "ApiCallLimit"}), converter=_set
+    )
+    authentication: frozenset[int | str] = attrs.field(default=frozenset({401, 403}), converter=_set)
+    not_found: frozenset[int | str] = attrs.field(default=frozenset({404}), converter=_set)

@@ -1,0 +1,313 @@
+"""JSON data into models: strict about types, open to the unknown.
+
+cattrs finds the right hook for a type; the hooks are ours, since its own turn None into 'None', 1.9
+into 1 and "false" into True. Ours convert nothing that does not say the same: ids may come as number
+or text, whole numbers of money as digits, moments in any of the known forms. Unknown fields are kept
+in `.extra`, unknown enumeration values stay what they are. An error says where, never what.
+
+The hooks of a model are built on its first use; importing this module builds nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Union
+
+import attrs
+
+from pandapon_async.arguments import camel
+from pandapon_async.models.base import IdMark, Model, OpenEnum, PageModel, parse_moment
+from pandapon_async.money import Fen
+
+if typing.TYPE_CHECKING:
+    from cattrs import Converter
+
+__all__ = ["Mismatch", "structurer", "wire_fields"]
+
+Hook = Callable[[Any, Any], Any]
+
+LIST_FIELDS = ("list", "items", "records", "rows", "result", "data")
+TOTAL_FIELDS = ("total", "totalCount", "totalRecord", "totalNum", "count")
+
+
+class Mismatch(Exception):
+    """Data that does not fit its type; `path` grows while it travels outwards."""
+
+    def __init__(self, expected: str, value: Any) -> None:
+        super().__init__(f"expected {expected}, got {_json_name(value)}")
+        self.steps: list[str] = []
+
+    @property
+    def path(self) -> str:
+        """Where it is, such as `$.data.refundOrder.refundFee`."""
+        return "$.data" + "".join(reversed(self.steps))
+
+
+def structurer(kind: Any) -> Hook:
+    """The function that makes a `kind` out of JSON data: call it with the data and the kind."""
+    return _converter().get_structure_hook(kind)
+
+
+@functools.cache
+def wire_fields(kind: Any) -> dict[str, attrs.Attribute[Any]]:
+    """The fields of a model by their wire names."""
+    return {
+        field.metadata.get("wire") or camel(field.name): field
+        for field in attrs.fields(kind)
+        if field.name != "extra"
+    }
+
+
+@functools.cache
+def _converter() -> Converter:
+    from cattrs import Converter
+
+    converter = Converter()
+    for kind, hook in _PLAIN_HOOKS.items():
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+    converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_open_enum, _open_enum_hook)
+    converter.register_structure_hook_factory(_is_model, lambda kind: _model_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_page, lambda kind: _page_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_union, lambda kind: _union_hook(converter, kind))
+    converter.register_structure_hook_func(_is_id, _id)
+    return converter
+
+
+def _model_hook(converter: Converter, kind: Any) -> Hook:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    known = {
+        wire: (field.name, _plain_class(hints[field.name]), converter.get_structure_hook(hints[field.name]))
+        for wire, field in wire_fields(kind).items()
+    }
+
+    def structure(value: Any, _: Any) -> Any:
+        if value.__class__ is not dict:
+            raise Mismatch("an object", value)
+        given: dict[str, Any] = {}
+        extra: dict[str, Any] | None = None
+        wire = ""
+        try:
+            for wire, item in value.items():
+                field = known.get(wire)
+                if field is None:
+                    extra = extra or {}
+                    extra[wire] = item
+                elif item is not None:
+                    name, plain, hook = field
+                    # The hook is only for what is not already the right class: saves a call per field.
+                    given[name] = item if item.__class__ is plain else hook(item, None)
+        except Mismatch as mismatch:
+            mismatch.steps.append(f".{wire}")
+            raise
+        if extra is not None:
+            given["extra"] = extra
+        return kind(**given)
+
+    return structure
+
+
+def _page_hook(converter: Converter, kind: type[PageModel]) -> Hook:
+    """A list by itself, or an object with the list under one of the usual names.
+
+    Anything else is an error rather than an empty page, since an empty page would end an iteration
+    and lose all that follows.
+    """
+    items_hook = converter.get_structure_hook(typing.get_type_hints(kind, include_extras=True)["items"])
+
+    def structure(value: Any, _: Any) -> Any:
+        if value.__class__ is list:
+            return kind(items=items_hook(value, None))
+        if value.__class__ is not dict:
+            raise Mismatch("a list or an object with a list", value)
+        where = next((name for name in LIST_FIELDS if value.get(name).__class__ is list), None)
+        if where is None:
+            raise Mismatch(f"a list in one of {', '.join(LIST_FIELDS)}", value)
+        total = next((value[name] for name in TOTAL_FIELDS if value.get(name).__class__ is int), None)
+        extra = {name: item for name, item in value.items() if name != where}
+        try:
+            items = items_hook(value[where], None)
+        except Mismatch as mismatch:
+            mismatch.steps.append(f".{where}")
+            raise
+        return kind(items=items, total=total, extra=extra)
+
+    return structure
+
+
+def _list_hook(converter: Converter, kind: Any) -> Hook:
+    (item_kind,) = typing.get_args(kind)
+    hook = converter.get_structure_hook(item_kind)
+
+    def structure(value: Any, _: Any) -> Any:
+        if value.__class__ is not list:
+            raise Mismatch("a list", value)
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(hook(item, None))
+        except Mismatch as mismatch:
+            mismatch.steps.append(f"[{len(items)}]")
+            raise
+        return items
+
+    return structure
+
+
+def _union_hook(converter: Converter, kind: Any) -> Hook:
+    """`T | None` is T that may be null; other unions are told apart by the JSON type that came."""
+    arms = [arm for arm in typing.get_args(kind) if arm is not types.NoneType]
+    open_enum = next((arm for arm in arms if _is_open_enum(arm)), None)
+    if open_enum is not None:
+        return _open_enum_hook(open_enum)
+    if len(arms) == 1:
+        hook = converter.get_structure_hook(arms[0])
+        return lambda value, _: None if value is None else hook(value, None)
+    by_class = {
+        json_class: converter.get_structure_hook(arm) for arm in arms for json_class in _json_classes(arm)
+    }
+    expected = " or ".join(_JSON_NAMES.get(json_class, json_class.__name__) for json_class in by_class)
+
+    def structure(value: Any, _: Any) -> Any:
+        if value is None:
+            return None
+        hook = by_class.get(value.__class__)
+        if hook is None:
+            raise Mismatch(expected, value)
+        return hook(value, None)
+
+    return structure
+
+
+def _open_enum_hook(kind: type[OpenEnum]) -> Hook:
+    def structure(value: Any, _: Any) -> Any:
+        if value is None:
+            return None
+        if value.__class__ is not str and value.__class__ is not int:
+            raise Mismatch("text or a whole number", value)
+        return kind.read(value)
+
+    return structure
+
+
+def _is_list(kind: Any) -> bool:
+    return typing.get_origin(kind) is list
+
+
+def _is_union(kind: Any) -> bool:
+    return typing.get_origin(kind) in (Union, types.UnionType)
+
+
+def _is_open_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, OpenEnum)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Model) and not issubclass(kind, PageModel)
+
+
+def _is_page(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, PageModel)
+
+
+def _is_id(kind: Any) -> bool:
+    return typing.get_origin(kind) is Annotated and any(
+        isinstance(mark, IdMark) for mark in typing.get_args(kind)[1:]
+    )
+
+
+def _plain_class(hint: Any) -> type[Any] | None:
+    """The one JSON class that needs no conversion for a field of this type, if there is one."""
+    arms = [arm for arm in typing.get_args(hint) if arm is not types.NoneType] if _is_union(hint) else [hint]
+    if len(arms) != 1:
+        return None
+    if _is_id(arms[0]):
+        return str
+    return arms[0] if arms[0] in (str, int, bool) else None
+
+
+def _json_classes(kind: Any) -> tuple[type[Any], ...]:
+    if _is_list(kind):
+        return (list,)
+    if isinstance(kind, type) and issubclass(kind, Model):
+        return (dict,)
+    if kind is Decimal:
+        return (int, Decimal)
+    if isinstance(kind, type) and issubclass(kind, bool | int | str | dict):
+        return (next(base for base in (bool, int, str, dict) if issubclass(kind, base)),)
+    return (str,)
+
+
+def _exactly(kind: type[Any]) -> Hook:
+    def structure(value: Any, _: Any) -> Any:
+        if value.__class__ is not kind:
+            raise Mismatch(_JSON_NAMES[kind], value)
+        return value
+
+    return structure
+
+
+def _id(value: Any, _: Any) -> str:
+    if value.__class__ is str or value.__class__ is int:
+        return str(value)
+    raise Mismatch("an id as text or whole number", value)
+
+
+def _fen(value: Any, _: Any) -> Fen:
+    if value.__class__ is int:
+        return Fen(value)
+    if value.__class__ is str and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
+        return Fen(value)
+    raise Mismatch("whole fen", value)
+
+
+def _decimal(value: Any, _: Any) -> Decimal:
+    if value.__class__ is Decimal or value.__class__ is int:
+        return Decimal(value)
+    if value.__class__ is str:
+        try:
+            number = Decimal(value)
+        except ArithmeticError:
+            number = Decimal("NaN")
+        if number.is_finite():
+            return number
+    raise Mismatch("a decimal number", value)
+
+
+def _moment(value: Any, _: Any) -> datetime | None:
+    if value == "":
+        return None  # the vendor's samples have empty text where there is no date
+    if value.__class__ is str or value.__class__ is int:
+        try:
+            return parse_moment(value)
+        except (ValueError, OverflowError):
+            pass
+    raise Mismatch("a moment (epoch ms, yyyyMMddHHmmssSSSZ or yyyy-MM-dd HH:mm:ss)", value)
+
+
+_JSON_NAMES: dict[type[Any], str] = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    Decimal: "a number with a fraction",
+    types.NoneType: "null",
+}
+_PLAIN_HOOKS: dict[Any, Hook] = {
+    **{kind: _exactly(kind) for kind in (str, int, bool, dict)},
+    Fen: _fen,
+    Decimal: _decimal,
+    datetime: _moment,
+}
+
+
+def _json_name(value: Any) -> str:
+    kind: type[Any] = type(value)
+    return _JSON_NAMES.get(kind, kind.__name__)

@@ -1,0 +1,261 @@
+"""Every error the client raises, as one tree.
+
+Catch `PandaponError` for all of them. No message carries a secret or personal data, every class
+survives pickling (queues and process pools need that), and each one answers the four questions
+an operator asks at night: which call (`endpoint`), how often it was tried (`attempts`), which
+request the vendor should look up (`request_id`), and whether trying again is sensible (`retryable`).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import attrs
+
+__all__ = [
+    "ApiError",
+    "Attempt",
+    "AuthenticationFailed",
+    "ConfigurationError",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "DecodeError",
+    "DuplicateIntent",
+    "InvalidArgument",
+    "JournalUnavailable",
+    "MalformedResponse",
+    "NotFound",
+    "NotSent",
+    "Outcome",
+    "OutcomeUnknown",
+    "PandaponError",
+    "Rejected",
+    "ResponseTooLarge",
+    "Throttled",
+]
+
+
+class Outcome(enum.StrEnum):
+    """Whether the server carried the operation out: surely not, it answered, or nobody knows."""
+
+    NOT_SENT = "not_sent"
+    ANSWERED = "answered"
+    UNKNOWN = "unknown"
+
+
+@attrs.define(frozen=True)
+class Attempt:
+    """One request that was tried: `number` from 1, `seconds` it took, how it ended.
+
+    `outcome` is "ok", "not_sent", "answered" or "unknown"; `waited` is the time in seconds spent
+    before it in back-off and in the limiter; `reason` is the name of the error, if any.
+    """
+
+    number: int
+    outcome: str
+    seconds: float
+    waited: float = 0.0
+    reason: str | None = None
+    http_status: int | None = None
+    code: int | None = None
+    request_id: str | None = None
+
+
+class PandaponError(Exception):
+    """The root of the tree.
+
+    `endpoint` is the name of the call ("v1.alibaba.refunds.get") or "METHOD /path" for an
+    undeclared one, `attempts` how many requests were tried, `history` what became of each, `outcome`
+    whether the server may have carried the operation out.
+    """
+
+    retryable: bool = False
+    outcome: Outcome = Outcome.NOT_SENT
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        endpoint: str | None = None,
+        attempts: int = 0,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        history: tuple[Attempt, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.attempts = attempts
+        self.request_id = request_id
+        self.history = history
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __str__(self) -> str:
+        text = str(self.args[0]) if self.args else type(self).__name__
+        facts = [
+            f"{name}={value}"
+            for name, value in (
+                ("endpoint", self.endpoint),
+                ("attempts", self.attempts if self.attempts > 1 else None),
+                ("request_id", self.request_id),
+            )
+            if value is not None
+        ]
+        return f"{text} ({', '.join(facts)})" if facts else text
+
+
+class ConfigurationError(PandaponError, ValueError):
+    """Credentials or settings that cannot work; raised before anything is sent."""
+
+
+class InvalidArgument(PandaponError, ValueError):
+    """An argument was refused before anything was sent; `argument` names it."""
+
+    def __init__(self, message: str, *, argument: str | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.argument = argument
+
+
+class NotSent(PandaponError):
+    """The request surely never reached the server: name lookup, connect or TLS failed."""
+
+    retryable = True
+
+
+class ConnectionLost(PandaponError):
+    """A read was sent and no whole answer came back. (A write raises `OutcomeUnknown` instead.)"""
+
+    outcome = Outcome.UNKNOWN
+    retryable = True
+
+
+class OutcomeUnknown(PandaponError):
+    """A write was sent and may or may not have landed. Never send it again blindly.
+
+    `intent_id` is this write's number in the client's books; read the state (the refund, the
+    order) to learn what became of it. `__cause__` is the failure that hid the answer.
+    """
+
+    outcome = Outcome.UNKNOWN
+
+    def __init__(self, message: str, *, intent_id: str | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.intent_id = intent_id
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} [intent {self.intent_id}]" if self.intent_id else super().__str__()
+
+
+class DuplicateIntent(PandaponError):
+    """The same write is open already, or was carried out before; nothing was sent.
+
+    `intent_id` and `state` are the earlier one's, `result` the id the vendor gave it, if any.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        intent_id: str | None = None,
+        state: str | None = None,
+        result: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.intent_id = intent_id
+        self.state = state
+        self.result = result
+
+
+class JournalUnavailable(PandaponError):
+    """The journal of writes cannot be used (disk full, locked, no permission); nothing was sent."""
+
+
+class DeadlineExceeded(PandaponError):
+    """The call's own deadline passed, or a wait would have crossed it (then nothing was waited for)."""
+
+    retryable = True
+
+
+class MalformedResponse(PandaponError):
+    """The server answered with something that is no PandaPon envelope."""
+
+    outcome = Outcome.UNKNOWN
+    retryable = True
+
+    def __init__(self, message: str, *, http_status: int | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.http_status = http_status
+
+
+class ResponseTooLarge(PandaponError):
+    """The answer passed `Settings.max_response_bytes`, counted after decompression."""
+
+    outcome = Outcome.UNKNOWN
+
+
+class DecodeError(PandaponError):
+    """The call succeeded, but its data does not fit the model.
+
+    `path` says where ("$.data.refundOrder.refundFee"), never what. `data` is the decoded JSON as it
+    came, so that an accepted side effect is not lost with it; it may hold personal data.
+    """
+
+    outcome = Outcome.ANSWERED
+
+    def __init__(self, message: str, *, path: str | None = None, data: Any = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.path = path
+        self.data = data
+
+
+class ApiError(PandaponError):
+    """The vendor answered and said no. `code` and `msg` are the envelope's, as they came."""
+
+    outcome = Outcome.ANSWERED
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        msg: str | None = None,
+        http_status: int | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message, **facts)
+        self.code = code
+        self.msg = msg
+        self.http_status = http_status
+
+
+class AuthenticationFailed(ApiError):
+    """Key, secret, signature, user id or clock were refused."""
+
+
+class NotFound(ApiError):
+    """The vendor knows no such thing: it said so by code, or gave a successful answer without data."""
+
+
+class Throttled(ApiError):
+    """Too many calls. `retry_after` is what the server asked for, in seconds, if it said."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+        # Whether it was surely refused before anything was carried out; then even a write may be repeated.
+        self.before_execution = False
+
+
+class Rejected(ApiError):
+    """The envelope says 200, its inside says no: `error_code` and `error_info` are the inner ones."""
+
+    def __init__(
+        self, message: str, *, error_code: str | None = None, error_info: str | None = None, **facts: Any
+    ) -> None:
+        super().__init__(message, **facts)
+        self.error_code = error_code
+        self.error_info = error_info

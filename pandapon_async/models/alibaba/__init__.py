@@ -1,0 +1,1 @@
+"""Answers of the 1688 calls, shared by both generations."""

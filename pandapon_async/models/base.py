@@ -1,0 +1,92 @@
+"""What all answers have in common: slotted classes, open to fields the vendor adds.
+
+A field's wire name is the camelCase of its own unless `wire` says otherwise; fields that can hold
+personal data are marked and stay out of the repr. What a model does not know lands in `.extra`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated, Any, Self, TypeVar, dataclass_transform
+
+import attrs
+
+T = TypeVar("T")
+
+__all__ = ["BEIJING", "Id", "Model", "OpenEnum", "PageModel", "field", "model", "parse_moment"]
+
+BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
+
+
+class IdMark:
+    """Marks a text field that holds an id: read from int or text, kept as text, never via float."""
+
+
+Id = Annotated[str, IdMark()]
+
+
+def field(*, wire: str | None = None, personal: bool = False) -> Any:
+    """An optional field: None when missing or null. `personal` keeps it out of reprs and reports."""
+    return attrs.field(default=None, repr=not personal, metadata={"wire": wire, "personal": personal})
+
+
+@attrs.define(kw_only=True)
+class Model:
+    """The base of every answer."""
+
+    extra: dict[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.define(kw_only=True)
+class PageModel(Model):
+    """One page of a list. Subclasses annotate `items`; how a page is read, see `core.structure`."""
+
+    items: list[Any] = attrs.field(factory=list)
+    total: int | None = None
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field, field))
+def model(kind: type[T]) -> type[T]:
+    """Class decorator of every answer model: slotted, keyword-only, compared by value."""
+    return attrs.define(kind, kw_only=True)
+
+
+class OpenEnum(enum.Enum):
+    """An enumeration that survives values it does not know: they stay as the plain value."""
+
+    @classmethod
+    def read(cls, value: Any) -> Self | Any:
+        """The member for a wire value, or the value itself."""
+        try:
+            return cls(value)
+        except ValueError:
+            return value
+
+
+_COMPACT = re.compile(r"(\d{14})(\d{3})([+-]\d{4})", re.ASCII)
+_PLAIN = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
+
+
+def parse_moment(value: int | str) -> datetime:
+    """An aware datetime from any of the forms the vendor and its upstreams use.
+
+    Epoch milliseconds as int or digits, `20180423171116000+0800`, `2018-04-23 17:11:16` (Beijing
+    time, as no zone is given) and ISO 8601. Raises ValueError for anything else.
+
+    >>> parse_moment("20180423171116000+0800").isoformat()
+    '2018-04-23T17:11:16+08:00'
+    """
+    if isinstance(value, int) or (value.isascii() and value.isdigit()):
+        milliseconds = int(value)
+        if not 10**11 <= milliseconds < 10**14:
+            raise ValueError("not epoch milliseconds")
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    if match := _COMPACT.fullmatch(value):
+        day, fraction, zone = match.groups()
+        return datetime.strptime(f"{day}{fraction}000{zone}", "%Y%m%d%H%M%S%f%z")
+    if _PLAIN.fullmatch(value):
+        return datetime.fromisoformat(value).replace(tzinfo=BEIJING)
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)

@@ -1,0 +1,1 @@
+"""Answers of the Taobao calls, shared by both generations."""

@@ -1,0 +1,174 @@
+"""Taobao after-sales ("reverse orders"): the refund, its order line, its way back.
+
+Amounts are fen. The vendor's page spells `logisticCompanyCode` with one s, the newer one with two;
+both are read.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Any, Self
+
+import attrs
+
+from pandapon_async.models.base import Id, Model, OpenEnum, PageModel, field, model
+from pandapon_async.money import Fen
+
+__all__ = [
+    "CancelledRefund",
+    "LogisticsCompany",
+    "PurchaseOrderLine",
+    "ReceiverAddress",
+    "RefundAggregate",
+    "RefundDetail",
+    "RefundLogistics",
+    "RefundOrder",
+    "RefundPage",
+    "RefundStatus",
+]
+
+
+class RefundStatus(enum.IntEnum, OpenEnum):
+    """State of a reverse order; travels as a number or as text ("-20")."""
+
+    NONE = 0
+    APPLIED = 10
+    AWAITING_RETURN = 20
+    AWAITING_RECEIPT = 30
+    SUCCESS = 100
+    REFUSED = -10
+    CLOSED = -20
+
+    @classmethod
+    def read(cls, value: Any) -> Self | Any:
+        """The member for a number or its text; another number as int, anything else as it is."""
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            return value
+        return cls(number) if number in cls._value2member_map_ else number
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the reverse order is finished for good."""
+        return self in (RefundStatus.SUCCESS, RefundStatus.CLOSED)
+
+
+@model
+class LogisticsCompany(Model):
+    """A carrier."""
+
+    logistic_company_code: str | None = field()
+    logistics_company_code: str | None = field()
+    logistics_company_name: str | None = field()
+
+
+@model
+class ReceiverAddress(Model):
+    """Where the goods go back to."""
+
+    detail_address: str | None = field(personal=True)
+    phone: str | None = field(personal=True)
+    receiver: str | None = field(personal=True)
+
+
+@model
+class RefundLogistics(Model):
+    """How the goods go back."""
+
+    buyer_phone: str | None = field(personal=True)
+    logistics_company: LogisticsCompany | None = field()
+    logistics_no: str | None = field()
+    receiver_address: ReceiverAddress | None = field()
+    return_goods_desc: str | None = field(personal=True)
+    seller_agree_return_describe: str | None = field(personal=True)
+
+
+@model
+class ItemProperty(Model):
+    """One property of the bought item, such as its colour."""
+
+    prop_id: Id | None = field()
+    prop_name: str | None = field()
+    value_id: Id | None = field()
+    value_name: str | None = field()
+
+
+@model
+class PurchaseOrderLine(Model):
+    """The order line the refund is about."""
+
+    create_time: datetime | None = field()
+    currency: str | None = field()
+    item_image_url: str | None = field()
+    item_title: str | None = field()
+    post_fee: Fen | None = field()
+    price: Fen | None = field()
+    product_fee: Fen | None = field()
+    properties: ItemProperty | list[ItemProperty] | None = field()
+    purchase_order_id: Id | None = field()
+    purchase_order_line_id: Id | None = field()
+    quantity: int | None = field()
+    sales_market: str | None = field()
+    sales_order_id: Id | None = field()
+    supplier_id: Id | None = field()
+    supplier_nick: str | None = field(personal=True)
+    total_price: Fen | None = field()
+
+
+@model
+class RefundOrder(Model):
+    """The refund itself. `timeout_date` is when the platform acts by itself if nobody does."""
+
+    can_edit_fee: bool | None = field()
+    fee_tips: str | None = field()
+    goods_status: int | None = field()
+    pay_order_id: Id | None = field()
+    reason_desc: str | None = field()
+    reason_id: int | None = field()
+    refund_desc: str | None = field(personal=True)
+    refund_fee: Fen | None = field()
+    refund_id: Id | None = field()
+    refund_status: RefundStatus | int | str | None = field()
+    refund_type: int | None = field()
+    remaining_time: int | str | None = field()
+    seller_refuse_reason: str | None = field(personal=True)
+    seller_refuse_reason_describe: str | None = field(personal=True)
+    timeout_date: datetime | None = field()
+    timeout_type: int | str | None = field()
+
+
+@model
+class RefundAggregate(Model):
+    """The refund with its order line and its logistics."""
+
+    logistics: RefundLogistics | None = field()
+    purchase_order_line: PurchaseOrderLine | None = field()
+    refund_order: RefundOrder | None = field()
+
+
+@model
+class RefundDetail(Model):
+    """What a query for one reverse order gives."""
+
+    currency: str | None = field()
+    distributor_id: Id | None = field()
+    refund_order_aggregate: RefundAggregate | None = field()
+
+
+@model
+class CancelledRefund(RefundDetail):
+    """A cancelled reverse order, as it stands after the cancellation."""
+
+    cancel_success: bool | None = field()
+
+
+@model
+class RefundPage(PageModel):
+    """One page of the reverse orders that match a filter.
+
+    The vendor's page does not show this answer: how the list is recognised is an inference.
+    """
+
+    items: list[RefundDetail] = attrs.field(factory=list)

@@ -1,0 +1,165 @@
+"""Who calls, and how: credentials and settings, checked when they are made.
+
+Every default that rests on inference rather than on a page of the vendor is named in the README
+under "What is not known about the vendor", and every one is a setting here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import attrs
+
+from pandapon_async.clock import Clock
+from pandapon_async.core.backoff import RetryPolicy
+from pandapon_async.core.codes import Codes
+from pandapon_async.core.signing import Signer, signature
+from pandapon_async.errors import Attempt, ConfigurationError
+
+if TYPE_CHECKING:
+    from pandapon_async.transport.limiter import Limiter
+
+__all__ = ["Credentials", "Observer", "Override", "Settings"]
+
+Observer = Callable[[str, Attempt], None]
+"""Called after every attempt with the name of the call and what became of it; must not block."""
+
+
+def _header_text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f"{attribute.name} is missing; get it from the vendor's console")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigurationError(
+            f"{attribute.name} has a character that no header can carry (blank, newline?)"
+        )
+
+
+def _id_text(value: int | str) -> str:
+    return str(value) if type(value) is int else value  # type: ignore[return-value]
+
+
+def _bare_url(value: str) -> str:
+    return value.rstrip("/")
+
+
+@attrs.define(frozen=True)
+class Credentials:
+    """The key pair of the console and the sub-account (`user_id`) that calls are made for."""
+
+    access_key: str = attrs.field(validator=_header_text)
+    access_secret: str = attrs.field(validator=_header_text, repr=False)
+    user_id: str = attrs.field(validator=_header_text, converter=_id_text)
+
+    @classmethod
+    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env") -> Self:
+        """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID."""
+        values = environment(env_file)
+        names = {field.name: f"PANDAPON_{field.name.upper()}" for field in attrs.fields(cls)}
+        missing = [name for name in names.values() if not values.get(name)]
+        if missing:
+            raise ConfigurationError(f"set {', '.join(missing)} in the environment or in a .env file")
+        return cls(**{field: values[name] for field, name in names.items()})
+
+
+@attrs.define(frozen=True)
+class Override:
+    """A correction to one declared call, without a new release.
+
+    `path` replaces the declared path; `arguments` sends all arguments that are not in the path in
+    the "query" or in the "body".
+    """
+
+    path: str | None = attrs.field(default=None)
+    arguments: Literal["query", "body"] | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.in_(("query", "body")))
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise ConfigurationError("an overriding path begins with /")
+
+
+def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise ConfigurationError(f"{attribute.name} must be a number above 0")
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Settings:
+    """How calls are made. Frozen; `attrs.evolve` or `Client.with_settings` make changed copies.
+
+    `rate` is calls per second over the whole client (None: unlimited; the vendor names no quota),
+    `concurrency` how many requests may be under way at once, `timeout` the seconds one call may take
+    with all its waits and retries. `limiter` shares one quota between clients. `codes` says what the
+    envelope's `code` means. `overrides` correct single calls by name.
+    """
+
+    base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
+    rate: float | None = attrs.field(default=10.0, validator=_positive)
+    concurrency: int = attrs.field(default=64, validator=_positive)
+    timeout: float = attrs.field(default=30.0, validator=_positive)
+    connect_timeout: float = attrs.field(default=10.0, validator=_positive)
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    timestamp_unit: Literal["ms", "s"] = attrs.field(
+        default="ms", validator=attrs.validators.in_(("ms", "s"))
+    )
+    signer: Signer = attrs.field(default=signature, repr=False)
+    max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
+    limiter: Limiter | None = attrs.field(default=None, repr=False)
+    observer: Observer | None = attrs.field(default=None, repr=False)
+    overrides: Mapping[str, Override] = attrs.field(factory=dict)
+    codes: Codes = attrs.field(factory=Codes)
+    proxy: str | None = attrs.field(default=None, repr=False)
+    allow_plain_http: bool = False
+    clock: Clock = attrs.field(factory=Clock, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ConfigurationError("base_url must look like https://api.pandapon.com")
+        if parts.username or parts.password:
+            raise ConfigurationError("base_url must not carry a user or a password")
+        if parts.scheme == "http" and not self.allow_plain_http and not _is_loopback(parts.hostname):
+            raise ConfigurationError(
+                "base_url is plain http: key and signature would travel in clear. "
+                "Use https, or say Settings(allow_plain_http=True)"
+            )
+
+    @classmethod
+    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
+        """From PANDAPON_BASE_URL and PANDAPON_RATE ("none" for unlimited); arguments win."""
+        values = environment(env_file)
+        if (url := values.get("PANDAPON_BASE_URL")) and "base_url" not in settings:
+            settings["base_url"] = url
+        if (rate := values.get("PANDAPON_RATE")) and "rate" not in settings:
+            try:
+                settings["rate"] = None if rate.lower() == "none" else float(rate)
+            except ValueError:
+                raise ConfigurationError(
+                    "PANDAPON_RATE must be a number of calls per second, or none"
+                ) from None
+        return cls(**settings)
+
+
+def environment(env_file: str | os.PathLike[str] | None) -> Mapping[str, str]:
+    """The environment, with what a .env file adds; the environment wins."""
+    values: dict[str, str] = {}
+    if env_file is not None and Path(env_file).is_file():
+        from dotenv import dotenv_values
+
+        values = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
+    return {**values, **os.environ}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

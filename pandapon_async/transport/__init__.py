@@ -1,0 +1,1 @@
+"""Doing it: the queue for permits, the session, the way of one call."""

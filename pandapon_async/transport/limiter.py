@@ -1,0 +1,135 @@
+"""Permits for the quota and slots for requests under way.
+
+A permit that is free is given without a task switch; otherwise the call joins a line that one
+timer serves. A cancelled waiter costs nobody anything: the line skips it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from pandapon_async.clock import Clock
+from pandapon_async.core.pacing import Pace
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.transport.waiters import Line, too_late
+
+__all__ = ["Limiter", "Slots"]
+
+
+class Limiter:
+    """One quota: `rate` calls in any second, None for no limit. Share it between clients of one account.
+
+    `permits` counts what was given, `paused_seconds` how long the server's own wishes held everybody.
+    """
+
+    def __init__(self, rate: float | None, clock: Clock | None = None) -> None:
+        if rate is not None and not rate > 0:
+            raise ConfigurationError("rate must be calls per second above 0, or None for no limit")
+        self._clock = clock or Clock()
+        self._unlimited = rate is None
+        self._pace = Pace(rate if rate is not None else 1.0)
+        self._line = Line()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.rate = rate
+        self.permits = 0
+        self.paused_seconds = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a permit."""
+        return len(self._line)
+
+    async def acquire(self, deadline: float = float("inf"), owner: object = None) -> None:
+        """Wait for a permit; `owner` is what `close` goes by.
+
+        Raises DeadlineExceeded at once if the turn would come after `deadline` (in `Clock.now` seconds),
+        NotSent if the client is closed meanwhile.
+        """
+        now = self._clock.now()
+        pace = self._pace
+        due = pace.paused_until if self._unlimited else pace.next_at(now)
+        if due <= now and not self._line.waiting():
+            self.permits += 1
+            if not self._unlimited:
+                pace.take(now, waited=False)
+            return
+        expected = pace.paused_until if self._unlimited else pace.expected(now, self._line.ahead())
+        if expected > deadline:
+            raise too_late()
+        self._bind()
+        if self._timer is None:
+            self._schedule(now)
+        await self._line.join(deadline, owner)
+
+    def pause(self, seconds: float) -> None:
+        """The server pushed back: nobody gets a permit for so long. Longer pauses win over shorter ones."""
+        now = self._clock.now()
+        until = now + seconds
+        self.paused_seconds += max(0.0, until - max(now, self._pace.paused_until))
+        self._pace.pause_until(until)
+        self._line.fail_later_than(until)
+
+    def close(self, owner: object) -> None:
+        """Wake this owner's waiters with an error; others go on waiting."""
+        self._line.fail_all(owner)
+        if not self._line.waiting() and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _bind(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._timer is not None and self._loop is not None and not self._loop.is_closed():
+                raise ConfigurationError("this limiter has waiters in another event loop; use one per loop")
+            self._loop, self._timer = loop, None
+
+    def _schedule(self, now: float) -> None:
+        due = self._pace.paused_until if self._unlimited else self._pace.next_at(now)
+        self._timer = self._clock.call_later(max(0.0, due - now), self._serve)
+
+    def _serve(self) -> None:
+        """Give out what is due, then sleep until the next one is."""
+        self._timer = None
+        now = self._clock.now()
+        pace, line = self._pace, self._line
+        while (pace.paused_until if self._unlimited else pace.next_at(now)) <= now:
+            if not line.grant_next(now):
+                return
+            self.permits += 1
+            if not self._unlimited:
+                pace.take(now, waited=True)
+        if line.waiting():
+            self._schedule(now)
+
+
+class Slots:
+    """How many requests may be under way at once; waiting for one never eats the request's own time."""
+
+    def __init__(self, count: int, clock: Clock) -> None:
+        self._clock = clock
+        self._line = Line()
+        self.free = count
+
+    async def take(self, deadline: float, owner: object) -> None:
+        """Wait for a slot; raises DeadlineExceeded when the deadline passes first."""
+        if self.free > 0:
+            self.free -= 1
+            return
+        timer = self._clock.call_later(max(0.0, deadline - self._clock.now()), self._expire)
+        try:
+            await self._line.join(deadline, owner, unused=self.give_back)
+        finally:
+            timer.cancel()
+
+    def give_back(self) -> None:
+        """Hand the slot to the next in line, or keep it for a newcomer."""
+        if not self._line.grant_next(self._clock.now()):
+            self.free += 1
+
+    def close(self, owner: object) -> None:
+        """Wake this owner's waiters with an error."""
+        self._line.fail_all(owner)
+
+    def _expire(self) -> None:
+        self._line.fail_later_than(self._clock.now())

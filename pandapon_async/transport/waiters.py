@@ -1,0 +1,166 @@
+"""A line of waiting calls: first come first served within a priority, safe to cancel anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import enum
+import functools
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from pandapon_async.clock import Clock
+from pandapon_async.errors import DeadlineExceeded, NotSent
+
+__all__ = ["Line", "Priority", "Sleepers", "Waiter", "payments_refused", "priority"]
+
+
+class Priority(enum.IntEnum):
+    """Who goes first; within one priority the order of arrival counts."""
+
+    INTERACTIVE = 0
+    BULK = 1
+
+
+_current: contextvars.ContextVar[Priority] = contextvars.ContextVar(
+    "pandapon_priority", default=Priority.INTERACTIVE
+)
+
+
+@contextlib.contextmanager
+def priority(level: Priority) -> Iterator[None]:
+    """All calls inside wait in this priority."""
+    token = _current.set(level)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+payments_refused: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "pandapon_payments_refused", default=False
+)
+"""Set inside bulk work that was not told `allow_payments=True`."""
+
+
+@attrs.define(eq=False)
+class Waiter:
+    """One waiting call. A done future was granted, failed or cancelled; it is skipped when its turn comes."""
+
+    future: asyncio.Future[None]
+    deadline: float
+    owner: object
+
+
+class Line:
+    """Who waits, by priority. Joining, leaving and taking the first cost the same whatever the length."""
+
+    def __init__(self) -> None:
+        self._queues: tuple[deque[Waiter], ...] = tuple(deque() for _ in Priority)
+        self._live = [0 for _ in Priority]
+
+    def __len__(self) -> int:
+        return sum(self._live)
+
+    def ahead(self) -> int:
+        """How many would be served before a newcomer of the current priority."""
+        return sum(self._live[: _current.get() + 1])
+
+    async def join(self, deadline: float, owner: object, unused: Callable[[], None] | None = None) -> None:
+        """Wait until granted. Raises what the line is failed with; leaves no trace when cancelled.
+
+        `unused` is called if the turn was granted in the very moment the waiter was cancelled.
+        """
+        level = _current.get()
+        waiter = Waiter(asyncio.get_running_loop().create_future(), deadline, owner)
+        future = waiter.future
+        self._queues[level].append(waiter)
+        self._live[level] += 1
+        try:
+            await future
+        except asyncio.CancelledError:
+            if unused is not None and not future.cancelled() and future.exception() is None:
+                unused()
+            raise
+        finally:
+            self._live[level] -= 1
+
+    def grant_next(self, now: float) -> bool:
+        """Let the first one go whose deadline has not passed; False if nobody is left."""
+        for queue in self._queues:
+            while queue:
+                waiter = queue.popleft()
+                if waiter.future.done():
+                    continue
+                if waiter.deadline < now:
+                    waiter.future.set_exception(too_late())
+                    continue
+                waiter.future.set_result(None)
+                return True
+        return False
+
+    def waiting(self) -> bool:
+        """Whether anybody is waiting; drops those who left from the heads of the queues."""
+        for queue in self._queues:
+            while queue and queue[0].future.done():
+                queue.popleft()
+            if queue:
+                return True
+        return False
+
+    def fail_later_than(self, moment: float) -> None:
+        """Fail at once everybody whose deadline is before this moment: they would wait in vain."""
+        for queue in self._queues:
+            for waiter in queue:
+                if waiter.deadline <= moment and not waiter.future.done():
+                    waiter.future.set_exception(too_late())
+
+    def fail_all(self, owner: object) -> None:
+        """This owner's client is closing: none of its calls waits any longer."""
+        for queue in self._queues:
+            for waiter in queue:
+                if waiter.owner is owner and not waiter.future.done():
+                    waiter.future.set_exception(closed())
+
+
+class Sleepers:
+    """Calls that wait for a time to pass, and can be woken when their client closes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._futures: set[asyncio.Future[None]] = set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; raises NotSent if the client is closed meanwhile."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_later(seconds, functools.partial(_wake, future))
+        self._futures.add(future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            self._futures.discard(future)
+
+    def fail_all(self) -> None:
+        """The client is closing."""
+        for future in self._futures:
+            if not future.done():
+                future.set_exception(closed())
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def too_late() -> DeadlineExceeded:
+    """The error of a wait that would cross the deadline."""
+    return DeadlineExceeded("the call's turn would come after its deadline; nothing was sent")
+
+
+def closed() -> NotSent:
+    """The error of a call that was waiting when the client was closed."""
+    return NotSent("the client was closed; nothing was sent", retryable=False)
