@@ -11,13 +11,13 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
 
 import attrs
 
-from pandapon_async.core.codec import refuse_floats
+from pandapon_async.core.codec import dumps, refuse_floats
 from pandapon_async.images import Image, ImageSource
 from pandapon_async.money import Fen
 
@@ -25,16 +25,23 @@ __all__ = [
     "Choice",
     "FenAmount",
     "Flag",
+    "IdInteger",
+    "IdText",
     "Integer",
     "IntegerId",
     "Json",
+    "JsonText",
     "ListOf",
     "Moment",
     "Nested",
+    "NonEmpty",
+    "Number",
     "OrderEntryIds",
     "OrderIdInteger",
     "OrderIdText",
+    "PageNo",
     "Picture",
+    "Reference",
     "RefundId1688",
     "RefundIdTaobao",
     "Rule",
@@ -47,6 +54,9 @@ __all__ = [
 ]
 
 LARGEST_ID = 2**63 - 1
+
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # what no encoding can carry
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @attrs.define(frozen=True)
@@ -94,9 +104,13 @@ class Text:
         if length < self.minimum or (self.maximum is not None and length > self.maximum):
             bounds = f"{self.minimum} to {self.maximum}" if self.maximum else f"at least {self.minimum}"
             raise ValueError(f"must have {bounds} characters, has {length}")
+        if self.minimum and value.isspace():
+            raise ValueError("must be text, not only blanks")
         if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
             hint = f", such as {self.example}" if self.example else ""
             raise ValueError(f"must match {self.pattern}{hint}")
+        if not value.isascii() and _HALF_CHARACTER.search(value):
+            raise ValueError("must be text without half characters (lone surrogates)")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -152,7 +166,7 @@ class IntegerId:
 
 @attrs.define(frozen=True)
 class Integer:
-    """A whole number within bounds, both included."""
+    """A whole number within bounds, both included; without a bound, what 64 bits can hold."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -160,12 +174,10 @@ class Integer:
     def encode(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"must be a whole number, not {type(value).__name__}")
-        below = self.minimum is not None and value < self.minimum
-        above = self.maximum is not None and value > self.maximum
-        if below or above:
-            bounds = [f">= {self.minimum}"] * (self.minimum is not None)
-            bounds += [f"<= {self.maximum}"] * (self.maximum is not None)
-            raise ValueError(f"must be {' and '.join(bounds)}")
+        least = -LARGEST_ID - 1 if self.minimum is None else self.minimum
+        most = LARGEST_ID if self.maximum is None else self.maximum
+        if not least <= value <= most:
+            raise ValueError(f"must be >= {least} and <= {most}")
         return int(value)
 
     def schema(self) -> dict[str, Any]:
@@ -204,6 +216,41 @@ class YuanAmount:
 
 
 @attrs.define(frozen=True)
+class Number:
+    """A number with at most `decimals` decimals, given as int, Decimal or text; a float is refused.
+
+    For quantities, and for amounts whose unit the vendor does not state. It travels as a JSON number,
+    or as text where `as_text` says so.
+    """
+
+    minimum: int = 0
+    decimals: int = 2
+    as_text: bool = False
+
+    @property
+    def _pattern(self) -> str:
+        fraction = rf"(\.[0-9]{{1,{self.decimals}}})?" if self.decimals else ""
+        return "[0-9]{1,12}" + fraction
+
+    def encode(self, value: Any) -> int | float | str:
+        if isinstance(value, bool) or not isinstance(value, Decimal | int | str):
+            raise ValueError(f"must be a number as int, Decimal or text, not {type(value).__name__}")
+        text = format(value, "f") if isinstance(value, Decimal) else str(value)
+        if re.fullmatch(self._pattern, text, re.ASCII) is None or Decimal(text) < self.minimum:
+            decimals = f"with at most {self.decimals} decimals" if self.decimals else "without decimals"
+            raise ValueError(f"must be a number of at least {self.minimum}, {decimals}, below 10**12")
+        if self.as_text:
+            return text
+        # The one float of this client: JSON knows no other fraction, and 14 digits are written as given.
+        return float(text) if "." in text else int(text)
+
+    def schema(self) -> dict[str, Any]:
+        if self.as_text:
+            return {"type": "string", "pattern": f"^{self._pattern}$"}
+        return {"type": "number", "minimum": self.minimum}
+
+
+@attrs.define(frozen=True)
 class Flag:
     """A boolean; "true", 1 and the like are refused."""
 
@@ -229,10 +276,11 @@ class Choice:
     def encode(self, value: Any) -> Any:
         raw = value.value if isinstance(value, enum.Enum) else value
         known = [member.value for member in self.values]
+        # By class first: to Python False is 0 and 10.0 is 10.
         same_kind = isinstance(raw, type(known[0])) and not isinstance(raw, bool)
-        if raw not in known and not (self.open and same_kind):
+        if not same_kind or (raw not in known and not self.open):
             raise ValueError(f"must be one of {', '.join(map(str, known))}")
-        return raw
+        return Text(0).encode(raw) if isinstance(raw, str) else Integer().encode(raw)
 
     def schema(self) -> dict[str, Any]:
         known = [member.value for member in self.values]
@@ -245,12 +293,12 @@ class Moment:
     """A point in time that travels as epoch milliseconds; given as aware datetime or as ms."""
 
     def encode(self, value: Any) -> int:
-        if isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise ValueError("must be a datetime with a time zone, or epoch milliseconds")
-            return round(value.timestamp() * 1000)
+        if isinstance(value, datetime) and value.utcoffset() is not None:
+            value = round((value - _EPOCH) / timedelta(milliseconds=1))
         if isinstance(value, bool) or not isinstance(value, int) or not 10**11 <= value < 10**14:
-            raise ValueError("must be a datetime with a time zone, or epoch milliseconds (13 digits)")
+            raise ValueError(
+                "must be a datetime with a time zone, or epoch milliseconds (13 digits); from 1973 to 5138"
+            )
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -266,7 +314,8 @@ class ListOf:
     maximum: int | None = None
 
     def encode(self, value: Any) -> list[Any]:
-        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        no_list = isinstance(value, str | bytes | bytearray | memoryview | Mapping)
+        if no_list or not isinstance(value, Iterable):
             raise ValueError(f"must be a list, not {type(value).__name__}")
         items = list(value)
         if len(items) < self.minimum or (self.maximum is not None and len(items) > self.maximum):
@@ -325,10 +374,30 @@ class Json:
 
     def encode(self, value: Any) -> Any:
         refuse_floats(value)
+        dumps(value)
         return value
 
     def schema(self) -> dict[str, Any]:
         return {}
+
+
+@attrs.define(frozen=True)
+class JsonText:
+    """A value under its own rule that travels as text holding JSON, as a few of the vendor's fields do."""
+
+    rule: Rule
+
+    def encode(self, value: Any) -> str:
+        if isinstance(value, str):
+            raise ValueError("must be given as it is, not as JSON text: it is written as JSON here")
+        return dumps(self.rule.encode(value)).decode()
+
+    def schema(self) -> dict[str, Any]:
+        return {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": self.rule.schema(),
+        }
 
 
 @attrs.define(frozen=True)
@@ -354,6 +423,12 @@ class Picture:
         }
 
 
+NonEmpty = Annotated[str, Text()]
+# A number someone else gave, such as a waybill's: a stray TAB in it would be another number.
+Reference = Annotated[str, Text(1, 64, r"\S(.*\S)?", "SF00000000001")]
+PageNo = Annotated[int, Integer(1)]
+IdText = Annotated[int | str, TextId()]
+IdInteger = Annotated[int | str, IntegerId()]
 RefundId1688 = Annotated[str, TextId(r"TQ[0-9]{1,20}", "TQ201808300000001")]
 RefundIdTaobao = Annotated[int | str, TextId(r"[0-9]{1,20}", "110000235001")]
 OrderIdInteger = Annotated[int | str, IntegerId()]

@@ -20,18 +20,22 @@ from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage
 from pandapon_async.errors import ConfigurationError, InvalidArgument, PandaponError
 from pandapon_async.response import Response
 from pandapon_async.settings import Credentials, Settings
+from pandapon_async.settlement import find_out, next_state
+from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.limiter import Limiter, Slots
 from pandapon_async.transport.pipeline import Outgoing, Pipeline, Statistics, Trail
 from pandapon_async.transport.plan import Plan, query_text
 from pandapon_async.transport.session import Session
+from pandapon_async.transport.store import Intent, IntentState
 from pandapon_async.transport.waiters import Sleepers
+from pandapon_async.transport.writes import account_of, journal_of
 
 if TYPE_CHECKING:
     import os
 
 __all__ = ["Client"]
 
-_SHARED = frozenset({"rate", "concurrency", "limiter", "clock"})
+_SHARED = frozenset({"rate", "concurrency", "limiter", "clock", "journal"})
 
 
 class Client:
@@ -65,6 +69,8 @@ class Client:
             budget=RetryBudget(settings.retry.budget),
             sleepers=Sleepers(clock),
             statistics=Statistics(),
+            journal=journal_of(credentials, settings),
+            account=account_of(credentials, settings),
             owner=object(),
         )
         self._plans: dict[str, Plan] = {}
@@ -104,8 +110,8 @@ class Client:
     def with_settings(self, **changes: Any) -> Self:
         """A cheap copy with other settings that shares session, quota, retry budget and counts.
 
-        `pandapon.with_settings(timeout=5)`. What is shared (rate, concurrency, limiter, clock) cannot
-        be changed in a copy. Closing a copy closes nothing.
+        `pandapon.with_settings(timeout=5)`. What is shared (rate, concurrency, limiter, journal, clock)
+        cannot be changed in a copy. Closing a copy closes nothing.
         """
         if wrong := _SHARED & changes.keys():
             raise ConfigurationError(
@@ -189,7 +195,9 @@ class Client:
         except ValueError as error:
             raise InvalidArgument(str(error), argument="json") from None
         url = URL(self.settings.base_url + endpoint.path + query_text(params or {}), encoded=True)
-        envelope, trail = await self._pipeline.run(Outgoing(endpoint, url, body))
+        envelope, trail = await self._pipeline.run(
+            Outgoing(endpoint, url, body, {"json": json, "params": params})
+        )
         return self._response(envelope.data, envelope, trail)
 
     def _response(self, value: Any, envelope: Envelope, trail: Trail) -> Response[Any]:
@@ -207,6 +215,41 @@ class Client:
             waited=trail.waited,
         )
 
+    @property
+    def journal(self) -> Journal:
+        """The journal of this client's writes."""
+        return self._pipeline.journal
+
+    async def resolve(self, intent_id: str, *, wait: bool = False) -> Intent:
+        """Find out what became of a write of unknown outcome, by reading the state; sends nothing else.
+
+        Gives the intent as it stands afterwards: `settled_done`, `settled_absent`, or still `unknown` where
+        nothing can be said yet. Absence is believed only `Settings.settle_after` seconds after the write;
+        `wait` looks again with growing pauses until then. Raises InvalidArgument for an id that is not in
+        the journal.
+        """
+        intent = await self._intent(intent_id)
+        pauses = iter((2.0, 10.0, self.settings.settle_after))
+        while intent.state is IntentState.UNKNOWN:
+            settlement = await find_out(self, intent)
+            age = self.settings.clock.wall() - intent.updated
+            state = next_state(settlement, age, self.settings.settle_after)
+            if state is not None:
+                note = f"{settlement.finding}: {settlement.note}"
+                await self.journal.settle(intent.id, state, result=settlement.result, note=note)
+                return await self._intent(intent_id)
+            pause = next(pauses, None) if wait else None
+            if pause is None:
+                return attrs.evolve(intent, note=f"{settlement.finding}: {settlement.note}")
+            await self._pipeline.sleepers.sleep(pause)
+        return intent
+
+    async def _intent(self, intent_id: str) -> Intent:
+        intent = await self.journal.get(intent_id)
+        if intent is None:
+            raise InvalidArgument("no such intent in the journal", argument="intent_id")
+        return intent
+
     async def aclose(self) -> None:
         """Close the session and wake every call that still waits, with an error. May be called twice."""
         if self._is_copy:
@@ -216,6 +259,8 @@ class Client:
         pipeline.slots.close(pipeline.owner)
         pipeline.sleepers.fail_all()
         await pipeline.session.close()
+        if pipeline.journal is not self.settings.journal:
+            await pipeline.journal.aclose()
 
     async def __aenter__(self) -> Self:
         self._pipeline.session.open()

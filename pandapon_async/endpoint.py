@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import re
 import typing
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from functools import cached_property
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Protoc
 import attrs
 
 from pandapon_async.arguments import Json, Rule, Wire, camel
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.errors import InvalidArgument, MalformedResponse
 
 if TYPE_CHECKING:
     from pandapon_async.response import Response
@@ -34,6 +35,7 @@ __all__ = [
     "Location",
     "Parameter",
     "Safety",
+    "Signing",
     "Stage",
     "call",
     "encode_arguments",
@@ -81,6 +83,13 @@ class Evidence(enum.StrEnum):
     INFERRED = "inferred"  # by the pattern of its twin in the other generation
 
 
+class Signing(enum.StrEnum):
+    """Where the proof of who is calling goes."""
+
+    HEADERS = "headers"  # access-key, timestamp, nonce-str, user-id and signature
+    QUERY = "query"  # timestamp and sign in the query (warehouse logistics); how sign is made is not known
+
+
 class Location(enum.StrEnum):
     """Where an argument goes."""
 
@@ -115,6 +124,14 @@ class Endpoint:
     confirmed_by: str | None
     unclear_codes: frozenset[str]
     declaration: Callable[..., Any] | None = None
+    signing: Signing = Signing.HEADERS
+    key: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+
+    @property
+    def operation(self) -> str:
+        """The name without its generation: both generations of a call do the same to the same thing."""
+        return re.sub(r"^v\d+\.", "", self.name)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -230,12 +247,18 @@ def call(
     evidence: Evidence = Evidence.DOCUMENTED,
     confirmed_by: str | None = None,
     unclear_codes: tuple[str, ...] = (),
+    signing: Signing = Signing.HEADERS,
+    key: tuple[str, ...] = (),
+    facts: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Turn a method without a body into a call of the API.
 
     `page` is the vendor page it rests on. `confirmed_by` names the field of the data that says whether
     the operation was accepted ("success"), or "data" where the data itself says it; `unclear_codes`
-    are inner error codes after which the operation may have been carried out all the same.
+    are inner error codes after which the operation may have been carried out all the same. `signing`
+    is for the few calls that carry their signature in the query. Of a write, `key` names the
+    arguments (by wire name) that make two of them the same one, all if empty, and `facts` those that
+    are needed to find out what became of it.
     """
 
     def declare(function: F) -> F:
@@ -252,6 +275,9 @@ def call(
                 confirmed_by=confirmed_by,
                 unclear_codes=frozenset(unclear_codes),
                 declaration=function,
+                signing=signing,
+                key=key,
+                facts=facts,
             ),
         )
 
@@ -259,14 +285,14 @@ def call(
 
 
 def twin(
-    original: F,
+    original: Callable[Concatenate[Any, P], Call[T]],
     path: str,
     *,
     room: str,
     page: str,
     stage: Stage | None = None,
     evidence: Evidence = Evidence.DOCUMENTED,
-) -> F:
+) -> Callable[Concatenate[Any, P], Call[T]]:
     """The same call of the other generation: all is taken over but the path and the page.
 
     `room` is the module it is declared in (`__name__`).
@@ -316,28 +342,32 @@ def paged(
     """The iterator over all items of all pages, from the declaration of one page.
 
     It ends at the stated total or, where none is stated, at the first empty page: a short page does
-    not end it, since a server may cap the page size. A page that repeats the one before it is an error.
+    not end it, since a server may cap the page size. A total below the size of its own page is not
+    believed. A page that repeats the one before it is an error.
     """
 
     async def pages(self: Group, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
-        number = typing.cast(int, arguments.pop("page_no", 1))
+        first = arguments.pop("page_no", None)
+        number = 1 if first is None else typing.cast(int, first)
         seen = 0
         before: list[T] | None = None
         while True:
             current = await page(self, *args, **{**arguments, "page_no": number})  # type: ignore[arg-type]
             items = current.items
             if items and items == before:
-                from pandapon_async.errors import MalformedResponse
-
-                raise MalformedResponse(f"page {number} repeats page {number - 1}")
+                endpoint: Endpoint | None = getattr(page, "endpoint", None)
+                raise MalformedResponse(
+                    f"page {number} repeats page {number - 1}", endpoint=endpoint and endpoint.name
+                )
             for item in items:
                 yield item
             seen += len(items)
-            if not items or (current.total is not None and seen >= current.total):
+            if not items or (current.total is not None and len(items) <= current.total <= seen):
                 return
             before, number = items, number + 1
 
     pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
+    pages.__signature__ = inspect.signature(page)  # type: ignore[attr-defined]
     return typing.cast("Callable[Concatenate[Any, P], AsyncIterator[T]]", pages)
 
 
@@ -369,7 +399,8 @@ def parameters_of_class(kind: Any) -> tuple[Parameter, ...]:
     for field in attrs.fields(kind):
         rule, wire = _rule_and_wire(field.name, hints[field.name])
         required = field.default is attrs.NOTHING
-        found.append(Parameter(field.name, wire, rule, Location.BODY, required))
+        default = None if required else field.default
+        found.append(Parameter(field.name, wire, rule, Location.BODY, required, default))
     return tuple(found)
 
 
@@ -389,10 +420,10 @@ def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]
             encoded[parameter.wire] = parameter.rule.encode(value)
         except ValueError as error:
             raise InvalidArgument(f"{parameter.name} {error}", argument=parameter.name) from None
-    unknown = given.keys() - {parameter.name for parameter in parameters}
+    unknown = sorted(map(str, given.keys() - {parameter.name for parameter in parameters}))
     if unknown:
         names = ", ".join(parameter.name for parameter in parameters) or "none"
-        raise InvalidArgument(f"unknown argument {min(unknown)}; known: {names}", argument=min(unknown))
+        raise InvalidArgument(f"unknown argument {unknown[0]}; known: {names}", argument=unknown[0])
     return encoded
 
 

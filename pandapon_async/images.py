@@ -54,13 +54,8 @@ class Image:
         read twice and a retry needs the bytes again.
         """
         if isinstance(source, str | os.PathLike):
-            path = Path(source)
-            if not path.is_file():
-                raise ValueError(f"no such image file: {path.name}")
-            size = path.stat().st_size
-            with path.open("rb") as file:
-                head = file.read(16)
-            kept: bytes | Path = path
+            kept: bytes | Path
+            kept, size, head = _look_into(source)
         else:
             kept = _bytes_of(source, maximum_bytes)
             size, head = len(kept), kept[:16]
@@ -75,8 +70,14 @@ class Image:
         return cls(kept, size, found)
 
     def read(self) -> bytes:
-        """All bytes; raises ValueError if the file changed its size since it was checked."""
-        data = self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+        """All bytes; raises ValueError if the file changed its size since it was checked, or is gone."""
+        if isinstance(self.source, bytes):
+            return self.source
+        try:
+            with self.source.open("rb") as file:
+                data = file.read(self.size + 1)
+        except OSError:
+            data = b""
         if len(data) != self.size:
             raise ValueError("the image file changed while it was waiting")
         return data
@@ -89,14 +90,33 @@ class Image:
         return f"Image({self.format}, {self.size} bytes)"
 
 
+def _look_into(source: str | os.PathLike[str]) -> tuple[Path, int, bytes]:
+    """The path, the size and the first bytes of a file. No error repeats the path: it may name a person."""
+    try:
+        path = Path(source)
+        if path.is_file():
+            with path.open("rb") as file:
+                return path, os.fstat(file.fileno()).st_size, file.read(16)
+    except (OSError, TypeError):  # no permission; a base64 text, which is too long for a name; bytes
+        pass
+    raise ValueError("no such image file, or not readable (a base64 text must be decoded first)")
+
+
 def _bytes_of(source: Any, maximum_bytes: int) -> bytes:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
-    read = getattr(source, "read", None)
-    if read is None:
+    if getattr(source, "read", None) is None:
         raise ValueError(f"must be bytes, a path or a binary file, not {type(source).__name__}")
     file: IO[bytes] = source
-    data = file.read(maximum_bytes + 1)
-    if not isinstance(data, bytes):
-        raise ValueError("the file must be opened in binary mode ('rb')")
-    return data
+    kept = bytearray()
+    try:
+        # A pipe or an unbuffered file gives what it has, which need not be all.
+        while len(kept) <= maximum_bytes and (piece := file.read(maximum_bytes + 1 - len(kept))):
+            if not isinstance(piece, bytes):
+                raise TypeError
+            kept += piece
+    except TypeError:
+        raise ValueError("the file must be opened in binary mode ('rb')") from None
+    except (OSError, ValueError):
+        raise ValueError("the file could not be read (closed?)") from None
+    return bytes(kept)

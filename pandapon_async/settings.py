@@ -22,9 +22,13 @@ from pandapon_async.core.signing import Signer, signature
 from pandapon_async.errors import Attempt, ConfigurationError
 
 if TYPE_CHECKING:
+    from pandapon_async.transport.journal import Journal
     from pandapon_async.transport.limiter import Limiter
 
-__all__ = ["Credentials", "Observer", "Override", "Settings"]
+__all__ = ["AUTOMATIC", "Credentials", "Observer", "Override", "Settings"]
+
+AUTOMATIC = "automatic"
+"""The journal's default place: a file in the user's state directory, in memory towards loopback."""
 
 Observer = Callable[[str, Attempt], None]
 """Called after every attempt with the name of the call and what became of it; must not block."""
@@ -71,13 +75,14 @@ class Override:
     """A correction to one declared call, without a new release.
 
     `path` replaces the declared path; `arguments` sends all arguments that are not in the path in
-    the "query" or in the "body".
+    the "query" or in the "body"; `signer` signs this call in its own way.
     """
 
     path: str | None = attrs.field(default=None)
     arguments: Literal["query", "body"] | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.in_(("query", "body")))
     )
+    signer: Signer | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.path is not None and not self.path.startswith("/"):
@@ -95,8 +100,13 @@ class Settings:
 
     `rate` is calls per second over the whole client (None: unlimited; the vendor names no quota),
     `concurrency` how many requests may be under way at once, `timeout` the seconds one call may take
-    with all its waits and retries. `limiter` shares one quota between clients. `codes` says what the
-    envelope's `code` means. `overrides` correct single calls by name.
+    with all its waits and retries. `limiter` shares one quota between clients.
+    `journal` is where writes are noted before they are sent: a path, ":memory:", a `Journal`, or
+    AUTOMATIC (a file in the user's state directory; in memory towards loopback). `allow_repeat` permits
+    what was carried out once to be done again, `settle_after` is how many seconds a write of unknown
+    outcome must be old before its absence is believed. `codes` says what the
+    envelope's `code` means. `overrides` correct single calls by name,
+    `allow_inferred` permits calls whose path no page shows.
     """
 
     base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
@@ -112,10 +122,14 @@ class Settings:
     max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
     limiter: Limiter | None = attrs.field(default=None, repr=False)
     observer: Observer | None = attrs.field(default=None, repr=False)
+    journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
+    allow_repeat: bool = False
+    settle_after: float = attrs.field(default=60.0, validator=_positive)
     overrides: Mapping[str, Override] = attrs.field(factory=dict)
     codes: Codes = attrs.field(factory=Codes)
     proxy: str | None = attrs.field(default=None, repr=False)
     allow_plain_http: bool = False
+    allow_inferred: bool = False
     clock: Clock = attrs.field(factory=Clock, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -124,7 +138,7 @@ class Settings:
             raise ConfigurationError("base_url must look like https://api.pandapon.com")
         if parts.username or parts.password:
             raise ConfigurationError("base_url must not carry a user or a password")
-        if parts.scheme == "http" and not self.allow_plain_http and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(self.base_url):
             raise ConfigurationError(
                 "base_url is plain http: key and signature would travel in clear. "
                 "Use https, or say Settings(allow_plain_http=True)"
@@ -132,10 +146,12 @@ class Settings:
 
     @classmethod
     def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
-        """From PANDAPON_BASE_URL and PANDAPON_RATE ("none" for unlimited); arguments win."""
+        """From PANDAPON_BASE_URL, PANDAPON_JOURNAL and PANDAPON_RATE ("none": unlimited); arguments win."""
         values = environment(env_file)
         if (url := values.get("PANDAPON_BASE_URL")) and "base_url" not in settings:
             settings["base_url"] = url
+        if (journal := values.get("PANDAPON_JOURNAL")) and "journal" not in settings:
+            settings["journal"] = journal
         if (rate := values.get("PANDAPON_RATE")) and "rate" not in settings:
             try:
                 settings["rate"] = None if rate.lower() == "none" else float(rate)
@@ -156,7 +172,9 @@ def environment(env_file: str | os.PathLike[str] | None) -> Mapping[str, str]:
     return {**values, **os.environ}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether a url leads to this machine."""
+    host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
     try:

@@ -7,14 +7,30 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import attrs
 
 from pandapon_async.errors import ConfigurationError, PandaponError, Throttled
 
 __all__ = ["RetryBudget", "RetryPolicy", "parse_retry_after"]
+
+
+def _time(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"RetryPolicy.{attribute.name} must be seconds, 0 or more")
+
+
+def _whole(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigurationError(f"RetryPolicy.{attribute.name} must be a whole number, {least} or more")
+
+    return check
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -29,20 +45,14 @@ class RetryPolicy:
     retries that do not help use it up.
     """
 
-    attempts: int = 5
-    base: float = 0.2
-    throttle_base: float = 0.5
-    maximum: float = 20.0
-    retry_after_maximum: float = 60.0
-    throttle_pause: float = 1.0
-    budget: int = 500
-    cost: int = 5
-
-    def __attrs_post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigurationError("RetryPolicy.attempts counts the first one: 1 or more")
-        if min(self.base, self.throttle_base, self.maximum, self.throttle_pause) < 0:
-            raise ConfigurationError("the times of a RetryPolicy must not be negative")
+    attempts: int = attrs.field(default=5, validator=_whole(1))
+    base: float = attrs.field(default=0.2, validator=_time)
+    throttle_base: float = attrs.field(default=0.5, validator=_time)
+    maximum: float = attrs.field(default=20.0, validator=_time)
+    retry_after_maximum: float = attrs.field(default=60.0, validator=_time)
+    throttle_pause: float = attrs.field(default=1.0, validator=_time)
+    budget: int = attrs.field(default=500, validator=_whole(0))
+    cost: int = attrs.field(default=5, validator=_whole(0))
 
     def delay(self, attempt: int, error: BaseException | None, random: float) -> float:
         """Seconds to wait after this attempt (from 1), given a random number in [0, 1).

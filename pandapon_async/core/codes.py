@@ -19,7 +19,7 @@ def _set(values: Iterable[int | str]) -> frozenset[int | str]:
 
 @attrs.define(frozen=True, kw_only=True)
 class Codes:
-    """Sets of codes, as numbers (envelope) or text (inner error codes).
+    """Sets of codes, as numbers (the envelope's `code`) or text (an inner `errorCode`).
 
     `throttle`: too many calls, whether or not something was carried out before. `refused`: too many
     calls, surely refused before anything was carried out (these are gateway codes of the upstream

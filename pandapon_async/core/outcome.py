@@ -49,12 +49,14 @@ def read_answer(answer: Answer, endpoint: Endpoint, codes: Codes) -> Envelope:
         envelope = read_envelope(answer.body)
     except ValueError as reason:
         raise _without_envelope(answer, str(reason)) from None
+    succeeded = envelope.code in codes.success
     if status == 429:
-        raise _throttled(answer, envelope, before_execution=True)
-    if envelope.code in codes.success and 200 <= status < 300:
-        _check_inside(envelope, endpoint, codes)
+        # Refused by status and done by code: a throttle, but none after which a write may be repeated.
+        raise _throttled(answer, envelope, before_execution=not succeeded)
+    if succeeded and 200 <= status < 300:
+        _check_inside(answer, envelope, endpoint, codes)
         return envelope
-    raise _refusal(answer, envelope, codes)
+    raise _refusal(answer, envelope, endpoint, codes)
 
 
 def _without_envelope(answer: Answer, reason: str) -> PandaponError:
@@ -79,27 +81,37 @@ _CHECK_KEY = (
 )
 
 
-def _refusal(answer: Answer, envelope: Envelope, codes: Codes) -> PandaponError:
+def _refusal(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Codes) -> PandaponError:
     status, code = answer.http_status, envelope.code
-    facts: dict[str, Any] = {
-        "code": code,
-        "msg": envelope.msg,
-        "http_status": status,
-        "request_id": envelope.request_id,
-    }
+    facts = _facts(answer, envelope)
     if status == 503:
         return _throttled(answer, envelope, before_execution=False)
     if code in codes.throttle or code in codes.refused:
         return _throttled(answer, envelope, before_execution=code in codes.refused)
     if code in codes.authentication or status in (401, 403):
         return AuthenticationFailed(f"the vendor refused with code {code}; {_CHECK_KEY}", **facts)
-    if status >= 500 or 500 <= code < 600 or 300 <= status < 400 or status == 408:
-        error = ApiError(f"the server failed with HTTP {status}, code {code}", **facts, retryable=True)
-        error.outcome = Outcome.UNKNOWN
-        return error
+    redirected = 300 <= status < 400
+    if status >= 500 or 500 <= code < 600 or redirected or status == 408:
+        failed = ApiError(
+            f"the server failed with HTTP {status}, code {code}", **facts, retryable=not redirected
+        )
+        failed.outcome = Outcome.UNKNOWN
+        return failed
     if code in codes.not_found:
         return NotFound(f"the vendor knows no such thing (code {code})", **facts)
-    return ApiError(f"the vendor refused with code {code} (its words are in .msg)", **facts)
+    refused = ApiError(f"the vendor refused with code {code} (its words are in .msg)", **facts)
+    if code in codes.success or str(code) in endpoint.unclear_codes:
+        refused.outcome = Outcome.UNKNOWN  # status and code contradict each other, or the code is unclear
+    return refused
+
+
+def _facts(answer: Answer, envelope: Envelope) -> dict[str, Any]:
+    return {
+        "code": envelope.code,
+        "msg": envelope.msg,
+        "http_status": answer.http_status,
+        "request_id": envelope.request_id,
+    }
 
 
 def _throttled(answer: Answer, envelope: Envelope | None, *, before_execution: bool) -> Throttled:
@@ -119,41 +131,63 @@ def _throttled(answer: Answer, envelope: Envelope | None, *, before_execution: b
     return error
 
 
-def _check_inside(envelope: Envelope, endpoint: Endpoint, codes: Codes) -> None:
-    """The third layer: the data itself may say that the operation was refused."""
-    data = envelope.data
-    fields: dict[str, Any] = data if isinstance(data, dict) else {}
-    where = endpoint.confirmed_by
-    said = data if where == "data" else fields.get(where) if where else fields.get("success", True)
-    if said is True or (
-        where and where != "data" and isinstance(said, str | int) and said and said is not True
-    ):
+def _check_inside(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Codes) -> None:
+    """The third layer: the data itself may say that the operation was refused.
+
+    Where it says neither yes nor no, or both, nobody knows whether the operation was carried out.
+    """
+    fields: dict[str, Any] = envelope.data if isinstance(envelope.data, dict) else {}
+    success = fields.get("success")
+    confirmed = _confirmation(envelope.data, fields, endpoint.confirmed_by)
+    if confirmed is True and (success is None or success is True):
         return
-    if said is not False:
-        if where is None and said is None:
-            return  # not every call has the flag; a null one says nothing
-        error = MalformedResponse(
-            f"code {envelope.code}, but {where or 'success'} does not say whether it was accepted",
-            http_status=200,
-            request_id=envelope.request_id,
-        )
-        raise error
-    error_code = _plain(fields.get("errorCode"))
-    rejected = Rejected(
-        f"the platform refused inside a successful answer (error code {error_code or 'not given'}; "
-        "its words are in .error_info)",
-        error_code=error_code,
-        error_info=_plain(fields.get("errorInfo")) or _plain(fields.get("errorMsg")),
-        code=envelope.code,
-        msg=envelope.msg,
-        http_status=200,
+    if confirmed is not True and (confirmed is False or success is False):
+        raise _rejection(answer, envelope, fields, endpoint, codes)
+    where = endpoint.confirmed_by or "success"
+    raise MalformedResponse(
+        f"code {envelope.code}, but {where} does not say whether it was accepted",
+        http_status=answer.http_status,
         request_id=envelope.request_id,
     )
-    if error_code in endpoint.unclear_codes:
+
+
+def _confirmation(data: Any, fields: dict[str, Any], where: str | None) -> bool | None:
+    """What the data says of the operation: yes, no, or nothing that can be relied on ("false", 1)."""
+    if where is None:
+        said = fields.get("success", True)
+        return True if said is None else said if isinstance(said, bool) else None
+    said = data if where == "data" else fields.get(where)
+    if where == "data" or where.lower().endswith("success"):
+        return said if isinstance(said, bool) else None
+    # An id or a url: only what was carried out has one.
+    return True if isinstance(said, str | int) and not isinstance(said, bool) and said else None
+
+
+def _rejection(
+    answer: Answer, envelope: Envelope, fields: dict[str, Any], endpoint: Endpoint, codes: Codes
+) -> PandaponError:
+    code = _plain(fields.get("errorCode"))
+    words = _plain(fields.get("errorInfo")) or _plain(fields.get("errorMsg"))
+    text = (
+        f"the platform refused inside a successful answer (error code {code or 'not given'}; "
+        "its words are in .error_info)"
+    )
+    facts = _facts(answer, envelope)
+    rejected = Rejected(text, error_code=code, error_info=words, **facts)
+    if code in endpoint.unclear_codes:
         rejected.outcome = Outcome.UNKNOWN
-    if error_code in codes.refused:
-        raise _throttled(Answer(200, b""), envelope, before_execution=True) from rejected
-    raise rejected
+        return rejected
+    other: PandaponError | None = None
+    if code in codes.throttle or code in codes.refused:
+        other = _throttled(answer, envelope, before_execution=code in codes.refused)
+    elif code in codes.authentication:
+        other = AuthenticationFailed(f"the platform refused with error code {code}; {_CHECK_KEY}", **facts)
+    elif code in codes.not_found:
+        other = NotFound(f"the platform knows no such thing (error code {code})", **facts)
+    if other is None:
+        return rejected
+    other.__cause__ = rejected
+    return other
 
 
 def _plain(value: Any) -> str | None:

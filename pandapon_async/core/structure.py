@@ -11,6 +11,7 @@ The hooks of a model are built on its first use; importing this module builds no
 from __future__ import annotations
 
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -32,7 +33,10 @@ __all__ = ["Mismatch", "structurer", "wire_fields"]
 Hook = Callable[[Any, Any], Any]
 
 LIST_FIELDS = ("list", "items", "records", "rows", "result", "data")
-TOTAL_FIELDS = ("total", "totalCount", "totalRecord", "totalNum", "count")
+# Not "count": that may be the items of this page, and as a total it would end an iteration early.
+TOTAL_FIELDS = ("total", "totalCount", "totalRecord", "totalNum")
+
+_DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")  # Decimal itself also takes 1_0, blanks and 1e999999
 
 
 class Mismatch(Exception):
@@ -53,9 +57,13 @@ def structurer(kind: Any) -> Hook:
     return _converter().get_structure_hook(kind)
 
 
-@functools.cache
 def wire_fields(kind: Any) -> dict[str, attrs.Attribute[Any]]:
     """The fields of a model by their wire names."""
+    return _wire_fields(kind)
+
+
+@functools.cache
+def _wire_fields(kind: Any) -> dict[str, attrs.Attribute[Any]]:
     return {
         field.metadata.get("wire") or camel(field.name): field
         for field in attrs.fields(kind)
@@ -270,13 +278,8 @@ def _fen(value: Any, _: Any) -> Fen:
 def _decimal(value: Any, _: Any) -> Decimal:
     if value.__class__ is Decimal or value.__class__ is int:
         return Decimal(value)
-    if value.__class__ is str:
-        try:
-            number = Decimal(value)
-        except ArithmeticError:
-            number = Decimal("NaN")
-        if number.is_finite():
-            return number
+    if value.__class__ is str and _DECIMAL.fullmatch(value):
+        return Decimal(value)
     raise Mismatch("a decimal number", value)
 
 

@@ -15,7 +15,7 @@ import attrs
 
 T = TypeVar("T")
 
-__all__ = ["BEIJING", "Id", "Model", "OpenEnum", "PageModel", "field", "model", "parse_moment"]
+__all__ = ["BEIJING", "Id", "Model", "OpenEnum", "PageModel", "Unread", "field", "model", "parse_moment"]
 
 BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 
@@ -26,10 +26,20 @@ class IdMark:
 
 Id = Annotated[str, IdMark()]
 
+Unread = Any
+"""Data whose shape no page that was read shows: handed through as the JSON that came."""
+
 
 def field(*, wire: str | None = None, personal: bool = False) -> Any:
     """An optional field: None when missing or null. `personal` keeps it out of reprs and reports."""
     return attrs.field(default=None, repr=not personal, metadata={"wire": wire, "personal": personal})
+
+
+# Our `field` is left out on purpose: as a specifier it would make every field a required argument.
+@dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
+def model(kind: type[T]) -> type[T]:
+    """Class decorator of every answer model: slotted, keyword-only, compared by value."""
+    return attrs.define(kind, kw_only=True)
 
 
 @attrs.define(kw_only=True)
@@ -45,12 +55,6 @@ class PageModel(Model):
 
     items: list[Any] = attrs.field(factory=list)
     total: int | None = None
-
-
-@dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field, field))
-def model(kind: type[T]) -> type[T]:
-    """Class decorator of every answer model: slotted, keyword-only, compared by value."""
-    return attrs.define(kind, kw_only=True)
 
 
 class OpenEnum(enum.Enum):

@@ -7,11 +7,12 @@ timer serves. A cancelled waiter costs nobody anything: the line skips it.
 from __future__ import annotations
 
 import asyncio
+import math
 
 from pandapon_async.clock import Clock
 from pandapon_async.core.pacing import Pace
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.transport.waiters import Line, too_late
+from pandapon_async.transport.waiters import Line, closed, too_late
 
 __all__ = ["Limiter", "Slots"]
 
@@ -23,12 +24,12 @@ class Limiter:
     """
 
     def __init__(self, rate: float | None, clock: Clock | None = None) -> None:
-        if rate is not None and not rate > 0:
+        if rate is not None and not 0 < rate < math.inf:
             raise ConfigurationError("rate must be calls per second above 0, or None for no limit")
         self._clock = clock or Clock()
         self._unlimited = rate is None
         self._pace = Pace(rate if rate is not None else 1.0)
-        self._line = Line()
+        self._line = Line(self._clock)
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.rate = rate
@@ -54,13 +55,18 @@ class Limiter:
             if not self._unlimited:
                 pace.take(now, waited=False)
             return
-        expected = pace.paused_until if self._unlimited else pace.expected(now, self._line.ahead())
-        if expected > deadline:
+        if self.expected() > deadline:
             raise too_late()
         self._bind()
         if self._timer is None:
             self._schedule(now)
-        await self._line.join(deadline, owner)
+        await self._line.join(deadline, owner, self._pass_on)
+
+    def expected(self, before: int = 0) -> float:
+        """When a newcomer can count on a permit, with so many others `before` it who are not in line yet."""
+        if self._unlimited:
+            return self._pace.paused_until
+        return self._pace.expected(self._clock.now(), self._line.ahead() + before)
 
     def pause(self, seconds: float) -> None:
         """The server pushed back: nobody gets a permit for so long. Longer pauses win over shorter ones."""
@@ -76,6 +82,10 @@ class Limiter:
         if not self._line.waiting() and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _pass_on(self) -> None:
+        """A permit of somebody cancelled in the moment of being granted it goes to the next in line."""
+        self._line.grant_next(self._clock.now())
 
     def _bind(self) -> None:
         loop = asyncio.get_running_loop()
@@ -104,23 +114,29 @@ class Limiter:
 
 
 class Slots:
-    """How many requests may be under way at once; waiting for one never eats the request's own time."""
+    """How many requests one client may have under way at once.
+
+    Waiting for a slot never eats the request's own time.
+    """
 
     def __init__(self, count: int, clock: Clock) -> None:
         self._clock = clock
-        self._line = Line()
+        self._line = Line(clock)
+        self._closed = False
         self.free = count
 
+    def ahead(self) -> int:
+        """How many would get a slot before a newcomer of the current priority."""
+        return self._line.ahead()
+
     async def take(self, deadline: float, owner: object) -> None:
-        """Wait for a slot; raises DeadlineExceeded when the deadline passes first."""
+        """Wait for a slot; raises DeadlineExceeded when the deadline passes first, NotSent once closed."""
+        if self._closed:
+            raise closed()
         if self.free > 0:
             self.free -= 1
             return
-        timer = self._clock.call_later(max(0.0, deadline - self._clock.now()), self._expire)
-        try:
-            await self._line.join(deadline, owner, unused=self.give_back)
-        finally:
-            timer.cancel()
+        await self._line.join(deadline, owner, self.give_back)
 
     def give_back(self) -> None:
         """Hand the slot to the next in line, or keep it for a newcomer."""
@@ -128,8 +144,6 @@ class Slots:
             self.free += 1
 
     def close(self, owner: object) -> None:
-        """Wake this owner's waiters with an error."""
+        """Wake all waiters with an error; nobody waits from now on."""
+        self._closed = True
         self._line.fail_all(owner)
-
-    def _expire(self) -> None:
-        self._line.fail_later_than(self._clock.now())

@@ -1,6 +1,8 @@
 """The way of one call, in a fixed order.
 
-deadline -> [slot -> permit -> sign -> send -> read, bounded -> classify] -> decode -> result
+    deadline -> (writes: note the intent)
+    -> [slot -> permit -> (writes: note the sending) -> sign -> send -> read, bounded -> classify]
+    -> (writes: note the outcome) -> decode -> result
 
 The bracket is one attempt; it repeats under the retry policy. Signing is inside it and after every
 wait, so each attempt has a fresh timestamp, nonce and signature. A permit is taken for each attempt,
@@ -10,7 +12,7 @@ since each one counts against the quota. This is the only layer that retries.
 from __future__ import annotations
 
 import logging
-import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -19,20 +21,23 @@ from yarl import URL
 from pandapon_async.core.backoff import RetryBudget
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import for_operation, may_repeat, read_answer
-from pandapon_async.core.signing import signed_headers
-from pandapon_async.endpoint import Endpoint, Safety
+from pandapon_async.core.signing import Signer, signed_headers
+from pandapon_async.endpoint import Endpoint, Safety, Signing
 from pandapon_async.errors import (
     Attempt,
+    ConfigurationError,
     DeadlineExceeded,
     InvalidArgument,
     PandaponError,
     Throttled,
 )
 from pandapon_async.settings import Credentials, Settings
+from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.limiter import Limiter, Slots
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.upload import ImageBody
-from pandapon_async.transport.waiters import Sleepers, payments_refused, too_late
+from pandapon_async.transport.waiters import Sleepers, closed, payments_refused, too_late
+from pandapon_async.transport.writes import Write, begin_write
 
 __all__ = ["Outgoing", "Pipeline", "Statistics", "Trail"]
 
@@ -52,11 +57,16 @@ class Statistics:
 
 @attrs.define
 class Outgoing:
-    """A call ready to be sent, except for the signature. `body` is bytes, image fields or None."""
+    """A call ready to be sent, except for the signature.
+
+    `body` is bytes, image fields or None; `fields` are the checked arguments by wire name.
+    """
 
     endpoint: Endpoint
     url: URL
     body: bytes | dict[str, Any] | None
+    fields: Mapping[str, Any]
+    signer: Signer | None = None
 
     def payload(self) -> bytes | ImageBody | None:
         """The body of one attempt; an image's is new each time, as a used one cannot be sent again."""
@@ -73,6 +83,7 @@ class Trail:
     pending: float = 0.0  # back-off that belongs to the next attempt
     http_status: int = 0
     error: PandaponError | None = None
+    write: Write | None = None
     history: list[Attempt] = attrs.field(factory=list)
 
 
@@ -88,6 +99,8 @@ class Pipeline:
     budget: RetryBudget
     sleepers: Sleepers
     statistics: Statistics
+    journal: Journal
+    account: str
     owner: object
 
     async def run(self, outgoing: Outgoing) -> tuple[Envelope, Trail]:
@@ -101,18 +114,39 @@ class Pipeline:
         started = self.settings.clock.now()
         trail = Trail(started + self.settings.timeout, started)
         self.statistics.calls += 1
-        intent_id = None if outgoing.endpoint.safety.repeatable else uuid.uuid4().hex
+        endpoint = outgoing.endpoint
         try:
+            if not endpoint.safety.repeatable:
+                trail.write = await begin_write(
+                    self.journal,
+                    self.account,
+                    endpoint,
+                    outgoing.fields,
+                    allow_repeat=self.settings.allow_repeat,
+                )
             envelope = await self._attempts(outgoing, trail)
         except PandaponError as error:
             self.statistics.failed += 1
-            final = for_operation(error, outgoing.endpoint.safety, intent_id)
-            final.endpoint = outgoing.endpoint.name
+            final = for_operation(error, endpoint.safety, trail.write.intent.id if trail.write else None)
+            final.endpoint = endpoint.name
             final.attempts = len(trail.history)
             final.history = tuple(trail.history)
-            if final is error:
-                raise
-            raise final from error
+            try:
+                if trail.write is not None:
+                    await trail.write.failed(final)
+                if final is error:
+                    raise
+                raise final from error
+            finally:
+                # An error knows this frame: holding it here would keep the body until a full collection.
+                del final
+                trail.error = None
+        except BaseException:
+            if trail.write is not None:
+                trail.write.abandoned()
+            raise
+        if trail.write is not None:
+            await trail.write.confirmed(envelope)
         self.budget.repay((len(trail.history) - 1) * self.settings.retry.cost)
         return envelope, trail
 
@@ -124,14 +158,25 @@ class Pipeline:
         except PandaponError as error:
             if not may_repeat(error, safety):
                 raise
-            first = error
+            first: PandaponError | None = error
         # Entered only now: tenacity costs a quarter of a request, and most calls never need it.
-        from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+        from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
         policy, clock = self.settings.retry, self.settings.clock
 
-        def repeatable(error: BaseException) -> bool:
-            return isinstance(error, PandaponError) and may_repeat(error, safety)
+        # It gets errors as results: of raised ones it makes reference cycles.
+        async def attempt() -> Envelope | PandaponError:
+            nonlocal first
+            if first is not None:
+                result, first = first, None
+                return result
+            try:
+                return await self._attempt(outgoing, trail)
+            except PandaponError as error:
+                return error
+
+        def repeatable(result: Envelope | PandaponError) -> bool:
+            return isinstance(result, PandaponError) and may_repeat(result, safety)
 
         def wait(state: RetryCallState) -> float:
             return policy.delay(state.attempt_number, trail.error, clock.random())
@@ -139,26 +184,34 @@ class Pipeline:
         async def sleep(seconds: float) -> None:
             await self._back_off(seconds, trail)
 
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception(repeatable),
+        def last(state: RetryCallState) -> Any:
+            return None if state.outcome is None else state.outcome.result()
+
+        result: Envelope | PandaponError = await AsyncRetrying(
+            retry=retry_if_result(repeatable),
             stop=lambda state: self._give_up(state.attempt_number, trail),
             wait=wait,
             sleep=sleep,
-            reraise=True,
-        ):
-            with attempt:
-                if attempt.retry_state.attempt_number == 1:
-                    raise first
-                return await self._attempt(outgoing, trail)
-        raise AssertionError("tenacity either returns or raises")
+            retry_error_callback=last,
+        )(attempt)
+        try:
+            if isinstance(result, PandaponError):
+                raise result
+            return result
+        finally:
+            del result
 
     async def _attempt(self, outgoing: Outgoing, trail: Trail) -> Envelope:
         """One request on the wire, at most."""
         clock = self.settings.clock
         begun = clock.now()
+        if not self.slots.free and self.limiter.expected(self.slots.ahead()) > trail.deadline:
+            raise too_late()  # those who wait for a slot before this call will want a permit each
         await self.slots.take(trail.deadline, self.owner)
         try:
             await self.limiter.acquire(trail.deadline, self.owner)
+            if self.session.closed:
+                raise closed()
             sent = clock.now()
             waited = trail.pending + sent - begun
             trail.waited, trail.pending = trail.waited + waited, 0.0
@@ -175,22 +228,33 @@ class Pipeline:
     async def _exchange(self, outgoing: Outgoing, trail: Trail) -> Envelope:
         settings, credentials, endpoint = self.settings, self.credentials, outgoing.endpoint
         clock = settings.clock
+        if trail.write is not None:
+            await trail.write.sending()
         seconds = trail.deadline - clock.now()
         if seconds <= 0:
             raise too_late()
         unit = 1000 if settings.timestamp_unit == "ms" else 1
-        headers = signed_headers(
-            credentials.access_key,
-            credentials.access_secret,
-            credentials.user_id,
-            str(int(clock.wall() * unit)),
-            clock.nonce(),
-            settings.signer,
-        )
+        try:
+            headers = signed_headers(
+                credentials.access_key,
+                credentials.access_secret,
+                credentials.user_id,
+                str(int(clock.wall() * unit)),
+                clock.nonce(),
+                outgoing.signer or settings.signer,
+            )
+        except Exception as failure:
+            raise ConfigurationError(f"the signer failed ({type(failure).__name__})") from failure
+        if not _fits_a_header(headers["signature"]):
+            raise ConfigurationError("the signer must give text that a header can carry")
+        url = outgoing.url
+        if endpoint.signing is Signing.QUERY:
+            # How `sign` is made is not known: it is taken to be the signature, over the same values.
+            url = url.update_query(timestamp=headers["timestamp"], sign=headers["signature"])
         body = outgoing.payload()
         if body is not None:
             headers["Content-Type"] = "application/json"
-        answer = await self.session.send(settings, endpoint.method, outgoing.url, headers, body, seconds)
+        answer = await self.session.send(settings, endpoint.method, url, headers, body, seconds)
         trail.http_status = answer.http_status
         return read_answer(answer, endpoint, settings.codes)
 
@@ -206,6 +270,8 @@ class Pipeline:
         """Write down what became of an attempt, tell the observer, and obey a throttle."""
         statistics, settings = self.statistics, self.settings
         trail.error = error
+        if trail.write is not None:
+            trail.write.answered(error)
         statistics.attempts += 1
         if trail.history:
             statistics.retried += 1
@@ -224,7 +290,10 @@ class Pipeline:
             statistics.throttled += 1
             self.limiter.pause(settings.retry.pause(error))
         if settings.observer is not None:
-            settings.observer(outgoing.endpoint.name, attempt)
+            try:
+                settings.observer(outgoing.endpoint.name, attempt)
+            except Exception:  # what became of the call must not be lost over it
+                log.exception("the observer failed at an attempt of %s", outgoing.endpoint.name)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: %s", outgoing.endpoint.name, attempt)
 
@@ -238,9 +307,17 @@ class Pipeline:
         """Wait before a repeat, unless the wait would cross the deadline: then fail at once."""
         clock = self.settings.clock
         begun = clock.now()
-        if begun + seconds >= trail.deadline:
-            late = DeadlineExceeded("the deadline would pass before the next attempt")
-            late.outcome = trail.error.outcome if trail.error else late.outcome
-            raise late from trail.error
+        if begun + seconds >= trail.deadline or self.limiter.expected() > trail.deadline:
+            raise _no_time_left(trail) from trail.error
         await self.sleepers.sleep(seconds)
         trail.pending = clock.now() - begun
+
+
+def _no_time_left(trail: Trail) -> DeadlineExceeded:
+    late = DeadlineExceeded("the deadline would pass before the next attempt")
+    late.outcome = trail.error.outcome if trail.error else late.outcome
+    return late
+
+
+def _fits_a_header(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()

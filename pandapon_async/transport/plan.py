@@ -12,9 +12,10 @@ from yarl import URL
 
 from pandapon_async.arguments import Picture
 from pandapon_async.core.codec import dumps
+from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import Mismatch, structurer
-from pandapon_async.endpoint import Endpoint, Location, encode_arguments
-from pandapon_async.errors import DecodeError, InvalidArgument, NotFound
+from pandapon_async.endpoint import Endpoint, Evidence, Location, Safety, encode_arguments
+from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgument, NotFound
 from pandapon_async.images import Image
 from pandapon_async.settings import Override, Settings
 from pandapon_async.transport.pipeline import Outgoing
@@ -33,12 +34,19 @@ class Plan:
     in_path: frozenset[str]
     has_image: bool
     fixed_url: URL | None
+    signer: Signer | None
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint, settings: Settings) -> Plan:
         """The plan of a call under these settings."""
         override = settings.overrides.get(endpoint.name, Override())
+        if endpoint.evidence is Evidence.INFERRED and not settings.allow_inferred and override.path is None:
+            raise ConfigurationError(
+                f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from its twin. "
+                "Try it with Settings(allow_inferred=True), or give the right one: "
+                f'Settings(overrides={{"{endpoint.name}": Override(path="/...")}})'
+            )
         path = override.path or endpoint.path
         where = {parameter.wire: parameter.location for parameter in endpoint.parameters}
         moved = Location(override.arguments) if override.arguments else None
@@ -57,6 +65,7 @@ class Plan:
             in_path=in_path,
             has_image=any(isinstance(parameter.rule, Picture) for parameter in endpoint.parameters),
             fixed_url=URL(settings.base_url + path, encoded=True) if fixed else None,
+            signer=override.signer,
         )
 
     async def outgoing(self, arguments: Mapping[str, Any]) -> Outgoing:
@@ -71,13 +80,13 @@ class Plan:
             error.endpoint = self.endpoint.name
             raise
         if self.fixed_url is not None:
-            return Outgoing(self.endpoint, self.fixed_url, self._body(encoded))
-        path = self.path
+            return Outgoing(self.endpoint, self.fixed_url, self._body(encoded), encoded, self.signer)
+        path, fields = self.path, dict(encoded)
         for wire in self.in_path:
             path = path.replace(f"{{{wire}}}", quote(str(encoded.pop(wire)), safe=""))
         query = {wire: encoded.pop(wire) for wire in self.in_query & encoded.keys()}
         url = URL(self.base_url + path + query_text(query), encoded=True)
-        return Outgoing(self.endpoint, url, self._body(encoded))
+        return Outgoing(self.endpoint, url, self._body(encoded), fields, self.signer)
 
     def _body(self, encoded: dict[str, Any]) -> bytes | dict[str, Any] | None:
         if self.endpoint.method == "GET":
@@ -87,10 +96,15 @@ class Plan:
         return dumps(encoded)
 
     def decode(self, data: Any, request_id: str | None) -> Any:
-        """The envelope's data as the declared type. Raises NotFound for none, DecodeError for other data."""
+        """The envelope's data as the declared type.
+
+        Raises DecodeError for other data and, for a read, NotFound for none.
+        """
+        if self.endpoint.response_type is None:
+            return None
         if self._structure is None:
             self._structure = structurer(self.endpoint.response_type)
-        if data is None and self.endpoint.response_type is not Any:
+        if data is None and self.endpoint.safety is Safety.READ and self.endpoint.response_type is not Any:
             raise NotFound(
                 "a successful answer without data", request_id=request_id, code=200, http_status=200
             )

@@ -8,16 +8,17 @@ is known beforehand, and the image passes through in pieces.
 from __future__ import annotations
 
 import asyncio
-import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pybase64
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
 
 from pandapon_async.core.codec import dumps
+from pandapon_async.errors import InvalidArgument, Outcome
 from pandapon_async.images import Image
 
 __all__ = ["ImageBody"]
@@ -34,6 +35,7 @@ class ImageBody(payload.Payload):
         around = dumps({name: _MARK if value is image else value for name, value in fields.items()})
         self._head, self._tail = around.split(_MARK.encode(), 1)
         self._image = image
+        self.failure: InvalidArgument | None = None
         super().__init__(image, content_type="application/json")
 
     @property
@@ -46,35 +48,59 @@ class ImageBody(payload.Payload):
         raise TypeError("an image body is only ever streamed")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send the body. Raises OSError if the file is not what it was when it was checked."""
-        await writer.write(self._head)
-        file = await self._open()
+        """Send the body. If the file is not what it was when it was checked, `failure` says so."""
+        position = 0
+        first: os.stat_result | None = None
         try:
-            left = self._image.size
-            while left:
-                piece = await self._read(file, min(PIECE, left))
-                if not piece:
-                    raise OSError("the image file became shorter while it was waiting")
-                left -= len(piece)
+            while position < self._image.size:
+                piece, first = await self._read(position, first)
+                if position == 0:
+                    await writer.write(self._head)
+                position += len(piece)
                 await writer.write(pybase64.b64encode(piece))
-        finally:
-            file.close()
+        except _Unreadable as reason:
+            self.failure = InvalidArgument(str(reason), argument="image")
+            # With a part of it on the way nobody can be quite sure; before that nothing has left.
+            self.failure.outcome = Outcome.UNKNOWN if position else Outcome.NOT_SENT
+            raise
         await writer.write(self._tail)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Send the body; its length is always known, so a limit has nothing to cut."""
         await self.write(writer)
 
-    async def _open(self) -> IO[bytes]:
-        if isinstance(self._image.source, Path):
-            return await asyncio.to_thread(self._image.source.open, "rb")
-        return io.BytesIO(self._image.source)
+    async def _read(
+        self, position: int, first: os.stat_result | None
+    ) -> tuple[bytes | memoryview, os.stat_result | None]:
+        """The next piece, and what the file was like at the first."""
+        source, size = self._image.source, self._image.size
+        end = min(position + PIECE, size)
+        if isinstance(source, Path):
+            return await asyncio.to_thread(_read_file, source, position, end, size, first)
+        return memoryview(source)[position:end], None
 
-    async def _read(self, file: IO[bytes], size: int) -> bytes:
-        if isinstance(file, io.BytesIO):
-            return file.read(size)
-        return await asyncio.to_thread(_read_exactly, file, size)
+
+class _Unreadable(Exception):
+    """The file is gone, or is not the one that was checked."""
 
 
-def _read_exactly(file: IO[bytes], size: int) -> bytes:
-    return file.read(size)
+def _read_file(
+    path: Path, position: int, end: int, size: int, first: os.stat_result | None
+) -> tuple[bytes, os.stat_result]:
+    """Opens and closes the file by itself, so that a call cancelled meanwhile leaves none open."""
+    try:
+        with path.open("rb") as file:
+            now = os.fstat(file.fileno())
+            if now.st_size != size or (first is not None and _identity(now) != _identity(first)):
+                raise _Unreadable("the image file changed while it was waiting or being sent")
+            file.seek(position)
+            piece = file.read(end - position)
+    except OSError as error:
+        raise _Unreadable(f"the image file cannot be read any more ({type(error).__name__})") from None
+    if len(piece) != end - position:
+        raise _Unreadable("the image file changed while it was being sent")
+    return piece, now
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns

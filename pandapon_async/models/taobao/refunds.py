@@ -7,6 +7,7 @@ both are read.
 from __future__ import annotations
 
 import enum
+import re
 from datetime import datetime
 from typing import Any, Self
 
@@ -17,15 +18,22 @@ from pandapon_async.money import Fen
 
 __all__ = [
     "CancelledRefund",
+    "GoodsStatus",
+    "ItemProperty",
     "LogisticsCompany",
     "PurchaseOrderLine",
     "ReceiverAddress",
     "RefundAggregate",
     "RefundDetail",
+    "RefundFee",
     "RefundLogistics",
     "RefundOrder",
     "RefundPage",
+    "RefundReason",
+    "RefundRender",
     "RefundStatus",
+    "RefundTemplate",
+    "RefundType",
 ]
 
 
@@ -43,16 +51,32 @@ class RefundStatus(enum.IntEnum, OpenEnum):
     @classmethod
     def read(cls, value: Any) -> Self | Any:
         """The member for a number or its text; another number as int, anything else as it is."""
-        try:
-            number = int(value)
-        except (TypeError, ValueError):
-            return value
-        return cls(number) if number in cls._value2member_map_ else number
+        if isinstance(value, str) and re.fullmatch("-?[0-9]{1,9}", value):
+            value = int(value)
+        return cls(value) if type(value) is int and value in cls._value2member_map_ else value
 
     @property
     def terminal(self) -> bool:
         """Whether the reverse order is finished for good."""
         return self in (RefundStatus.SUCCESS, RefundStatus.CLOSED)
+
+
+class RefundType(enum.IntEnum):
+    """Money back alone, or goods back and money back; the numbers are the upstream's."""
+
+    REFUND = 1
+    RETURN_REFUND = 2
+
+
+class GoodsStatus(enum.IntEnum):
+    """Where the goods are; the numbers are the upstream's."""
+
+    NOT_SHIPPED = 1
+    SHIPPED = 2
+    NOT_RECEIVED = 3
+    RECEIVED = 4
+    SENT_BACK = 5
+    SELLER_CONFIRMED = 6
 
 
 @model
@@ -172,3 +196,42 @@ class RefundPage(PageModel):
     """
 
     items: list[RefundDetail] = attrs.field(factory=list)
+
+
+@model
+class RefundReason(Model):
+    """One reason a reverse order may give."""
+
+    reason_id: int | None = field()
+    reason_desc: str | None = field()
+    tips: str | None = field()
+
+
+@model
+class RefundFee(Model):
+    """How much may be asked back; fen."""
+
+    min_refund_fee: Fen | None = field()
+    refund_fee: Fen | None = field()
+    can_edit_refund_fee: bool | None = field()
+    fee_tips: str | None = field()
+
+
+@model
+class RefundTemplate(Model):
+    """What a reverse order can be filled in with."""
+
+    refund_reasons: list[RefundReason] | None = field()
+    goods_status_list: list[Id] | None = field()
+    refund_order: RefundOrder | None = field()
+    max_refund_fee: RefundFee | None = field()
+
+
+@model
+class RefundRender(Model):
+    """Whether a sub-order can be refunded (`sale_flag`), and how."""
+
+    sale_flag: bool | None = field()
+    currency: str | None = field()
+    distributor_id: Id | None = field()
+    refund_order_template: RefundTemplate | None = field()

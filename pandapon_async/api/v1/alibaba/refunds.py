@@ -13,10 +13,12 @@ from pandapon_async.arguments import (
     Nested,
     OrderEntryIds,
     OrderIdInteger,
+    Reference,
     RefundId1688,
     Text,
+    VoucherImage,
 )
-from pandapon_async.endpoint import Call, Group, Safety, call
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, call
 from pandapon_async.models.alibaba.refunds import (
     CreatedRefund,
     DisputeRequest,
@@ -25,6 +27,7 @@ from pandapon_async.models.alibaba.refunds import (
     Refund,
     RefundReason,
     SubmittedReturn,
+    Voucher,
 )
 from pandapon_async.money import Fen
 
@@ -32,7 +35,7 @@ __all__ = ["Refunds"]
 
 
 class Refunds(Group):
-    """Ask for reasons, open refund forms, follow them, send goods back."""
+    """Ask for reasons, upload proof images, open refund forms, follow them, send goods back."""
 
     @call(
         "POST", "/alibaba/refund/info", safety=Safety.READ, page="https://doc-vnm.pandapon.com/api-250496578"
@@ -68,9 +71,36 @@ class Refunds(Group):
 
     @call(
         "POST",
+        "/alibaba/refund/voucher/upload",
+        safety=Safety.REPEATABLE,
+        confirmed_by="imageRelativeUrl",
+        evidence=Evidence.INFERRED,
+        page="https://doc-en.pandapon.com/api-263477655",
+    )
+    def upload_voucher(self, *, image: VoucherImage) -> Call[Voucher]:
+        """Upload one proof image; the result's `.url` goes into `vouchers` of the other calls.
+
+        `image` is bytes, a path or a binary file of at most 1 MiB (jpeg, png, gif or bmp by its first
+        bytes; the limit is the upstream's). It is encoded when its turn comes. A repeat leaves an orphan
+        image and does no harm, so a lost answer is retried.
+        """
+        ...
+
+    @call(
+        "POST",
         "/alibaba/refund/detail/create",
         safety=Safety.ONCE,
         confirmed_by="refundId",
+        unclear_codes=("5100",),
+        key=(
+            "orderId",
+            "orderEntryIds",
+            "disputeRequest",
+            "applyPayment",
+            "applyCarriage",
+            "applyReasonId",
+            "goodsStatus",
+        ),
         page="https://doc-en.pandapon.com/api-263477656",
     )
     def create(
@@ -103,14 +133,16 @@ class Refunds(Group):
         safety=Safety.CHECKED,
         confirmed_by="success",
         unclear_codes=("5001", "5002", "5003"),
+        key=("refundId",),
+        facts=("freightBill", "logisticsCompanyNo"),
         page="https://doc-en.pandapon.com/api-263477657",
     )
     def return_goods(
         self,
         *,
         refund_id: RefundId1688,
-        logistics_company_no: Annotated[str, Text(1, 64)],
-        freight_bill: Annotated[str, Text(1, 64)],
+        logistics_company_no: Reference,
+        freight_bill: Reference,
         description: Annotated[str | None, Text(2, 200)] = None,
         vouchers: Annotated[Iterable[str] | None, ListOf(Text(), 1, 10)] = None,
     ) -> Call[SubmittedReturn]:

@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+from pandapon_async.api.v1.taobao.carts import Carts
+from pandapon_async.api.v1.taobao.goods import Goods
 from pandapon_async.api.v1.taobao.orders import Orders
 from pandapon_async.api.v1.taobao.refunds import Refunds
 from pandapon_async.endpoint import Group
@@ -11,6 +13,16 @@ __all__ = ["Taobao"]
 
 class Taobao(Group):
     """Taobao, by group of the vendor's navigation."""
+
+    @cached_property
+    def goods(self) -> Goods:
+        """Goods."""
+        return Goods(self._caller)
+
+    @cached_property
+    def carts(self) -> Carts:
+        """The shopping cart."""
+        return Carts(self._caller)
 
     @cached_property
     def orders(self) -> Orders:

@@ -2,25 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
-from pandapon_async.arguments import OrderIdText, Picture, Wire
-from pandapon_async.endpoint import Call, Group, Safety, Stage, call
+from pandapon_async.arguments import (
+    FenAmount,
+    IdText,
+    JsonText,
+    ListOf,
+    Nested,
+    NonEmpty,
+    OrderIdText,
+    Picture,
+    Wire,
+)
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, Stage, call
 from pandapon_async.images import ImageSource
+from pandapon_async.models.base import Unread
+from pandapon_async.models.taobao.orders import Logistics, OrderAddress, OrderLine
+from pandapon_async.money import Fen
 
 __all__ = ["Orders"]
 
 
 class Orders(Group):
-    """Payment proofs."""
+    """Create orders, follow their packages, and the rest around them."""
+
+    @call("POST", "/open/order", safety=Safety.ONCE, page="https://doc-en.pandapon.com/api-263477610")
+    def create(
+        self,
+        *,
+        seller_order_number: NonEmpty,
+        order_source: NonEmpty,
+        purchase_amount: Annotated[Fen | int, FenAmount()],
+        order_line_list: Annotated[Iterable[OrderLine], JsonText(ListOf(Nested(OrderLine)))],
+        receiver: Annotated[OrderAddress, JsonText(Nested(OrderAddress))],
+    ) -> Call[Unread]:
+        """Order products. Never sent twice by this client: look the order up before a repeat.
+
+        `seller_order_number` is the order's number on the buyer's own platform, `order_source` that
+        platform, such as "lazada"; that the number keeps a repeat from ordering twice is not promised.
+        `purchase_amount` is the budget in fen. Lines and receiver travel as JSON text, written here.
+        """
+        ...
+
+    @call(
+        "GET",
+        "/open/order/logistics/detail/get",
+        safety=Safety.READ,
+        evidence=Evidence.INFERRED,
+        page="https://doc-en.pandapon.com/api-263477618",
+    )
+    def logistics(self, *, sub_purchase_order_id: OrderIdText) -> Call[Logistics]:
+        """The packages of a sub-order, and how far each has come."""
+        ...
+
+    @call(
+        "POST",
+        "/open/order/updateWarehouse",
+        safety=Safety.CHECKED,
+        page="https://doc-en.pandapon.com/api-263477614",
+    )
+    def update_warehouse(
+        self, *, order_id: OrderIdText, warehouse_name: NonEmpty, warehouse_address: NonEmpty
+    ) -> Call[Unread]:
+        """Change the forward warehouse that an order goes to; the page shows no answer."""
+        ...
+
+    @call(
+        "POST",
+        "/open/order/page/link/get",
+        safety=Safety.READ,
+        page="https://doc-en.pandapon.com/api-263477616",
+    )
+    def im_link(
+        self,
+        *,
+        biz_id: IdText,
+        source_type: NonEmpty = "item",
+        login_name: NonEmpty | None = None,
+        password: NonEmpty | None = None,
+        page_name: NonEmpty | None = None,
+        page_param_map: NonEmpty | None = None,
+    ) -> Call[str]:
+        """A link to the chat with the seller of an item. It carries a login token: treat it as a secret.
+
+        The page contradicts itself: its example sends `source_type` and `biz_id` (the item's id) alone,
+        its table wants the other four and not these. Leave them out unless the vendor tells you otherwise.
+        """
+        ...
 
     @call(
         "POST",
         "/open/order/upload/payCertificate",
         safety=Safety.CHECKED,
         stage=Stage.DEPRECATED,
+        key=("orderId",),
         confirmed_by="data",
-        page="https://doc-en.pandapon.com/api-263477613",
+        page="https://doc-en.pandapon.com/api-263477612",
     )
     def upload_pay_certificate(
         self, *, image: Annotated[ImageSource, Picture(), Wire("base64")], order_id: OrderIdText

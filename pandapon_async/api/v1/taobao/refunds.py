@@ -5,15 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pandapon_async.arguments import Choice, Integer, Moment, OrderIdText, RefundIdTaobao, Text
-from pandapon_async.endpoint import Call, Group, Safety, Stage, call, paged
-from pandapon_async.models.taobao.refunds import CancelledRefund, RefundDetail, RefundPage, RefundStatus
+from pandapon_async.arguments import Choice, Integer, Moment, NonEmpty, OrderIdText, Reference, RefundIdTaobao
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, Stage, call, paged
+from pandapon_async.models.base import Unread
+from pandapon_async.models.taobao.refunds import (
+    CancelledRefund,
+    GoodsStatus,
+    RefundDetail,
+    RefundPage,
+    RefundRender,
+    RefundStatus,
+    RefundType,
+)
 
 __all__ = ["Refunds"]
 
 
 class Refunds(Group):
-    """Follow reverse orders, and cancel them."""
+    """See what can be asked back, follow reverse orders, write to the seller, cancel."""
 
     @call(
         "GET",
@@ -40,7 +49,7 @@ class Refunds(Group):
         page_size: Annotated[int, Integer(1, 200)] = 50,
         refund_id: RefundIdTaobao | None = None,
         purchase_order_id: OrderIdText | None = None,
-        sales_order_id: Annotated[str | None, Text(1, 64)] = None,
+        sales_order_id: Reference | None = None,
         refund_status: Annotated[RefundStatus | int | None, Choice(RefundStatus, open=True)] = None,
         refund_start_time: Annotated[datetime | int | None, Moment()] = None,
         refund_end_time: Annotated[datetime | int | None, Moment()] = None,
@@ -60,8 +69,50 @@ class Refunds(Group):
         safety=Safety.CHECKED,
         stage=Stage.IN_DEVELOPMENT,
         confirmed_by="cancelSuccess",
+        key=("refundId",),
         page="https://doc.pandapon.com/api-250313087",
     )
     def cancel(self, *, refund_id: RefundIdTaobao) -> Call[CancelledRefund]:
         """Cancel a reverse order, for good. A GET that writes: never resent after a lost answer."""
+        ...
+
+    @call(
+        "POST",
+        "/open/order/refund/render",
+        safety=Safety.READ,
+        stage=Stage.IN_DEVELOPMENT,
+        evidence=Evidence.INFERRED,
+        page="https://doc-en.pandapon.com/api-263477620",
+    )
+    def render(
+        self,
+        *,
+        sub_order_id: OrderIdText,
+        refund_type: Annotated[RefundType | int, Choice(RefundType, open=True)],
+        goods_status: Annotated[GoodsStatus | int, Choice(GoodsStatus, open=True)],
+    ) -> Call[RefundRender]:
+        """What a reverse order of one sub-order could say: reasons, largest amount (fen); opens nothing.
+
+        The page does not name the numbers of type and goods status, they are the upstream's; others pass.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/order/refund/submit/message",
+        safety=Safety.ONCE,
+        stage=Stage.IN_DEVELOPMENT,
+        page="https://doc-en.pandapon.com/api-263477624",
+    )
+    def post_message(
+        self,
+        *,
+        refund_id: RefundIdTaobao,
+        refund_message: NonEmpty,
+        refund_images: NonEmpty | None = None,
+    ) -> Call[Unread]:
+        """Write a message into a reverse order. Never sent twice: the seller would read it twice.
+
+        `refund_images` is text of a form the page does not show, and so is the answer.
+        """
         ...

@@ -2,6 +2,9 @@
 
 from functools import cached_property
 
+from pandapon_async.api.v2.alibaba.carts import Carts
+from pandapon_async.api.v2.alibaba.goods import Goods
+from pandapon_async.api.v2.alibaba.orders import Orders
 from pandapon_async.api.v2.alibaba.refunds import Refunds
 from pandapon_async.endpoint import Group
 
@@ -10,6 +13,21 @@ __all__ = ["Alibaba"]
 
 class Alibaba(Group):
     """1688, by group of the vendor's navigation."""
+
+    @cached_property
+    def goods(self) -> Goods:
+        """Goods."""
+        return Goods(self._caller)
+
+    @cached_property
+    def carts(self) -> Carts:
+        """The shopping cart."""
+        return Carts(self._caller)
+
+    @cached_property
+    def orders(self) -> Orders:
+        """Orders."""
+        return Orders(self._caller)
 
     @cached_property
     def refunds(self) -> Refunds:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pandapon_async.api.v1.taobao import refunds as first
-from pandapon_async.endpoint import Group, Stage, twin
+from pandapon_async.endpoint import Evidence, Group, Stage, paged, twin
 
 __all__ = ["Refunds"]
 
 
 class Refunds(Group):
-    """Follow reverse orders, and cancel them."""
+    """See what can be asked back, follow reverse orders, write to the seller, cancel."""
 
     get = twin(
         first.Refunds.get,
@@ -18,10 +18,34 @@ class Refunds(Group):
         stage=Stage.RELEASED,
         page="https://doc-cnv2.pandapon.com/api-288803036",
     )
+    page = twin(
+        first.Refunds.page,
+        "/v2/taobao/order/refund/queryList",
+        room=__name__,
+        stage=Stage.RELEASED,
+        page="https://doc-env2.pandapon.com/api-289121004",
+        evidence=Evidence.INFERRED,
+    )
+    pages = paged(page)
     cancel = twin(
         first.Refunds.cancel,
         "/v2/taobao/order/refund/cancel/{refundId}",
         room=__name__,
         stage=Stage.RELEASED,
         page="https://doc-env2.pandapon.com/api-289121008",
+    )
+    render = twin(
+        first.Refunds.render,
+        "/v2/taobao/order/refund/render",
+        room=__name__,
+        stage=Stage.RELEASED,
+        page="https://doc-cnv2.pandapon.com/api-288803028",
+    )
+    post_message = twin(
+        first.Refunds.post_message,
+        "/v2/taobao/order/refund/submit/message",
+        room=__name__,
+        stage=Stage.RELEASED,
+        page="https://doc-env2.pandapon.com/api-289121009",
+        evidence=Evidence.INFERRED,
     )

@@ -1,0 +1,94 @@
+"""The 1688 shopping cart, first generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pandapon_async.arguments import IdInteger, Integer, IntegerId, Json, ListOf, Nested, NonEmpty
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, call
+from pandapon_async.models.alibaba.carts import Cart
+from pandapon_async.models.alibaba.orders import FastAddress
+from pandapon_async.models.base import Unread
+
+__all__ = ["Carts"]
+
+CartIds = Annotated[Iterable[int | str], ListOf(IntegerId())]
+Address = Annotated[FastAddress | None, Nested(FastAddress)]
+
+
+class Carts(Group):
+    """Read the cart, change quantities, and order what is in it."""
+
+    @call(
+        "GET",
+        "/alibaba/cart/list",
+        safety=Safety.READ,
+        evidence=Evidence.INFERRED,
+        page="https://doc-en.pandapon.com/api-263477667",
+    )
+    def get(self) -> Call[Cart]:
+        """The whole cart, shop by shop: what can be bought, and what no longer can. It is not paged."""
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/cart/edit-quantity",
+        safety=Safety.REPEATABLE,
+        confirmed_by="data",
+        page="https://doc.pandapon.com/api-250313129",
+    )
+    def set_quantity(
+        self,
+        *,
+        id: IdInteger,
+        quantity: Annotated[int, Integer(1)],
+        product_no: NonEmpty | None = None,
+        container: NonEmpty | None = None,
+        update_time: Annotated[Any, Json()] = None,
+    ) -> Call[bool]:
+        """Set how many pieces of one cart entry to buy (not add); True once it is done.
+
+        `id` is the cart entry's, from `get`. `product_no` and `container` are the buyer's own numbers of
+        the product and its box. `update_time` is an object the page shows by mistake: leave it out.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/cart/preview/order",
+        safety=Safety.READ,
+        page="https://doc.pandapon.com/api-250313128",
+    )
+    def preview_order(self, *, cart_ids: CartIds, address_param: Address = None) -> Call[Unread]:
+        """What ordering these cart entries would give; orders nothing.
+
+        The answer is not shown on the page and handed through as JSON; it can be expected to be like
+        `orders.preview`'s, with amounts in fen.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/cart/create/order",
+        safety=Safety.ONCE,
+        page="https://doc-en.pandapon.com/api-263477662",
+    )
+    def create_order(
+        self,
+        *,
+        flow: NonEmpty,
+        cart_ids: CartIds,
+        address_param: Address = None,
+        message: NonEmpty | None = None,
+        shop_promotion_id: NonEmpty | None = None,
+        trade_type: NonEmpty | None = None,
+        user_id: NonEmpty | None = None,
+        staff_name: NonEmpty | None = None,
+    ) -> Call[Unread]:
+        """Order these cart entries. Never sent twice by this client: look the order up before a repeat.
+
+        `flow` is the way of ordering ("general", or what the preview names), `message` the remark to the
+        seller, `staff_name` the employee who orders. The answer is not shown: JSON as it came.
+        """
+        ...

@@ -1,0 +1,175 @@
+"""1688 goods, first generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated
+
+from pandapon_async.arguments import (
+    IdInteger,
+    IdText,
+    Integer,
+    Json,
+    JsonText,
+    NonEmpty,
+    PageNo,
+    Picture,
+    Wire,
+    YuanAmount,
+)
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged
+from pandapon_async.images import ImageSource
+from pandapon_async.models.alibaba.goods import Product, ProductPage, RelatedProductPage
+from pandapon_async.models.base import Unread
+
+__all__ = ["Goods"]
+
+BeginPage = Annotated[int, Integer(1), Wire("beginPage")]
+PageSize = Annotated[int, Integer(1)]
+Sort = Annotated[Mapping[str, str] | None, JsonText(Json())]
+Yuan = Annotated[Decimal | int | str | None, YuanAmount()]
+
+
+class Goods(Group):
+    """Find products by words, by picture, in one shop, and read one in full."""
+
+    @call(
+        "POST",
+        "/alibaba/product/detail/get",
+        safety=Safety.READ,
+        page="https://doc-vnm.pandapon.com/project-4008853/api-147289688",
+    )
+    def get(
+        self, *, offer_id: IdInteger, country: NonEmpty = "en", out_member_id: NonEmpty | None = None
+    ) -> Call[Product]:
+        """One product in full; `country` is the language of its texts, for now always "en".
+
+        `out_member_id` is the buyer's id in one's own books. Which fields come back is known in part.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/alibaba/product/keywords/query",
+        safety=Safety.READ,
+        page="https://doc-en.pandapon.com/api-263477640",
+    )
+    def search(
+        self,
+        *,
+        keyword: NonEmpty,
+        page_no: BeginPage = 1,
+        page_size: PageSize = 20,
+        country: NonEmpty = "en",
+        filter: NonEmpty | None = None,
+        sort: Sort = None,
+        out_member_id: NonEmpty | None = None,
+        price_start: Yuan = None,
+        price_end: Yuan = None,
+        category_id: IdText | None = None,
+    ) -> Call[ProductPage]:
+        """One page of the products that match a keyword; `search_pages` goes through all of them.
+
+        `filter` is a comma list such as "shipInToday,ksCiphertext", `sort` such as {"price": "asc"}. The
+        prices bound the wholesale price; yuan, going by the page's example 633.69. Pages count from 1.
+        """
+        ...
+
+    search_pages = paged(search)
+
+    @call(
+        "POST",
+        "/alibaba/product/image/query",
+        safety=Safety.READ,
+        page="https://doc.pandapon.com/api-250313105",
+    )
+    def search_by_image(
+        self,
+        *,
+        image: Annotated[ImageSource, Picture(), Wire("imageBase64")],
+        page_no: BeginPage = 1,
+        page_size: PageSize = 20,
+        country: NonEmpty = "en",
+        region: NonEmpty | None = None,
+        filter: NonEmpty | None = None,
+        sort: Sort = None,
+        price_start: Yuan = None,
+        price_end: Yuan = None,
+        category_id: IdInteger | None = None,
+        image_address: NonEmpty | None = None,
+        out_member_id: NonEmpty | None = None,
+    ) -> Call[ProductPage]:
+        """One page of the products that look like a picture; `search_by_image_pages` gives all of them.
+
+        `image` is bytes, a path or a binary file of at most 1 MiB (this client's bound, the page names
+        none); `image_address` is the url of a 1688 picture, which the page lists beside it. `region`
+        selects the subject in the picture. The others are as in `search`.
+        """
+        ...
+
+    search_by_image_pages = paged(search_by_image)
+
+    @call(
+        "POST",
+        "/alibaba/product/query/selleroffer",
+        safety=Safety.READ,
+        page="https://doc-en.pandapon.com/api-263477642",
+    )
+    def search_in_shop(
+        self,
+        *,
+        seller_open_id: NonEmpty,
+        keyword: NonEmpty,
+        page_no: BeginPage = 1,
+        page_size: PageSize = 20,
+        country: NonEmpty = "en",
+        filter: NonEmpty | None = None,
+        sort: Sort = None,
+        out_member_id: NonEmpty | None = None,
+        price_start: Yuan = None,
+        price_end: Yuan = None,
+        category_id: IdInteger | None = None,
+    ) -> Call[ProductPage]:
+        """One page of what one shop sells under a keyword; `search_in_shop_pages` goes through all of it.
+
+        `seller_open_id` is the shop's id, as the details of a product name it. The others are as in
+        `search`, but the category travels as a number here.
+        """
+        ...
+
+    search_in_shop_pages = paged(search_in_shop)
+
+    @call(
+        "POST",
+        "/alibaba/product/productRelatedRecommendQuery",
+        safety=Safety.READ,
+        evidence=Evidence.INFERRED,
+        page="https://doc-en.pandapon.com/api-269244511",
+    )
+    def related(
+        self, *, offer_id: IdText, page_no: PageNo = 1, page_size: PageSize = 10, language: NonEmpty = "en"
+    ) -> Call[RelatedProductPage]:
+        """One page of the products related to one; `related_pages` goes through all of them.
+
+        `language` is "en" or "vi". The upstream gives at most 10 a page. The second generation's ids are
+        opaque text such as f6vE-dfY1NV37oG_fz9WSA.
+        """
+        ...
+
+    related_pages = paged(related)
+
+    @call(
+        "POST",
+        "/alibaba/product/openuid/decrypt",
+        safety=Safety.READ,
+        evidence=Evidence.PUBLIC_CLIENT,
+        page="https://doc-en.pandapon.com/api-263477639",
+    )
+    def decrypt_open_uid(self, *, offer_id: IdText, open_uid: NonEmpty) -> Call[Unread]:
+        """How to reach the seller of a product on Wangwang, from the seller's open uid.
+
+        Path and arguments were read in a public client, the answer nowhere: by its title the first
+        generation gives a url, the second a nickname. Either identifies a person.
+        """
+        ...

@@ -1,0 +1,116 @@
+"""Warehouse logistics, first generation: from the warehouse in China to the customer abroad.
+
+The pages of these calls list `timestamp` and `sign` in the query where all others have headers; how
+that sign is made is not known. They show no answers either: the data is handed through as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated
+
+from pandapon_async.arguments import IdText, Integer, ListOf, Nested, NonEmpty, Number
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, Signing, call
+from pandapon_async.models.base import Unread
+from pandapon_async.models.freight import (
+    BookedItem,
+    FreightAddress,
+    FreightItem,
+    LogisticsUpdate,
+    TmallOrder,
+)
+
+__all__ = ["Freight"]
+
+OptionalAddress = Annotated[FreightAddress | None, Nested(FreightAddress)]
+
+
+class Freight(Group):
+    """Estimate and book the way abroad, and say which parcels come to the warehouse."""
+
+    @call(
+        "POST",
+        "/open/pp/logistics/itemLogisticsPrice",
+        safety=Safety.READ,
+        evidence=Evidence.INFERRED,
+        signing=Signing.QUERY,
+        page="https://doc-en.pandapon.com/api-263477670",
+    )
+    def estimate(
+        self,
+        *,
+        item_id: IdText,
+        sku_id: IdText,
+        quantity: Annotated[int, Integer(1)],
+        receiver_address: Annotated[FreightAddress, Nested(FreightAddress)],
+        currency: NonEmpty,
+        price: Annotated[Decimal | int | str, Number(as_text=True)],
+    ) -> Call[Unread]:
+        """What sending one product abroad would cost.
+
+        `price` is the product's, in `currency`; the page does not say in what unit. It marks both
+        required but leaves both out of its example.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/pp/logistics/orderRenderFreight",
+        safety=Safety.READ,
+        signing=Signing.QUERY,
+        page="https://doc.pandapon.com/api-250313135",
+    )
+    def preview(
+        self,
+        *,
+        receiver_address: OptionalAddress = None,
+        render_items: Annotated[Iterable[FreightItem] | None, ListOf(Nested(FreightItem))] = None,
+    ) -> Call[Unread]:
+        """What sending these products abroad together would cost; books nothing.
+
+        Expect the answer to name the render id that `create_international_order` takes.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/pp/logistics/updateLogisticInfo",
+        safety=Safety.CHECKED,
+        signing=Signing.QUERY,
+        page="https://doc.pandapon.com/api-250313136",
+    )
+    def update_domestic_logistics(
+        self,
+        *,
+        order_id: IdText | None = None,
+        tmall_order_id: IdText | None = None,
+        logistic_infos: Annotated[Iterable[LogisticsUpdate] | None, ListOf(Nested(LogisticsUpdate))] = None,
+    ) -> Call[Unread]:
+        """Say which products of an order come to the warehouse under which waybills.
+
+        The page marks nothing required; name the order by either id.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/pp/logistics/orderBookingFreight",
+        safety=Safety.ONCE,
+        signing=Signing.QUERY,
+        page="https://doc.pandapon.com/api-250313137",
+    )
+    def create_international_order(
+        self,
+        *,
+        render_id: IdText | None = None,
+        receiver_address: OptionalAddress = None,
+        line_items: Annotated[Iterable[BookedItem] | None, ListOf(Nested(BookedItem))] = None,
+        tmall_order_info: Annotated[TmallOrder | None, Nested(TmallOrder)] = None,
+        remark: NonEmpty | None = None,
+    ) -> Call[Unread]:
+        """Book the way abroad. Never sent twice by this client: look the order up before a repeat.
+
+        `render_id` is a preview's, such as FF2024080200007. The page marks nothing required.
+        """
+        ...

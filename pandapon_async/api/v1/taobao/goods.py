@@ -1,0 +1,78 @@
+"""Taobao goods, first generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pandapon_async.arguments import IdText, Integer, JsonText, ListOf, Nested, NonEmpty, PageNo, Wire
+from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged
+from pandapon_async.models.taobao.goods import Product, ProductBatch, ProductPage, ProductQuery, SourceProduct
+
+__all__ = ["Goods"]
+
+
+class Goods(Group):
+    """Find products by words, and read them."""
+
+    @call("GET", "/open/product/get", safety=Safety.READ, page="https://doc-vnm.pandapon.com/api-250496531")
+    def get(self, *, item_id: IdText) -> Call[Product]:
+        """One product with its variants; the page does not say in what unit its prices are.
+
+        The second generation's ids are opaque text such as WUnUC1cILiBjt-Jv3lDdlQ.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/product/source/get",
+        safety=Safety.READ,
+        page="https://doc-vnm.pandapon.com/api-250496526",
+    )
+    def get_source(self, *, item_id: IdText, language: NonEmpty | None = None) -> Call[SourceProduct]:
+        """One product as its source shows it; `language` such as "vi" asks for a translation.
+
+        The call is in the Vietnamese documentation only.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/product/batch/check",
+        safety=Safety.READ,
+        page="https://doc-en.pandapon.com/api-263477607",
+    )
+    def get_batch(
+        self,
+        *,
+        products: Annotated[Iterable[ProductQuery], JsonText(ListOf(Nested(ProductQuery))), Wire("params")],
+    ) -> Call[ProductBatch]:
+        """Several products at once: which can be supplied, and why the others cannot.
+
+        The list travels as JSON text, which is written here. The page names no largest number.
+        """
+        ...
+
+    @call(
+        "POST",
+        "/open/product/item/search",
+        safety=Safety.READ,
+        evidence=Evidence.INFERRED,
+        page="https://doc-en.pandapon.com/api-263477606",
+    )
+    def search(
+        self,
+        *,
+        keyword: NonEmpty | None = None,
+        page_no: PageNo = 1,
+        page_size: Annotated[int, Integer(1, 40)] = 40,
+        sort: NonEmpty | None = None,
+    ) -> Call[ProductPage]:
+        """One page of the products that match a keyword; `search_pages` goes through all of them.
+
+        Pages count from 1 and hold at most 40; `sort` is such as "tk_rate_desc". No page shows the
+        answer: how the list is recognised is an inference.
+        """
+        ...
+
+    search_pages = paged(search)

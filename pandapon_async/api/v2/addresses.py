@@ -1,0 +1,19 @@
+"""The account's own addresses, second generation."""
+
+from __future__ import annotations
+
+from pandapon_async.api.v1 import addresses as first
+from pandapon_async.endpoint import Group, twin
+
+__all__ = ["Addresses"]
+
+
+class Addresses(Group):
+    """Keep the account's addresses."""
+
+    save = twin(
+        first.Addresses.save,
+        "/v2/open/address/addOrUpdate",
+        room=__name__,
+        page="https://doc-env2.pandapon.com/api-289121051",
+    )

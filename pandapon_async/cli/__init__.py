@@ -1,0 +1,77 @@
+"""The `pandapon` command: what an operator types.
+
+Machines read stdout (JSON lines when it is no terminal), people read stderr. Exit codes of jobs: 0
+all matched or done, 1 differences or some failed, 2 usage, 3 incomplete, 4 authentication.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+
+import typer
+
+from pandapon_async.cli.demo import demo
+from pandapon_async.cli.doctor import doctor
+from pandapon_async.cli.reconcile import reconcile
+from pandapon_async.cli.sandbox import sandbox
+from pandapon_async.errors import (
+    ApiError,
+    AuthenticationFailed,
+    ConfigurationError,
+    InvalidArgument,
+    PandaponError,
+    Rejected,
+)
+
+__all__ = ["ExitCode", "app", "main"]
+
+
+class ExitCode(IntEnum):
+    """What the process says when it ends."""
+
+    OK = 0
+    DIFFERENCES = 1
+    USAGE = 2
+    INCOMPLETE = 3
+    AUTHENTICATION = 4
+
+
+app = typer.Typer(
+    name="pandapon",
+    help="PandaPon OpenAPI from the shell: reconcile after-sales, run a sandbox, make single calls.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
+)
+for command in (demo, doctor, reconcile, sandbox):
+    app.command()(command)
+
+
+def explain(error: PandaponError) -> str:
+    """An error as an operator wants it: what happened, the vendor's own words, what to do."""
+    lines = [f"error: {error}"]
+    if isinstance(error, Rejected) and error.error_info:
+        lines.append(f"the platform says: {error.error_info}")
+    elif isinstance(error, ApiError) and error.msg:
+        lines.append(f"the vendor says: {error.msg}")
+    if error.__cause__ is not None and isinstance(error.__cause__, PandaponError):
+        lines.append(f"because: {error.__cause__}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one message and an exit code."""
+    try:
+        app()
+    except PandaponError as error:
+        print(explain(error), file=sys.stderr)
+        raise SystemExit(exit_code(error)) from None
+
+
+def exit_code(error: PandaponError) -> int:
+    """The exit code that an error ends the process with."""
+    if isinstance(error, AuthenticationFailed):
+        return ExitCode.AUTHENTICATION
+    if isinstance(error, ConfigurationError | InvalidArgument):
+        return ExitCode.USAGE
+    return ExitCode.INCOMPLETE

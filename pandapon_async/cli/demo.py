@@ -1,0 +1,141 @@
+"""`pandapon demo`: the whole nightly job on this machine, without an account.
+
+A sandbox with faults, a ledger with planted differences, one reconcile run through the same client
+that talks to production; at the end the verdicts are held against what was planted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import shutil
+import sys
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import attrs
+import typer
+
+from pandapon_async.clock import Clock
+from pandapon_async.errors import Attempt, ConfigurationError
+
+if TYPE_CHECKING:
+    from pandapon_async.sandbox import Sandbox
+
+__all__ = ["demo"]
+
+LEDGER = "ledger.csv"
+REPORT = "report"
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the ledger and the report; its old content goes.")
+    ] = Path("demo"),
+    refunds: Annotated[int, typer.Option(min=1, help="How many refunds the sandbox has.")] = 2_000,
+    rate: Annotated[float, typer.Option(min=1, help="Calls per second: kept by us, enforced by it.")] = 200.0,
+    faults: Annotated[float, typer.Option(min=0, max=0.3, help="Share of requests that fail.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Other seeds plant other differences.")] = 7,
+) -> None:
+    """Run the nightly job on an embedded sandbox, with faults and throttling."""
+    raise typer.Exit(asyncio.run(_demo(out, refunds, rate, faults, seed)))
+
+
+@attrs.define
+class _Pace:
+    """Looks at the client's own times: how evenly and how fully it used the quota."""
+
+    clock: Clock
+    sent: list[float] = attrs.field(factory=list)
+
+    def __call__(self, endpoint: str, attempt: Attempt) -> None:
+        self.sent.append(self.clock.now() - attempt.seconds)
+
+    def busiest_second(self) -> int:
+        """The most permits in any sliding second."""
+        window: deque[float] = deque()
+        busiest = 0
+        for moment in sorted(self.sent):
+            window.append(moment)
+            while window[0] <= moment - 1.0:
+                window.popleft()
+            busiest = max(busiest, len(window))
+        return busiest
+
+    def quota_used(self, rate: float, paused: float) -> float:
+        """The share of the quota that was used, outside of the pauses that the server asked for."""
+        seconds = max(self.sent) - min(self.sent) + 1 / rate - paused
+        return len(self.sent) / (rate * seconds)
+
+
+async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) -> int:
+    from pandapon_async.client import Client
+    from pandapon_async.reconcile import Meter, Options, reconcile
+    from pandapon_async.sandbox import LEDGER_AS_OF, Sandbox, chaos
+    from pandapon_async.settings import Settings
+
+    clock = Clock()
+    pace = _Pace(clock)
+    async with Sandbox(refunds=refunds, seed=seed, rate=rate, faults=chaos(faults), log_limit=0) as sandbox:
+        truth = await asyncio.to_thread(_prepare, sandbox, out)
+        print(
+            f"sandbox: {sandbox.base_url}, {refunds:,} refunds, at most {rate:g} calls in any second, "
+            f"{faults:.0%} of all requests fail\n"
+            f"ledger:  {out / LEDGER} ({len(truth):,} rows, differences planted)",
+            file=sys.stderr,
+        )
+        settings = Settings(base_url=sandbox.base_url, rate=rate, observer=pace, clock=clock)
+        async with Client(sandbox.credentials, settings) as client:
+            summary = await reconcile(
+                client,
+                out / LEDGER,
+                out / REPORT,
+                options=Options(as_of=LEDGER_AS_OF),
+                progress=Meter(sys.stderr),
+            )
+            paused, retried = client.limiter.paused_seconds, client.statistics.retried
+        counters = sandbox.counters
+    wrong = await asyncio.to_thread(_differences, out, truth)
+    planted = Counter(truth)
+    print(f"\n{'verdict':18}{'rows':>8}{'planted':>9}")
+    for verdict, count in summary.verdicts.items():
+        if count or planted[verdict]:
+            print(f"{verdict:18}{count:>8,}{planted[verdict]:>9,}")
+    print(f"{'in all':18}{summary.rows:>8,}{len(truth):>9,}\n")
+    print("every row has the planted verdict" if not wrong else f"{wrong} rows differ from what was planted")
+    print(
+        f"faults:  {sum(counters.faults.values())} met, {retried} retries\n"
+        f"quota:   {pace.quota_used(rate, paused):.1%} used, besides {paused:.1f} s of asked pauses; "
+        f"busiest second {pace.busiest_second()} of {rate:g}; {counters.rate_refused} refused for pace\n"
+        f"report:  {out / REPORT / 'report.html'}"
+    )
+    return 0 if not wrong else 1
+
+
+def _prepare(sandbox: Sandbox, out: Path) -> list[str]:
+    """An empty folder with the ledger in it; gives the verdict that each row must get."""
+    if out.exists():
+        _remove_old(out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows = list(sandbox.ledger_rows())
+    with (out / LEDGER).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    return list(sandbox.truth())
+
+
+def _remove_old(out: Path) -> None:
+    """Make room for a new run; refuses a folder that no demo made."""
+    if any(out.iterdir()) and not (out / LEDGER).is_file():
+        raise ConfigurationError(f"{out} is not empty and not from an earlier demo; choose another --out")
+    (out / LEDGER).unlink(missing_ok=True)
+    shutil.rmtree(out / REPORT, ignore_errors=True)
+
+
+def _differences(out: Path, truth: list[str]) -> int:
+    """How many rows got another verdict than the planted one."""
+    with (out / REPORT / "rows.csv").open(encoding="utf-8-sig", newline="") as file:
+        found = [row["verdict"] for row in csv.DictReader(file)]
+    return sum(one != other for one, other in zip(found, truth, strict=True))

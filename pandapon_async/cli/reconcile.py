@@ -1,0 +1,200 @@
+"""`pandapon reconcile`: the nightly job from the shell, or from cron.
+
+Progress goes to stderr. stdout gets a table on a terminal and otherwise one line of JSON, the summary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import signal
+import sqlite3
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pandapon_async import reconcile as job
+from pandapon_async.client import Client
+from pandapon_async.errors import AuthenticationFailed
+from pandapon_async.models.base import BEIJING
+
+__all__ = ["reconcile"]
+
+CHECK_ACCESS = """\
+The vendor refused the credentials, so nothing more was asked. Check, in this order:
+  PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID (environment or .env);
+  that the key is enabled in the vendor's console, for the account of this user id;
+  the clock of this machine: the vendor accepts 600 seconds of difference;
+  PANDAPON_BASE_URL, if you set it."""
+
+
+def reconcile(
+    ledger: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one refund per row.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for rows.csv, exceptions.csv, summary.json, report.html.")
+    ],
+    state: Annotated[
+        Path | None, typer.Option(help="File that remembers finished lookups; default: in --out.")
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号. Repeatable."
+        ),
+    ] = None,
+    platform: Annotated[
+        Literal["1688", "taobao"] | None, typer.Option(help="All rows are of this platform.")
+    ] = None,
+    amount_unit: Annotated[
+        Literal["fen", "yuan"] | None, typer.Option(help="What the amount column counts in.")
+    ] = None,
+    amount_basis: Annotated[
+        job.AmountBasis,
+        typer.Option(
+            help="1688: refunded amount once it succeeded, the applied one before (actual), or one of them."
+        ),
+    ] = job.AmountBasis.ACTUAL,
+    tolerance: Annotated[int, typer.Option(min=0, help="Difference in fen that still counts as equal.")] = 0,
+    status_map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD=STATE", help="Your word for a state: done=refundsuccess. Repeatable."),
+    ] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")] = None,
+    header_row: Annotated[
+        int | None, typer.Option(min=1, help="Row of the column names; default: the first with any.")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help='The "now" of deadlines, ISO 8601; default: the first start.'),
+    ] = None,
+    second_pass: Annotated[
+        bool, typer.Option(help="Look up again at the end what failed for a passing reason.")
+    ] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
+) -> None:
+    """Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.
+
+    Credentials come from PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID. Exit codes: 0
+    all matched, 1 differences, 2 usage, 3 incomplete (something unverified), 4 authentication.
+    """
+    options = job.Options(
+        map=dict(_pairs(map_ or (), "--map")),
+        platform=platform,
+        amount_unit=amount_unit,
+        amount_basis=amount_basis,
+        tolerance_fen=tolerance,
+        status_map=_grouped(_pairs(status_map or (), "--status-map")),
+        sheet=sheet,
+        header_row=header_row,
+        as_of=_time(as_of),
+        second_pass=second_pass,
+        concurrency=concurrency,
+        fresh=fresh,
+    )
+    settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url}
+    given = {name: value for name, value in settings.items() if value is not None}
+    raise typer.Exit(_run_and_tell(ledger, out, state, options, given))
+
+
+def _pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r} has no '='", param_hint=option)
+        yield name.strip(), value.strip()
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for word, state in pairs:
+        found[word] = (*found.get(word, ()), state)
+    return found
+
+
+def _time(text: str | None) -> datetime | None:
+    """ISO 8601; Beijing time if it names no zone."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "is no time such as 2024-05-31T23:59:59+08:00", param_hint="--as-of"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)
+
+
+def _run_and_tell(
+    ledger: Path, out: Path, state: Path | None, options: job.Options, settings: dict[str, Any]
+) -> int:
+    try:
+        summary = asyncio.run(_run(ledger, out, state, options, settings))
+    except AuthenticationFailed as error:
+        said = f"the vendor says: {error.msg}\n" if error.msg else ""
+        _say(f"error: {error}\n{said}{CHECK_ACCESS}\n{_resume()}")
+        return 4
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say(f"stopped; what was looked up is kept. {_resume()}")
+        return 3
+    except (OSError, sqlite3.Error) as error:
+        _say(f"error: {error}; what was looked up before is kept. {_resume()}")
+        return 3
+    for reason, count in summary.totals.unverified.most_common(3):
+        _say(f"{count:,} rows unverified: {reason}")
+    if summary.totals.unverified:
+        _say(f"The same command looks up only those again. {_resume()}")
+    if sys.stdout.isatty():
+        _show(summary, out)
+    else:
+        sys.stdout.write(json.dumps(summary.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+    return summary.exit_code
+
+
+async def _run(
+    ledger: Path, out: Path, state: Path | None, options: job.Options, settings: dict[str, Any]
+) -> job.Summary:
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with Client.from_env(**settings) as client:
+        return await job.reconcile(
+            client, ledger, out, options=options, state=state, progress=job.Meter(sys.stderr)
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _resume() -> str:
+    arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
+    return f"Go on with:\n  {shlex.join(['pandapon', *arguments])}"
+
+
+def _show(summary: job.Summary, out: Path) -> None:
+    """The verdicts as a table for people."""
+    title = Text(f"{summary.ledger['name']}: {summary.rows:,} rows")  # a file name may look like markup
+    table = Table(title=title, title_justify="left")
+    table.add_column("verdict")
+    table.add_column("rows", justify="right")
+    for verdict, count in summary.verdicts.items():
+        style = "dim" if not count else "green" if verdict is job.Verdict.MATCHED else "yellow"
+        table.add_row(str(verdict), f"{count:,}", style=style)
+    console = Console()
+    console.print(table)
+    for note in summary.inferred:
+        console.print(f"note: {note}", markup=False)
+    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""`pandapon sandbox`: a PandaPon on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pandapon_async.sandbox import Fault, Sandbox
+
+__all__ = ["sandbox"]
+
+
+def _rules(text: str) -> tuple[Fault, ...]:
+    from pandapon_async.sandbox import parse_faults
+
+    try:
+        return parse_faults(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--faults") from None
+
+
+def sandbox(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default is this machine alone.")
+    ] = "127.0.0.1",
+    refunds: Annotated[int, typer.Option(min=0, max=10**9 - 1, help="How many refunds there are.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same refunds, ledger and faults.")] = 7,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Most calls in any second; none: no limit.")
+    ] = None,
+    faults: Annotated[
+        str, typer.Option(help='Rules such as "reset_after:0.05,throttle_429:0.01" or "chaos:0.1".')
+    ] = "",
+    log_limit: Annotated[
+        int, typer.Option(min=0, help="How many requests /_sandbox/log remembers.")
+    ] = 100_000,
+) -> None:
+    """Serve a PandaPon on this machine, until Ctrl-C.
+
+    Prints what a client needs as environment lines, ready for a .env file; the credentials are public
+    test values. /_sandbox/log, effects, counters, ledger and truth show what happened.
+    """
+    from pandapon_async.sandbox import Sandbox  # only now: every other command starts without a server
+
+    served = Sandbox(
+        host=host,
+        port=port,
+        refunds=refunds,
+        seed=seed,
+        rate=rate,
+        faults=_rules(faults),
+        log_limit=log_limit,
+    )
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_serve(served))
+    except OSError as error:
+        typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(_summary(served), err=True)
+
+
+async def _serve(served: Sandbox) -> None:
+    """Until SIGINT or SIGTERM."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C ends asyncio.run
+            loop.add_signal_handler(number, stopped.set)
+    async with served:
+        credentials = served.credentials
+        typer.echo(f"PANDAPON_BASE_URL={served.base_url}")
+        typer.echo(f"PANDAPON_ACCESS_KEY={credentials.access_key}")
+        typer.echo(f"PANDAPON_ACCESS_SECRET={credentials.access_secret}")
+        typer.echo(f"PANDAPON_USER_ID={credentials.user_id}")
+        typer.echo(f"# ledger: {served.base_url}/_sandbox/ledger")
+        await stopped.wait()
+
+
+def _summary(served: Sandbox) -> str:
+    counters = served.counters
+    planted = ", ".join(f"{kind} {count}" for kind, count in sorted(counters.faults.items())) or "none"
+    return (
+        f"sandbox: {counters.requests} requests, {counters.rate_refused} refused by rate, faults {planted}, "
+        f"{counters.nonces_repeated} nonces repeated, {len(served.effects)} effects"
+    )

@@ -1,0 +1,63 @@
+"""Where a call stands in the vendor's navigation, and what the navigation names that is not declared."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import attrs
+
+from pandapon_async.endpoint import Endpoint
+
+__all__ = ["GENERATIONS", "PLATFORMS", "Room", "Undocumented", "room_of", "undocumented"]
+
+PLATFORMS = {"alibaba": "1688", "taobao": "taobao"}
+"""The platforms, from their rooms in the API to their own names."""
+
+GENERATIONS = ("v1", "v2")
+
+
+@attrs.define(frozen=True)
+class Room:
+    """A group of calls: "v1", "1688", "refunds". Addresses and freight belong to no platform ("")."""
+
+    generation: str
+    platform: str
+    group: str
+
+    def __str__(self) -> str:
+        return f"{self.platform} {self.group}".strip()
+
+
+@attrs.define(frozen=True)
+class Undocumented:
+    """A call that the navigation names, but whose path no page that could be read shows."""
+
+    generation: str
+    platform: str
+    group: str
+    title: str
+    page: str | None
+
+    @property
+    def room(self) -> Room:
+        """The group it would be in."""
+        return Room(self.generation, self.platform, self.group)
+
+
+def room_of(endpoint: Endpoint) -> Room:
+    """The group that a declared call is in, from its name.
+
+    >>> from pandapon_async.endpoint import endpoints
+    >>> str(room_of(endpoints()["v1.alibaba.refunds.get"]))
+    '1688 refunds'
+    """
+    generation, *middle, _ = endpoint.name.split(".")
+    platform = PLATFORMS[middle[0]] if len(middle) > 1 else ""
+    return Room(generation, platform, middle[-1])
+
+
+def undocumented() -> list[Undocumented]:
+    """The calls whose paths are not known. They are told of, never called: paths are not invented."""
+    text = resources.files(__package__).joinpath("undocumented.json").read_text(encoding="utf-8")
+    return [Undocumented(**row) for row in json.loads(text)]

@@ -1,0 +1,91 @@
+"""The docs' table of what is covered: counts by group and evidence, then every call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from pandapon_async.endpoint import Endpoint, Evidence, endpoints
+from pandapon_async.openapi.catalogue import Room, room_of, undocumented
+
+__all__ = ["coverage"]
+
+_INTRODUCTION = """\
+# Coverage
+
+Every call that this client knows, from its declarations. Made by `pandapon endpoints --coverage > docs/coverage.md`;
+a test fails when it is stale.
+
+*documented*: a page of the vendor shows the path. *public client*: the path was read in the source of a public client.
+*inferred*: the path follows the pattern of its twin in the other generation; it is refused unless
+`Settings(allow_inferred=True)` allows it. *path not known*: the vendor's navigation names the call, but no page that
+could be read shows its path; these are not callable, as paths are never invented (`Client.request` takes any path).
+"""
+_EVIDENCE = tuple(Evidence)
+
+
+def coverage() -> str:
+    """The whole page, as markdown."""
+    declared = endpoints()
+    missing = Counter(row.room for row in undocumented())
+    rooms = _rooms([*map(room_of, declared.values()), *missing])
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "## By group",
+            "",
+            *_counts(rooms, declared, missing),
+            "",
+            "## Every call",
+            "",
+            *(line for room in rooms for line in _calls(room, declared)),
+            "## Path not known",
+            "",
+            *_table(
+                ("generation", "group", "what the navigation says"),
+                ((row.generation, str(row.room), _link(row.title, row.page)) for row in undocumented()),
+            ),
+            "",
+        ]
+    )
+
+
+def _rooms(found: Iterable[Room]) -> list[Room]:
+    """Each group once: by generation, 1688 and Taobao before what belongs to neither."""
+    return sorted(set(found), key=lambda room: (room.generation, room.platform or "~", room.group))
+
+
+def _counts(rooms: list[Room], declared: Mapping[str, Endpoint], missing: Counter[Room]) -> list[str]:
+    found = Counter((room_of(one), one.evidence) for one in declared.values())
+    rows = [
+        [room.generation, str(room), *(found[room, evidence] for evidence in _EVIDENCE), missing[room]]
+        for room in rooms
+    ]
+    totals = [sum(column) for column in zip(*(row[2:] for row in rows), strict=True)]
+    heads = ("generation", "group", *(evidence.value for evidence in _EVIDENCE), "path not known")
+    return _table(heads, [*rows, ["all", "", *totals]])
+
+
+def _calls(room: Room, declared: Mapping[str, Endpoint]) -> list[str]:
+    rows = [
+        (f"`{one.name}`", f"`{one.method} {one.path}`", one.safety, one.stage, one.evidence, _link("page", one.page))
+        for one in declared.values()
+        if room_of(one) == room
+    ]
+    if not rows:
+        return []
+    heads = ("call", "path", "safety", "stage", "evidence", "source")
+    return [f"### {room.generation} {room}", "", *_table(heads, rows), ""]
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    heads = tuple(heads)
+    return [_line(heads), _line("---" for _ in heads), *map(_line, rows)]
+
+
+def _line(cells: Iterable[object]) -> str:
+    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _link(text: str, page: str | None) -> str:
+    return f"[{text}]({page})" if page else text

@@ -1,0 +1,30 @@
+"""The nightly job: compare a ledger of refunds with the platforms, row by row.
+
+`reconcile` reads the ledger, looks every refund up, gives each row exactly one `Verdict` and writes
+rows.csv, exceptions.csv, summary.json and report.html. Killed at any moment, it goes on where it was.
+"""
+
+from pandapon_async.reconcile.job import reconcile, state_path
+from pandapon_async.reconcile.options import AmountBasis, Options
+from pandapon_async.reconcile.outputs import rows_digest
+from pandapon_async.reconcile.progress import Meter, Progress
+from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Rule, Verdict, judge
+
+__all__ = [
+    "AmountBasis",
+    "Judgement",
+    "LedgerRow",
+    "Lookup",
+    "Meter",
+    "Options",
+    "Outcome",
+    "Progress",
+    "Rule",
+    "Summary",
+    "Verdict",
+    "judge",
+    "reconcile",
+    "rows_digest",
+    "state_path",
+]

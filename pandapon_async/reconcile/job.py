@@ -1,0 +1,283 @@
+"""The nightly job: a ledger in, every refund looked up, every row judged, four files out.
+
+The order is fixed: check everything that can be refused, read the ledger into the state, look up what
+is not yet known, then judge and write all at once. Verdicts are computed from the state alone, so a
+run that was killed and resumed cannot come to other files than one that was not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from pandapon_async.bulk import Done, fetch_refunds
+from pandapon_async.client import Client
+from pandapon_async.clock import Clock
+from pandapon_async.errors import AuthenticationFailed, ConfigurationError, InvalidArgument
+from pandapon_async.models.base import BEIJING
+from pandapon_async.reconcile.columns import resolve_columns
+from pandapon_async.reconcile.ledger import LedgerReader
+from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
+from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.outputs import check_directory
+from pandapon_async.reconcile.progress import Progress, Silent
+from pandapon_async.reconcile.state import Pending, State
+from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.table import file_digest, open_table
+from pandapon_async.reconcile.verdict import Lookup, Outcome, Rule
+from pandapon_async.reconcile.writing import write_outputs
+from pandapon_async.settings import Settings
+
+__all__ = ["reconcile", "state_path"]
+
+T = TypeVar("T")
+
+BATCH = 2_000
+
+
+class _Stopped(BaseException):
+    """Ends work in a thread whose task was cancelled."""
+
+
+async def reconcile(
+    client: Client,
+    ledger: str | Path,
+    out: str | Path,
+    *,
+    options: Options | None = None,
+    state: str | Path | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> Summary:
+    """Compare a ledger with the platforms, refund by refund.
+
+    `ledger` is a CSV, XLSX or Parquet file, `out` the directory for rows.csv, exceptions.csv,
+    summary.json and report.html. `state` is the file that remembers finished lookups (default: in `out`,
+    named by the ledger's digest). Called again with the same arguments it goes on where it was
+    interrupted, looks up again only what failed, and ends with the same rows.
+
+    Raises InvalidArgument for a ledger or options that cannot work and ConfigurationError for a state or
+    directory that is not this run's, both before anything is looked up; AuthenticationFailed at the
+    first refusal. Whatever ends it early, what was looked up is kept.
+    """
+    job = _Job(client, Path(ledger), Path(out), options or Options(), progress or Silent(), clock)
+    return await job.run(None if state is None else Path(state))
+
+
+def state_path(ledger: str | Path, out: str | Path) -> Path:
+    """Where a run keeps its state unless told otherwise."""
+    return _state_path(Path(out), file_digest(Path(ledger)))
+
+
+def _state_path(out: Path, digest: str) -> Path:
+    return out / f"state-{digest[:12]}.sqlite"
+
+
+class _Job:
+    """One run, step by step."""
+
+    def __init__(
+        self,
+        client: Client,
+        ledger: Path,
+        out: Path,
+        options: Options,
+        progress: Progress,
+        clock: Clock | None,
+    ) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._out = out
+        self._options = options
+        self._progress = progress
+        self._clock = clock or client.settings.clock
+        self._stop = threading.Event()
+
+    async def run(self, state_file: Path | None) -> Summary:
+        if not self._ledger.is_file():
+            raise InvalidArgument(f"no such ledger: {self._ledger}", argument="ledger")
+        check_directory(self._out)
+        digest = await self._in_thread(lambda: file_digest(self._ledger, self._check))
+        reader = await self._in_thread(self._open_ledger)
+        state = State.open(state_file or _state_path(self._out, digest))
+        try:
+            return await self._run(state, reader, digest)
+        finally:
+            self._progress.end()
+            state.close()
+
+    def _open_ledger(self) -> LedgerReader:
+        """Refuses here, before there is any trace of the run, what cannot be read."""
+        table = open_table(self._ledger, sheet=self._options.sheet, header_row=self._options.header_row)
+        return LedgerReader(table, resolve_columns(table.columns, self._options), self._options)
+
+    async def _run(self, state: State, reader: LedgerReader, digest: str) -> Summary:
+        started = self._now()
+        if self._options.fresh:
+            state.clear()
+        self._begin_or_resume(state, digest)
+        if state.get("ledger") is None:
+            self._progress.note(f"reading {self._ledger.name}")
+            await self._in_thread(lambda: self._read_ledger(state, reader, digest))
+        counts = {"lookups_before": 0, "lookups": 0, "second_pass": 0}
+        state.forget_failures()
+        counts["lookups_before"] = state.looked_up()
+        before = dict(_counters(self._client))
+        await self._look_up(state, counts)
+        work = {name: count - before[name] for name, count in _counters(self._client).items()}
+        run = {"started_at": _moment(started), "finished_at": _moment(self._now()), **counts, **work}
+        self._progress.note("writing rows.csv, exceptions.csv, report.html and summary.json")
+        self._out.mkdir(parents=True, exist_ok=True)
+        return await self._in_thread(lambda: self._write(state, run))
+
+    def _begin_or_resume(self, state: State, digest: str) -> None:
+        meaning = self._options.meaning()
+        known = state.get("digest")
+        if known is None:
+            as_of = self._options.as_of or self._now()
+            state.set({"digest": digest, "options": meaning, "as_of": as_of.astimezone(BEIJING).isoformat()})
+            return
+        if known != digest:
+            raise ConfigurationError(
+                f"{state.path} belongs to another ledger (or this one was changed since); choose another "
+                "state file, or start anew with --fresh"
+            )
+        if changed := [name for name, value in state.get("options").items() if meaning[name] != value]:
+            raise ConfigurationError(
+                f"{state.path} was begun with another {', '.join(changed)}; use the same options, another "
+                "state file, or start anew with --fresh"
+            )
+        if self._options.as_of is not None and self._options.as_of != _as_of(state):
+            raise ConfigurationError(
+                f"{state.path} judges deadlines as of {state.get('as_of')}; leave --as-of away, "
+                "or start anew with --fresh"
+            )
+
+    def _read_ledger(self, state: State, reader: LedgerReader, digest: str) -> None:
+        """The ledger into the state; runs in a thread. Cut short, it begins anew the next time."""
+        table, columns = reader.table, reader.columns
+        state.forget_rows()
+        rows = reader.rows()
+        count = 0
+        while added := state.add_rows(itertools.islice(rows, BATCH)):
+            count += added
+            self._check()
+        if file_digest(self._ledger, self._check) != digest:
+            raise InvalidArgument(f"{self._ledger.name} was changed while it was read; start again")
+        facts = {
+            "name": self._ledger.name,
+            "sha256": digest,
+            "format": table.format,
+            "encoding": table.encoding,
+            "columns": columns.named(),
+            "amount_unit": columns.amount_unit,
+            "rows": count,
+            "blank_lines": table.blank_lines,
+        }
+        state.set({"ledger": facts, "inferred": list(columns.inferred)})
+
+    async def _look_up(self, state: State, counts: dict[str, int]) -> None:
+        total, done = state.to_look_up(), state.looked_up()
+        if done:
+            self._progress.note(f"{done:,} of {total:,} lookups are there from an earlier run")
+        if done < total:
+            self._progress.begin("looking up", total, done, self._client.statistics)
+            counts["lookups"] = await self._fetch(state, state.pending())
+            self._progress.end()
+        again = state.passing_failures() if self._options.second_pass else 0
+        if again:
+            self._progress.begin("second pass", again, 0, self._client.statistics)
+            counts["second_pass"] = await self._fetch(state, state.failed_in_passing())
+            self._progress.end()
+
+    async def _fetch(self, state: State, pending: Iterator[Pending]) -> int:
+        """Look up what is pending, each result kept the moment it is there; gives their number."""
+        client = _patient(self._client)
+        results = fetch_refunds(
+            client,
+            pending,
+            platform=lambda item: item.platform,
+            refund_id=lambda item: item.refund_id,
+            concurrency=self._options.concurrency or _window(client.settings),
+        )
+        count = 0
+        async with contextlib.aclosing(cast("Any", results)):
+            async for result in results:
+                if isinstance(result, Done):
+                    lookup = lookup_of_answer(result.item.refund_id, result.value)
+                    lookup.request_id, lookup.attempts = result.request_id, result.attempts
+                elif isinstance(result.error, AuthenticationFailed):
+                    continue  # says nothing of the refund; the run ends with it
+                else:
+                    lookup = lookup_of_error(result.error)
+                self._keep(state, result.item.row, lookup)
+                count += 1
+        return count
+
+    def _keep(self, state: State, row: int, lookup: Lookup) -> None:
+        lookup.looked_up_at = self._now().isoformat(timespec="milliseconds")
+        state.record(row, lookup)
+        self._progress.advance(failed=lookup.outcome is Outcome.FAILED)
+
+    def _write(self, state: State, run: dict[str, Any]) -> Summary:
+        rule = Rule(
+            as_of=_as_of(state), basis=self._options.amount_basis, tolerance_fen=self._options.tolerance_fen
+        )
+        return write_outputs(
+            self._out, state, rule, run=run, report_rows=self._options.report_rows, check=self._check
+        )
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run work off the loop. If cancelled, it is told to stop and waited for: it uses the state."""
+        task = asyncio.get_running_loop().run_in_executor(None, work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._stop.set()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody warns of it
+            raise
+
+
+def _patient(client: Client) -> Client:
+    """The same client, with time enough to sit out the longest pause that the vendor may ask for.
+
+    Otherwise every lookup whose turn falls into such a pause would fail at once, thousands of them.
+    """
+    settings = client.settings
+    return client.with_settings(timeout=settings.timeout + settings.retry.retry_after_maximum)
+
+
+def _window(settings: Settings) -> int:
+    """How many lookups on their way at once: no more than get their permit in half of their time."""
+    if settings.rate is None:
+        return settings.concurrency
+    return max(1, min(settings.concurrency, int(settings.rate * settings.timeout / 2)))
+
+
+def _as_of(state: State) -> datetime:
+    return datetime.fromisoformat(state.get("as_of"))
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _counters(client: Client) -> dict[str, int]:
+    statistics = client.statistics
+    names = ("calls", "attempts", "retried", "throttled", "failed")
+    return {name: getattr(statistics, name) for name in names}

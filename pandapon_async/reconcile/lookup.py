@@ -1,0 +1,92 @@
+"""What is kept of an answer: the few facts that verdicts need, the same for both platforms.
+
+Nothing personal is among them, so the state file holds none either.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pandapon_async.errors import NotFound, PandaponError
+from pandapon_async.models.alibaba.refunds import Refund
+from pandapon_async.models.base import BEIJING
+from pandapon_async.models.taobao.refunds import RefundDetail, RefundOrder
+from pandapon_async.reconcile.statuses import status_of_platform
+from pandapon_async.reconcile.verdict import Lookup, Outcome
+
+__all__ = ["lookup_of_answer", "lookup_of_error"]
+
+
+def lookup_of_answer(refund_id: str, answer: Refund | RefundDetail) -> Lookup:
+    """The facts of an answer. One that is about another refund counts as a failed lookup."""
+    lookup = _of_1688(answer) if isinstance(answer, Refund) else _of_taobao(answer)
+    about = answer if isinstance(answer, Refund) else _order(answer)
+    named = None if about is None else about.refund_id
+    if named is not None and named.removeprefix("TQ") != refund_id.removeprefix("TQ"):
+        return Lookup(outcome=Outcome.FAILED, error="the answer was about another refund")
+    return lookup
+
+
+def _of_1688(refund: Refund) -> Lookup:
+    paid_back = refund.refund_payment
+    return Lookup(
+        outcome=Outcome.FOUND,
+        status=status_of_platform(refund.status),
+        applied_fen=_whole(refund.apply_payment),
+        refunded_fen=None if paid_back is None or paid_back < 0 else int(paid_back),  # -1 is "none yet"
+        currency="CNY",  # 1688 settles in nothing else, and its answer names no currency
+        deadline=None if refund.time_out_freeze else _text(refund.gmt_time_out),
+        applied_at=_text(refund.gmt_apply or refund.gmt_create),
+    )
+
+
+def _of_taobao(detail: RefundDetail) -> Lookup:
+    order = _order(detail)
+    if order is None:
+        return Lookup(outcome=Outcome.FOUND, currency=_currency(detail))
+    return Lookup(
+        outcome=Outcome.FOUND,
+        status=status_of_platform(order.refund_status),
+        applied_fen=_whole(order.refund_fee),
+        currency=_currency(detail),
+        deadline=_text(order.timeout_date),
+    )
+
+
+def _order(detail: RefundDetail) -> RefundOrder | None:
+    aggregate = detail.refund_order_aggregate
+    return None if aggregate is None else aggregate.refund_order
+
+
+def _currency(detail: RefundDetail) -> str | None:
+    return detail.currency.strip().upper() if detail.currency else None
+
+
+def _whole(amount: int | None) -> int | None:
+    return None if amount is None else int(amount)
+
+
+def _text(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(BEIJING).isoformat()
+
+
+def _kind(error: PandaponError) -> str:
+    """What went wrong, without the particulars in brackets: few kinds, so that they can be counted."""
+    return str(error.args[0]).partition(" (")[0]
+
+
+def lookup_of_error(error: Exception) -> Lookup:
+    """The facts of a failure: the refund is missing if the vendor said so, else the lookup failed."""
+    if isinstance(error, NotFound):
+        return Lookup(outcome=Outcome.MISSING, request_id=error.request_id, attempts=error.attempts)
+    if not isinstance(error, PandaponError):
+        return Lookup(outcome=Outcome.FAILED, error=f"lookup failed: {type(error).__name__}")
+    return Lookup(
+        outcome=Outcome.FAILED,
+        error=f"lookup failed: {_kind(error)}",
+        retryable=error.retryable,
+        request_id=error.request_id,
+        attempts=error.attempts,
+    )

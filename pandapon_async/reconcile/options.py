@@ -1,0 +1,90 @@
+"""What a reconciliation is told besides its ledger, and which of it changes what the answers mean."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from pandapon_async.errors import InvalidArgument
+from pandapon_async.reconcile.cells import AmountUnit, Platform
+
+__all__ = ["FIELDS", "AmountBasis", "Options"]
+
+FIELDS = ("platform", "shop", "refund_id", "order_id", "amount", "currency", "status", "applied_at")
+"""What a ledger can say of a refund; `refund_id` and `amount` it must."""
+
+MAPPABLE = (*FIELDS, "amount_fen", "amount_yuan")
+
+
+class AmountBasis(enum.StrEnum):
+    """Which amount of 1688 counts. (Taobao names one only, `refundFee`.)"""
+
+    ACTUAL = "actual"  # refundPayment once the refund succeeded, applyPayment before
+    APPLIED = "applied"  # applyPayment, whatever came of it
+    REFUNDED = "refunded"  # refundPayment alone
+
+
+def _known_fields(_: Any, __: Any, mapping: Mapping[str, str]) -> None:
+    for field in mapping:
+        if field not in MAPPABLE:
+            raise InvalidArgument(
+                f"no such field to map: {field}; known: {', '.join(MAPPABLE)}", argument="map"
+            )
+
+
+def _with_zone(_: Any, __: Any, moment: datetime | None) -> None:
+    if moment is not None and moment.tzinfo is None:
+        raise InvalidArgument("as_of needs a time zone, such as 2024-05-31T23:59:59+08:00", argument="as_of")
+
+
+def _not_negative(_: Any, __: Any, tolerance: int) -> None:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
+        raise InvalidArgument("tolerance is whole fen, 0 or more", argument="tolerance_fen")
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How to read a ledger and how to judge it. All have defaults.
+
+    `map` names columns: `{"refund_id": "退款编号", "amount_yuan": "实退金额"}`; an empty name says that
+    there is no such column. `platform` holds for the whole file and overrules a platform column.
+    `amount_unit` says what a column counts in whose name does not say it. `tolerance_fen` is the
+    difference still called equal. `status_map` translates the ledger's own words:
+    `{"done": ("refundsuccess", "100")}`. `sheet` and `header_row` say where in a workbook. `as_of` is
+    the "now" against which deadlines are judged (the first start, otherwise).
+
+    `second_pass` looks up again at the end what failed for a passing reason; `concurrency` is how many
+    lookups are on their way at once (None: the client's); `fresh` forgets an earlier run of this ledger;
+    `report_rows` is how many exceptions the HTML report lists.
+    """
+
+    map: Mapping[str, str] = attrs.field(factory=dict, validator=_known_fields)
+    platform: Platform | None = None
+    amount_unit: AmountUnit | None = None
+    amount_basis: AmountBasis = attrs.field(default=AmountBasis.ACTUAL, converter=AmountBasis)
+    tolerance_fen: int = attrs.field(default=0, validator=_not_negative)
+    status_map: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    sheet: str | None = None
+    header_row: int | None = None
+    as_of: datetime | None = attrs.field(default=None, validator=_with_zone)
+    second_pass: bool = True
+    concurrency: int | None = None
+    fresh: bool = False
+    report_rows: int = 500
+
+    def meaning(self) -> dict[str, Any]:
+        """The options that a resumed run must share with the one that began, ready for JSON."""
+        return {
+            "map": dict(sorted(self.map.items())),
+            "platform": self.platform,
+            "amount_unit": self.amount_unit,
+            "amount_basis": str(self.amount_basis),
+            "tolerance_fen": self.tolerance_fen,
+            "status_map": {word: sorted(states) for word, states in sorted(self.status_map.items())},
+            "sheet": self.sheet,
+            "header_row": self.header_row,
+        }

@@ -1,0 +1,84 @@
+"""The states of a refund in one spelling, whatever the ledger or the platform writes.
+
+1688 writes `waitselleragree` and WAIT_SELLER_AGREE for one state; Taobao sends numbers as text; people
+write what the platform's pages show, or words of their own (see `Options.status_map`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pandapon_async.models.alibaba import refunds as alibaba
+from pandapon_async.models.taobao import refunds as taobao
+from pandapon_async.reconcile.cells import Platform
+
+__all__ = ["is_known", "is_open", "status_of_ledger", "status_of_platform", "succeeded"]
+
+_STATES: dict[Platform, dict[str, bool]] = {  # state -> whether it is final
+    "1688": {state.value: state.terminal for state in alibaba.RefundStatus},
+    "taobao": {str(state.value): state.terminal for state in taobao.RefundStatus},
+}
+_SUCCESS: dict[Platform, str] = {
+    "1688": alibaba.RefundStatus.REFUND_SUCCESS.value,
+    "taobao": str(taobao.RefundStatus.SUCCESS.value),
+}
+_NAMES_1688 = {
+    "waitselleragree": "等待卖家同意 等待卖家处理 待卖家同意 待卖家处理",
+    "waitbuyermodify": "等待买家修改 待买家修改",
+    "waitbuyersend": "等待买家退货 等待买家发货 待买家退货 待买家发货",
+    "waitsellerreceive": "等待卖家收货 等待卖家确认收货 待卖家收货",
+    "refundsuccess": "退款成功 退款完成 已退款",
+    "refundclose": "退款关闭 退款已关闭 已关闭 refundclosed",
+}
+_NAMES_TAOBAO = {
+    "0": "无退款 none",
+    "10": "已申请 买家已申请 申请退款 等待卖家同意 待卖家同意 applied",
+    "20": "卖家已同意 等待买家退货 待买家退货 awaitingreturn",
+    "30": "买家已退货 等待卖家收货 待卖家收货 awaitingreceipt",
+    "100": "退款成功 退款完成 已退款 success",
+    "-10": "卖家拒绝 卖家已拒绝 拒绝退款 卖家拒绝退款 refused",
+    "-20": "退款关闭 退款已关闭 已关闭 closed",
+}
+_WORDS: dict[Platform, dict[str, str]] = {
+    "1688": {word: state for state, words in _NAMES_1688.items() for word in words.split()},
+    "taobao": {word: state for state, words in _NAMES_TAOBAO.items() for word in words.split()},
+}
+_NUMBER = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
+
+
+def status_of_ledger(platform: Platform, text: str, status_map: Mapping[str, tuple[str, ...]]) -> str:
+    """The state that a ledger's word means on this platform; the word itself if it means none."""
+    for state in status_map.get(text, ()):
+        if state in _STATES[platform]:
+            return state
+    if platform == "taobao" and _NUMBER.fullmatch(text):
+        return str(int(text))
+    plain = re.sub(r"[\s_,-]+", "", text).lower()
+    if plain in _STATES[platform]:
+        return plain
+    return _WORDS[platform].get(plain, text)
+
+
+def status_of_platform(value: Any) -> str | None:
+    """The state that a platform's answer names, as text; None if it names none."""
+    if value is None:
+        return None
+    raw = value.value if isinstance(value, alibaba.RefundStatus | taobao.RefundStatus) else value
+    return " ".join(str(raw).split())[:64]
+
+
+def is_known(platform: Platform, state: str | None) -> bool:
+    """Whether the state is one of the platform's."""
+    return state in _STATES[platform]
+
+
+def is_open(platform: Platform, state: str | None) -> bool:
+    """Whether the refund is still going on (a known state that is not final)."""
+    return state is not None and _STATES[platform].get(state) is False
+
+
+def succeeded(platform: Platform, state: str | None) -> bool:
+    """Whether the money was paid back."""
+    return state == _SUCCESS[platform]

@@ -1,0 +1,147 @@
+"""The sums of a run. They add up to the number of rows, or the run fails loudly.
+
+Amounts are added per currency of the ledger; upstream amounts only where they are in the same one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict
+
+__all__ = ["NO_CURRENCY", "AgeBucket", "Summary", "Tally", "Totals"]
+
+NO_CURRENCY = "unknown"
+"""Stands for the currency of rows that could not be read that far."""
+
+AGE_LIMITS = ((3, "0-3 days"), (7, "4-7 days"), (15, "8-15 days"), (30, "16-30 days"))
+OLDEST = "over 30 days"
+AGE_UNKNOWN = "age unknown"
+
+
+@attrs.define
+class Tally:
+    """How many rows, and what they add up to in fen (1/100 of the currency)."""
+
+    rows: int = 0
+    ledger_fen: int = 0
+    upstream_fen: int = 0
+
+
+@attrs.define
+class AgeBucket:
+    """Open refunds of one age: how many, how many of them past their deadline, their CNY amounts."""
+
+    rows: int = 0
+    past_deadline: int = 0
+    upstream_fen: int = 0
+
+
+@attrs.define
+class Totals:
+    """Adds up rows as they pass; `unverified` counts the reasons why lookups failed."""
+
+    rows: int = 0
+    verdicts: dict[Verdict, int] = attrs.field(factory=lambda: dict.fromkeys(Verdict, 0))
+    currencies: dict[str, dict[Verdict, Tally]] = attrs.field(factory=dict)
+    unverified: Counter[str] = attrs.field(factory=Counter)
+    ageing: dict[str, AgeBucket] = attrs.field(
+        factory=lambda: {
+            name: AgeBucket() for name in (*(name for _, name in AGE_LIMITS), OLDEST, AGE_UNKNOWN)
+        }
+    )
+
+    def add(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
+        """Count one judged row."""
+        self.rows += 1
+        self.verdicts[judgement.verdict] += 1
+        if judgement.verdict is Verdict.UNVERIFIED:
+            self.unverified[judgement.reason] += 1
+        by_verdict = self.currencies.setdefault(row.currency or NO_CURRENCY, {})
+        tally = by_verdict.setdefault(judgement.verdict, Tally())
+        tally.rows += 1
+        tally.ledger_fen += row.amount_fen or 0
+        upstream_currency = (lookup and lookup.currency) or "CNY"
+        if upstream_currency == row.currency:
+            tally.upstream_fen += judgement.upstream_fen or 0
+        if judgement.open:
+            bucket = self.ageing[_age_name(judgement.age_days)]
+            bucket.rows += 1
+            bucket.past_deadline += judgement.past_deadline
+            bucket.upstream_fen += judgement.upstream_fen or 0 if upstream_currency == "CNY" else 0
+
+    def check(self, expected: int) -> None:
+        """Raise if the sums do not add up to the number of rows read."""
+        by_currency = sum(tally.rows for part in self.currencies.values() for tally in part.values())
+        if not expected == self.rows == sum(self.verdicts.values()) == by_currency:
+            raise AssertionError(f"{expected} rows read, {self.rows} written: the books do not add up")
+
+
+def _age_name(days: int | None) -> str:
+    if days is None:
+        return AGE_UNKNOWN
+    return next((name for limit, name in AGE_LIMITS if days <= limit), OLDEST)
+
+
+@attrs.define(kw_only=True)
+class Summary:
+    """What a reconciliation came to.
+
+    `ledger` says what was read and how, `as_of` (ISO 8601) is the "now" of the deadlines, `inferred`
+    lists what was concluded without having been said. `rows_digest` is the SHA-256 of rows.csv without
+    its last two columns (request id and time): it is the same for every run that came to the same
+    result. `run` counts the work of this run alone.
+    """
+
+    ledger: Mapping[str, Any]
+    as_of: str
+    options: Mapping[str, Any]
+    inferred: tuple[str, ...]
+    totals: Totals
+    rows_digest: str
+    run: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """The number of the ledger's rows."""
+        return self.totals.rows
+
+    @property
+    def verdicts(self) -> Mapping[Verdict, int]:
+        """How many rows got each verdict; all verdicts are there."""
+        return self.totals.verdicts
+
+    @property
+    def exit_code(self) -> int:
+        """0 all matched, 3 something could not be verified, else 1."""
+        if self.verdicts[Verdict.UNVERIFIED]:
+            return 3
+        return 0 if self.verdicts[Verdict.MATCHED] == self.rows else 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, ready for JSON; amounts are whole fen."""
+        return {
+            "made_by": "pandapon-async reconcile",
+            "format": 1,
+            "exit_code": self.exit_code,
+            "rows": self.rows,
+            "verdicts": {str(verdict): count for verdict, count in self.verdicts.items()},
+            "currencies": {
+                currency: {
+                    str(verdict): attrs.asdict(part[verdict]) for verdict in Verdict if verdict in part
+                }
+                for currency, part in sorted(self.totals.currencies.items())
+            },
+            "unverified": dict(self.totals.unverified.most_common()),
+            "open_refunds": {name: attrs.asdict(bucket) for name, bucket in self.totals.ageing.items()},
+            "rows_digest": self.rows_digest,
+            "as_of": self.as_of,
+            "ledger": dict(self.ledger),
+            "options": dict(self.options),
+            "inferred": list(self.inferred),
+            "run": dict(self.run),
+        }

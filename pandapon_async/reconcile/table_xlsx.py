@@ -1,0 +1,318 @@
+"""XLSX ledgers, streamed: a sheet is read piece by piece, its shared texts wait on disk.
+
+The usual readers hold every text of a workbook in memory and hand numbers over as floats. Here a
+number keeps the digits that are in the file, so that an id which is already corrupt can be told from
+one that is not, and 200,000 rows need no more memory than 200.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import zipfile
+import zlib
+from array import array
+from collections.abc import Callable, Generator, Iterator, Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+from xml.parsers import expat
+
+from pandapon_async.errors import InvalidArgument
+from pandapon_async.reconcile.cells import Cell, blank
+from pandapon_async.reconcile.table import Record
+
+__all__ = ["XlsxTable"]
+
+BLOCK = 1 << 16
+LONGEST_CELL = 1 << 17
+_DAMAGE = (expat.ExpatError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError)
+_ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrogate pair is no character
+_COLUMN = re.compile(r"[A-Z]{1,3}")
+
+
+class XlsxTable:
+    """One sheet of a workbook. Numbers are `Decimal`, formulas give their stored result."""
+
+    format = "xlsx"
+    encoding: str | None = None
+
+    def __init__(self, path: Path, *, sheet: str | None = None, header_row: int | None = None) -> None:
+        self.path = path
+        self.blank_lines = 0
+        with _Archive(path) as archive:
+            workbook = _Workbook(archive)
+            self.day_zero = workbook.day_zero
+            self._sheet = workbook.part_of(sheet)
+            self._header_row, header = self._header(archive, header_row)
+        self._positions = sorted(header)
+        self.columns = tuple(str(header[at]) for at in self._positions)
+
+    def _header(self, archive: _Archive, header_row: int | None) -> tuple[int, dict[int, Cell]]:
+        with contextlib.closing(self._rows(archive)) as rows:
+            for row, cells in rows:
+                named = {at: cell for at, cell in cells.items() if not blank(cell)}
+                if row == header_row or (header_row is None and named):
+                    return row, named
+        raise InvalidArgument(f"{self.path.name} has no row of column names", argument="header_row")
+
+    def _rows(self, archive: _Archive) -> Generator[tuple[int, dict[int, Cell]], None, None]:
+        with _SharedTexts(archive) as texts:
+            yield from _SheetParser(texts).rows(archive.open(self._sheet))
+
+    def records(self, wanted: Sequence[int]) -> Iterator[Record]:
+        """Each row below the header; rows without any value are counted in `blank_lines`."""
+        self.blank_lines = 0
+        positions = [self._positions[at] for at in wanted]
+        with _Archive(self.path) as archive:
+            for row, cells in self._rows(archive):
+                if row <= self._header_row:
+                    continue
+                if all(map(blank, cells.values())):
+                    self.blank_lines += 1
+                    continue
+                yield Record(row, [cells.get(at) for at in positions])
+
+
+class _Archive(zipfile.ZipFile):
+    """The workbook's zip; what is wrong with it is said in a sentence."""
+
+    def __init__(self, path: Path) -> None:
+        self._name = path.name
+        try:
+            super().__init__(path)
+        except zipfile.BadZipFile:
+            raise InvalidArgument(f"{path.name} is no readable workbook") from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if isinstance(error, _DAMAGE) and not isinstance(error, InvalidArgument):
+            raise InvalidArgument(f"{self._name} is a damaged workbook") from None
+
+
+def _parse(
+    stream: IO[bytes], start: Callable[..., Any], end: Callable[..., Any], text: Callable[..., Any]
+) -> Iterator[None]:
+    """Run the handlers over a part; gives control back after every block."""
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    parser.StartElementHandler = lambda name, attributes: start(name.rpartition(" ")[2], attributes)
+    parser.EndElementHandler = lambda name: end(name.rpartition(" ")[2])
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    with stream:
+        while block := stream.read(BLOCK):
+            parser.Parse(block, False)
+            yield
+        parser.Parse(b"", True)
+        yield
+
+
+def _refuse_doctype(*_: Any) -> None:
+    raise InvalidArgument("the workbook declares XML entities, which no spreadsheet program writes")
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+class _Workbook:
+    """Which sheets there are, in which parts, and from which day dates are counted."""
+
+    def __init__(self, archive: _Archive) -> None:
+        self.day_zero = date(1899, 12, 30)
+        self._sheets: list[tuple[str, str, bool]] = []
+        self._parts: dict[str, str] = {}
+        for _ in _parse(archive.open("xl/workbook.xml"), self._element, _nothing, _nothing):
+            pass
+        for _ in _parse(archive.open("xl/_rels/workbook.xml.rels"), self._element, _nothing, _nothing):
+            pass
+
+    def _element(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "sheet":
+            relation = next((value for key, value in attributes.items() if key.endswith(" id")), "")
+            visible = attributes.get("state", "visible") == "visible"
+            self._sheets.append((attributes["name"], relation, visible))
+        elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
+            self.day_zero = date(1904, 1, 1)
+        elif name == "Relationship":
+            target = attributes["Target"]
+            self._parts[attributes["Id"]] = target.lstrip("/") if target.startswith("/") else f"xl/{target}"
+
+    def part_of(self, sheet: str | None) -> str:
+        """The part that holds a sheet: the named one, else the first visible one."""
+        for name, relation, visible in self._sheets:
+            if (visible if sheet is None else name == sheet) and relation in self._parts:
+                return self._parts[relation]
+        names = ", ".join(name for name, _, _ in self._sheets)
+        raise InvalidArgument(f"no such sheet; the workbook has: {names}", argument="sheet")
+
+
+class _SharedTexts:
+    """The texts that cells refer to by number, kept in a temporary file: 8 bytes of memory each."""
+
+    def __init__(self, archive: _Archive) -> None:
+        self._ends = array("Q", [0])
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
+        self._text: list[str] | None = None
+        self._phonetic = False
+        self._pieces: list[str] = []
+        self.get = lru_cache(maxsize=4096)(self._read)
+        self._archive = archive
+
+    def _load(self) -> None:
+        archive = self._archive
+        if "xl/sharedStrings.xml" in archive.NameToInfo:
+            for _ in _parse(archive.open("xl/sharedStrings.xml"), self._start, self._end, self._characters):
+                self._spill()
+        self._pieces.append("")  # so that the last text counts as complete
+        self._spill()
+
+    def _start(self, name: str, _: dict[str, str]) -> None:
+        if name == "si":
+            self._pieces.append("")
+        elif name == "rPh":  # how the text is read aloud, not what it says
+            self._phonetic = True
+        elif name == "t" and not self._phonetic:
+            self._text = []
+
+    def _characters(self, text: str) -> None:
+        if self._text is not None:
+            self._text.append(text)
+
+    def _end(self, name: str) -> None:
+        if name == "t" and self._text is not None:
+            self._pieces[-1] += _bounded("".join(self._text))
+            self._text = None
+        elif name == "rPh":
+            self._phonetic = False
+
+    def _spill(self) -> None:
+        """Write out what is complete; the last text may still be growing."""
+        complete, self._pieces = self._pieces[:-1], self._pieces[-1:]
+        for piece in complete:
+            self._ends.append(self._ends[-1] + self._file.write(piece.encode("utf-8", "replace")))
+
+    def _read(self, index: int) -> str:
+        start, end = self._ends[index], self._ends[index + 1]
+        self._file.seek(start)
+        return _unescape(self._file.read(end - start).decode())
+
+    def __enter__(self) -> Self:
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _bounded(text: str) -> str:
+    if len(text) > LONGEST_CELL:
+        raise InvalidArgument("the workbook has a cell longer than any spreadsheet allows")
+    return text
+
+
+def _unescape(text: str) -> str:
+    """Characters that XML cannot carry are written as _x000D_."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
+
+
+class _SheetParser:
+    """Turns the events of a sheet's XML into rows: number and cells by column position."""
+
+    def __init__(self, texts: _SharedTexts) -> None:
+        self._texts = texts
+        self._rows: list[tuple[int, dict[int, Cell]]] = []
+        self._row = 0
+        self._cells: dict[int, Cell] = {}
+        self._column = -1
+        self._kind = "n"
+        self._value: list[str] | None = None
+        self._written = ""
+        self._phonetic = False
+        self._handlers = {"row": self._start_row, "c": self._start_cell, "v": self._start_value}
+        self._handlers |= {"t": self._start_value, "rPh": self._start_phonetic}
+
+    def rows(self, stream: IO[bytes]) -> Iterator[tuple[int, dict[int, Cell]]]:
+        for _ in _parse(stream, self._start, self._end, self._characters):
+            yield from self._rows
+            self._rows = []
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if handler := self._handlers.get(name):
+            handler(attributes)
+
+    def _start_row(self, attributes: dict[str, str]) -> None:
+        row = int(attributes.get("r", self._row + 1))
+        if row <= self._row:
+            raise ValueError("rows out of order")
+        self._row = row
+        self._cells = {}
+        self._column = -1
+
+    def _start_cell(self, attributes: dict[str, str]) -> None:
+        reference = _COLUMN.match(attributes.get("r", ""))
+        self._column = _position(reference[0]) if reference else self._column + 1
+        self._kind = attributes.get("t", "n")
+        self._written = ""
+
+    def _start_value(self, _: dict[str, str]) -> None:
+        if not self._phonetic:
+            self._value = []
+
+    def _start_phonetic(self, _: dict[str, str]) -> None:
+        self._phonetic = True
+
+    def _characters(self, text: str) -> None:
+        if self._value is not None:
+            self._value.append(text)
+
+    def _end(self, name: str) -> None:
+        if name in ("v", "t") and self._value is not None:
+            self._written += _bounded("".join(self._value))
+            self._value = None
+        elif name == "rPh":
+            self._phonetic = False
+        elif name == "c":
+            self._cells[self._column] = self._cell()
+        elif name == "row":
+            self._rows.append((self._row, self._cells))
+
+    def _cell(self) -> Cell:
+        written = self._written
+        if self._kind == "s":
+            return self._texts.get(int(written)) if written else None
+        if self._kind == "n":
+            return _number(written)
+        if self._kind == "b":
+            return "TRUE" if written == "1" else "FALSE"
+        return _unescape(written) if self._kind in ("inlineStr", "str") else written
+
+
+def _number(written: str) -> Cell:
+    if not written:
+        return None
+    try:
+        number = Decimal(written)
+    except InvalidOperation:
+        return written
+    return number if number.is_finite() else written
+
+
+@lru_cache(maxsize=1024)
+def _position(letters: str) -> int:
+    """The position of a column from its letters: A is 0, AA is 26."""
+    position = 0
+    for letter in letters:
+        position = position * 26 + ord(letter) - ord("A") + 1
+    return position - 1

@@ -1,0 +1,178 @@
+"""The rule: what one row of the ledger and one answer of the platform amount to.
+
+Pure and total. Every row gets exactly one verdict, the first of the list that applies; what else is
+wrong with it is in the reason. A lookup that failed is `unverified`: not missing, and never matched.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import attrs
+
+from pandapon_async.models.base import BEIJING
+from pandapon_async.reconcile.cells import Platform
+from pandapon_async.reconcile.options import AmountBasis
+from pandapon_async.reconcile.statuses import is_known, is_open, succeeded
+
+__all__ = ["Judgement", "LedgerRow", "Lookup", "Outcome", "Rule", "Verdict", "judge"]
+
+
+class Verdict(enum.StrEnum):
+    """What became of a row, in order of precedence."""
+
+    UNREADABLE = "unreadable"
+    DUPLICATE_LOCAL = "duplicate_local"
+    UNVERIFIED = "unverified"
+    MISSING_UPSTREAM = "missing_upstream"
+    UNKNOWN_STATUS = "unknown_status"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    STATUS_DRIFT = "status_drift"
+    TIMED_OUT = "timed_out"
+    MATCHED = "matched"
+
+
+@attrs.define(kw_only=True)
+class LedgerRow:
+    """A row as the ledger has it. Amounts are fen, `status` is in the platform's spelling if it has one.
+
+    `problem` says why the row cannot be read and `column` where; `duplicate_of` is the first row of
+    the same refund.
+    """
+
+    row: int
+    platform: Platform | None = None
+    shop: str | None = None
+    refund_id: str | None = None
+    order_id: str | None = None
+    amount_fen: int | None = None
+    currency: str | None = None
+    status: str | None = None
+    applied_at: str | None = None
+    problem: str | None = None
+    column: str | None = None
+    duplicate_of: int | None = None
+
+
+class Outcome(enum.StrEnum):
+    """How a lookup ended."""
+
+    FOUND = "found"
+    MISSING = "missing"
+    FAILED = "failed"
+
+
+@attrs.define(kw_only=True)
+class Lookup:
+    """What the platform said of a refund. Amounts are fen, times ISO 8601; `error` is for FAILED."""
+
+    outcome: Outcome
+    status: str | None = None
+    applied_fen: int | None = None
+    refunded_fen: int | None = None
+    currency: str | None = None
+    deadline: str | None = None
+    applied_at: str | None = None
+    error: str | None = None
+    retryable: bool = False
+    request_id: str | None = None
+    attempts: int = 0
+    looked_up_at: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """What a run judges by; the same for all its rows, also after a resume."""
+
+    as_of: datetime
+    basis: AmountBasis = AmountBasis.ACTUAL
+    tolerance_fen: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """A verdict, its reason, the upstream amount (fen) that was compared, and the age if still open."""
+
+    verdict: Verdict
+    reason: str = ""
+    upstream_fen: int | None = None
+    open: bool = False
+    past_deadline: bool = False
+    age_days: int | None = None
+
+
+def judge(row: LedgerRow, lookup: Lookup | None, rule: Rule) -> Judgement:
+    """The verdict on a row. `lookup` is None if the platform was not asked."""
+    if row.problem is not None or row.platform is None:
+        return Judgement(verdict=Verdict.UNREADABLE, reason=row.problem or "no platform")
+    if row.duplicate_of is not None:
+        return Judgement(verdict=Verdict.DUPLICATE_LOCAL, reason=f"the same refund as row {row.duplicate_of}")
+    if lookup is None or lookup.outcome is Outcome.FAILED:
+        return Judgement(verdict=Verdict.UNVERIFIED, reason=(lookup and lookup.error) or "not looked up")
+    if lookup.outcome is Outcome.MISSING:
+        return Judgement(verdict=Verdict.MISSING_UPSTREAM, reason="the platform knows no such refund")
+    upstream_fen = counted_fen(row.platform, lookup, rule.basis)
+    findings = _findings(row, lookup, upstream_fen, rule)
+    return Judgement(
+        verdict=findings[0][0] if findings else Verdict.MATCHED,
+        reason="; ".join(text for _, text in findings),
+        upstream_fen=upstream_fen,
+        open=is_open(row.platform, lookup.status),
+        past_deadline=any(verdict is Verdict.TIMED_OUT for verdict, _ in findings),
+        age_days=_age_days(row, lookup, rule.as_of),
+    )
+
+
+def counted_fen(platform: Platform, lookup: Lookup, basis: AmountBasis) -> int | None:
+    """The upstream amount that counts, in fen; None if the answer did not name it."""
+    if platform == "taobao" or basis is AmountBasis.APPLIED:
+        return lookup.applied_fen
+    if basis is AmountBasis.REFUNDED:
+        return lookup.refunded_fen
+    if succeeded(platform, lookup.status) and lookup.refunded_fen is not None:
+        return lookup.refunded_fen
+    return lookup.applied_fen
+
+
+def _findings(
+    row: LedgerRow, lookup: Lookup, upstream_fen: int | None, rule: Rule
+) -> list[tuple[Verdict, str]]:
+    """Everything that is wrong, the weightiest first."""
+    assert row.platform is not None
+    findings = []
+    if lookup.status is None:
+        findings.append((Verdict.UNKNOWN_STATUS, "the platform named no status"))
+    elif not is_known(row.platform, lookup.status):
+        findings.append((Verdict.UNKNOWN_STATUS, "the platform's status is not a documented one"))
+    if row.status is not None and not is_known(row.platform, row.status):
+        findings.append((Verdict.UNKNOWN_STATUS, "the ledger's status is none of the platform's"))
+    if row.currency != (upstream_currency := lookup.currency or "CNY"):
+        findings.append((Verdict.CURRENCY_MISMATCH, f"currency {row.currency}, upstream {upstream_currency}"))
+    if row.amount_fen is None or upstream_fen is None:
+        findings.append((Verdict.AMOUNT_MISMATCH, "the platform named no amount"))
+    elif abs(upstream_fen - row.amount_fen) > rule.tolerance_fen:
+        findings.append(
+            (Verdict.AMOUNT_MISMATCH, f"upstream differs by {upstream_fen - row.amount_fen:+d} fen")
+        )
+    if row.status is not None and row.status != lookup.status:
+        findings.append((Verdict.STATUS_DRIFT, "the status differs"))
+    if is_open(row.platform, lookup.status) and _passed(lookup.deadline, rule.as_of):
+        findings.append((Verdict.TIMED_OUT, "still open past its deadline"))
+    return findings
+
+
+def _passed(deadline: str | None, as_of: datetime) -> bool:
+    return deadline is not None and datetime.fromisoformat(deadline) < as_of
+
+
+def _age_days(row: LedgerRow, lookup: Lookup, as_of: datetime) -> int | None:
+    """Whole days since the refund was asked for, as the platform or else the ledger says."""
+    since = lookup.applied_at or row.applied_at
+    if since is None:
+        return None
+    moment = datetime.fromisoformat(since)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=BEIJING)
+    return max((as_of - moment).days, 0)

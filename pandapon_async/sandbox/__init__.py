@@ -1,0 +1,22 @@
+"""A PandaPon on your own machine: to learn, to test, to measure, and to see what happens when things break.
+
+It shares nothing with the client that it is there to check but the declarations and the signing rule.
+"""
+
+from pandapon_async.sandbox.faults import Fault, FaultKind, chaos, parse_faults
+from pandapon_async.sandbox.records import Counters, Effect, Seen
+from pandapon_async.sandbox.refunds import LEDGER_AS_OF, RefundState
+from pandapon_async.sandbox.server import Sandbox
+
+__all__ = [
+    "LEDGER_AS_OF",
+    "Counters",
+    "Effect",
+    "Fault",
+    "FaultKind",
+    "RefundState",
+    "Sandbox",
+    "Seen",
+    "chaos",
+    "parse_faults",
+]

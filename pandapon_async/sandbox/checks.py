@@ -1,0 +1,157 @@
+"""What a request must carry: the five headers, and the arguments of its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pandapon_async.core.signing import NONCE_LENGTH, signature
+from pandapon_async.endpoint import Endpoint
+from pandapon_async.sandbox.envelope import Refusal
+
+__all__ = ["CLOCK_WINDOW", "Doorkeeper", "argument_check"]
+
+CLOCK_WINDOW = 600.0
+"""Seconds a timestamp may be off, both ways; the manual's number."""
+
+
+class Doorkeeper:
+    """Checks the signed headers, and remembers every nonce for at least twice the clock's window.
+
+    Nonces are kept in two sets that change places, so forgetting costs nothing and memory stays bounded
+    by the requests of four windows.
+    """
+
+    def __init__(self, access_key: str, access_secret: str, user_id: str, status: int) -> None:
+        self._access_key = access_key
+        self._access_secret = access_secret
+        self._user_id = user_id
+        self._status = status
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+        self._turned = float("-inf")
+
+    def is_repeated(self, nonce: str, now: float) -> bool:
+        """Whether this nonce was seen before; from now on it was. Asked for every request that arrives."""
+        if now - self._turned >= 2 * CLOCK_WINDOW:
+            forget_all = now - self._turned >= 4 * CLOCK_WINDOW
+            self._young, self._old = set(), set() if forget_all else self._young
+            self._turned = now
+        if nonce in self._young or nonce in self._old:
+            return True
+        self._young.add(nonce)
+        return False
+
+    def check(self, headers: Mapping[str, str], now: float, *, repeated: bool) -> None:
+        """Raise the refusal (code 401) that says which header is wrong. The secret is never named."""
+        found = []
+        for name in ("access-key", "timestamp", "nonce-str", "user-id", "signature"):
+            value = headers.get(name)
+            if not value:
+                raise self._refusal(f"header {name} is missing")
+            found.append(value)
+        access_key, timestamp, nonce, user_id, signed = found
+        if access_key != self._access_key:
+            raise self._refusal("unknown access key")
+        if not (len(nonce) == NONCE_LENGTH and nonce.isascii() and nonce.isalnum()):
+            raise self._refusal(f"nonce-str must be {NONCE_LENGTH} letters or digits")
+        if signed != signature(access_key, timestamp, nonce, self._access_secret):
+            raise self._refusal("bad signature")
+        if not _within_window(timestamp, now):
+            raise self._refusal(f"timestamp outside {CLOCK_WINDOW:.0f} s")
+        if user_id != self._user_id:
+            raise self._refusal("unknown user id")
+        if repeated:
+            raise self._refusal("nonce reused")
+
+    def _refusal(self, msg: str) -> Refusal:
+        return Refusal(401, msg, status=self._status)
+
+
+def _within_window(timestamp: str, now: float) -> bool:
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) in (10, 13)):
+        return False
+    milliseconds = int(timestamp) * (1000 if len(timestamp) == 10 else 1)
+    return abs(round(now * 1000) - milliseconds) <= CLOCK_WINDOW * 1000
+
+
+Check = Callable[[Any], str | None]
+"""What is wrong with a value of a JSON document, or None."""
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def _check_of(schema: Mapping[str, Any]) -> Check:
+    """The check of one JSON schema, its kinds only: what else a value must be is the platform's own rule."""
+    named = str(schema.get("type"))
+    if named not in _KINDS:
+        return lambda _: None
+    kinds = _KINDS[named]
+    inner = _check_of(schema.get("items", {}))
+    fields = {name: _check_of(field) for name, field in schema.get("properties", {}).items()}
+    required = tuple(schema.get("required", ()))
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            return f"must be {'an' if named[0] in 'aio' else 'a'} {named}"
+        if isinstance(value, list):
+            return next(
+                (f"item {at}: {wrong}" for at, item in enumerate(value) if (wrong := inner(item))), None
+            )
+        if isinstance(value, dict):
+            return _wrong_field(value, fields, required)
+        return None
+
+    return check
+
+
+def _wrong_field(
+    given: Mapping[str, Any], fields: Mapping[str, Check], required: tuple[str, ...]
+) -> str | None:
+    """The first field that is missing or of the wrong kind, and what is wrong; null is as good as absent."""
+    for name in required:
+        if given.get(name) is None:
+            return f"{name}: is required"
+    for name, check in fields.items():
+        value = given.get(name)
+        if value is not None and (wrong := check(value)):
+            return f"{name}: {wrong}"
+    return None
+
+
+def argument_check(endpoint: Endpoint) -> Callable[[dict[str, Any], Mapping[str, str]], None]:
+    """The check of one declaration's arguments, made once.
+
+    It takes what the body holds and what path and query hold as text, joins the second to the first in
+    the declared kinds, and raises a refusal (code 400) that names the field. Where an argument travels
+    is not checked: the vendor's own pages disagree on it.
+    """
+    schemas = {parameter.wire: parameter.rule.schema() for parameter in endpoint.parameters}
+    fields = {name: _check_of(schema) for name, schema in schemas.items()}
+    required = tuple(parameter.wire for parameter in endpoint.parameters if parameter.required)
+    kinds = {name: schema.get("type", "string") for name, schema in schemas.items()}
+
+    def check(given: dict[str, Any], texts: Mapping[str, str]) -> None:
+        for name, text in texts.items():
+            given[name] = _from_text(text, kinds.get(name, "string"))
+        wrong = _wrong_field(given, fields, required)
+        if wrong:
+            raise Refusal(400, wrong)
+
+    return check
+
+
+def _from_text(text: str, kind: str) -> Any:
+    """A value of path or query in its declared kind; what does not read as one stays text and is refused."""
+    if kind == "integer" and text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20:
+        return int(text)
+    if kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return text

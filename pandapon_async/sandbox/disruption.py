@@ -1,0 +1,60 @@
+"""Carrying a fault out on the connection itself."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from aiohttp import web
+
+from pandapon_async.sandbox.envelope import Answer
+from pandapon_async.sandbox.faults import Fault, FaultKind
+
+__all__ = ["break_off", "reset", "send_half", "substitute"]
+
+_LINGER_NOTHING = struct.pack("ii", 1, 0)
+_GATEWAY_PAGE = (
+    "<html><head><title>{0}</title></head><body><center><h1>{0}</h1></center><hr>nginx</body></html>"
+)
+
+
+def break_off(request: web.BaseRequest) -> web.Response:
+    """Close the connection without a word."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()  # never sent: the transport is gone
+
+
+def reset(request: web.BaseRequest) -> web.Response:
+    """End the connection with a TCP reset: whatever was sent and not read is gone."""
+    if request.transport is not None:
+        sock = request.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
+    return break_off(request)
+
+
+def send_half(request: web.BaseRequest, answer: Answer) -> web.Response:
+    """Announce the whole answer, send half of it, close."""
+    if request.transport is not None:
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(answer.body)}\r\n\r\n"
+        )
+        request.transport.write(head.encode() + answer.body[: len(answer.body) // 2])
+        request.transport.close()
+    return web.Response()  # never sent: the transport is closing
+
+
+def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
+    """The answer that a gateway gives in the service's place: status, page, headers.
+
+    A page of None means that it is an envelope, whose code is the status; throttle_code hides it in a 200.
+    """
+    after = 1.0 if fault.kind is FaultKind.THROTTLE_429 and fault.retry_after is None else fault.retry_after
+    headers = {} if after is None else {"Retry-After": f"{after:g}"}
+    if fault.kind is FaultKind.ERROR_502_HTML:
+        return 502, _GATEWAY_PAGE.format("502 Bad Gateway"), {}
+    if fault.kind is FaultKind.ERROR_503:
+        return 503, _GATEWAY_PAGE.format("503 Service Temporarily Unavailable"), headers
+    if fault.kind in (FaultKind.THROTTLE_429, FaultKind.THROTTLE_CODE):
+        return 429, None, headers
+    return 500, None, {}

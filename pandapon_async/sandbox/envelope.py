@@ -1,0 +1,56 @@
+"""How the sandbox answers: the envelope around every answer, and refusals.
+
+The vendor's page of error codes could not be read; only code 200 is attested. The others are this
+sandbox's choice, after the HTTP status of the same meaning: 400 argument, 401 authentication, 404
+unknown, 409 a state that does not allow it, 413 and 415 body, 429 rate, 500 fault. Refused refund forms
+carry the upstream's own codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import orjson
+
+__all__ = ["Answer", "Refusal", "envelope"]
+
+DEVELOPER = 1021090911993463110
+
+
+@attrs.define
+class Answer:
+    """What goes back: the HTTP status, the envelope's code, the bytes."""
+
+    status: int
+    code: int
+    body: bytes
+    headers: dict[str, str] | None = None
+
+
+class Refusal(Exception):
+    """The sandbox says no, with an envelope code and a reason."""
+
+    def __init__(
+        self, code: int, msg: str, *, status: int = 200, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(msg)
+        self.code = code
+        self.msg = msg
+        self.status = status
+        self.headers = headers
+
+
+def envelope(request_id: str, path: str, *, data: Any = None, refusal: Refusal | None = None) -> Answer:
+    """The answer that carries `data`, or the refusal. 1688's developId is a number, Taobao's a text."""
+    code, msg = (refusal.code, refusal.msg) if refusal else (200, "成功")
+    body = orjson.dumps(
+        {
+            "requestId": request_id,
+            "code": code,
+            "developId": DEVELOPER if "/alibaba/" in path else str(DEVELOPER),
+            "msg": msg,
+            "data": data,
+        }
+    )
+    return Answer(refusal.status if refusal else 200, code, body, refusal.headers if refusal else None)

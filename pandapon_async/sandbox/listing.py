@@ -1,0 +1,125 @@
+"""Pages, and the list of Taobao refunds: filters, without walking all refunds where that can be helped."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from pandapon_async.sandbox.envelope import Refusal
+from pandapon_async.sandbox.numbering import PURCHASE_ORDER, REFUND, SALES_ORDER, TAOBAO, platform_of
+from pandapon_async.sandbox.refunds import RefundBook, RefundState, applied_ms, initial_status
+from pandapon_async.sandbox.states import Status
+
+__all__ = ["LARGEST_PAGE", "Asked", "TaobaoList", "page_of"]
+
+LARGEST_PAGE = 50
+
+_IDS = {"refundId": REFUND[TAOBAO], "purchaseOrderId": PURCHASE_ORDER, "salesOrderId": SALES_ORDER}
+
+
+@attrs.define(frozen=True)
+class Asked:
+    """The page that was asked for; counted from 1."""
+
+    number: int
+    size: int
+
+    @property
+    def first(self) -> int:
+        """How many items come before it."""
+        return (self.number - 1) * self.size
+
+    def run(self, start: int, total: int) -> range:
+        """The numbers on this page, of `total` numbers from `start` on."""
+        return range(start, start + total)[self.first : self.first + self.size]
+
+
+def page_of(arguments: Mapping[str, Any], *, number: str = "pageNo", largest: int = LARGEST_PAGE) -> Asked:
+    """The page that a call asks for; a larger one than the largest is cut, as platforms do."""
+    asked, size = arguments.get(number), arguments.get("pageSize")
+    asked, size = 1 if asked is None else asked, largest if size is None else size
+    if asked < 1 or size < 1:
+        raise Refusal(400, f"{number} and pageSize: count from 1")
+    return Asked(asked, min(size, largest))
+
+
+Window = tuple[int | None, int | None]
+
+
+class TaobaoList:
+    """Finds Taobao refunds, in the order of their numbers.
+
+    What a filter by status or time has to know of all refunds is gathered once, at the first such query;
+    what a query found is kept until another one is asked, since pages are turned one after the other.
+    """
+
+    def __init__(self, book: RefundBook) -> None:
+        self._book = book
+        self._computed: dict[Status, array[int]] | None = None
+        self._times: array[int] | None = None
+        self._current: dict[Status, Sequence[int]] = {}
+        self._found: tuple[Status | None, Window, Sequence[int]] | None = None
+        self._version = -1
+
+    def page(self, asked: Asked, filters: Mapping[str, Any]) -> tuple[list[RefundState], int]:
+        """The refunds of one page, and how many match in all. `filters` has the call's own names."""
+        numbers = self._matching(filters)
+        shown = numbers[asked.first : asked.first + asked.size]
+        return [self._book.get(number) for number in shown], len(numbers)
+
+    def _matching(self, filters: Mapping[str, Any]) -> Sequence[int]:
+        status = filters.get("refundStatus")
+        window = filters.get("refundStartTime"), filters.get("refundEndTime")
+        named = {series.number(filters[name]) for name, series in _IDS.items() if filters.get(name)}
+        if named:
+            number, *others = named
+            fits = number is not None and not others and self._fits(number, status, window)
+            return [number] if number is not None and fits else []
+        if self._version != self._book.version:
+            self._current, self._found, self._version = {}, None, self._book.version
+        if self._found is None or self._found[:2] != (status, window):
+            numbers = range(1, self._book.count, 2) if status is None else self._with_status(status)
+            self._found = status, window, self._within(numbers, window)
+        return self._found[2]
+
+    def _fits(self, number: int, status: Status | None, window: Window) -> bool:
+        if number not in self._book or platform_of(number) != TAOBAO:
+            return False
+        refund = self._book.get(number)
+        return (status is None or refund.status == status) and _inside(refund.applied_ms, window)
+
+    def _within(self, numbers: Sequence[int], window: Window) -> Sequence[int]:
+        if window == (None, None):
+            return numbers
+        if self._times is None:
+            seed, count = self._book.seed, self._book.count
+            self._times = array("Q", (applied_ms(seed, number) for number in range(1, count, 2)))
+        times = self._times
+        return array("Q", (number for number in numbers if _inside(times[number // 2], window)))
+
+    def _with_status(self, status: Status) -> Sequence[int]:
+        """All numbers in this state now: the computed ones, corrected by what was changed since."""
+        if self._computed is None:
+            self._computed = {}
+            for number in range(1, self._book.count, 2):
+                initial = initial_status(self._book.seed, number)
+                self._computed.setdefault(initial, array("Q")).append(number)
+        if status not in self._current:
+            computed: Sequence[int] = self._computed.get(status, array("Q"))
+            changed = {
+                n: refund.status for n, refund in self._book.changed.items() if refund.platform == TAOBAO
+            }
+            if changed:
+                kept = [number for number in computed if number not in changed]
+                computed = sorted(kept + [number for number, now in changed.items() if now == status])
+            self._current[status] = computed
+        return self._current[status]
+
+
+def _inside(moment: int, window: Window) -> bool:
+    """Whether a moment is in the window, both ends included; None is no bound."""
+    start, end = window
+    return (start is None or start <= moment) and (end is None or moment <= end)

@@ -1,0 +1,215 @@
+"""One request's way from the socket to its answer.
+
+The way is always the same: note the arrival, count it against the rate, draw its fault, read it, check
+headers and arguments, carry it out, answer. A planted fault takes the place of what comes after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections.abc import Awaitable, Callable, Mapping, MutableSequence
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+import orjson
+from aiohttp import web
+
+from pandapon_async.sandbox import disruption
+from pandapon_async.sandbox.checks import Doorkeeper
+from pandapon_async.sandbox.envelope import Answer, Refusal, envelope
+from pandapon_async.sandbox.faults import Fault, FaultKind, FaultPlan
+from pandapon_async.sandbox.handlers import Handler
+from pandapon_async.sandbox.rate import Arrivals, SlidingWindow
+from pandapon_async.sandbox.records import Counters, Seen
+from pandapon_async.sandbox.routes import Route, Routes
+from pandapon_async.sandbox.upstream import Upstream
+
+__all__ = ["MAXIMUM_BODY", "Pipeline"]
+
+MAXIMUM_BODY = 4 * 1024 * 1024
+
+
+@attrs.define(eq=False, kw_only=True)
+class Pipeline:
+    """All that answering needs; called with each request."""
+
+    upstream: Upstream
+    doorkeeper: Doorkeeper
+    window: SlidingWindow | None
+    plan: FaultPlan
+    routes: Routes
+    handlers: Mapping[str, Handler]
+    fallback: Handler
+    counters: Counters
+    log: MutableSequence[Seen]
+    seed: int
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[Any]]
+    connection_of: Callable[[web.BaseRequest], int]
+    waiting: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    _arrivals: Arrivals = attrs.field(factory=Arrivals)
+    _date: tuple[int, str] = (-1, "")
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request, or do to it what its fault says."""
+        counters = self.counters
+        counters.in_flight += 1
+        counters.most_in_flight = max(counters.most_in_flight, counters.in_flight)
+        try:
+            return await self._serve(request)
+        finally:
+            counters.in_flight -= 1
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        route, texts, known = self.routes.find(request.method, path)
+        entry, repeated = self._note(request, route)
+        wait = None if self.window is None else self.window.admit(entry.arrived)
+        fault = self.plan.choose(entry.number, entry.endpoint) if wait is None else None
+        if fault is not None:
+            entry.fault = fault.kind.value
+            self.counters.faults[fault.kind.value] += 1
+            if fault.kind is FaultKind.REFUSE:
+                return disruption.break_off(request)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            too_large = Refusal(413, f"a request has at most {MAXIMUM_BODY} bytes", status=413)
+            return self._respond(entry, self._envelope(entry, path, refusal=too_large))
+        except (ConnectionError, web.RequestPayloadError):
+            entry.fault = "client_gone"
+            return web.Response()  # never sent: nobody is there
+        entry.digest = hashlib.sha256(body).hexdigest()
+        if wait is not None:
+            self.counters.rate_refused += 1
+            after = {"Retry-After": str(max(1, math.ceil(wait)))}
+            refusal = Refusal(429, "too many requests in one second", status=429, headers=after)
+            return self._respond(entry, self._envelope(entry, path, refusal=refusal))
+        if fault is not None and not fault.carries_out:
+            return self._prevent(request, entry, path, fault)
+        try:
+            texts.update(parse_qsl(query, keep_blank_values=True) if query else ())
+            data = self._carry_out(request, route, known, texts, body, repeated)
+            answer = self._envelope(entry, path, data=data)
+        except Refusal as refusal:
+            answer = self._envelope(entry, path, refusal=refusal)
+        entry.status, entry.code = answer.status, answer.code
+        return (
+            self._respond(entry, answer)
+            if fault is None
+            else await self._withhold(request, entry, answer, fault)
+        )
+
+    def _note(self, request: web.BaseRequest, route: Route | None) -> tuple[Seen, bool]:
+        """Enter the arrival into the books; whether its nonce was seen before."""
+        counters = self.counters
+        arrived, now = self.monotonic(), self.upstream.clock()
+        self._arrivals.note(arrived)
+        counters.busiest_second = self._arrivals.most
+        counters.requests += 1
+        nonce = request.headers.get("nonce-str")
+        repeated = nonce is not None and self.doorkeeper.is_repeated(nonce, now)
+        counters.nonces_repeated += repeated
+        transport = request.transport
+        peer = None if transport is None else transport.get_extra_info("peername")
+        entry = Seen(
+            counters.requests,
+            None if route is None else route.endpoint.name,
+            request.method,
+            request.raw_path,
+            now,
+            arrived,
+            nonce,
+            self.connection_of(request),
+            peer[1] if peer else 0,
+        )
+        self.log.append(entry)
+        return entry, repeated
+
+    def _carry_out(
+        self,
+        request: web.BaseRequest,
+        route: Route | None,
+        known: bool,
+        texts: Mapping[str, str],
+        body: bytes,
+        repeated: bool,
+    ) -> Any:
+        """The data of the answer, or a Refusal."""
+        if route is None:
+            status = 405 if known else 404
+            raise Refusal(status, "wrong method" if known else "no such call", status=status)
+        self.doorkeeper.check(request.headers, self.upstream.clock(), repeated=repeated)
+        arguments = _arguments(request, body)
+        route.check(arguments, texts)
+        endpoint = route.endpoint
+        return self.handlers.get(endpoint.name, self.fallback)(self.upstream, endpoint, arguments)
+
+    def _prevent(self, request: web.BaseRequest, entry: Seen, path: str, fault: Fault) -> web.Response:
+        """Faults that come before anything is carried out."""
+        if fault.kind is FaultKind.RESET_BEFORE:
+            return disruption.reset(request)
+        status, page, headers = disruption.substitute(fault)
+        if page is not None:
+            entry.status = status
+            return web.Response(status=status, text=page, content_type="text/html", headers=headers)
+        shown = 200 if fault.kind is FaultKind.THROTTLE_CODE else status
+        refusal = Refusal(status, "planted fault", status=shown, headers=headers)
+        return self._respond(entry, self._envelope(entry, path, refusal=refusal))
+
+    async def _withhold(
+        self, request: web.BaseRequest, entry: Seen, answer: Answer, fault: Fault
+    ) -> web.StreamResponse:
+        """Faults that come when all is carried out."""
+        if fault.kind is FaultKind.RESET_AFTER:
+            return disruption.reset(request)
+        if fault.kind is FaultKind.TRUNCATED:
+            return disruption.send_half(request, answer)
+        if fault.kind is FaultKind.ERROR_500_AFTER:
+            refusal = Refusal(500, "planted fault", status=500)
+            return self._respond(entry, self._envelope(entry, request.path, refusal=refusal))
+        task = asyncio.current_task()
+        assert task is not None
+        self.waiting.add(task)
+        try:
+            await self.sleep(fault.delay)
+        finally:
+            self.waiting.discard(task)
+        return self._respond(entry, answer)
+
+    def _envelope(
+        self, entry: Seen, path: str, *, data: Any = None, refusal: Refusal | None = None
+    ) -> Answer:
+        name = b"%d:%d" % (self.seed, entry.number)
+        return envelope(hashlib.blake2b(name, digest_size=16).hexdigest(), path, data=data, refusal=refusal)
+
+    def _respond(self, entry: Seen, answer: Answer) -> web.Response:
+        """Send the answer, dated by the sandbox's own clock."""
+        entry.status, entry.code = answer.status, answer.code
+        second = int(self.upstream.clock())
+        if second != self._date[0]:
+            self._date = second, formatdate(second, usegmt=True)
+        headers = {"Content-Type": "application/json", "Date": self._date[1]}
+        if answer.headers:
+            headers.update(answer.headers)
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def _arguments(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
+    """What the body holds: nothing, or one JSON object."""
+    if not body:
+        return {}
+    kind = request.headers.get("Content-Type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        raise Refusal(415, "Content-Type must be application/json", status=415)
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Refusal(400, "body: is no JSON") from None
+    if not isinstance(given, dict):
+        raise Refusal(400, "body: must be an object")
+    return given

@@ -1,0 +1,247 @@
+"""The sandbox as its users hold it: started, asked, closed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from pandapon_async.endpoint import endpoints
+from pandapon_async.sandbox import ledger
+from pandapon_async.sandbox.answers import answer
+from pandapon_async.sandbox.checks import Doorkeeper
+from pandapon_async.sandbox.faults import Fault, FaultPlan, parse_faults
+from pandapon_async.sandbox.handlers import HANDLERS
+from pandapon_async.sandbox.inspection import PREFIX, inspect
+from pandapon_async.sandbox.pipeline import MAXIMUM_BODY, Pipeline
+from pandapon_async.sandbox.rate import SlidingWindow
+from pandapon_async.sandbox.records import Counters, Effect, Seen, request_log
+from pandapon_async.sandbox.refunds import RefundState
+from pandapon_async.sandbox.routes import Routes
+from pandapon_async.sandbox.states import Status
+from pandapon_async.sandbox.upstream import Upstream
+from pandapon_async.settings import Credentials
+
+__all__ = ["Sandbox"]
+
+ACCESS_KEY = "sandbox-access-key"
+ACCESS_SECRET = "sandbox-secret-known-to-all"  # noqa: S105 (a public test value)
+USER_ID = "2100000000001"
+
+
+class TwoClocks(Protocol):
+    """An object with both times: `pandapon_async.clock.Clock` is one."""
+
+    def wall(self) -> float: ...
+    def now(self) -> float: ...
+
+
+class Sandbox:
+    """A PandaPon on this machine: signed calls in, the vendor's shapes out, nothing real behind it.
+
+    `async with Sandbox(refunds=1000, seed=7) as sandbox:` serves `sandbox.base_url` to whoever signs with
+    `sandbox.credentials`. The same seed gives the same refunds, ledger and faults.
+
+    `refunds` is how many there are (a million cost nothing), `rate` the most calls in any sliding second
+    (None: no limit), `faults` the rules of what goes wrong, also in the short form of `parse_faults`.
+    `clock` gives the wall time in seconds: a callable, or an object with `wall()` and `now()`; `monotonic`
+    the time that the rate is measured on. `log_limit` keeps only the last so many requests in `log` (None:
+    all). `auth_status` is the HTTP status of refused authentication. The vendor's error codes, its quota
+    and whether it checks nonces are not known: what happens here is this sandbox's choice, see
+    `pandapon_async.sandbox.envelope`.
+    """
+
+    def __init__(
+        self,
+        *,
+        refunds: int = 1000,
+        seed: int = 7,
+        rate: float | None = None,
+        faults: Iterable[Fault] | str = (),
+        clock: TwoClocks | Callable[[], float] | None = None,
+        monotonic: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        access_key: str = ACCESS_KEY,
+        access_secret: str = ACCESS_SECRET,
+        user_id: str = USER_ID,
+        log_limit: int | None = None,
+        auth_status: int = 200,
+    ) -> None:
+        wall, steady = _times(clock, monotonic)
+        self.refunds = refunds
+        self.seed = seed
+        self.credentials = Credentials(access_key, access_secret, user_id)
+        self.counters = Counters()
+        self._upstream = Upstream(seed, refunds, wall)
+        self._log = request_log(log_limit)
+        self._address = host, port
+        self._listening: asyncio.Server | None = None
+        self._server: _CountingServer | None = None
+        self._pipeline = Pipeline(
+            upstream=self._upstream,
+            doorkeeper=Doorkeeper(access_key, access_secret, user_id, auth_status),
+            window=None if rate is None else SlidingWindow(rate),
+            plan=FaultPlan(parse_faults(faults) if isinstance(faults, str) else faults, seed),
+            routes=Routes(endpoints()),
+            handlers=HANDLERS,
+            fallback=answer,
+            counters=self.counters,
+            log=self._log,
+            seed=seed,
+            monotonic=steady,
+            sleep=sleep,
+            connection_of=self._connection_of,
+        )
+
+    def __repr__(self) -> str:
+        where = self.base_url if self._listening else "not running"
+        return f"Sandbox({where}, refunds={self.refunds}, seed={self.seed})"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Begin to listen; OSError if the port is taken."""
+        if self._listening is not None:
+            raise RuntimeError("the sandbox is already running")
+        server = _CountingServer(self._handle, self.counters)
+        host, port = self._address
+        self._listening = await asyncio.get_running_loop().create_server(server, host, port, backlog=1024)
+        self._server = server
+
+    async def aclose(self) -> None:
+        """Stop listening and drop all connections; may be called twice. What was seen can still be read."""
+        listening, server = self._listening, self._server
+        if listening is None or server is None:
+            return
+        self._address = self._address[0], self.port  # a second start listens where the first did
+        self._listening = self._server = None
+        listening.close()
+        for task in tuple(self._pipeline.waiting):
+            task.cancel()
+        server.pre_shutdown()
+        await server.shutdown(timeout=1.0)
+        await listening.wait_closed()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the one it was given or, for 0, the one it got."""
+        if self._listening is None:
+            raise RuntimeError("the sandbox is not running: use `async with Sandbox(...) as sandbox`")
+        return int(self._listening.sockets[0].getsockname()[1])
+
+    @property
+    def base_url(self) -> str:
+        """What goes into `Settings(base_url=...)`."""
+        host = self._address[0]
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def log(self) -> Sequence[Seen]:
+        """Every request the server saw, newest last; only the last `log_limit` if that was set."""
+        return self._log
+
+    @property
+    def effects(self) -> Sequence[Effect]:
+        """Every change of state, newest last."""
+        return self._upstream.effects
+
+    def refund(self, number: int) -> RefundState:
+        """Refund `number` as it is now; LookupError if there is none."""
+        return self._upstream.refunds.get(number)
+
+    def refund_ids(self, platform: str | None = None) -> Iterator[str]:
+        """The ids of all refunds, of "1688", "taobao" or both; created ones last."""
+        return (self.refund(number).refund_id for number in self._upstream.refunds.numbers(platform))
+
+    def find(self, platform: str, status: Status | None = None, skip: int = 0) -> RefundState:
+        """A refund of this platform now in this state, after `skip` others; LookupError if there is none."""
+        for number in self._upstream.refunds.numbers(platform):
+            refund = self.refund(number)
+            if status in (None, refund.status):
+                if skip == 0:
+                    return refund
+                skip -= 1
+        raise LookupError(f"no refund of {platform} is in state {status}")
+
+    def advance(self, number: int, status: Status) -> RefundState:
+        """Let the seller or the platform take a step; ValueError if no step leads to `status` from here."""
+        return self._upstream.advance(number, status)
+
+    def ledger_rows(self, rows: int | None = None) -> Iterator[dict[str, str]]:
+        """The ledger with its planted differences, row by row as text (see `ledger.COLUMNS`)."""
+        return ledger.ledger_rows(self.seed, self._rows(rows))
+
+    def truth(self, rows: int | None = None) -> Iterator[str]:
+        """The verdict that each of these rows must get, in order; true until something is changed."""
+        return ledger.truth(self.seed, self._rows(rows))
+
+    def _rows(self, rows: int | None) -> int:
+        if rows is not None and not 0 <= rows <= self.refunds:
+            raise ValueError(f"rows must be from 0 to {self.refunds}, the number of refunds")
+        return self.refunds if rows is None else rows
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.raw_path.startswith(PREFIX):
+            return await inspect(self, request)
+        return await self._pipeline(request)
+
+    def _connection_of(self, request: web.BaseRequest) -> int:
+        return 0 if self._server is None else self._server.numbers.get(request.protocol, 0)
+
+
+class _CountingServer(web.Server):
+    """aiohttp's low-level server (no router: it costs more than the answer), numbering its connections."""
+
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], counters: Counters
+    ) -> None:
+        super().__init__(handler, request_factory=_request, access_log=None)
+        self._counters = counters
+        self.numbers: dict[RequestHandler, int] = {}
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._counters.connections += 1
+        self.numbers[handler] = self._counters.connections
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self.numbers.pop(handler, None)
+
+
+def _request(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: RequestHandler,
+    writer: AbstractStreamWriter,
+    task: asyncio.Task[None],
+) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAXIMUM_BODY)
+
+
+def _times(
+    clock: TwoClocks | Callable[[], float] | None, monotonic: Callable[[], float] | None
+) -> tuple[Callable[[], float], Callable[[], float]]:
+    if clock is None:
+        return time.time, monotonic or time.monotonic
+    if callable(clock):
+        return clock, monotonic or time.monotonic
+    return clock.wall, monotonic or clock.now

@@ -1,0 +1,137 @@
+"""The platforms behind the sandbox: what they hold, and what after-sales changes of it.
+
+Every change of state leaves an effect, those of orders and carts (see `ordering`, `handlers`) as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+import orjson
+
+from pandapon_async.sandbox.applications import check_application, new_refund, order_key
+from pandapon_async.sandbox.carts import Cart1688
+from pandapon_async.sandbox.listing import TaobaoList
+from pandapon_async.sandbox.numbering import ALIBABA, TAOBAO
+from pandapon_async.sandbox.orders import OrderBook
+from pandapon_async.sandbox.records import Effect
+from pandapon_async.sandbox.refunds import DAY_MS, RefundBook, RefundState
+from pandapon_async.sandbox.states import Status, is_open, may_move
+from pandapon_async.sandbox.taobao import Taobao
+from pandapon_async.sandbox.vouchers import Vouchers, decode_image
+
+__all__ = ["Refused", "Upstream"]
+
+
+@attrs.define
+class Refused(Exception):
+    """An operation was understood and refused: the inner code and text of the answer."""
+
+    code: str
+    info: str
+
+
+class Upstream:
+    """1688 and Taobao: what the account has there, and what it did."""
+
+    def __init__(self, seed: int, refunds: int, clock: Callable[[], float]) -> None:
+        self.refunds = RefundBook(seed, refunds)
+        self.taobao_list = TaobaoList(self.refunds)
+        self.orders = OrderBook(self.refunds)
+        self.cart = Cart1688(seed)
+        self.taobao = Taobao()
+        self.addresses: dict[int, Mapping[str, Any]] = {}
+        self.bookings = 0
+        self.vouchers = Vouchers()
+        self.effects: list[Effect] = []
+        self.clock = clock
+
+    def now_ms(self) -> int:
+        """The wall clock in epoch milliseconds."""
+        return round(self.clock() * 1000)
+
+    def open_refund(self, endpoint: str, arguments: Mapping[str, Any]) -> RefundState:
+        """Open a 1688 refund form. The same application twice opens two: the client must prevent that."""
+        order = self.orders.for_refund(str(arguments["orderId"]))
+        check_application(arguments, self.vouchers, order)
+        refund = new_refund(arguments, self.refunds, self.now_ms())
+        self.refunds.put(refund)
+        self.orders.put(order.refunded(refund.entry_ids, refund.refund_id))
+        self.note(endpoint, "create", order_key(arguments), arguments, refund_id=refund.refund_id)
+        return refund
+
+    def return_goods(self, endpoint: str, arguments: Mapping[str, Any]) -> RefundState:
+        """The buyer sends the goods of a 1688 refund back; raises Refused with the upstream's code."""
+        identifier = arguments["refundId"]
+        company, freight_bill = arguments["logisticsCompanyNo"].strip(), arguments["freightBill"].strip()
+        vouchers = arguments.get("vouchers") or []
+        if not company or not freight_bill:
+            raise Refused("4002", "logisticsCompanyNo and freightBill are required")
+        if not (identifier.startswith("TQ") and identifier[2:].isdigit()):
+            raise Refused("4008", "refundId must be TQ and digits")
+        if len(vouchers) > 10 or not all(self.vouchers.knows(url) for url in vouchers):
+            raise Refused("4003", "vouchers must be at most 10 urls that an upload answered")
+        refund = self.refunds.find(identifier, ALIBABA)
+        if refund is None:
+            raise Refused("4005", "refund does not exist")
+        if refund.status != "waitbuyersend":
+            raise Refused("4007", "status does not allow return")
+        refund = attrs.evolve(refund, logistics_company_no=company, freight_bill=freight_bill)
+        return self._move(endpoint, "return_goods", refund, "waitsellerreceive", arguments)
+
+    def cancel(self, endpoint: str, identifier: str) -> tuple[RefundState | None, bool]:
+        """Close a Taobao refund: as it stands then (None if there is none), and whether this closed it."""
+        refund = self.refunds.find(identifier, TAOBAO)
+        if refund is None or not refund.open:
+            return refund, False
+        return self._move(endpoint, "cancel", refund, -20, {"refundId": identifier}), True
+
+    def advance(self, number: int, status: Status) -> RefundState:
+        """The platform's or the seller's own step; ValueError if no step leads from here to `status`."""
+        refund = self.refunds.get(number)
+        if not may_move(refund.platform, refund.status, status):
+            raise ValueError(f"refund {number} cannot go from {refund.status} to {status}")
+        return self._move(None, "advance", refund, status, {"status": status})
+
+    def upload(self, endpoint: str, field: str, image: str, key: str | None = None) -> str:
+        """Take an image; its relative url. `key` is what it proves, where that is not the image itself."""
+        digest, path = self.vouchers.keep(*decode_image(field, image))
+        kind = "voucher" if key is None else "pay_certificate"
+        self.effects.append(Effect(self.clock(), endpoint, kind, key or digest, digest))
+        return path
+
+    def _move(
+        self, endpoint: str | None, kind: str, refund: RefundState, status: Status, payload: Mapping[str, Any]
+    ) -> RefundState:
+        now = self.now_ms()
+        moved = attrs.evolve(
+            refund,
+            status=status,
+            modified_ms=now,
+            deadline_ms=now + 7 * DAY_MS if is_open(refund.platform, status) else None,
+            refund_payment=refund.apply_payment if status == "refundsuccess" else None,
+        )
+        self.refunds.put(moved)
+        self.note(endpoint, kind, refund.refund_id, payload, refund_id=refund.refund_id)
+        return moved
+
+    def note(
+        self,
+        endpoint: str | None,
+        kind: str,
+        key: str | None,
+        payload: Mapping[str, Any],
+        *,
+        refund_id: str | None = None,
+        order_id: str | None = None,
+    ) -> None:
+        """Enter a change of state into the books; a wish without a name of its own has its digest for key."""
+        digest = _digest(payload)
+        self.effects.append(Effect(self.clock(), endpoint, kind, key or digest, digest, refund_id, order_id))
+
+
+def _digest(payload: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -1,0 +1,282 @@
+"""The write-ahead journal: what we are about to do is on disk before the first byte leaves.
+
+The vendor has no idempotency key, so nothing on its side stops a second refund. This does: an open
+intent of the same natural key refuses a second one, also from another process, also after a crash.
+Commits are grouped: while one is being flushed, the changes of all other calls gather for the next,
+so a bulk of writes costs a flush per group and not per write. Nothing here blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import attrs
+from filelock import FileLock, Timeout
+
+from pandapon_async.clock import Clock
+from pandapon_async.errors import DuplicateIntent, JournalUnavailable
+from pandapon_async.transport.store import Intent, IntentState, Store
+
+__all__ = ["Journal"]
+
+T = TypeVar("T")
+IN_MEMORY = ":memory:"
+
+log = logging.getLogger("pandapon_async")
+
+
+@attrs.define(eq=False)
+class _Change:
+    """One change that waits to be committed, and who waits for it."""
+
+    work: Callable[[Store], Any]
+    durable: bool
+    done: asyncio.Future[Any]
+
+
+class Journal:
+    """The journal of one process at `path`; several processes may use the same file at once.
+
+    Opened on first use. What an earlier process left as `sent` becomes `unknown` then, unless that
+    process is still alive.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] = IN_MEMORY, *, clock: Clock | None = None) -> None:
+        self.path = str(path)
+        self.session = uuid.uuid4().hex
+        self._clock = clock or Clock()
+        self._store: Store | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._alive: FileLock | None = None
+        self._opening: asyncio.Future[None] | None = None
+        self._waiting: list[_Change] = []
+        self._flush: asyncio.Task[None] | None = None
+
+    async def intend(
+        self,
+        *,
+        account: str,
+        operation: str,
+        natural_key: dict[str, Any],
+        facts: dict[str, Any],
+        digest: str,
+        once: bool,
+    ) -> Intent:
+        """Write down what is about to be done; gives the intent.
+
+        Raises DuplicateIntent if the same natural key is open already or, for an operation that may
+        happen `once` only, was carried out before; JournalUnavailable if it cannot be written.
+        """
+        now = self._clock.wall()
+        intent = Intent(
+            id=uuid.uuid4().hex,
+            account=account,
+            operation=operation,
+            natural_key=natural_key,
+            digest=digest,
+            facts=facts,
+            state=IntentState.INTENDED,
+            session=self.session,
+            created=now,
+            updated=now,
+        )
+
+        def add(store: Store) -> Intent | None:
+            return (once and store.landed_with_key(intent)) or store.add(intent)
+
+        try:
+            earlier = await self._change(add)
+        except asyncio.CancelledError:
+            self.settle_soon(intent.id, IntentState.NOT_SENT, "cancelled before it was sent")
+            raise
+        if earlier is not None:
+            raise _duplicate(earlier)
+        return intent
+
+    async def sending(self, intent: Intent) -> None:
+        """To be awaited right before the bytes leave; survives a power cut."""
+        now = self._clock.wall()
+        if not await self._change(lambda store: store.sending(intent.id, now), durable=True):
+            raise JournalUnavailable(f"intent {intent.id} was settled by somebody else; nothing was sent")
+
+    async def settle(
+        self,
+        intent_id: str,
+        state: IntentState,
+        *,
+        request_id: str | None = None,
+        result: str | None = None,
+        note: str | None = None,
+    ) -> bool:
+        """Note what became of a write. False if it was settled before (a final state stays)."""
+        now = self._clock.wall()
+        return await self._change(lambda store: store.settle(intent_id, state, now, request_id, result, note))
+
+    def settle_soon(self, intent_id: str, state: IntentState, note: str) -> None:
+        """The same without waiting, for a call that is being cancelled."""
+        now = self._clock.wall()
+        self._enqueue(lambda store: store.settle(intent_id, state, now, None, None, note), durable=False)
+
+    async def get(self, intent_id: str) -> Intent | None:
+        """One intent by its id or an unambiguous beginning of it."""
+        return await self._change(lambda store: store.get(intent_id))
+
+    async def find(
+        self, states: Iterable[IntentState] | None = None, limit: int | None = None
+    ) -> list[Intent]:
+        """Intents in these states, oldest first."""
+        wanted = None if states is None else list(states)
+        return await self._change(lambda store: store.find(wanted, limit))
+
+    async def counts(self) -> dict[IntentState, int]:
+        """How many intents stand in each state."""
+        return await self._change(lambda store: store.counts())
+
+    async def open(self) -> None:
+        """Open the file and bury the sessions of dead processes. Called by itself on first use."""
+        if self._store is not None:
+            return
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        try:
+            await asyncio.shield(self._opening)
+        finally:
+            if self._opening.done():
+                self._opening = None if self._store is None else self._opening
+
+    async def _open(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-journal")
+        loop = asyncio.get_running_loop()
+        self._store, self._alive = await loop.run_in_executor(self._executor, self._open_store)
+
+    def _open_store(self) -> tuple[Store, FileLock | None]:
+        if self.path == IN_MEMORY:
+            return Store(self.path), None
+        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+        store = Store(self.path)
+        alive = FileLock(self._lock_path(self.session))
+        alive.acquire(blocking=False)
+        _guard(self.path, lambda: self._bury_the_dead(store))
+        return store, alive
+
+    def _bury_the_dead(self, store: Store) -> None:
+        """Settle what ended processes left; a living one holds the lock of its session."""
+        store.begin(durable=True)
+        try:
+            for session in store.sessions():
+                lock = FileLock(self._lock_path(session))
+                try:
+                    lock.acquire(blocking=False)
+                except Timeout:
+                    continue
+                if unknown := store.bury(session, self._clock.wall()):
+                    log.warning("journal: %d writes of an ended process are of unknown outcome", unknown)
+                _release(lock)
+            store.commit()
+        finally:
+            store.rollback()
+
+    def _lock_path(self, session: str) -> str:
+        return f"{self.path}.{session}.lock"
+
+    async def _change(self, work: Callable[[Store], T], *, durable: bool = False) -> T:
+        await self.open()
+        return cast(T, await self._enqueue(work, durable=durable))
+
+    def _enqueue(self, work: Callable[[Store], Any], *, durable: bool) -> asyncio.Future[Any]:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_looked_at)
+        self._waiting.append(_Change(work, durable, done))
+        if self._flush is None or self._flush.done():
+            self._flush = asyncio.ensure_future(self._flush_all())
+        return done
+
+    async def _flush_all(self) -> None:
+        """Commit group after group until nothing waits."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            assert self._executor is not None
+            try:
+                results = await loop.run_in_executor(self._executor, self._commit, group)
+            except Exception as error:
+                for change in group:
+                    if not change.done.done():
+                        change.done.set_exception(error)
+                continue
+            for change, result in zip(group, results, strict=True):
+                if not change.done.done():
+                    change.done.set_result(result)
+
+    def _commit(self, group: list[_Change]) -> list[Any]:
+        store = self._store
+        assert store is not None
+
+        def commit() -> list[Any]:
+            store.begin(durable=any(change.durable for change in group))
+            try:
+                results = [change.work(store) for change in group]
+                store.commit()
+            finally:
+                store.rollback()
+            return results
+
+        return _guard(self.path, commit)
+
+    async def aclose(self) -> None:
+        """Finish what is waiting and close the file. May be called twice."""
+        if self._store is None or self._executor is None:
+            return
+        while self._flush is not None and not self._flush.done():
+            await asyncio.wait([self._flush])
+        store, executor, alive = self._store, self._executor, self._alive
+        self._store = self._executor = self._alive = self._opening = None
+        await asyncio.get_running_loop().run_in_executor(executor, _close, store, alive)
+        executor.shutdown(wait=False)
+
+
+def _close(store: Store, alive: FileLock | None) -> None:
+    store.close()
+    if alive is not None:
+        _release(alive)
+
+
+def _release(lock: FileLock) -> None:
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _guard(path: str, work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except sqlite3.Error as error:
+        raise JournalUnavailable(
+            f"the journal {path} cannot be written ({error}); nothing was sent"
+        ) from error
+
+
+def _looked_at(future: asyncio.Future[Any]) -> None:
+    """Nobody may be waiting any more; then a failure must not warn of never having been looked at."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _duplicate(earlier: Intent) -> DuplicateIntent:
+    if earlier.state.open:
+        what = "is still open: find out what became of it first (`pandapon journal resolve`)"
+    else:
+        what = "was carried out; say allow_repeat=True if it is really meant a second time"
+    return DuplicateIntent(
+        f"the same {earlier.operation} as intent {earlier.id} ({earlier.state}), which {what}",
+        intent_id=earlier.id,
+        state=str(earlier.state),
+        result=earlier.result,
+    )

@@ -1,0 +1,256 @@
+"""The journal's book: one SQLite file, one row per intended write.
+
+An intent is *open* while its outcome can still be anything: `intended`, `sent`, `unknown`. The file
+itself allows one open intent per natural key, so two processes cannot both file the same refund.
+Amounts, ids and waybills are kept, as they are needed to find out what became of a write; free text
+and addresses are not, only their digest.
+"""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import orjson
+
+from pandapon_async.errors import JournalUnavailable
+
+__all__ = ["Intent", "IntentState", "Store"]
+
+FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS intents (
+    id TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    natural_key TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    state TEXT NOT NULL,
+    session TEXT NOT NULL,
+    created REAL NOT NULL,
+    updated REAL NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    request_id TEXT,
+    result TEXT,
+    note TEXT
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS one_open_intent ON intents (account, operation, natural_key)
+    WHERE state IN ('intended', 'sent', 'unknown');
+CREATE INDEX IF NOT EXISTS by_key ON intents (account, operation, natural_key, created);
+CREATE INDEX IF NOT EXISTS by_state ON intents (state, created);
+"""
+
+
+class IntentState(enum.StrEnum):
+    """Where a write stands. The first three are open, the others final."""
+
+    INTENDED = "intended"  # on disk, not yet sent
+    SENT = "sent"  # may be on the wire
+    UNKNOWN = "unknown"  # sent, and nobody knows what became of it
+    CONFIRMED = "confirmed"  # the vendor said yes
+    REJECTED = "rejected"  # the vendor said no
+    NOT_SENT = "not_sent"  # surely never reached the vendor
+    SETTLED_DONE = "settled_done"  # was unknown; the state, read afterwards, shows that it landed
+    SETTLED_ABSENT = "settled_absent"  # was unknown; it did not land
+
+    @property
+    def open(self) -> bool:
+        """Whether the outcome can still be anything."""
+        return self in (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
+
+    @property
+    def landed(self) -> bool:
+        """Whether the operation surely was carried out."""
+        return self in (IntentState.CONFIRMED, IntentState.SETTLED_DONE)
+
+
+@attrs.define(kw_only=True)
+class Intent:
+    """One row of the journal.
+
+    `operation` is the call's name without its generation ("alibaba.refunds.create"), `natural_key` what
+    makes two writes the same one, `facts` what is needed to find out what became of it, `digest` the
+    SHA-256 of the whole payload, `result` the id the vendor gave, `note` why it stands where it stands.
+    Times are seconds since 1970.
+    """
+
+    id: str
+    account: str
+    operation: str
+    natural_key: dict[str, Any]
+    digest: str
+    facts: dict[str, Any]
+    state: IntentState
+    session: str
+    created: float
+    updated: float
+    attempts: int = 0
+    request_id: str | None = None
+    result: str | None = None
+    note: str | None = None
+
+
+_COLUMNS = tuple(field.name for field in attrs.fields(Intent))
+_SAME_KEY = " WHERE account = ? AND operation = ? AND natural_key = ?"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM intents"
+
+
+class Store:
+    """The file. All methods block; they are called from the journal's own thread."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, timeout=10.0, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._check_format()
+        except sqlite3.Error as error:
+            raise JournalUnavailable(f"the journal {path} cannot be opened: {error}") from error
+
+    def _check_format(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise JournalUnavailable(
+                f"the journal {self.path} has format {version}; this version reads format {FORMAT}"
+            )
+        self._connection.executescript(_SCHEMA)
+        self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def begin(self, *, durable: bool) -> None:
+        """Start a group of changes; `durable` means that its commit survives a power cut."""
+        # The level holds per transaction: what was never sent need not be flushed, what is sent must.
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the group last."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget the group, if there is one."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def add(self, intent: Intent) -> Intent | None:
+        """Write an intent down. Gives the open intent that already has its key, and writes nothing then."""
+        try:
+            self._connection.execute(
+                f"INSERT INTO intents ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
+                _values(intent),
+            )
+        except sqlite3.IntegrityError:
+            return self.open_with_key(intent)
+        return None
+
+    def open_with_key(self, intent: Intent) -> Intent | None:
+        """The open intent with the same natural key."""
+        return self._with_key(intent, (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN))
+
+    def landed_with_key(self, intent: Intent) -> Intent | None:
+        """The newest intent of the same natural key that was surely carried out."""
+        return self._with_key(intent, (IntentState.CONFIRMED, IntentState.SETTLED_DONE))
+
+    def _with_key(self, intent: Intent, states: tuple[IntentState, ...]) -> Intent | None:
+        found = self._many(
+            f"{_SAME_KEY} AND state IN ({', '.join('?' * len(states))}) ORDER BY created DESC LIMIT 1",
+            (intent.account, intent.operation, _text(intent.natural_key), *states),
+        )
+        return found[0] if found else None
+
+    def sending(self, intent_id: str, now: float) -> bool:
+        """Note that the next thing that happens is sending. False if the intent is not open any more."""
+        cursor = self._connection.execute(
+            "UPDATE intents SET state = 'sent', attempts = attempts + 1, updated = ?"
+            " WHERE id = ? AND state IN ('intended', 'sent')",
+            (now, intent_id),
+        )
+        return cursor.rowcount == 1
+
+    def settle(
+        self,
+        intent_id: str,
+        state: IntentState,
+        now: float,
+        request_id: str | None,
+        result: str | None,
+        note: str | None,
+    ) -> bool:
+        """Note what became of it. A final state is never changed again: False then."""
+        cursor = self._connection.execute(
+            "UPDATE intents SET state = ?, updated = ?, request_id = coalesce(?, request_id),"
+            " result = coalesce(?, result), note = coalesce(?, note)"
+            " WHERE id = ? AND state IN ('intended', 'sent', 'unknown')",
+            (state.value, now, request_id, result, note, intent_id),
+        )
+        return cursor.rowcount == 1
+
+    def sessions(self) -> list[str]:
+        """The sessions that have intents which are not settled."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT session FROM intents WHERE state IN ('intended', 'sent')"
+        ).fetchall()
+        return [session for (session,) in rows]
+
+    def bury(self, session: str, now: float) -> int:
+        """A session ended without settling: what it sent is unknown, what it only intended was not sent."""
+        move = "UPDATE intents SET state = ?, updated = ?, note = ? WHERE session = ? AND state = ?"
+        ended = "the process ended before the answer was noted"
+        unknown = self._connection.execute(move, ("unknown", now, ended, session, "sent")).rowcount
+        never = "the process ended before it was sent"
+        self._connection.execute(move, ("not_sent", now, never, session, "intended"))
+        return unknown
+
+    def get(self, intent_id: str) -> Intent | None:
+        """One intent by id, or by the beginning of its id if that is enough."""
+        found = self._many(" WHERE id = ?", (intent_id,)) or self._many(
+            " WHERE substr(id, 1, ?) = ? LIMIT 2", (len(intent_id), intent_id)
+        )
+        return found[0] if len(found) == 1 else None
+
+    def find(self, states: Iterable[IntentState] | None, limit: int | None) -> list[Intent]:
+        """Intents in these states (all if None), oldest first."""
+        where, values = "", []
+        if states is not None:
+            values = [state.value for state in states]
+            where = f" WHERE state IN ({', '.join('?' * len(values))})"
+        return self._many(
+            f"{where} ORDER BY created, rowid LIMIT ?", (*values, -1 if limit is None else limit)
+        )
+
+    def counts(self) -> dict[IntentState, int]:
+        """How many intents stand in each state."""
+        rows = self._connection.execute("SELECT state, count(*) FROM intents GROUP BY state").fetchall()
+        return {IntentState(state): count for state, count in rows}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _many(self, where: str, values: tuple[Any, ...]) -> list[Intent]:
+        return [_intent(row) for row in self._connection.execute(_SELECT + where, values).fetchall()]
+
+
+def _text(value: dict[str, Any]) -> str:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _values(intent: Intent) -> tuple[Any, ...]:
+    facts = attrs.asdict(intent, recurse=False)
+    facts["natural_key"], facts["facts"] = _text(intent.natural_key), _text(intent.facts)
+    facts["state"] = intent.state.value
+    return tuple(facts[name] for name in _COLUMNS)
+
+
+def _intent(row: tuple[Any, ...]) -> Intent:
+    facts = dict(zip(_COLUMNS, row, strict=True))
+    facts["natural_key"] = orjson.loads(facts["natural_key"])
+    facts["facts"] = orjson.loads(facts["facts"])
+    facts["state"] = IntentState(facts["state"])
+    return Intent(**facts)

@@ -1,0 +1,51 @@
+"""Clients for tests: no quota, no chance, short ways."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pandapon_async import Client, Credentials, RetryPolicy, Settings
+from tests.support.virtual import LoopClock
+
+SECRET = "canary-secret-7f3a"
+KEY = "canary-key-91bc"
+CREDENTIALS = Credentials(access_key=KEY, access_secret=SECRET, user_id="77001")
+REFUND = "TQ201808300000001"
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 8
+
+
+def settings(url: str, **changes: Any) -> Settings:
+    """Settings for a test server; the clock is the running loop's."""
+    given: dict[str, Any] = {"base_url": url, "rate": None, "clock": LoopClock(), "retry": RetryPolicy()}
+    return Settings(**{**given, **changes})
+
+
+def client(url: str, **changes: Any) -> Client:
+    """A client of a test server."""
+    return Client(CREDENTIALS, settings(url, **changes))
+
+
+def at_rest(client: Client, *, idle: int | None = None) -> None:
+    """Assert that nothing is held or waiting: slots, permits, tasks, connections."""
+    pipeline = client._pipeline
+    assert pipeline.slots.free == client.settings.concurrency
+    assert len(pipeline.slots._line) == 0
+    assert client.limiter.waiting == 0
+    assert not pipeline.sleepers._futures
+    session = pipeline.session._session
+    if session is not None and session.connector is not None and not session.closed:
+        assert not session.connector._acquired, "a connection is still taken"
+        if idle is not None:
+            assert sum(map(len, session.connector._conns.values())) <= idle  # type: ignore[attr-defined]
+
+
+async def drained(client: Client, others: set[asyncio.Task[Any]]) -> None:
+    """Let what was cancelled finish, then assert that only the `others` tasks are left."""
+    for _ in range(50):
+        left = asyncio.all_tasks() - others - {asyncio.current_task()}  # type: ignore[operator]
+        if not left:
+            break
+        await asyncio.sleep(0)
+    assert not left, f"tasks left behind: {left}"
+    at_rest(client)

@@ -1,0 +1,177 @@
+"""Columns: a guess must be the only one, a unit must be said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from pandapon_async.errors import InvalidArgument
+from pandapon_async.reconcile.columns import resolve_columns
+from pandapon_async.reconcile.options import AmountBasis, Options
+
+SANDBOX = ("platform", "shop", "refund_id", "order_id", "amount_fen", "currency", "status", "applied_at")
+
+
+def resolved(names: tuple[str, ...], **options: Any) -> dict[str, str]:
+    columns = resolve_columns(names, Options(**options))
+    return {**columns.named(), "unit": columns.amount_unit}
+
+
+def test_the_plain_case() -> None:
+    columns = resolve_columns(SANDBOX, Options())
+    assert columns.named() == {name.removesuffix("_fen"): name for name in SANDBOX}
+    assert columns.amount_unit == "fen"
+    assert columns.inferred == ()
+    assert columns.name_of("shop") == "shop"
+
+
+@pytest.mark.parametrize(
+    ("amount", "unit"),
+    [
+        ("amount_yuan", "yuan"),
+        ("Refund Amount (Fen)", "fen"),
+        ("金额（元）", "yuan"),
+        ("退款金额(分)", "fen"),
+        ("退款金额(单位：元)", "yuan"),
+        ("金额_分", "fen"),
+        ("退款金额元", "yuan"),
+    ],
+)
+def test_the_unit_in_the_name(amount: str, unit: str) -> None:
+    assert resolved(("退款编号", amount))["unit"] == unit
+
+
+def test_chinese_names() -> None:
+    names = (
+        "平台",
+        "店铺名称",
+        "退款单号",
+        "订单编号",
+        "退款金额(元)",
+        "币种",
+        "退款状态",
+        "申请时间",
+        "备注",
+    )
+    assert resolved(names) == {
+        "platform": "平台",
+        "shop": "店铺名称",
+        "refund_id": "退款单号",
+        "order_id": "订单编号",
+        "amount": "退款金额(元)",
+        "currency": "币种",
+        "status": "退款状态",
+        "applied_at": "申请时间",
+        "unit": "yuan",
+    }
+
+
+def test_the_outright_name_wins_over_the_general_one() -> None:
+    names = ("refund_id", "status", "refund status", "金额(元)", "退款金额(元)")
+    assert resolved(names) | {"x": ""} == {
+        "refund_id": "refund_id",
+        "amount": "退款金额(元)",
+        "status": "refund status",
+        "unit": "yuan",
+        "x": "",
+    }
+
+
+@pytest.mark.parametrize("names", [("amount_fen",), ("shop", "amount_fen", "sku"), ()])
+def test_no_refund_column_lists_what_there_is(names: tuple[str, ...]) -> None:
+    with pytest.raises(InvalidArgument, match="no refund_id column") as refused:
+        resolved(names)
+    assert all(name in str(refused.value) for name in names)
+    assert "Recognised: " in str(refused.value)
+
+
+def test_no_amount_column() -> None:
+    with pytest.raises(InvalidArgument, match="no amount column"):
+        resolved(("refund_id", "price"))
+
+
+def test_two_columns_that_could_be_it_are_a_question() -> None:
+    with pytest.raises(
+        InvalidArgument, match="more than one column could be amount: amount_fen, amount_yuan;"
+    ):
+        resolved(("refund_id", "amount_fen", "amount_yuan"))
+    assert (
+        resolved(("refund_id", "amount_fen", "amount_yuan"), map={"amount": "amount_yuan"})["unit"] == "yuan"
+    )
+    with pytest.raises(InvalidArgument, match=r"退款金额.*实退金额"):
+        resolved(("退款编号", "退款金额", "实退金额"), amount_unit="yuan")
+
+
+def test_a_bare_amount_needs_its_unit() -> None:
+    with pytest.raises(InvalidArgument, match=r"does not say its unit.*--amount-unit fen") as refused:
+        resolved(("refund_id", "amount"))
+    assert refused.value.argument == "amount_unit"
+    assert resolved(("refund_id", "amount"), amount_unit="yuan")["unit"] == "yuan"
+    assert resolved(("refund_id", "amount"), map={"amount_fen": "amount"})["unit"] == "fen"
+    assert resolved(("refund_id", "金额"), amount_unit="fen")["unit"] == "fen"
+    with pytest.raises(InvalidArgument, match="does not say its unit"):
+        resolved(("refund_id", "金额(含税)"), map={"amount": "金额(含税)"})
+
+
+@pytest.mark.parametrize(
+    "options", [{"amount_unit": "yuan"}, {"map": {"amount_yuan": "amount_fen"}}], ids=["option", "map"]
+)
+def test_the_units_said_must_agree(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match="in fen and in yuan"):
+        resolved(("refund_id", "amount_fen"), **options)
+
+
+def test_mapping() -> None:
+    names = ("my id", "What", "amount_fen", "status", "店铺")
+    mapping = {"refund_id": "MY_ID", "amount_yuan": "What", "status": "", "shop": ""}
+    assert resolved(names, map=mapping) == {"refund_id": "my id", "amount": "What", "unit": "yuan"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        ({"refund_id": "gone"}, "names no column"),
+        ({"refund_id": "twin"}, "names more than one column"),
+        ({"amount": "a", "amount_fen": "amount_fen"}, "names a second column"),
+    ],
+)
+def test_mapping_that_cannot_be(mapping: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        resolved(("refund_id", "twin", "twin", "a", "amount_fen"), map=mapping)
+
+
+def test_what_was_concluded_is_said() -> None:
+    inferred = resolve_columns(("refund_id", "amount_fen"), Options()).inferred
+    assert len(inferred) == 3
+    assert "TQ" in inferred[0]
+    assert "CNY" in inferred[1]
+    assert "only amounts" in inferred[2]
+    told = resolve_columns(("refund_id", "amount_fen", "platform"), Options(platform="1688")).inferred
+    assert told[0] == "all rows are 1688, as told: column platform is not read"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"map": {"colour": "x"}}, "no such field to map: colour"),
+        ({"as_of": datetime(2024, 5, 1)}, "time zone"),
+        ({"tolerance_fen": -1}, "whole fen"),
+        ({"tolerance_fen": 0.5}, "whole fen"),
+        ({"tolerance_fen": True}, "whole fen"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidArgument, match=problem):
+        Options(**options)
+
+
+def test_options_that_change_the_meaning() -> None:
+    plain = Options().meaning()
+    assert Options(concurrency=3, fresh=True, second_pass=False, report_rows=1).meaning() == plain
+    assert Options(amount_basis="applied").meaning()["amount_basis"] == AmountBasis.APPLIED
+    assert Options(status_map={"b": ("2", "1"), "a": ()}).meaning()["status_map"] == {
+        "a": [],
+        "b": ["1", "2"],
+    }

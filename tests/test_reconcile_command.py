@@ -1,0 +1,269 @@
+"""`pandapon reconcile` as a process: its exit codes, its words, and what kill -9 does to it."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import importlib
+import json
+import os
+import signal
+import sqlite3
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pandapon_async.reconcile import Summary, rows_digest, state_path
+from pandapon_async.reconcile.summary import Totals
+from pandapon_async.sandbox import Sandbox
+
+command = importlib.import_module("pandapon_async.cli.reconcile")  # the package has a function of this name
+PROGRAM = "from pandapon_async.cli import main; main()"
+REFUNDS = 240
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "ledger.csv"
+    lines = list(Sandbox(refunds=REFUNDS, seed=7).ledger_rows())
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    return path
+
+
+def environment(server: Sandbox | None, **changes: str) -> dict[str, str]:
+    given = {name: value for name, value in os.environ.items() if not name.startswith("PANDAPON_")}
+    if server is not None:
+        given |= {
+            "PANDAPON_ACCESS_KEY": server.credentials.access_key,
+            "PANDAPON_ACCESS_SECRET": server.credentials.access_secret,
+            "PANDAPON_USER_ID": server.credentials.user_id,
+            "PANDAPON_BASE_URL": server.base_url,
+            "PANDAPON_RATE": "none",
+        }
+    return given | changes
+
+
+async def start(server: Sandbox, *arguments: object) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROGRAM,
+        "reconcile",
+        *map(str, arguments),
+        env=environment(server),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def seen(server: Sandbox, requests: int) -> None:
+    """Until the server has seen so many requests; another process makes them."""
+    while len(server.log) < requests:  # noqa: ASYNC110
+        await asyncio.sleep(0.002)
+
+
+def recorded(state: Path) -> set[str]:
+    db = sqlite3.connect(state)
+    found = {row[0] for row in db.execute("SELECT refund_id FROM ledger JOIN lookups USING (row)")}
+    db.close()
+    return found
+
+
+def asked(server: Sandbox, ids: set[str], since: int) -> set[str]:
+    by_body = {hashlib.sha256(b'{"refundId":"%s"}' % refund.encode()).hexdigest(): refund for refund in ids}
+    log = list(server.log)[since:]
+    return {by_body.get(entry.digest or "") or entry.path.partition("refundId=")[2] for entry in log}
+
+
+async def test_kill_9_at_any_moment(tmp_path: Path, ledger: Path) -> None:
+    out = tmp_path / "out"
+    slow = (
+        ledger,
+        "--out",
+        out,
+        "--as-of",
+        "2024-01-01T00:00:00+08:00",
+        "--rate",
+        "150",
+        "--concurrency",
+        "8",
+    )
+    async with Sandbox(refunds=REFUNDS, seed=7) as server:
+        ids = {row["refund_id"] for row in server.ledger_rows()}
+        for more in (40, 70):
+            known = recorded(state_path(ledger, out)) if out.exists() else set()
+            before = len(server.log)
+            process = await start(server, *slow)
+            await seen(server, before + more)
+            process.kill()
+            await process.communicate()
+            assert not asked(server, ids, before) & known
+            assert not (out / "rows.csv").exists()
+        known = recorded(state_path(ledger, out))
+        assert 90 <= len(known) < REFUNDS
+        before = len(server.log)
+        resumed = await start(server, *slow)
+        stdout, stderr = await resumed.communicate()
+        assert not asked(server, ids, before) & known
+        other = await start(server, *slow[:2], tmp_path / "undisturbed", *slow[3:5], "--rate", "100000")
+        undisturbed, _ = await other.communicate()
+    summary, expected = json.loads(stdout), json.loads(undisturbed)
+    assert (resumed.returncode, other.returncode) == (1, 1)
+    assert summary["rows_digest"] == expected["rows_digest"] == rows_digest(out / "rows.csv")
+    assert summary["verdicts"] == expected["verdicts"]
+    assert f"{len(known)} of {len(known) + summary['run']['lookups']} lookups are there" in stderr.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_cleanly_and_says_how_to_go_on(
+    tmp_path: Path, ledger: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "the out"
+    async with Sandbox(refunds=REFUNDS, seed=7) as server:
+        process = await start(server, ledger, "--out", out, "--rate", "50", "--fresh")
+        await seen(server, 20)
+        process.send_signal(number)
+        stdout, stderr = await process.communicate()
+    assert process.returncode == 3
+    assert stdout == b""
+    assert f"Go on with:\n  pandapon reconcile {ledger} --out '{out}' --rate 50\n" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
+    assert [file.name for file in out.iterdir()] == [state_path(ledger, out).name]
+    assert len(recorded(state_path(ledger, out))) >= 10
+
+
+# In this process
+
+
+@pytest.fixture
+def runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
+    monkeypatch.chdir(tmp_path)  # where there is no .env
+    for name in [name for name in os.environ if name.startswith("PANDAPON_")]:
+        monkeypatch.delenv(name)
+    return CliRunner()
+
+
+app = typer.Typer()
+app.command()(command.reconcile)
+
+
+async def invoke(runner: CliRunner, server: Sandbox, *arguments: object, **env: str) -> Any:
+    return await asyncio.to_thread(
+        runner.invoke, app, [str(argument) for argument in arguments], env=environment(server, **env)
+    )
+
+
+async def test_json_for_a_pipe(tmp_path: Path, ledger: Path, runner: CliRunner) -> None:
+    async with Sandbox(refunds=REFUNDS, seed=7) as server:
+        result = await invoke(runner, server, ledger, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    (line,) = result.stdout.splitlines()
+    assert json.loads(line) == json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
+    assert "looking up:" in result.stderr
+
+
+async def test_options_reach_the_job(tmp_path: Path, runner: CliRunner) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text("refund,sum\nTQ1,5.00\n", encoding="utf-8")
+    options = (
+        "--map",
+        "amount=sum",
+        "--amount-unit",
+        "yuan",
+        "--status-map",
+        "done=refundsuccess",
+        "--no-second-pass",
+    )
+    async with Sandbox(refunds=1, seed=7) as server:
+        result = await invoke(runner, server, path, "--out", tmp_path / "out", *options)
+        assert json.loads(result.stdout)["verdicts"]["missing_upstream"] == 1
+    summary = json.loads(result.stdout)
+    assert summary["options"]["status_map"] == {"done": ["refundsuccess"]}
+    assert summary["ledger"]["columns"] == {"refund_id": "refund", "amount": "sum"}
+
+
+def test_a_table_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = Summary(
+        ledger={"name": "[b]l.csv"},
+        as_of="",
+        options={},
+        inferred=("so",),
+        totals=Totals(),
+        rows_digest="",
+        run={},
+    )
+    command._show(summary, tmp_path / "out")
+    shown = capsys.readouterr().out
+    assert "[b]l.csv: 0 rows" in shown
+    assert "missing_upstream" in shown
+    assert "note: so" in shown
+    assert "report.html" in shown
+
+
+async def test_everything_matched_is_0_and_unverified_is_3(tmp_path: Path, runner: CliRunner) -> None:
+    path = tmp_path / "ledger.csv"
+    async with Sandbox(refunds=5, seed=7) as server:
+        refund = server.refund(0)
+        lines = ["refund_id,amount_fen,status", f"{refund.refund_id},{refund.apply_payment},{refund.status}"]
+        path.write_text("\n".join(lines), encoding="utf-8")
+        assert (await invoke(runner, server, path, "--out", tmp_path / "out")).exit_code == 0
+    closed = f"http://127.0.0.1:{server._address[1]}"
+    options = ("--base-url", closed, "--fresh", "--no-second-pass")
+    async with Sandbox(refunds=5, seed=7) as other:
+        result = await invoke(runner, other, path, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["verdicts"]["unverified"] == 1
+
+
+async def test_refused_credentials_are_4_and_say_what_to_check(
+    tmp_path: Path, ledger: Path, runner: CliRunner
+) -> None:
+    async with Sandbox(refunds=REFUNDS, seed=7) as server:
+        result = await invoke(
+            runner, server, ledger, "--out", tmp_path / "out", PANDAPON_ACCESS_SECRET="canary"
+        )
+    assert result.exit_code == 4
+    assert "PANDAPON_USER_ID" in result.stderr
+    assert "600 seconds" in result.stderr
+    assert "canary" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--map", "refund_id"], "has no '='"),
+        (["--as-of", "tomorrow"], "is no time"),
+        (["--amount-unit", "cent"], "--amount-unit"),
+    ],
+)
+async def test_usage_errors(
+    tmp_path: Path, ledger: Path, runner: CliRunner, options: list[str], words: str
+) -> None:
+    async with Sandbox(refunds=1, seed=7) as server:
+        result = await invoke(runner, server, ledger, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_full_disk_is_3_and_says_how_to_go_on(
+    tmp_path: Path, ledger: Path, runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command.job, "reconcile", full)
+    async with Sandbox(refunds=1, seed=7) as server:
+        result = await invoke(runner, server, ledger, "--out", tmp_path / "out", "--as-of", "2024-01-01")
+    assert result.exit_code == 3
+    assert "No space left" in result.stderr
+    assert "Go on with" in result.stderr

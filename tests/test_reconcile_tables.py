@@ -1,0 +1,445 @@
+"""The three formats as real files, and what people and programs do to them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pandapon_async.errors import ConfigurationError, InvalidArgument
+from pandapon_async.reconcile.columns import resolve_columns
+from pandapon_async.reconcile.ledger import LedgerReader
+from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.table import Record, file_digest, open_table
+from pandapon_async.reconcile.verdict import LedgerRow
+
+HEADER = ["platform", "shop", "refund_id", "order_id", "amount_fen", "currency", "status", "applied_at"]
+ROWS = [
+    [
+        "1688",
+        "义乌优品店",
+        "TQ100000000000000001",
+        "2542285634920880794",
+        "1250",
+        "CNY",
+        "refundsuccess",
+        "2024-05-01",
+    ],
+    ["taobao", '杭州, "A" 店', "110000235001", "1022505290408395575", "99", "CNY", "-20", ""],
+]
+
+
+def as_csv(rows: list[list[str]], **style: Any) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, **style).writerows(rows)
+    return text.getvalue()
+
+
+def records(path: Path, **options: Any) -> list[Record]:
+    table = open_table(path, **options)
+    return list(table.records(range(len(table.columns))))
+
+
+def rows(path: Path, **options: Any) -> list[LedgerRow]:
+    chosen = Options(**options)
+    table = open_table(path, sheet=chosen.sheet, header_row=chosen.header_row)
+    return list(LedgerReader(table, resolve_columns(table.columns, chosen), chosen).rows())
+
+
+def write_csv(path: Path, encoding: str) -> None:
+    path.write_bytes(as_csv([HEADER, *ROWS]).encode(encoding))
+
+
+def write_xlsx(path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    sheet = workbook.worksheets[0]
+    for row in (HEADER, *ROWS):
+        sheet.append(row)
+    workbook.save(path)
+
+
+def write_parquet(path: Path) -> None:
+    pq.write_table(pa.table(dict(zip(HEADER, zip(*ROWS, strict=True), strict=True))), path)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_csv(path, "utf-8"),
+        lambda path: write_csv(path, "utf-8-sig"),
+        lambda path: write_csv(path, "gb18030"),
+        write_xlsx,
+        write_parquet,
+    ],
+    ids=["utf-8", "utf-8-bom", "gb18030", "xlsx", "parquet"],
+)
+def test_every_format_says_the_same(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "ledger"  # the format is told by the content, not by the name
+    write(path)
+    first, second = rows(path)
+    assert second.row - first.row == 1
+    first.row = second.row = 0
+    assert first == LedgerRow(
+        row=0,
+        platform="1688",
+        shop="义乌优品店",
+        refund_id="TQ100000000000000001",
+        order_id="2542285634920880794",
+        amount_fen=1250,
+        currency="CNY",
+        status="refundsuccess",
+        applied_at="2024-05-01T00:00:00+08:00",
+    )
+    assert (second.shop, second.refund_id, second.amount_fen) == ('杭州, "A" 店', "110000235001", 99)
+    assert (second.status, second.applied_at, second.problem) == ("-20", None, None)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_delimiters(tmp_path: Path, delimiter: str, quoting: int) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text(
+        as_csv([HEADER, *ROWS], delimiter=delimiter, quoting=quoting), encoding="utf-8", newline=""
+    )
+    assert [row.refund_id for row in rows(path)] == [ROWS[0][2], ROWS[1][2]]
+
+
+def test_the_encoding_is_decided_over_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    early = as_csv([HEADER, *[ROWS[0]] * 6000]).encode("utf-8")
+    path.write_bytes(early + "备注,乱".encode("gb18030"))
+    with pytest.raises(InvalidArgument, match="neither UTF-8") as refused:
+        open_table(path)
+    assert f"byte {len(early)} breaks it" in str(refused.value)
+
+
+def test_a_character_across_two_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_bytes(b"a" * ((1 << 18) - 1) + "店".encode() + b"\xff\n")
+    with pytest.raises(InvalidArgument) as refused:
+        open_table(path)
+    assert f"UTF-8 (byte {(1 << 18) + 2} breaks it)" in str(refused.value)
+
+
+def test_utf_16_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_bytes("refund_id\n".encode("utf-16"))
+    with pytest.raises(InvalidArgument, match="UTF-16"):
+        open_table(path)
+
+
+def test_csv_row_numbers_are_those_of_a_spreadsheet(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text('\nrefund_id,amount_fen,shop\n,,\nTQ1,5,"a\nb"\n\nTQ2,6\n', encoding="utf-8")
+    table = open_table(path)
+    found = [(record.row, record.cells) for record in table.records([0, 1, 2])]
+    assert found == [(4, ["TQ1", "5", "a\nb"]), (6, ["TQ2", "6", None])]
+    assert table.blank_lines == 2
+
+
+def test_a_header_further_down(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text("退款明细 五月\nrefund_id,amount_fen\nTQ1,5\n", encoding="utf-8")
+    assert [row.refund_id for row in rows(path, header_row=2)] == ["TQ1"]
+    with pytest.raises(InvalidArgument, match="no row of column names"):
+        open_table(path, header_row=9)
+
+
+def test_an_empty_file_and_a_sheet_of_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_bytes(b"")
+    with pytest.raises(InvalidArgument, match="no row of column names"):
+        open_table(path)
+    with pytest.raises(InvalidArgument, match="no sheets"):
+        open_table(path, sheet="x")
+
+
+def test_shifted_columns_make_a_row_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text("refund_id,amount_yuan,shop\nTQ1,1,250.00,A\nTQ2,1.00,B,,\n", encoding="utf-8")
+    shifted, padded = rows(path)
+    assert shifted.problem == "4 cells where the header has 3: columns may be shifted"
+    assert padded.problem is None
+
+
+def test_broken_quotes_within_a_line_cost_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text('refund_id,amount_fen\nTQ1,"5"x\nTQ2,6\n', encoding="utf-8")
+    broken, whole = rows(path)
+    assert (broken.row, broken.problem) == (2, "the quotation marks are broken")
+    assert (whole.row, whole.refund_id) == (3, "TQ2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['TQ1,"5\nTQ2,6\nTQ3,7\n', 'TQ1,"5\nTQ2,"6"\n', 'TQ1,5\nTQ2,"' + "x\n" * 70_000],
+    ids=["end", "later", "long"],
+)
+def test_a_quote_that_swallows_lines_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text("refund_id,amount_fen\n" + text, encoding="utf-8")
+    with pytest.raises(InvalidArgument, match="a quotation mark opened in row"):
+        rows(path)
+
+
+def test_every_record_is_one_row_with_its_reason(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    lines = [
+        "1688,TQ1,7,5,CNY,refundsuccess",
+        "小红书,TQ2,7,5,CNY,refundsuccess",
+        "1688,110000235001,7,5,CNY,refundsuccess",
+        "1688,TQ4,1.02251E+18,5,CNY,refundsuccess",
+        "1688,TQ5,7,5,,refundsuccess",
+        "1688,TQ6,7,,CNY,refundsuccess",
+        "1688,TQ7,7,5,CNY,",
+        "合计,,,1250,,",
+        "1688,,7,5,CNY,refundsuccess",
+    ]
+    path.write_text(
+        "platform,refund_id,order_id,amount_fen,currency,status\n" + "\n".join(lines), encoding="utf-8"
+    )
+    found = [(row.row, row.column, row.problem) for row in rows(path)]
+    assert found == [
+        (2, None, None),
+        (3, "platform", "names neither 1688 nor Taobao"),
+        (4, "refund_id", "no refund id of 1688 (TQ and up to 20 digits)"),
+        (5, "order_id", "a spreadsheet has shortened the id to scientific notation: it is already corrupt"),
+        (6, "currency", "no currency"),
+        (7, "amount_fen", "no amount"),
+        (8, "status", "no status"),
+        (9, "refund_id", "a totals row, not a refund"),
+        (10, "refund_id", "no refund id"),
+    ]
+
+
+def test_platform_by_option_and_by_the_ids_form(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text("refund_id,amount_fen\nTQ1,5\n12,5\nX1,5\n", encoding="utf-8")
+    assert [row.platform for row in rows(path)] == ["1688", "taobao", None]
+    assert [row.problem is None for row in rows(path, platform="1688")] == [True, False, False]
+    assert {row.currency for row in rows(path)[:2]} == {"CNY"}
+
+
+def test_status_words_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    path.write_text("refund_id,amount_fen,status\nTQ1,5,done\n12,5,done\nTQ2,5,退款成功\n", encoding="utf-8")
+    told = rows(path, status_map={"done": ("refundsuccess", "100")})
+    assert [row.status for row in told] == ["refundsuccess", "100", "refundsuccess"]
+
+
+# XLSX
+
+
+def test_numbers_and_texts_of_a_workbook_are_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.xlsx"
+    workbook = openpyxl.Workbook()
+    sheet = workbook.worksheets[0]
+    sheet.append(["refund_id", "order_id", "amount_yuan", "applied_at"])
+    sheet.append([110000235001, "1022505290408395575", 12.5, datetime(2024, 5, 1, 10)])
+    sheet.append([1022505290408395575, "7", 1, None])
+    sheet.append(["110000235002", 2542285634920880794, 1.1, None])
+    sheet.append(["110000235003", "7", True, None])
+    workbook.save(path)
+    found = rows(path)
+    assert (found[0].refund_id, found[0].order_id, found[0].amount_fen) == (
+        "110000235001",
+        "1022505290408395575",
+        1250,
+    )
+    assert found[0].applied_at == "2024-05-01T10:00:00+08:00"
+    assert (found[1].row, found[1].column) == (3, "refund_id")
+    assert "a number of 19 digits; spreadsheets keep 15" in (found[1].problem or "")
+    assert (found[2].row, found[2].column) == (4, "order_id")
+    assert (found[3].row, found[3].column) == (5, "amount_yuan")
+
+
+def test_sheets_blank_rows_and_titles(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.xlsx"
+    workbook = openpyxl.Workbook()
+    workbook.worksheets[0].title = "说明"
+    workbook.worksheets[0].sheet_state = "hidden"
+    sheet = workbook.create_sheet("五月")
+    for row in (
+        ["五月退款"],
+        [None],
+        ["", "refund_id", "amount_fen"],
+        ["x", "TQ1", 5],
+        ["", " ", ""],
+        [None, "TQ2", "6"],
+    ):
+        sheet.append(row)
+    sheet.merge_cells("A1:C1")
+    workbook.save(path)
+    assert [(row.row, row.refund_id, row.amount_fen) for row in rows(path, header_row=3)] == [
+        (4, "TQ1", 5),
+        (6, "TQ2", 6),
+    ]
+    assert open_table(path, sheet="五月", header_row=3).columns == ("refund_id", "amount_fen")
+    with pytest.raises(InvalidArgument, match="no such sheet; the workbook has: 说明, 五月"):
+        open_table(path, sheet="June")
+    with pytest.raises(InvalidArgument, match="no row of column names"):
+        open_table(path, sheet="五月", header_row=99)
+
+
+SPREADSHEET = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+WORKBOOK = (
+    f'<workbook {SPREADSHEET} xmlns:r="{RELATION}"><workbookPr date1904="1"/>'
+    '<sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>'
+)
+RELATIONS = '<Relationships><Relationship Id="rId1" Target="/xl/worksheets/sheet1.xml"/></Relationships>'
+
+
+def workbook_file(path: Path, sheet: str, shared: str | None = None, **parts: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", parts.get("workbook", WORKBOOK))
+        archive.writestr("xl/_rels/workbook.xml.rels", RELATIONS)
+        archive.writestr(
+            "xl/worksheets/sheet1.xml", f"<worksheet {SPREADSHEET}><sheetData>{sheet}</sheetData></worksheet>"
+        )
+        if shared is not None:
+            archive.writestr("xl/sharedStrings.xml", f"<sst {SPREADSHEET}>{shared}</sst>")
+    return path
+
+
+def test_what_spreadsheet_programs_write(tmp_path: Path) -> None:
+    """Shared texts (rich, phonetic, escaped), formulas with results, errors, cells without references."""
+    shared = (
+        "<si><t>refund_id</t></si><si><r><t>amount</t></r><r><t xml:space='preserve'>_yuan</t></r></si>"
+        "<si><t>店</t><rPh><t>dian</t></rPh></si><si><t>a_x000D_b_xD800_</t></si>"
+    )
+    sheet = (
+        '<row r="1"><c r="B1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c>'
+        '<c r="AA1" t="s"><v>2</v></c></row>'
+        '<row r="3"><c r="B3" t="str"><f>"TQ"&amp;1</f><v>TQ1</v></c>'
+        '<c r="C3"><f>1+0.1</f><v>1.1000000000000001</v></c>'
+        '<c r="AA3" t="s"><v>3</v></c></row>'
+        '<row><c/><c t="inlineStr"><is><t>TQ2</t><rPh><t>x</t></rPh></is></c><c t="e"><v>#REF!</v></c></row>'
+        '<row><c/><c><v>1.0225052904083956E+18</v></c><c t="n"><v>NaN</v></c></row>'
+        '<row><c/><c t="b"><v>1</v></c><c t="n"><v>x</v></c></row>'
+    )
+    table = open_table(workbook_file(tmp_path / "w.xlsx", sheet, shared))
+    assert table.columns == ("refund_id", "amount_yuan", "店")
+    assert table.day_zero == date(1904, 1, 1)
+    assert [(record.row, list(record.cells)) for record in table.records([0, 1, 2])] == [
+        (3, ["TQ1", Decimal("1.1000000000000001"), "a\rb_xD800_"]),
+        (4, ["TQ2", "#REF!", None]),
+        (5, [Decimal("1.0225052904083956E+18"), "NaN", None]),
+        (6, ["TRUE", "x", None]),
+    ]
+
+
+def test_many_shared_texts_cross_the_blocks(tmp_path: Path) -> None:
+    texts = [f"TQ{number:018d}" for number in range(5000)]
+    shared = "".join(f"<si><t>{text}</t></si>" for text in ["refund_id", *texts])
+    lines = "".join(f'<row r="{at + 1}"><c r="A{at + 1}" t="s"><v>{at}</v></c></row>' for at in range(5001))
+    table = open_table(workbook_file(tmp_path / "w.xlsx", lines, shared))
+    assert [record.cells[0] for record in table.records([0])] == texts
+
+
+@pytest.mark.parametrize(
+    ("sheet", "shared", "problem"),
+    [
+        ('<row r="1"><c t="s"><v>7</v></c></row>', "<si><t>a</t></si>", "damaged"),
+        ('<row r="1"><c t="s"><v>x</v></c></row>', "<si><t>a</t></si>", "damaged"),
+        ('<row r="1"><c></row>', None, "damaged"),
+        (f'<row r="1"><c t="str"><v>{"x" * 200_000}</v></c></row>', None, "longer than any"),
+        ('<row r="1"><c t="s"><v>0</v></c></row>', f"<si><t>{'x' * 200_000}</t></si>", "longer than any"),
+        ('<row r="1"><c t="s"><v>0</v></c></row>', "<si><t>a</si>", "damaged"),
+        ('<row r="2"><c><v>0</v></c></row><row r="2"><c><v>0</v></c></row>', None, "damaged"),
+        ("", None, "no row of column names"),
+    ],
+)
+def test_damaged_workbooks_are_refused(tmp_path: Path, sheet: str, shared: str | None, problem: str) -> None:
+    path = workbook_file(tmp_path / "w.xlsx", sheet, shared)
+    with pytest.raises(InvalidArgument, match=problem):
+        list(open_table(path).records([]))
+
+
+def test_entities_are_refused(tmp_path: Path) -> None:
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaa">]><workbook/>'
+    with pytest.raises(InvalidArgument, match="entities"):
+        open_table(workbook_file(tmp_path / "w.xlsx", "", workbook=bomb))
+
+
+def test_other_files_are_named(tmp_path: Path) -> None:
+    old, torn = tmp_path / "a.xls", tmp_path / "b.xlsx"
+    old.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
+    torn.write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(InvalidArgument, match=r"old \.xls"):
+        open_table(old)
+    with pytest.raises(InvalidArgument, match="no readable workbook"):
+        open_table(torn)
+
+
+# Parquet
+
+
+def test_types_of_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    table = pa.table(
+        {
+            "big": pa.array([1022505290408395575, None], pa.int64()),
+            "floating": pa.array([110000235001.0, float("nan")], pa.float64()),
+            "decimal": pa.array([Decimal("12.50"), Decimal("3.00")], pa.decimal128(20, 2)),
+            "kind": pa.array(["a", "b"]).dictionary_encode(),
+            "when": pa.array([1714528800000000000, None], pa.timestamp("ns", tz="Asia/Shanghai")),
+            "naive": pa.array([datetime(2024, 5, 1), None], pa.timestamp("us")),
+            "day": pa.array([date(2024, 5, 1), None], pa.date32()),
+            "flag": pa.array([True, None]),
+            "blob": pa.array([b"x", None], pa.binary()),
+        }
+    )
+    pq.write_table(table, path)
+    first, second = records(path)
+    assert (first.row, second.row) == (1, 2)
+    assert list(first.cells) == [
+        1022505290408395575,
+        Decimal("110000235001.0"),
+        "12.50",
+        "a",
+        datetime(2024, 5, 1, 2, tzinfo=UTC),
+        datetime(2024, 5, 1),
+        datetime(2024, 5, 1),
+        "TRUE",
+        "b'x'",
+    ]
+    assert list(second.cells) == [None, None, 3, "b", None, None, None, None, None]
+
+
+def test_a_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.parquet"
+    write_parquet(path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"pandapon-async\[reconcile\]"):
+        open_table(path)
+
+
+def test_a_torn_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.parquet"
+    path.write_bytes(b"PAR1 torn")
+    with pytest.raises(InvalidArgument, match="no readable Parquet"):
+        open_table(path)
+
+
+def test_the_digest_can_be_interrupted(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        file_digest(path, stop)

@@ -1,0 +1,76 @@
+"""`pandapon sandbox` as a process: what it prints, what it serves, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from pandapon_async.sandbox import Sandbox
+
+RUN = "import typer; from pandapon_async.cli.sandbox import sandbox; typer.run(sandbox)"
+
+
+@asynccontextmanager
+async def started(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The command as a process, which does not outlive the test."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN, *arguments, stdout=pipe, stderr=pipe
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_it_prints_an_environment_serves_and_sums_up() -> None:
+    arguments = ("--port", "0", "--refunds", "12", "--rate", "200", "--faults", "throttle_code:times=1")
+    async with started(*arguments) as process:
+        assert process.stdout is not None
+        lines = [(await process.stdout.readline()).decode().strip() for _ in range(5)]
+        values = dict(line.split("=") for line in lines[:4])
+        assert list(values) == [
+            "PANDAPON_BASE_URL",
+            "PANDAPON_ACCESS_KEY",
+            "PANDAPON_ACCESS_SECRET",
+            "PANDAPON_USER_ID",
+        ]
+        url = values["PANDAPON_BASE_URL"]
+        assert lines[4] == f"# ledger: {url}/_sandbox/ledger"
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/_sandbox/ledger") as response:
+                assert len((await response.text()).splitlines()) == 13
+            async with session.post(f"{url}/alibaba/refund/info") as response:
+                assert (await response.json())["code"] == 429
+        process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+    assert errors.decode() == (
+        "sandbox: 1 requests, 0 refused by rate, faults throttle_code 1, 0 nonces repeated, 0 effects\n"
+    )
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [(("--faults", "meteor:1"), "unknown fault meteor"), (("--rate", "0"), "--rate")],
+)
+async def test_a_wrong_option_is_named(arguments: tuple[str, ...], wrong: str) -> None:
+    async with started(*arguments) as process:
+        _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert wrong in errors.decode()
+
+
+async def test_a_port_that_is_taken_is_said() -> None:
+    async with Sandbox(refunds=1) as other, started("--port", str(other.port)) as process:
+        _, errors = await process.communicate()
+        assert f"cannot listen on 127.0.0.1:{other.port}" in errors.decode()
+    assert process.returncode == 2
