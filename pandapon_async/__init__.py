@@ -6,7 +6,29 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.backoff import RetryPolicy
 from pandapon_async.core.codes import Codes
 from pandapon_async.endpoint import Call, Safety, Stage
-from pandapon_async.errors import *  # noqa: F403
+from pandapon_async.errors import (
+    ApiError,
+    Attempt,
+    AuthenticationFailed,
+    CallbackReason,
+    CallbackRefused,
+    ConfigurationError,
+    ConnectionLost,
+    DeadlineExceeded,
+    DecodeError,
+    DuplicateIntent,
+    InvalidArgument,
+    JournalUnavailable,
+    MalformedResponse,
+    NotFound,
+    NotSent,
+    Outcome,
+    OutcomeUnknown,
+    PandaponError,
+    Rejected,
+    ResponseTooLarge,
+    Throttled,
+)
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 from pandapon_async.response import Response
@@ -17,24 +39,44 @@ from pandapon_async.transport.waiters import Priority, priority
 __version__ = "0.1.0"
 
 __all__ = [
+    "ApiError",
+    "Attempt",
+    "AuthenticationFailed",
     "Call",
+    "CallbackReason",
+    "CallbackRefused",
     "Client",
     "Clock",
     "Codes",
+    "ConfigurationError",
+    "ConnectionLost",
     "Credentials",
+    "DeadlineExceeded",
+    "DecodeError",
+    "DuplicateIntent",
     "Fen",
     "Image",
+    "InvalidArgument",
+    "JournalUnavailable",
     "Limiter",
+    "MalformedResponse",
+    "NotFound",
+    "NotSent",
+    "Outcome",
+    "OutcomeUnknown",
     "Override",
+    "PandaponError",
     "Priority",
+    "Rejected",
     "Response",
+    "ResponseTooLarge",
     "RetryPolicy",
     "Safety",
     "Settings",
     "Stage",
+    "Throttled",
     "__version__",
     "bulk",
     "errors",
     "priority",
-    *errors.__all__,
 ]

@@ -174,15 +174,19 @@ class Integer:
     def encode(self, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"must be a whole number, not {type(value).__name__}")
-        least = -LARGEST_ID - 1 if self.minimum is None else self.minimum
-        most = LARGEST_ID if self.maximum is None else self.maximum
+        least, most = self._bounds
         if not least <= value <= most:
             raise ValueError(f"must be >= {least} and <= {most}")
         return int(value)
 
     def schema(self) -> dict[str, Any]:
-        facts = {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
-        return {name: fact for name, fact in facts.items() if fact is not None}
+        least, most = self._bounds
+        return {"type": "integer", "minimum": least, "maximum": most}
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        least = -LARGEST_ID - 1 if self.minimum is None else self.minimum
+        return least, LARGEST_ID if self.maximum is None else self.maximum
 
 
 @attrs.define(frozen=True)

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 import attrs
-from yarl import URL
 
 from pandapon_async.api import V1, V2
 from pandapon_async.core.backoff import RetryBudget
-from pandapon_async.core.codec import dumps, refuse_floats
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage
 from pandapon_async.errors import ConfigurationError, InvalidArgument, PandaponError
@@ -23,8 +21,8 @@ from pandapon_async.settings import Credentials, Settings
 from pandapon_async.settlement import find_out, next_state
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.limiter import Limiter, Slots
-from pandapon_async.transport.pipeline import Outgoing, Pipeline, Statistics, Trail
-from pandapon_async.transport.plan import Plan, query_text
+from pandapon_async.transport.pipeline import Pipeline, Statistics, Trail
+from pandapon_async.transport.plan import Plan, undeclared
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.store import Intent, IntentState
 from pandapon_async.transport.waiters import Sleepers
@@ -149,11 +147,16 @@ class Client:
         `safety` says what may be done if the answer is lost; the default repeats nothing. Gives the
         envelope's data as plain JSON values, with Decimal where others have floats.
         """
+        try:
+            safety = Safety(safety)
+        except ValueError:
+            known = ", ".join(Safety)
+            raise InvalidArgument(f"safety must be one of {known}", argument="safety") from None
         endpoint = Endpoint(
             name=f"{method.upper()} {path}",
             method=method.upper(),
             path=path,
-            safety=Safety(safety),
+            safety=safety,
             stage=Stage.RELEASED,
             evidence=Evidence.INFERRED,
             page="",
@@ -180,24 +183,12 @@ class Client:
     async def _execute_undeclared(
         self, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
     ) -> Response[Any]:
-        if (
-            not endpoint.path.startswith("/")
-            or not endpoint.path.isascii()
-            or set(endpoint.path) & set(" \t\r\n?#\\")
-        ):
-            raise InvalidArgument("path begins with / and has no blanks, ? or #; use params", argument="path")
-        if ".." in endpoint.path.lower().replace("%2e", ".").split("/"):
-            raise InvalidArgument("path must not climb with ..", argument="path")
         try:
-            refuse_floats(json, "json")
-            refuse_floats(params, "params")
-            body = dumps(json) if json is not None else None
-        except ValueError as error:
-            raise InvalidArgument(str(error), argument="json") from None
-        url = URL(self.settings.base_url + endpoint.path + query_text(params or {}), encoded=True)
-        envelope, trail = await self._pipeline.run(
-            Outgoing(endpoint, url, body, {"json": json, "params": params})
-        )
+            outgoing = undeclared(self.settings.base_url, endpoint, json, params)
+        except InvalidArgument as error:
+            error.endpoint = endpoint.name
+            raise
+        envelope, trail = await self._pipeline.run(outgoing)
         return self._response(envelope.data, envelope, trail)
 
     def _response(self, value: Any, envelope: Envelope, trail: Trail) -> Response[Any]:

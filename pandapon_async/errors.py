@@ -17,6 +17,8 @@ __all__ = [
     "ApiError",
     "Attempt",
     "AuthenticationFailed",
+    "CallbackReason",
+    "CallbackRefused",
     "ConfigurationError",
     "ConnectionLost",
     "DeadlineExceeded",
@@ -259,3 +261,23 @@ class Rejected(ApiError):
         super().__init__(message, **facts)
         self.error_code = error_code
         self.error_info = error_info
+
+
+class CallbackReason(enum.StrEnum):
+    """What was wrong with a callback."""
+
+    NOT_BYTES = "not_bytes"  # text or an object was given where the bytes that came belong
+    TOO_LARGE = "too_large"
+    UNSIGNED = "unsigned"
+    MALFORMED_SIGNATURE = "malformed_signature"  # no 64 hex digits: nothing was computed
+    WRONG_SIGNATURE = "wrong_signature"
+    UNREADABLE = "unreadable"  # signed, and no message
+    OUTSIDE_WINDOW = "outside_window"  # signed, and its time is too far from now
+
+
+class CallbackRefused(PandaponError):
+    """What was pushed is no genuine message of the vendor; `reason` says why, nothing of it is in the text."""
+
+    def __init__(self, message: str, *, reason: CallbackReason | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.reason = reason

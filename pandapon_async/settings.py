@@ -6,8 +6,10 @@ under "What is not known about the vendor", and every one is a setting here.
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -34,8 +36,13 @@ Observer = Callable[[str, Attempt], None]
 """Called after every attempt with the name of the call and what became of it; must not block."""
 
 
+LARGEST_NUMBER = 1e9  # of seconds, calls and bytes; what is beyond it, or its inverse, is a mistake
+
+
 def _header_text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    if not isinstance(value, str) or not value:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{attribute.name} must be text, not {type(value).__name__}")
+    if not value:
         raise ConfigurationError(f"{attribute.name} is missing; get it from the vendor's console")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(
@@ -48,14 +55,61 @@ def _id_text(value: int | str) -> str:
 
 
 def _bare_url(value: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"base_url must be text, not {type(value).__name__}")
     return value.rstrip("/")
+
+
+def _beginning(key: str) -> str:
+    """Enough of a key to tell two accounts apart in a log."""
+    return f"'{key[:4]}...'" if len(key) > 12 else "'...'"
+
+
+def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 1 / LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise ConfigurationError(f"{attribute.name} must be a number above 0 (and below {LARGEST_NUMBER:g})")
+
+
+def _positive_or_none(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None:
+        _positive(instance, attribute, value)
+
+
+def _count(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _positive(instance, attribute, value)
+    if not isinstance(value, int):
+        raise ConfigurationError(f"{attribute.name} must be a whole number")
+
+
+def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, bool):  # "no" would be as good as True
+        raise ConfigurationError(f"{attribute.name} must be True or False, not {type(value).__name__}")
+
+
+def _one_of(*allowed: Any) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if value not in allowed:
+            raise ConfigurationError(f"{attribute.name} must be one of {', '.join(map(repr, allowed))}")
+
+    return check
+
+
+def _a(kind: type[Any]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not isinstance(value, kind):
+            raise ConfigurationError(
+                f"{attribute.name} must be a {kind.__name__}, not {type(value).__name__}"
+            )
+
+    return check
 
 
 @attrs.define(frozen=True)
 class Credentials:
     """The key pair of the console and the sub-account (`user_id`) that calls are made for."""
 
-    access_key: str = attrs.field(validator=_header_text)
+    access_key: str = attrs.field(validator=_header_text, repr=_beginning)
     access_secret: str = attrs.field(validator=_header_text, repr=False)
     user_id: str = attrs.field(validator=_header_text, converter=_id_text)
 
@@ -80,18 +134,23 @@ class Override:
 
     path: str | None = attrs.field(default=None)
     arguments: Literal["query", "body"] | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.in_(("query", "body")))
+        default=None, validator=_one_of("query", "body", None)
     )
     signer: Signer | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if self.path is not None and not self.path.startswith("/"):
-            raise ConfigurationError("an overriding path begins with /")
+        path = self.path
+        if path is None:
+            return
+        if not path.startswith("/") or path.startswith("//") or ".." in path.split("/"):
+            raise ConfigurationError("an overriding path begins with one / and does not climb with ..")
+        if not path.isascii() or not path.isprintable() or set(path) & set(" ?#\\"):
+            raise ConfigurationError("an overriding path has no blanks, ? or #, and is percent-encoded")
 
 
-def _positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
-        raise ConfigurationError(f"{attribute.name} must be a number above 0")
+def _overrides(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if not isinstance(value, Mapping) or not all(isinstance(one, Override) for one in value.values()):
+        raise ConfigurationError(f"{attribute.name} must be a mapping of names of calls to Override(...)")
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -110,33 +169,37 @@ class Settings:
     """
 
     base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
-    rate: float | None = attrs.field(default=10.0, validator=_positive)
-    concurrency: int = attrs.field(default=64, validator=_positive)
+    rate: float | None = attrs.field(default=10.0, validator=_positive_or_none)
+    concurrency: int = attrs.field(default=64, validator=_count)
     timeout: float = attrs.field(default=30.0, validator=_positive)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
-    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
-    timestamp_unit: Literal["ms", "s"] = attrs.field(
-        default="ms", validator=attrs.validators.in_(("ms", "s"))
-    )
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=_a(RetryPolicy))
+    timestamp_unit: Literal["ms", "s"] = attrs.field(default="ms", validator=_one_of("ms", "s"))
     signer: Signer = attrs.field(default=signature, repr=False)
-    max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_positive)
+    max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=_count)
     limiter: Limiter | None = attrs.field(default=None, repr=False)
     observer: Observer | None = attrs.field(default=None, repr=False)
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
-    allow_repeat: bool = False
+    allow_repeat: bool = attrs.field(default=False, validator=_flag)
     settle_after: float = attrs.field(default=60.0, validator=_positive)
-    overrides: Mapping[str, Override] = attrs.field(factory=dict)
-    codes: Codes = attrs.field(factory=Codes)
+    overrides: Mapping[str, Override] = attrs.field(factory=dict, validator=_overrides)
+    codes: Codes = attrs.field(factory=Codes, validator=_a(Codes))
     proxy: str | None = attrs.field(default=None, repr=False)
-    allow_plain_http: bool = False
-    allow_inferred: bool = False
+    allow_plain_http: bool = attrs.field(default=False, validator=_flag)
+    allow_inferred: bool = attrs.field(default=False, validator=_flag)
     clock: Clock = attrs.field(factory=Clock, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        url = self.base_url
+        try:
+            parts = urlsplit(url)
+            whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            raise ConfigurationError("base_url must look like https://api.pandapon.com") from None
+        # Checked in the text, as urlsplit drops TABs and newlines, and an empty query.
+        if not whole or not url.isascii() or not url.isprintable() or set(url) & set(" ?#\\"):
             raise ConfigurationError("base_url must look like https://api.pandapon.com")
-        if parts.username or parts.password:
+        if "@" in parts.netloc:
             raise ConfigurationError("base_url must not carry a user or a password")
         if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(self.base_url):
             raise ConfigurationError(
@@ -153,23 +216,39 @@ class Settings:
         if (journal := values.get("PANDAPON_JOURNAL")) and "journal" not in settings:
             settings["journal"] = journal
         if (rate := values.get("PANDAPON_RATE")) and "rate" not in settings:
-            try:
-                settings["rate"] = None if rate.lower() == "none" else float(rate)
-            except ValueError:
-                raise ConfigurationError(
-                    "PANDAPON_RATE must be a number of calls per second, or none"
-                ) from None
+            settings["rate"] = _rate(rate.strip())
         return cls(**settings)
 
 
-def environment(env_file: str | os.PathLike[str] | None) -> Mapping[str, str]:
-    """The environment, with what a .env file adds; the environment wins."""
-    values: dict[str, str] = {}
-    if env_file is not None and Path(env_file).is_file():
-        from dotenv import dotenv_values
+def _rate(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is None:
+        raise ConfigurationError("PANDAPON_RATE must be a number of calls per second, such as 20, or none")
+    return float(text)
 
-        values = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
-    return {**values, **os.environ}
+
+def environment(env_file: str | os.PathLike[str] | None) -> Mapping[str, str]:
+    """The environment, with what a .env file adds; the environment wins.
+
+    The file's values are taken to the letter: ${...} in a secret is part of it.
+    """
+    return {**_file_values(env_file), **os.environ}
+
+
+def _file_values(env_file: str | os.PathLike[str] | None) -> dict[str, str]:
+    if env_file is None or not Path(env_file).is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    try:
+        text = Path(env_file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        text = None  # raised below: the decoder's error would carry the whole file along
+    if text is None:
+        raise ConfigurationError("the .env file cannot be read as UTF-8 text")
+    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def is_loopback(url: str) -> bool:

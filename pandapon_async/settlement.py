@@ -24,7 +24,7 @@ from pandapon_async.transport.store import Intent, IntentState
 if TYPE_CHECKING:
     from pandapon_async.client import Client
 
-__all__ = ["Finding", "Settlement", "find_out", "next_state"]
+__all__ = ["Finding", "Settlement", "carries_waybill", "find_out", "next_state"]
 
 CLOCK_TOLERANCE = 600.0  # seconds our clock and the vendor's may differ; they accept no more
 
@@ -68,17 +68,32 @@ def next_state(settlement: Settlement, age: float, settle_after: float) -> Inten
 
 async def _returned(client: Client, intent: Intent) -> Settlement:
     """1688 goods return: our waybill is there, or the form has moved on past waiting for the goods."""
-    refund = await client.v1.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
-    bill = intent.facts.get("freightBill")
-    if refund.freight_bill and refund.freight_bill == bill:
+    try:
+        refund = await client.v1.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
+    except NotFound:
+        return Settlement(Finding.UNDECIDED, "the vendor does not know the form")
+    if carries_waybill(refund, intent.facts.get("freightBill")):
         return Settlement(Finding.LANDED, "the form carries our waybill")
     if refund.freight_bill:
         return Settlement(Finding.ABSENT, "the form carries another waybill than ours")
     if refund.status is AlibabaStatus.WAIT_SELLER_RECEIVE or refund.buyer_send_goods:
-        return Settlement(Finding.LANDED, f"the form says that the goods were sent ({refund.status})")
-    if isinstance(refund.status, AlibabaStatus):
-        return Settlement(Finding.ABSENT, f"the form still stands at {refund.status}, without a waybill")
-    return Settlement(Finding.UNDECIDED, "the form's status is not known to this version")
+        return Settlement(Finding.LANDED, "the form says that the goods were sent")
+    if refund.status in (AlibabaStatus.WAIT_BUYER_SEND, AlibabaStatus.WAIT_SELLER_AGREE):
+        where = AlibabaStatus(refund.status).value
+        return Settlement(Finding.ABSENT, f"the form still stands at {where}, without a waybill")
+    # Refunded, closed or sent back to the buyer: ours may have been taken in before, and is not shown.
+    return Settlement(Finding.UNDECIDED, "the form has moved on and shows no waybill")
+
+
+def carries_waybill(refund: Refund, freight_bill: Any) -> bool:
+    """Whether a refund form shows this waybill; blanks and case do not make it another."""
+    if not refund.freight_bill or not isinstance(freight_bill, str):
+        return False
+    return _plain(refund.freight_bill) == _plain(freight_bill)
+
+
+def _plain(freight_bill: str) -> str:
+    return "".join(freight_bill.split()).upper()
 
 
 async def _cancelled_taobao(client: Client, intent: Intent) -> Settlement:
@@ -98,9 +113,9 @@ async def _cancelled_order(client: Client, intent: Intent) -> Settlement:
     order = await client.v1.alibaba.orders.get(order_id=intent.natural_key["orderId"])
     status = order.base_info.status if order.base_info else None
     if status in (OrderStatus.CANCEL, OrderStatus.TERMINATED):
-        return Settlement(Finding.LANDED, f"the order stands at {status}")
+        return Settlement(Finding.LANDED, f"the order stands at {OrderStatus(status).value}")
     if isinstance(status, OrderStatus):
-        return Settlement(Finding.ABSENT, f"the order stands at {status}")
+        return Settlement(Finding.ABSENT, f"the order stands at {status.value}")
     return Settlement(Finding.UNDECIDED, "the order's status is not shown")
 
 
@@ -117,6 +132,8 @@ async def _created(client: Client, intent: Intent) -> Settlement:
     ]
     candidates = {refund for line in lines for refund in (line.refund_id, line.refund_id_for_as) if refund}
     for refund_id in sorted(candidates):
+        if await client.journal.claimed(intent, refund_id):
+            continue
         try:
             refund = await client.v1.alibaba.refunds.get(refund_id=refund_id)
         except NotFound:
@@ -125,7 +142,8 @@ async def _created(client: Client, intent: Intent) -> Settlement:
             return Settlement(Finding.LANDED, "the order names a form with our amounts", refund_id)
     if candidates:
         return Settlement(
-            Finding.UNDECIDED, f"the order names {', '.join(sorted(candidates))}, not ours as it seems"
+            Finding.UNDECIDED,
+            f"the order names {', '.join(sorted(candidates))}, which is not ours as it seems",
         )
     if lines and _lines_tell(response.data):
         return Settlement(Finding.ABSENT, "the order's lines name no refund form")
@@ -136,11 +154,15 @@ async def _created(client: Client, intent: Intent) -> Settlement:
 
 
 def _is_ours(refund: Refund, intent: Intent) -> bool:
+    """Amounts and time must be ours; reason and lines too, where the form shows them."""
     key = intent.natural_key
     since = refund.gmt_apply or refund.gmt_create
+    lines = refund.order_entry_id_list
     return (
         refund.apply_payment == key["applyPayment"]
         and (refund.apply_carriage or 0) == key["applyCarriage"]
+        and (refund.apply_reason_id is None or refund.apply_reason_id == key["applyReasonId"])
+        and (not lines or set(lines) == set(map(str, key["orderEntryIds"])))
         and since is not None
         and since.timestamp() >= intent.created - CLOCK_TOLERANCE
     )
@@ -149,7 +171,9 @@ def _is_ours(refund: Refund, intent: Intent) -> bool:
 def _lines_tell(data: Any) -> bool:
     """Whether the answer's lines have a place for a refund form at all, even an empty one."""
     lines = data.get("productItems") if isinstance(data, Mapping) else None
-    return bool(lines) and all(isinstance(line, Mapping) and "refundId" in line for line in lines)
+    if not isinstance(lines, list) or not lines:
+        return False
+    return all(isinstance(line, Mapping) and "refundId" in line for line in lines)
 
 
 _RULES: Mapping[str, Rule] = {

@@ -1,72 +1,7 @@
-"""Valid arguments for any declared call, made from its rules alone.
-
-Every test that has to call something, whatever it is, takes its arguments from here: the declarations
-test, and the contract tests against the sandbox.
-"""
+"""Valid arguments for any declared call: the package's own examples, under the name that tests use."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from pandapon_async.openapi.examples import PNG, example, example_arguments
 
-from pandapon_async import arguments as rules
-from pandapon_async.endpoint import Endpoint, Parameter, parameters_of_class
-from pandapon_async.money import Fen
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
-
-
-def example_arguments(endpoint: Endpoint, *, optional: bool = True) -> dict[str, Any]:
-    """One valid value for every argument of the call, or with optional=False for the required ones."""
-    return _examples(endpoint.parameters, optional)
-
-
-def _examples(parameters: tuple[Parameter, ...], optional: bool) -> dict[str, Any]:
-    return {
-        parameter.name: example(parameter.rule, optional=optional)
-        for parameter in parameters
-        if parameter.required or optional
-    }
-
-
-def example(rule: rules.Rule, *, optional: bool = True) -> Any:
-    """A value that the rule accepts."""
-    if isinstance(rule, rules.Nested):
-        kind = rule._class()
-        return kind(**_examples(parameters_of_class(kind), optional))
-    if isinstance(rule, rules.ListOf):
-        return [example(rule.item, optional=optional) for _ in range(max(rule.minimum, 1))]
-    if isinstance(rule, rules.JsonText):
-        return example(rule.rule, optional=optional)
-    return _plain_example(rule)
-
-
-def _plain_example(rule: rules.Rule) -> Any:
-    match rule:
-        case rules.Text():
-            length = max(rule.minimum, min(7, rule.maximum or 7))
-            return rule.example or ("example" * length)[:length]
-        case rules.TextId():
-            return rule.example
-        case rules.IntegerId():
-            return 2542285634920880794  # beyond 2**53, where a float would show
-        case rules.Integer():
-            return 1 if rule.minimum is None else rule.minimum
-        case rules.Number():
-            return max(rule.minimum, 1) if rule.decimals == 0 else Decimal("12.50")
-        case rules.FenAmount():
-            return Fen(1250)
-        case rules.YuanAmount():
-            return Decimal("12.50")
-        case rules.Flag():
-            return True
-        case rules.Choice():
-            return next(iter(rule.values))
-        case rules.Moment():
-            return datetime(2025, 2, 24, 6, 52, 20, tzinfo=UTC)
-        case rules.Picture():
-            return PNG
-        case rules.Json():
-            return {"price": "asc"}
-    raise AssertionError(f"no example for {type(rule).__name__}: add one")
+__all__ = ["PNG", "example", "example_arguments"]

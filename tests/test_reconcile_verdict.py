@@ -322,7 +322,12 @@ def test_facts_of_a_taobao_answer() -> None:
     ("error", "outcome", "retryable", "text"),
     [
         (NotFound("gone", code=404), Outcome.MISSING, False, None),
-        (Throttled("too many calls (HTTP 429)", code=429), Outcome.FAILED, True, "lookup failed: too many calls"),
+        (
+            Throttled("too many calls (HTTP 429)", code=429),
+            Outcome.FAILED,
+            True,
+            "lookup failed: too many calls",
+        ),
         (ConnectionLost("lost"), Outcome.FAILED, True, "lookup failed: lost"),
         (DeadlineExceeded("late"), Outcome.FAILED, True, "lookup failed: late"),
         (

@@ -99,6 +99,8 @@ ARGUMENTS: dict[str, Any] = {
         ({"orderId": None}, "orderId: is required"),
         ({"orderId": "1"}, "orderId: must be an integer"),
         ({"orderId": True}, "orderId: must be an integer"),
+        ({"orderId": 2**63 - 1}, None),
+        ({"orderId": 2**63}, "orderId: must be an integer of 64 bits"),
         ({"applyPayment": 1.5}, "applyPayment: must be an integer"),
         ({"orderEntryIds": 1}, "orderEntryIds: must be an array"),
         ({"orderEntryIds": [1, "2"]}, "orderEntryIds: item 1: must be an integer"),
@@ -122,8 +124,30 @@ def test_texts_of_path_and_query_are_read_in_the_declared_kind() -> None:
     check = argument_check(endpoints()["v1.taobao.refunds.page"])
     check(given_arguments, {"pageNo": "2", "refundStatus": "-20", "refundId": "110000235001"})
     assert given_arguments == {"pageNo": 2, "refundStatus": -20, "refundId": "110000235001"}
-    with pytest.raises(Refusal, match="pageNo: must be an integer"):
-        check({}, {"pageNo": "two"})
+    for text in ("two", "1.0", "٢", "--2", "9" * 21, str(2**63)):
+        with pytest.raises(Refusal, match="pageNo: must be an integer"):
+            check({}, {"pageNo": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('[{"itemId": "1"}]', None),
+        ("[", "must be JSON text"),
+        ("{}", "must be an array"),
+        ('[{"skuIds": []}]', "item 0: itemId: is required"),
+        ('[{"itemId": 1}]', "item 0: itemId: must be a string"),
+        ([], "must be a string"),
+    ],
+)
+def test_text_that_holds_json_is_looked_into(text: Any, wrong: str | None) -> None:
+    check = argument_check(endpoints()["v1.taobao.goods.get_batch"])
+    if wrong is None:
+        check({"params": text}, {})
+    else:
+        with pytest.raises(Refusal) as refusal:
+            check({"params": text}, {})
+        assert refusal.value.msg == f"params: {wrong}"
 
 
 def test_every_declared_call_has_a_route() -> None:

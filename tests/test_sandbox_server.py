@@ -181,6 +181,7 @@ async def test_an_undeclared_path_is_answered_404_and_a_wrong_method_405(
         (b"[]", "application/json", 400, "body: must be an object"),
         (b'{"refundId": 1}', "application/json; charset=utf-8", 400, "refundId: must be a string"),
         (b"refundId=1", "application/x-www-form-urlencoded", 415, "Content-Type must be application/json"),
+        (b'{"a":' + b"[" * 200 + b"]" * 200 + b"}", "application/json", 400, "body: nested too deeply"),
         (b"{" + b" " * (4 << 20), "application/json", 413, "a request has at most 4194304 bytes"),
     ],
 )
@@ -191,6 +192,29 @@ async def test_a_wrong_body_is_refused(
     async with session.post(sandbox.base_url + INFO, data=io.BytesIO(body), headers=headers) as response:
         answer = await response.json()
     assert (answer["code"], answer["msg"]) == (code, msg)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status", "msg"),
+    [
+        ("timestamp", b"\xff" * 13, 200, "timestamp must be digits"),
+        ("nonce-str", b"\xff" * 32, 200, "nonce-str must be 32 letters or digits"),
+        ("Content-Encoding", b"gzip", 400, "body: is not what its headers say"),
+    ],
+)
+async def test_bytes_that_mean_nothing_are_refused_and_can_be_logged(
+    session: aiohttp.ClientSession, sandbox: Sandbox, name: str, value: bytes, status: int, msg: str
+) -> None:
+    lines = {one.encode(): text.encode() for one, text in signed(sandbox).items()} | {name.encode(): value}
+    head = b"".join(b"%b: %b\r\n" % line for line in lines.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", sandbox.port)
+    writer.write(b"POST %b HTTP/1.1\r\nHost: x\r\n%b" % (INFO.encode(), head))
+    writer.write(b"Content-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+    answer, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert (int(answer.split()[1]), json.loads(body)["msg"]) == (status, msg)
+    async with session.get(f"{sandbox.base_url}/_sandbox/log") as log:
+        assert json.loads(await log.text())["number"] == 1
 
 
 async def test_the_argument_of_a_post_may_stand_in_the_query(

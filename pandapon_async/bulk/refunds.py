@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from typing import Any, Literal, TypeVar
 
 from pandapon_async.bulk.run import Done, Failed, OnError, run
@@ -27,7 +27,7 @@ def fetch_refunds(
     concurrency: int = 32,
     on_error: OnError = "yield",
     ordered: bool = False,
-) -> AsyncIterator[Done[Item, Refund | RefundDetail] | Failed[Item]]:
+) -> AsyncGenerator[Done[Item, Refund | RefundDetail] | Failed[Item], None]:
     """Look up every refund; yields `Done` with the refund form or `Failed`, one per item.
 
     The items are refund ids, or anything from which `refund_id` takes one; `platform` is "1688" or

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
 from pandapon_async.endpoint import Call
-from pandapon_async.errors import AuthenticationFailed, ConfigurationError
+from pandapon_async.errors import AuthenticationFailed, ConfigurationError, OutcomeUnknown
 from pandapon_async.transport.waiters import Priority, payments_refused, priority
 
 __all__ = ["Done", "Failed", "OnError", "run"]
@@ -60,7 +68,7 @@ async def run(
     on_error: OnError = "yield",
     ordered: bool = False,
     allow_payments: bool = False,
-) -> AsyncIterator[Done[Item, Value] | Failed[Item]]:
+) -> AsyncGenerator[Done[Item, Value] | Failed[Item], None]:
     """Do `operation(item)` for every item, at most `concurrency` at once; yields one result per item.
 
     `items` may be endless and may be asynchronous; at most 4 x `concurrency` of them are held.
@@ -69,12 +77,13 @@ async def run(
     after yielding all of it; "raise" does the same and then raises the first error. A failed
     authentication always does the last, as every further call would fail too.
 
-    Nothing under way is cut off by a failure. Leaving the loop early cancels what is under way; wrap
+    Nothing under way is cut off by a failure. If the input itself fails, the results of what it gave
+    come first. Leaving the loop early cancels what is under way; wrap
     the call in `contextlib.aclosing` where that must have happened before you go on. Calls that
     release money are refused unless `allow_payments`.
     """
-    if concurrency < 1:
-        raise ConfigurationError("concurrency must be 1 or more")
+    if not isinstance(concurrency, int) or concurrency < 1:
+        raise ConfigurationError("concurrency must be a whole number, 1 or more")
     if on_error not in ("yield", "stop", "raise"):
         raise ConfigurationError("on_error must be 'yield', 'stop' or 'raise'")
     work = _Work(operation, items, concurrency, on_error, allow_payments)
@@ -96,8 +105,12 @@ async def run(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    if work.failure is not None:
-        raise work.failure
+    failure, work.failure = work.failure, None
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure  # it knows this frame; a cycle would keep the run until a full collection
 
 
 class _Work(Generic[Item, Value]):
@@ -147,30 +160,33 @@ class _Work(Generic[Item, Value]):
         """The next item and its index; None at the end, or when the input itself failed."""
         try:
             if self._async is None:
-                assert self._sync is not None
-                if self._stopped:
-                    return None
-                item = next(self._sync)
-            else:
-                async with self._turn:
-                    if self._stopped:
-                        return None
-                    item = await anext(self._async)
-                    index, self._index = self._index, self._index + 1
-                    return index, item
+                return self._next()
+            async with self._turn:
+                return await self._anext(self._async)
         except (StopIteration, StopAsyncIteration):
             self._stop(None)
-            return None
-        except Exception as error:
+        except BaseException as error:
+            if _is_cancelled(error):
+                raise
             self._stop(error)
-            return None
+        return None
+
+    def _next(self) -> tuple[int, Item] | None:
+        assert self._sync is not None
+        return None if self._stopped else self._counted(next(self._sync))
+
+    async def _anext(self, items: AsyncIterator[Item]) -> tuple[int, Item] | None:
+        return None if self._stopped else self._counted(await anext(items))
+
+    def _counted(self, item: Item) -> tuple[int, Item]:
         index, self._index = self._index, self._index + 1
         return index, item
 
     def _stop(self, failure: BaseException | None) -> None:
         """Start nothing new. Workers that wait for room end as the last results are taken."""
         self._stopped = True
-        self.failure = self.failure or failure
+        if self.failure is None:
+            self.failure = failure
 
     async def _one(self, index: int, item: Item) -> Done[Item, Value] | Failed[Item]:
         begun = time.monotonic()
@@ -182,8 +198,26 @@ class _Work(Generic[Item, Value]):
                 return Done(item, index, response.value, response.attempts, seconds, response.request_id)
             return Done(item, index, await awaitable, 1, time.monotonic() - begun)
         except Exception as error:
-            if isinstance(error, AuthenticationFailed) or self._on_error == "raise":
-                self._stop(error)
-            elif self._on_error == "stop":
-                self._stop(None)
-            return Failed(item, index, error, getattr(error, "attempts", 1), time.monotonic() - begun)
+            return self._failed(index, item, error, begun)
+        except asyncio.CancelledError as error:
+            if _is_cancelled(error):
+                raise
+            unknown = OutcomeUnknown("the operation was cancelled from within and may have been carried out")
+            unknown.__cause__ = error
+            return self._failed(index, item, unknown, begun)
+        except BaseException as error:
+            self._stop(error)  # ends the program: nothing is started, and `run` raises it
+            raise
+
+    def _failed(self, index: int, item: Item, error: Exception, begun: float) -> Failed[Item]:
+        if isinstance(error, AuthenticationFailed) or self._on_error == "raise":
+            self._stop(error)
+        elif self._on_error == "stop":
+            self._stop(None)
+        return Failed(item, index, error, getattr(error, "attempts", 1), time.monotonic() - begun)
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether this worker is being cancelled; others' cancellations can come out of what it awaits."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TypeVar
 
 from pandapon_async.bulk.run import Done, Failed, OnError, run
@@ -22,7 +22,7 @@ def upload_vouchers(
     concurrency: int = 16,
     on_error: OnError = "yield",
     ordered: bool = False,
-) -> AsyncIterator[Done[Source, Voucher] | Failed[Source]]:
+) -> AsyncGenerator[Done[Source, Voucher] | Failed[Source], None]:
     """Upload every image (path, bytes or binary file); yields `Done` with the voucher or `Failed`.
 
     An image is opened when its turn comes and passes through in pieces: give paths, not bytes, and

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections import deque
 
+from pandapon_async.errors import ConfigurationError
+
 __all__ = ["Pace"]
 
 MARGIN = 0.02
@@ -28,6 +30,8 @@ class Pace:
     __slots__ = ("_gap", "_slot", "_span", "_times", "paused_until", "rate")
 
     def __init__(self, rate: float, window: float = 1.0) -> None:
+        if not 1e-9 <= rate <= 1e9:
+            raise ConfigurationError("rate must be calls per second above 0 (and below 1e9)")
         # Below one a second, a window of the length of one permit says the same.
         window = max(window, window / rate)
         self.rate = rate

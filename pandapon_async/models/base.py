@@ -6,7 +6,6 @@ personal data are marked and stay out of the repr. What a model does not know la
 
 from __future__ import annotations
 
-import enum
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Self, TypeVar, dataclass_transform
@@ -57,14 +56,16 @@ class PageModel(Model):
     total: int | None = None
 
 
-class OpenEnum(enum.Enum):
-    """An enumeration that survives values it does not know: they stay as the plain value."""
+class OpenEnum:
+    """Mixed into an enumeration, lets it survive values it does not know: they stay the plain value."""
+
+    __slots__ = ()
 
     @classmethod
     def read(cls, value: Any) -> Self | Any:
         """The member for a wire value, or the value itself."""
         try:
-            return cls(value)
+            return cls(value)  # type: ignore[call-arg]
         except ValueError:
             return value
 

@@ -4,6 +4,7 @@ It shares nothing with the client that it is there to check but the declarations
 """
 
 from pandapon_async.sandbox.faults import Fault, FaultKind, chaos, parse_faults
+from pandapon_async.sandbox.orders import OrderLine, OrderState
 from pandapon_async.sandbox.records import Counters, Effect, Seen
 from pandapon_async.sandbox.refunds import LEDGER_AS_OF, RefundState
 from pandapon_async.sandbox.server import Sandbox
@@ -14,6 +15,8 @@ __all__ = [
     "Effect",
     "Fault",
     "FaultKind",
+    "OrderLine",
+    "OrderState",
     "RefundState",
     "Sandbox",
     "Seen",

@@ -1,18 +1,28 @@
-"""What a request must carry: the five headers, and the arguments of its declaration."""
+"""What a request must carry: the five headers, and the arguments of its declaration.
+
+A few calls carry time and signature in the query as well (`Signing.QUERY`). How that signature is made is
+not known; here it is the header's own, over the same timestamp.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from pandapon_async.core.signing import NONCE_LENGTH, signature
 from pandapon_async.endpoint import Endpoint
 from pandapon_async.sandbox.envelope import Refusal
 
-__all__ = ["CLOCK_WINDOW", "Doorkeeper", "argument_check"]
+__all__ = ["CLOCK_WINDOW", "IN_QUERY", "Doorkeeper", "argument_check"]
 
 CLOCK_WINDOW = 600.0
 """Seconds a timestamp may be off, both ways; the manual's number."""
+
+
+IN_QUERY: Mapping[str, str] = {"timestamp": "timestamp", "sign": "signature"}
+"""What calls signed in the query carry there, and the header that it must equal."""
 
 
 class Doorkeeper:
@@ -55,6 +65,8 @@ class Doorkeeper:
             raise self._refusal("unknown access key")
         if not (len(nonce) == NONCE_LENGTH and nonce.isascii() and nonce.isalnum()):
             raise self._refusal(f"nonce-str must be {NONCE_LENGTH} letters or digits")
+        if not timestamp.isascii():
+            raise self._refusal("timestamp must be digits")
         if signed != signature(access_key, timestamp, nonce, self._access_secret):
             raise self._refusal("bad signature")
         if not _within_window(timestamp, now):
@@ -63,6 +75,17 @@ class Doorkeeper:
             raise self._refusal("unknown user id")
         if repeated:
             raise self._refusal("nonce reused")
+
+    def check_query(self, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
+        """Raise the refusal for a call that must carry timestamp and sign in its query, and does not.
+
+        To be asked after `check`, which knows the headers to be right.
+        """
+        for name, header in IN_QUERY.items():
+            if not query.get(name):
+                raise self._refusal(f"{name} is missing in the query")
+            if query[name] != headers[header]:
+                raise self._refusal(f"{name} in the query is not the header {header}")
 
     def _refusal(self, msg: str) -> Refusal:
         return Refusal(401, msg, status=self._status)
@@ -74,6 +97,8 @@ def _within_window(timestamp: str, now: float) -> bool:
     milliseconds = int(timestamp) * (1000 if len(timestamp) == 10 else 1)
     return abs(round(now * 1000) - milliseconds) <= CLOCK_WINDOW * 1000
 
+
+_LEAST, _LARGEST = -(2**63), 2**63 - 1
 
 Check = Callable[[Any], str | None]
 """What is wrong with a value of a JSON document, or None."""
@@ -93,6 +118,8 @@ def _check_of(schema: Mapping[str, Any]) -> Check:
     named = str(schema.get("type"))
     if named not in _KINDS:
         return lambda _: None
+    if schema.get("contentMediaType") == "application/json":
+        return _check_of_json_text(_check_of(schema.get("contentSchema", {})))
     kinds = _KINDS[named]
     inner = _check_of(schema.get("items", {}))
     fields = {name: _check_of(field) for name, field in schema.get("properties", {}).items()}
@@ -101,6 +128,8 @@ def _check_of(schema: Mapping[str, Any]) -> Check:
     def check(value: Any) -> str | None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             return f"must be {'an' if named[0] in 'aio' else 'a'} {named}"
+        if isinstance(value, int) and not _LEAST <= value <= _LARGEST:
+            return "must be an integer of 64 bits"
         if isinstance(value, list):
             return next(
                 (f"item {at}: {wrong}" for at, item in enumerate(value) if (wrong := inner(item))), None
@@ -108,6 +137,20 @@ def _check_of(schema: Mapping[str, Any]) -> Check:
         if isinstance(value, dict):
             return _wrong_field(value, fields, required)
         return None
+
+    return check
+
+
+def _check_of_json_text(inner: Check) -> Check:
+    """The check of a text that holds JSON, and of what it holds."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, str):
+            return "must be a string"
+        try:
+            return inner(orjson.loads(value))
+        except orjson.JSONDecodeError:
+            return "must be JSON text"
 
     return check
 
@@ -150,7 +193,12 @@ def argument_check(endpoint: Endpoint) -> Callable[[dict[str, Any], Mapping[str,
 
 def _from_text(text: str, kind: str) -> Any:
     """A value of path or query in its declared kind; what does not read as one stays text and is refused."""
-    if kind == "integer" and text.isascii() and text.removeprefix("-").isdigit() and len(text) <= 20:
+    if (
+        kind in ("integer", "number")
+        and text.isascii()
+        and text.removeprefix("-").isdigit()
+        and len(text) < 21
+    ):
         return int(text)
     if kind == "boolean" and text in ("true", "false"):
         return text == "true"

@@ -66,7 +66,7 @@ def _whole_number(request: web.BaseRequest, name: str, largest: int) -> int:
     text = request.query.get(name)
     if text is None:
         return largest
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise ValueError(f"{name} must be a whole number")
     if name == "rows" and int(text) > largest:
         raise ValueError(f"rows must be at most {largest}, the number of refunds")

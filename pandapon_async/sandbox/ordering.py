@@ -198,9 +198,7 @@ def cancel(upstream: Upstream, endpoint: str, arguments: Mapping[str, Any]) -> N
     order = _existing(upstream, str(arguments["orderId"]))
     if order.status != "waitbuyerpay":
         raise Refusal(409, f"an order at {order.status} cannot be cancelled")
-    reason = arguments["cancelReason"]
-    moved = order.moved("cancel", upstream.now_ms(), close_reason=reason, completed_ms=None)
-    upstream.orders.put(moved)
+    upstream.orders.put(order.moved("cancel", upstream.now_ms(), close_reason=arguments["cancelReason"]))
     upstream.note(endpoint, "cancel_order", order.order_id, arguments, order_id=order.order_id)
 
 

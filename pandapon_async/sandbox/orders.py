@@ -33,6 +33,7 @@ ORDER_MOVES: Mapping[str, tuple[str, ...]] = {
 }
 """Which steps lead from one state of an order to another."""
 
+_STAMPS = {"waitsellersend": "paid_ms", "waitbuyerreceive": "shipped_ms", "success": "completed_ms"}
 _SHIPPED = ("waitbuyerreceive", "success")
 
 
@@ -99,8 +100,8 @@ class OrderState:
 
     def moved(self, status: str, now_ms: int, **changes: Any) -> OrderState:
         """The order one step further."""
-        when = {"waitsellersend": "paid_ms", "waitbuyerreceive": "shipped_ms"}.get(status, "completed_ms")
-        return attrs.evolve(self, status=status, modified_ms=now_ms, **{when: now_ms, **changes})
+        stamp: dict[str, Any] = {_STAMPS[status]: now_ms} if status in _STAMPS else {}
+        return attrs.evolve(self, status=status, modified_ms=now_ms, **stamp, **changes)
 
 
 def _dear_line(entry_id: str, refund_id: str | None = None) -> OrderLine:

@@ -18,8 +18,9 @@ import attrs
 import orjson
 from aiohttp import web
 
+from pandapon_async.endpoint import Signing
 from pandapon_async.sandbox import disruption
-from pandapon_async.sandbox.checks import Doorkeeper
+from pandapon_async.sandbox.checks import IN_QUERY, Doorkeeper
 from pandapon_async.sandbox.envelope import Answer, Refusal, envelope
 from pandapon_async.sandbox.faults import Fault, FaultKind, FaultPlan
 from pandapon_async.sandbox.handlers import Handler
@@ -31,6 +32,7 @@ from pandapon_async.sandbox.upstream import Upstream
 __all__ = ["MAXIMUM_BODY", "Pipeline"]
 
 MAXIMUM_BODY = 4 * 1024 * 1024
+DEEPEST = 100
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -65,7 +67,7 @@ class Pipeline:
             counters.in_flight -= 1
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
+        path, _, query = _plain(request.raw_path).partition("?")
         route, texts, known = self.routes.find(request.method, path)
         entry, repeated = self._note(request, route)
         wait = None if self.window is None else self.window.admit(entry.arrived)
@@ -81,6 +83,9 @@ class Pipeline:
             too_large = Refusal(413, f"a request has at most {MAXIMUM_BODY} bytes", status=413)
             return self._respond(entry, self._envelope(entry, path, refusal=too_large))
         except (ConnectionError, web.RequestPayloadError):
+            if request.transport is not None and not request.transport.is_closing():
+                unreadable = Refusal(400, "body: is not what its headers say", status=400)
+                return self._respond(entry, self._envelope(entry, path, refusal=unreadable))
             entry.fault = "client_gone"
             return web.Response()  # never sent: nobody is there
         entry.digest = hashlib.sha256(body).hexdigest()
@@ -92,8 +97,8 @@ class Pipeline:
         if fault is not None and not fault.carries_out:
             return self._prevent(request, entry, path, fault)
         try:
-            texts.update(parse_qsl(query, keep_blank_values=True) if query else ())
-            data = self._carry_out(request, route, known, texts, body, repeated)
+            asked = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
+            data = self._carry_out(request, route, known, {**asked, **texts}, body, repeated)
             answer = self._envelope(entry, path, data=data)
         except Refusal as refusal:
             answer = self._envelope(entry, path, refusal=refusal)
@@ -120,10 +125,10 @@ class Pipeline:
             counters.requests,
             None if route is None else route.endpoint.name,
             request.method,
-            request.raw_path,
+            _plain(request.raw_path),
             now,
             arrived,
-            nonce,
+            None if nonce is None else _plain(nonce),
             self.connection_of(request),
             peer[1] if peer else 0,
         )
@@ -135,7 +140,7 @@ class Pipeline:
         request: web.BaseRequest,
         route: Route | None,
         known: bool,
-        texts: Mapping[str, str],
+        texts: dict[str, str],
         body: bytes,
         repeated: bool,
     ) -> Any:
@@ -143,10 +148,13 @@ class Pipeline:
         if route is None:
             status = 405 if known else 404
             raise Refusal(status, "wrong method" if known else "no such call", status=status)
+        endpoint = route.endpoint
         self.doorkeeper.check(request.headers, self.upstream.clock(), repeated=repeated)
+        if endpoint.signing is Signing.QUERY:
+            self.doorkeeper.check_query(texts, request.headers)
+            texts = {name: text for name, text in texts.items() if name not in IN_QUERY}
         arguments = _arguments(request, body)
         route.check(arguments, texts)
-        endpoint = route.endpoint
         return self.handlers.get(endpoint.name, self.fallback)(self.upstream, endpoint, arguments)
 
     def _prevent(self, request: web.BaseRequest, entry: Seen, path: str, fault: Fault) -> web.Response:
@@ -212,4 +220,26 @@ def _arguments(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
         raise Refusal(400, "body: is no JSON") from None
     if not isinstance(given, dict):
         raise Refusal(400, "body: must be an object")
+    if body.count(b"[") + body.count(b"{") > DEEPEST and _too_deep(given):
+        raise Refusal(400, "body: nested too deeply")
     return given
+
+
+def _too_deep(given: Any) -> bool:
+    """Whether a value is nested deeper than it could be written again."""
+    level = [given]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for value in level
+            for inner in (value.values() if isinstance(value, dict) else value)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _plain(text: str) -> str:
+    """A text from the head of a request that can be written: bytes that are no UTF-8 are question marks."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

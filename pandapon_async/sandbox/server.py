@@ -15,12 +15,13 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from pandapon_async.endpoint import endpoints
-from pandapon_async.sandbox import ledger
+from pandapon_async.sandbox import ledger, ordering
 from pandapon_async.sandbox.answers import answer
 from pandapon_async.sandbox.checks import Doorkeeper
 from pandapon_async.sandbox.faults import Fault, FaultPlan, parse_faults
 from pandapon_async.sandbox.handlers import HANDLERS
 from pandapon_async.sandbox.inspection import PREFIX, inspect
+from pandapon_async.sandbox.orders import OrderState
 from pandapon_async.sandbox.pipeline import MAXIMUM_BODY, Pipeline
 from pandapon_async.sandbox.rate import SlidingWindow
 from pandapon_async.sandbox.records import Counters, Effect, Seen, request_log
@@ -183,6 +184,20 @@ class Sandbox:
     def advance(self, number: int, status: Status) -> RefundState:
         """Let the seller or the platform take a step; ValueError if no step leads to `status` from here."""
         return self._upstream.advance(number, status)
+
+    def order(self, order_id: str) -> OrderState:
+        """A 1688 order as it is now; LookupError if there is none."""
+        order = self._upstream.orders.find(order_id)
+        if order is None:
+            raise LookupError(f"there is no order {order_id}")
+        return order
+
+    def advance_order(self, order_id: str, status: str) -> OrderState:
+        """Let the seller or the platform take a step with a 1688 order, such as to ship it.
+
+        ValueError if no step leads to `status` from here, LookupError if there is no such order.
+        """
+        return ordering.advance(self._upstream, order_id, status)
 
     def ledger_rows(self, rows: int | None = None) -> Iterator[dict[str, str]]:
         """The ledger with its planted differences, row by row as text (see `ledger.COLUMNS`)."""

@@ -22,7 +22,7 @@ _BUYER = 2_208_000_000_001
 
 def order_1688(order: OrderState, refunds: RefundBook) -> dict[str, Any]:
     """The detail answer."""
-    forms = [line.refund_id and refunds.find(line.refund_id, ALIBABA) or None for line in order.lines]
+    forms = [refunds.find(line.refund_id, ALIBABA) if line.refund_id else None for line in order.lines]
     items = [_item(order, line, form) for line, form in zip(order.lines, forms, strict=True)]
     return {
         "baseInfo": _base(order, [form for form in forms if form is not None]),

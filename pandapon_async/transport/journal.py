@@ -9,11 +9,15 @@ so a bulk of writes costs a flush per group and not per write. Nothing here bloc
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+import glob
 import logging
 import os
 import sqlite3
+import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -29,8 +33,12 @@ __all__ = ["Journal"]
 
 T = TypeVar("T")
 IN_MEMORY = ":memory:"
+STALE_SECONDS = 86_400.0
+"""How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
 
 log = logging.getLogger("pandapon_async")
+
+_Opened = tuple[Store, FileLock | None]
 
 
 @attrs.define(eq=False)
@@ -56,9 +64,9 @@ class Journal:
         self._store: Store | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._alive: FileLock | None = None
-        self._opening: asyncio.Future[None] | None = None
+        self._opening: asyncio.Future[_Opened] | None = None
         self._waiting: list[_Change] = []
-        self._flush: asyncio.Task[None] | None = None
+        self._flush: asyncio.Future[list[Any]] | None = None
 
     async def intend(
         self,
@@ -136,35 +144,75 @@ class Journal:
         wanted = None if states is None else list(states)
         return await self._change(lambda store: store.find(wanted, limit))
 
+    async def all(
+        self, states: Iterable[IntentState] | None = None, page: int = 500
+    ) -> AsyncIterator[Intent]:
+        """Every intent in these states in the order in which they were written, read page by page."""
+        wanted = None if states is None else list(states)
+        after = 0
+        while True:
+            found, after = await self._change(lambda store, after=after: store.page(wanted, after, page))  # type: ignore[misc]
+            for intent in found:
+                yield intent
+            if not found:
+                return
+
+    async def with_key(self, account: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
+        """All intents of one natural key, newest first."""
+        return await self._change(lambda store: store.with_key(account, operation, natural_key))
+
+    async def claimed(self, intent: Intent, result: str) -> bool:
+        """Whether the id that the vendor gave belongs to another intent already."""
+        return await self._change(lambda store: store.claimed(intent, result))
+
     async def counts(self) -> dict[IntentState, int]:
         """How many intents stand in each state."""
         return await self._change(lambda store: store.counts())
 
+    async def identity(self) -> str:
+        """What tells this journal from every other, also from one made anew in its place."""
+        return await self._change(lambda store: store.identity())
+
     async def open(self) -> None:
         """Open the file and bury the sessions of dead processes. Called by itself on first use."""
-        if self._store is not None:
-            return
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(self._open())
-        try:
-            await asyncio.shield(self._opening)
-        finally:
-            if self._opening.done():
-                self._opening = None if self._store is None else self._opening
+        while self._store is None:
+            if self._opening is None:
+                executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-journal")
+                loop = asyncio.get_running_loop()
+                self._opening = loop.run_in_executor(executor, self._open_store)
+                self._opening.add_done_callback(functools.partial(self._opened, executor))
+            opening = self._opening
+            await asyncio.wait([opening])
+            opening.result()
 
-    async def _open(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-journal")
-        loop = asyncio.get_running_loop()
-        self._store, self._alive = await loop.run_in_executor(self._executor, self._open_store)
+    def _opened(self, executor: ThreadPoolExecutor, opening: asyncio.Future[_Opened]) -> None:
+        self._opening = None
+        if opening.exception() is None:
+            self._store, self._alive = opening.result()
+            self._executor = executor
+        else:
+            executor.shutdown(wait=False)
 
-    def _open_store(self) -> tuple[Store, FileLock | None]:
+    def _open_store(self) -> _Opened:
         if self.path == IN_MEMORY:
             return Store(self.path), None
-        Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        store = Store(self.path)
         alive = FileLock(self._lock_path(self.session))
-        alive.acquire(blocking=False)
-        _guard(self.path, lambda: self._bury_the_dead(store))
+        store: Store | None = None
+        try:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            alive.acquire(blocking=False)
+            store = Store(self.path)
+            _guard(self.path, lambda: self._bury_the_dead(store))
+            self._clear_away()
+        except BaseException as error:
+            if store is not None:
+                store.close()
+            if alive.is_locked:
+                _release(alive)
+            if isinstance(error, OSError):
+                reason = error.strerror or type(error).__name__
+                raise JournalUnavailable(f"the journal {self.path} cannot be opened: {reason}") from None
+            raise
         return store, alive
 
     def _bury_the_dead(self, store: Store) -> None:
@@ -184,6 +232,15 @@ class Journal:
         finally:
             store.rollback()
 
+    def _clear_away(self) -> None:
+        """Remove the lock files of processes that were killed with nothing open."""
+        path = Path(self.path)
+        for file in path.parent.glob(f"{glob.escape(path.name)}.*.lock"):
+            with contextlib.suppress(OSError, Timeout):
+                if file.stat().st_mtime < time.time() - STALE_SECONDS:
+                    with FileLock(file).acquire(blocking=False):
+                        file.unlink()
+
     def _lock_path(self, session: str) -> str:
         return f"{self.path}.{session}.lock"
 
@@ -192,38 +249,44 @@ class Journal:
         return cast(T, await self._enqueue(work, durable=durable))
 
     def _enqueue(self, work: Callable[[Store], Any], *, durable: bool) -> asyncio.Future[Any]:
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
         done.add_done_callback(_looked_at)
         self._waiting.append(_Change(work, durable, done))
-        if self._flush is None or self._flush.done():
-            self._flush = asyncio.ensure_future(self._flush_all())
+        if self._flush is None:
+            # Not at once: what else is ready to run in this turn of the loop goes into the same group.
+            loop.call_soon(self._begin_flush)
         return done
 
-    async def _flush_all(self) -> None:
-        """Commit group after group until nothing waits."""
+    def _begin_flush(self) -> None:
+        """Hand what waits to the thread. No task is behind it, so nobody can cancel a commit."""
+        if self._flush is not None or not self._waiting or self._store is None or self._executor is None:
+            return
+        group, self._waiting = self._waiting, []
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            group, self._waiting = self._waiting, []
-            assert self._executor is not None
-            try:
-                results = await loop.run_in_executor(self._executor, self._commit, group)
-            except Exception as error:
-                for change in group:
-                    if not change.done.done():
-                        change.done.set_exception(error)
-                continue
-            for change, result in zip(group, results, strict=True):
-                if not change.done.done():
-                    change.done.set_result(result)
+        self._flush = loop.run_in_executor(self._executor, self._commit, self._store, group)
+        self._flush.add_done_callback(functools.partial(self._end_flush, group))
 
-    def _commit(self, group: list[_Change]) -> list[Any]:
-        store = self._store
-        assert store is not None
+    def _end_flush(self, group: list[_Change], flush: asyncio.Future[list[Any]]) -> None:
+        error = flush.exception()
+        results = [error] * len(group) if error is not None else flush.result()
+        for change, result in zip(group, results, strict=True):
+            if change.done.done():
+                continue
+            if isinstance(result, Exception):
+                change.done.set_exception(result)
+            else:
+                change.done.set_result(result)
+        self._flush = None
+        self._begin_flush()
+
+    def _commit(self, store: Store, group: list[_Change]) -> list[Any]:
+        """The result of every change, or the error of one that failed by itself and changed nothing."""
 
         def commit() -> list[Any]:
             store.begin(durable=any(change.durable for change in group))
             try:
-                results = [change.work(store) for change in group]
+                results = [_alone(change.work, store) for change in group]
                 store.commit()
             finally:
                 store.rollback()
@@ -233,14 +296,30 @@ class Journal:
 
     async def aclose(self) -> None:
         """Finish what is waiting and close the file. May be called twice."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         if self._store is None or self._executor is None:
             return
-        while self._flush is not None and not self._flush.done():
-            await asyncio.wait([self._flush])
+        while self._waiting or self._flush is not None:
+            self._begin_flush()
+            if self._flush is not None:
+                await asyncio.wait([self._flush])
+                await asyncio.sleep(0)  # its results are handed out right after it
         store, executor, alive = self._store, self._executor, self._alive
-        self._store = self._executor = self._alive = self._opening = None
+        self._store = self._executor = self._alive = None
+        self.session = uuid.uuid4().hex  # opened again, what is left of this session belongs to the dead
         await asyncio.get_running_loop().run_in_executor(executor, _close, store, alive)
         executor.shutdown(wait=False)
+
+
+def _alone(work: Callable[[Store], Any], store: Store) -> Any:
+    """One change of a group. What is wrong with the file is everybody's affair, all else its own."""
+    try:
+        return work(store)
+    except sqlite3.Error:
+        raise
+    except Exception as error:
+        return error
 
 
 def _close(store: Store, alive: FileLock | None) -> None:

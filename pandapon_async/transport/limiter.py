@@ -137,6 +137,9 @@ class Slots:
             self.free -= 1
             return
         await self._line.join(deadline, owner, self.give_back)
+        if self._closed:  # in the very moment of being granted
+            self.give_back()
+            raise closed()
 
     def give_back(self) -> None:
         """Hand the slot to the next in line, or keep it for a newcomer."""

@@ -307,6 +307,9 @@ class Pipeline:
         """Wait before a repeat, unless the wait would cross the deadline: then fail at once."""
         clock = self.settings.clock
         begun = clock.now()
+        if self.limiter.rate is None:
+            # Only chance spreads the callers then: it has to begin when a pause ends, not when it begins.
+            seconds += max(0.0, self.limiter.expected() - begun)
         if begun + seconds >= trail.deadline or self.limiter.expected() > trail.deadline:
             raise _no_time_left(trail) from trail.error
         await self.sleepers.sleep(seconds)

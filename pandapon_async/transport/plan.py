@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import attrs
 from yarl import URL
 
 from pandapon_async.arguments import Picture
-from pandapon_async.core.codec import dumps
+from pandapon_async.core.codec import dumps, refuse_floats
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import Mismatch, structurer
 from pandapon_async.endpoint import Endpoint, Evidence, Location, Safety, encode_arguments
@@ -20,7 +22,7 @@ from pandapon_async.images import Image
 from pandapon_async.settings import Override, Settings
 from pandapon_async.transport.pipeline import Outgoing
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "undeclared"]
 
 
 @attrs.define(eq=False)
@@ -48,14 +50,9 @@ class Plan:
                 f'Settings(overrides={{"{endpoint.name}": Override(path="/...")}})'
             )
         path = override.path or endpoint.path
-        where = {parameter.wire: parameter.location for parameter in endpoint.parameters}
-        moved = Location(override.arguments) if override.arguments else None
+        where = _locations(endpoint, override, path)
         in_path = frozenset(wire for wire, location in where.items() if location is Location.PATH)
-        in_query = frozenset(
-            wire
-            for wire, location in where.items()
-            if wire not in in_path and (moved or location) is Location.QUERY
-        )
+        in_query = frozenset(wire for wire, location in where.items() if location is Location.QUERY)
         fixed = not in_path and not in_query
         return cls(
             endpoint=endpoint,
@@ -117,6 +114,82 @@ class Plan:
                 data=data,
                 request_id=request_id,
             ) from None
+
+
+def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:
+    """Where each argument goes. An override that would lose one is an error, not a call without it."""
+    moved = Location(override.arguments) if override.arguments else None
+    where: dict[str, Location] = {}
+    for parameter in endpoint.parameters:
+        wire, location = parameter.wire, parameter.location
+        if f"{{{wire}}}" in path:
+            location = Location.PATH
+        elif moved is not None:
+            location = moved
+        image_elsewhere = isinstance(parameter.rule, Picture) and location is not Location.BODY
+        body_of_get = endpoint.method == "GET" and location is Location.BODY
+        if image_elsewhere or body_of_get or (location is Location.PATH and f"{{{wire}}}" not in path):
+            raise ConfigurationError(f"the override of {endpoint.name} has no place for {parameter.name}")
+        where[wire] = location
+    try:
+        check_path(re.sub(r"\{(\w+)\}", lambda match: "x" if match[1] in where else match[0], path))
+    except InvalidArgument as error:
+        raise ConfigurationError(f"the override of {endpoint.name}: {error}") from None
+    return where
+
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def undeclared(
+    base_url: str, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
+) -> Outgoing:
+    """A call that nobody declared, checked as far as it can be. Raises InvalidArgument."""
+    if endpoint.method not in METHODS:
+        raise InvalidArgument(f"method must be one of {', '.join(METHODS)}", argument="method")
+    check_path(endpoint.path)
+    try:
+        refuse_floats(json, "json")
+        body = dumps(json) if json is not None else None
+    except ValueError as error:
+        raise InvalidArgument(str(error), argument="json") from None
+    try:
+        refuse_floats(params, "params")
+        texts = {name: _param(value) for name, value in (params or {}).items()}
+        url = URL(base_url + endpoint.path + query_text(texts), encoded=True)
+    except ValueError as error:
+        raise InvalidArgument(str(error), argument="params") from None
+    return Outgoing(endpoint, url, body, {"json": json, "params": texts})
+
+
+def check_path(path: str) -> None:
+    """Raise InvalidArgument for a path that could lead elsewhere than it seems to."""
+    plain, before = path, ""
+    while plain != before:
+        plain, before = unquote(plain), plain
+    odd = not path.isascii() or not path.isprintable() or set(path) & set(" ?#\\{}")
+    if not path.startswith("/") or path.startswith("//") or odd:
+        raise InvalidArgument("path begins with one / and has no blanks, ? or #; use params", argument="path")
+    if {".", ".."} & set(re.split(r"[/\\;]", plain)):
+        raise InvalidArgument("path must not climb with ..", argument="path")
+
+
+def _param(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [_param_text(item) for item in value]
+    return _param_text(value)
+
+
+def _param_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError("params must be finite numbers")
+    if not isinstance(value, str | int | Decimal):
+        raise ValueError(
+            f"params are text, numbers, true or false, or lists of them, not {type(value).__name__}"
+        )
+    return str(int(value)) if isinstance(value, int) else str(value)
 
 
 def query_text(query: Mapping[str, Any]) -> str:

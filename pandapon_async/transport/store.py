@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import enum
 import sqlite3
+import time
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,8 +23,11 @@ from pandapon_async.errors import JournalUnavailable
 __all__ = ["Intent", "IntentState", "Store"]
 
 FORMAT = 1
+BUSY_SECONDS = 10.0
+"""How long a change waits for another process to finish its own."""
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS intents (
     id TEXT PRIMARY KEY,
     account TEXT NOT NULL,
@@ -107,21 +112,55 @@ class Store:
         self.path = path
         try:
             self._connection = sqlite3.connect(
-                path, isolation_level=None, timeout=10.0, check_same_thread=False
+                path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
             )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._check_format()
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
         except sqlite3.Error as error:
             raise JournalUnavailable(f"the journal {path} cannot be opened: {error}") from error
 
-    def _check_format(self) -> None:
+    def _prepare(self) -> None:
+        self._check_whose()
+        self._write_ahead()
+        self.begin(durable=True)
+        try:
+            for statement in _SCHEMA.split(";"):
+                self._connection.execute(statement)
+            self._connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (uuid.uuid4().hex,))
+            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+            self.commit()
+        finally:
+            self.rollback()
+
+    def _check_whose(self) -> None:
+        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        if tables and ("intents",) not in tables:
+            raise JournalUnavailable(f"{self.path} is a database of something else; choose another journal")
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, FORMAT):
             raise JournalUnavailable(
                 f"the journal {self.path} has format {version}; this version reads format {FORMAT}"
             )
-        self._connection.executescript(_SCHEMA)
-        self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _write_ahead(self) -> None:
+        """Switch to the write-ahead log. Of processes that do so at once, SQLite lets one wait in vain."""
+        patience = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > patience:
+                    raise
+                time.sleep(0.005)
+
+    def identity(self) -> str:
+        """What tells this journal from every other, also from one made anew in its place."""
+        (found,) = self._connection.execute("SELECT id FROM identity").fetchone()
+        return str(found)
 
     def begin(self, *, durable: bool) -> None:
         """Start a group of changes; `durable` means that its commit survives a power cut."""
@@ -163,6 +202,18 @@ class Store:
             (intent.account, intent.operation, _text(intent.natural_key), *states),
         )
         return found[0] if found else None
+
+    def with_key(self, account: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
+        """All intents of this natural key, newest first."""
+        return self._many(
+            f"{_SAME_KEY} ORDER BY created DESC, rowid DESC", (account, operation, _text(natural_key))
+        )
+
+    def claimed(self, intent: Intent, result: str) -> bool:
+        """Whether another intent of the same operation ended with this result."""
+        query = "SELECT 1 FROM intents WHERE account = ? AND operation = ? AND result = ? AND id <> ?"
+        values = (intent.account, intent.operation, result, intent.id)
+        return self._connection.execute(query, values).fetchone() is not None
 
     def sending(self, intent_id: str, now: float) -> bool:
         """Note that the next thing that happens is sending. False if the intent is not open any more."""
@@ -216,13 +267,20 @@ class Store:
 
     def find(self, states: Iterable[IntentState] | None, limit: int | None) -> list[Intent]:
         """Intents in these states (all if None), oldest first."""
-        where, values = "", []
-        if states is not None:
-            values = [state.value for state in states]
-            where = f" WHERE state IN ({', '.join('?' * len(values))})"
+        where, values = _in_states(states)
         return self._many(
-            f"{where} ORDER BY created, rowid LIMIT ?", (*values, -1 if limit is None else limit)
+            f" WHERE {where} ORDER BY created, rowid LIMIT ?", (*values, -1 if limit is None else limit)
         )
+
+    def page(self, states: Iterable[IntentState] | None, after: int, limit: int) -> tuple[list[Intent], int]:
+        """Up to `limit` intents in the order in which they were written, and where the next page begins."""
+        where, values = _in_states(states)
+        rows = self._connection.execute(
+            f"SELECT {', '.join(_COLUMNS)}, rowid FROM intents WHERE {where} AND rowid > ? ORDER BY rowid"
+            " LIMIT ?",
+            (*values, after, limit),
+        ).fetchall()
+        return [_intent(row[:-1]) for row in rows], rows[-1][-1] if rows else after
 
     def counts(self) -> dict[IntentState, int]:
         """How many intents stand in each state."""
@@ -235,6 +293,14 @@ class Store:
 
     def _many(self, where: str, values: tuple[Any, ...]) -> list[Intent]:
         return [_intent(row) for row in self._connection.execute(_SELECT + where, values).fetchall()]
+
+
+def _in_states(states: Iterable[IntentState] | None) -> tuple[str, list[str]]:
+    """The condition that an intent is in one of these states (in any, if None), and its values."""
+    if states is None:
+        return "1", []
+    values = [state.value for state in states]
+    return f"state IN ({', '.join('?' * len(values))})", values
 
 
 def _text(value: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopbac
 from pandapon_async.transport.journal import IN_MEMORY, Journal
 from pandapon_async.transport.store import Intent, IntentState
 
-__all__ = ["Write", "account_of", "begin_write", "journal_of"]
+__all__ = ["Write", "account_of", "begin_write", "journal_of", "natural_key"]
 
 log = logging.getLogger("pandapon_async")
 
@@ -80,10 +80,10 @@ async def begin_write(
     journal: Journal, account: str, endpoint: Endpoint, fields: Mapping[str, Any], *, allow_repeat: bool
 ) -> Write:
     """Note the intent. Raises DuplicateIntent or JournalUnavailable; nothing was sent then."""
-    plain = {name: repr(value) if isinstance(value, Image) else value for name, value in fields.items()}
-    digest = hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
+    plain = _plain(fields)
+    digest = _digest(plain)
     # A call without a declared key has no natural one: then the same payload is the same write.
-    key = {name: _sorted(plain.get(name)) for name in endpoint.key} or {"payload": digest}
+    key = natural_key(endpoint, plain) or {"payload": digest}
     facts = {name: plain[name] for name in endpoint.facts if name in plain}
     intent = await journal.intend(
         account=account,
@@ -94,6 +94,12 @@ async def begin_write(
         once=endpoint.safety is Safety.ONCE and bool(endpoint.key) and not allow_repeat,
     )
     return Write(journal, intent, endpoint)
+
+
+def natural_key(endpoint: Endpoint, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes two writes the same one: the declared key out of checked arguments, if there is one."""
+    plain = _plain(fields)
+    return {name: _sorted(plain.get(name)) for name in endpoint.key}
 
 
 def account_of(credentials: Credentials, settings: Settings) -> str:
@@ -120,9 +126,19 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
     return Journal(state / "pandapon-async" / name, clock=settings.clock)
 
 
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: repr(value) if isinstance(value, Image) else value for name, value in fields.items()}
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
+
+
 def _sorted(value: Any) -> Any:
-    """Order of ids says nothing: [2, 1] and [1, 2] are the same lines."""
-    return sorted(value, key=str) if isinstance(value, list) else value
+    """Order and repetition of ids say nothing: [2, 1, 1] and [1, 2] are the same lines."""
+    if not isinstance(value, list):
+        return value
+    return [item for _, item in sorted({str(item): item for item in value}.items())]
 
 
 def _note(error: PandaponError) -> str:

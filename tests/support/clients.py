@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from pandapon_async import Client, Credentials, RetryPolicy, Settings
@@ -37,15 +36,4 @@ def at_rest(client: Client, *, idle: int | None = None) -> None:
     if session is not None and session.connector is not None and not session.closed:
         assert not session.connector._acquired, "a connection is still taken"
         if idle is not None:
-            assert sum(map(len, session.connector._conns.values())) <= idle  # type: ignore[attr-defined]
-
-
-async def drained(client: Client, others: set[asyncio.Task[Any]]) -> None:
-    """Let what was cancelled finish, then assert that only the `others` tasks are left."""
-    for _ in range(50):
-        left = asyncio.all_tasks() - others - {asyncio.current_task()}  # type: ignore[operator]
-        if not left:
-            break
-        await asyncio.sleep(0)
-    assert not left, f"tasks left behind: {left}"
-    at_rest(client)
+            assert sum(map(len, session.connector._conns.values())) <= idle

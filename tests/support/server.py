@@ -52,6 +52,7 @@ class Exchange:
     connection: int
     first: bytes
     keep: bool = True
+    seen: Seen | None = None
 
     async def head(self) -> Seen:
         """Read the request up to its body."""
@@ -61,6 +62,7 @@ class Exchange:
         pairs = [line.split(": ", 1) for line in lines[1:] if line]
         seen = Seen(method, target, [(name.lower(), value) for name, value in pairs], b"", self.connection)
         self.server.requests.append(seen)
+        self.seen = seen
         return seen
 
     async def request(self) -> Seen:

@@ -111,7 +111,7 @@ class FastCargo:
     container: OptionalLine = None
 
 
-class OrderStatus(enum.StrEnum, OpenEnum):
+class OrderStatus(OpenEnum, enum.StrEnum):
     """State of an order or of one of its lines. The upstream writes some also as WAIT_BUYER_PAY."""
 
     WAIT_BUYER_PAY = "waitbuyerpay"

@@ -48,7 +48,7 @@ class DisputeRequest(enum.StrEnum):
     RETURN_REFUND = "returnRefund"
 
 
-class RefundStatus(enum.StrEnum, OpenEnum):
+class RefundStatus(OpenEnum, enum.StrEnum):
     """State of a refund form. The upstream writes the same states also as WAIT_SELLER_AGREE."""
 
     WAIT_SELLER_AGREE = "waitselleragree"

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-class RefundStatus(enum.IntEnum, OpenEnum):
+class RefundStatus(OpenEnum, enum.IntEnum):
     """State of a reverse order; travels as a number or as text ("-20")."""
 
     NONE = 0

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from pandapon_async.endpoint import Endpoint
+from pandapon_async.sandbox.answers import chance
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.handlers.registry import handles_both
-from pandapon_async.sandbox.numbering import draws
 from pandapon_async.sandbox.upstream import Upstream
 
 __all__: list[str] = []
@@ -22,7 +20,7 @@ def save(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> A
     """Add an address, or change one; code 404 for an id that is none. No data comes back."""
     address_id = arguments.get("id")
     if address_id is None:
-        upstream.addresses[max(upstream.addresses, default=1_000) + 1] = arguments
+        upstream.addresses[1_001 + len(upstream.addresses)] = arguments
     elif address_id in upstream.addresses:
         upstream.addresses[address_id] = arguments
     else:
@@ -44,7 +42,7 @@ def estimate(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) 
 @handles_both("freight.preview")
 def preview(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What sending several abroad would cost, under the number that booking takes."""
-    number = draws(0, "render", _text(arguments))[0] % 10**5
+    number = chance("render", arguments)[0] % 10**5
     return {"renderId": f"FF20240802{number:05d}", "currency": "CNY", "freightInfos": _offers(arguments)}
 
 
@@ -69,7 +67,7 @@ def create_international_order(upstream: Upstream, endpoint: Endpoint, arguments
 
 
 def _offers(arguments: dict[str, Any]) -> list[dict[str, Any]]:
-    draw = draws(0, "freight", _text(arguments))
+    draw = chance("freight", arguments)
     return [
         {
             "serviceId": service,
@@ -82,7 +80,3 @@ def _offers(arguments: dict[str, Any]) -> list[dict[str, Any]]:
         }
         for at, (service, company, category) in enumerate(CARRIERS)
     ]
-
-
-def _text(arguments: dict[str, Any]) -> str:
-    return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS).decode()

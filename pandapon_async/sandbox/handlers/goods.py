@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 
 from pandapon_async.endpoint import Endpoint
-from pandapon_async.sandbox.answers import answer
 from pandapon_async.sandbox.catalogue import Product, found_offers, offer_number, product
 from pandapon_async.sandbox.handlers.registry import handles_both
 from pandapon_async.sandbox.listing import page_of
@@ -15,8 +14,6 @@ from pandapon_async.sandbox.upstream import Upstream
 from pandapon_async.sandbox.vouchers import decode_image
 
 __all__: list[str] = []
-
-DOMAIN = "https://images.sandbox.invalid"
 
 
 @handles_both("alibaba.goods.get")
@@ -90,12 +87,6 @@ def decrypt_open_uid(upstream: Upstream, endpoint: Endpoint, arguments: dict[str
 def get_taobao(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One product of Taobao with its variants; any id is one."""
     return _taobao(arguments["itemId"])
-
-
-@handles_both("taobao.goods.get_source")
-def get_source(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """One product as its source shows it."""
-    return answer(upstream, endpoint, arguments)
 
 
 @handles_both("taobao.goods.get_batch")

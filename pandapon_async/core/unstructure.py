@@ -1,0 +1,93 @@
+"""Models back into JSON values by wire names; personal data only where it is asked for.
+
+What `core.structure` reads from the result is the same model again, unless something was hidden.
+Fields that are None are left out. Where no page shows what an answer holds there are no fields to be
+marked as personal, so there the names decide.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from pandapon_async.core.structure import wire_fields
+from pandapon_async.models.base import Model
+from pandapon_async.money import Fen
+
+__all__ = ["HIDDEN", "count_extra", "to_json"]
+
+HIDDEN = "***"
+"""What stands where personal data was."""
+
+_PERSONAL_NAME = re.compile(
+    "phone|mobile|^tel|fax|receiver|consignee|contact|nick|login|address|fullname|username|^name$|person"
+    "|mail$|idcard|taxid|zip|postcode|remark|memo|^(province|city|district|area|town|street)"
+)
+
+
+def to_json(value: Any, *, personal: bool = False, extra: bool = False) -> Any:
+    """A result as JSON values: moments as ISO 8601, decimals as text, fen as whole numbers.
+
+    `personal` shows personal data, which is `HIDDEN` otherwise; `extra` shows fields that the models
+    do not know.
+    """
+    if isinstance(value, Model):
+        return _object(value, personal, extra)
+    if isinstance(value, list | tuple):
+        return [to_json(item, personal=personal, extra=extra) for item in value]
+    if isinstance(value, Mapping):
+        return {
+            str(name): to_json(item, personal=personal, extra=extra)
+            if personal or not _is_personal(str(name), item)
+            else HIDDEN
+            for name, item in value.items()
+        }
+    return _plain(value)
+
+
+def count_extra(value: Any) -> int:
+    """How many fields the models do not know, at any depth."""
+    if isinstance(value, list | tuple):
+        return sum(map(count_extra, value))
+    if not isinstance(value, Model):
+        return 0
+    inside = (getattr(value, field.name) for field in wire_fields(type(value)).values())
+    return len(value.extra) + sum(map(count_extra, inside))
+
+
+def _object(value: Model, personal: bool, extra: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for wire, field in wire_fields(type(value)).items():
+        item = getattr(value, field.name)
+        if item is None:
+            continue
+        hidden = field.metadata.get("personal") and not personal
+        made[wire] = HIDDEN if hidden else to_json(item, personal=personal, extra=extra)
+    if extra:
+        made |= to_json(value.extra, personal=personal, extra=extra)
+    return made
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case enum.Enum():
+            return value.value
+        case Fen():
+            return int(value)
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def _is_personal(name: str, value: Any) -> bool:
+    """Whether data of this name would be a person's; flags and nothing tell of nobody."""
+    if value is None or isinstance(value, bool):
+        return False
+    return _PERSONAL_NAME.search(name.replace("_", "").replace("-", "").lower()) is not None

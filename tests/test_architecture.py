@@ -1,0 +1,142 @@
+"""The house keeps its shape: imports go down only, core stays pure, files stay small and are explained."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pandapon_async
+
+ROOT = Path(pandapon_async.__file__).parent
+PACKAGE = ROOT.name
+
+# Who stands where. A unit (a package or a module of the top level) may import what stands strictly
+# below it, itself, and on the shared floors its neighbours.
+FLOORS: list[set[str]] = [
+    {"errors"},
+    {"core", "models", "endpoint", "arguments", "images", "money", "clock", "settings", "response"},
+    {"api", "transport"},
+    {"openapi"},
+    {"sandbox", "callbacks"},
+    {"settlement"},
+    {"client"},
+    {"bulk"},
+    {"reconcile"},
+    {"planning"},
+    {"cli", "__main__"},
+    {"__init__"},
+]
+SHARED = {1}
+STANDALONE = {"sandbox", "callbacks", "openapi"}  # they check or describe the client: it must not be in them
+FORBIDDEN_THERE = {"client", "transport", "bulk", "reconcile", "settlement", "cli"}
+# `endpoint.endpoints()` gives every declared call, and declaring is importing: the one arrow that goes up.
+ALLOWED = {("endpoint", "api")}
+IMPURE = {
+    "aiohttp", "asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "shutil", "socket",
+    "sqlite3", "tempfile", "threading", "time", "yarl",
+}  # fmt: skip
+
+FILES = sorted(ROOT.rglob("*.py"))
+each = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+
+
+def unit_of(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return parts[0]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported at run time, inside functions too; `if TYPE_CHECKING` is none."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for other in node.orelse:
+                yield from imports(ast.Module([other], []))
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            # `from package import name` may mean a module of that name.
+            yield node.module or ""
+            if node.module == PACKAGE:
+                yield from (f"{PACKAGE}.{alias.name}" for alias in node.names)
+        else:
+            yield from imports(node)
+
+
+def own_units(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    names = {name.split(".")[1] for name in imports(tree) if name.startswith(f"{PACKAGE}.")}
+    known = {unit for floor in FLOORS for unit in floor}
+    return {
+        name for name in names if name in known or (ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file()
+    }
+
+
+def floor_of(unit: str) -> int:
+    for number, units in enumerate(FLOORS):
+        if unit in units:
+            return number
+    raise AssertionError(f"say in FLOORS where {unit} stands")
+
+
+@each
+def test_imports_go_down_only(file: Path) -> None:
+    unit = unit_of(file)
+    floor = floor_of(unit)
+    up = {
+        other
+        for other in own_units(file) - {unit}
+        if (unit, other) not in ALLOWED
+        and not (floor_of(other) < floor or (floor_of(other) == floor and floor in SHARED))
+    }
+    assert not up, f"{unit} stands on floor {floor} and must not import {sorted(up)}"
+
+
+@each
+def test_what_checks_the_client_does_not_stand_on_it(file: Path) -> None:
+    if unit_of(file) in STANDALONE:
+        assert not own_units(file) & FORBIDDEN_THERE
+
+
+@each
+def test_core_is_pure(file: Path) -> None:
+    if unit_of(file) == "core":
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        assert not {name.split(".")[0] for name in imports(tree)} & IMPURE
+        assert "open(" not in ast.unparse(tree)
+
+
+@each
+def test_declarations_only_declare(file: Path) -> None:
+    """No call in `api` has a body: what it does is told elsewhere, once."""
+    if unit_of(file) != "api":
+        return
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef) and any(
+            "call(" in ast.unparse(one) for one in node.decorator_list
+        ):
+            assert [type(line) for line in node.body] == [ast.Expr, ast.Expr], node.name
+            assert ast.unparse(node.body[1]) == "..."
+
+
+@each
+def test_every_module_says_why_it_exists_and_stays_small(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert len(text.splitlines()) <= 500
+
+
+def test_the_arrows_are_really_drawn() -> None:
+    """The checks above would pass on an empty house."""
+    assert "transport" in own_units(ROOT / "client.py")
+    assert "errors" in own_units(ROOT / "core" / "outcome.py")
+    assert ("endpoint", "api") in {("endpoint", other) for other in own_units(ROOT / "endpoint.py")}
+    tree = ast.parse(
+        "if TYPE_CHECKING:\n    import a\nelse:\n    import b\ndef f():\n    from c.d import e\n"
+    )
+    assert set(imports(tree)) == {"b", "c.d"}
+    package = ast.parse(f"from {PACKAGE} import bulk, errors")
+    assert set(imports(package)) == {PACKAGE, f"{PACKAGE}.bulk", f"{PACKAGE}.errors"}

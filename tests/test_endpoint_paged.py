@@ -1,0 +1,142 @@
+"""Going through pages: nothing lost, nothing twice without saying so, an end in every case."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pandapon_async.endpoint import Call, paged
+from pandapon_async.errors import MalformedResponse
+from pandapon_async.response import Response
+
+
+@attrs.define
+class Sheet:
+    items: list[int]
+    total: int | None = None
+
+
+class Shelf:
+    """A list of sheets by number, and what was asked for."""
+
+    def __init__(self, *sheets: Sheet) -> None:
+        self.sheets = sheets
+        self.asked: list[dict[str, Any]] = []
+
+    def page(self, *, page_no: int = 1, page_size: int = 3, word: str | None = None) -> Call[Sheet]:
+        """One sheet."""
+        self.asked.append({"page_no": page_no, "page_size": page_size, "word": word})
+        found = self.sheets[page_no - 1] if page_no <= len(self.sheets) else Sheet([])
+        return Call(self._answer(found))
+
+    async def _answer(self, sheet: Sheet) -> Response[Sheet]:
+        return Response(sheet, None, 200, None, None, None, 200, 1, (), 0.0, 0.0)
+
+    pages = paged(page)
+
+
+async def read(shelf: Shelf, **arguments: Any) -> list[int]:
+    return [item async for item in shelf.pages(**arguments)]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "items", "calls"),
+    [
+        ([], [], 1),
+        ([Sheet([])], [], 1),
+        ([Sheet([], 0)], [], 1),
+        ([Sheet([1, 2, 3]), Sheet([4])], [1, 2, 3, 4], 3),  # no total: the empty page ends it
+        ([Sheet([1, 2, 3], 4), Sheet([4], 4)], [1, 2, 3, 4], 2),  # a total saves the last request
+        ([Sheet([1], 3), Sheet([2], 3), Sheet([3], 3)], [1, 2, 3], 3),  # short pages end nothing
+        ([Sheet([1, 2], 9), Sheet([3])], [1, 2, 3], 3),  # fewer than stated: still an end
+        ([Sheet([1, 2, 3], 0), Sheet([4, 5])], [1, 2, 3, 4, 5], 3),  # a total that cannot be is not believed
+        ([Sheet([1, 2, 3], -1), Sheet([4, 5])], [1, 2, 3, 4, 5], 3),
+        ([Sheet([1, 2, 3], 2), Sheet([4, 5], 2)], [1, 2, 3, 4, 5], 2),
+    ],
+)
+async def test_every_item_of_every_page(sheets: list[Sheet], items: list[int], calls: int) -> None:
+    shelf = Shelf(*sheets)
+    assert await read(shelf) == items
+    assert [asked["page_no"] for asked in shelf.asked] == list(range(1, calls + 1))
+
+
+@given(st.lists(st.integers(1, 5), max_size=8), st.booleans())
+def test_any_split_into_pages_gives_all_items_in_order(sizes: list[int], stated: bool) -> None:
+    items = list(range(sum(sizes)))
+    sheets, left = [], items
+    for size in sizes:
+        sheets.append(Sheet(left[:size], len(items) if stated else None))
+        left = left[size:]
+    assert asyncio.run(read(Shelf(*sheets))) == items
+
+
+async def test_a_server_that_ignores_the_page_number_is_an_error_and_no_endless_loop() -> None:
+    shelf = Shelf(Sheet([1, 2, 3]), Sheet([1, 2, 3]))
+    pages = shelf.pages()
+    assert [await anext(pages) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(MalformedResponse, match="page 2 repeats page 1"):
+        await anext(pages)
+
+
+async def test_it_begins_where_it_is_told_to_and_hands_the_arguments_on() -> None:
+    shelf = Shelf(Sheet([1]), Sheet([2]), Sheet([3]))
+    assert await read(shelf, page_no=2, page_size=7, word="x") == [2, 3]
+    assert shelf.asked[0] == {"page_no": 2, "page_size": 7, "word": "x"}
+    assert await read(Shelf(Sheet([1])), page_no=None) == [1]
+
+
+async def test_pages_are_asked_for_only_as_they_are_needed() -> None:
+    shelf = Shelf(Sheet([1, 2]), Sheet([3]))
+    async for item in shelf.pages():
+        if item == 2:
+            break
+    assert len(shelf.asked) == 1
+
+
+async def test_cancelling_goes_through_to_the_call_under_way() -> None:
+    started = asyncio.Event()
+    ended: list[str] = []
+
+    class Slow(Shelf):
+        async def _answer(self, sheet: Sheet) -> Response[Sheet]:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("call")
+            raise AssertionError
+
+    task = asyncio.create_task(read(Slow(Sheet([1]))))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["call"]
+
+
+def test_it_says_what_it_is() -> None:
+    assert inspect.isasyncgenfunction(Shelf.pages)
+    assert Shelf.pages.__doc__ == "All pages of `page`, item by item; takes the same arguments."
+    assert list(inspect.signature(Shelf.pages).parameters) == ["self", "page_no", "page_size", "word"]
+
+
+async def test_the_error_names_the_call() -> None:
+    from pandapon_async.api import V1
+    from pandapon_async.models.taobao.refunds import RefundDetail, RefundPage
+
+    class Always:
+        def call(self, endpoint: Any, arguments: Any) -> Call[Any]:
+            page = RefundPage(items=[RefundDetail(currency="CNY")])
+            return Call(Shelf()._answer(page))  # type: ignore[arg-type]
+
+    pages = V1(Always()).taobao.refunds.pages()
+    await anext(pages)
+    with pytest.raises(MalformedResponse) as caught:
+        await anext(pages)
+    assert caught.value.endpoint == "v1.taobao.refunds.page"

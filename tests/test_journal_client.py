@@ -1,0 +1,163 @@
+"""Writes of a client and their rows in the journal: before the first byte, and after the last."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pandapon_async import (
+    Client,
+    DuplicateIntent,
+    JournalUnavailable,
+    OutcomeUnknown,
+    PandaponError,
+    Settings,
+)
+from pandapon_async.endpoint import endpoints
+from pandapon_async.transport.journal import Journal
+from pandapon_async.transport.store import IntentState
+from pandapon_async.transport.writes import journal_of, natural_key
+from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.clients import CREDENTIALS, client
+from tests.support.faults import reset_before_answer
+from tests.support.server import Behaviour, Exchange, FaultServer, answer, envelope, http, ok
+
+RETURN: dict[str, Any] = {"refund_id": "TQ1", "logistics_company_no": "SF", "freight_bill": "SF1"}
+CREATE: dict[str, Any] = {
+    "order_id": 100,
+    "order_entry_ids": [2, 1],
+    "dispute_request": "refund",
+    "apply_payment": 500,
+    "apply_carriage": 0,
+    "apply_reason_id": 20022,
+    "description": "two words",
+    "goods_status": "aftersaleBuyerReceived",
+}
+
+
+def rows(path: Path) -> list[tuple[Any, ...]]:
+    db = sqlite3.connect(path)
+    found = db.execute("SELECT state, attempts, result, note FROM intents ORDER BY created").fetchall()
+    db.close()
+    return found
+
+
+async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    seen = []
+
+    async def look(exchange: Exchange) -> None:
+        await exchange.head()
+        seen.append(await asyncio.to_thread(rows, path))
+        await exchange.reader.readexactly(int(exchange.server.requests[-1].header("content-length") or 0))
+        await exchange.send(http(envelope({"success": True})))
+
+    async with FaultServer(look) as server, client(server.url, journal=path) as pandapon:
+        await pandapon.v1.alibaba.refunds.return_goods(**RETURN)
+    assert seen == [[("sent", 1, None, None)]]
+    assert await asyncio.to_thread(rows, path) == [("confirmed", 1, None, None)]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "state", "note"),
+    [
+        (answer(http(envelope({"refundId": "TQ77"}))), IntentState.CONFIRMED, None),
+        (
+            answer(http(envelope({"refundId": None}))),
+            IntentState.UNKNOWN,
+            "OutcomeUnknown (MalformedResponse)",
+        ),
+        (answer(http(envelope(None, code=5004))), IntentState.REJECTED, "ApiError"),
+        (answer(http(envelope(None, code=5100))), IntentState.UNKNOWN, "OutcomeUnknown (ApiError)"),
+        (answer(http(envelope(None, code=500))), IntentState.UNKNOWN, "OutcomeUnknown (ApiError)"),
+        (
+            answer(http(b"<html>", "502 Bad Gateway")),
+            IntentState.UNKNOWN,
+            "OutcomeUnknown (MalformedResponse)",
+        ),
+        (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, "AuthenticationFailed"),
+        (reset_before_answer, IntentState.UNKNOWN, "OutcomeUnknown (ConnectionLost)"),
+    ],
+)
+async def test_every_outcome_has_its_state(
+    behaviour: Behaviour, state: IntentState, note: str | None
+) -> None:
+    async with FaultServer(behaviour) as server, client(server.url) as pandapon:
+        error: PandaponError | None = None
+        try:
+            await pandapon.v1.alibaba.refunds.create(**CREATE)
+        except PandaponError as caught:
+            error = caught
+        (intent,) = await pandapon.journal.find()
+        assert (intent.state, intent.note, intent.attempts) == (state, note, 1)
+        assert intent.result == ("TQ77" if state is IntentState.CONFIRMED else None)
+        assert isinstance(error, OutcomeUnknown) == (state is IntentState.UNKNOWN)
+        assert len(server.requests) == 1
+
+
+async def test_a_journal_that_cannot_be_written_stops_the_write() -> None:
+    broken = Journal("/dev/null/journal.sqlite")
+    async with FaultServer(ok([])) as server, client(server.url, journal=broken) as pandapon:
+        with pytest.raises(JournalUnavailable):
+            await pandapon.v1.alibaba.refunds.return_goods(**RETURN)
+        with pytest.raises(JournalUnavailable):
+            await pandapon.v1.alibaba.refunds.return_goods(**RETURN)
+        assert server.requests == []
+        reasons = await pandapon.v1.alibaba.refunds.reasons(  # what writes nothing needs no journal
+            order_id=1, order_entry_ids=[1], goods_status="aftersaleBuyerReceived"
+        )
+        assert reasons == []
+
+
+async def test_the_second_of_two_equal_writes_at_once_is_refused() -> None:
+    async with FaultServer(then=ok({"refundId": "TQ77"})) as server, client(server.url) as pandapon:
+        again = {**CREATE, "order_entry_ids": [1, 2, 2], "description": "other words"}
+        results = await asyncio.gather(
+            pandapon.v1.alibaba.refunds.create(**CREATE),
+            pandapon.v2.alibaba.refunds.create(**again),
+            return_exceptions=True,
+        )
+        (refused,) = [result for result in results if isinstance(result, DuplicateIntent)]
+        (intent,) = await pandapon.journal.find()
+        assert refused.intent_id == intent.id
+        with pytest.raises(DuplicateIntent) as caught:
+            await pandapon.v1.alibaba.refunds.create(**CREATE)
+        assert (caught.value.state, caught.value.result) == ("confirmed", "TQ77")
+        assert len(server.requests) == 1
+        await pandapon.with_settings(allow_repeat=True).v1.alibaba.refunds.create(**CREATE)
+        assert len(server.requests) == 2
+
+
+def test_the_natural_key_is_that_of_the_declaration() -> None:
+    endpoint = endpoints()["v1.alibaba.refunds.return_goods"]
+    assert natural_key(endpoint, {"refundId": "TQ1", "freightBill": "x"}) == {"refundId": "TQ1"}
+    assert natural_key(endpoints()["v1.alibaba.orders.create"], {"flow": "x"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("base_url", "automatic"), [("https://api.pandapon.com", True), ("http://127.0.0.1:1", False)]
+)
+def test_where_the_journal_is(
+    base_url: str, automatic: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = journal_of(CREDENTIALS, Settings(base_url=base_url)).path
+    assert path.startswith(str(tmp_path)) == automatic
+    assert (path == ":memory:") != automatic
+    named = journal_of(CREDENTIALS, Settings(base_url=base_url, journal=tmp_path / "here.sqlite"))
+    assert named.path == str(tmp_path / "here.sqlite")
+
+
+async def test_accounts_share_a_file_and_not_their_keys(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    async with FaultServer(then=ok({"refundId": "TQ77"})) as server:
+        for user in ("1", "2"):
+            credentials = type(CREDENTIALS)("key", "secret", user)
+            settings = Settings(base_url=server.url, rate=None, journal=path)
+            async with Client(credentials, settings) as pandapon:
+                await pandapon.v1.alibaba.refunds.create(**CREATE)
+        assert len(server.requests) == 2

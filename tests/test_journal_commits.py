@@ -1,0 +1,195 @@
+"""How the journal commits: in groups, durably before sending, and never lost to a cancelled task."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pandapon_async.errors import JournalUnavailable
+from pandapon_async.transport.journal import Journal
+from pandapon_async.transport.store import Intent, IntentState, Store
+from tests.support.blocking import nothing_blocks  # noqa: F401
+
+
+async def intend(journal: Journal, number: int) -> Intent:
+    return await journal.intend(
+        account="a", operation="o", natural_key={"k": number}, facts={}, digest="d", once=False
+    )
+
+
+async def traced(journal: Journal) -> list[str]:
+    """The statements that the journal's connection carries out from now on."""
+    statements: list[str] = []
+    await journal.open()
+    assert journal._store is not None
+    connection = journal._store._connection
+    await asyncio.to_thread(connection.set_trace_callback, statements.append)
+    return statements
+
+
+class Gate:
+    """Holds the journal's thread at the beginning of a commit until it is opened."""
+
+    def __init__(self, journal: Journal) -> None:
+        assert journal._store is not None
+        self._begin = journal._store.begin
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        journal._store.begin = self._wait  # type: ignore[method-assign]
+
+    def _wait(self, *, durable: bool) -> None:
+        self.reached.set()
+        assert self.opened.wait(10)
+        self._begin(durable=durable)
+
+
+async def test_many_writes_share_few_commits() -> None:
+    journal = Journal()
+    statements = await traced(journal)
+    await asyncio.gather(*(intend(journal, number) for number in range(200)))
+    assert statements.count("COMMIT") <= 3
+    assert sum(text.startswith("INSERT") for text in statements) == 200
+    await journal.aclose()
+
+
+async def test_what_is_about_to_be_sent_is_flushed_to_the_disk(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    statements = await traced(journal)
+    intent = await intend(journal, 1)
+    before = len(statements)
+    await journal.sending(intent)
+    assert statements[before:][:2] == ["PRAGMA synchronous = FULL", "BEGIN IMMEDIATE"]
+    await journal.settle(intent.id, IntentState.CONFIRMED)
+    assert "PRAGMA synchronous = NORMAL" in statements[before + 2 :]
+    await journal.aclose()
+
+
+async def test_one_durable_change_makes_its_whole_group_durable() -> None:
+    journal = Journal()
+    intent = await intend(journal, 1)
+    statements = await traced(journal)
+    await asyncio.gather(intend(journal, 2), journal.sending(intent), intend(journal, 3))
+    assert [text for text in statements if text.startswith("PRAGMA")] == ["PRAGMA synchronous = FULL"]
+    await journal.aclose()
+
+
+async def test_cancelling_all_tasks_hangs_nobody() -> None:
+    """Shut-down code often cancels every task there is; the journal's own work must outlive it."""
+    journal = Journal()
+    await journal.open()
+    gate = Gate(journal)
+    others = asyncio.all_tasks()
+    writing = asyncio.create_task(intend(journal, 1))
+    await asyncio.to_thread(gate.reached.wait)
+    for task in asyncio.all_tasks() - others - {writing}:
+        task.cancel()
+    await asyncio.sleep(0)
+    gate.opened.set()
+    intent = await asyncio.wait_for(writing, 5)
+    assert (await journal.find())[0].id == intent.id
+    await journal.aclose()
+
+
+async def test_a_cancelled_intent_is_not_left_open() -> None:
+    journal = Journal()
+    await journal.open()
+    gate = Gate(journal)
+    writing = asyncio.create_task(intend(journal, 1))
+    await asyncio.to_thread(gate.reached.wait)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    gate.opened.set()
+    (found,) = await journal.find()
+    assert found.state is IntentState.NOT_SENT
+    await journal.aclose()
+
+
+async def test_what_waits_when_the_journal_closes_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    intent = await intend(journal, 1)
+    await journal.sending(intent)
+    journal.settle_soon(intent.id, IntentState.UNKNOWN, "cancelled by the caller")
+    await journal.aclose()
+    await journal.aclose()
+    again = Journal(path)
+    found = await again.get(intent.id)
+    assert found is not None
+    assert (found.state, found.note) == (IntentState.UNKNOWN, "cancelled by the caller")
+    await again.aclose()
+
+
+async def test_closing_while_it_opens_leaves_nothing_open(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    opening = asyncio.create_task(journal.open())
+    await asyncio.sleep(0)
+    await journal.aclose()
+    await asyncio.gather(opening, return_exceptions=True)
+    assert journal._store is None
+    left = await asyncio.to_thread(lambda: {file.name for file in tmp_path.iterdir()})
+    assert left <= {"journal.sqlite"}
+
+
+async def test_a_cancelled_opening_does_not_disturb_the_next(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    first = asyncio.create_task(intend(journal, 1))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert (await intend(journal, 1)).state is IntentState.INTENDED
+    await journal.aclose()
+
+
+async def test_a_change_that_fails_alone_fails_alone() -> None:
+    journal = Journal()
+    await journal.open()
+
+    def broken(_: Store) -> Any:
+        raise ValueError("a row that cannot be read")
+
+    results = await asyncio.gather(
+        intend(journal, 1), journal._change(broken), intend(journal, 2), return_exceptions=True
+    )
+    assert isinstance(results[1], ValueError)
+    assert [isinstance(result, Intent) for result in results] == [True, False, True]
+    assert len(await journal.find()) == 2
+    await journal.aclose()
+
+
+async def test_a_group_whose_commit_fails_is_undone_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+
+    journal = Journal()
+    await journal.open()
+    assert journal._store is not None
+
+    def fail() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal._store, "commit", fail)
+        results = await asyncio.gather(*(intend(journal, n) for n in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [JournalUnavailable] * 3
+    assert await journal.find() == []
+    await journal.aclose()
+
+
+async def test_the_first_answer_stays() -> None:
+    journal = Journal()
+    intent = await intend(journal, 1)
+    await journal.sending(intent)
+    assert await journal.settle(intent.id, IntentState.CONFIRMED, result="TQ1")
+    assert not await journal.settle(intent.id, IntentState.SETTLED_ABSENT, note="too late")
+    found = await journal.get(intent.id)
+    assert found is not None
+    assert (found.state, found.result, found.note) == (IntentState.CONFIRMED, "TQ1", None)
+    with pytest.raises(JournalUnavailable, match="settled by somebody else"):
+        await journal.sending(intent)
+    await journal.aclose()

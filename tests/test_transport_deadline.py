@@ -1,0 +1,213 @@
+"""One deadline over slot, permit, attempts and back-off; a wait that would cross it is refused at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pandapon_async import (
+    Client,
+    DeadlineExceeded,
+    Limiter,
+    Outcome,
+    RetryPolicy,
+    Safety,
+    Throttled,
+)
+from tests.support import faults
+from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.clients import at_rest, client
+from tests.support.faults import sent
+from tests.support.server import Exchange, FaultServer, http, ok
+from tests.support.virtual import LoopClock, outcome, settle, virtual_time
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def read(pandapon: Client) -> asyncio.Future[BaseException | None]:
+    return asyncio.ensure_future(outcome(pandapon.request("POST", "/thing", safety=Safety.READ)))
+
+
+def slow(seconds: float) -> object:
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        await asyncio.sleep(seconds)
+        await exchange.send(faults.GOOD)
+
+    return behave
+
+
+@virtual_time
+async def test_waiting_for_a_slot_counts() -> None:
+    async with (
+        FaultServer(slow(20)) as server,  # type: ignore[arg-type]
+        client(server.url, concurrency=1) as pandapon,
+    ):
+        first = read(pandapon)
+        await asyncio.sleep(1)
+        began = now()
+        error = await read(pandapon.with_settings(timeout=5))
+        assert isinstance(error, DeadlineExceeded)
+        assert error.outcome is Outcome.NOT_SENT
+        assert error.attempts == 0
+        assert now() == began + 5
+        second = read(pandapon.with_settings(timeout=25))
+        assert await first is None
+        assert await second is None
+        assert len(server.requests) == 2
+        at_rest(pandapon)
+
+
+@virtual_time
+async def test_time_in_the_slot_line_is_taken_from_the_request() -> None:
+    async with (
+        FaultServer(slow(4), faults.half_open) as server,  # type: ignore[arg-type]
+        client(server.url, concurrency=1, timeout=6) as pandapon,
+    ):
+        began = now()
+        errors = await asyncio.gather(read(pandapon), read(pandapon))
+        assert errors[0] is None
+        assert isinstance(errors[1], DeadlineExceeded)
+        assert now() - began == pytest.approx(6, abs=0.01)
+
+
+@virtual_time
+async def test_a_crowd_beyond_the_quota_is_refused_before_any_time_passes() -> None:
+    """1000 calls at 10 a second with 30 s each: 300 can be served, the others need not wait to learn it."""
+    async with FaultServer() as server, client(server.url, rate=10, concurrency=8, timeout=30) as pandapon:
+        began = now()
+        calls = [read(pandapon) for _ in range(1000)]
+        await settle(5)
+        refused = [call for call in calls if call.done()]
+        assert now() == began
+        assert len(refused) == 1000 - 295  # one per 0.102 s
+        errors = await asyncio.gather(*calls)
+        assert len(server.requests) == 295
+        assert {type(error) for error in errors} == {DeadlineExceeded, type(None)}
+        assert now() - began <= 30
+        at_rest(pandapon)
+
+
+@virtual_time
+async def test_a_pause_beyond_the_deadline_refuses_those_who_wait_for_a_slot_too() -> None:
+    async with FaultServer() as server, client(server.url, rate=None, concurrency=2, timeout=5) as pandapon:
+        pandapon.limiter.pause(3)
+        calls = [read(pandapon) for _ in range(6)]
+        await settle()
+        pandapon.limiter.pause(60)
+        began = now()
+        errors = await asyncio.gather(*calls, read(pandapon))
+        assert now() == began
+        assert {type(error) for error in errors} == {DeadlineExceeded}
+        assert server.requests == []
+        at_rest(pandapon)
+
+
+@virtual_time
+async def test_back_off_that_would_cross_the_deadline_is_refused_at_once() -> None:
+    policy = RetryPolicy(base=40, maximum=100)  # the half of 40 s is drawn
+    async with (
+        FaultServer(then=faults.close_before_answer) as server,
+        client(server.url, timeout=19, retry=policy) as pandapon,
+    ):
+        began = now()
+        error = await read(pandapon)
+        assert isinstance(error, DeadlineExceeded)
+        assert error.outcome is Outcome.UNKNOWN
+        assert now() == began
+        assert error.attempts == 1
+        assert isinstance(error.__cause__, Exception)
+        assert await read(pandapon.with_settings(timeout=21)) is not None
+        assert now() - began == 20
+        assert len(server.requests) == 3
+
+
+@virtual_time
+async def test_a_throttle_that_lasts_beyond_the_deadline_is_told_at_once() -> None:
+    busy = sent(http(b"", "429 Too Many", ["Retry-After: 50"]))
+    async with FaultServer(busy) as server, client(server.url, timeout=30) as pandapon:
+        began = now()
+        error = await outcome(pandapon.request("POST", "/thing"))
+        assert isinstance(error, DeadlineExceeded)
+        assert isinstance(error.__cause__, Throttled)
+        assert error.__cause__.retry_after == 50
+        assert now() == began
+        assert len(server.requests) == 1
+
+
+@virtual_time
+async def test_attempts_and_waits_together_stay_within_the_deadline() -> None:
+    async with (
+        FaultServer(then=slow(3)) as server,  # type: ignore[arg-type]
+        client(server.url, timeout=10, retry=RetryPolicy(attempts=9, base=2)) as pandapon,
+    ):
+        server._then = _slow_then_close
+        began = now()
+        error = await read(pandapon)
+        assert isinstance(error, DeadlineExceeded)
+        assert now() - began <= 10
+        assert len(server.requests) == 3  # 3 s, 1 s of back-off, 3 s, 2 s, and no time for the third
+
+
+async def _slow_then_close(exchange: Exchange) -> None:
+    await exchange.request()
+    await asyncio.sleep(3)
+    exchange.close()
+
+
+@virtual_time
+async def test_waits_are_told() -> None:
+    async with FaultServer(faults.close_before_answer) as server, client(server.url, rate=1) as pandapon:
+        response = await pandapon.request("POST", "/thing", safety=Safety.READ).with_response()
+        assert response.waited == pytest.approx(1.02)  # 0.1 s of back-off and the rest for the permit
+        assert [attempt.waited for attempt in response.history] == [0, pytest.approx(1.02)]
+        assert response.seconds == pytest.approx(1.02)
+
+
+@virtual_time
+async def test_the_budget_stops_a_storm_of_retries() -> None:
+    policy = RetryPolicy(attempts=5, budget=20, cost=5)
+    async with (
+        FaultServer(then=faults.close_before_answer) as server,
+        client(server.url, retry=policy) as pandapon,
+    ):
+        await asyncio.gather(*(read(pandapon) for _ in range(10)))
+        assert len(server.requests) == 10 + 20 // 5
+        server._then = ok()
+        for _ in range(5):
+            assert await read(pandapon) is None
+        assert pandapon._pipeline.budget.tokens == 5
+
+
+@virtual_time
+async def test_a_shared_limiter_paces_two_clients_together() -> None:
+    limiter = Limiter(10, LoopClock())
+    async with (
+        FaultServer() as server,
+        client(server.url, limiter=limiter) as one,
+        client(server.url, limiter=limiter) as two,
+    ):
+        began = now()
+        assert await asyncio.gather(*(read(which) for _ in range(10) for which in (one, two))) == [None] * 20
+        assert now() - began == pytest.approx(19 * 0.102)
+        assert limiter.permits == 20
+
+
+@virtual_time
+async def test_a_throttle_of_one_client_pauses_the_other_that_shares_its_quota() -> None:
+    limiter = Limiter(None, LoopClock())
+    busy = sent(http(b"", "429 Too Many", ["Retry-After: 7"]))
+    async with (
+        FaultServer(busy) as server,
+        client(server.url, limiter=limiter) as one,
+        client(server.url, limiter=limiter) as two,
+    ):
+        began = now()
+        first = read(one)
+        await asyncio.sleep(0.01)
+        assert await read(two) is None
+        assert now() - began == pytest.approx(7, abs=0.02)
+        assert await first is None

@@ -1,0 +1,106 @@
+"""Slots bound what is under way; none is ever lost, whoever gives up and when."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pandapon_async import DeadlineExceeded, NotSent
+from pandapon_async.transport.limiter import Slots
+from tests.support.virtual import LoopClock, outcome, run, settle, virtual_time
+
+FOREVER = float("inf")
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@given(st.data())
+def test_slots_are_all_there_again_whoever_was_cancelled_when(data: st.DataObject) -> None:
+    async def scenario() -> None:
+        slots = Slots(2, LoopClock())
+        busy = 0
+
+        async def call(number: int) -> None:
+            nonlocal busy
+            await slots.take(FOREVER if number % 3 else now() + 2.5, None)
+            busy += 1
+            assert busy <= 2
+            try:
+                await asyncio.sleep(1)
+            finally:
+                busy -= 1
+                slots.give_back()
+
+        tasks = [asyncio.ensure_future(call(number)) for number in range(12)]
+        for _ in range(data.draw(st.integers(0, 12))):
+            await asyncio.sleep(data.draw(st.sampled_from([0, 0, 0.25, 1])))
+            tasks[data.draw(st.integers(0, 11))].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert slots.free == 2
+        assert len(slots._line) == 0
+
+    run(scenario())
+
+
+@virtual_time
+async def test_a_slot_granted_in_the_moment_of_cancellation_goes_to_the_next() -> None:
+    slots = Slots(1, LoopClock())
+    await slots.take(FOREVER, None)
+    first, second = (asyncio.ensure_future(slots.take(FOREVER, None)) for _ in range(2))
+    await settle()
+    slots.give_back()
+    first.cancel()
+    await settle()
+    assert first.cancelled()
+    assert second.done()
+    slots.give_back()
+    assert slots.free == 1
+
+
+@virtual_time
+async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
+    slots = Slots(1, LoopClock())
+    await slots.take(FOREVER, None)
+    began = now()
+    error = await outcome(slots.take(began + 3, None))
+    assert isinstance(error, DeadlineExceeded)
+    assert now() == began + 3
+    slots.give_back()
+    assert slots.free == 1
+
+
+@virtual_time
+async def test_a_slot_granted_in_the_moment_of_closing_is_given_back() -> None:
+    slots, owner = Slots(1, LoopClock()), object()
+    await slots.take(FOREVER, owner)
+    waiting = asyncio.ensure_future(outcome(slots.take(FOREVER, owner)))
+    await settle()
+    slots.give_back()
+    slots.close(owner)
+    assert isinstance(await waiting, NotSent)
+    assert slots.free == 1
+    assert isinstance(await outcome(slots.take(FOREVER, owner)), NotSent)
+    assert slots.free == 1
+
+
+@virtual_time
+async def test_an_error_in_the_line_leaves_nothing_for_the_garbage_collector() -> None:
+    slots = Slots(1, LoopClock())
+    await slots.take(FOREVER, None)
+    gc.collect()
+    gc.disable()
+    try:
+        error = await outcome(slots.take(now() + 1, None))
+        assert error is not None
+        left = weakref.ref(error)
+        del error
+        await settle()
+        assert left() is None
+    finally:
+        gc.enable()
