@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,7 +15,7 @@ import attrs
 from pandapon_async.api import V1, V2
 from pandapon_async.core.backoff import RetryBudget
 from pandapon_async.core.envelope import Envelope
-from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage
+from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage, endpoints
 from pandapon_async.errors import ConfigurationError, InvalidArgument, PandaponError
 from pandapon_async.response import Response
 from pandapon_async.settings import Credentials, Settings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-_SHARED = frozenset({"rate", "concurrency", "limiter", "clock", "journal"})
+_SHARED = frozenset({"base_url", "rate", "concurrency", "limiter", "clock", "journal"})
 
 
 class Client:
@@ -56,6 +57,7 @@ class Client:
                 "the first argument is Credentials(access_key=..., access_secret=..., user_id=...)"
             )
         settings = settings or Settings()
+        _check_overrides(settings)
         clock = settings.clock
         self._is_copy = False
         self._pipeline = Pipeline(
@@ -108,8 +110,8 @@ class Client:
     def with_settings(self, **changes: Any) -> Self:
         """A cheap copy with other settings that shares session, quota, retry budget and counts.
 
-        `pandapon.with_settings(timeout=5)`. What is shared (rate, concurrency, limiter, journal, clock)
-        cannot be changed in a copy. Closing a copy closes nothing.
+        `pandapon.with_settings(timeout=5)`. What is shared (base_url, rate, concurrency, limiter,
+        journal, clock) cannot be changed in a copy. Closing a copy closes nothing.
         """
         if wrong := _SHARED & changes.keys():
             raise ConfigurationError(
@@ -264,3 +266,12 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.settings.base_url}>"
+
+
+def _check_overrides(settings: Settings) -> None:
+    """A misspelt name would be ignored in silence, and the call go where it went before."""
+    for name in settings.overrides:
+        if name not in endpoints():
+            near = difflib.get_close_matches(name, endpoints(), 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"overrides name no call {name}{hint}")

@@ -10,6 +10,7 @@ import io
 import ipaddress
 import os
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -165,7 +166,8 @@ class Settings:
     what was carried out once to be done again, `settle_after` is how many seconds a write of unknown
     outcome must be old before its absence is believed. `codes` says what the
     envelope's `code` means. `overrides` correct single calls by name,
-    `allow_inferred` permits calls whose path no page shows.
+    `allow_inferred` permits calls whose path no page shows. `ssl_context` is for a CA of your own; one
+    that does not check certificates or host names is refused.
     """
 
     base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
@@ -184,12 +186,16 @@ class Settings:
     settle_after: float = attrs.field(default=60.0, validator=_positive)
     overrides: Mapping[str, Override] = attrs.field(factory=dict, validator=_overrides)
     codes: Codes = attrs.field(factory=Codes, validator=_a(Codes))
+    ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
     proxy: str | None = attrs.field(default=None, repr=False)
     allow_plain_http: bool = attrs.field(default=False, validator=_flag)
     allow_inferred: bool = attrs.field(default=False, validator=_flag)
     clock: Clock = attrs.field(factory=Clock, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        context = self.ssl_context
+        if context is not None and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
+            raise ConfigurationError("ssl_context must check certificates and host names")
         url = self.base_url
         try:
             parts = urlsplit(url)

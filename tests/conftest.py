@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from pandapon_async.sandbox import Counters, Sandbox
 
 # Machines that run tests are slow and shared: a deadline per example would only measure them.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -26,3 +30,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if long:
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+
+
+@pytest.fixture(autouse=True)
+def no_nonce_twice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One attempt is one nonce is one request: no sandbox of any test may see a nonce a second time."""
+    counters: list[Counters] = []
+    aclose = Sandbox.aclose
+
+    async def counted(self: Sandbox) -> None:
+        counters.append(self.counters)
+        await aclose(self)
+
+    monkeypatch.setattr(Sandbox, "aclose", counted)
+    yield
+    if request.node.get_closest_marker("repeats_nonces") is None:
+        assert sum(counter.nonces_repeated for counter in counters) == 0

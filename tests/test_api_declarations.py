@@ -14,7 +14,6 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.example_arguments import example_arguments
 
 from pandapon_async import arguments as rules
 from pandapon_async.endpoint import (
@@ -29,6 +28,7 @@ from pandapon_async.endpoint import (
 )
 from pandapon_async.errors import InvalidArgument
 from pandapon_async.images import Image
+from tests.example_arguments import example_arguments
 
 DATA = Path(__file__).parent / "data"
 CALLS: list[dict[str, Any]] = json.loads((DATA / "vendor_calls.json").read_text(encoding="utf-8"))

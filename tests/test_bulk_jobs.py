@@ -127,10 +127,10 @@ async def test_uploads_of_any_kind_and_what_is_no_image(tmp_path: Path) -> None:
         assert [result.item for result in results] == images
         good = [result for result in results if isinstance(result, bulk.Done)]
         assert [result.index for result in good] == [0, 1, 4]
-        assert all(type(result.value) is Voucher for result in good)
+        assert all(isinstance(result.value, Voucher) for result in good)
         bad = [result for result in results if isinstance(result, bulk.Failed)]
         assert {type(result.error) for result in bad} == {InvalidArgument}
-        assert len(server.requests) == 3
+        assert len(server.requests) == 1  # the same image three times
         at_rest(pandapon)
 
 

@@ -105,13 +105,13 @@ OUTER = [
     *(Row(status, SUCCESS, ApiError, UNKNOWN, False) for status in (301, 302, 304, 307, 308)),
     *(Row(status, SUCCESS, ApiError, UNKNOWN, False) for status in (400, 404, 409, 413, 422)),
     *(Row(status, SUCCESS, AuthenticationFailed, ANSWERED, False) for status in (401, 403)),
-    Row(429, SUCCESS, Throttled, ANSWERED, True, False),  # refused and done at once: not for a write
+    Row(429, SUCCESS, Throttled, UNKNOWN, True, False),  # refused and done at once
     Row(503, SUCCESS, Throttled, UNKNOWN, True),
     # The envelope says no.
     *(Row(200, body(code), AuthenticationFailed, ANSWERED, False) for code in (401, 403)),
     Row(200, body(404), NotFound, ANSWERED, False),
     Row(404, body(404), NotFound, ANSWERED, False),
-    Row(200, body(429), Throttled, ANSWERED, True),
+    Row(200, body(429), Throttled, UNKNOWN, True),
     *(Row(200, body(code), ApiError, UNKNOWN, True) for code in (500, 502, 503, 599)),
     *(Row(200, body(code), ApiError, ANSWERED, False) for code in REFUSALS),
     *(Row(400, body(code), ApiError, ANSWERED, False) for code in (400, 4001)),
@@ -294,7 +294,7 @@ def test_inner_error_codes_can_be_told_apart_by_setting(
 ) -> None:
     with pytest.raises(error) as caught:
         read_answer(data({"success": False, "errorCode": "busy"}), endpoint("success"), codes)
-    assert caught.value.outcome is ANSWERED
+    assert caught.value.outcome is (UNKNOWN if before_execution is False else ANSWERED)
     assert caught.value.request_id == "r-1"
     assert getattr(caught.value, "before_execution", None) is before_execution
     assert may_repeat(caught.value, Safety.ONCE) is (before_execution is True)

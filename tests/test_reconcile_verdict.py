@@ -323,10 +323,10 @@ def test_facts_of_a_taobao_answer() -> None:
     [
         (NotFound("gone", code=404), Outcome.MISSING, False, None),
         (
-            Throttled("too many calls (HTTP 429)", code=429),
+            Throttled("too many (HTTP 429)"),
             Outcome.FAILED,
             True,
-            "lookup failed: too many calls",
+            "lookup failed: too many",
         ),
         (ConnectionLost("lost"), Outcome.FAILED, True, "lookup failed: lost"),
         (DeadlineExceeded("late"), Outcome.FAILED, True, "lookup failed: late"),

@@ -163,6 +163,7 @@ async def test_a_request_over_the_rate_meets_no_planted_fault() -> None:
         assert sandbox.counters.rate_refused == 1
 
 
+@pytest.mark.repeats_nonces
 async def test_the_nonce_of_a_faulted_request_counts_as_seen() -> None:
     async with Sandbox(refunds=200, clock=lambda: NOW, faults="throttle_429:times=1") as sandbox:
         refund = sandbox.find("taobao", 10)

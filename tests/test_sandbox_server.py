@@ -145,6 +145,7 @@ async def test_the_clock_window_both_ways(
     assert (answer["msg"] == "timestamp outside 600 s") is not good
 
 
+@pytest.mark.repeats_nonces
 async def test_a_nonce_works_once(session: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     headers = signed(sandbox)
     assert (await ask(session, sandbox, headers=headers))[1]["code"] == 400

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
+from pandapon_async.client import Client
 from pandapon_async.core.pacing import Pace
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials, Override, Settings, is_loopback
@@ -179,3 +180,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.codes.success == {200}
     assert settings.codes.not_found == {404}
     assert {settings.allow_plain_http, settings.allow_repeat, settings.allow_inferred} == {False}
+
+
+def test_an_override_that_names_no_call_is_refused() -> None:
+    settings = Settings(overrides={"v1.alibaba.refund.get": Override(arguments="query")})
+    with pytest.raises(ConfigurationError, match=r"did you mean v1\.alibaba\.refunds\.get"):
+        Client(Credentials("key", "secret", "1"), settings)

@@ -200,11 +200,11 @@ async def test_redirects_are_not_followed(verb: str, status: int) -> None:
         (["Retry-After: 60"], 60.0),
     ],
 )
-@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy"])
+@pytest.mark.parametrize("status", ["429 Too Many", "503 Busy", "200 OK"])
 @virtual_time
 async def test_retry_after_is_a_floor(status: str, headers: list[str], waits: float) -> None:
     async with (
-        FaultServer(sent(http(HTML, status, headers))) as server,
+        FaultServer(sent(http(envelope(None, 429), status, headers))) as server,
         client(server.url, timeout=100) as pandapon,
     ):
         response = await pandapon.request("POST", "/thing", safety=Safety.READ).with_response()

@@ -124,13 +124,10 @@ TABLE: dict[str, tuple[Behaviour, Expected]] = {
     "500 in a 200": (sent(http(envelope(None, 500))), FAILED),
     "200 in a 500": (sent(http(BODY, "500 Error")), FAILED),
     "429": (sent(http(HTML, "429 Too Many Requests")), THROTTLED),
-    "429, good body": (
-        sent(http(BODY, "429 Too Many Requests")),
-        Expected(Throttled, ATTEMPTS, Throttled),
-    ),
+    "429, good body": (sent(http(BODY, "429 Too Many Requests")), BUSY),
     "503": (sent(http(HTML, "503 Service Unavailable")), BUSY),
     "503, good body": (sent(http(BODY, "503 Service Unavailable")), BUSY),
-    "429 in a 200": (sent(http(envelope(None, 429))), Expected(Throttled, ATTEMPTS, Throttled)),
+    "429 in a 200": (sent(http(envelope(None, 429))), BUSY),
     **{
         f"{status} with envelope": (
             sent(http(BODY, f"{status} Moved", ["Location: /other"])),

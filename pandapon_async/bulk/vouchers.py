@@ -1,37 +1,193 @@
-"""Uploading proof images by the thousand."""
+"""Uploading proof images by the thousand: checked from their bytes, each distinct one once.
+
+An image is read when its turn comes, so what is in memory is as many images as are on their way. What is
+sent are the very bytes that were checked, whatever happens to the file meanwhile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from typing import TypeVar
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, MutableMapping
+from typing import Any, TypeVar, cast
 
+import attrs
+
+from pandapon_async.arguments import Picture
 from pandapon_async.bulk.run import Done, Failed, OnError, run
+from pandapon_async.bulk.shrink import ORIGINAL_BYTES, shrunk
 from pandapon_async.client import Client
+from pandapon_async.endpoint import Call, Endpoint, endpoints
+from pandapon_async.errors import ConfigurationError, InvalidArgument
 from pandapon_async.images import ImageSource
 from pandapon_async.models.alibaba.refunds import Voucher
+from pandapon_async.models.base import model
+from pandapon_async.response import Response
 
-__all__ = ["upload_vouchers"]
+__all__ = ["UploadedVoucher", "Uploader", "picture_rule", "upload_vouchers"]
 
-Source = TypeVar("Source", bound=ImageSource)
+Item = TypeVar("Item")
+
+UPLOAD = "v2.alibaba.refunds.upload_voucher"
+REMEMBERED = 100_000
+"""Distinct images that are remembered, at some 500 bytes each; a repeat of an older one is uploaded anew."""
+
+
+@model
+class UploadedVoucher(Voucher):
+    """A voucher and what it was made of.
+
+    `digest` is the SHA-256 (hex) of the image as it was given, `size` the bytes that were sent, `reused`
+    whether an earlier upload of the same image serves, `shrunk` whether it was made smaller first.
+    """
+
+    digest: str = attrs.field()
+    size: int = attrs.field()
+    reused: bool = attrs.field(default=False)
+    shrunk: bool = attrs.field(default=False)
+
+
+def picture_rule() -> Picture:
+    """What the vendor takes as an image, from the declaration of the upload."""
+    for parameter in _endpoint().parameters:
+        if isinstance(parameter.rule, Picture):
+            return parameter.rule
+    raise ConfigurationError(f"{UPLOAD} takes no image")
+
+
+def _endpoint() -> Endpoint:
+    return endpoints()[UPLOAD]
 
 
 def upload_vouchers(
     client: Client,
-    images: Iterable[Source] | AsyncIterable[Source],
+    images: Iterable[Item] | AsyncIterable[Item],
     *,
+    image: Callable[[Item], ImageSource] | None = None,
+    shrink: bool = False,
+    known: MutableMapping[str, UploadedVoucher] | None = None,
     concurrency: int = 16,
     on_error: OnError = "yield",
     ordered: bool = False,
-) -> AsyncGenerator[Done[Source, Voucher] | Failed[Source], None]:
-    """Upload every image (path, bytes or binary file); yields `Done` with the voucher or `Failed`.
+) -> AsyncGenerator[Done[Item, UploadedVoucher] | Failed[Item], None]:
+    """Upload every image; yields `Done` with the voucher or `Failed`, one per item.
 
-    An image is opened when its turn comes and passes through in pieces: give paths, not bytes, and
-    memory does not depend on how many there are. The rest is as in `run`.
+    The items are images (paths, bytes or binary files), or anything from which `image` takes one. Format
+    and size are checked from the bytes; `shrink` makes smaller what is over the vendor's limit (needs
+    Pillow). An image that came before under any name is not uploaded again: its `Done` has 0 attempts and
+    the first one's voucher; `known` carries such vouchers, by digest, from run to run. Give paths, not
+    bytes, and memory does not depend on how many there are. The rest is as in `run`.
     """
-    return run(
-        lambda image: client.v2.alibaba.refunds.upload_voucher(image=image),
-        images,
-        concurrency=concurrency,
-        on_error=on_error,
-        ordered=ordered,
+    uploader = Uploader(client, shrink=shrink, known=known)
+
+    def upload(item: Item) -> Call[UploadedVoucher]:
+        source: Any = item if image is None else image(item)
+        return Call(uploader.response(source))
+
+    return run(upload, images, concurrency=concurrency, on_error=on_error, ordered=ordered)
+
+
+class Uploader:
+    """Uploads images, each distinct one once. `known` are the vouchers there are, by digest."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        shrink: bool = False,
+        known: MutableMapping[str, UploadedVoucher] | None = None,
+    ) -> None:
+        self.known: MutableMapping[str, UploadedVoucher] = {} if known is None else known
+        self._client = client
+        self._rule = picture_rule()
+        self._shrink = shrink
+        self._shrinking = asyncio.Semaphore(2)  # an open picture takes far more memory than its file
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    async def upload(self, source: ImageSource, *, digest: str | None = None) -> UploadedVoucher:
+        """The voucher of an image. `digest`: it must be this very image, or InvalidArgument is raised."""
+        return (await self.response(source, digest=digest)).value
+
+    async def response(self, source: ImageSource, *, digest: str | None = None) -> Response[UploadedVoucher]:
+        """The same with what is known of the call; 0 attempts if an earlier upload serves."""
+        try:
+            data, found, smaller = await self._read(source)
+        except ValueError as error:
+            raise InvalidArgument(f"image {error}", argument="image", endpoint=UPLOAD) from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise InvalidArgument(
+                f"image cannot be read: {reason}", argument="image", endpoint=UPLOAD
+            ) from None
+        if digest is not None and found != digest:
+            raise InvalidArgument("image is not the one that it was", argument="image", endpoint=UPLOAD)
+        async with self._turn(found):
+            if (earlier := self.known.get(found)) is not None:
+                return _reused(earlier)
+            response = await self._client.call(_endpoint(), {"image": data}).with_response()
+            voucher = UploadedVoucher(
+                image_domain=response.value.image_domain,
+                image_relative_url=response.value.image_relative_url,
+                digest=found,
+                size=len(data),
+                shrunk=smaller,
+            )
+            voucher.extra = response.value.extra
+            self._remember(voucher)
+        return cast("Response[UploadedVoucher]", attrs.evolve(response, value=voucher))
+
+    async def _read(self, source: ImageSource) -> tuple[bytes, str, bool]:
+        """The bytes to send, the digest of the image as it was given, and whether they differ."""
+        if not self._shrink:
+            return await asyncio.to_thread(_checked, source, self._rule)
+        async with self._shrinking:
+            return await asyncio.to_thread(_checked_or_shrunk, source, self._rule)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, digest: str) -> AsyncIterator[None]:
+        """One upload of an image at a time: those who come second find it done."""
+        lock, users = self._turns.get(digest, (asyncio.Lock(), 0))
+        self._turns[digest] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._turns.pop(digest)
+            if users > 1:
+                self._turns[digest] = lock, users - 1
+
+    def _remember(self, voucher: UploadedVoucher) -> None:
+        while len(self.known) >= REMEMBERED:
+            del self.known[next(iter(self.known))]
+        self.known[voucher.digest] = voucher
+
+
+def _reused(earlier: UploadedVoucher) -> Response[UploadedVoucher]:
+    """The answer to a call that was not made."""
+    return Response(
+        value=attrs.evolve(earlier, reused=True),
+        request_id=None,
+        code=200,
+        msg=None,
+        develop_id=None,
+        data=None,
+        http_status=0,
+        attempts=0,
+        history=(),
+        seconds=0.0,
+        waited=0.0,
     )
+
+
+def _checked(source: Any, rule: Picture) -> tuple[bytes, str, bool]:
+    data = rule.encode(source).read()
+    return data, hashlib.sha256(data).hexdigest(), False
+
+
+def _checked_or_shrunk(source: Any, rule: Picture) -> tuple[bytes, str, bool]:
+    """Like `_checked`, with a larger limit for what is then made smaller."""
+    data, digest, _ = _checked(source, attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES))
+    if len(data) <= rule.maximum_bytes:
+        return data, digest, False
+    return rule.encode(shrunk(data, rule.maximum_bytes)).read(), digest, True

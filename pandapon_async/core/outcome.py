@@ -51,7 +51,7 @@ def read_answer(answer: Answer, endpoint: Endpoint, codes: Codes) -> Envelope:
         raise _without_envelope(answer, str(reason)) from None
     succeeded = envelope.code in codes.success
     if status == 429:
-        # Refused by status and done by code: a throttle, but none after which a write may be repeated.
+        # Refused by status and done by code: a throttle, but nobody knows what was carried out.
         raise _throttled(answer, envelope, before_execution=not succeeded)
     if succeeded and 200 <= status < 300:
         _check_inside(answer, envelope, endpoint, codes)
@@ -126,7 +126,7 @@ def _throttled(answer: Answer, envelope: Envelope | None, *, before_execution: b
         request_id=envelope.request_id if envelope else None,
     )
     error.before_execution = before_execution
-    if answer.http_status == 503:
+    if not before_execution:
         error.outcome = Outcome.UNKNOWN
     return error
 

@@ -18,7 +18,7 @@ from pandapon_async.core.structure import wire_fields
 from pandapon_async.endpoint import Endpoint
 from pandapon_async.models.base import BEIJING, Model, OpenEnum, PageModel
 from pandapon_async.money import Fen
-from pandapon_async.openapi.schemas import arms_of, is_id
+from pandapon_async.openapi.schemas import arms_of, is_id, known_values
 
 __all__ = ["example_answer", "example_data"]
 
@@ -121,8 +121,8 @@ class _Maker:
                 return f"{moment.astimezone(BEIJING):%Y%m%d%H%M%S}000+0800"
             return int(moment.timestamp()) * 1000
         if issubclass(kind, OpenEnum):
-            members = list(kind)
-            return members[self._draw(path, len(members))].value
+            known = known_values(kind)
+            return known[self._draw(path, len(known))]
         if kind is str:
             return self._text(path, name)
         raise AssertionError(f"no example for {kind}: add one")

@@ -59,5 +59,5 @@ def room_of(endpoint: Endpoint) -> Room:
 
 def undocumented() -> list[Undocumented]:
     """The calls whose paths are not known. They are told of, never called: paths are not invented."""
-    text = resources.files(__package__).joinpath("undocumented.json").read_text(encoding="utf-8")
+    text = resources.files("pandapon_async.openapi").joinpath("undocumented.json").read_text(encoding="utf-8")
     return [Undocumented(**row) for row in json.loads(text)]

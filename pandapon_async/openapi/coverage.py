@@ -13,13 +13,15 @@ __all__ = ["coverage"]
 _INTRODUCTION = """\
 # Coverage
 
-Every call that this client knows, from its declarations. Made by `pandapon endpoints --coverage > docs/coverage.md`;
-a test fails when it is stale.
+Every call that this client knows, from its declarations. Made by
+`pandapon endpoints --coverage > docs/coverage.md`; a test fails when it is stale.
 
-*documented*: a page of the vendor shows the path. *public client*: the path was read in the source of a public client.
-*inferred*: the path follows the pattern of its twin in the other generation; it is refused unless
-`Settings(allow_inferred=True)` allows it. *path not known*: the vendor's navigation names the call, but no page that
-could be read shows its path; these are not callable, as paths are never invented (`Client.request` takes any path).
+- *documented*: a page of the vendor shows the path.
+- *public client*: the path was read in the source of a public client.
+- *inferred*: the path follows the pattern of its twin in the other generation. It is refused unless
+  `Settings(allow_inferred=True)` allows it.
+- *path not known*: the vendor's navigation names the call, but no page that could be read shows its path.
+  These cannot be called by name, as paths are never invented; `Client.request` takes any path.
 """
 _EVIDENCE = tuple(Evidence)
 
@@ -68,7 +70,14 @@ def _counts(rooms: list[Room], declared: Mapping[str, Endpoint], missing: Counte
 
 def _calls(room: Room, declared: Mapping[str, Endpoint]) -> list[str]:
     rows = [
-        (f"`{one.name}`", f"`{one.method} {one.path}`", one.safety, one.stage, one.evidence, _link("page", one.page))
+        (
+            f"`{one.name}`",
+            f"`{one.method} {one.path}`",
+            one.safety,
+            one.stage,
+            one.evidence,
+            _link("page", one.page),
+        )
         for one in declared.values()
         if room_of(one) == room
     ]

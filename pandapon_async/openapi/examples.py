@@ -16,7 +16,7 @@ from pandapon_async.endpoint import Endpoint, Parameter, encode_arguments, param
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 
-__all__ = ["PNG", "example", "example_arguments", "wire_example"]
+__all__ = ["PNG", "example", "example_arguments", "nested_class", "wire_example"]
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
 """The smallest that passes for an image by its first bytes."""
@@ -47,13 +47,18 @@ def _examples(parameters: tuple[Parameter, ...], optional: bool) -> dict[str, An
 def example(rule: rules.Rule, *, optional: bool = True) -> Any:
     """A value that the rule accepts."""
     if isinstance(rule, rules.Nested):
-        kind = rule.kind if isinstance(rule.kind, type) else rule.kind()
+        kind = nested_class(rule)
         return kind(**_examples(parameters_of_class(kind), optional))
     if isinstance(rule, rules.ListOf):
         return [example(rule.item, optional=optional) for _ in range(max(rule.minimum, 1))]
     if isinstance(rule, rules.JsonText):
         return example(rule.rule, optional=optional)
     return _plain_example(rule)
+
+
+def nested_class(rule: rules.Nested) -> Any:
+    """The request class that an object is an instance of."""
+    return rule.kind if isinstance(rule.kind, type) else rule.kind()
 
 
 def _plain_example(rule: rules.Rule) -> Any:

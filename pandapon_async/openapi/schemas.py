@@ -7,6 +7,7 @@ in the schema where the models take both.
 
 from __future__ import annotations
 
+import enum
 import inspect
 import types
 import typing
@@ -19,7 +20,7 @@ from pandapon_async.endpoint import Endpoint
 from pandapon_async.models.base import IdMark, Model, OpenEnum, PageModel
 from pandapon_async.money import Fen
 
-__all__ = ["Schemas", "arms_of", "is_id", "nullable", "response_schema", "schema_name"]
+__all__ = ["Schemas", "arms_of", "is_id", "known_values", "nullable", "response_schema", "schema_name"]
 
 _MOMENT = (
     r"^(|[1-9][0-9]{11,13}|[0-9]{17}[+-][0-9]{4}"
@@ -128,7 +129,12 @@ class Schemas:
 
 def open_enum_schema(kind: type[OpenEnum]) -> dict[str, Any]:
     """Text or a number; the values that are known are examples, as others survive."""
-    return {"type": ["string", "integer"], "examples": [member.value for member in kind]}
+    return {"type": ["string", "integer"], "examples": known_values(kind)}
+
+
+def known_values(kind: type[OpenEnum]) -> list[Any]:
+    """The values of an open enumeration that are known."""
+    return [member.value for member in typing.cast("type[enum.Enum]", kind)]
 
 
 def nullable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -125,6 +125,7 @@ class Session:
                 raise_for_status=False,
                 timeout=_timeouts(seconds, settings.connect_timeout),
                 proxy=settings.proxy,
+                ssl=settings.ssl_context or True,
                 middlewares=(_one_attempt,),
             ) as response:
                 return await _read(response, settings)
@@ -161,7 +162,7 @@ async def _read(response: ClientResponse, settings: Settings) -> Answer:
         pieces.append(piece)
     headers = response.headers
     retry_after = None
-    if response.status in (429, 503):
+    if "Retry-After" in headers or "Retry-After-Ms" in headers:  # a throttle may also come as a 200
         retry_after = parse_retry_after(
             headers.get("Retry-After"), headers.get("Retry-After-Ms"), settings.clock.wall()
         )

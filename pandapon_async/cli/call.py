@@ -1,0 +1,209 @@
+"""`pandapon call`: any declared call from a shell, its arguments checked before anything is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import typer
+
+from pandapon_async.cli.call_help import SAFETY, help_text
+from pandapon_async.cli.call_preview import preview
+from pandapon_async.cli.output import note, print_result
+from pandapon_async.cli.values import read_arguments
+from pandapon_async.client import Client
+from pandapon_async.core.codec import loads
+from pandapon_async.core.unstructure import count_extra, to_json
+from pandapon_async.endpoint import Endpoint, Evidence, Safety, Stage, encode_arguments, endpoints
+from pandapon_async.errors import ConfigurationError, InvalidArgument
+from pandapon_async.response import Response
+from pandapon_async.settings import Credentials, Settings
+
+__all__ = ["call"]
+
+
+def complete_name(incomplete: str) -> list[tuple[str, str]]:
+    """Names of calls, for the shell."""
+    return [(name, one.summary) for name, one in endpoints().items() if name.startswith(incomplete)]
+
+
+def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Names of arguments of the call that is being typed, and the values of those that have few."""
+    from pandapon_async import arguments as rules
+    from pandapon_async.cli.call_help import describe
+
+    endpoint = endpoints().get(context.params.get("name") or "")
+    found = []
+    for parameter in endpoint.parameters if endpoint else ():
+        found.append((f"{parameter.name}=", describe(parameter.rule)))
+        if isinstance(parameter.rule, rules.Choice) and incomplete.startswith(f"{parameter.name}="):
+            found += [(f"{parameter.name}={member.value}", member.name) for member in parameter.rule.values]
+    return [(text, told) for text, told in found if text.startswith(incomplete) and text != incomplete]
+
+
+def call(
+    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Such as v1.alibaba.refunds.get.", autocompletion=complete_name),
+    ] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="The call's arguments.", autocompletion=complete_argument
+        ),
+    ] = None,
+    json_: Annotated[
+        str | None, typer.Option("--json", help="Arguments as a JSON object: '{...}', @file or - for stdin.")
+    ] = None,
+    with_response: Annotated[
+        bool, typer.Option("--with-response", help="Print envelope and attempts as well.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be sent; send nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something is changed.")] = False,
+    moves_money: Annotated[
+        bool, typer.Option("--yes-this-moves-money", help="Needed for calls that release money.")
+    ] = False,
+    personal: Annotated[
+        bool, typer.Option("--personal", help="Show phones, names and addresses, else ***.")
+    ] = False,
+    extra: Annotated[
+        bool, typer.Option("--extra", help="Show fields that this version does not know.")
+    ] = False,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="Do again what the journal says was done before.")
+    ] = False,
+    allow_inferred: Annotated[
+        bool, typer.Option("--allow-inferred", help="Call a path that no page shows.")
+    ] = False,
+    base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second.")] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds, with all retries.")] = None,
+    help_: Annotated[
+        bool, typer.Option("--help", help="Show this; after a NAME, show that call's arguments.")
+    ] = False,
+) -> None:
+    """Make one call; after its NAME, --help shows its arguments.
+
+    `pandapon endpoints` lists the names. What is wrong is refused before
+    anything is sent. Values are read by the rules of the call:
+    true or false; lists comma separated, or the key given again;
+    objects as JSON; an image by its path; a moment as ISO 8601 or in ms.
+    """
+    if name is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(0 if help_ else 2)
+    endpoint = _find(name)
+    if help_:
+        typer.echo(help_text(endpoint))
+        return
+    given = read_arguments(endpoint.parameters, arguments or (), _document(json_))
+    encoded = encode_arguments(endpoint.parameters, given)
+    if dry_run:
+        print_result(preview(endpoint, encoded))
+        return
+    _permit(endpoint, yes=yes, moves_money=moves_money, allow_inferred=allow_inferred)
+    options: dict[str, Any] = {"base_url": base_url, "rate": rate, "timeout": timeout}
+    chosen = {option: value for option, value in options.items() if value is not None}
+    settings = Settings.from_env(**chosen, allow_inferred=allow_inferred, allow_repeat=repeat)
+    response = _make(endpoint, given, settings)
+    _print(response, whole=with_response, personal=personal, extra=extra)
+
+
+def _find(name: str) -> Endpoint:
+    declared = endpoints()
+    if name in declared:
+        return declared[name]
+    nearest = [one for one in declared if one.endswith(f".{name}")]
+    nearest = nearest or difflib.get_close_matches(name, declared, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(nearest[:3])}?" if nearest else "see `pandapon endpoints`"
+    raise InvalidArgument(f"no call is named {name}; {hint}", argument="name")
+
+
+def _document(source: str | None) -> Mapping[str, Any]:
+    """The object that `--json` gives: itself, in a file (`@file`) or on stdin (`-`)."""
+    if source is None:
+        return {}
+    try:
+        if source == "-":
+            text = sys.stdin.buffer.read()
+        elif source.startswith("@"):
+            text = Path(source[1:]).read_bytes()
+        else:
+            text = source.encode()
+        value = loads(text)
+    except OSError as error:
+        raise InvalidArgument(f"--json cannot be read: {error.strerror}", argument="--json") from None
+    except ValueError as error:
+        raise InvalidArgument(f"--json must be a JSON object ({error})", argument="--json") from None
+    if not isinstance(value, dict):
+        raise InvalidArgument("--json must be a JSON object", argument="--json")
+    return value
+
+
+def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred: bool) -> None:
+    """Refuse, or ask about, what must not happen by mistake."""
+    if endpoint.evidence is Evidence.INFERRED and not allow_inferred:
+        raise ConfigurationError(
+            f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from its twin. "
+            "To try it say --allow-inferred"
+        )
+    if endpoint.stage is Stage.DEPRECATED:
+        note(f"the vendor marks {endpoint.name} as to be deprecated")
+    if endpoint.safety is Safety.NEVER_AUTOMATIC:
+        if not moves_money:
+            raise InvalidArgument(f"{endpoint.name} releases money: say --yes-this-moves-money")
+        return
+    if endpoint.safety.repeatable or yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidArgument(f"{endpoint.name} {SAFETY[endpoint.safety]}: say --yes")
+    typer.confirm(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?", abort=True, err=True)
+
+
+def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> Response[Any]:
+    try:
+        return asyncio.run(_send(endpoint, given, settings))
+    except KeyboardInterrupt:
+        if not endpoint.safety.repeatable:
+            note("interrupted: it may have been carried out, the journal has it; read the state first")
+        raise typer.Exit(3) from None
+
+
+async def _send(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> Response[Any]:
+    async with Client(Credentials.from_env(), settings) as client:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # told already, in words for people
+            started = client.call(endpoint, given)
+        return await started.with_response()
+
+
+def _print(response: Response[Any], *, whole: bool, personal: bool, extra: bool) -> None:
+    value = to_json(response.value, personal=personal, extra=extra)
+    unknown = count_extra(response.value)
+    if unknown and not extra:
+        note(f"{unknown} fields that this version does not know are left out; --extra shows them")
+    if not whole:
+        print_result(value)
+        return
+    print_result(
+        {
+            "value": value,
+            "request_id": response.request_id,
+            "code": response.code,
+            "msg": response.msg,
+            "http_status": response.http_status,
+            "attempts": response.attempts,
+            "seconds": round(response.seconds, 6),
+            "waited": round(response.waited, 6),
+            "history": [attrs.asdict(attempt) for attempt in response.history],
+        }
+    )

@@ -1,0 +1,152 @@
+"""What `pandapon call NAME --help` says, read from the declaration."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shlex
+from typing import Any
+
+from pandapon_async import arguments as rules
+from pandapon_async.endpoint import Endpoint, Evidence, Parameter, Safety, Stage, parameters_of_class
+from pandapon_async.images import Image
+from pandapon_async.openapi.examples import example, nested_class
+
+__all__ = ["SAFETY", "describe", "help_text"]
+
+SAFETY = {
+    Safety.READ: "changes nothing",
+    Safety.REPEATABLE: "a repeat is harmless",
+    Safety.CHECKED: "changes something; read the state before a repeat",
+    Safety.ONCE: "creates something; never sent twice by itself",
+    Safety.NEVER_AUTOMATIC: "releases money",
+}
+
+
+def help_text(endpoint: Endpoint) -> str:
+    """All that is known of a call, as plain text."""
+    lines = [
+        f"pandapon call {endpoint.name} [KEY=VALUE ...]",
+        "",
+        inspect.getdoc(endpoint.declaration) or "",
+        "",
+        "Arguments:" if endpoint.parameters else "Takes no arguments.",
+        *(line for parameter in endpoint.parameters for line in _argument(parameter)),
+        "",
+        f"Request:  {endpoint.method} {endpoint.path}",
+        f"Safety:   {endpoint.safety} ({SAFETY[endpoint.safety]}{_flag(endpoint.safety)})",
+        f"Page:     {endpoint.page}",
+    ]
+    if endpoint.stage is not Stage.RELEASED:
+        lines.append(f"Stage:    {endpoint.stage}")
+    if endpoint.evidence is not Evidence.DOCUMENTED:
+        how = "; needs --allow-inferred" if endpoint.evidence is Evidence.INFERRED else ""
+        lines.append(f"Evidence: {endpoint.evidence} (no page of the vendor shows the path{how})")
+    lines += ["", "Example:", f"  {_example(endpoint)}"]
+    return "\n".join(lines)
+
+
+def _flag(safety: Safety) -> str:
+    if safety is Safety.NEVER_AUTOMATIC:
+        return "; needs --yes-this-moves-money"
+    return "" if safety.repeatable else "; asks first, needs --yes in scripts"
+
+
+def _argument(parameter: Parameter) -> list[str]:
+    facts = ["required" if parameter.required else "optional"]
+    if parameter.default is not None:
+        facts = [f"default {parameter.default}"]
+    also = f", also {parameter.wire}" if parameter.wire != parameter.name else ""
+    return [
+        f"  {parameter.name}",
+        f"      {describe(parameter.rule)}",
+        f"      {facts[0]}; in the {parameter.location}{also}",
+    ]
+
+
+def describe(rule: rules.Rule) -> str:
+    """What a value must be, in words.
+
+    >>> describe(rules.ListOf(rules.Text(), 1, 5))
+    'list of 1 to 5, comma separated or KEY given again: text'
+    """
+    match rule:
+        case rules.ListOf():
+            count = _range(rule.minimum, rule.maximum)
+            how = "comma separated or KEY given again"
+            if isinstance(rule.item, rules.Nested | rules.Json):
+                how = "as JSON or KEY given again"
+            return f"list of {count}, {how}: {describe(rule.item)}"
+        case rules.JsonText():
+            return describe(rule.rule)
+        case rules.Nested():
+            return f"JSON object {{{', '.join(map(_field, parameters_of_class(nested_class(rule))))}}}"
+        case rules.Text():
+            return _text(rule)
+        case rules.TextId() | rules.IntegerId():
+            return f"id, such as {example(rule)}"
+        case rules.Integer():
+            bounds = "" if rule.minimum is None and rule.maximum is None else f", {_bounds(rule)}"
+            return f"whole number{bounds}"
+        case rules.Choice():
+            known = ", ".join(str(member.value) for member in rule.values)
+            return f"one of {known}{' (or another that the vendor knows)' if rule.open else ''}"
+        case rules.Number():
+            decimals = f" with at most {rule.decimals} decimals" if rule.decimals else ", whole"
+            return f"number{decimals}, at least {rule.minimum}"
+        case rules.Picture():
+            return f"path of an image: {', '.join(rule.formats)}; at most {rule.maximum_bytes} bytes"
+        case _:
+            return _PLAIN[type(rule)]
+
+
+_PLAIN: dict[type[Any], str] = {
+    rules.FenAmount: "money in whole fen (1/100 yuan), such as 1250",
+    rules.YuanAmount: "money in yuan, such as 12.50",
+    rules.Flag: "true or false",
+    rules.Moment: "moment: 2025-02-24T14:52:20+08:00 or epoch milliseconds",
+    rules.Json: "JSON",
+}
+
+
+def _field(parameter: Parameter) -> str:
+    return parameter.wire + ("" if parameter.required else "?")
+
+
+def _text(rule: rules.Text) -> str:
+    if rule.pattern is not None:
+        return f"text that matches {rule.pattern}"
+    if rule.maximum is None:
+        return "text" if rule.minimum < 2 else f"text of at least {rule.minimum} characters"
+    return f"text of {rule.minimum} to {rule.maximum} characters"
+
+
+def _range(minimum: int, maximum: int | None) -> str:
+    return f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
+
+
+def _bounds(rule: rules.Integer) -> str:
+    if rule.minimum is None:
+        return f"at most {rule.maximum}"
+    return _range(rule.minimum, rule.maximum)
+
+
+def _example(endpoint: Endpoint) -> str:
+    """A command line that passes the rules, with the required arguments alone."""
+    words = [f"{one.name}={_word(one.rule)}" for one in endpoint.parameters if one.required]
+    return " ".join(["pandapon call", endpoint.name, *words])
+
+
+def _word(rule: rules.Rule) -> str:
+    value: Any = "proof.jpg" if isinstance(rule, rules.Picture) else _wire(rule)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(rule, rules.ListOf) and not isinstance(rule.item, rules.Nested | rules.Json):
+        text = ",".join(map(str, value))
+    return shlex.quote(text)
+
+
+def _wire(rule: rules.Rule) -> Any:
+    """The wire form of an example, without the JSON text that a few fields travel in."""
+    inner = rule.rule if isinstance(rule, rules.JsonText) else rule
+    encoded = inner.encode(example(inner))
+    return "" if isinstance(encoded, Image) else encoded

@@ -1,0 +1,93 @@
+"""`pandapon endpoints`: what can be called, where each path was read, and what cannot be called yet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import attrs
+import typer
+
+from pandapon_async import endpoint as declarations
+from pandapon_async.cli.output import for_people, print_lines, print_table
+from pandapon_async.endpoint import Evidence, Safety, Stage
+from pandapon_async.openapi.catalogue import Room, room_of, undocumented
+
+__all__ = ["endpoints"]
+
+COLUMNS = ("name", "method", "path", "safety", "stage", "evidence", "summary")
+PATH_NOT_KNOWN = "path not known"
+
+
+@attrs.define(frozen=True)
+class Filter:
+    """What is asked for; None asks for all."""
+
+    group: str | None
+    platform: str | None
+    generation: str | None
+    stage: Stage | None
+    evidence: Evidence | None
+    safety: Safety | None
+
+    def has(self, room: Room) -> bool:
+        """Whether a group of calls is asked for."""
+        asked = (self.group, self.platform, self.generation)
+        found = (room.group, room.platform, room.generation)
+        return all(one in (None, other) for one, other in zip(asked, found, strict=True))
+
+    def takes(self, one: declarations.Endpoint) -> bool:
+        """Whether a call is asked for."""
+        asked = (self.stage, self.evidence, self.safety)
+        found = (one.stage, one.evidence, one.safety)
+        return self.has(room_of(one)) and all(a in (None, b) for a, b in zip(asked, found, strict=True))
+
+
+def endpoints(
+    group: Annotated[str | None, typer.Option(help="Such as refunds, orders, goods, carts.")] = None,
+    platform: Annotated[Literal["1688", "taobao"] | None, typer.Option(help="The platform behind.")] = None,
+    generation: Annotated[Literal["v1", "v2"] | None, typer.Option(help="Generation of the API.")] = None,
+    stage: Annotated[Stage | None, typer.Option(help="What the vendor's page says of the call.")] = None,
+    evidence: Annotated[Evidence | None, typer.Option(help="Where the path was read.")] = None,
+    safety: Annotated[Safety | None, typer.Option(help="What a repeat would do.")] = None,
+    missing: Annotated[
+        bool, typer.Option("--undocumented", help="Also list the calls whose path no page shows.")
+    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="JSON lines, on a terminal too.")] = False,
+    table: Annotated[
+        bool, typer.Option("--coverage", help="The page docs/coverage.md, as markdown.")
+    ] = False,
+) -> None:
+    """List the calls: a table on a terminal, JSON lines when piped."""
+    if table:
+        from pandapon_async.openapi import coverage
+
+        sys.stdout.write(coverage())
+        return
+    asked = Filter(group, platform, generation, stage, evidence, safety)
+    rows = [*_declared(asked), *(_missing(asked) if missing else ())]
+    if for_people() and not json_:
+        print_table(COLUMNS, rows)
+    else:
+        print_lines(rows)
+
+
+def _declared(asked: Filter) -> Iterator[dict[str, Any]]:
+    for one in declarations.endpoints().values():
+        if asked.takes(one):
+            yield {name: getattr(one, name) for name in (*COLUMNS, "page")}
+
+
+def _missing(asked: Filter) -> Iterator[dict[str, Any]]:
+    """Calls without a path have none of what is read from a declaration, so they match no such filter."""
+    if asked.stage or asked.evidence or asked.safety:
+        return
+    for row in undocumented():
+        if asked.has(row.room):
+            yield {
+                **dict.fromkeys(COLUMNS),
+                "evidence": PATH_NOT_KNOWN,
+                "summary": f"{row.generation} {row.room}: {row.title}",
+                "page": row.page,
+            }

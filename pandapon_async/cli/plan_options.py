@@ -1,0 +1,117 @@
+"""The options that `pandapon returns` and `pandapon refunds` share, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pandapon_async.money import Fen
+from pandapon_async.settings import AUTOMATIC, Settings, is_loopback
+
+__all__ = [
+    "BaseUrl",
+    "Concurrency",
+    "DryRun",
+    "HeaderRow",
+    "Images",
+    "JournalFile",
+    "Map",
+    "Offline",
+    "Out",
+    "Plan",
+    "Rate",
+    "Set",
+    "SettleAfter",
+    "Sheet",
+    "Table",
+    "Yes",
+    "beside_the_plan",
+    "fen",
+    "given",
+    "pairs",
+]
+
+Table = Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one row per write.", show_default=False)]
+Plan = Annotated[Path, typer.Argument(help="The plan, as `plan` wrote it.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The plan to be written; it must not exist.")]
+Map = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号. Repeatable."
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A value for all rows, where there is no column."),
+]
+Images = Annotated[Path | None, typer.Option(help="The folder that images lie in; default: the table's own.")]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")]
+HeaderRow = Annotated[
+    int | None, typer.Option(min=1, help="Row of the column names; default: the first with any.")
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Ask the vendor nothing: states and amounts stay unchecked.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show everything, write and send nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls on their way at once.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option("--journal", help="The journal of writes; default: PANDAPON_JOURNAL, or the account's own."),
+]
+SettleAfter = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Seconds until it is believed that a write did not land; default: 60."),
+]
+
+_AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,2})?)\s*(?P<unit>fen|yuan|分|元)?")
+
+
+def pairs(texts: Iterable[str] | None, option: str) -> dict[str, str]:
+    """`NAME=VALUE` texts as a mapping."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r} has no '='", param_hint=option)
+        found[name.strip()] = value.strip()
+    return found
+
+
+def fen(text: str | None, option: str) -> Fen | None:
+    """An amount: whole fen, or yuan if it says so ("5000yuan").
+
+    A number without a unit is fen: taken for yuan by mistake, it makes a limit too tight and never too wide.
+    """
+    if text is None:
+        return None
+    match = _AMOUNT.fullmatch(text.strip().lower())
+    if match is None:
+        raise typer.BadParameter("is no amount such as 500000 (fen) or 5000yuan", param_hint=option)
+    if match["unit"] in ("yuan", "元"):
+        return Fen.from_yuan(match["number"])
+    if "." in match["number"]:
+        raise typer.BadParameter("fen are whole numbers; for yuan write 5000.00yuan", param_hint=option)
+    return Fen(match["number"])
+
+
+def given(**settings: Any) -> dict[str, Any]:
+    """The settings that were given."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def beside_the_plan(plan: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with a journal that outlives the process, also towards loopback.
+
+    There the automatic place is in memory; a plan killed and applied again must find what it sent.
+    """
+    chosen = Settings.from_env(**settings)
+    if chosen.journal == AUTOMATIC and is_loopback(chosen.base_url):
+        return {**settings, "journal": plan.parent / "journal.sqlite"}
+    return settings

@@ -1,0 +1,141 @@
+"""Plans and their runs as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pandapon_async.money import Fen
+from pandapon_async.planning import Applied, Money, Overview, Refusal, RowState
+
+__all__ = ["amount", "show_applied", "show_overview", "what_it_does"]
+
+SHOWN = 20
+_DEEDS = {"returns": "returns of goods", "refunds": "refund applications"}
+_STYLES = {
+    RowState.CONFIRMED: "green",
+    RowState.SETTLED_DONE: "green",
+    RowState.UNKNOWN: "red",
+    RowState.APPLYING: "red",
+}
+
+
+def what_it_does(kind: str, count: int) -> str:
+    """How many of what."""
+    return f"{count:,} {_DEEDS[kind]}"
+
+
+def amount(fen: int, currency: str) -> str:
+    """An amount for people."""
+    return f"{currency} {Fen(fen).yuan:,.2f}"
+
+
+def show_overview(console: Console, overview: Overview) -> None:
+    """What a plan comes to."""
+    refused = overview.states[RowState.REFUSED]
+    planned = overview.rows - refused
+    _say(console, f"{overview.source}: {overview.rows:,} rows, {planned:,} planned, {refused:,} refused")
+    for state, count in overview.states.items():
+        if count and state not in (RowState.REFUSED, RowState.PLANNED):
+            _say(console, f"  of the planned rows {count:,} stand at {state.value}")
+    if planned:
+        _money(console, overview)
+        _largest(console, overview)
+    _listed(console, "refused", overview.refused, refused)
+    _listed(console, "worth a look", overview.notes, overview.noted)
+    if overview.pictures:
+        size = overview.picture_bytes / 1024 / 1024
+        there = f", {overview.pictures_uploaded:,} of them uploaded" if overview.pictures_uploaded else ""
+        _say(console, f"images: {overview.pictures:,} different ones, {size:,.1f} MiB{there}")
+    for note in overview.inferred:
+        _say(console, f"note: {note}")
+    if overview.unchecked and not overview.offline:
+        _say(console, f"note: {overview.unchecked:,} planned rows could not be checked in full")
+
+
+def _money(console: Console, overview: Overview) -> None:
+    table = Table(title="money", title_justify="left")
+    table.add_column("shop")
+    table.add_column("rows", justify="right")
+    table.add_column("amount", justify="right")
+    for shop in overview.shops[:SHOWN]:
+        _money_row(table, shop.shop or "(no shop named)", shop)
+    if len(overview.shops) > SHOWN:
+        table.add_row(f"and {len(overview.shops) - SHOWN} more shops", "", "", style="dim")
+    table.add_section()
+    for total in overview.planned:
+        _money_row(table, f"all in {total.currency}", total)
+    console.print(table)
+
+
+def _money_row(table: Table, name: str, money: Money) -> None:
+    shown = amount(money.amount_fen, money.currency)
+    if money.unknown:
+        shown += f" and {money.unknown:,} rows of unknown amount"
+    table.add_row(Text(name), f"{money.rows:,}", shown)
+
+
+def _largest(console: Console, overview: Overview) -> None:
+    if not overview.largest:
+        return
+    table = Table(title="the largest", title_justify="left")
+    table.add_column("row", justify="right")
+    table.add_column("id")
+    table.add_column("shop")
+    table.add_column("amount", justify="right")
+    for row, name, shop, fen, currency in overview.largest:
+        table.add_row(str(row), Text(name), Text(shop or ""), amount(fen, currency))
+    console.print(table)
+
+
+def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -> None:
+    if not count:
+        return
+    table = Table(title=f"{title}: {count:,}", title_justify="left")
+    table.add_column("row", justify="right")
+    table.add_column("column")
+    table.add_column("reason")
+    shown = list(rows)[:SHOWN]
+    for refusal in shown:
+        table.add_row(str(refusal.row), Text(refusal.column), Text(refusal.reason))
+    if count > len(shown):
+        table.add_row(
+            "", "", f"and {count - len(shown):,} more (the plan and the JSON have them)", style="dim"
+        )
+    console.print(table)
+
+
+def show_applied(console: Console, applied: Applied) -> None:
+    """Where a plan stands."""
+    table = Table(title=Text(f"{applied.source}: {applied.rows:,} rows"), title_justify="left")
+    table.add_column("state")
+    table.add_column("rows", justify="right")
+    table.add_column("amount", justify="right")
+    for state, count in applied.states.items():
+        if count:
+            sums = applied.money.get(state, {})
+            shown = ", ".join(amount(fen, currency) for currency, fen in sums.items())
+            table.add_row(state.value, f"{count:,}", shown, style=_STYLES.get(state, "yellow"))
+    console.print(table)
+    if applied.problems:
+        problems = Table(title="not simply well", title_justify="left")
+        for column in ("row", "state", "id", "intent", "reason"):
+            problems.add_column(column, overflow="fold" if column in ("reason", "intent") else "ellipsis")
+        for problem in applied.problems:
+            problems.add_row(
+                str(problem.row),
+                problem.state.value,
+                Text(problem.id),
+                (problem.intent_id or "")[:12],
+                Text(problem.reason or ""),
+            )
+        console.print(problems)
+    if applied.results:
+        _say(console, f"results: {applied.results}")
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

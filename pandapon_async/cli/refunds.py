@@ -1,0 +1,76 @@
+"""`pandapon refunds`: open refund forms in bulk, planned first and applied after a look."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from pandapon_async.cli.plan_options import (
+    BaseUrl,
+    Concurrency,
+    DryRun,
+    HeaderRow,
+    Images,
+    Map,
+    Offline,
+    Out,
+    Rate,
+    Set,
+    Sheet,
+    Table,
+    given,
+    pairs,
+)
+from pandapon_async.cli.plans import apply_command, run_plan, show_command
+from pandapon_async.planning import PlanKind, PlanOptions
+
+__all__ = ["refunds_app"]
+
+refunds_app = typer.Typer(
+    help="Open refund forms in bulk: plan a table, look at it, apply it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@refunds_app.command()
+def plan(
+    table: Table,
+    out: Out = None,
+    map_: Map = None,
+    set_: Set = None,
+    amount_unit: Annotated[
+        Literal["fen", "yuan"] | None, typer.Option(help="What amounts count in, where no column says it.")
+    ] = None,
+    images: Images = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
+    offline: Offline = False,
+    dry_run: DryRun = False,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Check every row of a table of refund applications and write the plan; uploads and changes nothing.
+
+    Columns: order_id, order_entry_ids, dispute_request, apply_payment, apply_carriage, reason_id (or reason),
+    description, goods_status, vouchers, shop, currency. Exit codes: 0 all rows planned, 1 some refused, 2
+    usage, 3 some could not be checked, 4 authentication.
+    """
+    options = PlanOptions(
+        map=pairs(map_, "--map"),
+        constants=pairs(set_, "--set"),
+        amount_unit=amount_unit,
+        images=images,
+        sheet=sheet,
+        header_row=header_row,
+        offline=offline,
+        concurrency=concurrency,
+    )
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+    raise typer.Exit(run_plan(PlanKind.REFUNDS, table, out, dry_run, options, settings))
+
+
+refunds_app.command()(apply_command(PlanKind.REFUNDS))
+refunds_app.command()(show_command(PlanKind.REFUNDS))

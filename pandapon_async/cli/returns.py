@@ -1,0 +1,69 @@
+"""`pandapon returns`: send goods back in bulk, planned first and applied after a look."""
+
+from __future__ import annotations
+
+import typer
+
+from pandapon_async.cli.plan_options import (
+    BaseUrl,
+    Concurrency,
+    DryRun,
+    HeaderRow,
+    Images,
+    Map,
+    Offline,
+    Out,
+    Rate,
+    Set,
+    Sheet,
+    Table,
+    given,
+    pairs,
+)
+from pandapon_async.cli.plans import apply_command, run_plan, show_command
+from pandapon_async.planning import PlanKind, PlanOptions
+
+__all__ = ["returns_app"]
+
+returns_app = typer.Typer(
+    help="Send goods back in bulk: plan a table, look at it, apply it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@returns_app.command()
+def plan(
+    table: Table,
+    out: Out = None,
+    map_: Map = None,
+    set_: Set = None,
+    images: Images = None,
+    sheet: Sheet = None,
+    header_row: HeaderRow = None,
+    offline: Offline = False,
+    dry_run: DryRun = False,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Check every row of a table of returns and write the plan; uploads nothing, changes nothing.
+
+    Columns: refund_id, logistics_company_no, freight_bill, description, vouchers, shop. Exit codes: 0 all
+    rows planned, 1 some refused, 2 usage, 3 some could not be checked, 4 authentication.
+    """
+    options = PlanOptions(
+        map=pairs(map_, "--map"),
+        constants=pairs(set_, "--set"),
+        images=images,
+        sheet=sheet,
+        header_row=header_row,
+        offline=offline,
+        concurrency=concurrency,
+    )
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+    raise typer.Exit(run_plan(PlanKind.RETURNS, table, out, dry_run, options, settings))
+
+
+returns_app.command()(apply_command(PlanKind.RETURNS))
+returns_app.command()(show_command(PlanKind.RETURNS))

@@ -1,0 +1,160 @@
+"""Arguments of a call from what is typed in a shell, by the rules of its declaration.
+
+Only the form is read here: text becomes the kind of value that the rule takes. Whether it is right is
+then the rule's own business, so a shell and a program are told the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pandapon_async import arguments as rules
+from pandapon_async.core.codec import loads
+from pandapon_async.endpoint import Parameter, parameters_of_class
+from pandapon_async.errors import InvalidArgument
+from pandapon_async.openapi.examples import nested_class
+
+__all__ = ["read_arguments"]
+
+_WHOLE = re.compile("-?[0-9]{1,40}", re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]{1,40}\.[0-9]{1,40}", re.ASCII)
+
+
+def read_arguments(
+    parameters: tuple[Parameter, ...], typed: Iterable[str], document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments by name, from `key=value` texts and a JSON object; the texts win.
+
+    Keys are Python names or wire names. Raises InvalidArgument that says which argument is wrong.
+    """
+    known = {key: parameter for parameter in parameters for key in (parameter.wire, parameter.name)}
+    given: dict[str, Any] = {}
+    for key, value in document.items():
+        parameter = _known(known, key)
+        given[parameter.name] = _explained(parameter.name, _from_json, parameter.rule, value)
+    for key, texts in _by_key(typed).items():
+        parameter = _known(known, key)
+        given[parameter.name] = _explained(parameter.name, _from_texts, parameter.rule, texts)
+    return given
+
+
+def _by_key(typed: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in typed:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InvalidArgument("arguments look like key=value, such as refund_id=TQ201808300000001")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _known(known: Mapping[str, Parameter], key: str) -> Parameter:
+    if key not in known:
+        names = ", ".join(dict.fromkeys(parameter.name for parameter in known.values())) or "none"
+        raise InvalidArgument(f"unknown argument {key}; known: {names}", argument=key)
+    return known[key]
+
+
+def _explained(name: str, read: Any, rule: rules.Rule, value: Any) -> Any:
+    try:
+        return read(rule, value)
+    except ValueError as error:
+        raise InvalidArgument(f"{name} {error}", argument=name) from None
+
+
+def _from_texts(rule: rules.Rule, texts: list[str]) -> Any:
+    """A value from one `key=value`, or a list from several of the same key."""
+    while isinstance(rule, rules.JsonText):
+        rule = rule.rule
+    if isinstance(rule, rules.ListOf):
+        return _list(rule.item, texts)
+    if len(texts) > 1:
+        raise ValueError("is given more than once, and takes one value")
+    return _from_text(rule, texts[0])
+
+
+def _list(item: rules.Rule, texts: list[str]) -> list[Any]:
+    """Items from a repeated key (each text is one), or from one text: JSON or comma separated."""
+    (text, *more) = texts
+    if more:
+        return [_from_text(item, one) for one in texts]
+    if text.lstrip().startswith("["):
+        return [_from_json(item, one) for one in _json(text)]
+    if isinstance(item, rules.Nested | rules.Json):
+        return [_from_text(item, text)]
+    return [_from_text(item, one.strip()) for one in text.split(",")]
+
+
+def _from_text(rule: rules.Rule, text: str) -> Any:
+    match rule:
+        case rules.Nested() | rules.Json():
+            return _from_json(rule, _json(text))
+        case rules.Integer() | rules.FenAmount():
+            return _number(text)
+        case rules.Choice():
+            takes_numbers = any(isinstance(member.value, int) for member in rule.values)
+            return _number(text) if takes_numbers else text
+        case rules.Flag():
+            if text not in ("true", "false"):
+                raise ValueError("must be true or false")
+            return text == "true"
+        case rules.Moment():
+            return _moment(text)
+        case rules.Picture():
+            return Path(text).expanduser()
+        case _:
+            return text
+
+
+def _from_json(rule: rules.Rule, value: Any) -> Any:
+    """A value from JSON: names may be the wire's, moments and images are texts."""
+    match rule:
+        case rules.JsonText():
+            return _from_json(rule.rule, value)
+        case rules.ListOf() if isinstance(value, list):
+            return [_from_json(rule.item, item) for item in value]
+        case rules.Nested() if isinstance(value, dict):
+            known = {one.wire: one for one in parameters_of_class(nested_class(rule))}
+            by_name = {one.name: one for one in known.values()}
+            found = {name: known.get(name) or by_name.get(name) for name in value}
+            return {
+                one.name if one else name: _from_json(one.rule, value[name]) if one else value[name]
+                for name, one in found.items()
+            }
+        case rules.Moment() if isinstance(value, str):
+            return _moment(value)
+        case rules.Picture() if isinstance(value, str):
+            return Path(value).expanduser()
+        case _:
+            return value
+
+
+def _json(text: str) -> Any:
+    try:
+        return loads(text.encode())
+    except ValueError as error:
+        raise ValueError(f"must be JSON ({error})") from None
+
+
+def _number(text: str) -> int | Decimal:
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return Decimal(text)  # for the rule to refuse: it knows what would be right
+    raise ValueError("must be a whole number")
+
+
+def _moment(text: str) -> datetime | int:
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            "must be a moment such as 2025-02-24T14:52:20+08:00, or epoch milliseconds (13 digits)"
+        ) from None

@@ -1,0 +1,105 @@
+"""Failures of the transport in our words: those that a loopback server cannot play."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey, RequestInfo
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from pandapon_async import ConnectionLost, DeadlineExceeded, MalformedResponse, NotSent, Outcome
+from pandapon_async.transport.session import (
+    STALE_CONNECTIONS,
+    _explain,
+    _one_attempt,
+    _StaleConnection,
+    _TransportFailure,
+)
+
+KEY = ConnectionKey("api.example", 443, True, True, None, None, None)
+SECRET = CIMultiDictProxy(CIMultiDict({"signature": "canary"}))
+REQUEST = RequestInfo(URL("https://api.example/canary"), "POST", SECRET, URL("https://api.example/canary"))
+
+
+def certificate_error() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+def tls_error() -> ssl.SSLError:
+    error = ssl.SSLError(1, "wrong version number")
+    error.reason = "WRONG_VERSION_NUMBER"
+    return error
+
+
+TABLE: list[tuple[Exception, type[Exception], bool, str]] = [
+    (aiohttp.ClientConnectorCertificateError(KEY, certificate_error()), NotSent, False, "self-signed"),
+    (aiohttp.ClientConnectorSSLError(KEY, tls_error()), NotSent, False, "WRONG_VERSION_NUMBER"),
+    (aiohttp.ServerFingerprintMismatch(b"1", b"2", "h", 1), NotSent, False, "expected one"),
+    (aiohttp.ClientConnectorDNSError(KEY, OSError("canary")), NotSent, True, "resolved"),
+    (
+        aiohttp.ClientConnectorError(KEY, OSError(errno.ENETUNREACH, "unreachable")),
+        NotSent,
+        True,
+        "unreachable",
+    ),
+    (
+        aiohttp.ClientProxyConnectionError(KEY, OSError(errno.ECONNREFUSED, "refused")),
+        NotSent,
+        True,
+        "refused",
+    ),
+    (aiohttp.ConnectionTimeoutError("canary"), NotSent, True, "in time"),
+    (aiohttp.InvalidURL("https://canary"), NotSent, False, "url"),
+    (aiohttp.ClientHttpProxyError(REQUEST, (), status=407, message="canary"), NotSent, False, "407"),
+    (aiohttp.ClientResponseError(REQUEST, (), status=400, message="canary"), MalformedResponse, True, "HTTP"),
+    (TimeoutError(), DeadlineExceeded, True, "deadline"),
+    (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), ConnectionLost, True, "timed out"),
+    (aiohttp.SocketTimeoutError("canary"), DeadlineExceeded, True, "deadline"),
+    (aiohttp.ServerDisconnectedError("canary"), ConnectionLost, True, "ServerDisconnectedError"),
+    (aiohttp.ClientOSError(errno.EPIPE, "Broken pipe"), ConnectionLost, True, "Broken pipe"),
+    (
+        aiohttp.ClientOSError(None, "Can not write request body for https://canary"),
+        ConnectionLost,
+        True,
+        "lost",
+    ),
+    (aiohttp.ClientPayloadError("canary"), ConnectionLost, True, "broke off"),
+    (ssl.SSLError(1, "bad record mac"), ConnectionLost, True, "bad record mac"),
+    (ConnectionResetError(errno.ECONNRESET, "reset by peer"), ConnectionLost, True, "reset by peer"),
+    (RuntimeError("canary"), ConnectionLost, False, "RuntimeError"),
+]
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "retryable", "says"), TABLE, ids=lambda value: type(value).__name__
+)
+def test_in_our_words(failure: Exception, kind: type[Exception], retryable: bool, says: str) -> None:
+    error = _explain(failure)
+    assert type(error) is kind
+    assert error.retryable is retryable
+    assert error.outcome is (Outcome.NOT_SENT if kind is NotSent else Outcome.UNKNOWN)
+    assert says in str(error)
+    assert "canary" not in str(error)
+    assert (error.__cause__ is failure) is (type(failure) is RuntimeError)
+
+
+async def test_a_server_that_always_talks_first_is_given_up() -> None:
+    tries = 0
+
+    async def handler(_: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        raise _StaleConnection
+
+    request: Any = None
+    with pytest.raises(_TransportFailure) as caught:
+        await _one_attempt(request, handler)
+    assert isinstance(caught.value.error, NotSent)
+    assert tries == STALE_CONNECTIONS
