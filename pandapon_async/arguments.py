@@ -288,8 +288,10 @@ class Choice:
 
     def schema(self) -> dict[str, Any]:
         known = [member.value for member in self.values]
-        kind = "integer" if isinstance(known[0], int) else "string"
-        return {"type": kind, "examples": known} if self.open else {"type": kind, "enum": known}
+        numbers = isinstance(known[0], int)
+        if self.open:
+            return {**(Integer().schema() if numbers else {"type": "string"}), "examples": known}
+        return {"type": "integer" if numbers else "string", "enum": known}
 
 
 @attrs.define(frozen=True)

@@ -11,10 +11,19 @@ from enum import IntEnum
 
 import typer
 
-from pandapon_async.cli.demo import demo
-from pandapon_async.cli.doctor import doctor
-from pandapon_async.cli.reconcile import reconcile
-from pandapon_async.cli.sandbox import sandbox
+from pandapon_async.cli import (
+    call,
+    demo,
+    doctor,
+    endpoints,
+    journal,
+    openapi,
+    reconcile,
+    refunds,
+    returns,
+    sandbox,
+    vouchers,
+)
 from pandapon_async.errors import (
     ApiError,
     AuthenticationFailed,
@@ -43,8 +52,23 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
-for command in (demo, doctor, reconcile, sandbox):
+for command in (
+    demo.demo,
+    doctor.doctor,
+    endpoints.endpoints,
+    openapi.openapi,
+    reconcile.reconcile,
+    sandbox.sandbox,
+):
     app.command()(command)
+app.command(add_help_option=False)(call.call)  # its --help after a name is that call's own
+for name, group in (
+    ("journal", journal.journal_app),
+    ("refunds", refunds.refunds_app),
+    ("returns", returns.returns_app),
+    ("vouchers", vouchers.vouchers_app),
+):
+    app.add_typer(group, name=name)
 
 
 def explain(error: PandaponError) -> str:

@@ -115,7 +115,7 @@ def _field(parameter: Parameter) -> str:
 
 def _text(rule: rules.Text) -> str:
     if rule.pattern is not None:
-        return f"text that matches {rule.pattern}"
+        return f"text that matches {rule.pattern}" + (f", such as {rule.example}" if rule.example else "")
     if rule.maximum is None:
         return "text" if rule.minimum < 2 else f"text of at least {rule.minimum} characters"
     return f"text of {rule.minimum} to {rule.maximum} characters"

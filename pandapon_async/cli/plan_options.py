@@ -40,9 +40,7 @@ Plan = Annotated[Path, typer.Argument(help="The plan, as `plan` wrote it.", show
 Out = Annotated[Path | None, typer.Option(help="The plan to be written; it must not exist.")]
 Map = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号. Repeatable."
-    ),
+    typer.Option("--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号."),
 ]
 Set = Annotated[
     list[str] | None,

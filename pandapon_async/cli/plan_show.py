@@ -102,9 +102,7 @@ def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -
     for refusal in shown:
         table.add_row(str(refusal.row), Text(refusal.column), Text(refusal.reason))
     if count > len(shown):
-        table.add_row(
-            "", "", f"and {count - len(shown):,} more (the plan and the JSON have them)", style="dim"
-        )
+        table.add_row("", "", f"and {count - len(shown):,} more (in the plan and in the JSON)", style="dim")
     console.print(table)
 
 

@@ -83,9 +83,8 @@ def run_plan(
     else:
         _write_json({"plan": None if dry_run else str(out), **overview.to_json()})
     if out is not None and not dry_run:
-        _say(
-            f"planned, nothing was sent. To carry it out:\n  pandapon {kind.value} apply {shlex.quote(str(out))}"
-        )
+        command = shlex.join(["pandapon", kind.value, "apply", str(out)])
+        _say(f"planned, nothing was sent. To carry it out:\n  {command}")
     if overview.unchecked and not overview.offline:
         return 3
     return 1 if overview.states[RowState.REFUSED] else 0
@@ -249,8 +248,8 @@ def _advise(kind: PlanKind, applied: Applied) -> None:
     unknown = applied.states[RowState.UNKNOWN] + applied.states[RowState.APPLYING]
     if unknown:
         _say(
-            f"{unknown:,} rows are of unknown outcome and will not be sent again. Apply the plan once more to "
-            "ask about them, or look into the vendor's console and say what you saw:\n"
+            f"{unknown:,} rows are of unknown outcome and will not be sent again. Apply the plan once more "
+            "to ask about them, or look into the vendor's console and say what you saw:\n"
             f"  pandapon journal resolve INTENT --as done|absent --note '...' --journal {applied.journal}"
         )
     if absent := applied.states[RowState.SETTLED_ABSENT]:

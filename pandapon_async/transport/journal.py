@@ -179,7 +179,8 @@ class Journal:
             if self._opening is None:
                 executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-journal")
                 loop = asyncio.get_running_loop()
-                self._opening = loop.run_in_executor(executor, self._open_store)
+                now = self._clock.wall()  # here, as a clock may belong to the loop
+                self._opening = loop.run_in_executor(executor, self._open_store, now)
                 self._opening.add_done_callback(functools.partial(self._opened, executor))
             opening = self._opening
             await asyncio.wait([opening])
@@ -193,7 +194,7 @@ class Journal:
         else:
             executor.shutdown(wait=False)
 
-    def _open_store(self) -> _Opened:
+    def _open_store(self, now: float) -> _Opened:
         if self.path == IN_MEMORY:
             return Store(self.path), None
         alive = FileLock(self._lock_path(self.session))
@@ -202,7 +203,7 @@ class Journal:
             Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             alive.acquire(blocking=False)
             store = Store(self.path)
-            _guard(self.path, lambda: self._bury_the_dead(store))
+            _guard(self.path, lambda: self._bury_the_dead(store, now))
             self._clear_away()
         except BaseException as error:
             if store is not None:
@@ -215,7 +216,7 @@ class Journal:
             raise
         return store, alive
 
-    def _bury_the_dead(self, store: Store) -> None:
+    def _bury_the_dead(self, store: Store, now: float) -> None:
         """Settle what ended processes left; a living one holds the lock of its session."""
         store.begin(durable=True)
         try:
@@ -225,7 +226,7 @@ class Journal:
                     lock.acquire(blocking=False)
                 except Timeout:
                     continue
-                if unknown := store.bury(session, self._clock.wall()):
+                if unknown := store.bury(session, now):
                     log.warning("journal: %d writes of an ended process are of unknown outcome", unknown)
                 _release(lock)
             store.commit()

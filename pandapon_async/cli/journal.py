@@ -1,0 +1,337 @@
+"""`pandapon journal`: the writes that were sent, and what became of those whose answer was lost.
+
+Nothing here sends a write. `resolve` reads the state; where no read can tell, it takes an operator's word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import attrs
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pandapon_async import bulk
+from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
+from pandapon_async.client import Client
+from pandapon_async.errors import AuthenticationFailed, ConfigurationError, InvalidArgument, PandaponError
+from pandapon_async.planning import Stop
+from pandapon_async.reconcile.progress import duration
+from pandapon_async.settlement import find_out, next_state
+from pandapon_async.transport.journal import IN_MEMORY, Journal
+from pandapon_async.transport.store import Intent, IntentState
+
+__all__ = ["journal_app"]
+
+T = TypeVar("T")
+
+journal_app = typer.Typer(
+    help="Look at the journal of writes, and settle what is of unknown outcome.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Id = Annotated[str, typer.Argument(help="An intent's id, or enough of its beginning.", show_default=False)]
+States = Annotated[
+    list[IntentState] | None, typer.Option("--state", help="Only intents in this state. Repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal.")]
+
+SHOWN = 50
+OPEN = tuple(state for state in IntentState if state.open)
+_STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
+_WORDS = {"done": IntentState.SETTLED_DONE, "absent": IntentState.SETTLED_ABSENT}
+_ADVICE = {
+    IntentState.UNKNOWN: "find out: pandapon journal resolve {id} --wait",
+    IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
+    IntentState.INTENDED: "a running process is about to send it",
+    IntentState.SETTLED_ABSENT: "it did not land; doing it again is safe, and up to you",
+}
+
+
+@journal_app.command("list")
+def list_(
+    state: States = None,
+    as_json: AsJson = False,
+    limit: Annotated[int, typer.Option(min=1, help="On a terminal: how many, the newest.")] = SHOWN,
+    journal: JournalFile = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """List what is in the journal, oldest first; on a terminal the newest, open ones always."""
+
+    async def work(client: Client) -> None:
+        if as_json or not sys.stdout.isatty():
+            await _write_lines(client.journal.all(state))
+            return
+        counts = await client.journal.counts()
+        newest = [intent async for intent in _last(client.journal.all(state), limit)]
+        _show_table(client.journal, newest, counts, state)
+
+    _run(work, given(journal=journal, base_url=base_url))
+
+
+@journal_app.command()
+def show(id: Id, as_json: AsJson = False, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
+    """Show one intent: what was to be done, where it stands, what can be done about it."""
+
+    async def work(client: Client) -> None:
+        intent = await _intent(client.journal, id)
+        if as_json or not sys.stdout.isatty():
+            _write(_plain(intent))
+            return
+        table = Table(show_header=False)
+        for name, value in _plain(intent).items():
+            shown = value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
+            table.add_row(name, Text("" if value is None else str(shown)))
+        Console().print(table)
+        if advice := _ADVICE.get(intent.state):
+            _say(advice.format(id=intent.id[:12]))
+
+    _run(work, given(journal=journal, base_url=base_url))
+
+
+@journal_app.command()
+def export(state: States = None, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
+    """Write every intent as a line of JSON, oldest first."""
+    _run(lambda client: _write_lines(client.journal.all(state)), given(journal=journal, base_url=base_url))
+
+
+@journal_app.command()
+def resolve(
+    id: Annotated[str | None, typer.Argument(help="An intent's id, or enough of its beginning.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every intent of unknown outcome.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until absence can be believed.")] = False,
+    word: Annotated[
+        Literal["done", "absent"] | None, typer.Option("--as", help="Your own word, where no read can tell.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="With --as: where you saw it.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and tell, but settle nothing.")] = False,
+    yes: Yes = False,
+    journal: JournalFile = None,
+    settle_after: SettleAfter = None,
+    rate: Rate = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Find out what became of writes of unknown outcome, by reading the state; sends no write.
+
+    Exit codes: 0 all settled, 2 usage, 3 something is still unknown, 4 authentication.
+    """
+    if (id is None) != all_:
+        raise InvalidArgument("name one intent, or say --all", argument="id")
+    settings = given(journal=journal, settle_after=settle_after, rate=rate, base_url=base_url)
+    if word is not None:
+        if id is None:
+            raise InvalidArgument("a word settles one intent: name it", argument="as")
+        if not note:
+            raise InvalidArgument("say with --note where you saw it", argument="note")
+        left = _run(lambda client: _take_word(client.journal, id, word, note, yes, dry_run), settings)
+    else:
+        left = _run(lambda client: _resolve(client, id, wait, dry_run), settings)
+    raise typer.Exit(3 if left else 0)
+
+
+async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool) -> int:
+    """Settle one or all; gives how many are still open."""
+    journal = client.journal
+    if id is not None:
+        intents = [await _intent(journal, id)]
+    else:
+        intents = [intent async for intent in journal.all(OPEN)]
+        if not intents:
+            _say("nothing is open.")
+    intents = await _asked(client, intents, dry_run)
+    if wait and not dry_run and any(intent.state is IntentState.UNKNOWN for intent in intents):
+        seconds = client.settings.settle_after
+        _say(f"waiting {duration(seconds)}, until absence can be believed")
+        await Stop().pause(seconds, client.settings.clock)
+        intents = await _asked(client, intents, dry_run)
+    for intent in intents:
+        _tell(intent)
+    return sum(intent.state.open for intent in intents)
+
+
+async def _asked(client: Client, intents: list[Intent], dry_run: bool) -> list[Intent]:
+    """Every intent as it stands after asking, in the same order."""
+
+    async def ask(intent: Intent) -> Intent:
+        return await (_look(client, intent) if dry_run else _find_out(client, intent))
+
+    settled = []
+    async for result in bulk.run(ask, intents, concurrency=16, on_error="raise", ordered=True):
+        settled.append(result.value if isinstance(result, bulk.Done) else result.item)
+    return settled
+
+
+async def _find_out(client: Client, intent: Intent) -> Intent:
+    try:
+        return await client.resolve(intent.id)
+    except AuthenticationFailed:
+        raise
+    except PandaponError as error:
+        return attrs.evolve(intent, note=f"could not be found out: {error}")
+
+
+async def _look(client: Client, intent: Intent) -> Intent:
+    """What resolving would say, without keeping it."""
+    if intent.state is not IntentState.UNKNOWN:
+        return intent
+    try:
+        settlement = await find_out(client, intent)
+    except AuthenticationFailed:
+        raise
+    except PandaponError as error:
+        return attrs.evolve(intent, note=f"could not be found out: {error}")
+    age = client.settings.clock.wall() - intent.updated
+    state = next_state(settlement, age, client.settings.settle_after) or intent.state
+    note = f"{settlement.finding}: {settlement.note}"
+    return attrs.evolve(intent, state=state, note=note, result=settlement.result or intent.result)
+
+
+async def _take_word(journal: Journal, id: str, word: str, note: str, yes: bool, dry_run: bool) -> int:
+    """Settle one intent as an operator says; who said it, and when, stays in the note."""
+    intent = await _intent(journal, id)
+    if intent.state is not IntentState.UNKNOWN:
+        raise InvalidArgument(
+            f"intent {intent.id} is {intent.state}; only one of unknown outcome takes a word", argument="id"
+        )
+    _tell(intent)
+    if not dry_run and not yes and not await asyncio.to_thread(_sure, word):
+        _say("nothing was settled.")
+        return 1
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    said = f"{_who()} at {moment} said {word}: {note}"
+    if dry_run:
+        _tell(attrs.evolve(intent, state=_WORDS[word], note=said))
+        return 0
+    await journal.settle(intent.id, _WORDS[word], note=said)
+    _tell(await _intent(journal, intent.id))
+    return 0
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user, as in many containers
+        return "an operator"
+
+
+def _sure(word: str) -> bool:
+    if not sys.stdin.isatty():
+        raise InvalidArgument("there is no terminal to ask on: say --yes", argument="yes")
+    means = "it was carried out" if word == "done" else "it was NOT carried out, and may be sent again"
+    return typer.confirm(f"Note for good that {means}?", err=True)
+
+
+async def _intent(journal: Journal, id: str) -> Intent:
+    intent = await journal.get(id)
+    if intent is None:
+        raise InvalidArgument(f"no intent, or more than one, begins with {id}", argument="id")
+    return intent
+
+
+def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any]) -> T:
+    """Work on the journal that the settings name, if there is one."""
+
+    async def opened() -> T:
+        async with Client.from_env(**settings) as client:
+            path = client.journal.path
+            if path == IN_MEMORY:
+                raise ConfigurationError(
+                    "towards this machine itself the journal is in memory; name the file with --journal"
+                )
+            if not await asyncio.to_thread(Path(path).is_file):
+                raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
+            return await work(client)
+
+    return asyncio.run(opened())
+
+
+async def _last(intents: AsyncIterator[Intent], limit: int) -> AsyncIterator[Intent]:
+    """The open ones, and of the others the last so many, in order."""
+    kept: list[Intent] = []
+    async for intent in intents:
+        kept.append(intent)
+        ended = [one for one in kept if not one.state.open]
+        if len(ended) > limit:
+            kept.remove(ended[0])
+    for intent in kept:
+        yield intent
+
+
+def _show_table(
+    journal: Journal, shown: list[Intent], counts: dict[IntentState, int], states: list[IntentState] | None
+) -> None:
+    wanted = sum(count for state, count in counts.items() if states is None or state in states)
+    title = f"{journal.path}: {wanted:,} intents"
+    if wanted > len(shown):
+        title += f", the open and the newest {len(shown):,}"
+    table = Table(title=Text(title), title_justify="left")
+    for column in ("id", "operation", "what", "state", "since", "result", "note"):
+        table.add_column(column, overflow="fold" if column in ("what", "note") else "ellipsis")
+    for intent in shown:
+        table.add_row(
+            intent.id[:12],
+            intent.operation,
+            Text(_what(intent)),
+            intent.state.value,
+            _moment(intent.updated),
+            Text(intent.result or ""),
+            Text(intent.note or ""),
+            style=_STYLES.get(intent.state),
+        )
+    console = Console()
+    console.print(table)
+    console.print(", ".join(f"{count:,} {state.value}" for state, count in counts.items()) or "empty")
+
+
+def _what(intent: Intent) -> str:
+    """The natural key, shortly."""
+    return " ".join(
+        f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in intent.natural_key.items()
+    )
+
+
+def _tell(intent: Intent) -> None:
+    """One intent and where it stands: a line for people, or for machines."""
+    if not sys.stdout.isatty():
+        _write(_plain(intent))
+        return
+    note = f" ({intent.note})" if intent.note else ""
+    result = f" -> {intent.result}" if intent.result else ""
+    print(f"{intent.id[:12]} {intent.operation} {_what(intent)}: {intent.state.value}{result}{note}")
+
+
+async def _write_lines(intents: AsyncIterator[Intent]) -> None:
+    async for intent in intents:
+        _write(_plain(intent))
+
+
+def _write(facts: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _plain(intent: Intent) -> dict[str, Any]:
+    """An intent for machines: times in ISO 8601, no process's own matters."""
+    facts = attrs.asdict(intent, recurse=False)
+    del facts["session"]
+    facts["state"] = intent.state.value
+    facts["created"], facts["updated"] = _moment(intent.created), _moment(intent.updated)
+    return facts
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,237 @@
+"""`pandapon vouchers upload`: proof images in bulk, each distinct one once, also from run to run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import orjson
+import typer
+from filelock import FileLock, Timeout
+
+from pandapon_async import bulk
+from pandapon_async.bulk import Done, Failed, UploadedVoucher
+from pandapon_async.bulk.vouchers import picture_rule
+from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, Rate, given
+from pandapon_async.cli.reconcile import CHECK_ACCESS
+from pandapon_async.client import Client
+from pandapon_async.errors import AuthenticationFailed, ConfigurationError, PandaponError
+from pandapon_async.images import Image
+from pandapon_async.reconcile import Meter
+
+__all__ = ["vouchers_app"]
+
+vouchers_app = typer.Typer(help="Upload proof images.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+
+
+@vouchers_app.callback()
+def _group() -> None:
+    """Upload proof images."""
+
+
+@vouchers_app.command()
+def upload(
+    paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Results, a line of JSON per image; a later run adds to it and skips what it has."),
+    ] = None,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Make smaller what is over the vendor's limit (needs Pillow).")
+    ] = False,
+    dry_run: DryRun = False,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Upload images and tell their urls; identical ones are uploaded once.
+
+    Exit codes: 0 all uploaded, 1 some were refused, 2 usage, 3 interrupted, 4 authentication.
+    """
+    images = list(_images(paths))
+    if not images:
+        raise ConfigurationError("no images: name files, or folders with " + ", ".join(ENDINGS))
+    if dry_run:
+        raise typer.Exit(_check(images))
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+    with _Results.opened(out) as results:
+        raise typer.Exit(_run(images, results, shrink, concurrency or 16, settings))
+
+
+def _images(paths: Iterable[Path]) -> Iterator[Path]:
+    """The images that are named; folders are gone through, in order."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(
+                found for found in path.rglob("*") if found.suffix.lower() in ENDINGS and found.is_file()
+            )
+        else:
+            yield path
+
+
+def _check(images: Iterable[Path]) -> int:
+    """Tell which images would be taken; uploads nothing."""
+    rule, wrong = picture_rule(), 0
+    for path in images:
+        try:
+            image: Image = rule.encode(path)
+            _write({"path": str(path), "size": image.size, "format": image.format})
+        except (ValueError, OSError) as error:
+            wrong += 1
+            _write({"path": str(path), "error": f"image {error}"})
+    return 1 if wrong else 0
+
+
+@attrs.define(eq=False)
+class _Results:
+    """The file of results, or stdout. Each line is one write at the file's end, so none is ever torn in two
+    by another process, and a line that a crash cut short is closed off and not read.
+    """
+
+    path: Path | None
+    file: int | None = None
+    known: dict[str, UploadedVoucher] = attrs.field(factory=dict)
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, path: Path | None) -> Iterator[_Results]:
+        """The results at `path`, with what earlier runs put there."""
+        if path is None:
+            yield cls(None)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise ConfigurationError(f"{path} is being written by another process; wait for it") from None
+        try:
+            results = cls(path)
+            torn = results._read()
+            results.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                if torn:
+                    os.write(results.file, b"\n")
+                yield results
+            finally:
+                os.close(results.file)
+        finally:
+            lock.release()
+
+    def _read(self) -> bool:
+        """Learn what is uploaded already; whether the last line was cut short. Refuses another file."""
+        assert self.path is not None
+        if not self.path.exists():
+            return False
+        torn = False
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                torn = not line.endswith(b"\n")
+                with contextlib.suppress(orjson.JSONDecodeError):
+                    self._learn(orjson.loads(line))
+                    continue
+                if number == 0 and not torn:
+                    raise ConfigurationError(f"{self.path} holds no results of uploads; choose another --out")
+        return torn
+
+    def _learn(self, facts: Any) -> None:
+        if not isinstance(facts, dict) or "path" not in facts:
+            raise ConfigurationError(f"{self.path} holds no results of uploads; choose another --out")
+        if facts.get("url") and facts.get("digest"):
+            self.known[facts["digest"]] = UploadedVoucher(
+                image_domain=facts["image_domain"],
+                image_relative_url=facts["image_relative_url"],
+                digest=facts["digest"],
+                size=facts["size"],
+            )
+
+    def add(self, facts: dict[str, Any]) -> None:
+        """One more line."""
+        if self.file is None:
+            _write(facts)
+        else:
+            os.write(self.file, orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _run(
+    images: list[Path], results: _Results, shrink: bool, concurrency: int, settings: dict[str, Any]
+) -> int:
+    go_on = "Run the same command again: what is uploaded is kept." if results.path else ""
+    try:
+        uploaded, reused, failed = asyncio.run(_upload(images, results, shrink, concurrency, settings))
+    except AuthenticationFailed as error:
+        _say(f"error: {error}\n{CHECK_ACCESS}\n{go_on}")
+        return 4
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say(f"stopped. {go_on}")
+        return 3
+    except OSError as error:
+        _say(f"error: {error}. {go_on}")
+        return 3
+    _say(f"{uploaded:,} uploaded, {reused:,} were there already, {failed:,} refused")
+    return 1 if failed else 0
+
+
+async def _upload(
+    images: list[Path], results: _Results, shrink: bool, concurrency: int, settings: dict[str, Any]
+) -> tuple[int, int, int]:
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    uploaded = reused = failed = 0
+    progress = Meter(sys.stderr)
+    async with Client.from_env(**settings) as client:
+        progress.begin("uploading", len(images), 0, client.statistics)
+        vouchers = bulk.upload_vouchers(
+            client, images, shrink=shrink, known=results.known, concurrency=concurrency, ordered=True
+        )
+        try:
+            async with contextlib.aclosing(vouchers):
+                async for result in vouchers:
+                    uploaded += isinstance(result, Done) and not result.value.reused
+                    reused += isinstance(result, Done) and result.value.reused
+                    failed += isinstance(result, Failed)
+                    await asyncio.to_thread(results.add, _line(result))
+                    progress.advance(failed=isinstance(result, Failed))
+        finally:
+            progress.end()
+    return uploaded, reused, failed
+
+
+def _line(result: Done[Path, UploadedVoucher] | Failed[Path]) -> dict[str, Any]:
+    if isinstance(result, Failed):
+        error = result.error
+        kind = type(error).__name__
+        said = str(error) if isinstance(error, PandaponError) else kind
+        return {"path": str(result.item), "error": said, "kind": kind, "request_id": result.request_id}
+    voucher = result.value
+    return {
+        "path": str(result.item),
+        "digest": voucher.digest,
+        "size": voucher.size,
+        "url": voucher.url,
+        "image_domain": voucher.image_domain,
+        "image_relative_url": voucher.image_relative_url,
+        "reused": voucher.reused,
+        "shrunk": voucher.shrunk,
+        "request_id": result.request_id,
+    }
+
+
+def _write(facts: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(facts, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,337 @@
+"""Applying a plan: what was left open is found out first, then images, then writes, then what is unknown.
+
+Killed at any moment it goes on where it was: the plan says which rows were begun, the journal what became
+of them. Nothing that may have landed is ever sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from pandapon_async import bulk
+from pandapon_async.bulk import Done
+from pandapon_async.bulk.vouchers import Uploader
+from pandapon_async.client import Client
+from pandapon_async.errors import AuthenticationFailed, ConfigurationError, PandaponError
+from pandapon_async.planning.book import Book, StoredPicture
+from pandapon_async.planning.desk import Desk
+from pandapon_async.planning.kinds import kind_of
+from pandapon_async.planning.options import ApplyOptions
+from pandapon_async.planning.outcome import Applied, applied_of
+from pandapon_async.planning.overview import Overview, overview_of, sendable_states
+from pandapon_async.planning.pace import account_of, patient, window
+from pandapon_async.planning.results import check_results, write_results
+from pandapon_async.planning.rows import PlanRow, RowState
+from pandapon_async.planning.sender import Sender
+from pandapon_async.planning.stop import Stop
+from pandapon_async.reconcile.progress import Progress, Silent, duration
+
+__all__ = ["apply"]
+
+T = TypeVar("T")
+Results = AsyncGenerator[bulk.Done[Any, T] | bulk.Failed[Any], None]
+
+ASKING = "asking about unknown outcomes"
+ROUNDS = 3
+"""How often what is settled as absent is sent again in one run, if it is to be sent again at all."""
+TRIES = 4
+"""How often a row of unknown outcome is asked about in one run: reads fail, too."""
+BETWEEN_TRIES = 2.0
+"""Seconds between them, once absence can be believed."""
+
+_MAY_STILL_BE_SETTLED = (
+    "SELECT count(*) FROM rows WHERE state = 'unknown' AND coalesce(note, '') NOT LIKE 'undecided%'"
+)
+
+
+async def apply(
+    client: Client,
+    plan: str | Path,
+    *,
+    options: ApplyOptions | None = None,
+    results: str | Path | None = None,
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Applied:
+    """Carry out a plan, or go on with it; gives where every row stands.
+
+    `results` is the file that gets a line of JSON per row, in order (default: results.jsonl beside the
+    plan). `stop` lets somebody else end the run in good order. Called again, it tries what was not sent,
+    finds out about what is unknown, and leaves alone what ended.
+
+    Raises ConfigurationError for a plan of another account, one that is over its limits, was begun with
+    another journal, or is being applied by another process; AuthenticationFailed and JournalUnavailable
+    when no further row could be sent. Whatever ends it early, the plan knows where it was.
+    """
+    path = Path(plan)
+    work = _Application(
+        client,
+        path,
+        options or ApplyOptions(),
+        progress or Silent(),
+        stop or Stop(),
+        path.with_name("results.jsonl") if results is None else Path(results),
+    )
+    return await work.run()
+
+
+class _Application:
+    """One run over one plan, step by step."""
+
+    def __init__(
+        self, client: Client, plan: Path, options: ApplyOptions, progress: Progress, stop: Stop, results: Path
+    ) -> None:
+        self._client = patient(client)
+        if options.allow_repeat:
+            self._client = self._client.with_settings(allow_repeat=True)
+        self._plan = plan
+        self._options = options
+        self._progress = progress
+        self._stop = stop
+        self._results = results
+        self._failures = 0
+
+    async def run(self) -> Applied:
+        lock = FileLock(f"{self._plan}.lock", thread_local=False)
+        await asyncio.to_thread(_lock, lock, self._plan)
+        try:
+            async with Desk(lambda: Book.open(self._plan)) as desk:
+                return await self._run(desk)
+        finally:
+            self._progress.end()
+            lock.release()
+
+    async def _run(self, desk: Desk) -> Applied:
+        kind = kind_of(await desk.do(lambda book: book.get("kind")))
+        await self._check_whose(desk)
+        digest = (await desk.do(lambda book: book.get("source")))["sha256"][:12]
+        await asyncio.to_thread(check_results, self._results, digest)
+        overview = await desk.do(self._overview)
+        self._check_expected(overview)
+        await self._check_limits(desk)
+        if self._options.dry_run:
+            return await desk.do(lambda book: applied_of(book, None, dry_run=True))
+        await self._take_possession(desk)
+        sender = Sender(
+            self._client,
+            desk,
+            kind,
+            account_of(self._client),
+            self._options.allow_repeat,
+            self._options.words,
+        )
+        try:
+            await self._work(desk, sender)
+        finally:
+            self._progress.end()
+            await asyncio.shield(desk.do(lambda book: write_results(self._results, book, kind)))
+        return await desk.do(lambda book: applied_of(book, self._stop.reason, results=self._results))
+
+    def _overview(self, book: Book) -> Overview:
+        return overview_of(book, resend_absent=self._options.resend_absent)
+
+    async def _check_whose(self, desk: Desk) -> None:
+        base_url, account = await desk.do(lambda book: (book.get("base_url"), book.get("account")))
+        if base_url != self._client.settings.base_url:
+            raise ConfigurationError(f"{self._plan} was made for {base_url}; this client talks to another")
+        if account != account_of(self._client):
+            raise ConfigurationError(f"{self._plan} was made for another account (access key or user id)")
+
+    def _check_expected(self, overview: Overview) -> None:
+        expected = self._options.expected
+        now = (overview.sendable, sum(money.amount_fen for money in overview.to_send))
+        if expected is not None and expected != now:
+            raise ConfigurationError(
+                f"{self._plan} has changed since you were asked ({now[0]} rows are to be sent, not "
+                f"{expected[0]}); look at it again"
+            )
+
+    async def _check_limits(self, desk: Desk) -> None:
+        """Refuse a plan that is over a limit, before anything is sent."""
+        options = self._options
+        counted = [state for state in RowState if state not in (RowState.REFUSED, RowState.REJECTED)]
+        if not options.resend_absent:
+            counted.remove(RowState.SETTLED_ABSENT)
+        total, largest, unknown = await desk.do(lambda book: book.amounts(counted))
+        if (options.max_total is not None or options.max_each is not None) and unknown:
+            raise ConfigurationError(
+                f"of {unknown} rows it is not known how much money they are about, so no limit can be kept: "
+                "plan again without --offline, or apply without limits"
+            )
+        if options.max_total is not None and total > options.max_total:
+            raise ConfigurationError(
+                f"the plan comes to {total} fen, --max-total is {options.max_total} fen; nothing was sent"
+            )
+        if options.max_each is not None and largest > options.max_each:
+            raise ConfigurationError(
+                f"a row is about {largest} fen, --max-each is {options.max_each} fen; nothing was sent"
+            )
+
+    async def _take_possession(self, desk: Desk) -> None:
+        """From here on rows are sent: with the journal that knows what was sent before, and none else."""
+        journal = self._client.journal
+        identity = await journal.identity()
+        known, where = await desk.do(lambda book: (book.get("journal_id"), book.get("journal")))
+        if known not in (None, identity):
+            open_rows = await desk.do(lambda book: book.page((RowState.APPLYING, RowState.UNKNOWN), -1, 1))
+            if open_rows:
+                raise ConfigurationError(
+                    f"this plan was begun with the journal {where}, and only that one knows what became of "
+                    f"its open rows; the journal in use is {journal.path}. Use --journal {where}"
+                )
+        clock = self._client.settings.clock
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.wall()}
+        await desk.do(lambda book: book.write_ahead(durable=self._options.allow_repeat))
+        await desk.do(
+            lambda book: book.set({"journal_id": identity, "journal": journal.path, "holder": holder})
+        )
+
+    async def _work(self, desk: Desk, sender: Sender) -> None:
+        await self._each(desk, "finding out what was left open", (RowState.APPLYING,), sender.look_up)
+        await self._each(desk, ASKING, (RowState.UNKNOWN,), sender.settle)
+        for _ in range(ROUNDS):
+            await self._upload(desk)
+            await self._each(desk, "sending", self._to_send(), sender.send, sends=True)
+            await self._settle(desk, sender)
+            again = self._options.resend_absent and await _count(desk, (RowState.SETTLED_ABSENT,))
+            if self._stop.requested or not again:
+                break
+
+    def _to_send(self) -> tuple[RowState, ...]:
+        return sendable_states(resend_absent=self._options.resend_absent)
+
+    async def _each(
+        self,
+        desk: Desk,
+        task: str,
+        states: tuple[RowState, ...],
+        work: Callable[[PlanRow], Awaitable[RowState]],
+        *,
+        sends: bool = False,
+    ) -> None:
+        """Do this with every row in these states, many at once; `sends`: until a stop is asked for.
+
+        What `work` raises ends the run, after all that is under way has ended.
+        """
+        total = await _count(desk, states)
+        if not total or (sends and self._stop.requested):
+            return
+        rows = self._until_stopped(desk.rows(states)) if sends else desk.rows(states)
+        self._progress.begin(task, total, 0, self._client.statistics)
+        async with contextlib.aclosing(self._run_all(work, rows)) as results:
+            async for result in results:
+                failed = not isinstance(result, Done) or result.value.open or (sends and result.value.failed)
+                self._progress.advance(failed=failed)
+                if sends and failed:
+                    self._count_failure()
+        self._progress.end()
+
+    def _run_all(self, work: Callable[[Any], Awaitable[T]], items: AsyncIterator[Any]) -> Results[T]:
+        concurrency = self._options.concurrency or window(self._client.settings)
+        return bulk.run(work, items, concurrency=concurrency, on_error="raise")
+
+    def _count_failure(self) -> None:
+        self._failures += 1
+        limit = self._options.stop_after_failures
+        if limit is not None and self._failures >= limit:
+            self._stop.request(f"{self._failures} rows failed; the limit is {limit}")
+
+    async def _until_stopped(self, items: AsyncIterator[T]) -> AsyncIterator[T]:
+        async for item in items:
+            if self._stop.requested:
+                return
+            yield item
+
+    async def _upload(self, desk: Desk) -> None:
+        """Upload the images that rows to be sent still lack, each once, whatever its name."""
+        states, uploader = self._to_send(), Uploader(self._client)
+        total = await desk.do(lambda book: book.count_pictures_to_upload(states))
+        if not total or self._stop.requested:
+            return
+
+        async def upload(picture: StoredPicture) -> bool:
+            url, why = await _uploaded(uploader, picture)
+            await desk.do(lambda book: book.uploaded(picture.digest, url, why))
+            return why is None
+
+        self._progress.begin("uploading images", total, 0, self._client.statistics)
+        pictures = self._until_stopped(_pictures(desk, states))
+        async with contextlib.aclosing(self._run_all(upload, pictures)) as results:
+            async for result in results:
+                self._progress.advance(failed=not isinstance(result, Done) or not result.value)
+        self._progress.end()
+
+    async def _settle(self, desk: Desk, sender: Sender) -> None:
+        """Ask about what is unknown; once more when absence can be believed, and where a read failed."""
+        settings = self._client.settings
+        for tries in range(TRIES):
+            if self._stop.hurried:
+                return
+            await self._each(desk, ASKING, (RowState.UNKNOWN,), sender.settle)
+            undecided = await desk.do(lambda book: book.select(_MAY_STILL_BE_SETTLED)[0][0])
+            if not undecided or not self._options.wait:
+                return
+            seconds = settings.settle_after if tries == 0 else BETWEEN_TRIES
+            self._progress.note(f"waiting {duration(seconds)}, to be sure of {undecided} unknown outcomes")
+            await self._stop.pause(seconds, settings.clock)
+
+
+async def _uploaded(uploader: Uploader, picture: StoredPicture) -> tuple[str | None, str | None]:
+    """The url of an image, or why there is none."""
+    try:
+        voucher = await uploader.upload(Path(picture.path), digest=picture.digest)
+        return voucher.url, None
+    except AuthenticationFailed:
+        raise
+    except (PandaponError, ValueError, OSError) as error:
+        return None, str(error)
+
+
+async def _pictures(desk: Desk, states: tuple[RowState, ...]) -> AsyncIterator[StoredPicture]:
+    after = ""
+    while page := await desk.do(functools.partial(Book.pictures_to_upload, states=states, after=after)):
+        for picture in page:
+            yield picture
+        after = page[-1].digest
+
+
+async def _count(desk: Desk, states: tuple[RowState, ...]) -> int:
+    return await desk.do(lambda book: book.count(states))
+
+
+def _lock(lock: FileLock, plan: Path) -> None:
+    """Take the plan for this process alone."""
+    if not plan.is_file():
+        raise ConfigurationError(f"no such plan: {plan}")
+    try:
+        lock.acquire(blocking=False)
+    except OSError as error:
+        if not isinstance(error, Timeout):
+            reason = error.strerror or type(error).__name__
+            raise ConfigurationError(f"{plan} cannot be locked: {reason}") from None
+    if not lock.is_locked:
+        book = Book.open(plan)
+        try:
+            holder = book.get("holder") or {}
+        finally:
+            book.close()
+        raise ConfigurationError(
+            f"{plan} is being applied by {_who(holder)}; nothing was sent. Wait for it, or stop it"
+        )
+
+
+def _who(holder: dict[str, Any]) -> str:
+    if not holder:
+        return "another process"
+    since = datetime.fromtimestamp(holder["since"], UTC).isoformat(timespec="seconds")
+    return f"process {holder['pid']} on {holder['host']} since {since}"

@@ -1,0 +1,53 @@
+"""How a run is ended early without cutting anything off."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+from pandapon_async.clock import Clock
+
+__all__ = ["Stop"]
+
+
+class Stop:
+    """Asks a run to start nothing new; what is under way ends in good order.
+
+    `hurried`: it is also not to wait for anything that it could find out later.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.hurried = False
+        self._pauses: set[asyncio.Future[None]] = set()
+
+    def request(self, reason: str, *, hurry: bool = False) -> None:
+        """Start nothing new from now on. To be called in the event loop's thread."""
+        self.reason = self.reason or reason
+        self.hurried = self.hurried or hurry
+        if hurry:
+            for pause in self._pauses:
+                _wake(pause)
+
+    @property
+    def requested(self) -> bool:
+        """Whether it was asked for."""
+        return self.reason is not None
+
+    async def pause(self, seconds: float, clock: Clock) -> None:
+        """Wait, unless and until somebody is in a hurry."""
+        if self.hurried:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = clock.call_later(seconds, functools.partial(_wake, future))
+        self._pauses.add(future)
+        try:
+            await future
+        finally:
+            timer.cancel()
+            self._pauses.discard(future)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
