@@ -32,14 +32,25 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-nightly: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly
+# The generator of the interoperability test wants other versions than we do, so it gets its own place.
+$(VENV)/generator/.done: $(VENV)/.run
+	$(PYTHON) -m venv $(VENV)/generator
+	$(VENV)/generator/bin/python -m pip --disable-pip-version-check install --quiet openapi-python-client==0.29.1
+	touch $@
+
+nightly: $(VENV)/.test $(VENV)/generator/.done
+	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
+		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks.calls
+	$(BIN)/python -m benchmarks.pace
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

@@ -31,7 +31,7 @@ def models() -> Iterator[type[Model]]:
 MODELS = [
     kind
     for kind in models()
-    if kind.__module__.startswith("pandapon_async.")
+    if kind.__module__.startswith("pandapon_async.models.")
     and getattr(sys.modules[kind.__module__], kind.__name__, None) is kind
 ]
 by_name = pytest.mark.parametrize("kind", MODELS, ids=lambda kind: f"{kind.__module__[22:]}.{kind.__name__}")

@@ -266,7 +266,7 @@ def test_queued_paths_hold_no_images(tmp_path: Path) -> None:
     paths = []
     for number in range(100):
         path = tmp_path / f"{number}.jpg"
-        path.write_bytes(JPEG)
+        path.write_bytes(JPEG + number.to_bytes(2, "big"))  # no two the same: those are sent once
         os.truncate(path, 1_000_000)
         paths.append(path)
 

@@ -29,6 +29,7 @@ from pandapon_async.errors import (
     AuthenticationFailed,
     ConfigurationError,
     InvalidArgument,
+    Outcome,
     PandaponError,
     Rejected,
 )
@@ -98,4 +99,6 @@ def exit_code(error: PandaponError) -> int:
         return ExitCode.AUTHENTICATION
     if isinstance(error, ConfigurationError | InvalidArgument):
         return ExitCode.USAGE
+    if isinstance(error, ApiError) and error.outcome is Outcome.ANSWERED:
+        return ExitCode.DIFFERENCES
     return ExitCode.INCOMPLETE

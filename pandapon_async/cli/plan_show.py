@@ -11,10 +11,14 @@ from rich.text import Text
 from pandapon_async.money import Fen
 from pandapon_async.planning import Applied, Money, Overview, Refusal, RowState
 
-__all__ = ["amount", "show_applied", "show_overview", "what_it_does"]
+__all__ = ["amount", "rows", "show_applied", "show_overview", "what_it_does"]
 
 SHOWN = 20
-_DEEDS = {"returns": "returns of goods", "refunds": "refund applications"}
+_DEEDS = {
+    "returns": ("return of goods", "returns of goods"),
+    "refunds": ("refund application", "refund applications"),
+}
+_AT_FIRST = (RowState.PLANNED, RowState.REFUSED)
 _STYLES = {
     RowState.CONFIRMED: "green",
     RowState.SETTLED_DONE: "green",
@@ -25,7 +29,13 @@ _STYLES = {
 
 def what_it_does(kind: str, count: int) -> str:
     """How many of what."""
-    return f"{count:,} {_DEEDS[kind]}"
+    one, many = _DEEDS[kind]
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def rows(count: int) -> str:
+    """So many rows."""
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def amount(fen: int, currency: str) -> str:
@@ -37,10 +47,12 @@ def show_overview(console: Console, overview: Overview) -> None:
     """What a plan comes to."""
     refused = overview.states[RowState.REFUSED]
     planned = overview.rows - refused
-    _say(console, f"{overview.source}: {overview.rows:,} rows, {planned:,} planned, {refused:,} refused")
-    for state, count in overview.states.items():
-        if count and state not in (RowState.REFUSED, RowState.PLANNED):
-            _say(console, f"  of the planned rows {count:,} stand at {state.value}")
+    _say(console, f"{overview.source}: {rows(overview.rows)}, {planned:,} planned, {refused:,} refused")
+    begun = {state: count for state, count in overview.states.items() if count and state not in _AT_FIRST}
+    if begun:
+        _say(console, "applied before: " + ", ".join(f"{n:,} {state.value}" for state, n in begun.items()))
+        left = ", ".join(amount(money.amount_fen, money.currency) for money in overview.to_send)
+        _say(console, f"to be sent now: {rows(overview.sendable)}" + (f", {left}" if left else ""))
     if planned:
         _money(console, overview)
         _largest(console, overview)
@@ -53,7 +65,7 @@ def show_overview(console: Console, overview: Overview) -> None:
     for note in overview.inferred:
         _say(console, f"note: {note}")
     if overview.unchecked and not overview.offline:
-        _say(console, f"note: {overview.unchecked:,} planned rows could not be checked in full")
+        _say(console, f"note: {rows(overview.unchecked)} of the plan could not be checked in full")
 
 
 def _money(console: Console, overview: Overview) -> None:
@@ -74,7 +86,7 @@ def _money(console: Console, overview: Overview) -> None:
 def _money_row(table: Table, name: str, money: Money) -> None:
     shown = amount(money.amount_fen, money.currency)
     if money.unknown:
-        shown += f" and {money.unknown:,} rows of unknown amount"
+        shown += f" and {rows(money.unknown)} of unknown amount"
     table.add_row(Text(name), f"{money.rows:,}", shown)
 
 
@@ -108,7 +120,7 @@ def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -
 
 def show_applied(console: Console, applied: Applied) -> None:
     """Where a plan stands."""
-    table = Table(title=Text(f"{applied.source}: {applied.rows:,} rows"), title_justify="left")
+    table = Table(title=Text(f"{applied.source}: {rows(applied.rows)}"), title_justify="left")
     table.add_column("state")
     table.add_column("rows", justify="right")
     table.add_column("amount", justify="right")
@@ -128,7 +140,7 @@ def show_applied(console: Console, applied: Applied) -> None:
                 problem.state.value,
                 Text(problem.id),
                 (problem.intent_id or "")[:12],
-                Text(problem.reason or ""),
+                Text("; ".join(filter(None, (problem.reason, problem.note)))),
             )
         console.print(problems)
     if applied.results:

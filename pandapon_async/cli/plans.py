@@ -33,7 +33,7 @@ from pandapon_async.cli.plan_options import (
     fen,
     given,
 )
-from pandapon_async.cli.plan_show import amount, show_applied, show_overview, what_it_does
+from pandapon_async.cli.plan_show import amount, rows, show_applied, show_overview, what_it_does
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import (
@@ -248,12 +248,12 @@ def _advise(kind: PlanKind, applied: Applied) -> None:
     unknown = applied.states[RowState.UNKNOWN] + applied.states[RowState.APPLYING]
     if unknown:
         _say(
-            f"{unknown:,} rows are of unknown outcome and will not be sent again. Apply the plan once more "
+            f"{rows(unknown)} of unknown outcome, which will not be sent again. Apply the plan once more "
             "to ask about them, or look into the vendor's console and say what you saw:\n"
             f"  pandapon journal resolve INTENT --as done|absent --note '...' --journal {applied.journal}"
         )
     if absent := applied.states[RowState.SETTLED_ABSENT]:
-        _say(f"{absent:,} rows were sent and did not land. To send them again, add --resend-absent.")
+        _say(f"{rows(absent)} did not land. To send again what did not land, add --resend-absent.")
     if applied.left or applied.states[RowState.NOT_SENT]:
         _say(_go_on())
 

@@ -26,6 +26,7 @@ class Problem:
     id: str
     intent_id: str | None
     reason: str | None
+    note: str | None
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +97,7 @@ def applied_of(
         states=states,
         money=money,
         problems=tuple(
-            Problem(row.row, row.state, identity(kind, row), row.intent_id, row.reason)
+            Problem(row.row, row.state, identity(kind, row), row.intent_id, row.reason, row.note)
             for row in book.page(troubled, -1, LISTED)
         ),
         stopped=stopped,

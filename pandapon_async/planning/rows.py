@@ -15,15 +15,15 @@ __all__ = ["PlanRow", "RowState", "state_of"]
 class RowState(enum.StrEnum):
     """Where a row stands."""
 
-    REFUSED = "refused"  # by the plan: it will not be sent
     PLANNED = "planned"  # to be sent
     APPLYING = "applying"  # begun, and not known to have ended
-    NOT_SENT = "not_sent"  # tried, and surely not carried out: will be tried again
     CONFIRMED = "confirmed"  # the vendor said yes
-    REJECTED = "rejected"  # the vendor said no
-    UNKNOWN = "unknown"  # sent, and nobody knows what became of it
     SETTLED_DONE = "settled_done"  # was unknown; it landed
+    UNKNOWN = "unknown"  # sent, and nobody knows what became of it
     SETTLED_ABSENT = "settled_absent"  # was unknown; it did not land. Sent again only if told to
+    REJECTED = "rejected"  # the vendor said no
+    NOT_SENT = "not_sent"  # tried, and surely not carried out: will be tried again
+    REFUSED = "refused"  # by the plan: it will not be sent
 
     @property
     def done(self) -> bool:

@@ -17,20 +17,7 @@ from typing import Any
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.faults import FaultPlan, parse_faults
 
-PROGRAM = """
-from pandapon_async import cli
-from pandapon_async.cli.journal import journal_app
-from pandapon_async.cli.refunds import refunds_app
-from pandapon_async.cli.returns import returns_app
-from pandapon_async.cli.vouchers import vouchers_app
-
-known = {group.name for group in cli.app.registered_groups}
-parts = {"journal": journal_app, "refunds": refunds_app, "returns": returns_app, "vouchers": vouchers_app}
-for name, part in parts.items():
-    if name not in known:
-        cli.app.add_typer(part, name=name)
-cli.main()
-"""
+PROGRAM = "from pandapon_async.cli import main; main()"
 JPEG = b"\xff\xd8\xff\xe0"
 ENDED = {"confirmed", "rejected", "settled_done", "settled_absent"}
 

@@ -1,0 +1,1 @@
+"""Measurements against named rivals: ratios with their spread, side by side in one run."""
