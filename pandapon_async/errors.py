@@ -276,7 +276,7 @@ class CallbackReason(enum.StrEnum):
 
 
 class CallbackRefused(PandaponError):
-    """What was pushed is no genuine message of the vendor; `reason` says why, the text holds nothing of it."""
+    """What was pushed is no genuine message; `reason` says why, and the text holds nothing of it."""
 
     def __init__(self, message: str, *, reason: CallbackReason | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
