@@ -94,6 +94,27 @@ async def test_cancelling_all_tasks_hangs_nobody() -> None:
     await journal.aclose()
 
 
+def test_a_loop_that_ends_in_the_middle_does_not_stop_the_next(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+
+    async def begin() -> Gate:
+        await intend(journal, 1)
+        gate = Gate(journal)
+        journal.settle_soon("nothing", IntentState.NOT_SENT, "on its way when the loop ends")
+        await asyncio.to_thread(gate.reached.wait)
+        return gate
+
+    async def go_on() -> int:
+        await intend(journal, 2)
+        found = len(await journal.find())
+        await journal.aclose()
+        return found
+
+    gate = asyncio.run(begin())
+    gate.opened.set()
+    assert asyncio.run(go_on()) == 2
+
+
 async def test_a_cancelled_intent_is_not_left_open() -> None:
     journal = Journal()
     await journal.open()

@@ -63,7 +63,7 @@ async def returns(tmp_path: Path, rows: int, kills: int) -> Counter[str]:
         table = plans.write_table(tmp_path / "returns.csv", plans.return_rows(ids, images))
         out = await plan(server, "returns", table)
         plans.misbehave(server, FAULTS)
-        await apply_killed(server, "returns", out, kills, range(20, max(40, rows // (kills + 1))))
+        await apply_killed(server, "returns", out, kills, range(20, rows // kills))
         states = check(server, out, rows, "return_goods")
         landed = plans.effects_per_key(server, "return_goods")
         for line in plans.results_of(tmp_path / "results.jsonl"):
@@ -77,7 +77,7 @@ async def refunds(tmp_path: Path, rows: int, kills: int) -> Counter[str]:
         table = plans.write_table(tmp_path / "refunds.csv", plans.refund_rows(rows, images))
         out = await plan(server, "refunds", table)
         plans.misbehave(server, FAULTS)
-        await apply_killed(server, "refunds", out, kills, range(20, max(40, rows // (kills + 1))))
+        await apply_killed(server, "refunds", out, kills, range(30, 2 * rows // kills))
         states = check(server, out, rows, "create")
         made = {effect.refund_id for effect in server.effects if effect.kind == "create"}
         results = plans.results_of(tmp_path / "results.jsonl")
@@ -93,7 +93,7 @@ async def test_returns_killed_three_times(tmp_path: Path) -> None:
 
 async def test_refunds_killed_three_times(tmp_path: Path) -> None:
     states = await refunds(tmp_path, 100, 3)
-    assert states["confirmed"] > 60
+    assert states["confirmed"] + states["settled_done"] > 60
 
 
 @pytest.mark.nightly

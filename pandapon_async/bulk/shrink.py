@@ -18,7 +18,7 @@ __all__ = ["ORIGINAL_BYTES", "shrunk"]
 ORIGINAL_BYTES = 64 * 1024 * 1024
 """The largest file that is opened to be made smaller."""
 LARGEST_PIXELS = 100_000_000
-SIDES = (4096, 2560, 1600, 1024)
+SIDES = (4096, 2560, 1600, 1024, 640, 400)
 QUALITIES = (90, 80, 65)
 
 

@@ -101,6 +101,7 @@ class _Results:
     path: Path | None
     file: int | None = None
     known: dict[str, UploadedVoucher] = attrs.field(factory=dict)
+    there: set[tuple[str, str]] = attrs.field(factory=set)
 
     @classmethod
     @contextlib.contextmanager
@@ -148,6 +149,7 @@ class _Results:
         if not isinstance(facts, dict) or "path" not in facts:
             raise ConfigurationError(f"{self.path} holds no results of uploads; choose another --out")
         if facts.get("url") and facts.get("digest"):
+            self.there.add((facts["path"], facts["digest"]))
             self.known[facts["digest"]] = UploadedVoucher(
                 image_domain=facts["image_domain"],
                 image_relative_url=facts["image_relative_url"],
@@ -156,10 +158,10 @@ class _Results:
             )
 
     def add(self, facts: dict[str, Any]) -> None:
-        """One more line."""
+        """One more line, unless an earlier run wrote it."""
         if self.file is None:
             _write(facts)
-        else:
+        elif (facts["path"], facts.get("digest")) not in self.there:
             os.write(self.file, orjson.dumps(facts, option=orjson.OPT_APPEND_NEWLINE))
 
 

@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-
-from filelock import FileLock, Timeout
 
 from pandapon_async import bulk
 from pandapon_async.bulk import Done
 from pandapon_async.bulk.vouchers import Uploader
 from pandapon_async.client import Client
 from pandapon_async.errors import AuthenticationFailed, ConfigurationError, PandaponError
+from pandapon_async.planning import holder
 from pandapon_async.planning.book import Book, StoredPicture
 from pandapon_async.planning.desk import Desk
 from pandapon_async.planning.kinds import kind_of
@@ -44,14 +40,16 @@ Results = AsyncGenerator[bulk.Done[Any, T] | bulk.Failed[Any], None]
 ASKING = "asking about unknown outcomes"
 ROUNDS = 3
 """How often what is settled as absent is sent again in one run, if it is to be sent again at all."""
-TRIES = 4
+TRIES = 5
 """How often a row of unknown outcome is asked about in one run: reads fail, too."""
 BETWEEN_TRIES = 2.0
-"""Seconds between them, once absence can be believed."""
+"""Seconds between them, where nothing but an answer is waited for."""
 
-_MAY_STILL_BE_SETTLED = (
-    "SELECT count(*) FROM rows WHERE state = 'unknown' AND coalesce(note, '') NOT LIKE 'undecided%'"
-)
+_MAY_STILL_BE_SETTLED = """
+SELECT coalesce(sum(note LIKE 'absent%'), 0),
+       coalesce(sum(coalesce(note, '') NOT LIKE 'absent%' AND coalesce(note, '') NOT LIKE 'undecided%'), 0)
+FROM rows WHERE state = 'unknown'
+"""
 
 
 async def apply(
@@ -102,10 +100,12 @@ class _Application:
         self._failures = 0
 
     async def run(self) -> Applied:
-        lock = FileLock(f"{self._plan}.lock", thread_local=False)
-        await asyncio.to_thread(_lock, lock, self._plan)
+        lock = await asyncio.to_thread(holder.take, self._plan)
         try:
             async with Desk(lambda: Book.open(self._plan)) as desk:
+                if not self._options.dry_run:
+                    now = self._client.settings.clock.wall()
+                    await desk.do(lambda book: book.set({"holder": holder.me(now)}))
                 return await self._run(desk)
         finally:
             self._progress.end()
@@ -189,12 +189,8 @@ class _Application:
                     f"this plan was begun with the journal {where}, and only that one knows what became of "
                     f"its open rows; the journal in use is {journal.path}. Use --journal {where}"
                 )
-        clock = self._client.settings.clock
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": clock.wall()}
         await desk.do(lambda book: book.write_ahead(durable=self._options.allow_repeat))
-        await desk.do(
-            lambda book: book.set({"journal_id": identity, "journal": journal.path, "holder": holder})
-        )
+        await desk.do(lambda book: book.set({"journal_id": identity, "journal": journal.path}))
 
     async def _work(self, desk: Desk, sender: Sender) -> None:
         await self._each(desk, "finding out what was left open", (RowState.APPLYING,), sender.look_up)
@@ -227,13 +223,18 @@ class _Application:
         if not total or (sends and self._stop.requested):
             return
         rows = self._until_stopped(desk.rows(states)) if sends else desk.rows(states)
+
+        async def counted(row: PlanRow) -> bool:
+            state = await work(row)
+            failed = state.open or (sends and state.failed)
+            if sends and failed:  # here, so that nobody takes another row before it counts
+                self._count_failure()
+            return failed
+
         self._progress.begin(task, total, 0, self._client.statistics)
-        async with contextlib.aclosing(self._run_all(work, rows)) as results:
+        async with contextlib.aclosing(self._run_all(counted, rows)) as results:
             async for result in results:
-                failed = not isinstance(result, Done) or result.value.open or (sends and result.value.failed)
-                self._progress.advance(failed=failed)
-                if sends and failed:
-                    self._count_failure()
+                self._progress.advance(failed=not isinstance(result, Done) or result.value)
         self._progress.end()
 
     def _run_all(self, work: Callable[[Any], Awaitable[T]], items: AsyncIterator[Any]) -> Results[T]:
@@ -272,17 +273,18 @@ class _Application:
         self._progress.end()
 
     async def _settle(self, desk: Desk, sender: Sender) -> None:
-        """Ask about what is unknown; once more when absence can be believed, and where a read failed."""
-        settings = self._client.settings
-        for tries in range(TRIES):
+        """Ask about what is unknown; again when absence can be believed, and where nothing was answered."""
+        settings, believed = self._client.settings, False
+        for _ in range(TRIES):
             if self._stop.hurried:
                 return
             await self._each(desk, ASKING, (RowState.UNKNOWN,), sender.settle)
-            undecided = await desk.do(lambda book: book.select(_MAY_STILL_BE_SETTLED)[0][0])
-            if not undecided or not self._options.wait:
+            absent, unanswered = await desk.do(lambda book: book.select(_MAY_STILL_BE_SETTLED)[0])
+            if not self._options.wait or not (absent or unanswered) or (believed and not unanswered):
                 return
-            seconds = settings.settle_after if tries == 0 else BETWEEN_TRIES
-            self._progress.note(f"waiting {duration(seconds)}, to be sure of {undecided} unknown outcomes")
+            seconds = settings.settle_after if absent and not believed else BETWEEN_TRIES
+            believed = believed or bool(absent)
+            self._progress.note(f"waiting {duration(seconds)}, then asking about {absent + unanswered} again")
             await self._stop.pause(seconds, settings.clock)
 
 
@@ -307,31 +309,3 @@ async def _pictures(desk: Desk, states: tuple[RowState, ...]) -> AsyncIterator[S
 
 async def _count(desk: Desk, states: tuple[RowState, ...]) -> int:
     return await desk.do(lambda book: book.count(states))
-
-
-def _lock(lock: FileLock, plan: Path) -> None:
-    """Take the plan for this process alone."""
-    if not plan.is_file():
-        raise ConfigurationError(f"no such plan: {plan}")
-    try:
-        lock.acquire(blocking=False)
-    except OSError as error:
-        if not isinstance(error, Timeout):
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError(f"{plan} cannot be locked: {reason}") from None
-    if not lock.is_locked:
-        book = Book.open(plan)
-        try:
-            holder = book.get("holder") or {}
-        finally:
-            book.close()
-        raise ConfigurationError(
-            f"{plan} is being applied by {_who(holder)}; nothing was sent. Wait for it, or stop it"
-        )
-
-
-def _who(holder: dict[str, Any]) -> str:
-    if not holder:
-        return "another process"
-    since = datetime.fromtimestamp(holder["since"], UTC).isoformat(timespec="seconds")
-    return f"process {holder['pid']} on {holder['host']} since {since}"

@@ -176,6 +176,8 @@ class Journal:
     async def open(self) -> None:
         """Open the file and bury the sessions of dead processes. Called by itself on first use."""
         while self._store is None:
+            if _is_over(self._opening):
+                self._opening = None
             if self._opening is None:
                 executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-journal")
                 loop = asyncio.get_running_loop()
@@ -253,6 +255,8 @@ class Journal:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         done.add_done_callback(_looked_at)
+        if _is_over(self._flush):
+            self._flush, self._waiting = None, []  # nobody is left who waits for these
         self._waiting.append(_Change(work, durable, done))
         if self._flush is None:
             # Not at once: what else is ready to run in this turn of the loop goes into the same group.
@@ -321,6 +325,11 @@ def _alone(work: Callable[[Store], Any], store: Store) -> Any:
         raise
     except Exception as error:
         return error
+
+
+def _is_over(future: asyncio.Future[Any] | None) -> bool:
+    """Whether this belongs to an event loop that ended before it did."""
+    return future is not None and future.get_loop().is_closed()
 
 
 def _close(store: Store, alive: FileLock | None) -> None:

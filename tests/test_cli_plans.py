@@ -1,0 +1,252 @@
+"""`pandapon returns` and `pandapon refunds`: what they say, ask, refuse, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pandapon_async.cli import plan_options
+from pandapon_async.money import Fen
+from pandapon_async.sandbox import Sandbox
+from tests.support import plans
+from tests.support.command import Ended, Shell
+
+RETURNED = "reset_after:1.0:endpoint=*.return_goods:times=1,reset_before:1.0:endpoint=*.return_goods:times=1"
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    return Shell(monkeypatch, capsys, tmp_path)
+
+
+def facts(ended: Ended) -> dict[str, Any]:
+    (line,) = ended.out.splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def returns(server: Sandbox, folder: Path, count: int, *more: dict[str, str]) -> Path:
+    rows = plans.return_rows(plans.returnable(server, count))
+    return plans.write_table(folder / "returns.csv", [*rows, *more])
+
+
+async def test_the_way_of_a_plan(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        bad = {**plans.return_rows(["TQ1"])[0], "freight_bill": ""}
+        returns(server, tmp_path, 4, bad)
+        planned = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        assert (planned.code, len(server.effects)) == (1, 0)
+        assert "To carry it out:\n  pandapon returns apply plan.db" in planned.err
+        found = facts(planned)
+        assert found["states"] == {"planned": 4, "refused": 1}
+        assert found["refused"] == [
+            {"row": 6, "column": "freight_bill", "reason": "freight_bill is required"}
+        ]
+        assert len(found["largest"]) == 4
+        shown = await shell.beside("returns", "show", "plan.db")
+        assert facts(shown)["planned"] == found["planned"]
+        tried = await shell.beside("returns", "apply", "plan.db", "--dry-run")
+        assert (tried.code, len(server.effects)) == (0, 0)
+        assert "CNY" in tried.err
+        applied = await shell.beside("returns", "apply", "plan.db", "--yes", "--max-total", "99999999yuan")
+        assert (applied.code, facts(applied)["states"]) == (1, {"confirmed": 4, "refused": 1})
+        assert len(plans.effects_per_key(server, "return_goods")) == 4
+        lines = plans.results_of(tmp_path / "results.jsonl")
+        assert [(line["row"], line["state"]) for line in lines] == [
+            (2, "confirmed"), (3, "confirmed"), (4, "confirmed"), (5, "confirmed"), (6, "refused"),
+        ]  # fmt: skip
+        assert (tmp_path / "journal.sqlite").is_file(), "towards loopback the journal lies beside the plan"
+
+
+async def test_unknown_outcomes_end_with_advice(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400, faults=RETURNED) as server:
+        shell.use(server)
+        returns(server, tmp_path, 4)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        first = await shell.beside(
+            "returns", "apply", "plan.db", "--yes", "--no-wait", "--settle-after", "0.2"
+        )
+        assert first.code == 3
+        assert facts(first)["states"] == {"confirmed": 2, "settled_done": 1, "unknown": 1}
+        assert "1 row of unknown outcome, which will not be sent again" in first.err
+        assert "pandapon journal resolve INTENT --as done|absent" in first.err
+        assert "Go on with:\n  pandapon returns apply plan.db --yes" in first.err
+        second = await shell.beside("returns", "apply", "plan.db", "--yes", "--settle-after", "0.2")
+        assert (second.code, facts(second)["states"]["settled_absent"]) == (1, 1)
+        assert "add --resend-absent" in second.err
+        third = await shell.beside("returns", "apply", "plan.db", "--yes", "--resend-absent")
+        assert (third.code, facts(third)["done"]) == (0, 4)
+        assert set(plans.effects_per_key(server, "return_goods").values()) == {1}
+
+
+async def test_without_a_terminal_it_wants_a_yes(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 2)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        ended = await shell.beside("returns", "apply", "plan.db")
+        assert (ended.code, len(server.effects)) == (2, 0)
+        assert "say --yes" in ended.err
+
+
+def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
+    """Run `pandapon` on a terminal of its own, answer its question, and see what it shows."""
+    pid, screen = pty.fork()
+    if pid == 0:
+        os.chdir(folder)
+        given = plans.environment(server, COLUMNS="120", TERM="dumb")
+        os.execve(sys.executable, [sys.executable, "-c", plans.PROGRAM, *arguments], given)
+    shown, answered = b"", False
+    while True:
+        try:
+            piece = os.read(screen, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+        if b"[y/N]" in shown and not answered:
+            os.write(screen, answer)
+            answered = True
+    os.close(screen)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status), shown.decode()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+async def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        rows = plans.write_table(tmp_path / "refunds.csv", plans.refund_rows(3))
+        await plans.run(server, "refunds", "plan", rows, "--out", tmp_path / "plan.db")
+        command = ("refunds", "apply", "plan.db")
+        code, shown = await asyncio.to_thread(terminal, server, tmp_path, b"n\n", *command)
+        assert (code, len(server.effects)) == (3, 0)
+        assert "Send 3 refund applications (CNY 15.03)? [y/N]" in shown
+        assert "nothing was sent" in shown
+        code, shown = await asyncio.to_thread(terminal, server, tmp_path, b"y\n", *command)
+        assert (code, len(server.effects)) == (0, 3)
+        assert "all in CNY" in shown
+        assert "confirmed" in shown
+
+
+async def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on(tmp_path: Path) -> None:
+    async with Sandbox(refunds=2_000, faults="latency:1.0:endpoint=*.return_goods:delay=0.05") as server:
+        table = returns(server, tmp_path, 40)
+        await plans.run(server, "returns", "plan", table, "--out", tmp_path / "plan.db")
+        before = len(server.log)
+        process = await plans.start(
+            server, "returns", "apply", tmp_path / "plan.db", "--yes", "--concurrency", 4
+        )
+        await plans.seen(server, before + 10, process)
+        process.send_signal(signal.SIGINT)
+        code, out, err = await plans.finish(process)
+        assert code == 3
+        assert "stopping: nothing new is sent" in err
+        assert "Go on with:" in err
+        states = json.loads(out)["states"]
+        assert set(states) == {"planned", "confirmed"}
+        assert states["confirmed"] == len(server.effects) < 25
+        assert len(plans.results_of(tmp_path / "results.jsonl")) == 40
+
+
+async def test_two_processes_apply_one_plan(tmp_path: Path) -> None:
+    async with Sandbox(refunds=2_000, faults="latency:1.0:endpoint=*.return_goods:delay=0.05") as server:
+        table = returns(server, tmp_path, 60)
+        await plans.run(server, "returns", "plan", table, "--out", tmp_path / "plan.db")
+        command = ("returns", "apply", tmp_path / "plan.db", "--yes", "--concurrency", 2)
+        processes = [await plans.start(server, *command) for _ in range(2)]
+        ended = await asyncio.gather(*map(plans.finish, processes))
+        (first, second) = sorted(ended)
+        assert (first[0], second[0]) == (0, 2)
+        assert "is being applied by process " in second[2]
+        assert "Wait for it, or stop it" in second[2]
+        assert json.loads(first[1])["done"] == 60
+        landed = plans.effects_per_key(server, "return_goods")
+        assert (len(landed), set(landed.values())) == (60, {1})
+
+
+async def test_a_wrong_secret_ends_with_its_own_code(shell: Shell, tmp_path: Path, monkeypatch: Any) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 2)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        monkeypatch.setenv("PANDAPON_ACCESS_SECRET", "not-the-secret")
+        planned = await shell.beside("returns", "plan", "returns.csv", "--out", "other.db")
+        applied = await shell.beside("returns", "apply", "plan.db", "--yes")
+    assert (planned.code, applied.code) == (4, 4)
+    assert "No plan was written" in planned.err
+    assert not (tmp_path / "other.db").exists()
+    assert "PANDAPON_ACCESS_SECRET" in applied.err
+    assert "not-the-secret" not in planned.err + planned.out + applied.err + applied.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("returns", "plan", "returns.csv"), "say where the plan goes"),
+        (("returns", "plan", "nope.csv", "--out", "p.db"), "no such table"),
+        (("returns", "plan", "returns.csv", "--out", "p.db", "--map", "refund_id"), "has no '='"),
+        (("returns", "plan", "returns.csv", "--out", "taken.db"), "never overwritten"),
+        (("returns", "show", "returns.csv"), "cannot be used as a plan"),
+        (("returns", "apply", "nope.db"), "no such plan"),
+        (("refunds", "apply", "plan.db", "--yes"), "is a plan of returns: use `pandapon returns`"),
+        (("returns", "apply", "plan.db", "--yes", "--max-total", "50.00"), "fen are whole numbers"),
+        (("returns", "apply", "plan.db", "--yes", "--max-each", "much"), "is no amount such as"),
+    ],
+)
+def test_usage(shell: Shell, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
+        os.environ[f"PANDAPON_{name}"] = "x"
+    try:
+        plans.write_table(tmp_path / "returns.csv", plans.return_rows(["TQ1"]))
+        (tmp_path / "taken.db").write_text("mine")
+        shell("returns", "plan", "returns.csv", "--out", "plan.db", "--offline")
+        ended = shell(*arguments)
+    finally:
+        for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
+            del os.environ[f"PANDAPON_{name}"]
+    assert ended.code == 2
+    assert message in " ".join(ended.err.replace("│", " ").split())
+
+
+def test_a_dry_run_of_planning_needs_no_out(shell: Shell, tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
+        monkeypatch.setenv(f"PANDAPON_{name}", "x")
+    plans.write_table(tmp_path / "returns.csv", plans.return_rows(["TQ1"]))
+    ended = shell("returns", "plan", "returns.csv", "--offline", "--dry-run")
+    assert (ended.code, facts(ended)["plan"]) == (0, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["returns.csv"]
+
+
+async def test_rows_that_could_not_be_checked_end_with_code_3(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 1)
+        plans.misbehave(server, "throttle_429:1.0:retry_after=3600")
+        ended = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+    assert (ended.code, facts(ended)["unchecked"]) == (3, 1)
+    assert "not checked: the refund form could not be read (Throttled)" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("500", 500), ("500fen", 500), ("500 分", 500), ("5yuan", 500), ("5.5 yuan", 550), ("0.05元", 5)],
+)
+def test_amounts_of_limits(text: str, amount: int) -> None:
+    assert plan_options.fen(text, "--max-total") == Fen(amount)
+
+
+@pytest.mark.parametrize("text", ["5.00", "5.005yuan", "-5", "five", "5usd", "", "1e5"])
+def test_amounts_that_could_be_mistaken_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        plan_options.fen(text, "--max-total")

@@ -1,0 +1,545 @@
+"""Applying a plan: what is refused before it begins, what stops it, and whom it believes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from pandapon_async import (
+    AuthenticationFailed,
+    Client,
+    Clock,
+    ConfigurationError,
+    Credentials,
+    Fen,
+    InvalidArgument,
+    JournalUnavailable,
+    Settings,
+    planning,
+)
+from pandapon_async.planning import Applied, ApplyOptions, PlanOptions, RowState, Stop
+from pandapon_async.sandbox import Sandbox
+from pandapon_async.sandbox.envelope import Refusal
+from pandapon_async.transport.store import IntentState
+from tests.support import plans
+from tests.support.virtual import LoopClock, virtual_time
+
+ONCE = "reset_after:1.0:endpoint=*.return_goods:times=1"
+
+
+class FreshClock(LoopClock):
+    """The loop's clock with real nonces, as every run is another client."""
+
+    def nonce(self) -> str:
+        return Clock.nonce(self)
+
+
+@attrs.define
+class Bench:
+    """A sandbox and a plan for it."""
+
+    server: Sandbox
+    folder: Path
+    kind: str
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.db"
+
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        return plans.results_of(self.folder / "results.jsonl")
+
+    @property
+    def states(self) -> dict[str, int]:
+        return dict(plans.states_of(self.plan))
+
+    @property
+    def landed(self) -> dict[str, int]:
+        return dict(
+            plans.effects_per_key(self.server, "return_goods" if self.kind == "returns" else "create")
+        )
+
+    def client(self, **changes: Any) -> Client:
+        given: dict[str, Any] = {"base_url": self.server.base_url, "rate": None, "clock": FreshClock()}
+        given |= {"concurrency": 8, "journal": self.folder / "journal.sqlite"}
+        credentials = changes.pop("credentials", self.server.credentials)
+        return Client(credentials, Settings(**{**given, **changes}))
+
+    async def apply(
+        self, stop: Stop | None = None, settings: dict[str, Any] | None = None, **options: Any
+    ) -> Applied:
+        async with self.client(**(settings or {})) as client:
+            return await planning.apply(client, self.plan, options=ApplyOptions(**options), stop=stop)
+
+
+@asynccontextmanager
+async def bench(
+    folder: Path, kind: str = "returns", rows: int = 5, images: int = 0, offline: bool = False
+) -> AsyncIterator[Bench]:
+    """A plan of so many rows, not yet applied."""
+    async with Sandbox(refunds=600, seed=4, clock=FreshClock(), sleep=asyncio.sleep) as server:
+        names = plans.write_images(folder, images) if images else None
+        table = (
+            plans.return_rows(plans.returnable(server, rows), names)
+            if kind == "returns"
+            else plans.refund_rows(rows, names)
+        )
+        made = Bench(server, folder, kind)
+        path = plans.write_table(folder / "table.csv", table)
+        async with made.client() as client:
+            await planning.plan(client, kind, path, made.plan, options=PlanOptions(offline=offline))
+        yield made
+
+
+@virtual_time
+async def applied_twice(folder: Path, kind: str) -> None:
+    async with bench(folder, kind, images=2) as made:
+        first = await made.apply()
+        assert (first.exit_code, first.done, first.left, first.problems) == (0, 5, 0, ())
+        assert first.states[RowState.CONFIRMED] == 5
+        seen = len(made.server.log)
+        second = await made.apply()
+        assert (second.exit_code, second.done) == (0, 5)
+        assert len(made.server.log) == seen, "an applied plan asks nothing"
+        assert list(made.landed.values()) == [1] * 5
+        assert [line["state"] for line in made.results] == ["confirmed"] * 5
+        assert len(plans.effects_per_key(made.server, "voucher")) == 2
+        if kind == "refunds":
+            made_forms = [effect.refund_id for effect in made.server.effects if effect.kind == "create"]
+            assert sorted(line["result"] for line in made.results) == sorted(map(str, made_forms))
+
+
+@pytest.mark.parametrize("kind", ["returns", "refunds"])
+def test_an_applied_plan_is_done_and_stays_so(tmp_path: Path, kind: str) -> None:
+    applied_twice(tmp_path, kind)
+
+
+@virtual_time
+async def unknown_outcomes(folder: Path) -> None:
+    async with bench(folder, rows=6) as made:
+        plans.misbehave(
+            made.server,
+            "reset_after:1.0:endpoint=*.return_goods:times=2,reset_before:1.0:endpoint=*.return_goods:times=2",
+        )
+        begun = asyncio.get_running_loop().time()
+        first = await made.apply(wait=False)
+        assert asyncio.get_running_loop().time() - begun < 10
+        assert made.states == {"confirmed": 2, "settled_done": 2, "unknown": 2}
+        assert (first.exit_code, first.left) == (3, 2)
+        assert {problem.state for problem in first.problems} == {RowState.UNKNOWN}
+        assert all(problem.note and problem.note.startswith("absent: ") for problem in first.problems)
+        second = await made.apply()
+        assert made.states == {"confirmed": 2, "settled_done": 2, "settled_absent": 2}
+        assert second.exit_code == 1
+        assert (await made.apply()).exit_code == 1, "what is absent is not sent again unasked"
+        assert len(made.landed) == 4
+        third = await made.apply(resend_absent=True)
+        assert (third.exit_code, third.done) == (0, 6)
+        assert list(made.landed.values()) == [1] * 6
+
+
+def test_unknown_outcomes_are_found_out_and_absent_ones_sent_again_when_told(tmp_path: Path) -> None:
+    unknown_outcomes(tmp_path)
+
+
+@virtual_time
+async def operators_word(folder: Path) -> None:
+    async with bench(folder, "refunds", rows=2) as made:
+        plans.misbehave(
+            made.server, "reset_after:1.0:endpoint=*.create:times=2,error_500:1.0:endpoint=*.orders.get"
+        )
+        first = await made.apply(wait=False)
+        assert made.states == {"unknown": 2}
+        async with made.client() as client:
+            done, absent = [problem.intent_id or "" for problem in first.problems]
+            await client.journal.settle(
+                done, IntentState.SETTLED_DONE, note="seen in the console", result="TQ5"
+            )
+            await client.journal.settle(absent, IntentState.SETTLED_ABSENT, note="not in the console")
+        await made.apply(wait=False)
+        assert [(line["state"], line["result"], line["note"]) for line in made.results] == [
+            ("settled_done", "TQ5", "seen in the console"),
+            ("settled_absent", None, "not in the console"),
+        ]
+
+
+def test_an_operators_word_becomes_the_state_of_the_row(tmp_path: Path) -> None:
+    operators_word(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_total": 2_509}, "the plan comes to 2510 fen, --max-total is 2509 fen; nothing was sent"),
+        ({"max_each": Fen(503)}, "a row is about 504 fen, --max-each is 503 fen; nothing was sent"),
+        ({"expected": (5, 2_509)}, "has changed since you were asked"),
+        ({"expected": (4, 2_510)}, "has changed since you were asked"),
+    ],
+)
+async def test_a_plan_over_its_limits_is_not_begun(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    async with bench(tmp_path, "refunds") as made:
+        with pytest.raises(ConfigurationError, match=message):
+            await made.apply(**options)
+        assert (list(made.server.effects), made.states) == ([], {"planned": 5})
+        fits = await made.apply(max_total=2_510, max_each=504, expected=(5, 2_510))
+        assert fits.exit_code == 0
+
+
+async def test_a_limit_needs_to_know_the_amounts(tmp_path: Path) -> None:
+    async with bench(tmp_path, offline=True) as made:
+        with pytest.raises(ConfigurationError, match="of 5 rows it is not known how much money"):
+            await made.apply(max_total=10**9)
+        assert (await made.apply()).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_total": 12.5}, "whole fen"),
+        ({"max_each": -1}, "whole fen"),
+        ({"stop_after_failures": 0}, "above 0"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        ApplyOptions(**options)
+
+
+async def test_a_plan_is_for_one_account(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        real = made.server.credentials
+        other = Credentials(real.access_key, real.access_secret, "77")
+        with pytest.raises(ConfigurationError, match="made for another account"):
+            await made.apply(settings={"credentials": other})
+        with pytest.raises(ConfigurationError, match="talks to another"):
+            await made.apply(settings={"base_url": "http://127.0.0.1:9"})
+        assert made.states == {"planned": 5}
+
+
+def change_rows(plan: Path, change: str) -> None:
+    db = sqlite3.connect(plan)
+    with db:
+        db.execute(f"UPDATE rows SET {change}")
+    db.close()
+
+
+@virtual_time
+async def another_journal(folder: Path) -> None:
+    async with bench(folder) as made:
+        plans.misbehave(made.server, ONCE)
+        await made.apply(wait=False, concurrency=1, stop_after_failures=1)
+        assert made.states == {"planned": 4, "settled_done": 1}
+        change_rows(made.plan, "state = 'unknown' WHERE state = 'settled_done'")
+        with pytest.raises(ConfigurationError, match="was begun with the journal"):
+            await made.apply(settings={"journal": folder / "other.sqlite"})
+        assert len(made.landed) == 1
+        await made.apply(wait=False)
+        assert made.states == {"confirmed": 4, "settled_done": 1}
+        assert list(made.landed.values()) == [1] * 5
+
+
+def test_open_rows_belong_to_the_journal_they_were_begun_with(tmp_path: Path) -> None:
+    another_journal(tmp_path)
+
+
+async def test_a_plan_with_nothing_open_may_change_its_journal(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        await made.apply(settings={"journal": ":memory:"})
+        assert (await made.apply(settings={"journal": tmp_path / "other.sqlite"})).exit_code == 0
+        assert list(made.landed.values()) == [1] * 5
+
+
+@virtual_time
+async def stops_after_failures(folder: Path) -> None:
+    async with bench(folder, rows=30) as made:
+        plans.misbehave(made.server, "reset_before:1.0:endpoint=*.return_goods")
+        applied = await made.apply(stop_after_failures=3, concurrency=2)
+        assert applied.stopped == "3 rows failed; the limit is 3"
+        assert applied.exit_code == 3
+        assert 24 <= made.states["planned"] <= 27
+        assert set(made.states) == {"planned", "settled_absent"}
+
+
+def test_nothing_new_is_started_after_so_many_failures(tmp_path: Path) -> None:
+    stops_after_failures(tmp_path)
+
+
+async def test_a_stop_lets_finish_what_is_on_its_way(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=30) as made:
+        stop = Stop()
+        plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=0.02")
+        running = asyncio.create_task(made.apply(stop=stop, concurrency=4))
+        while len(made.landed) < 6:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        stop.request("interrupted", hurry=True)
+        applied = await running
+        assert applied.stopped == "interrupted"
+        assert set(made.states) == {"planned", "confirmed"}
+        assert made.states["confirmed"] == len(made.landed) < 20
+        assert (await made.apply()).exit_code == 0
+        assert list(made.landed.values()) == [1] * 30
+
+
+async def test_a_cancelled_run_leaves_what_was_sent_unknown(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=12) as made:
+        plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=5")
+        running = asyncio.create_task(made.apply(concurrency=4))
+        while len(made.landed) < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert made.states == {"applying": 4, "planned": 8}
+        plans.misbehave(made.server, "")
+        assert (await made.apply()).exit_code == 0
+        assert made.states == {"settled_done": 4, "confirmed": 8}
+        assert list(made.landed.values()) == [1] * 12
+
+
+async def test_a_refused_key_stops_everything_and_spoils_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=20, images=1) as made:
+        doorkeeper = made.server._pipeline.doorkeeper
+        check = doorkeeper.check
+        calls = 0
+
+        def refuse(*args: Any, **more: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls > 4:
+                raise Refusal(401, "no longer")
+            check(*args, **more)
+
+        doorkeeper.check = refuse  # type: ignore[method-assign]
+        with pytest.raises(AuthenticationFailed):
+            await made.apply(concurrency=2)
+        assert calls <= 7
+        assert made.states["confirmed"] == len(made.landed) == 3
+        assert set(made.states) == {"confirmed", "planned", "not_sent"}
+        assert len(made.results) == 20
+        doorkeeper.check = check  # type: ignore[method-assign]
+        assert (await made.apply()).exit_code == 0
+        assert list(made.landed.values()) == [1] * 20
+
+
+async def test_a_journal_that_fails_stops_everything_before_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pandapon_async.transport.store import Store
+
+    async with bench(tmp_path, rows=20) as made:
+        add = Store.add
+
+        def full(store: Store, intent: Any) -> Any:
+            if len(made.landed) >= 3:
+                raise sqlite3.OperationalError("database or disk is full")
+            return add(store, intent)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "add", full)
+            with pytest.raises(JournalUnavailable, match="disk is full"):
+                await made.apply(concurrency=1)
+        assert made.states["confirmed"] == len(made.landed) == 3
+        assert (await made.apply()).exit_code == 0
+        assert list(made.landed.values()) == [1] * 20
+
+
+@virtual_time
+async def two_plans(folder: Path) -> None:
+    async with bench(folder, rows=15) as made:
+        other = folder / "other.db"
+        await asyncio.to_thread(shutil.copy, made.plan, other)
+
+        async def apply(plan: Path, results: str) -> Applied:
+            async with made.client() as client:
+                return await planning.apply(client, plan, results=folder / results)
+
+        first, second = await asyncio.gather(apply(made.plan, "one.jsonl"), apply(other, "two.jsonl"))
+        assert list(made.landed.values()) == [1] * 15
+        assert (first.done, second.done) == (15, 15)
+        noted = [
+            line["note"] for name in ("one", "two") for line in plans.results_of(folder / f"{name}.jsonl")
+        ]
+        assert noted.count("nothing was sent: the journal has this write already") == 15
+
+
+def test_two_plans_for_the_same_refunds_send_once(tmp_path: Path) -> None:
+    two_plans(tmp_path)
+
+
+async def test_a_write_that_the_journal_knows_is_not_sent_again(tmp_path: Path) -> None:
+    async with bench(tmp_path, "refunds", rows=3) as made:
+        await made.apply()
+        second = tmp_path / "second"
+        second.mkdir()
+        table = plans.write_table(second / "table.csv", plans.refund_rows(4))
+        async with made.client() as client:
+            await planning.plan(client, "refunds", table, second / "plan.db")
+            applied = await planning.apply(client, second / "plan.db")
+        assert applied.done == 4
+        assert len(made.landed) == 4
+        lines = plans.results_of(second / "results.jsonl")
+        assert [bool(line["note"]) for line in lines] == [True, True, True, False]
+        assert lines[0]["note"] == "nothing was sent: the journal has this write already"
+        assert lines[0]["result"] == made.results[0]["result"]
+
+
+async def test_another_waybill_for_the_same_form_needs_to_be_meant(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=1) as made:
+        await made.apply()
+        form = made.server.find("1688", "waitsellerreceive")
+        (refund_id,) = made.landed
+        number = next(n for n in range(0, 600, 2) if made.server.refund(n).refund_id == refund_id)
+        made.server.advance(number, "waitbuyermodify")
+        made.server.advance(number, "waitselleragree")
+        made.server.advance(number, "waitbuyersend")
+        assert form is not None
+        second = tmp_path / "second"
+        second.mkdir()
+        rows = [{**plans.return_rows([refund_id])[0], "freight_bill": "ANOTHER1"}]
+        table = plans.write_table(second / "table.csv", rows)
+        async with made.client() as client:
+            await planning.plan(client, "returns", table, second / "plan.db")
+            await planning.apply(client, second / "plan.db")
+            (line,) = plans.results_of(second / "results.jsonl")
+            assert line["state"] == "rejected"
+            assert "--allow-repeat" in line["reason"]
+            table = plans.write_table(second / "again.csv", rows)
+            await planning.plan(client, "returns", table, second / "again.db")
+            applied = await planning.apply(
+                client,
+                second / "again.db",
+                options=ApplyOptions(allow_repeat=True),
+                results=second / "again.jsonl",
+            )
+        assert applied.done == 1
+        assert made.landed == {refund_id: 2}
+
+
+async def test_refusals_are_kept_with_their_meaning(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=3) as made:
+        for number in range(0, 600, 2):
+            if made.server.refund(number).refund_id in {line["refund_id"] for line in await _lines(made)}:
+                made.server.advance(number, "refundclose")
+        applied = await made.apply()
+        assert applied.exit_code == 1
+        for line in made.results:
+            assert line["state"] == "rejected"
+            assert line["reason"] == "the refund form stands where no goods can be sent back (code 4007)"
+            assert line["error"] == "Rejected 4007"
+            assert "words" not in line
+
+
+async def _lines(made: Bench) -> list[dict[str, Any]]:
+    import json
+
+    return [json.loads(row["arguments"]) for row in await asyncio.to_thread(plans.rows_of, made.plan)]
+
+
+async def test_the_platforms_words_are_kept_only_when_asked_for(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=1) as made:
+        ((refund_id),) = [line["refund_id"] for line in await _lines(made)]
+        number = next(n for n in range(0, 600, 2) if made.server.refund(n).refund_id == refund_id)
+        made.server.advance(number, "refundclose")
+        await made.apply(words=True)
+        assert made.results[0]["words"] == "status does not allow return"
+
+
+async def test_a_refusal_because_ours_is_in_already_is_done(tmp_path: Path) -> None:
+    """Settled as absent too early, and sent again: the form says that the first one came through."""
+    async with bench(tmp_path, rows=1) as made:
+        (arguments,) = await _lines(made)
+        async with made.client(journal=":memory:") as client:
+            await client.v1.alibaba.refunds.return_goods(**arguments)
+        applied = await made.apply()
+        assert (applied.done, made.states) == (1, {"settled_done": 1})
+        assert "4007" in made.results[0]["note"]
+        assert list(made.landed.values()) == [1]
+
+
+async def test_an_image_that_changed_is_not_sent(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=4, images=2) as made:
+        (tmp_path / "proof-1.jpg").write_bytes(plans.JPEG + b"something else")
+        applied = await made.apply()
+        assert made.states == {"confirmed": 2, "not_sent": 2}
+        assert applied.exit_code == 1
+        assert made.results[1]["reason"].startswith("image 1 could not be uploaded: image is not the one")
+        assert len(plans.effects_per_key(made.server, "voucher")) == 1
+        plans.write_images(tmp_path, 2)
+        assert (await made.apply()).exit_code == 0
+
+
+async def test_images_are_uploaded_once_across_runs(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=6, images=3) as made:
+        plans.misbehave(made.server, "error_500:1.0:endpoint=*.return_goods")
+        await made.apply(wait=False, stop_after_failures=1, concurrency=1)
+        plans.misbehave(made.server, "")
+        uploads = sum(entry.endpoint == "v2.alibaba.refunds.upload_voucher" for entry in made.server.log)
+        await made.apply(wait=False)
+        after = sum(entry.endpoint == "v2.alibaba.refunds.upload_voucher" for entry in made.server.log)
+        assert (uploads, after) == (3, 3)
+
+
+async def test_a_dry_run_sends_nothing_and_keeps_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path, images=1) as made:
+        before, seen = made.plan.read_bytes(), len(made.server.log)
+        applied = await made.apply(dry_run=True)
+        assert (applied.exit_code, applied.dry_run, applied.left) == (0, True, 5)
+        assert len(made.server.log) == seen
+        assert made.plan.read_bytes() == before
+        assert {path.name for path in tmp_path.iterdir()} <= {
+            "plan.db", "plan.db.lock", "table.csv", "proof-0.jpg",
+        }  # fmt: skip
+        with pytest.raises(ConfigurationError, match="--max-total"):
+            await made.apply(dry_run=True, max_total=1)
+
+
+async def test_results_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        (tmp_path / "results.jsonl").write_text('{"plan":"another","row":2}\n')
+        with pytest.raises(ConfigurationError, match="is not the result of this plan"):
+            await made.apply()
+        assert list(made.server.effects) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database", b"SQLite format 3\0" + bytes(5000)])
+async def test_what_is_no_plan_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    async with bench(tmp_path) as made:
+        made.plan.unlink()
+        if content is not None:
+            made.plan.write_bytes(content)
+        with pytest.raises(ConfigurationError, match=r"no such plan|is no plan|cannot be used as a plan"):
+            await made.apply()
+
+
+async def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        db = await asyncio.to_thread(sqlite3.connect, made.plan)
+        await asyncio.to_thread(db.execute, "PRAGMA user_version = 99")
+        await asyncio.to_thread(db.close)
+        with pytest.raises(ConfigurationError, match="format 99"):
+            await made.apply()
+
+
+async def test_a_plan_in_use_names_who_has_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, rows=3) as made:
+        plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=0.3")
+        running = asyncio.create_task(made.apply())
+        while not made.landed:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        with pytest.raises(
+            ConfigurationError, match=r"is being applied by process \d+ on .+ since .+; nothing"
+        ):
+            await made.apply()
+        assert (await running).exit_code == 0
+        assert list(made.landed.values()) == [1] * 3
