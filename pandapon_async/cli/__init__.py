@@ -13,6 +13,7 @@ import typer
 
 from pandapon_async.cli import (
     call,
+    callbacks,
     demo,
     doctor,
     endpoints,
@@ -64,6 +65,7 @@ for command in (
     app.command()(command)
 app.command(add_help_option=False)(call.call)  # its --help after a name is that call's own
 for name, group in (
+    ("callbacks", callbacks.callbacks_app),
     ("journal", journal.journal_app),
     ("refunds", refunds.refunds_app),
     ("returns", returns.returns_app),

@@ -1,0 +1,219 @@
+"""Messages from the store to the handlers: each at least once, in order where there is one, and not for ever.
+
+A handler that fails is called again after a while, those that succeeded are not. What fails to the end
+is a dead letter, which is kept and can be replayed. Nothing is decided in memory alone: a process that
+is killed at any moment leaves in the file all that the next one needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import attrs
+
+from pandapon_async.callbacks.commits import Commits
+from pandapon_async.callbacks.handlers import Handlers, Registered
+from pandapon_async.callbacks.messages import Message, read
+from pandapon_async.callbacks.settings import CallbackSettings
+from pandapon_async.callbacks.statistics import Statistics
+from pandapon_async.callbacks.store import NO_HANDLER, Record, State, Store
+from pandapon_async.callbacks.timing import Alarm, time_limit
+from pandapon_async.clock import Clock
+from pandapon_async.errors import CallbackRefused
+
+__all__ = ["Dispatcher"]
+
+POLL = 1.0
+"""Seconds between two looks for what another process stored, or for its lock."""
+
+FORGET_EVERY = 3600.0
+
+log = logging.getLogger("pandapon_async")
+
+
+class Dispatcher:
+    """Hands messages out until it is closed."""
+
+    def __init__(
+        self,
+        commits: Commits[Store],
+        handlers: Handlers,
+        settings: CallbackSettings,
+        statistics: Statistics,
+        clock: Clock,
+    ) -> None:
+        self._commits = commits
+        self._handlers = handlers
+        self._settings = settings
+        self._statistics = statistics
+        self._clock = clock
+        self._alarm = Alarm(clock)
+        self._running: dict[asyncio.Task[None], int] = {}
+        self._loop: asyncio.Task[None] | None = None
+        self._closing = False
+        self._leads = False
+        self._forget_at = 0.0
+
+    def start(self) -> None:
+        """Begin, with what an earlier process left."""
+        self._closing = False
+        self._loop = asyncio.create_task(self._run(), name="pandapon-callbacks")
+
+    def wake(self) -> None:
+        """There is a new message."""
+        self._alarm.ring()
+
+    async def aclose(self) -> None:
+        """Take nothing more out, let handlers finish within the grace, give back what they do not finish."""
+        if self._loop is None:
+            return
+        self._closing = True
+        self._alarm.ring()
+        loop, self._loop = self._loop, None
+        await loop
+        if self._running:
+            alarm = Alarm(self._clock)
+            for task in self._running:
+                task.add_done_callback(lambda _: None if self._running else alarm.ring())
+            await alarm.wait(self._settings.grace)
+        broken_off = dict(self._running)
+        for task in broken_off:
+            task.cancel()
+        if broken_off:
+            await asyncio.wait(broken_off)
+            now = self._clock.wall()
+            await self._commits.run(lambda store: store.release(broken_off.values(), now))
+
+    async def _run(self) -> None:
+        while not self._closing:
+            try:
+                wait = await self._look()
+            except Exception as error:
+                # The file may be full or locked for a while; what is in it does not run away.
+                log.error("callbacks: messages cannot be taken out (%s)", type(error).__name__)
+                log.debug("callbacks: what happened", exc_info=error)
+                wait = POLL
+            if not self._closing and wait > 0:
+                await self._alarm.wait(wait)
+
+    async def _look(self) -> float:
+        """Hand out what is due; gives the seconds until it is worth looking again."""
+        settings, now = self._settings, self._clock.wall()
+        if not self._leads:
+            self._leads = await self._commits.run(lambda store: store.lead())
+            if not self._leads:
+                return POLL
+            most = settings.retry.attempts
+            if left := await self._commits.run(lambda store: store.recover(most, now)):
+                log.warning("callbacks: %d messages of an ended process are handled again", left)
+        if now >= self._forget_at:
+            more = await self._commits.run(lambda store: store.forget(now - settings.remember))
+            self._forget_at = now if more else now + FORGET_EVERY
+        free = settings.concurrency - len(self._running)
+        if free <= 0:
+            return POLL
+        records, due = await self._commits.run(lambda store: store.claim(now, free))
+        for record in records:
+            task = asyncio.create_task(self._handle(record), name=f"pandapon-callback-{record.id[:12]}")
+            self._running[task] = record.seq
+            task.add_done_callback(self._ended)
+        if len(records) == free or due is None:
+            return POLL
+        # What is due and was not taken waits for another of its key: that one rings when it ends.
+        return min(POLL, due - now) if due > now else POLL
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._alarm.ring()
+
+    async def _handle(self, record: Record) -> None:
+        settings = self._settings
+        try:
+            message = message_of(record)
+        except Exception as error:
+            reason = str(error.reason) if isinstance(error, CallbackRefused) else type(error).__name__
+            self._statistics.dead += 1
+            log.error("callback %s is a dead letter: it cannot be read (%s)", record.id[:12], reason)
+            await self._settle(record, State.DEAD, set(), reason)
+            return
+        finished = set(record.finished)
+        handlers = self._handlers.of(message)
+        failures: list[str] = []
+        for handler in handlers:
+            if handler.name not in finished:
+                failure = await self._call(handler, message)
+                if failure is None:
+                    finished.add(handler.name)
+                else:
+                    failures.append(f"{failure} in {handler.name}")
+        if not failures:
+            self._statistics.handled += 1
+            self._statistics.unhandled += not handlers
+            await self._settle(record, State.DONE, finished, None if handlers else NO_HANDLER)
+        elif record.attempts >= settings.retry.attempts:
+            self._statistics.dead += 1
+            log.error("callback %s is a dead letter: %s", record.id[:12], "; ".join(failures))
+            await self._settle(record, State.DEAD, finished, "; ".join(failures))
+        else:
+            self._statistics.failed += 1
+            delay = settings.retry.delay(record.attempts, None, self._clock.random())
+            await self._settle(record, State.PENDING, finished, "; ".join(failures), delay)
+
+    async def _call(self, handler: Registered, message: Message) -> str | None:
+        """Call one handler; the name of the error's class if it fails."""
+        task = asyncio.current_task()
+        assert task is not None
+        before = task.cancelling()
+        try:
+            async with time_limit(self._clock, self._settings.handler_timeout):
+                await handler(message)
+        except asyncio.CancelledError:
+            if task.cancelling() > before:
+                raise  # it is us who are cancelled
+            return "CancelledError"
+        except Exception as error:
+            # The text of an error may hold what the message holds: it is not kept.
+            log.warning(
+                "callback %s: %s in %s, attempt %d of %d",
+                message.id[:12],
+                type(error).__name__,
+                handler.name,
+                message.attempt,
+                self._settings.retry.attempts,
+            )
+            log.debug("callback %s: what happened", message.id[:12], exc_info=error)
+            return type(error).__name__
+        return None
+
+    async def _settle(
+        self, record: Record, state: State, finished: set[str], note: str | None, delay: float = 0.0
+    ) -> None:
+        """Note what became of an attempt, as soon as the file can be written."""
+        while True:
+            now = self._clock.wall()
+            try:
+                await self._commits.run(
+                    lambda store, now=now: store.settle(  # type: ignore[misc]
+                        record.seq, state, now, due=now + delay, finished=finished, note=note
+                    )
+                )
+                return
+            except Exception as error:
+                log.error(
+                    "callback %s: cannot be noted as %s (%s)", record.id[:12], state, type(error).__name__
+                )
+            await Alarm(self._clock).wait(POLL)
+
+
+def message_of(record: Record) -> Message:
+    """A stored message as handlers get it; CallbackRefused if it cannot be read."""
+    return attrs.evolve(
+        read(record.body),
+        id=record.id,
+        access_key=record.access_key,
+        received=datetime.fromtimestamp(record.received, UTC),
+        attempt=record.attempts,
+        order=record.order,
+    )

@@ -1,0 +1,213 @@
+"""A message as handlers get it, and how one is read from the bytes that came.
+
+Sure is the frame: `messagePlatform`, `messageType`, `messageBody` (an object, or the same as JSON text) and
+`timestamp`. Which ids and times a body carries is looked up under the names that the known bodies use.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import orjson
+
+from pandapon_async.callbacks.bodies import typed
+from pandapon_async.core.codec import loads
+from pandapon_async.errors import CallbackReason, CallbackRefused
+from pandapon_async.models.base import parse_moment
+
+__all__ = ["PLATFORMS", "Kind", "Message", "MessageOrder", "content_id", "read"]
+
+PLATFORMS = ("1688", "taobao")
+LONGEST_ID = 64
+
+
+class Kind(enum.StrEnum):
+    """What a message is about: the three groups of the vendor's navigation, and all else."""
+
+    PRICE = "price"
+    STATUS = "status"
+    REFUND = "refund"
+    OTHER = "other"
+
+
+class MessageOrder(enum.StrEnum):
+    """What is known about a message's place among those of the same refund or order."""
+
+    RESTORED = "restored"  # nothing later of the same key was handled before it
+    LATE = "late"  # something later was handled already: read the state before acting on it
+    UNKNOWN = "unknown"  # it has no id or no time of its own, or the same time as another
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Message:
+    """One message of the vendor.
+
+    `id` is the SHA-256 of what came, in hex: the same for every delivery of it, so it is what effects
+    should be keyed by. `platform` is "1688", "taobao" or, for a number that is not known, that number.
+    `type` is the vendor's word, `kind` its group. `content` is the body as a model where one fits, else
+    `body` itself (the JSON that came); `misfit` says where a body did not fit. `timestamp` is when it was
+    pushed, `moment` when it happened, as far as told. `raw` are the bytes that came, `extra` the fields of
+    the frame that are not known. `access_key`, `received`, `attempt` (from 1) and `order` are the
+    receiver's. Bodies can hold personal data and are not in the repr.
+    """
+
+    id: str = attrs.field(repr=lambda text: f"'{text[:12]}'")
+    platform: str
+    type: str
+    kind: Kind
+    order_id: str | None = None
+    refund_id: str | None = None
+    timestamp: datetime | None = None
+    moment: datetime | None = None
+    body: Any = attrs.field(default=None, repr=False)
+    content: Any = attrs.field(default=None, repr=False)
+    misfit: str | None = attrs.field(default=None, repr=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    raw: bytes = attrs.field(default=b"", repr=False)
+    access_key: str | None = attrs.field(default=None, repr=False)
+    received: datetime | None = attrs.field(default=None, repr=False)
+    attempt: int = 1
+    order: MessageOrder = MessageOrder.UNKNOWN
+
+    @property
+    def key(self) -> str | None:
+        """What messages are kept in order by: the refund, else the order it is about."""
+        if self.refund_id is not None:
+            return f"{self.platform}:refund:{self.refund_id}"
+        return None if self.order_id is None else f"{self.platform}:order:{self.order_id}"
+
+
+def read(raw: bytes) -> Message:
+    """Read a message, whose signature was verified before. Raises CallbackRefused if it is none.
+
+    An unknown type, an unknown platform and an unknown body are no reason to refuse.
+
+    >>> message = read(b'{"messageType": "1688_NEW_THING", "messageBody": {"orderId": 1}, "timestamp": "1"}')
+    >>> message.platform, message.kind.value, message.order_id, message.timestamp
+    ('1688', 'other', '1', None)
+    """
+    frame = _json(raw)
+    if not isinstance(frame, dict):
+        raise _unreadable("the body is no JSON object")
+    name = frame.get("messageType")
+    if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
+        raise _unreadable("messageType is no text")
+    name = "" if name is None else str(name)
+    body = frame.get("messageBody")
+    if isinstance(body, str) and body.lstrip()[:1] in ("{", "["):
+        body = _json(body.encode())
+    platform, kind = _platform(frame.get("messagePlatform"), name), _kind(name)
+    content, misfit = typed(platform, kind, body)
+    pushed = _moment(frame.get("timestamp"))
+    return Message(
+        id=hashlib.sha256(raw).hexdigest(),
+        platform=platform,
+        type=name,
+        kind=kind,
+        order_id=_first_id(body, _ORDER_IDS),
+        refund_id=_first_id(body, _REFUND_IDS),
+        timestamp=pushed,
+        moment=next(filter(None, map(_moment, _found(body, _TIMES))), pushed),
+        body=body,
+        content=content,
+        misfit=misfit,
+        extra={field: value for field, value in frame.items() if field not in _FRAME},
+        raw=raw,
+    )
+
+
+def content_id(message: Message) -> str:
+    """An id that leaves the time of the push out: for a vendor that stamps every retry afresh."""
+    try:
+        body = orjson.dumps(message.body, default=str, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # whole numbers beyond 64 bits, or nested beyond orjson's bounds
+        return message.id
+    names = orjson.dumps([message.platform, message.type])
+    return hashlib.sha256(names + body).hexdigest()
+
+
+_FRAME = frozenset(("messageType", "messageBody", "messagePlatform", "timestamp"))
+_NUMBERED: Mapping[str, str] = {"0": "taobao", "1": "1688"}
+
+_REFUND = re.compile("REFUND|AFTER_?SALE|REVERSE")
+_STATUS = re.compile("STATUS|PAY|SENDGOODS|RECEIVEGOODS|SUCCESS|CLOSE|CANCEL|CREATE|BUYER_MAKE")
+
+Path = tuple[str, ...]
+_ORDER_IDS: tuple[Path, ...] = (
+    ("orderId",),
+    ("baseInfo", "idOfStr"),
+    ("baseInfo", "id"),
+    ("purchaseOrderId",),
+    ("salesOrderId",),
+    ("refundOrderAggregate", "purchaseOrderLine", "purchaseOrderId"),
+)
+_REFUND_IDS: tuple[Path, ...] = (("refundId",), ("refundOrderAggregate", "refundOrder", "refundId"))
+_TIMES: tuple[Path, ...] = (("msgSendTime",), ("baseInfo", "modifyTime"), ("gmtModified",))
+
+
+def _unreadable(problem: str) -> CallbackRefused:
+    return CallbackRefused(f"no message: {problem}", reason=CallbackReason.UNREADABLE)
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return loads(raw)
+    except ValueError as error:
+        problem = str(error)
+    raise _unreadable(problem)
+
+
+def _platform(value: Any, name: str) -> str:
+    """The number that the page gives, else what the type begins with."""
+    if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+        return _NUMBERED.get(str(value), str(value))
+    beginning = name.partition("_")[0].lower()
+    return beginning if beginning in PLATFORMS else ""
+
+
+def _kind(name: str) -> Kind:
+    """The group of a type. Only the two of the price changes were read; the rules hold the upstream's."""
+    name = name.upper()
+    if _REFUND.search(name):
+        return Kind.REFUND
+    if "PRICE" in name:
+        return Kind.PRICE
+    return Kind.STATUS if _STATUS.search(name) else Kind.OTHER
+
+
+def _found(body: Any, paths: tuple[Path, ...]) -> Iterator[Any]:
+    """The values under these paths that are there."""
+    for path in paths:
+        value = body
+        for name in path:
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            yield value
+
+
+def _first_id(body: Any, paths: tuple[Path, ...]) -> str | None:
+    for value in _found(body, paths):
+        if isinstance(value, int | str) and not isinstance(value, bool):
+            text = str(value) if isinstance(value, str) or abs(value) < 10**LONGEST_ID else ""
+            if 0 < len(text) <= LONGEST_ID:
+                return text
+    return None
+
+
+def _moment(value: Any) -> datetime | None:
+    """A moment in any of the vendor's forms or in seconds; None for what is none of them."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value) if isinstance(value, str) or abs(value) < 10**20 else ""
+    try:
+        if re.fullmatch("[0-9]{9,10}", text):
+            return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(text))
+        return parse_moment(text)
+    except (ValueError, OverflowError):
+        return None

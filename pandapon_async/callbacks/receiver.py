@@ -1,0 +1,366 @@
+"""Takes pushes in: verified, on disk, answered within the vendor's second; handled afterwards.
+
+Knows nothing of any web framework: a request is a method, a few headers and chunks of bytes, an answer a
+status and a word. `aiohttp_app` and `asgi` dress that up. No request, whatever it holds, makes it raise,
+and what is signed and cannot be stored is answered such that the vendor sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+from pandapon_async.callbacks.commits import Commits
+from pandapon_async.callbacks.dispatch import Dispatcher
+from pandapon_async.callbacks.handlers import ANY, H, Handlers
+from pandapon_async.callbacks.messages import Message, content_id, read
+from pandapon_async.callbacks.settings import CallbackSettings
+from pandapon_async.callbacks.statistics import Statistics
+from pandapon_async.callbacks.store import CallbackStoreUnavailable, Entry, Record, State, Store
+from pandapon_async.callbacks.timing import time_limit
+from pandapon_async.callbacks.verify import several, verify
+from pandapon_async.clock import Clock
+from pandapon_async.core.codec import loads
+from pandapon_async.errors import CallbackReason, CallbackRefused
+from pandapon_async.settings import Credentials
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from pandapon_async.callbacks.asgi import AsgiApp
+
+__all__ = ["Answer", "Push", "Receiver"]
+
+LARGEST_VERIFICATION = 4096
+"""Bytes up to which a body without a signature is looked into at all."""
+
+log = logging.getLogger("pandapon_async")
+
+
+@attrs.define(frozen=True)
+class Answer:
+    """What is answered: an HTTP status, one word of a fixed set, and whether the connection ends with it."""
+
+    status: int
+    text: str
+    close: bool = False
+
+
+OK = Answer(200, "ok")
+BUSY = Answer(503, "busy")
+NOT_STORED = Answer(503, "not stored")
+METHOD = Answer(405, "method", close=True)
+ENCODED = Answer(415, "encoded", close=True)
+SLOW = Answer(408, "slow", close=True)
+BROKEN = Answer(400, "broken", close=True)
+
+_STATUS = {
+    CallbackReason.NOT_BYTES: 400,
+    CallbackReason.TOO_LARGE: 413,
+    CallbackReason.UNSIGNED: 401,
+    CallbackReason.MALFORMED_SIGNATURE: 401,
+    CallbackReason.WRONG_SIGNATURE: 401,
+    CallbackReason.UNREADABLE: 400,
+    CallbackReason.OUTSIDE_WINDOW: 400,
+}
+
+
+@attrs.define(eq=False, kw_only=True)
+class Push:
+    """One request, as any web framework can give it.
+
+    `authorization` is the header as it came (several of that name joined by commas), `length` the announced
+    number of bytes, `encoding` the Content-Encoding, `chunks` the body.
+    """
+
+    method: str
+    authorization: str | bytes | None
+    length: int | None = None
+    encoding: str | None = None
+    chunks: AsyncGenerator[bytes, None]
+
+
+class Receiver:
+    """Receives the vendor's pushes; `async with` it, or let the web application start and close it.
+
+    `credentials` are one or several (the new and the old ones during a rotation). `store` is the file
+    that messages are kept in, ":memory:" for tests; several processes may share one. Handlers are
+    registered with `on`.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials | Iterable[Credentials],
+        settings: CallbackSettings | None = None,
+        *,
+        store: str | os.PathLike[str] = "callbacks.sqlite",
+        clock: Clock | None = None,
+    ) -> None:
+        self.credentials = several(credentials)
+        self.settings = settings or CallbackSettings()
+        self.statistics = Statistics()
+        self.handlers = Handlers()
+        self.path = str(store)
+        self._clock = clock or Clock()
+        self._commits = Commits(lambda: Store(self.path), "pandapon-callbacks")
+        self._dispatcher = Dispatcher(
+            self._commits, self.handlers, self.settings, self.statistics, self._clock
+        )
+        self._starting: asyncio.Lock | None = None
+        self._started = False
+        self._storing = 0
+
+    def __repr__(self) -> str:
+        return f"Receiver(store={self.path!r})"
+
+    def on(self, platform: str = ANY, kind: str = ANY) -> Callable[[H], H]:
+        """Decorator: call this function with the messages of a platform and a kind or type.
+
+        `platform` is "1688", "taobao" or "*"; `kind` is "price", "status", "refund", "other", "*", or a
+        message type as the vendor writes it. The function takes a `Message`; a plain one is run in
+        a thread (which nothing can stop when it takes too long). It is called at least once with each
+        message that it wants, again after it raised or took too long, and once more if the process was
+        killed meanwhile: key its effects by `message.id`.
+        """
+        return self.handlers.on(platform, kind)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Open the store and handle what is in it; may be called twice.
+
+        Raises CallbackStoreUnavailable if the file cannot be used. A request starts a receiver that was
+        not started, too, but then nothing is handled until the first one comes.
+        """
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if not self._started:
+                await self._commits.open()
+                self._dispatcher.start()
+                self._started = True
+
+    async def aclose(self) -> None:
+        """Let running handlers finish within the grace, and close the store; may be called twice."""
+        if self._started:
+            self._started = False
+            await self._dispatcher.aclose()
+        await self._commits.aclose()
+        self._starting = None
+
+    def aiohttp_app(self, path: str = "") -> web.Application:
+        """An aiohttp application, for `app.add_subapp("/pandapon", receiver.aiohttp_app())` or by itself.
+
+        It starts and closes the receiver. `path` is where in it the pushes arrive, with or without a
+        slash at the end.
+        """
+        from pandapon_async.callbacks.aiohttp_app import application
+
+        return application(self, path)
+
+    def asgi_app(self) -> AsgiApp:
+        """An ASGI application: `app.router.routes.append(Route("/pandapon", receiver.asgi_app()))`.
+
+        Better a `Route` than a mount, which answers /pandapon with a redirect to /pandapon/. FastAPI and
+        Starlette do not pass their lifespan on: put `async with receiver` into that of your application.
+        """
+        from pandapon_async.callbacks.asgi import AsgiApp
+
+        return AsgiApp(self)
+
+    async def counts(self) -> dict[State, int]:
+        """How many messages stand in each state."""
+        return await self._commits.run(lambda store: store.counts())
+
+    async def find(
+        self, state: State | None = None, *, unhandled: bool = False, limit: int = 100
+    ) -> list[Record]:
+        """Stored messages in this state (any, if None), newest first; `unhandled`: that no handler wanted."""
+        return await self._commits.run(lambda store: store.find(state, unhandled=unhandled, limit=limit))
+
+    async def replay(self, ids: Iterable[str] | None = None) -> int:
+        """Handle these messages again, or all dead letters; how many that are. `ids` are whole ids."""
+        wanted, now = None if ids is None else list(ids), self._clock.wall()
+        found = await self._commits.run(lambda store: store.replay(wanted, now))
+        self._dispatcher.wake()
+        return found
+
+    async def answer(self, push: Push) -> Answer:
+        """Read a request, do with it what is to be done, and say what to answer."""
+        if push.method in ("GET", "HEAD"):
+            self.statistics.verifications += 1
+            return OK
+        if push.method != "POST":
+            return METHOD
+        if push.encoding not in (None, "", "identity"):
+            return ENCODED  # the signature is over what came; and what unpacks can be a bomb
+        try:
+            async with time_limit(self._clock, self.settings.read_within):
+                body = await self._body(push)
+        except CallbackRefused as refused:
+            return self._refused(refused)
+        except TimeoutError:
+            return SLOW
+        except (ConnectionError, ValueError):
+            return BROKEN
+        return await self.receive(body, push.authorization)
+
+    async def receive(self, body: bytes, authorization: str | bytes | None) -> Answer:
+        """The same for a body that was read already. Never raises for anything that came."""
+        try:
+            return await self._receive(body, authorization)
+        except CallbackRefused as refused:
+            return self._refused(refused)
+        except Exception as error:
+            self.statistics.unavailable += 1
+            log.error("callbacks: a message could not be stored (%s)", type(error).__name__)
+            log.debug("callbacks: what happened", exc_info=error)
+            return NOT_STORED
+
+    async def _receive(self, body: bytes, authorization: str | bytes | None) -> Answer:
+        settings = self.settings
+        if authorization is None and (settings.unsigned_ok or _is_verification(body)):
+            self.statistics.verifications += 1
+            return OK
+        signer = verify(
+            body,
+            authorization,
+            self.credentials,
+            base=settings.base,
+            hex_case=settings.hex_case,
+            maximum_bytes=settings.maximum_bytes,
+        )
+        if not body:
+            self.statistics.verifications += 1
+            return OK
+        now = self._clock.wall()
+        try:
+            message = read(body)
+        except CallbackRefused as refused:
+            await self._store(self._unreadable(body, signer, refused, now))
+            raise
+        self._check_time(message, now)
+        return await self._store(self._entry(message, signer, now))
+
+    async def _body(self, push: Push) -> bytes:
+        most = self.settings.maximum_bytes
+        body = bytearray()
+        if push.length is None or push.length <= most:
+            async with contextlib.aclosing(push.chunks) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > most:
+                        break
+                else:
+                    return bytes(body)
+        raise CallbackRefused(f"the body has over {most} bytes", reason=CallbackReason.TOO_LARGE)
+
+    def _check_time(self, message: Message, now: float) -> None:
+        """A time that cannot be read is none: the signature says whose the message is."""
+        if message.timestamp is None:
+            return
+        age = now - message.timestamp.timestamp()
+        if not -self.settings.newer <= age <= self.settings.older:
+            raise CallbackRefused(
+                f"the message was pushed {abs(age):.0f} s {'ago' if age > 0 else 'ahead of now'}",
+                reason=CallbackReason.OUTSIDE_WINDOW,
+            )
+
+    def _entry(self, message: Message, signer: Credentials, now: float) -> Entry:
+        moment, pushed = message.moment, message.timestamp
+        arrived = round(now * 1000)
+        return Entry(
+            id=content_id(message) if self.settings.duplicates == "content" else message.id,
+            access_key=signer.access_key,
+            platform=message.platform,
+            type=message.type,
+            kind=message.kind.value,
+            order_id=message.order_id,
+            refund_id=message.refund_id,
+            key=message.key,
+            timed=moment is not None,
+            moment=arrived if moment is None else round(moment.timestamp() * 1000),
+            pushed=arrived if pushed is None else round(pushed.timestamp() * 1000),
+            received=now,
+            due=now + (self.settings.order_window if message.key else 0.0),
+            updated=now,
+            body=message.raw,
+        )
+
+    def _unreadable(self, body: bytes, signer: Credentials, refused: CallbackRefused, now: float) -> Entry:
+        """What is signed and no message is kept as a dead letter: the vendor forgets it after its retries."""
+        arrived = round(now * 1000)
+        return Entry(
+            id=hashlib.sha256(body).hexdigest(),
+            access_key=signer.access_key,
+            moment=arrived,
+            pushed=arrived,
+            received=now,
+            due=now,
+            updated=now,
+            state=State.DEAD,
+            note=str(refused.reason),
+            body=body,
+        )
+
+    async def _store(self, entry: Entry) -> Answer:
+        """On disk before the answer; what does not get there in time is sent back."""
+        await self.start()
+        if self._storing >= self.settings.most_waiting:
+            self.statistics.unavailable += 1
+            return BUSY
+        forget_before = entry.received - self.settings.remember
+        self._storing += 1
+        try:
+            async with time_limit(self._clock, self.settings.answer_within):
+                new = await self._commits.run(lambda store: store.add(entry, forget_before), durable=True)
+        except (TimeoutError, CallbackStoreUnavailable) as error:
+            self.statistics.unavailable += 1
+            log.error("callbacks: a message is not on disk in time (%s)", type(error).__name__)
+            return NOT_STORED
+        finally:
+            self._storing -= 1
+        if not new:
+            self.statistics.duplicates += 1
+            return OK
+        self.statistics.stored += 1
+        self._dispatcher.wake()
+        return OK
+
+    def _refused(self, refused: CallbackRefused) -> Answer:
+        reason = refused.reason or CallbackReason.UNREADABLE
+        self.statistics.refused[reason.value] += 1
+        log.info("callback refused: %s", refused)
+        return Answer(_STATUS[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
+
+
+def _is_verification(body: bytes) -> bool:
+    """Whether a body without a signature is the console's verification: nothing, or no message.
+
+    What the console sends is not documented. A message without its signature is refused, never waved
+    through: where something on the way drops the header, the vendor must not believe that we have it.
+    """
+    if not body:
+        return True
+    if len(body) > LARGEST_VERIFICATION:
+        return False
+    try:
+        value = loads(body)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and not {"messageType", "messageBody"} & value.keys()

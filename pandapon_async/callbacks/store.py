@@ -1,0 +1,343 @@
+"""The messages that came, in one SQLite file: what was answered with 200 is in it, whatever happens then.
+
+The file is the queue. Several processes may put messages in; the one that holds the file's lock takes
+them out, so a message is not handled by two, and what a killed process was handling is known to be
+nobody's. Bodies can hold personal data: the file is readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+from filelock import FileLock, Timeout
+
+from pandapon_async.callbacks.messages import MessageOrder
+from pandapon_async.errors import PandaponError
+
+__all__ = ["IN_MEMORY", "CallbackStoreUnavailable", "Entry", "Record", "State", "Store"]
+
+FORMAT = 1
+IN_MEMORY = ":memory:"
+BUSY_SECONDS = 10.0
+"""How long to wait for another process that is writing."""
+
+NO_HANDLER = "no handler"
+INTERRUPTED = "the process ended while it was handled"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS messages (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    access_key TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    type TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    order_id TEXT,
+    refund_id TEXT,
+    key TEXT,
+    timed INTEGER NOT NULL,
+    moment INTEGER NOT NULL,
+    pushed INTEGER NOT NULL,
+    received REAL NOT NULL,
+    due REAL NOT NULL,
+    updated REAL NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    copies INTEGER NOT NULL DEFAULT 0,
+    finished TEXT NOT NULL DEFAULT '[]',
+    note TEXT,
+    body BLOB NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS by_due ON messages (due, seq) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS by_key ON messages (key, moment, pushed) WHERE key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS open_by_key ON messages (key, moment, pushed, seq)
+    WHERE state IN ('pending', 'handling');
+CREATE INDEX IF NOT EXISTS by_state ON messages (state, updated);
+"""
+
+# A message's turn has come when nothing earlier of its key waits and nothing of its key is being handled.
+_TURN = """
+    state = 'pending' AND due <= :now AND NOT EXISTS (
+        SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
+            AND other.state IN ('pending', 'handling') AND (other.state = 'handling'
+            OR (other.moment, other.pushed, other.seq) < (messages.moment, messages.pushed, messages.seq)))
+"""
+_ORDER = f"""
+    CASE WHEN key IS NULL OR NOT timed THEN '{MessageOrder.UNKNOWN}'
+    WHEN EXISTS (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.state = 'done'
+        AND (other.moment, other.pushed) > (messages.moment, messages.pushed)) THEN '{MessageOrder.LATE}'
+    WHEN EXISTS (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
+        AND (other.moment, other.pushed) = (messages.moment, messages.pushed)) THEN '{MessageOrder.UNKNOWN}'
+    ELSE '{MessageOrder.RESTORED}' END
+"""
+
+
+class CallbackStoreUnavailable(PandaponError):
+    """The file of messages cannot be used (disk full, locked, no permission)."""
+
+
+class State(enum.StrEnum):
+    """Where a message stands."""
+
+    PENDING = "pending"  # waits for its turn, or for its next attempt
+    HANDLING = "handling"
+    DONE = "done"  # also what no handler wanted: its note says so
+    DEAD = "dead"  # given up, or signed and unreadable: kept until it is replayed
+
+
+@attrs.define(kw_only=True)
+class Entry:
+    """A message to be stored. Times are seconds since 1970, but `moment` and `pushed` milliseconds.
+
+    `timed` says whether the message has a time of its own; without one both are when it came.
+    """
+
+    id: str
+    access_key: str
+    platform: str = ""
+    type: str = ""
+    kind: str = ""
+    order_id: str | None = None
+    refund_id: str | None = None
+    key: str | None = None
+    timed: bool = False
+    moment: int
+    pushed: int
+    received: float
+    due: float
+    updated: float
+    state: State = State.PENDING
+    note: str | None = None
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.define(kw_only=True)
+class Record(Entry):
+    """A stored message. `copies` are the duplicates that were dropped, `finished` the handlers that are done
+    with it, `note` what went wrong (the class of an error, never its text)."""
+
+    seq: int
+    attempts: int
+    copies: int
+    finished: list[str]
+    order: MessageOrder = MessageOrder.UNKNOWN
+
+
+_WRITTEN = tuple(field.name for field in attrs.fields(Entry))
+_INSERT = f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"
+_READ = tuple(field.name for field in attrs.fields(Record) if field.name != "order")
+
+
+class Store:
+    """The file. All methods block."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = str(path)
+        self._lock = FileLock(f"{self.path}.lock", thread_local=False)
+        try:
+            if self.path != IN_MEMORY:
+                _make_private(self.path)
+            self._connection = sqlite3.connect(
+                self.path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+        except sqlite3.Error as error:
+            raise CallbackStoreUnavailable(f"{self.path} cannot be opened: {error}") from error
+        except OSError as error:
+            raise CallbackStoreUnavailable(f"{self.path} cannot be opened: {error.strerror}") from None
+
+    def _prepare(self) -> None:
+        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        if tables and ("messages",) not in tables:
+            raise CallbackStoreUnavailable(f"{self.path} is a database of something else; choose another")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise CallbackStoreUnavailable(
+                f"{self.path} has format {version}; this version reads format {FORMAT}"
+            )
+        self._write_ahead()
+        self.begin(durable=True)
+        try:
+            for statement in _SCHEMA.split(";"):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+            self.commit()
+        finally:
+            self.rollback()
+
+    def _write_ahead(self) -> None:
+        """Switch to the write-ahead log. Of processes that do so at once, SQLite lets one wait in vain."""
+        patience = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > patience:
+                    raise
+                time.sleep(0.005)
+
+    def begin(self, *, durable: bool) -> None:
+        """Start a group of changes; `durable` means that its commit survives a power cut."""
+        # The level holds per transaction. What is answered with 200 must last; that a message was handled
+        # need not: lost, it is handled once more.
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the group last."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget the group, if there is one."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def unavailable(self, error: sqlite3.Error) -> CallbackStoreUnavailable:
+        """What to raise when the file cannot be used."""
+        return CallbackStoreUnavailable(f"{self.path} cannot be used: {error}")
+
+    def add(self, entry: Entry, forget_before: float) -> bool:
+        """Store a message; False if it is there already (then it only counts as a copy).
+
+        What was done with before `forget_before` is not remembered.
+        """
+        self._connection.execute(
+            "DELETE FROM messages WHERE id = ? AND state = 'done' AND updated < ?", (entry.id, forget_before)
+        )
+        values = attrs.astuple(entry, recurse=False)
+        if self._connection.execute(_INSERT, values).rowcount == 1:
+            return True
+        self._connection.execute("UPDATE messages SET copies = copies + 1 WHERE id = ?", (entry.id,))
+        return False
+
+    def lead(self) -> bool:
+        """Try to become the one that takes messages out; True also if this store is it already."""
+        if self.path == IN_MEMORY or self._lock.is_locked:
+            return True
+        with contextlib.suppress(Timeout):
+            self._lock.acquire(blocking=False)
+        return self._lock.is_locked
+
+    def recover(self, most_attempts: int, now: float) -> int:
+        """Give back what a process that ended was handling, unless it ended so each time; how many."""
+        return self._connection.execute(
+            "UPDATE messages SET updated = :now, due = :now, note = :note,"
+            " state = CASE WHEN attempts >= :most THEN 'dead' ELSE 'pending' END WHERE state = 'handling'",
+            {"now": now, "note": INTERRUPTED, "most": most_attempts},
+        ).rowcount
+
+    def claim(self, now: float, limit: int) -> tuple[list[Record], float | None]:
+        """Take up to `limit` messages whose turn it is; and when the next one is due, if any waits.
+
+        Of one key only one is handled at a time, the earliest that is there.
+        """
+        columns = ", ".join(_READ)
+        rows = self._connection.execute(
+            # By the index that has them in this order: SQLite would rather sort the whole backlog each time.
+            f"SELECT {columns}, {_ORDER} FROM messages INDEXED BY by_due WHERE {_TURN}"
+            " ORDER BY due, seq LIMIT :limit",
+            {"now": now, "limit": limit},
+        ).fetchall()
+        self._connection.executemany(
+            "UPDATE messages SET state = 'handling', attempts = attempts + 1, updated = ? WHERE seq = ?",
+            [(now, row[_READ.index("seq")]) for row in rows],
+        )
+        (due,) = self._connection.execute(
+            "SELECT min(due) FROM messages INDEXED BY by_due WHERE state = 'pending'"
+        ).fetchone()
+        records = [_record(row[:-1], MessageOrder(row[-1])) for row in rows]
+        for record in records:
+            record.state, record.attempts = State.HANDLING, record.attempts + 1
+        return records, due
+
+    def settle(
+        self, seq: int, state: State, now: float, *, due: float, finished: Iterable[str], note: str | None
+    ) -> None:
+        """Note what became of an attempt."""
+        self._connection.execute(
+            "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ? WHERE seq = ?",
+            (state.value, now, due, json.dumps(sorted(finished)), note, seq),
+        )
+
+    def release(self, seqs: Iterable[int], now: float) -> None:
+        """Give messages back whose attempts were broken off, as if they had not been made."""
+        self._connection.executemany(
+            "UPDATE messages SET state = 'pending', attempts = attempts - 1, updated = ?"
+            " WHERE seq = ? AND state = 'handling'",
+            [(now, seq) for seq in seqs],
+        )
+
+    def replay(self, ids: Iterable[str] | None, now: float) -> int:
+        """Handle messages again, by all handlers; None means all dead ones. How many that are."""
+        again = "UPDATE messages SET state = 'pending', attempts = 0, finished = '[]', due = ?, updated = ?"
+        if ids is None:
+            return self._connection.execute(f"{again} WHERE state = 'dead'", (now, now)).rowcount
+        return sum(
+            self._connection.execute(
+                f"{again} WHERE id = ? AND state IN ('done', 'dead')", (now, now, one)
+            ).rowcount
+            for one in ids
+        )
+
+    def forget(self, before: float, limit: int = 1000) -> int:
+        """Delete some of what was done with before this time; dead letters stay. How many that were."""
+        return self._connection.execute(
+            "DELETE FROM messages WHERE seq IN"
+            " (SELECT seq FROM messages WHERE state = 'done' AND updated < ? LIMIT ?)",
+            (before, limit),
+        ).rowcount
+
+    def get(self, beginning: str) -> list[Record]:
+        """The messages whose id begins so; at most two, as one is wanted."""
+        return self._many("substr(id, 1, ?) = ? LIMIT 2", (len(beginning), beginning))
+
+    def find(self, state: State | None = None, *, unhandled: bool = False, limit: int = -1) -> list[Record]:
+        """Messages in this state (any, if None), newest first; `unhandled`: those that no handler wanted."""
+        condition, values = ("1", ()) if state is None else ("state = ?", (state.value,))
+        if unhandled:
+            condition, values = f"{condition} AND note = ?", (*values, NO_HANDLER)
+        return self._many(f"{condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
+
+    def counts(self) -> dict[State, int]:
+        """How many messages stand in each state."""
+        rows = self._connection.execute("SELECT state, count(*) FROM messages GROUP BY state").fetchall()
+        found = {State(state): count for state, count in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def close(self) -> None:
+        """Close the file, and let another process take the messages out."""
+        self._connection.close()
+        if self._lock.is_locked:
+            self._lock.release()
+
+    def _many(self, condition: str, values: tuple[Any, ...]) -> list[Record]:
+        query = f"SELECT {', '.join(_READ)} FROM messages WHERE {condition}"
+        return [_record(row) for row in self._connection.execute(query, values).fetchall()]
+
+
+def _make_private(path: str) -> None:
+    """Make the file before SQLite does, readable by its owner alone; SQLite's own files follow it."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:
+    facts = dict(zip(_READ, row, strict=True))
+    facts["timed"] = bool(facts["timed"])
+    facts["state"] = State(facts["state"])
+    facts["finished"] = json.loads(facts["finished"])
+    return Record(**facts, order=order)

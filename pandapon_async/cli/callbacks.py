@@ -1,0 +1,252 @@
+"""`pandapon callbacks`: receive what the vendor pushes, see what came, replay what failed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pandapon_async.callbacks import (
+    CallbackSettings,
+    FoundCreate,
+    Message,
+    Receiver,
+    Record,
+    Settled,
+    State,
+    Store,
+    settle_creates,
+)
+from pandapon_async.cli.output import for_people, note, print_lines, print_table
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.settings import Credentials, Settings, environment
+from pandapon_async.transport.journal import Journal
+from pandapon_async.transport.store import IntentState
+from pandapon_async.transport.writes import journal_of
+
+__all__ = ["callbacks_app", "journal_settler"]
+
+CREATE = "alibaba.refunds.create"
+OPEN = (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
+
+StoreOption = Annotated[
+    Path, typer.Option("--store", envvar="PANDAPON_CALLBACKS", help="The file that messages are kept in.")
+]
+STORE = Path("callbacks.sqlite")
+
+callbacks_app = typer.Typer(
+    name="callbacks",
+    help="Receive what the vendor pushes, see what came, replay what failed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
+)
+
+
+@callbacks_app.command("list")
+def list_messages(
+    store: StoreOption = STORE,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    unhandled: Annotated[
+        bool, typer.Option("--unhandled", help="Only those that no handler wanted.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most, newest first.")] = 50,
+    counts: Annotated[bool, typer.Option("--counts", help="Only how many stand in each state.")] = False,
+) -> None:
+    """Show what came and where it stands; bodies are not shown, they can hold personal data."""
+    with _opened(store) as opened:
+        found = opened.counts()
+        records = [] if counts else opened.find(state, unhandled=unhandled, limit=limit)
+    if counts:
+        print_lines([found])
+        return
+    rows = [_row(record) for record in records]
+    if for_people():
+        print_table(rows[0] if rows else ("id", "state"), rows)
+    else:
+        print_lines(rows)
+    note(", ".join(f"{count} {name}" for name, count in found.items()))
+
+
+@callbacks_app.command()
+def replay(
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or the beginnings of ids.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="All dead letters.")] = False,
+    store: StoreOption = STORE,
+) -> None:
+    """Handle messages again, by all handlers; the receiver that runs on this file does it."""
+    if dead == bool(ids):
+        raise typer.BadParameter("say which messages: ids, or --dead")
+    with _opened(store) as opened:
+        wanted = None if dead else [_one(opened, beginning) for beginning in ids or ()]
+        opened.begin(durable=True)
+        replayed = opened.replay(wanted, datetime.now(UTC).timestamp())
+        opened.commit()
+    note(f"{replayed} messages will be handled again")
+    raise typer.Exit(0 if wanted is None or replayed == len(set(wanted)) else 1)
+
+
+@callbacks_app.command()
+def serve(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8090,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default is this machine.")
+    ] = "127.0.0.1",
+    path: Annotated[str, typer.Option(help="Where pushes arrive.")] = "/pandapon",
+    store: StoreOption = STORE,
+    handlers: Annotated[
+        str | None, typer.Option(help="module:function that is called with the receiver and registers.")
+    ] = None,
+    bodies: Annotated[
+        bool, typer.Option("--bodies", help="Print bodies as well; they can hold personal data.")
+    ] = False,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Let refund messages settle creates of unknown outcome.")
+    ] = False,
+    verifying: Annotated[
+        bool,
+        typer.Option("--verifying", help="Answer 200 to all that is unsigned while the console verifies."),
+    ] = False,
+) -> None:
+    """Receive pushes until Ctrl-C; without --handlers each message is printed as a line of JSON.
+
+    The vendor pushes over HTTPS only: put a proxy with a certificate in front. The secret comes from
+    PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET; secrets of before a rotation, separated by blanks,
+    from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either".
+    """
+    values = environment(".env")
+    base: Any = values.get("PANDAPON_CALLBACK_BASE") or "key+body"
+    credentials = _credentials(values)
+    receiver = Receiver(credentials, CallbackSettings(base=base, unsigned_ok=verifying), store=store)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if handlers is not None:
+        _registrar(handlers)(receiver)
+    else:
+        receiver.on()(_printer(bodies))
+    journal = journal_of(credentials[0], Settings.from_env()) if settle else None
+    if journal is not None:
+        receiver.on("1688", "refund")(journal_settler(journal))
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_serve(receiver, journal, host, port, path))
+    except OSError as error:
+        typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
+
+
+def journal_settler(journal: Journal) -> Callable[[Message], Awaitable[Settled]]:
+    """A handler that settles the creates of unknown outcome in this journal."""
+
+    async def find(order_id: str) -> Sequence[FoundCreate]:
+        return [
+            FoundCreate(one.id, one.created, under_way=one.state is not IntentState.UNKNOWN)
+            for one in await journal.find(OPEN)
+            if one.operation == CREATE and str(one.natural_key.get("orderId")) == order_id
+        ]
+
+    async def taken(intent_id: str, refund_id: str) -> bool:
+        intent = await journal.get(intent_id)
+        return intent is not None and await journal.claimed(intent, refund_id)
+
+    async def settle(intent_id: str, refund_id: str, why: str) -> bool:
+        return await journal.settle(intent_id, IntentState.SETTLED_DONE, result=refund_id, note=why)
+
+    return settle_creates(find, taken, settle)
+
+
+async def _serve(receiver: Receiver, journal: Journal | None, host: str, port: int, path: str) -> None:
+    """Until SIGINT or SIGTERM."""
+    from aiohttp import web  # only now: every other command starts without a server
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C ends asyncio.run
+            loop.add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(receiver.aiohttp_app(path), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        where = runner.addresses[0]
+        note(f"receiving at http://{where[0]}:{where[1]}{path}, messages in {receiver.path}")
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        if journal is not None:
+            await journal.aclose()
+
+
+def _credentials(values: Any) -> list[Credentials]:
+    key, secret = values.get("PANDAPON_ACCESS_KEY", ""), values.get("PANDAPON_ACCESS_SECRET", "")
+    if not key or not secret:
+        raise ConfigurationError("set PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET")
+    user = values.get("PANDAPON_USER_ID") or "0"  # no part of what is signed
+    secrets = [secret, *values.get("PANDAPON_OLD_ACCESS_SECRETS", "").split()]
+    return [Credentials(key, one, user) for one in secrets]
+
+
+def _registrar(name: str) -> Callable[[Receiver], Any]:
+    module, _, function = name.partition(":")
+    sys.path.insert(0, str(Path.cwd()))  # the command's own place is where it looks otherwise
+    try:
+        found = getattr(importlib.import_module(module), function or "register")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise typer.BadParameter(f"{name}: {error}", param_hint="--handlers") from None
+    if not callable(found):
+        raise typer.BadParameter(f"{name} is no function", param_hint="--handlers")
+    return found  # type: ignore[no-any-return]
+
+
+def _printer(bodies: bool) -> Callable[[Message], Awaitable[None]]:
+    async def print_message(message: Message) -> None:
+        shown = ("id", "platform", "type", "kind", "order_id", "refund_id", "timestamp", "moment", "received")
+        line = {name: getattr(message, name) for name in (*shown, "attempt", "order")}
+        if bodies:
+            line["body"] = message.body
+        # A pipe that is closed fails the message, which is then kept and tried again.
+        sys.stdout.write(json.dumps(line, ensure_ascii=False, default=_text) + "\n")
+        sys.stdout.flush()
+
+    return print_message
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise typer.BadParameter(f"there is no {path}", param_hint="--store")
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _one(store: Store, beginning: str) -> str:
+    found = store.get(beginning)
+    if len(found) != 1:
+        raise typer.BadParameter(f"{'no' if not found else 'more than one'} message begins with {beginning}")
+    return found[0].id
+
+
+def _row(record: Record) -> dict[str, Any]:
+    names = ("id", "state", "platform", "type", "order_id", "refund_id", "attempts", "copies", "note")
+    row = {name: getattr(record, name) for name in names}
+    if for_people():
+        row["id"] = record.id[:12]
+    return {**row, "received": datetime.fromtimestamp(record.received, UTC).isoformat(timespec="seconds")}

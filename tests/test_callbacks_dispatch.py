@@ -1,0 +1,512 @@
+"""Handlers: called at least once, again when they fail, in order where there is one, and not for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from pandapon_async import RetryPolicy
+from pandapon_async.callbacks import (
+    Answer,
+    CallbackSettings,
+    Kind,
+    Message,
+    MessageOrder,
+    Receiver,
+    State,
+    Store,
+)
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.settings import Credentials
+from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.virtual import LoopClock, virtual_time
+
+CREDENTIALS = Credentials("key", "secret", "1")
+DAY = 86_400.0
+
+
+class Calendar(LoopClock):
+    """The loop's time, on a calendar whose leaves can be torn off: days without the hours in between."""
+
+    ahead = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.ahead
+
+
+CLOCK = Calendar(jitter=1.0)
+CANARY = "13800001111"
+
+
+def now_ms() -> int:
+    return round(CLOCK.wall() * 1000)
+
+
+def raw(number: int = 1, *, name: str = "1688_X_REFUND", refund: Any = None, at: int | None = None) -> bytes:
+    """A message pushed `at` epoch milliseconds (now, if None)."""
+    body = {"refundId": f"TQ{number}" if refund is None else refund, "phone": CANARY, "number": number}
+    stamp = str(now_ms() if at is None else at)
+    return json.dumps(
+        {"messageType": name, "messagePlatform": 1, "timestamp": stamp, "messageBody": body}
+    ).encode()
+
+
+async def push(receiver: Receiver, body: bytes) -> Answer:
+    signature = hmac.new(b"secret", b"key" + body, hashlib.sha256).hexdigest()
+    return await receiver.receive(body, signature)
+
+
+def receiver_of(path: Path, **changes: Any) -> Receiver:
+    return Receiver(CREDENTIALS, CallbackSettings(**changes), store=path / "cb.sqlite", clock=CLOCK)
+
+
+@asynccontextmanager
+async def running(path: Path, **changes: Any) -> AsyncIterator[Receiver]:
+    async with receiver_of(path, **changes) as receiver:
+        yield receiver
+
+
+async def rest(receiver: Receiver) -> dict[State, int]:
+    """Wait until nothing is pending; in virtual time."""
+    while True:
+        counts = await receiver.counts()
+        if not counts[State.PENDING] and not counts[State.HANDLING]:
+            return counts
+        await asyncio.sleep(0.5)
+
+
+@virtual_time
+async def test_handlers_get_what_they_asked_for(tmp_path: Path) -> None:
+    seen: dict[str, list[str]] = {name: [] for name in ("refunds", "everything", "taobao", "exact")}
+    async with running(tmp_path) as receiver:
+
+        @receiver.on("1688", "refund")
+        async def refunds(message: Message) -> None:
+            seen["refunds"].append(message.type)
+
+        @receiver.on()
+        def everything(message: Message) -> None:  # a plain function: it runs in a thread
+            seen["everything"].append(message.type)
+
+        @receiver.on("taobao")
+        async def taobao(message: Message) -> None:
+            seen["taobao"].append(message.type)
+
+        @receiver.on("1688", "1688_BRAND_NEW")
+        @receiver.on("*", Kind.OTHER)
+        async def exact(message: Message) -> None:
+            seen["exact"].append(message.type)
+
+        for name in ("1688_X_REFUND", "1688_BRAND_NEW"):
+            assert await push(receiver, raw(name=name)) == Answer(200, "ok")
+        await rest(receiver)
+    assert seen["refunds"] == ["1688_X_REFUND"]
+    assert sorted(seen["everything"]) == ["1688_BRAND_NEW", "1688_X_REFUND"]
+    assert seen["taobao"] == []
+    assert seen["exact"] == ["1688_BRAND_NEW"]  # registered twice, called once
+
+
+@virtual_time
+async def test_what_nobody_wants_is_kept_and_listed(tmp_path: Path) -> None:
+    async with running(tmp_path) as receiver:
+        receiver.on("taobao")(lambda message: None)
+        await push(receiver, raw())
+        assert (await rest(receiver))[State.DONE] == 1
+        assert (receiver.statistics.handled, receiver.statistics.unhandled) == (1, 1)
+    store = await asyncio.to_thread(Store, tmp_path / "cb.sqlite")
+    (record,) = await asyncio.to_thread(lambda: store.find(unhandled=True))
+    assert (record.note, record.state) == ("no handler", State.DONE)
+    await asyncio.to_thread(store.close)
+
+
+@virtual_time
+async def test_a_duplicate_is_dropped_for_seven_days(tmp_path: Path) -> None:
+    calls: list[str] = []
+    async with running(tmp_path) as receiver:
+        receiver.on()(lambda message: calls.append(message.id))
+        body = raw(at=now_ms() + 3_000_000)
+        for _ in range(3):
+            assert (await push(receiver, body)).status == 200
+        await rest(receiver)
+        CLOCK.ahead += 20 * 3600
+        assert (await push(receiver, body)).status == 200
+        await asyncio.sleep(2)
+        assert (receiver.statistics.stored, receiver.statistics.duplicates, len(calls)) == (1, 3, 1)
+        CLOCK.ahead += 8 * DAY
+        await asyncio.sleep(2)
+        assert (await receiver.counts())[State.DONE] == 0  # forgotten by now; too old to be taken again
+        assert await push(receiver, body) == Answer(400, "outside_window")
+    assert len(calls) == 1
+
+
+@virtual_time
+async def test_a_message_without_a_time_is_new_again_once_forgotten(tmp_path: Path) -> None:
+    calls: list[int] = []
+    async with running(tmp_path, remember=100.0, older=50.0, newer=50.0) as receiver:
+        receiver.on()(lambda message: calls.append(1))
+        body = b'{"messageType": "1688_X", "messageBody": {}}'
+        await push(receiver, body)
+        await rest(receiver)
+        await asyncio.sleep(101)
+        await push(receiver, body)
+        await rest(receiver)
+    assert len(calls) == 2
+
+
+@virtual_time
+async def test_retries_that_are_stamped_afresh_are_recognised_on_request(tmp_path: Path) -> None:
+    calls: list[Message] = []
+    async with running(tmp_path, duplicates="content") as receiver:
+        receiver.on()(calls.append)
+        await push(receiver, raw())
+        await rest(receiver)
+        await asyncio.sleep(1800)
+        await push(receiver, raw())
+        await push(receiver, raw(2))
+        await rest(receiver)
+    assert [message.body["number"] for message in calls] == [1, 2]
+
+
+@virtual_time
+async def test_a_handler_that_fails_is_called_again_after_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts: list[tuple[int, float]] = []
+    caplog.set_level(logging.INFO)
+    async with running(tmp_path, retry=RetryPolicy(attempts=5, base=1.0, maximum=100.0)) as receiver:
+
+        @receiver.on()
+        async def stumble(message: Message) -> None:
+            attempts.append((message.attempt, CLOCK.now()))
+            if message.attempt < 4:
+                raise ValueError(f"cannot read {CANARY}")
+
+        await push(receiver, raw())
+        counts = await rest(receiver)
+        assert (counts[State.DONE], receiver.statistics.failed, receiver.statistics.dead) == (1, 3, 0)
+    assert [attempt for attempt, _ in attempts] == [1, 2, 3, 4]
+    waits = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(attempts)]
+    assert waits == pytest.approx([1, 2, 4], abs=0.1)  # the jitter of the test's clock is the whole
+    assert "ValueError" in caplog.text
+    assert CANARY not in caplog.text
+
+
+@virtual_time
+async def test_only_handlers_that_failed_are_called_again(tmp_path: Path) -> None:
+    calls: list[str] = []
+    async with running(tmp_path, retry=RetryPolicy(attempts=3, base=1.0)) as receiver:
+
+        @receiver.on()
+        async def first(message: Message) -> None:
+            calls.append("first")
+            if message.attempt == 1:
+                raise RuntimeError
+
+        @receiver.on()
+        async def second(message: Message) -> None:
+            calls.append("second")
+
+        await push(receiver, raw())
+        await rest(receiver)
+    assert calls == ["first", "second", "first"]
+
+
+@virtual_time
+async def test_two_handlers_of_one_name_are_two(tmp_path: Path) -> None:
+    calls: list[int] = []
+    async with running(tmp_path) as receiver:
+        for number in (1, 2):
+            receiver.on()(lambda message, number=number: calls.append(number))
+        await push(receiver, raw())
+        await rest(receiver)
+    assert calls == [1, 2]
+
+
+@virtual_time
+async def test_a_dead_letter_is_kept_and_can_be_replayed(tmp_path: Path) -> None:
+    mended = False
+    async with running(tmp_path, retry=RetryPolicy(attempts=2, base=1.0)) as receiver:
+
+        @receiver.on()
+        async def broken(message: Message) -> None:
+            if not mended:
+                raise KeyError(CANARY)
+
+        body = raw()
+        await push(receiver, body)
+        assert (await rest(receiver))[State.DEAD] == 1
+        assert receiver.statistics.dead == 1
+        await push(receiver, body)  # the vendor's retry of what is a dead letter is still a duplicate
+        CLOCK.ahead += 30 * DAY
+        await asyncio.sleep(2)
+        assert (await receiver.counts())[State.DEAD] == 1
+        mended = True
+        assert await receiver.replay() == 1
+        assert (await rest(receiver))[State.DONE] == 1
+        assert await receiver.replay() == 0
+    other = await asyncio.to_thread(Store, tmp_path / "cb.sqlite")
+    (record,) = await asyncio.to_thread(other.find)
+    assert (record.state, record.note, record.copies) == (State.DONE, None, 1)
+    await asyncio.to_thread(other.close)
+
+
+@virtual_time
+async def test_a_note_has_the_error_and_the_handler_and_nothing_else(tmp_path: Path) -> None:
+    async with running(tmp_path, retry=RetryPolicy(attempts=1)) as receiver:
+
+        def broken(message: Message) -> None:
+            raise KeyError(CANARY)
+
+        receiver.on()(broken)
+        await push(receiver, raw())
+        await rest(receiver)
+    store = await asyncio.to_thread(Store, tmp_path / "cb.sqlite")
+    (record,) = await asyncio.to_thread(lambda: store.find(State.DEAD))
+    await asyncio.to_thread(store.close)
+    assert record.note is not None
+    assert record.note.startswith("KeyError in tests.test_callbacks_dispatch.")
+    assert CANARY not in record.note
+    assert CANARY not in repr(record)
+
+
+@virtual_time
+async def test_a_handler_that_takes_too_long_is_broken_off(tmp_path: Path) -> None:
+    ends: list[str] = []
+    settings = {"handler_timeout": 5.0, "retry": RetryPolicy(attempts=2, base=1.0)}
+    async with running(tmp_path, **settings) as receiver:
+
+        @receiver.on()
+        async def slow(message: Message) -> None:
+            try:
+                await asyncio.sleep(1000 if message.attempt == 1 else 1)
+                ends.append("done")
+            except asyncio.CancelledError:
+                ends.append("broken off")
+                raise
+
+        before = CLOCK.now()
+        await push(receiver, raw())
+        assert (await rest(receiver))[State.DONE] == 1
+        assert CLOCK.now() - before < 10
+    assert ends == ["broken off", "done"]
+
+
+@virtual_time
+async def test_a_handlers_own_cancellation_is_a_failure_like_any(tmp_path: Path) -> None:
+    async with running(tmp_path, retry=RetryPolicy(attempts=1)) as receiver:
+
+        @receiver.on()
+        async def cancelled(message: Message) -> None:
+            raise asyncio.CancelledError
+
+        await push(receiver, raw())
+        assert (await rest(receiver))[State.DEAD] == 1
+
+
+@virtual_time
+async def test_what_is_not_finished_when_it_closes_is_handled_by_the_next(tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+    async with running(tmp_path, grace=2.0) as receiver:
+
+        @receiver.on()
+        async def slow(message: Message) -> None:
+            await asyncio.sleep(1.0 if message.body["number"] == 1 else 50.0)
+            seen.append(("first", message.body["number"]))
+
+        for number in (1, 2):
+            await push(receiver, raw(number))
+        await asyncio.sleep(0.1)
+        before = CLOCK.now()
+    assert CLOCK.now() - before == pytest.approx(2.0, abs=0.2)
+    assert seen == [("first", 1)]  # within the grace
+    async with running(tmp_path) as receiver:
+        receiver.on()(lambda message: seen.append(("second", message.attempt)))
+        await rest(receiver)
+    assert seen[1:] == [("second", 1)]  # being closed is no failed attempt
+
+
+@virtual_time
+async def test_what_a_killed_process_was_handling_is_handled_again_but_not_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "cb.sqlite"
+    seen: list[int] = []
+    async with running(tmp_path) as receiver:
+        for number in (1, 2):
+            await push(receiver, raw(number, at=now_ms() + number))
+        await rest(receiver)
+
+    def as_if_killed() -> None:
+        store = Store(path)
+        store._connection.execute("UPDATE messages SET state = 'handling', attempts = 1")
+        store._connection.execute("UPDATE messages SET attempts = 3 WHERE refund_id = 'TQ2'")
+        store.close()
+
+    await asyncio.to_thread(as_if_killed)
+    async with running(tmp_path, retry=RetryPolicy(attempts=3, base=1.0)) as receiver:
+        receiver.on()(lambda message: seen.append(message.attempt))
+        counts = await rest(receiver)
+    assert seen == [2]
+    assert (counts[State.DONE], counts[State.DEAD]) == (1, 1)
+
+
+@virtual_time
+async def test_only_one_of_two_receivers_on_one_file_handles(tmp_path: Path) -> None:
+    seen: list[str] = []
+    async with receiver_of(tmp_path) as first:
+        first.on()(lambda message: seen.append("first"))
+        await push(first, raw(1))
+        await rest(first)
+        async with receiver_of(tmp_path) as second:
+            second.on()(lambda message: seen.append("second"))
+            await push(second, raw(2))
+            await rest(second)
+            assert seen == ["first", "first"]
+            await first.aclose()
+            await push(second, raw(3))
+            await rest(second)
+    assert seen == ["first", "first", "second"]
+
+
+@attrs.define
+class Ordered:
+    """What a handler saw, in its order."""
+
+    seen: list[tuple[int, MessageOrder]] = attrs.field(factory=list)
+
+    async def __call__(self, message: Message) -> None:
+        await asyncio.sleep(0.01)
+        self.seen.append((message.body["number"], message.order))
+
+
+@virtual_time
+async def test_within_the_window_the_order_is_restored(tmp_path: Path) -> None:
+    ordered = Ordered()
+    async with running(tmp_path, order_window=2.0) as receiver:
+        receiver.on()(ordered)
+        base = now_ms()
+        for number in (3, 1, 2):
+            await push(receiver, raw(number, refund="TQ9", at=base + number))
+            await asyncio.sleep(0.5)
+        assert ordered.seen == []
+        await rest(receiver)
+    assert ordered.seen == [(number, MessageOrder.RESTORED) for number in (1, 2, 3)]
+
+
+@virtual_time
+async def test_what_comes_after_something_later_was_handled_is_told_to_be_late(tmp_path: Path) -> None:
+    ordered = Ordered()
+    async with running(tmp_path) as receiver:
+        receiver.on()(ordered)
+        base = now_ms()
+        await push(receiver, raw(2, refund="TQ9", at=base + 2))
+        await rest(receiver)
+        await push(receiver, raw(1, refund="TQ9", at=base + 1))
+        await push(receiver, raw(7, refund="TQ8", at=base))
+        await rest(receiver)
+        await push(receiver, raw(3, refund="TQ9", at=base + 3))
+        await rest(receiver)
+    assert dict(ordered.seen) == {
+        2: MessageOrder.RESTORED,
+        1: MessageOrder.LATE,
+        7: MessageOrder.RESTORED,
+        3: MessageOrder.RESTORED,
+    }
+
+
+@virtual_time
+async def test_messages_of_one_refund_wait_for_each_other_and_others_do_not(tmp_path: Path) -> None:
+    running_now: list[int] = []
+    most: list[int] = []
+    order: list[tuple[int, int]] = []
+    async with running(tmp_path, retry=RetryPolicy(attempts=5, base=10.0)) as receiver:
+
+        @receiver.on()
+        async def handle(message: Message) -> None:
+            running_now.append(1)
+            most.append(len(running_now))
+            await asyncio.sleep(1.0)
+            running_now.pop()
+            if message.body["number"] == 1 and message.attempt < 3:
+                raise RuntimeError("blocks those after it until it is through")
+            order.append((message.body["number"], message.attempt))
+
+        base = now_ms()
+        for number in (1, 2, 3):
+            await push(receiver, raw(number, refund="TQ9", at=base + number))
+        await rest(receiver)
+        assert order == [(1, 3), (2, 1), (3, 1)]
+        assert max(most) == 1
+        for number in range(10, 14):
+            await push(receiver, raw(number))
+        await rest(receiver)
+    assert max(most) == 4
+
+
+@virtual_time
+async def test_without_ids_or_times_the_order_is_unknown(tmp_path: Path) -> None:
+    seen: list[MessageOrder] = []
+    async with running(tmp_path) as receiver:
+        receiver.on()(lambda message: seen.append(message.order))
+        await push(receiver, b'{"messageType": "1688_X", "messageBody": {"refundId": 1}}')
+        await push(receiver, json.dumps({"messageType": "1688_X", "timestamp": str(now_ms())}).encode())
+        await rest(receiver)
+        stamp = now_ms()
+        for number in (1, 2):
+            await push(receiver, raw(number, refund="TQ9", at=stamp))
+        await rest(receiver)
+    assert seen == [MessageOrder.UNKNOWN] * 4
+
+
+@virtual_time
+async def test_no_more_are_handled_at_once_than_allowed(tmp_path: Path) -> None:
+    now: set[int] = set()
+    most = 0
+    async with running(tmp_path, concurrency=3) as receiver:
+
+        @receiver.on()
+        async def handle(message: Message) -> None:
+            nonlocal most
+            now.add(message.body["number"])
+            most = max(most, len(now))
+            await asyncio.sleep(1.0)
+            now.discard(message.body["number"])
+
+        await asyncio.gather(*(push(receiver, raw(number)) for number in range(20)))
+        before = CLOCK.now()
+        await rest(receiver)
+        assert CLOCK.now() - before == pytest.approx(7.0, abs=1.0)
+    assert most == 3
+
+
+@virtual_time
+async def test_a_message_knows_its_circumstances(tmp_path: Path) -> None:
+    seen: list[Message] = []
+    async with running(tmp_path) as receiver:
+        receiver.on()(seen.append)
+        body = raw()
+        await push(receiver, body)
+        await rest(receiver)
+    (message,) = seen
+    assert message.id == hashlib.sha256(body).hexdigest()
+    assert (message.access_key, message.attempt, message.raw) == ("key", 1, body)
+    assert message.received is not None
+    assert abs(message.received - datetime.fromtimestamp(CLOCK.wall(), UTC)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind"), [("16888", "*"), ("1688", "refunds"), ("1688", ""), (1688, "*"), ("1688", None)]
+)
+def test_a_wrong_registration_is_said_at_once(tmp_path: Path, platform: Any, kind: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        receiver_of(tmp_path).on(platform, kind)
