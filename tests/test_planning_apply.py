@@ -1,103 +1,26 @@
-"""Applying a plan: what is refused before it begins, what stops it, and whom it believes."""
+"""Applying a plan: what stops it, what it goes on with, and whom it believes."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from pandapon_async import (
     AuthenticationFailed,
-    Client,
-    Clock,
-    ConfigurationError,
-    Credentials,
-    Fen,
-    InvalidArgument,
     JournalUnavailable,
-    Settings,
     planning,
 )
-from pandapon_async.planning import Applied, ApplyOptions, PlanOptions, RowState, Stop
-from pandapon_async.sandbox import Sandbox
+from pandapon_async.planning import Applied, ApplyOptions, RowState, Stop
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.transport.store import IntentState
 from tests.support import plans
-from tests.support.virtual import LoopClock, virtual_time
-
-ONCE = "reset_after:1.0:endpoint=*.return_goods:times=1"
-
-
-class FreshClock(LoopClock):
-    """The loop's clock with real nonces, as every run is another client."""
-
-    def nonce(self) -> str:
-        return Clock.nonce(self)
-
-
-@attrs.define
-class Bench:
-    """A sandbox and a plan for it."""
-
-    server: Sandbox
-    folder: Path
-    kind: str
-
-    @property
-    def plan(self) -> Path:
-        return self.folder / "plan.db"
-
-    @property
-    def results(self) -> list[dict[str, Any]]:
-        return plans.results_of(self.folder / "results.jsonl")
-
-    @property
-    def states(self) -> dict[str, int]:
-        return dict(plans.states_of(self.plan))
-
-    @property
-    def landed(self) -> dict[str, int]:
-        return dict(
-            plans.effects_per_key(self.server, "return_goods" if self.kind == "returns" else "create")
-        )
-
-    def client(self, **changes: Any) -> Client:
-        given: dict[str, Any] = {"base_url": self.server.base_url, "rate": None, "clock": FreshClock()}
-        given |= {"concurrency": 8, "journal": self.folder / "journal.sqlite"}
-        credentials = changes.pop("credentials", self.server.credentials)
-        return Client(credentials, Settings(**{**given, **changes}))
-
-    async def apply(
-        self, stop: Stop | None = None, settings: dict[str, Any] | None = None, **options: Any
-    ) -> Applied:
-        async with self.client(**(settings or {})) as client:
-            return await planning.apply(client, self.plan, options=ApplyOptions(**options), stop=stop)
-
-
-@asynccontextmanager
-async def bench(
-    folder: Path, kind: str = "returns", rows: int = 5, images: int = 0, offline: bool = False
-) -> AsyncIterator[Bench]:
-    """A plan of so many rows, not yet applied."""
-    async with Sandbox(refunds=600, seed=4, clock=FreshClock(), sleep=asyncio.sleep) as server:
-        names = plans.write_images(folder, images) if images else None
-        table = (
-            plans.return_rows(plans.returnable(server, rows), names)
-            if kind == "returns"
-            else plans.refund_rows(rows, names)
-        )
-        made = Bench(server, folder, kind)
-        path = plans.write_table(folder / "table.csv", table)
-        async with made.client() as client:
-            await planning.plan(client, kind, path, made.plan, options=PlanOptions(offline=offline))
-        yield made
+from tests.support.bench import Bench, bench
+from tests.support.virtual import virtual_time
 
 
 @virtual_time
@@ -174,105 +97,6 @@ async def operators_word(folder: Path) -> None:
 
 def test_an_operators_word_becomes_the_state_of_the_row(tmp_path: Path) -> None:
     operators_word(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_total": 2_509}, "the plan comes to 2510 fen, --max-total is 2509 fen; nothing was sent"),
-        ({"max_each": Fen(503)}, "a row is about 504 fen, --max-each is 503 fen; nothing was sent"),
-        ({"expected": (5, 2_509)}, "has changed since you were asked"),
-        ({"expected": (4, 2_510)}, "has changed since you were asked"),
-    ],
-)
-async def test_a_plan_over_its_limits_is_not_begun(
-    tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    async with bench(tmp_path, "refunds") as made:
-        with pytest.raises(ConfigurationError, match=message):
-            await made.apply(**options)
-        assert (list(made.server.effects), made.states) == ([], {"planned": 5})
-        fits = await made.apply(max_total=2_510, max_each=504, expected=(5, 2_510))
-        assert fits.exit_code == 0
-
-
-async def test_a_limit_needs_to_know_the_amounts(tmp_path: Path) -> None:
-    async with bench(tmp_path, offline=True) as made:
-        with pytest.raises(ConfigurationError, match="of 5 rows it is not known how much money"):
-            await made.apply(max_total=10**9)
-        assert (await made.apply()).exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"max_total": 12.5}, "whole fen"),
-        ({"max_each": -1}, "whole fen"),
-        ({"stop_after_failures": 0}, "above 0"),
-    ],
-)
-def test_limits_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidArgument, match=message):
-        ApplyOptions(**options)
-
-
-async def test_a_plan_is_for_one_account(tmp_path: Path) -> None:
-    async with bench(tmp_path) as made:
-        real = made.server.credentials
-        other = Credentials(real.access_key, real.access_secret, "77")
-        with pytest.raises(ConfigurationError, match="made for another account"):
-            await made.apply(settings={"credentials": other})
-        with pytest.raises(ConfigurationError, match="talks to another"):
-            await made.apply(settings={"base_url": "http://127.0.0.1:9"})
-        assert made.states == {"planned": 5}
-
-
-def change_rows(plan: Path, change: str) -> None:
-    db = sqlite3.connect(plan)
-    with db:
-        db.execute(f"UPDATE rows SET {change}")
-    db.close()
-
-
-@virtual_time
-async def another_journal(folder: Path) -> None:
-    async with bench(folder) as made:
-        plans.misbehave(made.server, ONCE)
-        await made.apply(wait=False, concurrency=1, stop_after_failures=1)
-        assert made.states == {"planned": 4, "settled_done": 1}
-        change_rows(made.plan, "state = 'unknown' WHERE state = 'settled_done'")
-        with pytest.raises(ConfigurationError, match="was begun with the journal"):
-            await made.apply(settings={"journal": folder / "other.sqlite"})
-        assert len(made.landed) == 1
-        await made.apply(wait=False)
-        assert made.states == {"confirmed": 4, "settled_done": 1}
-        assert list(made.landed.values()) == [1] * 5
-
-
-def test_open_rows_belong_to_the_journal_they_were_begun_with(tmp_path: Path) -> None:
-    another_journal(tmp_path)
-
-
-async def test_a_plan_with_nothing_open_may_change_its_journal(tmp_path: Path) -> None:
-    async with bench(tmp_path) as made:
-        await made.apply(settings={"journal": ":memory:"})
-        assert (await made.apply(settings={"journal": tmp_path / "other.sqlite"})).exit_code == 0
-        assert list(made.landed.values()) == [1] * 5
-
-
-@virtual_time
-async def stops_after_failures(folder: Path) -> None:
-    async with bench(folder, rows=30) as made:
-        plans.misbehave(made.server, "reset_before:1.0:endpoint=*.return_goods")
-        applied = await made.apply(stop_after_failures=3, concurrency=2)
-        assert applied.stopped == "3 rows failed; the limit is 3"
-        assert applied.exit_code == 3
-        assert 24 <= made.states["planned"] <= 27
-        assert set(made.states) == {"planned", "settled_absent"}
-
-
-def test_nothing_new_is_started_after_so_many_failures(tmp_path: Path) -> None:
-    stops_after_failures(tmp_path)
 
 
 async def test_a_stop_lets_finish_what_is_on_its_way(tmp_path: Path) -> None:
@@ -488,58 +312,3 @@ async def test_images_are_uploaded_once_across_runs(tmp_path: Path) -> None:
         await made.apply(wait=False)
         after = sum(entry.endpoint == "v2.alibaba.refunds.upload_voucher" for entry in made.server.log)
         assert (uploads, after) == (3, 3)
-
-
-async def test_a_dry_run_sends_nothing_and_keeps_nothing(tmp_path: Path) -> None:
-    async with bench(tmp_path, images=1) as made:
-        before, seen = made.plan.read_bytes(), len(made.server.log)
-        applied = await made.apply(dry_run=True)
-        assert (applied.exit_code, applied.dry_run, applied.left) == (0, True, 5)
-        assert len(made.server.log) == seen
-        assert made.plan.read_bytes() == before
-        assert {path.name for path in tmp_path.iterdir()} <= {
-            "plan.db", "plan.db.lock", "table.csv", "proof-0.jpg",
-        }  # fmt: skip
-        with pytest.raises(ConfigurationError, match="--max-total"):
-            await made.apply(dry_run=True, max_total=1)
-
-
-async def test_results_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
-    async with bench(tmp_path) as made:
-        (tmp_path / "results.jsonl").write_text('{"plan":"another","row":2}\n')
-        with pytest.raises(ConfigurationError, match="is not the result of this plan"):
-            await made.apply()
-        assert list(made.server.effects) == []
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no database", b"SQLite format 3\0" + bytes(5000)])
-async def test_what_is_no_plan_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    async with bench(tmp_path) as made:
-        made.plan.unlink()
-        if content is not None:
-            made.plan.write_bytes(content)
-        with pytest.raises(ConfigurationError, match=r"no such plan|is no plan|cannot be used as a plan"):
-            await made.apply()
-
-
-async def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
-    async with bench(tmp_path) as made:
-        db = await asyncio.to_thread(sqlite3.connect, made.plan)
-        await asyncio.to_thread(db.execute, "PRAGMA user_version = 99")
-        await asyncio.to_thread(db.close)
-        with pytest.raises(ConfigurationError, match="format 99"):
-            await made.apply()
-
-
-async def test_a_plan_in_use_names_who_has_it(tmp_path: Path) -> None:
-    async with bench(tmp_path, rows=3) as made:
-        plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=0.3")
-        running = asyncio.create_task(made.apply())
-        while not made.landed:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-        with pytest.raises(
-            ConfigurationError, match=r"is being applied by process \d+ on .+ since .+; nothing"
-        ):
-            await made.apply()
-        assert (await running).exit_code == 0
-        assert list(made.landed.values()) == [1] * 3

@@ -25,7 +25,7 @@ async def plan(server: Sandbox, kind: str, table: Path) -> Path:
 async def apply_killed(server: Sandbox, kind: str, plan: Path, kills: int, between: range) -> tuple[int, str]:
     """Apply, killing it `kills` times in the middle, and then as often as it takes; the last exit code."""
     chance = random.Random(11)
-    command = (kind, "apply", plan, "--yes", "--settle-after", "1.5", "--concurrency", 16)
+    command = (kind, "apply", plan, "--yes", "--settle-after", "0.5", "--concurrency", 16)
     killed = 0
     for _ in range(kills):
         process = await plans.start(server, *command)
