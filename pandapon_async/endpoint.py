@@ -8,6 +8,7 @@ sandbox's route and the contract tests are all read from it.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import functools
 import inspect
@@ -343,28 +344,42 @@ def paged(
 
     It ends at the stated total or, where none is stated, at the first empty page: a short page does
     not end it, since a server may cap the page size. A total below the size of its own page is not
-    believed. A page that repeats the one before it is an error.
+    believed. A page that repeats the one before it is an error. While the items of one page are handed
+    out, the next is on its way; leaving early cancels it.
     """
 
     async def pages(self: Group, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
+        def ask(number: int) -> asyncio.Future[Page[T]]:
+            return asyncio.ensure_future(page(self, *args, **{**arguments, "page_no": number}))  # type: ignore[arg-type]
+
         first = arguments.pop("page_no", None)
         number = 1 if first is None else typing.cast(int, first)
         seen = 0
         before: list[T] | None = None
-        while True:
-            current = await page(self, *args, **{**arguments, "page_no": number})  # type: ignore[arg-type]
-            items = current.items
-            if items and items == before:
-                endpoint: Endpoint | None = getattr(page, "endpoint", None)
-                raise MalformedResponse(
-                    f"page {number} repeats page {number - 1}", endpoint=endpoint and endpoint.name
-                )
-            for item in items:
-                yield item
-            seen += len(items)
-            if not items or (current.total is not None and len(items) <= current.total <= seen):
-                return
-            before, number = items, number + 1
+        upcoming = ask(number)
+        try:
+            while True:
+                current = await upcoming
+                items = current.items
+                if items and items == before:
+                    endpoint: Endpoint | None = getattr(page, "endpoint", None)
+                    raise MalformedResponse(
+                        f"page {number} repeats page {number - 1}", endpoint=endpoint and endpoint.name
+                    )
+                seen += len(items)
+                last = not items or (current.total is not None and len(items) <= current.total <= seen)
+                if not last:  # one page ahead, and never more
+                    upcoming = ask(number + 1)
+                for item in items:
+                    yield item
+                if last:
+                    return
+                before, number = items, number + 1
+        finally:
+            upcoming.cancel()
+            await asyncio.wait([upcoming])
+            if not upcoming.cancelled():
+                upcoming.exception()  # looked at, so that nobody warns of it
 
     pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
     pages.__signature__ = inspect.signature(page)  # type: ignore[attr-defined]

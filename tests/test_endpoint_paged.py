@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import typing
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import attrs
@@ -91,12 +93,16 @@ async def test_it_begins_where_it_is_told_to_and_hands_the_arguments_on() -> Non
     assert await read(Shelf(Sheet([1])), page_no=None) == [1]
 
 
-async def test_pages_are_asked_for_only_as_they_are_needed() -> None:
-    shelf = Shelf(Sheet([1, 2]), Sheet([3]))
-    async for item in shelf.pages():
-        if item == 2:
-            break
-    assert len(shelf.asked) == 1
+async def test_one_page_is_asked_for_ahead_and_never_more() -> None:
+    shelf = Shelf(Sheet([1, 2]), Sheet([3, 4]), Sheet([5, 6]), Sheet([7]))
+    pages = shelf.pages()
+    for item in (1, 2, 3, 4):
+        assert await anext(pages) == item
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert len(shelf.asked) == (item + 1) // 2 + 1
+    await typing.cast("AsyncGenerator[int, None]", pages).aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_cancelling_goes_through_to_the_call_under_way() -> None:

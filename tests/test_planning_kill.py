@@ -56,14 +56,14 @@ def check(server: Sandbox, plan: Path, rows: int, kind: str) -> Counter[str]:
     return states
 
 
-async def returns(tmp_path: Path, rows: int, kills: int) -> Counter[str]:
+async def returns(tmp_path: Path, rows: int, kills: int, between: range) -> Counter[str]:
     async with Sandbox(refunds=30 * rows, seed=5) as server:
         ids = plans.returnable(server, rows)
         images = plans.write_images(tmp_path, 7)
         table = plans.write_table(tmp_path / "returns.csv", plans.return_rows(ids, images))
         out = await plan(server, "returns", table)
         plans.misbehave(server, FAULTS)
-        await apply_killed(server, "returns", out, kills, range(20, rows // kills))
+        await apply_killed(server, "returns", out, kills, between)
         states = check(server, out, rows, "return_goods")
         landed = plans.effects_per_key(server, "return_goods")
         for line in plans.results_of(tmp_path / "results.jsonl"):
@@ -71,13 +71,13 @@ async def returns(tmp_path: Path, rows: int, kills: int) -> Counter[str]:
         return states
 
 
-async def refunds(tmp_path: Path, rows: int, kills: int) -> Counter[str]:
+async def refunds(tmp_path: Path, rows: int, kills: int, between: range) -> Counter[str]:
     async with Sandbox(refunds=1000, seed=5) as server:
         images = plans.write_images(tmp_path, 9)
         table = plans.write_table(tmp_path / "refunds.csv", plans.refund_rows(rows, images))
         out = await plan(server, "refunds", table)
         plans.misbehave(server, FAULTS)
-        await apply_killed(server, "refunds", out, kills, range(30, 2 * rows // kills))
+        await apply_killed(server, "refunds", out, kills, between)
         states = check(server, out, rows, "create")
         made = {effect.refund_id for effect in server.effects if effect.kind == "create"}
         results = plans.results_of(tmp_path / "results.jsonl")
@@ -87,22 +87,22 @@ async def refunds(tmp_path: Path, rows: int, kills: int) -> Counter[str]:
 
 
 async def test_returns_killed_three_times(tmp_path: Path) -> None:
-    states = await returns(tmp_path, 300, 3)
+    states = await returns(tmp_path, 300, 3, range(40, 100))
     assert states["confirmed"] > 200
 
 
 async def test_refunds_killed_three_times(tmp_path: Path) -> None:
-    states = await refunds(tmp_path, 100, 3)
+    states = await refunds(tmp_path, 100, 3, range(20, 40))
     assert states["confirmed"] + states["settled_done"] > 60
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 async def test_returns_killed_ten_times(tmp_path: Path) -> None:
-    print(await returns(tmp_path, 3_000, 10))
+    print(await returns(tmp_path, 3_000, 10, range(100, 300)))
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 async def test_refunds_killed_ten_times(tmp_path: Path) -> None:
-    print(await refunds(tmp_path, 500, 10))
+    print(await refunds(tmp_path, 500, 10, range(50, 90)))

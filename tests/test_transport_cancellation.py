@@ -112,7 +112,7 @@ SWEEPS = {
     "upload": (scene(upload, then=VOUCHER), 4),
     "upload again": (scene(upload, faults.close_before_answer, THROTTLE, then=VOUCHER), 8),
     "crowd": (scene(crowd, rate=10), 4),
-    "pages": (scene(pages, *PAGES), 4),
+    "pages": (scene(pages, *PAGES), 3),
     "bulk": (scene(many), 4),
 }
 
