@@ -40,7 +40,7 @@ $(VENV)/generator/.done: $(VENV)/.run
 
 nightly: $(VENV)/.test $(VENV)/generator/.done
 	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
-		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly
+		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly -o faulthandler_timeout=7200
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

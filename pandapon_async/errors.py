@@ -271,6 +271,7 @@ class CallbackReason(enum.StrEnum):
     UNSIGNED = "unsigned"
     MALFORMED_SIGNATURE = "malformed_signature"  # no 64 hex digits: nothing was computed
     WRONG_SIGNATURE = "wrong_signature"
+    SIGNED_OTHERWISE = "signed_otherwise"  # with the right secret, but not as the settings say
     UNREADABLE = "unreadable"  # signed, and no message
     OUTSIDE_WINDOW = "outside_window"  # signed, and its time is too far from now
 

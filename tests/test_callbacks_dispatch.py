@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import itertools
 import json
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 
 from pandapon_async import RetryPolicy
@@ -23,7 +24,6 @@ from pandapon_async.callbacks import (
     CallbackSettings,
     Kind,
     Message,
-    MessageOrder,
     Receiver,
     State,
     Store,
@@ -378,96 +378,6 @@ async def test_only_one_of_two_receivers_on_one_file_handles(tmp_path: Path) -> 
     assert seen == ["first", "first", "second"]
 
 
-@attrs.define
-class Ordered:
-    """What a handler saw, in its order."""
-
-    seen: list[tuple[int, MessageOrder]] = attrs.field(factory=list)
-
-    async def __call__(self, message: Message) -> None:
-        await asyncio.sleep(0.01)
-        self.seen.append((message.body["number"], message.order))
-
-
-@virtual_time
-async def test_within_the_window_the_order_is_restored(tmp_path: Path) -> None:
-    ordered = Ordered()
-    async with running(tmp_path, order_window=2.0) as receiver:
-        receiver.on()(ordered)
-        base = now_ms()
-        for number in (3, 1, 2):
-            await push(receiver, raw(number, refund="TQ9", at=base + number))
-            await asyncio.sleep(0.5)
-        assert ordered.seen == []
-        await rest(receiver)
-    assert ordered.seen == [(number, MessageOrder.RESTORED) for number in (1, 2, 3)]
-
-
-@virtual_time
-async def test_what_comes_after_something_later_was_handled_is_told_to_be_late(tmp_path: Path) -> None:
-    ordered = Ordered()
-    async with running(tmp_path) as receiver:
-        receiver.on()(ordered)
-        base = now_ms()
-        await push(receiver, raw(2, refund="TQ9", at=base + 2))
-        await rest(receiver)
-        await push(receiver, raw(1, refund="TQ9", at=base + 1))
-        await push(receiver, raw(7, refund="TQ8", at=base))
-        await rest(receiver)
-        await push(receiver, raw(3, refund="TQ9", at=base + 3))
-        await rest(receiver)
-    assert dict(ordered.seen) == {
-        2: MessageOrder.RESTORED,
-        1: MessageOrder.LATE,
-        7: MessageOrder.RESTORED,
-        3: MessageOrder.RESTORED,
-    }
-
-
-@virtual_time
-async def test_messages_of_one_refund_wait_for_each_other_and_others_do_not(tmp_path: Path) -> None:
-    running_now: list[int] = []
-    most: list[int] = []
-    order: list[tuple[int, int]] = []
-    async with running(tmp_path, retry=RetryPolicy(attempts=5, base=10.0)) as receiver:
-
-        @receiver.on()
-        async def handle(message: Message) -> None:
-            running_now.append(1)
-            most.append(len(running_now))
-            await asyncio.sleep(1.0)
-            running_now.pop()
-            if message.body["number"] == 1 and message.attempt < 3:
-                raise RuntimeError("blocks those after it until it is through")
-            order.append((message.body["number"], message.attempt))
-
-        base = now_ms()
-        for number in (1, 2, 3):
-            await push(receiver, raw(number, refund="TQ9", at=base + number))
-        await rest(receiver)
-        assert order == [(1, 3), (2, 1), (3, 1)]
-        assert max(most) == 1
-        for number in range(10, 14):
-            await push(receiver, raw(number))
-        await rest(receiver)
-    assert max(most) == 4
-
-
-@virtual_time
-async def test_without_ids_or_times_the_order_is_unknown(tmp_path: Path) -> None:
-    seen: list[MessageOrder] = []
-    async with running(tmp_path) as receiver:
-        receiver.on()(lambda message: seen.append(message.order))
-        await push(receiver, b'{"messageType": "1688_X", "messageBody": {"refundId": 1}}')
-        await push(receiver, json.dumps({"messageType": "1688_X", "timestamp": str(now_ms())}).encode())
-        await rest(receiver)
-        stamp = now_ms()
-        for number in (1, 2):
-            await push(receiver, raw(number, refund="TQ9", at=stamp))
-        await rest(receiver)
-    assert seen == [MessageOrder.UNKNOWN] * 4
-
-
 @virtual_time
 async def test_no_more_are_handled_at_once_than_allowed(tmp_path: Path) -> None:
     now: set[int] = set()
@@ -510,3 +420,57 @@ async def test_a_message_knows_its_circumstances(tmp_path: Path) -> None:
 def test_a_wrong_registration_is_said_at_once(tmp_path: Path, platform: Any, kind: Any) -> None:
     with pytest.raises(ConfigurationError):
         receiver_of(tmp_path).on(platform, kind)
+
+
+@virtual_time
+async def test_a_file_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+    async with running(tmp_path) as receiver:
+        store = receiver._commits._store
+        assert store is not None
+        whole = store.commit
+        failing = 0
+
+        def full() -> None:
+            nonlocal failing
+            if failing:
+                failing -= 1
+                raise sqlite3.OperationalError("database or disk is full")
+            whole()
+
+        store.commit = full  # type: ignore[method-assign]
+
+        @receiver.on()
+        async def handle(message: Message) -> None:
+            nonlocal failing
+            calls.append(message.attempt)
+            failing = 3  # what follows, noting that it is done, fails three times
+
+        await push(receiver, raw())
+        await asyncio.sleep(10)
+        assert (await rest(receiver))[State.DONE] == 1
+    assert calls == [1]
+    assert "cannot be noted as done (CallbackStoreUnavailable)" in caplog.text
+
+
+@virtual_time
+async def test_a_plain_function_may_give_back_something_to_await(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    async def later(message: Message, number: int) -> None:
+        await asyncio.sleep(1)
+        seen.append(number)
+
+    class Handler:
+        async def __call__(self, message: Message) -> None:
+            seen.append(2)
+
+    async with running(tmp_path) as receiver:
+        receiver.on()(lambda message: later(message, 1))
+        receiver.on()(Handler())
+        receiver.on()(functools.partial(later, number=3))
+        await push(receiver, raw())
+        await rest(receiver)
+    assert seen == [1, 2, 3]

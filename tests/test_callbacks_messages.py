@@ -102,7 +102,7 @@ def test_the_price_of_a_taobao_order() -> None:
     assert isinstance(order, TaobaoOrderView)
     assert order.sub_orders is not None
     (line,) = order.sub_orders
-    assert (line.purchase_order_outer_id, line.product_amount, line.quantity) == ("7", 1250, 2)
+    assert (line.purchase_order_outer_id, line.product_amount, line.quantity) == ("7", Decimal(1250), 2)
     assert (line.extra, order.purchase_order_price) == ({"new": 1}, {"total": 1250})
 
 

@@ -81,13 +81,12 @@ async def test_a_message_is_on_disk_when_it_is_answered(tmp_path: Path) -> None:
 async def test_it_is_flushed_to_the_disk_in_groups(tmp_path: Path) -> None:
     async with receiver(tmp_path / "cb.sqlite") as house:
         statements: list[str] = []
-        store = house._commits._store
-        assert store is not None
-        await asyncio.to_thread(store._connection.set_trace_callback, statements.append)
+        # On the store's own thread: from another it waits for SQLite's lock with Python's in its hand.
+        await house._commits.run(lambda store: store._connection.set_trace_callback(statements.append))
         bodies = [message(number) for number in range(200)]
         answers = await asyncio.gather(*(house.receive(body, signed(body)) for body in bodies))
         assert set(answers) == {OK}
-        await asyncio.to_thread(store._connection.set_trace_callback, None)
+        await house._commits.run(lambda store: store._connection.set_trace_callback(None))
     inserts = [at for at, text in enumerate(statements) if text.startswith("INSERT")]
     assert len(inserts) == 200
     levels = {next(text for text in reversed(statements[:at]) if text.startswith("PRAGMA")) for at in inserts}

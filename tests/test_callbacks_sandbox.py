@@ -14,8 +14,16 @@ import pytest
 from aiohttp import web
 
 from pandapon_async import Client, Settings
-from pandapon_async.callbacks import Kind, Message, RefundChange, TaobaoRefundChange, read, verify
-from pandapon_async.models.alibaba.orders import Order
+from pandapon_async.callbacks import (
+    Kind,
+    Message,
+    RefundChange,
+    StatusChange,
+    TaobaoRefundChange,
+    read,
+    verify,
+)
+from pandapon_async.models.alibaba.orders import Cargo, Order, OrderStatus, ShippingAddress
 from pandapon_async.models.alibaba.refunds import RefundStatus
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
@@ -191,3 +199,37 @@ async def test_it_looks_by_itself() -> None:
         assert target.bodies == []
         await asyncio.sleep(0.1)
         assert len(target.bodies) == 1
+
+
+@virtual_time
+async def test_the_life_of_an_order_is_pushed() -> None:
+    async with pushing() as (sandbox, sender, target):
+        settings = Settings(base_url=sandbox.base_url, rate=None, clock=LoopClock())
+        async with Client(sandbox.credentials, settings) as client:
+            orders = client.v1.alibaba.orders
+            address = ShippingAddress(
+                full_name="Li Example", mobile="13800000000", phone="", post_code="", city_text="Yiwu",
+                province_text="Zhejiang", area_text="", town_text="", address="1 Road",
+            )  # fmt: skip
+            cargo = Cargo(offer_id=612345678901, spec_id="", quantity=10)
+            made = [
+                await orders.create(flow="general", address_param=address, cargo_param_list=[cargo])
+                for _ in range(2)
+            ]
+            first, second = (str(one["orderId"]) for one in made)
+            await orders.submit_to_pay(order_ids=[first])
+            await orders.cancel(order_id=second, cancel_reason="other")
+            sandbox.advance_order(first, "waitbuyerreceive")
+            entry = sandbox.order(first).lines[0].entry_id
+            await orders.confirm_receipt(order_id=first, order_entry_ids=[entry])
+        await sender.drain()
+    told: dict[str | None, set[OrderStatus | int | str | None]] = {first: set(), second: set()}
+    for message in target.messages:
+        assert (message.platform, message.kind) == ("1688", Kind.STATUS)
+        assert isinstance(message.content, StatusChange)
+        told[message.order_id].add(message.content.current_status)
+    paid, shipped = OrderStatus.WAIT_SELLER_SEND, OrderStatus.WAIT_BUYER_RECEIVE
+    assert told == {
+        first: {OrderStatus.WAIT_BUYER_PAY, paid, shipped, OrderStatus.SUCCESS},
+        second: {OrderStatus.WAIT_BUYER_PAY, OrderStatus.CANCEL},
+    }

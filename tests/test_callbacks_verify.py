@@ -71,12 +71,14 @@ def test_whatever_comes_is_one_typed_error(authorization: Any, body: Any) -> Non
         ("１" * 64, CallbackReason.MALFORMED_SIGNATURE),
         (b"\xff" * 64, CallbackReason.MALFORMED_SIGNATURE),
         ("g" * 64, CallbackReason.MALFORMED_SIGNATURE),
-        (signed()[:32] + signed()[32:].upper(), CallbackReason.MALFORMED_SIGNATURE),
+        (signed().upper(), CallbackReason.SIGNED_OTHERWISE),
+        (signed()[:32] + signed()[32:].upper(), CallbackReason.SIGNED_OTHERWISE),
+        (signed(secret="another").upper(), CallbackReason.WRONG_SIGNATURE),
         ("0" * 64, CallbackReason.WRONG_SIGNATURE),
         (signed()[::-1], CallbackReason.WRONG_SIGNATURE),
         (signed(secret="another"), CallbackReason.WRONG_SIGNATURE),
         (signed(key="another"), CallbackReason.WRONG_SIGNATURE),
-        (hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest(), CallbackReason.WRONG_SIGNATURE),
+        (hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest(), CallbackReason.SIGNED_OTHERWISE),
         (hashlib.sha256(BODY).hexdigest(), CallbackReason.WRONG_SIGNATURE),
     ],
 )
@@ -86,19 +88,18 @@ def test_a_bad_signature_has_its_reason(authorization: Any, reason: CallbackReas
     assert refused.value.reason is reason
 
 
-def test_both_cases_of_hex_are_taken_unless_one_is_known() -> None:
-    assert verify(BODY, signed().upper(), CREDENTIALS) is CREDENTIALS
+def test_the_case_of_the_hex_digits_is_a_setting() -> None:
+    for written in (signed(), signed().upper(), signed()[:32] + signed()[32:].upper()):
+        assert verify(BODY, written, CREDENTIALS, hex_case="any") is CREDENTIALS
     assert verify(BODY, signed().upper(), CREDENTIALS, hex_case="upper") is CREDENTIALS
-    with pytest.raises(CallbackRefused):
-        verify(BODY, signed().upper(), CREDENTIALS, hex_case="lower")
-    with pytest.raises(CallbackRefused):
+    with pytest.raises(CallbackRefused, match="not in upper case: see the setting `hex_case`"):
         verify(BODY, signed(), CREDENTIALS, hex_case="upper")
 
 
 def test_what_is_signed_is_a_setting() -> None:
     body_alone = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
     assert verify(BODY, body_alone, CREDENTIALS, base="body") is CREDENTIALS
-    with pytest.raises(CallbackRefused):
+    with pytest.raises(CallbackRefused, match="another base than 'body': see the setting `base`"):
         verify(BODY, signed(), CREDENTIALS, base="body")
     for one in (body_alone, signed()):
         assert verify(BODY, one, CREDENTIALS, base="either") is CREDENTIALS

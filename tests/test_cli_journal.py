@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -185,3 +187,20 @@ async def test_an_intent_of_a_living_process_is_left_to_it(
     await other.aclose()
     shown = await shell.beside("journal", "show", intent.id)
     assert lines(shown)[0]["state"] == "unknown", "its process ended without noting an answer"
+
+
+async def test_people_see_tables(shell: Shell, server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    every = await shell.beside("journal", "list", "--limit", "1")
+    assert "3 intents" in every.out
+    assert "1 confirmed, 2 unknown" in every.out
+    assert every.out.count("alibaba.refunds.return_goods") == 3, "open ones are always shown"
+    unknown = await shell.beside("journal", "list", "--state", "unknown")
+    assert "2 intents" in unknown.out
+    (identity,) = re.findall(r"\b[0-9a-f]{12}\b", re.sub(r"\x1b\[[0-9;]*m", " ", unknown.out))[:1]
+    shown = await shell.beside("journal", "show", identity)
+    assert '"freightBill"' in shown.out
+    assert f"find out: pandapon journal resolve {identity} --wait" in shown.err
+    resolved = await shell.beside("journal", "resolve", identity)
+    assert f"{identity} alibaba.refunds.return_goods refundId=TQ" in resolved.out

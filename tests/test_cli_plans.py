@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -101,11 +102,13 @@ async def test_without_a_terminal_it_wants_a_yes(shell: Shell, tmp_path: Path) -
 
 def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
     """Run `pandapon` on a terminal of its own, answer its question, and see what it shows."""
-    pid, screen = pty.fork()
-    if pid == 0:
-        os.chdir(folder)
-        given = plans.environment(server, COLUMNS="120", TERM="dumb")
-        os.execve(sys.executable, [sys.executable, "-c", plans.PROGRAM, *arguments], given)
+    screen, side = pty.openpty()
+    command = [sys.executable, "-c", plans.PROGRAM, *arguments]
+    given = plans.environment(server, COLUMNS="120", TERM="dumb")
+    process = subprocess.Popen(
+        command, cwd=folder, env=given, stdin=side, stdout=side, stderr=side, start_new_session=True
+    )
+    os.close(side)
     shown, answered = b"", False
     while True:
         try:
@@ -119,11 +122,9 @@ def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> t
             os.write(screen, answer)
             answered = True
     os.close(screen)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), shown.decode()
+    return process.wait(), shown.decode()
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 async def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     async with Sandbox(refunds=400) as server:
         rows = plans.write_table(tmp_path / "refunds.csv", plans.refund_rows(3))
@@ -250,3 +251,26 @@ def test_amounts_of_limits(text: str, amount: int) -> None:
 def test_amounts_that_could_be_mistaken_are_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         plan_options.fen(text, "--max-total")
+
+
+async def test_people_see_tables(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "160")
+    async with Sandbox(refunds=2_000, faults=RETURNED) as server:
+        shell.use(server)
+        more = [{**row, "refund_id": "nonsense"} for row in plans.return_rows(["x"] * 30)]
+        table = returns(server, tmp_path, 4, *more)
+        rows = [{**row, "shop": f"[red]shop {number}"} for number, row in enumerate(plans.read_table(table))]
+        plans.write_table(table, rows)
+        planned = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        assert "returns.csv: 34 rows, 4 planned, 30 refused" in planned.out
+        assert "[red]shop 2" in planned.out, "what a table says is no markup"
+        assert "and 10 more (in the plan and in the JSON)" in planned.out
+        first = await shell.beside("returns", "apply", "plan.db", "--yes", "--no-wait")
+        assert "it may have been carried out; absent: " in first.out
+        shown = await shell.beside("returns", "show", "plan.db")
+        assert "applied before: 2 confirmed, 1 settled_done, 1 unknown" in shown.out
+        assert "to be sent now: 0 rows" in shown.out
+        offline = await shell.beside("returns", "plan", "returns.csv", "--offline", "--dry-run")
+        assert "4 rows of unknown amount" in offline.out
+        assert "note: offline: the vendor was asked nothing" in offline.out

@@ -113,6 +113,7 @@ def _open_and_write(path: str, barrier: Any, results: Any) -> None:
         results.put(repr(error))
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_many_processes_make_the_same_new_file_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()
@@ -127,6 +128,37 @@ def test_many_processes_make_the_same_new_file_at_once(tmp_path: Path) -> None:
         assert [results.get(timeout=20) for _ in processes] == [None] * 5
         for process in processes:
             process.join()
+
+
+def _intend_once(path: str, barrier: Any, results: Any) -> None:
+    async def write() -> str:
+        journal = Journal(path)
+        await journal.open()
+        await asyncio.to_thread(barrier.wait)
+        try:
+            await journal.sending(await intend(journal))
+            return "wrote"
+        except DuplicateIntent as duplicate:
+            return str(duplicate.state)
+        finally:
+            await asyncio.to_thread(barrier.wait)
+            await journal.aclose()
+
+    results.put(asyncio.run(write()))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_of_many_processes_at_once_one_writes(path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    results, barrier = context.Queue(), context.Barrier(4)
+    processes = [context.Process(target=_intend_once, args=(str(path), barrier, results)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    outcomes = [results.get(timeout=20) for _ in processes]
+    for process in processes:
+        process.join()
+    assert outcomes.count("wrote") == 1, outcomes
+    assert set(outcomes) <= {"wrote", "intended", "sent"}
 
 
 async def test_a_locked_file_stops_the_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

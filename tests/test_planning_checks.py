@@ -220,6 +220,18 @@ def test_an_answer_that_does_not_come_leaves_the_row_unchecked(tmp_path: Path) -
     assert row["note"] == "not checked: the refund form could not be read (MalformedResponse)"
 
 
+def test_no_answer_about_the_reasons_leaves_the_row_unchecked(tmp_path: Path) -> None:
+    @virtual_time
+    async def check() -> None:
+        broken = answer(http(b"<html>", "502 Bad Gateway"))
+        await checked("refunds", tmp_path, [REFUND], *[broken] * 5, ORDER)
+
+    check()
+    row = outcome(tmp_path)
+    assert (row["state"], row["checked"]) == ("planned", 0)
+    assert "the reasons could not be read" in row["note"]
+
+
 def test_no_answer_about_a_reason_in_words_refuses_the_row(tmp_path: Path) -> None:
     @virtual_time
     async def check() -> None:

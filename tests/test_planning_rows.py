@@ -180,12 +180,42 @@ async def test_a_workbook_is_read_as_well(tmp_path: Path) -> None:
     assert sheet is not None
     sheet.append(["退款编号", "快递公司代码", "运单号", "说明"])
     sheet.append(["TQ12", "SF", 1234567890123456789, "完好无损"])
+    sheet.append(["TQ14", "SF", 123456, "完好无损"])
     sheet.append(["TQ13", "SF", "1234567890123456789", "完好无损"])
     book.save(tmp_path / "t.xlsx")
     await planned("returns", tmp_path / "t.xlsx")
     found = plans.rows_of(tmp_path / "plan.db")
-    assert [row["state"] for row in found] == ["refused", "planned"]
+    assert [row["state"] for row in found] == ["refused", "planned", "planned"]
     assert "already corrupt" in found[0]["reason"]
+    assert '"freight_bill":"123456"' in found[1]["arguments"]
+
+
+async def test_records_that_cannot_be_taken_apart_are_refused_rows(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("refund_id,carrier,waybill\nTQ1,SF,1,and more\n\nTQ2,SF,2\n", encoding="utf-8")
+    await planned("returns", table)
+    found = plans.rows_of(tmp_path / "plan.db")
+    assert [(row["row"], row["state"]) for row in found] == [(2, "refused"), (4, "planned")]
+    assert "4 cells where the header has 3" in found[0]["reason"]
+
+
+async def test_numbers_in_a_sheet_are_ids_and_no_images(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    names = list(REFUND)
+    sheet.append(names)
+    sheet.append([{**REFUND, "order_entry_ids": 12, "reason_id": 20022.0}[name] for name in names])
+    sheet.append([{**REFUND, "order_entry_ids": 13, "vouchers": 7}[name] for name in names])
+    book.save(tmp_path / "t.xlsx")
+    await planned("refunds", tmp_path / "t.xlsx")
+    found = plans.rows_of(tmp_path / "plan.db")
+    assert [row["state"] for row in found] == ["planned", "refused"]
+    assert '"order_entry_ids":["12"]' in found[0]["arguments"]
+    assert '"apply_reason_id":20022' in found[0]["arguments"]
+    assert "not the path of an image" in found[1]["reason"]
 
 
 def picture(path: Path, content: bytes = plans.JPEG + b"x" * 100) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from pandapon_async.core.structure import Mismatch, structurer
@@ -19,7 +20,6 @@ from pandapon_async.models.alibaba.refunds import RefundStatus
 from pandapon_async.models.base import Id, Model, Unread, field, model
 from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoRefundStatus
-from pandapon_async.money import Fen
 
 __all__ = ["RefundChange", "StatusChange", "TaobaoOrderView", "TaobaoRefundChange", "TaobaoSubOrder", "typed"]
 
@@ -28,14 +28,14 @@ __all__ = ["RefundChange", "StatusChange", "TaobaoOrderView", "TaobaoRefundChang
 class TaobaoSubOrder(Model):
     """One line of a Taobao order, as the price message shows it; 18 more fields are in `.extra`.
 
-    In what unit `product_amount` is, is not said; the upstream counts in fen.
+    In what unit `product_amount` is, is not said.
     """
 
     purchase_order_outer_id: Id | None = field(wire="purchase_order_outer_id")
     purchase_order_line_outer_id: Id | None = field(wire="purchase_order_line_outer_id")
     close_time_without_payment: Unread = field(wire="close_time_without_payment")
     detail_error_code: Id | None = field(wire="detail_error_code")
-    product_amount: Fen | None = field(wire="product_amount")
+    product_amount: Decimal | None = field(wire="product_amount")
     logistic_company_name: str | None = field(wire="logistic_company_name")
     logistic_number: str | None = field(wire="logistic_number")
     quantity: int | None = field()

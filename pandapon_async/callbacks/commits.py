@@ -63,11 +63,6 @@ class Commits(Generic[S]):
         self._waiting: list[_Change[S]] = []
         self._flush: asyncio.Future[list[Any]] | None = None
 
-    @property
-    def waiting(self) -> int:
-        """How many changes wait for the next group."""
-        return len(self._waiting)
-
     async def open(self) -> None:
         """Open the store. Called by itself on first use."""
         while self._store is None:

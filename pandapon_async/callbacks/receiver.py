@@ -68,9 +68,11 @@ _STATUS = {
     CallbackReason.UNSIGNED: 401,
     CallbackReason.MALFORMED_SIGNATURE: 401,
     CallbackReason.WRONG_SIGNATURE: 401,
+    CallbackReason.SIGNED_OTHERWISE: 401,
     CallbackReason.UNREADABLE: 400,
     CallbackReason.OUTSIDE_WINDOW: 400,
 }
+_SIGNED = (CallbackReason.SIGNED_OTHERWISE, CallbackReason.UNREADABLE, CallbackReason.OUTSIDE_WINDOW)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -345,7 +347,8 @@ class Receiver:
     def _refused(self, refused: CallbackRefused) -> Answer:
         reason = refused.reason or CallbackReason.UNREADABLE
         self.statistics.refused[reason.value] += 1
-        log.info("callback refused: %s", refused)
+        # Anybody can send what is not signed; what is signed and refused is for an operator to see.
+        log.log(logging.WARNING if reason in _SIGNED else logging.INFO, "callback refused: %s", refused)
         return Answer(_STATUS[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
 
 

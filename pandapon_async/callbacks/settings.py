@@ -64,7 +64,7 @@ class CallbackSettings:
     """
 
     base: Base = "key+body"
-    hex_case: HexCase = attrs.field(default="any", validator=_one_of("any", "lower", "upper"))
+    hex_case: HexCase = attrs.field(default="lower", validator=_one_of("lower", "upper", "any"))
     maximum_bytes: int = attrs.field(default=MAXIMUM_BYTES, validator=_count)
     older: float = attrs.field(default=DAY, validator=_seconds(0))
     newer: float = attrs.field(default=3600.0, validator=_seconds(0))

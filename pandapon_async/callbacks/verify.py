@@ -2,7 +2,9 @@
 
 The vendor signs a push with the account's secret: Authorization = HEX(HMAC-SHA256(Base, AccessSecret)).
 What Base is could not be read. Formula and wording are those of an upstream push service whose Base is
-the key followed by the body as received, in lower-case hex; that is the default here, and a setting.
+the key followed by the body as received, written in lower-case hex; both are the defaults here, and
+settings. What is signed with the right secret in another of the known ways is refused with a reason of
+its own: it says which setting is wrong while the vendor still tries again.
 
 Everything is done over bytes: a signature belongs to the bytes that came and to no re-encoding of them,
 and comparing text would raise TypeError for a signature that is not ASCII.
@@ -28,13 +30,14 @@ Base = Literal["key+body", "body", "either"] | Callable[[str, bytes], bytes]
 """What is signed: the access key and the body, the body alone, any of the two; or a rule of one's own,
 (access_key, raw_body) -> the bytes that are signed."""
 
-HexCase = Literal["any", "lower", "upper"]
-"""How the signature is written. "any" takes both, each pure: no encoder mixes them."""
+HexCase = Literal["lower", "upper", "any"]
+"""How the signature is written."""
 
-_SHAPES: Mapping[HexCase, re.Pattern[bytes]] = {
-    "any": re.compile(rb"[0-9a-f]{64}|[0-9A-F]{64}"),
-    "lower": re.compile(rb"[0-9a-f]{64}"),
-    "upper": re.compile(rb"[0-9A-F]{64}"),
+_SHAPE = re.compile(rb"[0-9a-fA-F]{64}")
+_SIGNED_TEXTS: Mapping[str, tuple[Literal["key+body", "body"], ...]] = {
+    "key+body": ("key+body",),
+    "body": ("body",),
+    "either": ("key+body", "body"),
 }
 
 
@@ -44,7 +47,7 @@ def verify(
     credentials: Credentials | Iterable[Credentials],
     *,
     base: Base = "key+body",
-    hex_case: HexCase = "any",
+    hex_case: HexCase = "lower",
     maximum_bytes: int = MAXIMUM_BYTES,
 ) -> Credentials:
     """Check the signature of a push, before anything of it is parsed.
@@ -62,31 +65,32 @@ def verify(
     """
     known = several(credentials)
     check_base(base)
-    if hex_case not in _SHAPES:
-        raise ConfigurationError('hex_case must be "any", "lower" or "upper"')
+    if hex_case not in ("lower", "upper", "any"):
+        raise ConfigurationError('hex_case must be "lower", "upper" or "any"')
     if not isinstance(raw_body, bytes | bytearray | memoryview):
         raise CallbackRefused(
             "the body must be the bytes as they came, before any parsing", reason=CallbackReason.NOT_BYTES
         )
-    body = bytes(raw_body)
-    if len(body) > maximum_bytes:
+    if memoryview(raw_body).nbytes > maximum_bytes:
         raise CallbackRefused(f"the body has over {maximum_bytes} bytes", reason=CallbackReason.TOO_LARGE)
-    given = _digest(authorization, _SHAPES[hex_case])
-    # Every candidate is computed and compared, so that the time tells nothing about which one fits.
-    fitting = [
-        one
-        for one in known
-        for text in _texts(base, one.access_key, body)
-        if hmac.compare_digest(hmac.digest(one.access_secret.encode(), text, hashlib.sha256), given)
-    ]
-    if not fitting:
+    body = bytes(raw_body)
+    written = _written(authorization)
+    given = bytes.fromhex(written)
+    signers = _signers(known, base, body, given)
+    if not signers:
+        if not callable(base) and _signers(known, "either", body, given):
+            problem = f"the signature is right for another base than {base!r}: see the setting `base`"
+            raise CallbackRefused(problem, reason=CallbackReason.SIGNED_OTHERWISE)
         raise CallbackRefused("the signature does not match", reason=CallbackReason.WRONG_SIGNATURE)
-    return fitting[0]
+    if hex_case != "any" and written != (written.lower() if hex_case == "lower" else written.upper()):
+        problem = f"the signature is right, but not in {hex_case} case: see the setting `hex_case`"
+        raise CallbackRefused(problem, reason=CallbackReason.SIGNED_OTHERWISE)
+    return signers[0]
 
 
 def check_base(base: Any) -> None:
     """Raise ConfigurationError unless `base` is one that `verify` takes."""
-    if not callable(base) and base not in ("key+body", "body", "either"):
+    if not callable(base) and base not in _SIGNED_TEXTS:
         raise ConfigurationError('base must be "key+body", "body", "either" or a function')
 
 
@@ -102,19 +106,28 @@ def several(credentials: Credentials | Iterable[Credentials]) -> tuple[Credentia
     return known
 
 
-def _digest(authorization: Any, shape: re.Pattern[bytes]) -> bytes:
-    """The digest that the header carries, as bytes."""
+def _written(authorization: Any) -> str:
+    """The 64 hex digits that the header must consist of."""
     if authorization is None:
         raise CallbackRefused("there is no signature", reason=CallbackReason.UNSIGNED)
     if isinstance(authorization, str) and authorization.isascii():
         authorization = authorization.encode("ascii")
-    if not isinstance(authorization, bytes) or shape.fullmatch(authorization) is None:
+    if not isinstance(authorization, bytes) or _SHAPE.fullmatch(authorization) is None:
         raise CallbackRefused("the signature is not 64 hex digits", reason=CallbackReason.MALFORMED_SIGNATURE)
-    return bytes.fromhex(authorization.decode("ascii"))
+    return authorization.decode("ascii")
 
 
-def _texts(base: Base, access_key: str, body: bytes) -> tuple[bytes, ...]:
+def _signers(known: tuple[Credentials, ...], base: Base, body: bytes, given: bytes) -> list[Credentials]:
+    """Whose signature it is. All are computed and compared: the time tells nothing about which one fits."""
+    return [
+        one
+        for one in known
+        for text in _texts(base, one.access_key, body)
+        if hmac.compare_digest(hmac.digest(one.access_secret.encode(), text, hashlib.sha256), given)
+    ]
+
+
+def _texts(base: Base, access_key: str, body: bytes) -> list[bytes]:
     if callable(base):
-        return (base(access_key, body),)
-    with_key = access_key.encode() + body
-    return {"key+body": (with_key,), "body": (body,), "either": (with_key, body)}[base]
+        return [base(access_key, body)]
+    return [access_key.encode() + body if one == "key+body" else body for one in _SIGNED_TEXTS[base]]

@@ -123,12 +123,15 @@ def serve(
 
     The vendor pushes over HTTPS only: put a proxy with a certificate in front. The secret comes from
     PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET; secrets of before a rotation, separated by blanks,
-    from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either".
+    from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either",
+    PANDAPON_CALLBACK_HEX_CASE "lower" (the default), "upper" or "any".
     """
     values = environment(".env")
     base: Any = values.get("PANDAPON_CALLBACK_BASE") or "key+body"
+    hex_case: Any = values.get("PANDAPON_CALLBACK_HEX_CASE") or "lower"
+    settings = CallbackSettings(base=base, hex_case=hex_case, unsigned_ok=verifying)
     credentials = _credentials(values)
-    receiver = Receiver(credentials, CallbackSettings(base=base, unsigned_ok=verifying), store=store)
+    receiver = Receiver(credentials, settings, store=store)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if handlers is not None:
         _registrar(handlers)(receiver)

@@ -290,7 +290,8 @@ def _show_table(
         )
     console = Console()
     console.print(table)
-    console.print(", ".join(f"{count:,} {state.value}" for state, count in counts.items()) or "empty")
+    in_all = ", ".join(f"{count:,} {state.value}" for state, count in counts.items())
+    console.print(in_all or "empty", highlight=False)
 
 
 def _what(intent: Intent) -> str:

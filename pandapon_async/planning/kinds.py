@@ -80,10 +80,6 @@ class Kind:
         """The declared call that carries a row out."""
         return endpoints()[self.call]
 
-    def field(self, name: str) -> Field:
-        """One of its fields."""
-        return next(field for field in self.fields if field.name == name)
-
 
 def kind_of(name: str) -> Kind:
     """The kind of this name."""

@@ -155,16 +155,26 @@ class Sender:
 
     async def _learn(self, row: PlanRow, error: PandaponError | None) -> RowState:
         """Where the row stands by the journal; `error` is how the call ended, if it did."""
-        own = []
+        since: list[Intent] = []
         for intent in await self._intents(row):
             if intent.id == row.before:
                 break
-            own.append(intent)
-        if own:
-            return await self._ended(row, own[0], error)
+            since.append(intent)
+        if (decisive := self._most_telling(row, since)) is not None:
+            return await self._ended(row, decisive, error)
         reason = "it was interrupted before it began" if error is None else str(error)
         await self._change(row, state=RowState.NOT_SENT, reason=reason, error=_kind_of(error))
         return row.state
+
+    def _most_telling(self, row: PlanRow, intents: list[Intent]) -> Intent | None:
+        """Of the writes since this row was begun the one that settles it: the newest is not always ours.
+
+        Another process may have begun the same one in the same moment; what landed, landed for both.
+        """
+        same = [intent for intent in intents if self._same_deed(row, intent)]
+        landed = (intent for intent in same if intent.state.landed)
+        still_open = (intent for intent in same if intent.state.open)
+        return next(landed, None) or next(still_open, None) or next(iter(same), None)
 
     async def _ended(
         self, row: PlanRow, intent: Intent, error: PandaponError | None = None, note: str | None = None

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import random
 import time
+from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
@@ -94,7 +95,8 @@ class CallbackSender:
     `duplicates` is the share of messages that are sent twice, `disorder` the share that is held back by up
     to `hold` seconds, so that later ones overtake them. `body_as_text` sends `messageBody` as JSON text.
     Retries wait on `clock`; the second that an answer may take is a real one. `signed_text` is what is
-    signed: "key+body" or "body". `log` has every delivery, `lost` the messages that were given up.
+    signed: "key+body" or "body". `log` has every delivery (the last `log_limit`, if that is set), `lost`
+    the messages that were given up.
     """
 
     def __init__(
@@ -110,9 +112,10 @@ class CallbackSender:
         seed: int = 7,
         concurrency: int = 64,
         watch_every: float = 0.02,
+        log_limit: int | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.log: list[Delivery] = []
+        self.log: deque[Delivery] = deque(maxlen=log_limit)
         self.lost: list[str] = []
         self.created = 0
         self._sandbox = sandbox

@@ -32,6 +32,12 @@ def write_table(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     return path
 
 
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def write_images(folder: Path, count: int, size: int = 2_000) -> list[str]:
     """So many different images; their names."""
     names = [f"proof-{number}.jpg" for number in range(count)]
