@@ -10,7 +10,7 @@ help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
 	@echo "make test     all tests of the default suite"
 	@echo "make nightly  the long tests as well"
-	@echo "make check    ruff, mypy --strict, pyright"
+	@echo "make check    ruff, mypy --strict, pyright, every public name typed"
 	@echo "make bench    measure against other clients"
 
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -47,6 +47,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/pyright --verifytypes pandapon_async --ignoreexternal
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.calls

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
+from typing import Final
 
 import attrs
 
@@ -30,7 +31,7 @@ POLL = 1.0
 
 FORGET_EVERY = 3600.0
 
-log = logging.getLogger("pandapon_async")
+log: Final = logging.getLogger("pandapon_async")
 
 
 class Dispatcher:

@@ -14,7 +14,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
@@ -42,7 +42,7 @@ __all__ = ["Answer", "Push", "Receiver"]
 LARGEST_VERIFICATION = 4096
 """Bytes up to which a body without a signature is looked into at all."""
 
-log = logging.getLogger("pandapon_async")
+log: Final = logging.getLogger("pandapon_async")
 
 
 @attrs.define(frozen=True)
@@ -106,11 +106,11 @@ class Receiver:
         store: str | os.PathLike[str] = "callbacks.sqlite",
         clock: Clock | None = None,
     ) -> None:
-        self.credentials = several(credentials)
-        self.settings = settings or CallbackSettings()
-        self.statistics = Statistics()
-        self.handlers = Handlers()
-        self.path = str(store)
+        self.credentials: tuple[Credentials, ...] = several(credentials)
+        self.settings: CallbackSettings = settings or CallbackSettings()
+        self.statistics: Statistics = Statistics()
+        self.handlers: Handlers = Handlers()
+        self.path: str = str(store)
         self._clock = clock or Clock()
         self._commits = Commits(lambda: Store(self.path), "pandapon-callbacks")
         self._dispatcher = Dispatcher(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -23,7 +24,7 @@ CLOCK_TOLERANCE = 600.0
 
 FIRST_STATUS = "waitselleragree"
 
-log = logging.getLogger("pandapon_async")
+log: Final = logging.getLogger("pandapon_async")
 
 
 class Settled(enum.StrEnum):

@@ -141,7 +141,7 @@ class Store:
     """The file. All methods block."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = str(path)
+        self.path: str = str(path)
         self._lock = FileLock(f"{self.path}.lock", thread_local=False)
         try:
             if self.path != IN_MEMORY:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from enum import IntEnum
+from typing import Final
 
 import typer
 
@@ -48,13 +49,13 @@ class ExitCode(IntEnum):
     AUTHENTICATION = 4
 
 
-app = typer.Typer(
+app: Final = typer.Typer(
     name="pandapon",
     help="PandaPon OpenAPI from the shell: reconcile after-sales, run a sandbox, make single calls.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
-for command in (
+for _command in (
     demo.demo,
     doctor.doctor,
     endpoints.endpoints,
@@ -62,16 +63,16 @@ for command in (
     reconcile.reconcile,
     sandbox.sandbox,
 ):
-    app.command()(command)
+    app.command()(_command)
 app.command(add_help_option=False)(call.call)  # its --help after a name is that call's own
-for name, group in (
+for _name, _group in (
     ("callbacks", callbacks.callbacks_app),
     ("journal", journal.journal_app),
     ("refunds", refunds.refunds_app),
     ("returns", returns.returns_app),
     ("vouchers", vouchers.vouchers_app),
 ):
-    app.add_typer(group, name=name)
+    app.add_typer(_group, name=_name)
 
 
 def explain(error: PandaponError) -> str:

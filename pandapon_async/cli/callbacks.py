@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -44,7 +44,7 @@ StoreOption = Annotated[
 ]
 STORE = Path("callbacks.sqlite")
 
-callbacks_app = typer.Typer(
+callbacks_app: Final = typer.Typer(
     name="callbacks",
     help="Receive what the vendor pushes, see what came, replay what failed.",
     no_args_is_help=True,

@@ -12,7 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import attrs
 import typer
@@ -34,7 +34,7 @@ __all__ = ["journal_app"]
 
 T = TypeVar("T")
 
-journal_app = typer.Typer(
+journal_app: Final = typer.Typer(
     help="Look at the journal of writes, and settle what is of unknown outcome.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import typer
 
@@ -27,7 +27,7 @@ from pandapon_async.planning import PlanKind, PlanOptions
 
 __all__ = ["refunds_app"]
 
-refunds_app = typer.Typer(
+refunds_app: Final = typer.Typer(
     help="Open refund forms in bulk: plan a table, look at it, apply it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

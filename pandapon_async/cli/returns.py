@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import typer
 
 from pandapon_async.cli.plan_options import (
@@ -25,7 +27,7 @@ from pandapon_async.planning import PlanKind, PlanOptions
 
 __all__ = ["returns_app"]
 
-returns_app = typer.Typer(
+returns_app: Final = typer.Typer(
     help="Send goods back in bulk: plan a table, look at it, apply it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

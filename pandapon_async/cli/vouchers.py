@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import attrs
 import orjson
@@ -29,7 +29,9 @@ from pandapon_async.reconcile import Meter
 
 __all__ = ["vouchers_app"]
 
-vouchers_app = typer.Typer(help="Upload proof images.", no_args_is_help=True, pretty_exceptions_enable=False)
+vouchers_app: Final = typer.Typer(
+    help="Upload proof images.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 

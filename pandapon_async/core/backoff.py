@@ -79,7 +79,7 @@ class RetryBudget:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.tokens = capacity
+        self.tokens: int = capacity
 
     def spend(self, cost: int) -> bool:
         """Take a retry's cost; False (and nothing taken) if there is not enough left."""

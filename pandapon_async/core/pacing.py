@@ -34,13 +34,13 @@ class Pace:
             raise ConfigurationError("rate must be calls per second above 0 (and below 1e9)")
         # Below one a second, a window of the length of one permit says the same.
         window = max(window, window / rate)
-        self.rate = rate
+        self.rate: float = rate
         self._span = window * (1 + MARGIN)
         per_window = max(1, int(rate * window + 1e-9))
         self._gap = self._span / per_window
         self._times: deque[float] = deque(maxlen=per_window)
         self._slot = float("-inf")
-        self.paused_until = float("-inf")
+        self.paused_until: float = float("-inf")
 
     def next_at(self, now: float) -> float:
         """The earliest time, not before `now`, at which a permit may be given."""

@@ -18,7 +18,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self.hurried = False
+        self.hurried: bool = False
         self._pauses: set[asyncio.Future[None]] = set()
 
     def request(self, reason: str, *, hurry: bool = False) -> None:

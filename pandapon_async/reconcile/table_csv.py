@@ -63,14 +63,16 @@ class CsvTable:
     """A CSV file; the delimiter (comma, TAB or semicolon) is the one that splits the header most."""
 
     format = "csv"
-    day_zero = date(1899, 12, 30)
+    day_zero: date = date(1899, 12, 30)
 
     def __init__(self, path: Path, *, header_row: int | None = None) -> None:
         self.path = path
         self.encoding: str | None = file_encoding(path)
-        self.blank_lines = 0
+        self.blank_lines: int = 0
+        self.delimiter: str
+        self.header_row: int
         self.delimiter, self.header_row, header = self._header(header_row)
-        self.columns = tuple(header)
+        self.columns: tuple[str, ...] = tuple(header)
 
     def _header(self, header_row: int | None) -> tuple[str, int, list[str]]:
         best: tuple[str, int, list[str]] = (",", header_row or 1, [])

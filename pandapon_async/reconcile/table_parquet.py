@@ -26,7 +26,7 @@ class ParquetTable:
 
     format = "parquet"
     encoding: str | None = None
-    day_zero = date(1899, 12, 30)
+    day_zero: date = date(1899, 12, 30)
     blank_lines = 0
 
     def __init__(self, path: Path) -> None:

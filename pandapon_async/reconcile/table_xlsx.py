@@ -43,14 +43,14 @@ class XlsxTable:
 
     def __init__(self, path: Path, *, sheet: str | None = None, header_row: int | None = None) -> None:
         self.path = path
-        self.blank_lines = 0
+        self.blank_lines: int = 0
         with _Archive(path) as archive:
             workbook = _Workbook(archive)
-            self.day_zero = workbook.day_zero
+            self.day_zero: date = workbook.day_zero
             self._sheet = workbook.part_of(sheet)
             self._header_row, header = self._header(archive, header_row)
         self._positions = sorted(header)
-        self.columns = tuple(str(header[at]) for at in self._positions)
+        self.columns: tuple[str, ...] = tuple(str(header[at]) for at in self._positions)
 
     def _header(self, archive: _Archive, header_row: int | None) -> tuple[int, dict[int, Cell]]:
         with contextlib.closing(self._rows(archive)) as rows:

@@ -117,7 +117,7 @@ class CallbackSender:
     ) -> None:
         self.log: deque[Delivery] = deque(maxlen=log_limit)
         self.lost: list[str] = []
-        self.created = 0
+        self.created: int = 0
         self._sandbox = sandbox
         self._url = url
         self._duplicates = duplicates

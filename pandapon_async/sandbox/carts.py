@@ -56,7 +56,7 @@ class Cart1688:
     """1688's cart, by shop."""
 
     def __init__(self, seed: int) -> None:
-        self.entries = {entry.id: entry for entry in _beginning(seed)}
+        self.entries: dict[int, CartEntry] = {entry.id: entry for entry in _beginning(seed)}
 
     def wire(self, generation: str) -> dict[str, Any]:
         """The whole cart."""

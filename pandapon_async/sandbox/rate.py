@@ -37,7 +37,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._last_second: deque[float] = deque()
-        self.most = 0
+        self.most: int = 0
 
     def note(self, now: float) -> None:
         """Count one arrival."""

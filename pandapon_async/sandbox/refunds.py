@@ -185,7 +185,7 @@ class RefundBook:
         self.seed = seed
         self.count = count
         self.changed: dict[int, RefundState] = {}
-        self.version = 0
+        self.version: int = 0
         self._next = count + count % 2  # created refunds are 1688's: even numbers
 
     def __contains__(self, number: int) -> bool:

@@ -81,8 +81,8 @@ class Sandbox:
         wall, steady = _times(clock, monotonic)
         self.refunds = refunds
         self.seed = seed
-        self.credentials = Credentials(access_key, access_secret, user_id)
-        self.counters = Counters()
+        self.credentials: Credentials = Credentials(access_key, access_secret, user_id)
+        self.counters: Counters = Counters()
         self._upstream = Upstream(seed, refunds, wall)
         self._log = request_log(log_limit)
         self._address = host, port

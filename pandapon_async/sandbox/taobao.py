@@ -15,7 +15,7 @@ class Taobao:
     """What the account has on Taobao. Orders placed here have ids that no refund's order has."""
 
     def __init__(self) -> None:
-        self.cart = TaobaoCart()
+        self.cart: TaobaoCart = TaobaoCart()
         self.orders: dict[str, dict[str, Any]] = {}
 
     def place(

@@ -38,14 +38,14 @@ class Upstream:
     """1688 and Taobao: what the account has there, and what it did."""
 
     def __init__(self, seed: int, refunds: int, clock: Callable[[], float]) -> None:
-        self.refunds = RefundBook(seed, refunds)
-        self.taobao_list = TaobaoList(self.refunds)
-        self.orders = OrderBook(self.refunds)
-        self.cart = Cart1688(seed)
-        self.taobao = Taobao()
+        self.refunds: RefundBook = RefundBook(seed, refunds)
+        self.taobao_list: TaobaoList = TaobaoList(self.refunds)
+        self.orders: OrderBook = OrderBook(self.refunds)
+        self.cart: Cart1688 = Cart1688(seed)
+        self.taobao: Taobao = Taobao()
         self.addresses: dict[int, Mapping[str, Any]] = {}
         self.bookings = 0
-        self.vouchers = Vouchers()
+        self.vouchers: Vouchers = Vouchers()
         self.effects: list[Effect] = []
         self.clock = clock
 

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 from filelock import FileLock, Timeout
@@ -36,7 +36,7 @@ IN_MEMORY = ":memory:"
 STALE_SECONDS = 86_400.0
 """How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
 
-log = logging.getLogger("pandapon_async")
+log: Final = logging.getLogger("pandapon_async")
 
 _Opened = tuple[Store, FileLock | None]
 
@@ -58,8 +58,8 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str] = IN_MEMORY, *, clock: Clock | None = None) -> None:
-        self.path = str(path)
-        self.session = uuid.uuid4().hex
+        self.path: str = str(path)
+        self.session: str = uuid.uuid4().hex
         self._clock = clock or Clock()
         self._store: Store | None = None
         self._executor: ThreadPoolExecutor | None = None

@@ -33,8 +33,8 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.rate = rate
-        self.permits = 0
-        self.paused_seconds = 0.0
+        self.permits: int = 0
+        self.paused_seconds: float = 0.0
 
     @property
     def waiting(self) -> int:
@@ -123,7 +123,7 @@ class Slots:
         self._clock = clock
         self._line = Line(clock)
         self._closed = False
-        self.free = count
+        self.free: int = count
 
     def ahead(self) -> int:
         """How many would get a slot before a newcomer of the current priority."""

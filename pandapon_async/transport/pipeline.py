@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from yarl import URL
@@ -41,7 +41,7 @@ from pandapon_async.transport.writes import Write, begin_write
 
 __all__ = ["Outgoing", "Pipeline", "Statistics", "Trail"]
 
-log = logging.getLogger("pandapon_async")
+log: Final = logging.getLogger("pandapon_async")
 
 
 @attrs.define

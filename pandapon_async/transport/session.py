@@ -82,7 +82,7 @@ class Session:
         self._borrowed = borrowed is not None
         self._session = borrowed
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.closed = False
+        self.closed: bool = False
 
     def open(self) -> aiohttp.ClientSession:
         """The session, checked to belong to the running loop."""

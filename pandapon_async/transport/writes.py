@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import orjson
@@ -25,7 +25,7 @@ from pandapon_async.transport.store import Intent, IntentState
 
 __all__ = ["Write", "account_of", "begin_write", "journal_of", "natural_key"]
 
-log = logging.getLogger("pandapon_async")
+log: Final = logging.getLogger("pandapon_async")
 
 
 @attrs.define(eq=False)

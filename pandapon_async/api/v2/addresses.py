@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pandapon_async.api.v1 import addresses as first
 from pandapon_async.endpoint import Group, twin
 
@@ -11,7 +13,7 @@ __all__ = ["Addresses"]
 class Addresses(Group):
     """Keep the account's addresses."""
 
-    save = twin(
+    save: Final = twin(
         first.Addresses.save,
         "/v2/open/address/addOrUpdate",
         room=__name__,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pandapon_async.api.v1 import freight as first
 from pandapon_async.endpoint import Evidence, Group, twin
 
@@ -11,26 +13,26 @@ __all__ = ["Freight"]
 class Freight(Group):
     """Estimate and book the way abroad, and say which parcels come to the warehouse."""
 
-    estimate = twin(
+    estimate: Final = twin(
         first.Freight.estimate,
         "/v2/open/pp/logistics/itemLogisticsPrice",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121052",
     )
-    preview = twin(
+    preview: Final = twin(
         first.Freight.preview,
         "/v2/open/pp/logistics/orderRenderFreight",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121053",
     )
-    update_domestic_logistics = twin(
+    update_domestic_logistics: Final = twin(
         first.Freight.update_domestic_logistics,
         "/v2/open/pp/logistics/updateLogisticInfo",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121054",
         evidence=Evidence.INFERRED,
     )
-    create_international_order = twin(
+    create_international_order: Final = twin(
         first.Freight.create_international_order,
         "/v2/open/pp/logistics/orderBookingFreight",
         room=__name__,

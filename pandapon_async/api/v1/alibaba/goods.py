@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.arguments import (
     IdInteger,
@@ -76,7 +76,7 @@ class Goods(Group):
         """
         ...
 
-    search_pages = paged(search)
+    search_pages: Final = paged(search)
 
     @call(
         "POST",
@@ -108,7 +108,7 @@ class Goods(Group):
         """
         ...
 
-    search_by_image_pages = paged(search_by_image)
+    search_by_image_pages: Final = paged(search_by_image)
 
     @call(
         "POST",
@@ -138,7 +138,7 @@ class Goods(Group):
         """
         ...
 
-    search_in_shop_pages = paged(search_in_shop)
+    search_in_shop_pages: Final = paged(search_in_shop)
 
     @call(
         "POST",
@@ -157,7 +157,7 @@ class Goods(Group):
         """
         ...
 
-    related_pages = paged(related)
+    related_pages: Final = paged(related)
 
     @call(
         "POST",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.arguments import (
     Integer,
@@ -127,7 +127,7 @@ class Orders(Group):
         """
         ...
 
-    pages = paged(page)
+    pages: Final = paged(page)
 
     @call(
         "POST",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.arguments import IdText, Integer, JsonText, ListOf, Nested, NonEmpty, PageNo, Wire
 from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged
@@ -75,4 +75,4 @@ class Goods(Group):
         """
         ...
 
-    search_pages = paged(search)
+    search_pages: Final = paged(search)

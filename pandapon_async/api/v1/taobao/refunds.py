@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.arguments import Choice, Integer, Moment, NonEmpty, OrderIdText, Reference, RefundIdTaobao
 from pandapon_async.endpoint import Call, Evidence, Group, Safety, Stage, call, paged
@@ -61,7 +61,7 @@ class Refunds(Group):
         """
         ...
 
-    pages = paged(page)
+    pages: Final = paged(page)
 
     @call(
         "GET",

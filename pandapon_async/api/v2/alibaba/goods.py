@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pandapon_async.api.v1.alibaba import goods as first
 from pandapon_async.arguments import IdText, NonEmpty
 from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged, twin
@@ -30,35 +32,35 @@ class Goods(Group):
         """
         ...
 
-    search = twin(
+    search: Final = twin(
         first.Goods.search,
         "/v2/alibaba/product/keywords/query",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121018",
     )
-    search_pages = paged(search)
-    search_by_image = twin(
+    search_pages: Final = paged(search)
+    search_by_image: Final = twin(
         first.Goods.search_by_image,
         "/v2/alibaba/product/image/query",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121019",
     )
-    search_by_image_pages = paged(search_by_image)
-    search_in_shop = twin(
+    search_by_image_pages: Final = paged(search_by_image)
+    search_in_shop: Final = twin(
         first.Goods.search_in_shop,
         "/v2/alibaba/product/query/selleroffer",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121020",
     )
-    search_in_shop_pages = paged(search_in_shop)
-    related = twin(
+    search_in_shop_pages: Final = paged(search_in_shop)
+    related: Final = twin(
         first.Goods.related,
         "/v2/alibaba/product/productRelatedRecommendQuery",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121023",
     )
-    related_pages = paged(related)
-    decrypt_open_uid = twin(
+    related_pages: Final = paged(related)
+    decrypt_open_uid: Final = twin(
         first.Goods.decrypt_open_uid,
         "/v2/alibaba/product/openuid/decrypt",
         room=__name__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.api.v1.alibaba import orders as first
 from pandapon_async.arguments import Integer, ListOf, Nested, NonEmpty
@@ -105,33 +105,33 @@ class Orders(Group):
         """
         ...
 
-    page = twin(
+    page: Final = twin(
         first.Orders.page,
         "/v2/alibaba/order/page",
         room=__name__,
         page="https://doc-th.pandapon.com/api-289190488",
     )
-    pages = paged(page)
-    cancel = twin(
+    pages: Final = paged(page)
+    cancel: Final = twin(
         first.Orders.cancel,
         "/v2/alibaba/order/cancel",
         room=__name__,
         page="https://doc-cnv2.pandapon.com/api-288855711",
     )
-    payment_link = twin(
+    payment_link: Final = twin(
         first.Orders.payment_link,
         "/v2/alibaba/order/pay/url",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121041",
     )
-    submit_to_pay = twin(
+    submit_to_pay: Final = twin(
         first.Orders.submit_to_pay,
         "/v2/alibaba/order/batch/submit/to/pay",
         room=__name__,
         page="https://doc-env2.pandapon.com/api-289121033",
         evidence=Evidence.INFERRED,
     )
-    confirm_receipt = twin(
+    confirm_receipt: Final = twin(
         first.Orders.confirm_receipt,
         "/v2/alibaba/order/receivegoods",
         room=__name__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.api.v1.taobao import carts as first
 from pandapon_async.arguments import IdInteger, IdText, Integer, ListOf, Nested, NonEmpty
@@ -54,7 +54,7 @@ class Carts(Group):
         """
         ...
 
-    create_order = twin(
+    create_order: Final = twin(
         first.Carts.create_order,
         "/v2/taobao/cart/create/order",
         room=__name__,
