@@ -47,7 +47,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/pyright --verifytypes pandapon_async --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes pandapon_async --ignoreexternal
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.calls

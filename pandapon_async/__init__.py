@@ -1,6 +1,8 @@
 """An async client for PandaPon OpenAPI: typed, paced, and careful with other people's money."""
 
-from pandapon_async import bulk, errors
+from typing import TYPE_CHECKING, Any
+
+from pandapon_async import errors
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.backoff import RetryPolicy
@@ -35,6 +37,9 @@ from pandapon_async.response import Response
 from pandapon_async.settings import Credentials, Override, Settings
 from pandapon_async.transport.limiter import Limiter
 from pandapon_async.transport.waiters import Priority, priority
+
+if TYPE_CHECKING:
+    from pandapon_async import bulk
 
 __version__ = "0.1.0"
 
@@ -80,3 +85,12 @@ __all__ = [
     "errors",
     "priority",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`bulk` and all that it stands on are loaded when they are first asked for."""
+    if name == "bulk":
+        import pandapon_async.bulk
+
+        return pandapon_async.bulk
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

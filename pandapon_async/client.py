@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,14 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import attrs
 
-from pandapon_async.api import V1, V2
 from pandapon_async.core.backoff import RetryBudget
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage, endpoints
 from pandapon_async.errors import ConfigurationError, InvalidArgument, PandaponError
 from pandapon_async.response import Response
 from pandapon_async.settings import Credentials, Settings
-from pandapon_async.settlement import find_out, next_state
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.limiter import Limiter, Slots
 from pandapon_async.transport.pipeline import Pipeline, Statistics, Trail
@@ -31,6 +30,8 @@ from pandapon_async.transport.writes import account_of, journal_of
 
 if TYPE_CHECKING:
     import os
+
+    from pandapon_async.api import V1, V2
 
 __all__ = ["Client"]
 
@@ -56,6 +57,9 @@ class Client:
             raise ConfigurationError(
                 "the first argument is Credentials(access_key=..., access_secret=..., user_id=...)"
             )
+        # The declarations and their models are loaded here: they would make `import pandapon_async` a fifth
+        # slower, and at the first call they would hold up the loop.
+        importlib.import_module("pandapon_async.api")
         settings = settings or Settings()
         _check_overrides(settings)
         clock = settings.clock
@@ -85,11 +89,15 @@ class Client:
     @cached_property
     def v1(self) -> V1:
         """The first generation of the API."""
+        from pandapon_async.api import V1
+
         return V1(self)
 
     @cached_property
     def v2(self) -> V2:
         """The second generation of the API."""
+        from pandapon_async.api import V2
+
         return V2(self)
 
     @property
@@ -221,6 +229,8 @@ class Client:
         `wait` looks again with growing pauses until then. Raises InvalidArgument for an id that is not in
         the journal.
         """
+        from pandapon_async.settlement import find_out, next_state
+
         intent = await self._intent(intent_id)
         pauses = iter((2.0, 10.0, self.settings.settle_after))
         while intent.state is IntentState.UNKNOWN:

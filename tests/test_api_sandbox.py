@@ -1,0 +1,65 @@
+"""Every declared call carried out against the sandbox: by its typed method, and by `pandapon call`.
+
+Both generations of a call have ids of their own here, since a write is refused a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pandapon_async import Client, Settings
+from pandapon_async.endpoint import Endpoint, Evidence, Stage, endpoints
+from pandapon_async.sandbox import Sandbox
+from tests.support.command import Shell
+from tests.support.real import as_words, carry_out, real_arguments
+
+ALL = list(endpoints().values())
+DOCUMENTED = [endpoint for endpoint in ALL if endpoint.evidence is not Evidence.INFERRED]
+pytestmark = pytest.mark.filterwarnings("ignore:the vendor marks:DeprecationWarning")
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(refunds=300) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
+    settings = Settings(base_url=sandbox.base_url, rate=None, allow_inferred=True)
+    async with Client(sandbox.credentials, settings) as client:
+        yield client
+
+
+def test_all_61_calls_with_a_path_are_here_and_28_that_are_inferred() -> None:
+    assert (len(DOCUMENTED), len(ALL) - len(DOCUMENTED)) == (61, 28)
+
+
+@pytest.mark.parametrize("endpoint", ALL, ids=lambda endpoint: endpoint.name)
+async def test_the_typed_method_works(endpoint: Endpoint, client: Client, sandbox: Sandbox) -> None:
+    arguments = await real_arguments(endpoint, client, sandbox, 0)
+    before = len(sandbox.log)
+    await carry_out(client, endpoint, arguments)
+    (request,) = list(sandbox.log)[before:]
+    assert (request.endpoint, request.code) == (endpoint.name, 200)
+
+
+@pytest.mark.parametrize("endpoint", DOCUMENTED, ids=lambda endpoint: endpoint.name)
+async def test_the_command_works(
+    endpoint: Endpoint,
+    client: Client,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    shell = Shell(monkeypatch, capsys, tmp_path)
+    shell.use(sandbox)
+    words = as_words(await real_arguments(endpoint, client, sandbox, 1), tmp_path)
+    ended = await shell.beside("call", endpoint.name, *words, "--yes", "--yes-this-moves-money")
+    assert (ended.code, ended.out.count("\n")) == (0, 1), ended.err
+    assert list(sandbox.log)[-1].endpoint == endpoint.name
+    assert ("deprecated" in ended.err) == (endpoint.stage is Stage.DEPRECATED)
