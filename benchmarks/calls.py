@@ -1,191 +1,194 @@
-"""What a typed, signed, paced call costs beside bare aiohttp and the recipe one would write by hand.
+"""What a typed, signed, paced call costs beside bare aiohttp, the recipe written by hand, and other SDKs.
 
-`python -m benchmarks.calls` starts a cheap raw server in its own process on one core, runs the
-contenders in turn on the other, and prints the median ratios to bare aiohttp: CPU of the client
-process and throughput. The server's own limit is measured first, to show that it is not the bottleneck.
+`python -m benchmarks.calls` starts a cheap server on one core and lets the clients take turns on the
+other, each in a fresh process, round by round. Every ratio is taken within a round, against bare aiohttp
+under the same conditions; given are the median and the quartiles. `--full` runs every combination.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import hashlib
-import json
-import multiprocessing
-import os
-import resource
-import statistics
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
-import aiohttp
 import attrs
-from aiolimiter import AsyncLimiter
-from cattrs import Converter
-from tenacity import AsyncRetrying, stop_after_attempt
 
-from pandapon_async import Client, Credentials, Settings
+from benchmarks import report, rivals
+from benchmarks.child import in_child
+from benchmarks.contenders import CONTENDERS, Place, contender
+from benchmarks.measure import MIB, Stopwatch, drive, drive_for, peak_rss, run
+from benchmarks.server import Server, ceiling, cores, server_cpu_seconds, serving
 
-REFUND_ID = "TQ201808300000001"
-TINY = {"requestId": "r", "code": 200, "developId": 1, "msg": "ok", "data": {"refundId": REFUND_ID}}
-CREDENTIALS = Credentials("key", "secret", "1")
-Call = Callable[[], Awaitable[Any]]
+__all__ = ["Conditions", "main", "measure"]
 
-
-class _Raw(asyncio.Protocol):
-    """Answers every request with the same bytes, without reading it more than needed."""
-
-    answer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self._seen = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._seen += data
-        while (end := self._seen.find(b"\r\n\r\n")) >= 0:
-            head = self._seen[:end].lower()
-            at = head.find(b"content-length: ")
-            length = int(head[at + 16 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self._seen) < end + 4 + length:
-                return
-            self._seen = self._seen[end + 4 + length :]
-            self._transport.write(self.answer)  # type: ignore[attr-defined]
+BASE, OURS, BY_HAND = "aiohttp", "pandapon-async", "by hand"
+NEEDS = {"by hand": "aiolimiter", "slack_sdk": "slack_sdk", "openai": "openai", "httpx": "httpx"}
+HEAD = ["client", "CPU µs a call", "x CPU", "calls/s", "x throughput", "peak MB"]
+LARGEST_LIST_CONCURRENCY = 32  # 256 lists of 200 at once measure the memory bus
 
 
-def _serve(body: bytes, port: Any, core: int) -> None:
-    with contextlib.suppress(AttributeError, OSError):
-        os.sched_setaffinity(0, {core})
-    _Raw.answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-        len(body),
-        body,
-    )
+@attrs.define(frozen=True)
+class Conditions:
+    """What is the same for all clients of one table."""
 
-    async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(_Raw, "127.0.0.1", 0)
-        port.value = server.sockets[0].getsockname()[1]
-        await server.serve_forever()
+    reply: str
+    concurrency: int
+    uvloop: bool = False
+    tls: bool = False
 
-    asyncio.run(run())
+    def __str__(self) -> str:
+        loop, protocol = ("uvloop" if self.uvloop else "asyncio"), ("https" if self.tls else "http")
+        return f"{self.reply} answer, concurrency {self.concurrency}, {loop}, {protocol}"
 
 
-@attrs.define
-class _Refund:
-    refundId: str | None = None
-    status: str | None = None
-    applyPayment: int | None = None
+def usual_matrix() -> dict[Conditions, list[str]]:
+    """What a run of a few minutes looks at."""
+    three = [BASE, BY_HAND, OURS]
+    return {
+        Conditions("tiny", 32): list(CONTENDERS),
+        Conditions("refund", 32): [BASE, "aiohttp + json", BY_HAND, OURS],
+        Conditions("list", 32): [BASE, "aiohttp + json", BY_HAND, OURS],
+        Conditions("tiny", 1): three,
+        Conditions("tiny", 256): three,
+        Conditions("tiny", 32, uvloop=True): three,
+        Conditions("tiny", 32, tls=True): three,
+        Conditions("tiny", 32, uvloop=True, tls=True): three,
+    }
 
 
-@asynccontextmanager
-async def bare(url: str) -> AsyncIterator[Call]:
-    body, headers = json.dumps({"refundId": REFUND_ID}).encode(), {"Content-Type": "application/json"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def call() -> bytes:
-            async with session.post(f"{url}/alibaba/refund/info", data=body, headers=headers) as response:
-                return await response.read()
-
-        yield call
-
-
-@asynccontextmanager
-async def by_hand(url: str) -> AsyncIterator[Call]:
-    limiter, converter = AsyncLimiter(1_000_000, 1), Converter()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def call() -> _Refund:
-            async for attempt in AsyncRetrying(stop=stop_after_attempt(3), reraise=True):
-                with attempt:
-                    async with limiter:
-                        stamp, nonce = str(int(time.time() * 1000)), uuid.uuid4().hex
-                        text = f"key{stamp}{nonce}secret"
-                        headers = {
-                            "access-key": "key",
-                            "timestamp": stamp,
-                            "nonce-str": nonce,
-                            "user-id": "1",
-                            "signature": hashlib.md5(text.encode(), usedforsecurity=False)
-                            .hexdigest()
-                            .upper(),
-                        }
-                        async with session.post(
-                            f"{url}/alibaba/refund/info", json={"refundId": REFUND_ID}, headers=headers
-                        ) as response:
-                            envelope = await response.json()
-                            return converter.structure(envelope["data"], _Refund)
-            raise AssertionError("tenacity either returns or raises")
-
-        yield call
+def full_matrix() -> dict[Conditions, list[str]]:
+    """Every combination."""
+    found = {}
+    for reply, concurrency, uvloop, tls in itertools.product(
+        ("tiny", "refund", "list"), (1, 32, 256), (False, True), (False, True)
+    ):
+        if reply != "list" or concurrency <= LARGEST_LIST_CONCURRENCY:
+            names = [name for name in CONTENDERS if reply == "tiny" or name != "slack_sdk"]
+            found[Conditions(reply, concurrency, uvloop, tls)] = names
+    return found
 
 
-@asynccontextmanager
-async def ours(url: str) -> AsyncIterator[Call]:
-    async with Client(CREDENTIALS, Settings(base_url=url, rate=1_000_000, concurrency=256)) as pandapon:
-        refunds = pandapon.v1.alibaba.refunds
-        yield lambda: refunds.get(refund_id=REFUND_ID)
+def measure(
+    name: str, place: dict[str, Any], uvloop: bool, seconds: float, server_process: int
+) -> dict[str, float]:
+    """In a child: one client for so many seconds, after a warm-up."""
+    where = Place(**place)
+
+    async def work() -> dict[str, float]:
+        async with contender(name, where) as call:
+            await drive(call, 4 * where.concurrency, where.concurrency)
+            before = server_cpu_seconds(server_process)
+            with Stopwatch() as watch:
+                count = await drive_for(call, seconds, where.concurrency)
+            busy = (server_cpu_seconds(server_process) - before) / watch.wall
+        return {"cpu": watch.cpu / count, "rate": count / watch.wall, "server": busy}
+
+    return {**run(work(), uvloop=uvloop), "peak": peak_rss()}
 
 
-CONTENDERS = {"bare aiohttp": bare, "by hand (tenacity, aiolimiter, cattrs)": by_hand, "pandapon-async": ours}
+Runs = dict[Conditions, dict[str, list[dict[str, float]]]]
 
 
-async def measure(make: Callable[[str], Any], url: str, count: int, concurrency: int) -> tuple[float, float]:
-    """CPU seconds and wall seconds of `count` calls, after a warm-up."""
-    async with make(url) as call:
+def run_matrix(matrix: dict[Conditions, list[str]], servers: dict[bool, Server], options: Any) -> Runs:
+    """All rounds, the clients of one table right after one another."""
+    runs: Runs = {conditions: defaultdict(list) for conditions in matrix}
+    for _, (conditions, names) in itertools.product(range(options.rounds), matrix.items()):
+        server = servers[conditions.tls]
+        place = Place(server.url, conditions.reply, conditions.concurrency, server.authority)
+        for name in names:
+            runs[conditions][name].append(
+                in_child(
+                    "calls",
+                    "measure",
+                    name=name,
+                    place=attrs.asdict(place),
+                    uvloop=conditions.uvloop,
+                    seconds=options.seconds,
+                    server_process=server.process_id,
+                )
+            )
+    return runs
 
-        async def some(left: list[int]) -> None:
-            while left[0] > 0:
-                left[0] -= 1
-                await call()
 
-        for amount in (concurrency * 4, count):
-            left = [amount]
-            before, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-            await asyncio.gather(*(some(left) for _ in range(concurrency)))
-            after, wall = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter() - begun
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        return cpu, wall
+def block(conditions: Conditions, runs: dict[str, list[dict[str, float]]]) -> str:
+    """One table with its heading."""
+    base = runs[BASE]
+    rows = [
+        [
+            name,
+            f"{1e6 * report.middle([one['cpu'] for one in results]):,.0f}",
+            report.spread([one["cpu"] / other["cpu"] for one, other in zip(results, base, strict=True)]),
+            f"{report.middle([one['rate'] for one in results]):,.0f}",
+            report.spread([one["rate"] / other["rate"] for one, other in zip(results, base, strict=True)]),
+            f"{max(one['peak'] for one in results) / MIB:.0f}",
+        ]
+        for name, results in runs.items()
+    ]
+    busiest = max(one["server"] for results in runs.values() for one in results)
+    return f"## {conditions}\n\n{report.table(HEAD, rows)}\n\nServer busy: {min(busiest, 1):.0%} at most."
+
+
+def available(matrix: dict[Conditions, list[str]]) -> tuple[dict[Conditions, list[str]], list[str]]:
+    """What of it can run here, and a line for each that cannot."""
+    missing = {name for name, package in NEEDS.items() if not rivals.is_installed(package)}
+    without = [f"skipped: {name}, as {NEEDS[name]} is not installed" for name in sorted(missing)]
+    if not rivals.is_installed("uvloop"):
+        matrix = {conditions: names for conditions, names in matrix.items() if not conditions.uvloop}
+        without.append("skipped: all with uvloop, as it is not installed")
+    return {key: [name for name in names if name not in missing] for key, names in matrix.items()}, without
+
+
+@contextlib.contextmanager
+def serving_both(tls: bool) -> Iterator[dict[bool, Server]]:
+    """The plain server, and the one with TLS if it is wanted."""
+    with contextlib.ExitStack() as stack:
+        core = cores()[1]
+        servers = {False: stack.enter_context(serving(core))}
+        if tls:
+            servers[True] = stack.enter_context(serving(core, tls=True))
+        yield servers
+
+
+def charts(runs: Runs) -> None:
+    """The same as pictures: CPU per call beside bare aiohttp."""
+    for conditions, clients in runs.items():
+        if conditions.concurrency == 32 and not conditions.uvloop and not conditions.tls:
+            base = clients[BASE]
+            report.chart(
+                f"calls-{conditions.reply}",
+                f"CPU per call, {conditions.reply} answer (bare aiohttp = 1)",
+                {
+                    name: [one["cpu"] / other["cpu"] for one, other in zip(results, base, strict=True)]
+                    for name, results in clients.items()
+                },
+                highlight=OURS,
+            )
 
 
 def main() -> None:
-    """Run the contenders interleaved and print a table."""
+    """Run the clients interleaved and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--calls", type=int, default=4_000)
-    parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=0.4, help="per client, conditions and round")
+    parser.add_argument("--full", action="store_true", help="every combination (an hour)")
+    parser.add_argument("--only", choices=["tiny", "refund", "list"], help="this answer only")
     options = parser.parse_args()
-    port = multiprocessing.Value("i", 0)
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    server = multiprocessing.Process(
-        target=_serve, args=(json.dumps(TINY).encode(), port, cores[-1]), daemon=True
+    matrix, skipped = available(full_matrix() if options.full else usual_matrix())
+    matrix = {key: names for key, names in matrix.items() if options.only in (None, key.reply)}
+    with serving_both(any(conditions.tls for conditions in matrix)) as servers:
+        alone = ceiling(servers[False], "POST /alibaba/refund/info", cores()[0], 1.0)
+        runs = run_matrix(matrix, servers, options)
+    intro = (
+        f"{options.rounds} rounds of {options.seconds:g} s each; medians and quartiles. CPU is that of the "
+        "client's process, ratios are to bare aiohttp in the same round. The plain server by itself answers "
+        f"{alone:,.0f} tiny requests a second."
     )
-    server.start()
-    while not port.value:
-        time.sleep(0.05)
-    if len(cores) > 1:
-        os.sched_setaffinity(0, {cores[0]})
-    url = f"http://127.0.0.1:{port.value}"
-    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in CONTENDERS}
-    for _ in range(options.rounds):
-        for name, make in CONTENDERS.items():
-            runs[name].append(asyncio.run(measure(make, url, options.calls, options.concurrency)))
-    server.terminate()
-    print(f"{options.calls} calls, concurrency {options.concurrency}, {options.rounds} rounds, tiny answer\n")
-    print("| client | CPU us per call | x CPU of bare (spread) | calls/s | x throughput of bare (spread) |")
-    print("| --- | --- | --- | --- | --- |")
-    first = runs["bare aiohttp"]
-    for name, results in runs.items():
-        cpu = sorted(one[0] / other[0] for one, other in zip(results, first, strict=True))
-        speed = sorted(other[1] / one[1] for one, other in zip(results, first, strict=True))
-        print(
-            f"| {name} | {1e6 * statistics.median(one[0] for one in results) / options.calls:.0f} "
-            f"| {statistics.median(cpu):.2f} ({cpu[0]:.2f}-{cpu[-1]:.2f}) "
-            f"| {options.calls / statistics.median(one[1] for one in results):.0f} "
-            f"| {statistics.median(speed):.2f} ({speed[0]:.2f}-{speed[-1]:.2f}) |"
-        )
+    blocks = [block(conditions, clients) for conditions, clients in runs.items()]
+    report.write("calls", "calls beside other clients", intro, *blocks, *skipped)
+    charts(runs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pandapon_async import errors
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
+from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.backoff import RetryPolicy
 from pandapon_async.core.codes import Codes
 from pandapon_async.endpoint import Call, Safety, Stage
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdaptiveRate",
     "ApiError",
     "Attempt",
     "AuthenticationFailed",

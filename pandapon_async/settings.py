@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from pandapon_async.clock import Clock
+from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.backoff import RetryPolicy
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.signing import Signer, signature
@@ -159,19 +160,24 @@ class Settings:
     """How calls are made. Frozen; `attrs.evolve` or `Client.with_settings` make changed copies.
 
     `rate` is calls per second over the whole client (None: unlimited; the vendor names no quota),
-    `concurrency` how many requests may be under way at once, `timeout` the seconds one call may take
-    with all its waits and retries. `limiter` shares one quota between clients.
+    `adaptive_rate` how it gives way to throttles (None: they only pause), `concurrency` how many requests
+    may be under way at once, `timeout` the seconds one call may take with all its waits and retries.
+    `limiter` shares one quota between clients.
     `journal` is where writes are noted before they are sent: a path, ":memory:", a `Journal`, or
     AUTOMATIC (a file in the user's state directory; in memory towards loopback). `allow_repeat` permits
     what was carried out once to be done again, `settle_after` is how many seconds a write of unknown
     outcome must be old before its absence is believed. `codes` says what the
     envelope's `code` means. `overrides` correct single calls by name,
-    `allow_inferred` permits calls whose path no page shows. `ssl_context` is for a CA of your own; one
+    `allow_inferred` permits calls whose path no page shows. `correct_clock` signs with the server's time
+    once this machine's clock explains a refused authentication. `ssl_context` is for a CA of your own; one
     that does not check certificates or host names is refused.
     """
 
     base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
     rate: float | None = attrs.field(default=10.0, validator=_positive_or_none)
+    adaptive_rate: AdaptiveRate | None = attrs.field(
+        factory=AdaptiveRate, validator=attrs.validators.optional(_a(AdaptiveRate))
+    )
     concurrency: int = attrs.field(default=64, validator=_count)
     timeout: float = attrs.field(default=30.0, validator=_positive)
     connect_timeout: float = attrs.field(default=10.0, validator=_positive)
@@ -190,6 +196,7 @@ class Settings:
     proxy: str | None = attrs.field(default=None, repr=False)
     allow_plain_http: bool = attrs.field(default=False, validator=_flag)
     allow_inferred: bool = attrs.field(default=False, validator=_flag)
+    correct_clock: bool = attrs.field(default=True, validator=_flag)
     clock: Clock = attrs.field(factory=Clock, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pandapon_async.sandbox import Counters, Sandbox
+from tests.support.blocking import allowed, guard
 
 # Machines that run tests are slow and shared: a deadline per example would only measure them.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -21,6 +22,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("nightly" if config.getoption("--nightly") else "default")
+    config.addinivalue_line("markers", "may_block(reason): the event loop may be blocked here, and why")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loop_is_watched() -> Iterator[None]:
+    """Whatever of this package blocks an event loop, in whatever test, raises BlockingError there."""
+    with guard():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def may_block(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Lets a test that is marked so block the loop; the mark has to say why."""
+    mark = request.node.get_closest_marker("may_block")
+    if mark is None:
+        yield
+        return
+    with allowed(*mark.args, **mark.kwargs):
+        yield
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,8 +4,9 @@
 
 The sandbox serves from a process of its own and changes what goes wrong every half minute. This process
 reads, pages, uploads, writes through a journal on disk, runs bulk jobs and cancels some of its calls, and
-every few seconds notes tasks, memory, file descriptors, the journal and how late the loop is. It writes
-samples (endurance.jsonl), a plot (images/endurance.svg) and the page (endurance.md).
+every few seconds notes tasks, memory, file descriptors, the journal, errors and how late the loop is. In
+the end it compares what the journal says with what the sandbox carried out. It writes samples
+(endurance.jsonl), a plot (images/endurance.svg) and the page (endurance.md).
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import attrs
 
 from pandapon_async import Client, OutcomeUnknown, PandaponError, Settings, bulk
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.numbering import refund_id
+from pandapon_async.transport.store import IntentState
 from tests.support import plans
-from tests.support.endurance import Sample, page, plot
+from tests.support.endurance import Ending, Sample, page, plot
 
 REFUNDS = 1_000_000
 WEATHER = (
@@ -80,11 +83,18 @@ def served(change_every: float) -> Iterator[str]:
 
 @attrs.define
 class Traffic:
-    """What goes on, and how it ended: `results` counts by kind of work and by result."""
+    """What goes on, and how it ended: `results` counts by kind of work and result, `errors` by class.
+
+    `rest` is how many seconds at most go by between two pieces of work: bulk work gets only what the others
+    leave of the rate, so they must not take all of it.
+    """
 
     client: Client
     chance: random.Random
+    rest: float
+    patience: float = 1.0
     results: collections.Counter[tuple[str, str]] = attrs.field(factory=collections.Counter)
+    errors: collections.Counter[str] = attrs.field(factory=collections.Counter)
     numbers: Iterator[int] = attrs.field(factory=itertools.count)
 
     def taobao(self, number: int | None = None) -> str:
@@ -129,14 +139,15 @@ class Traffic:
     async def look_up_many(self) -> None:
         ids = [self.taobao() for _ in range(100)]
         async for result in bulk.fetch_refunds(self.client, ids, platform="taobao", concurrency=16):
-            self.results["bulk item", type(result).__name__] += 1
+            if isinstance(result, bulk.Failed):
+                self.errors[type(result.error).__name__] += 1
+            self.results["bulk item", type(result).__name__.lower()] += 1
 
     async def change_ones_mind(self) -> None:
-        """Start a call and cancel it on its way."""
-        task = asyncio.ensure_future(self.read())
-        await asyncio.sleep(self.chance.random() * 0.02)
+        """Start a read or a write and cancel it on its way, if it is not over before."""
+        task = asyncio.ensure_future(self.chance.choice([self.read, self.cancel_refund])())
+        await asyncio.wait([task], timeout=self.chance.random() * self.patience)
         task.cancel()
-        await asyncio.sleep(0.1)
         await task
 
     async def once(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -145,18 +156,22 @@ class Traffic:
             await work()
             result = "done"
         except OutcomeUnknown as unknown:
+            self.errors["OutcomeUnknown"] += 1
             with contextlib.suppress(PandaponError):
                 await self.client.resolve(str(unknown.intent_id))
-            result = "unknown"
+            result = "OutcomeUnknown"
         except asyncio.CancelledError:
             result = "cancelled"
         except PandaponError as error:
             result = type(error).__name__
+            self.errors[result] += 1
         self.results[name, result] += 1
 
     async def go_on(self, name: str, work: Callable[[], Awaitable[None]], until: float) -> None:
         while time.monotonic() < until:
             await self.once(name, work)
+            if name != "bulk":
+                await asyncio.sleep(self.chance.random() * self.rest)
 
     async def all(self, until: float) -> None:
         """Everything at once, until then."""
@@ -167,12 +182,49 @@ class Traffic:
             "application": self.apply_for_refund,
             "cancellation": self.cancel_refund,
             "bulk": self.look_up_many,
-            "cancelled read": self.change_ones_mind,
+            "called off": self.change_ones_mind,
         }
         async with asyncio.TaskGroup() as group:
             for name, kind in work.items():
                 for _ in range(3):
                     group.create_task(self.go_on(name, kind, until))
+
+    async def settle(self) -> None:
+        """Look once more at every write of which nobody knows, now that its absence can be believed."""
+        await asyncio.sleep(self.client.settings.settle_after)
+        unknown = [intent.id async for intent in self.client.journal.all([IntentState.UNKNOWN])]
+        async for _ in bulk.run(self.client.resolve, unknown, concurrency=16):
+            pass
+
+
+async def ending(client: Client, url: str) -> Ending:
+    """What the journal says in the end, and what the sandbox has seen."""
+    async with aiohttp.ClientSession(url) as session:
+        async with session.get("/_sandbox/effects") as response:
+            effects = [json.loads(line) for line in (await response.read()).splitlines()]
+        async with session.get("/_sandbox/counters") as response:
+            counters = await response.json()
+    writes = collections.Counter(
+        (effect["endpoint"], effect["key"].partition("/")[0])
+        for effect in effects
+        if effect["endpoint"] in ("v1.alibaba.refunds.create", "v1.taobao.refunds.cancel")
+    )
+    intents = collections.defaultdict(set)
+    async for intent in client.journal.all():
+        key = intent.natural_key
+        intents[f"v1.{intent.operation}", str(key.get("orderId") or key.get("refundId"))].add(intent.state)
+    return Ending(
+        journal={str(state): count for state, count in (await client.journal.counts()).items()},
+        carried_out=writes.total(),
+        twice=sum(count > 1 for count in writes.values()),
+        denied=sum(not any(state.landed or state.open for state in intents[write]) for write in writes),
+        claimed=sum(
+            IntentState.CONFIRMED in states and write not in writes for write, states in intents.items()
+        ),
+        requests=counters["requests"],
+        nonces_repeated=counters["nonces_repeated"],
+        faults=counters["faults"],
+    )
 
 
 # --- what is noted
@@ -195,7 +247,8 @@ class Ticker:
         return longest
 
 
-def _sample(traffic: Traffic, ticker: Ticker, journal: Path, begun: float) -> Sample:
+async def _sample(traffic: Traffic, ticker: Ticker, journal: Path, begun: float) -> Sample:
+    rows = sum((await traffic.client.journal.counts()).values())
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     files = [journal, *journal.parent.glob(f"{journal.name}-*")]
     statistics = traffic.client.statistics
@@ -211,9 +264,8 @@ def _sample(traffic: Traffic, ticker: Ticker, journal: Path, begun: float) -> Sa
         throttled=statistics.throttled,
         failed=statistics.failed,
         rate=traffic.client.limiter.rate,
-        writes=sum(
-            count for (name, _), count in traffic.results.items() if name in ("application", "cancellation")
-        ),
+        rows=rows,
+        errors=dict(sorted(traffic.errors.items())),
     )
 
 
@@ -226,7 +278,7 @@ async def _watch(
         with (out / "endurance.jsonl").open("w") as file:
             while True:
                 await asyncio.sleep(every)
-                samples.append(_sample(traffic, ticker, journal, begun))
+                samples.append(await _sample(traffic, ticker, journal, begun))
                 file.write(json.dumps(attrs.asdict(samples[-1])) + "\n")
                 file.flush()
                 print(samples[-1], file=sys.stderr)
@@ -235,23 +287,30 @@ async def _watch(
 
 
 async def long_run(
-    seconds: float, out: Path, *, rate: float = 60.0, every: float = 5.0, change_every: float = 30.0
-) -> tuple[list[Sample], collections.Counter[tuple[str, str]]]:
-    """Run for so long; gives the samples and how the work ended."""
+    seconds: float,
+    out: Path,
+    *,
+    rate: float = 60.0,
+    every: float = 5.0,
+    change_every: float = 30.0,
+    settle_after: float = 5.0,
+) -> tuple[list[Sample], collections.Counter[tuple[str, str]], Ending]:
+    """Run for so long; gives the samples, how the work ended, and what is in the books then."""
     out.mkdir(parents=True, exist_ok=True)
     samples: list[Sample] = []
     with served(change_every) as url, tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal.sqlite"
-        settings = Settings(base_url=url, rate=rate, journal=journal, settle_after=5.0, timeout=10.0)
+        settings = Settings(base_url=url, rate=rate, journal=journal, settle_after=settle_after, timeout=10.0)
         async with Client(Sandbox().credentials, settings) as client:
-            traffic = Traffic(client, random.Random(7))
+            traffic = Traffic(client, random.Random(7), rest=60 / rate)
             begun = time.monotonic()
             watching = asyncio.create_task(_watch(traffic, journal, begun, every, samples, out))
             try:
                 await traffic.all(begun + seconds)
             finally:
                 watching.cancel()
-        return samples, traffic.results
+            await traffic.settle()
+            return samples, traffic.results, await ending(client, url)
 
 
 def main() -> None:
@@ -267,11 +326,11 @@ def main() -> None:
     if given.serve is not None:
         asyncio.run(serve(given.serve))
         return
-    samples, results = asyncio.run(long_run(given.minutes * 60, given.out, rate=given.rate))
+    found = asyncio.run(long_run(given.minutes * 60, given.out, rate=given.rate))
     images = given.out / "images"
     images.mkdir(exist_ok=True)
-    (images / "endurance.svg").write_text(plot(samples), "utf-8")
-    (given.out / "endurance.md").write_text(page(samples, results), "utf-8")
+    (images / "endurance.svg").write_text(plot(found[0]), "utf-8")
+    (given.out / "endurance.md").write_text(page(*found), "utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ PACKAGE = ROOT.name
 # Who stands where. A unit (a package or a module of the top level) may import what stands strictly
 # below it, itself, and on the shared floors its neighbours.
 FLOORS: list[set[str]] = [
-    {"errors"},
+    {"commits", "errors"},
     {"core", "models", "endpoint", "arguments", "images", "money", "clock", "settings", "response"},
     {"api", "transport"},
     {"openapi"},

@@ -78,7 +78,7 @@ async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
         (b"no image", "must be one of jpeg, png, gif, bmp"),
         (b"", "the image is empty"),
         (plans.JPEG + bytes(LIMIT), "must have at most 1048576 bytes, has 1048580"),
-        ("nope.jpg", "no such image file"),
+        ("nope.jpg", "no image file that can be read"),
         (12, "must be bytes, a path or a binary file"),
     ],
 )

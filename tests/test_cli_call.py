@@ -94,7 +94,7 @@ async def test_an_image_is_uploaded_from_its_path(shell: Shell) -> None:
         refused = await shell.beside("call", "v2.alibaba.refunds.upload_voucher", "image=missing.png")
     assert json.loads(ended.out).keys() == {"imageDomain", "imageRelativeUrl"}
     assert refused.code == 2
-    assert "image no such image file" in refused.err
+    assert "image is no image file that can be read" in refused.err
     assert len(sandbox.log) == 1
 
 
@@ -302,7 +302,24 @@ async def test_a_lost_answer_to_a_write_is_no_success(shell: Shell) -> None:
     assert ended.code == 3
     assert "may have been carried out" in ended.err
     assert "intent" in ended.err
+    assert ended.err.endswith("is gone; PANDAPON_JOURNAL keeps it.\n")
     assert len(sandbox.log) == 1
+
+
+async def test_a_lost_answer_says_how_to_find_out_and_that_finds_out(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANDAPON_JOURNAL", str(shell.folder / "journal.sqlite"))
+    async with Sandbox(refunds=20, faults="reset_after:1:endpoint=*.return_goods") as sandbox:
+        shell.use(sandbox)
+        refund = sandbox.find("1688", "waitbuyersend").refund_id
+        words = (f"refund_id={refund}", "logistics_company_no=SF", "freight_bill=SF1")
+        lost = await shell.beside("call", "v1.alibaba.refunds.return_goods", *words, "--yes")
+        command = lost.err.splitlines()[-1].split()
+        assert command[:3] == ["pandapon", "journal", "resolve"]
+        found = await shell.beside(*command[1:])
+    assert (lost.code, found.code) == (3, 0)
+    assert '"settled_done"' in found.out
 
 
 @pytest.mark.parametrize(("name", "told"), [(CREATE[0], True), ("v1.alibaba.refunds.get", False)])

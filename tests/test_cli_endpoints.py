@@ -73,6 +73,12 @@ def test_a_filter_that_does_not_exist_is_refused(shell: Shell, options: tuple[st
     assert (ended.code, ended.out) == (2, "")
 
 
+def test_a_group_that_does_not_exist_is_told_which_there_are(shell: Shell) -> None:
+    ended = shell("endpoints", "--group", "refund")
+    assert (ended.code, ended.out) == (2, "")
+    assert "no such group; there are addresses, callbacks, carts," in ended.err
+
+
 def test_calls_without_a_path_are_shown_if_asked_for(shell: Shell) -> None:
     rows = listed(shell, "--undocumented")
     missing = [row for row in rows if row["evidence"] == "path not known"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -187,6 +188,23 @@ async def test_an_intent_of_a_living_process_is_left_to_it(
     await other.aclose()
     shown = await shell.beside("journal", "show", intent.id)
     assert lines(shown)[0]["state"] == "unknown", "its process ended without noting an answer"
+
+
+async def test_a_narrow_terminal_shows_ids_and_states_whole_and_says_what_to_do(
+    shell: Shell, server: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    journal = os.environ["PANDAPON_JOURNAL"]
+    listed = await shell.beside("journal", "list", "--journal", journal)
+    plain = re.sub(r"\x1b\[[0-9;]*m", " ", listed.out)
+    assert len(re.findall(r"\b[0-9a-f]{12}\b", plain)) == 3
+    assert len(re.findall(r"confirmed|unknown", plain)) == 5, "three rows and the sum"
+    assert "the answer was lost or unclear (ConnectionLost)" in " ".join(plain.split())
+    assert f"pandapon journal resolve --all --wait --journal {journal}" in listed.err
+    looked = await shell.beside("journal", "resolve", "--all", "--dry-run", "--settle-after", "1000")
+    assert "absent:" in looked.out
+    assert "1 not to be seen so far. That counts 16 min" in looked.err
 
 
 async def test_people_see_tables(shell: Shell, server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

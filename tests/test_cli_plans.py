@@ -90,6 +90,31 @@ async def test_unknown_outcomes_end_with_advice(shell: Shell, tmp_path: Path) ->
         assert set(plans.effects_per_key(server, "return_goods").values()) == {1}
 
 
+@pytest.mark.parametrize("count", [0, 1])
+async def test_a_plan_of_nothing_says_so(shell: Shell, tmp_path: Path, count: int) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        row = {**plans.return_rows(["TQ1"])[0], "freight_bill": ""}
+        table = plans.write_table(tmp_path / "returns.csv", [row])
+        if not count:
+            table.write_text(table.read_text().splitlines()[0] + "\n")
+        ended = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+    assert ended.code == 1
+    assert "no row can be sent: mend the table and plan again" in ended.err
+    assert "To carry it out" not in ended.err
+
+
+async def test_a_plan_over_its_limit_is_refused_before_anybody_is_asked(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 2)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        ended = await shell.beside("returns", "apply", "plan.db", "--max-total", "1")
+        assert (ended.code, len(server.effects)) == (2, 0)
+    assert "--max-total is 1 fen (0.01 yuan); nothing was sent" in ended.err
+    assert "--yes" not in ended.err
+
+
 async def test_without_a_terminal_it_wants_a_yes(shell: Shell, tmp_path: Path) -> None:
     async with Sandbox(refunds=400) as server:
         shell.use(server)

@@ -46,7 +46,7 @@ async def test_a_folder_is_uploaded_and_each_image_once(shell: Shell, images: Pa
     ]  # fmt: skip
     assert sorted(line["reused"] for line in lines(ended)) == [False, False, False, True]
     assert lines(ended)[0]["url"] == lines(ended)[1]["url"]
-    assert "3 uploaded, 1 were there already, 0 refused" in ended.err
+    assert "3 uploaded, 1 the same as one uploaded before, 0 refused" in ended.err
 
 
 async def test_a_later_run_adds_to_the_results_and_uploads_what_is_new(

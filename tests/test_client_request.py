@@ -57,6 +57,17 @@ async def test_a_request_goes_out_as_it_was_given() -> None:
         assert server.requests[1].body == b""
 
 
+@virtual_time
+async def test_a_large_body_goes_out_whole_with_its_length() -> None:
+    """aiohttp warns of large bodies; as an error the warning looked like a lost connection."""
+    async with FaultServer() as server, client(server.url) as pandapon:
+        await pandapon.request("POST", "/x", json={"text": "a" * 4_000_000}, safety=Safety.READ)
+        (seen,) = server.requests
+    assert len(seen.body) == 4_000_011
+    assert seen.header("content-length") == "4000011"
+    assert seen.header("content-type") == "application/json"
+
+
 PLAIN = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"])),
     st.integers(),

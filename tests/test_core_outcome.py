@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pandapon_async.core.codes import Codes
@@ -158,6 +158,8 @@ def test_success_is_a_good_status_and_the_code_200(status: int) -> None:
 
 
 @given(st.integers(100, 599), st.one_of(st.integers(-10, 6000), st.none()), st.sampled_from(Safety))
+@example(501, 401, Safety.ONCE)  # was taken for a refusal before anything was done
+@example(302, 403, Safety.CHECKED)
 def test_an_unknown_outcome_is_never_repeated_by_a_guarded_call(
     status: int, code: int | None, safety: Safety
 ) -> None:

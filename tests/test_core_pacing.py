@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async.core.adaptive import Adaptation, AdaptiveRate
 from pandapon_async.core.pacing import Pace
 
 RATES = st.one_of(
@@ -32,14 +33,15 @@ class Line:
         """Callers come at once; the time when the last of them has its permit."""
         while callers:
             due = self.pace.next_at(now)
-            if due <= now:
-                self.pace.take(now, waited=False)
+            taken = self.pace.take_free(now)
+            assert taken == (due <= now)
+            if taken:
                 self.given.append(now)
                 callers -= 1
                 continue
             now = due + next(self._late)
             while callers and self.pace.next_at(now) <= now:
-                self.pace.take(now, waited=True)
+                self.pace.take(now)
                 self.given.append(now)
                 callers -= 1
         return now
@@ -111,15 +113,96 @@ def test_a_pause_is_never_lifted_early(rate: float, pauses: list[tuple[float, fl
         due = pace.next_at(now)
         assert due >= until
         assert due >= now
-        if due == now:
-            pace.take(now, waited=False)
+        assert pace.take_free(now) == (due == now)
 
 
 @given(RATES, st.integers(0, 50))
 def test_what_is_expected_comes_no_later_than_said_to_a_whole_line(rate: float, ahead: int) -> None:
     pace = Pace(rate)
-    pace.take(0.0, waited=False)
+    assert pace.take_free(0.0)
     said = pace.expected(0.0, ahead)
     line = Line(pace, endless([0.0]))
     line.arrive(0.0, ahead + 1)
     assert line.given[-1] <= said * (1 + 1e-9)
+
+
+# --- a rate that gives way
+
+
+@given(
+    RATES,
+    st.lists(st.floats(0, 1.5), min_size=1, max_size=10),
+    st.lists(
+        st.tuples(st.floats(0, 40), st.integers(1, 30), st.floats(0, 3), st.floats(0, 2)),
+        min_size=1,
+        max_size=15,
+    ),
+)
+def test_no_second_has_more_permits_than_the_rate_that_throttles_left(
+    rate: float, lateness: list[float], steps: list[tuple[float, int, float, float]]
+) -> None:
+    pace = Pace(rate, adaptive=AdaptiveRate(recovery=0.02))
+    line = Line(pace, endless([*lateness, 0.0]))
+    now = 0.0
+    for idle, callers, pause, ago in steps:
+        before = len(line.given)
+        now = line.arrive(now + idle, callers)
+        for index in range(before, len(line.given)):
+            moment = line.given[index]
+            allowed = pace.rate_at(moment)
+            # One a second or less: a window of the length of one permit says the same.
+            window = max(1.0, 1 / allowed)
+            count = index + 1 - bisect_right(line.given, moment - window, 0, index + 1)
+            assert count <= max(1, math.floor(allowed * window + 1e-6))
+        pace.pause_until(now + pause)
+        pace.throttled(now, now - ago)
+        assert 0.1 * rate * (1 - 1e-9) <= pace.rate_at(now) <= rate == pace.configured
+
+
+def test_a_window_that_holds_permits_of_a_faster_time_is_not_overfilled() -> None:
+    pace = Pace(100, adaptive=AdaptiveRate())
+    line = Line(pace, endless([0.0]))
+    now = line.arrive(0.0, 100)
+    assert pace.throttled(now, now)  # no pause at all
+    assert pace.rate_at(now) == 95
+    line.arrive(now, 300)
+    ends = [time for time in line.given if time > now]
+    assert (
+        max(
+            index + 1 - bisect_right(line.given, time - 1)
+            for index, time in enumerate(line.given)
+            if time in ends
+        )
+        <= 95
+    )
+
+
+@given(
+    st.floats(0.5, 5000),
+    st.lists(st.tuples(st.floats(0, 60), st.floats(0, 5), st.floats(0, 6000)), max_size=20),
+)
+def test_a_throttle_never_raises_the_rate_and_time_never_lowers_it(
+    configured: float, throttles: list[tuple[float, float, float]]
+) -> None:
+    adaptation, now = Adaptation(configured, AdaptiveRate()), 0.0
+    for idle, pause, took in throttles:
+        before = adaptation.rate(now)
+        now += idle
+        grown = adaptation.rate(now)
+        assert before <= grown <= configured
+        assert grown - before <= AdaptiveRate().recovery * configured * idle + 1e-6
+        if adaptation.is_new(now):
+            slowed = adaptation.throttled(now, now + pause, took)
+            assert adaptation.rate(now) <= grown
+            assert slowed == (adaptation.rate(now) < grown)
+            assert adaptation.rate(now + pause) == adaptation.rate(now), "nothing comes back in a pause"
+        assert adaptation.rate(now) >= 0.1 * configured * (1 - 1e-9)
+
+
+def test_what_went_through_is_what_is_left() -> None:
+    adaptation = Adaptation(200, AdaptiveRate())
+    assert adaptation.throttled(0, 1, 160)
+    assert adaptation.rate(0) == 152, "95 % of what went through"
+    assert not adaptation.throttled(5, 6, 100), "160 in a second went well: 100 are not the reason"
+    assert adaptation.throttled(30, 31, 100), "that was long ago"
+    assert adaptation.rate(30) == pytest.approx(0.7 * (152 + (5 - 1 + 30 - 6) * 0.5)), "at most three tenths"

@@ -24,10 +24,8 @@ async def intend(journal: Journal, number: int) -> Intent:
 async def traced(journal: Journal) -> list[str]:
     """The statements that the journal's connection carries out from now on."""
     statements: list[str] = []
-    await journal.open()
-    assert journal._store is not None
-    connection = journal._store._connection
-    await asyncio.to_thread(connection.set_trace_callback, statements.append)
+    await journal._change(lambda store: store._connection.set_trace_callback(statements.append))
+    statements.clear()
     return statements
 
 
@@ -52,7 +50,8 @@ async def test_many_writes_share_few_commits() -> None:
     statements = await traced(journal)
     await asyncio.gather(*(intend(journal, number) for number in range(200)))
     assert statements.count("COMMIT") <= 3
-    assert sum(text.startswith("INSERT") for text in statements) == 200
+    assert 1 <= sum(text.startswith("INSERT") for text in statements) <= 12
+    assert len(await journal.find()) == 200
     await journal.aclose()
 
 

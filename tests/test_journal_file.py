@@ -52,7 +52,7 @@ async def test_a_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
 
 async def test_a_lock_file_that_cannot_be_made_is_said_so(path: Path) -> None:
     journal = Journal(path)
-    await asyncio.to_thread(Path(f"{path}.{journal.session}.lock").mkdir)
+    await asyncio.to_thread(Path(f"{path}.{journal._next_session}.lock").mkdir)
     with pytest.raises(JournalUnavailable, match="cannot be opened"):
         await intend(journal)
     await journal.aclose()

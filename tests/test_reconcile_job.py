@@ -281,6 +281,50 @@ async def test_a_finished_run_asks_nothing_again_unless_fresh(tmp_path: Path) ->
     assert (again.run["lookups"], fresh.run["lookups"]) == (0, first.run["lookups"])
 
 
+class Notes(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@virtual_time
+async def test_the_next_night_the_same_ledger_is_looked_up_anew(tmp_path: Path) -> None:
+    out, notes = tmp_path / "out", Notes()
+    async with sandbox(60) as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        async with client(server) as pandapon:
+            first = await reconcile(pandapon, ledger, out)
+            refund = server.find("1688", "waitbuyersend")
+            await pandapon.v1.alibaba.refunds.return_goods(
+                refund_id=refund.refund_id, logistics_company_no="SF", freight_bill="SF1"
+            )
+            await asyncio.sleep(24 * 3600)
+            second = await reconcile(pandapon, ledger, out, progress=notes)
+    assert second.run["lookups"] == first.run["lookups"]
+    assert second.verdicts[Verdict.STATUS_DRIFT] == first.verdicts[Verdict.STATUS_DRIFT] + 1
+    assert "was complete: looking up everything anew" in notes.said[0]
+
+
+@virtual_time
+async def test_what_was_interrupted_goes_on_however_late_and_says_how_old_it_is(tmp_path: Path) -> None:
+    out, notes = tmp_path / "out", Notes()
+    async with sandbox(60, faults="error_500:1:endpoint=v1.taobao.refunds.get") as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        async with client(server, retry=RetryPolicy(attempts=1)) as pandapon:
+            first = await reconcile(pandapon, ledger, out)
+            await asyncio.sleep(24 * 3600)
+            second = await reconcile(pandapon, ledger, out, progress=notes)
+    assert first.totals.unverified
+    assert second.run["lookups_before"] > 0
+    (said,) = [note for note in notes.said if "earlier run" in note]
+    assert "the oldest of " in said
+    assert said.endswith("--fresh makes them again")
+
+
 @virtual_time
 async def test_now_is_that_of_the_first_start(tmp_path: Path) -> None:
     out, state = tmp_path / "out", tmp_path / "s.sqlite"

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async.core.duration import duration
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.reconcile.outputs import (
     COLUMNS,
@@ -25,7 +26,7 @@ from pandapon_async.reconcile.outputs import (
     write_json,
     write_text,
 )
-from pandapon_async.reconcile.progress import Meter, Silent, duration
+from pandapon_async.reconcile.progress import Meter, Silent
 from pandapon_async.reconcile.report import ReportRow, money, report_pieces
 from pandapon_async.reconcile.state import State
 from pandapon_async.reconcile.summary import Summary, Totals
@@ -346,6 +347,7 @@ class Hands:
 class Counted:
     throttled = 5
     retried = 7
+    slowed_to: float | None = None
 
 
 def test_the_meter_in_a_log() -> None:

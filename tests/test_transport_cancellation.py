@@ -1,27 +1,39 @@
-"""Cancellation at every await: it goes through at once and leaves nothing taken, open or undecided."""
+"""Cancellation at every await: it goes through at once and leaves nothing taken, open or undecided.
+
+With `-s` the sweeps print what they counted; `python -m tests.hardening` writes it into docs/hardening.md.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
+import hashlib
+import hmac
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pandapon_async import Client, Safety, bulk
+from pandapon_async import Client, DuplicateIntent, OutcomeUnknown, Safety, bulk, planning
+from pandapon_async.callbacks import CallbackSettings, Receiver
+from pandapon_async.reconcile import reconcile
+from pandapon_async.sandbox import Sandbox
 from pandapon_async.transport.store import IntentState
 from pandapon_async.transport.upload import ImageBody
-from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
-from tests.support.clients import JPEG, at_rest, client
+from tests.support import faults, plans
+from tests.support.bench import Bench, FreshClock
+from tests.support.bench import bench as plan_of
+from tests.support.clients import CREDENTIALS, JPEG, KEY, SECRET, at_rest, client
 from tests.support.faults import sent
+from tests.support.scenes import Stage, measure
 from tests.support.server import Behaviour, FaultServer, answer, envelope, http, ok
-from tests.support.sweep import AFTER, BEFORE, Cancelling, left_behind, sweep
+from tests.support.sweep import AFTER, BEFORE, Cancelling, left_behind
 from tests.support.virtual import run
 
+PAGE = Path(__file__).parent.parent / "docs" / "hardening.md"
+Scene = Callable[[Stage], Any]
 Act = Callable[[Client], Coroutine[Any, Any, Any]]
 VOUCHER = answer(http(envelope({"imageDomain": "https://x", "imageRelativeUrl": "a.jpg"})))
 THROTTLE = sent(http(b"", "429 Too Many"))
@@ -33,27 +45,36 @@ def scene(
     then: Behaviour | None = None,
     warm: bool = False,
     refused: int = 0,
+    on_disk: bool = False,
     **changes: Any,
-) -> Any:
+) -> Scene:
     """A server and a client with three slots; the end checks that all is as it was before."""
 
-    @contextlib.asynccontextmanager
-    async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
-        async with FaultServer(then=then) as server, client(server.url, concurrency=3, **changes) as pandapon:
-            if warm:
-                await pandapon.request("POST", "/warm", safety=Safety.READ)
-            server.on_next(*behaviours)
-            seen = len(server.requests)
-            yield act(pandapon)
-            assert await left_behind() == set()
-            at_rest(pandapon, idle=3)
-            await settled(pandapon, server, seen + refused)
-            server._behaviours.clear()
-            server._then = ok()
-            assert await pandapon.request("POST", "/after", safety=Safety.READ) == {"success": True}
-        assert await left_behind() == set()
+    def at(stage: Stage) -> Any:
+        @contextlib.asynccontextmanager
+        async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
+            given = {"concurrency": 3, **changes}
+            folder = await asyncio.to_thread(stage.folder)
+            if on_disk:
+                given["journal"] = folder / "journal.sqlite"
+            async with FaultServer(then=then) as server, client(server.url, **given) as pandapon:
+                if warm:
+                    await pandapon.request("POST", "/warm", safety=Safety.READ)
+                server.on_next(*behaviours)
+                seen = len(server.requests)
+                yield act(pandapon)
+                await stage.tasks()
+                stage.count(pandapon)
+                at_rest(pandapon, idle=3)
+                await settled(pandapon, server, seen + refused)
+                server._behaviours.clear()
+                server._then = ok()
+                assert await pandapon.request("POST", "/after", safety=Safety.READ) == {"success": True}
+            await stage.tasks()
 
-    return play
+        return play
+
+    return at
 
 
 async def settled(pandapon: Client, server: FaultServer, before: int) -> None:
@@ -62,7 +83,7 @@ async def settled(pandapon: Client, server: FaultServer, before: int) -> None:
     for intent in await pandapon._pipeline.journal.find():
         assert intent.state not in (IntentState.INTENDED, IntentState.SENT), intent.state
         if len(server.requests) > before:
-            assert intent.state in (IntentState.UNKNOWN, IntentState.CONFIRMED), intent.state
+            assert intent.state is not IntentState.NOT_SENT
 
 
 async def read(pandapon: Client) -> Any:
@@ -99,28 +120,174 @@ async def many(pandapon: Client) -> Any:
         return [result async for result in results]
 
 
+async def permits(pandapon: Client) -> Any:
+    """The limiter alone, between others that wait for it."""
+    others = [asyncio.ensure_future(pandapon.limiter.acquire()) for _ in range(2)]
+    try:
+        await asyncio.sleep(0)
+        await pandapon.limiter.acquire()
+        await pandapon.limiter.acquire()
+    finally:
+        await asyncio.gather(*others)
+
+
+async def books(pandapon: Client) -> Any:
+    """The journal alone: a write from its first note to its last, and every question about it."""
+    journal = pandapon.journal
+    key = {"refund_id": "1"}
+    about: dict[str, Any] = {"account": "a", "operation": "alibaba.refunds.create", "natural_key": key}
+    intent = await journal.intend(**about, facts={}, digest="0", once=True)
+    try:
+        await journal.sending(intent)
+    finally:
+        await journal.settle(intent.id, IntentState.CONFIRMED, result="1")
+    with pytest.raises(DuplicateIntent):
+        await journal.intend(**about, facts={}, digest="0", once=True)
+    return [await journal.get(intent.id), await journal.find(), await journal.counts()]
+
+
+async def found_out(pandapon: Client) -> Any:
+    """A write whose answer is lost, and the look at the state that settles it."""
+    with pytest.raises(OutcomeUnknown) as caught:
+        await pandapon.v1.taobao.refunds.cancel(refund_id="110000235001")
+    return await pandapon.resolve(caught.value.intent_id or "")
+
+
+LINES = 3
+
+
+def reconciling(stage: Stage) -> Any:
+    """The nightly job; run again after it was cancelled, it judges every row."""
+
+    @contextlib.asynccontextmanager
+    async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
+        folder = await asyncio.to_thread(stage.folder)
+        async with Sandbox(refunds=20, seed=7, clock=FreshClock(), sleep=asyncio.sleep) as server:
+            rows = list(server.ledger_rows(LINES))
+            ledger = await asyncio.to_thread(plans.write_table, folder / "ledger.csv", rows)
+            bench = Bench(server, folder, "returns")
+            async with bench.client(concurrency=3) as pandapon:
+                yield reconcile(pandapon, ledger, folder / "out")
+                stage.count(pandapon)
+                at_rest(pandapon)
+                summary = await reconcile(pandapon, ledger, folder / "out")
+                assert summary.rows == LINES
+                assert sum(summary.verdicts.values()) == LINES
+        await stage.tasks()
+
+    return play
+
+
+def planning_it(stage: Stage) -> Any:
+    """Making a plan; cancelled, it leaves none behind, and can be made again."""
+
+    @contextlib.asynccontextmanager
+    async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
+        folder = await asyncio.to_thread(stage.folder)
+        async with Sandbox(refunds=600, seed=4, clock=FreshClock(), sleep=asyncio.sleep) as server:
+            rows = plans.return_rows(plans.returnable(server, LINES))
+            path = await asyncio.to_thread(plans.write_table, folder / "table.csv", rows)
+            bench = Bench(server, folder, "returns")
+            async with bench.client(concurrency=3) as pandapon:
+                yield planning.plan(pandapon, "returns", path, bench.plan)
+                stage.count(pandapon)
+                at_rest(pandapon)
+                await asyncio.to_thread(bench.plan.unlink, missing_ok=True)
+                names = {item.name for item in await asyncio.to_thread(lambda: list(folder.iterdir()))}
+                assert names <= {"table.csv", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"}
+                await planning.plan(pandapon, "returns", path, bench.plan)
+        await stage.tasks()
+
+    return play
+
+
+def applying(stage: Stage) -> Any:
+    """Carrying a plan out; whenever it was cancelled, in the end every row was carried out once."""
+
+    @contextlib.asynccontextmanager
+    async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
+        folder = await asyncio.to_thread(stage.folder)
+        async with plan_of(folder, rows=2, offline=True) as made:
+            async with made.client(concurrency=3) as pandapon:
+                yield planning.apply(pandapon, made.plan)
+                stage.count(pandapon)
+                at_rest(pandapon)
+            applied = await made.apply(resend_absent=True)
+            assert applied.exit_code == 0
+            assert list(made.landed.values()) == [1, 1]
+        await stage.tasks()
+
+    return play
+
+
+def receiving(stage: Stage) -> Any:
+    """A push; whenever it was cancelled, the vendor's second push of it is answered, and it is there once."""
+
+    @contextlib.asynccontextmanager
+    async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
+        folder = await asyncio.to_thread(stage.folder)
+        clock = FreshClock()
+        path = folder / "callbacks.sqlite"
+        async with Receiver(CREDENTIALS, CallbackSettings(order_window=0), store=path, clock=clock) as house:
+            stamp = round(clock.wall() * 1000)
+            body = b'{"messageType":"1688_X","timestamp":"%d","messageBody":{"refundId":"TQ1"}}' % stamp
+            signed = hmac.new(SECRET.encode(), KEY.encode() + body, hashlib.sha256).hexdigest()
+            handled: list[str] = []
+            house.on()(lambda message: handled.append(message.id))
+            yield house.receive(body, signed)
+            assert (await house.receive(body, signed)).status == 200
+            assert sum((await house.counts()).values()) == 1
+            await asyncio.sleep(60)
+            assert len(handled) == 1
+        await stage.tasks()
+
+    return play
+
+
 PAGES = [answer(http(envelope({"list": [{"currency": name}], "total": 2}))) for name in ("CNY", "EUR")]
 
 
-SWEEPS = {
+CLOSED = answer(
+    http(envelope({"refundOrderAggregate": {"refundOrder": {"refundId": "1", "refundStatus": "-20"}}}))
+)
+SWEEPS: dict[str, tuple[Scene, int]] = {
     "call": (scene(read), 3),
-    "kept alive": (scene(read, warm=True), 1),
-    "retries": (scene(read, faults.close_before_answer, faults.reset_before_answer), 6),
-    "throttled": (scene(read, THROTTLE, THROTTLE, rate=5), 6),
+    "call, kept alive": (scene(read, warm=True), 1),
+    "call with retries": (scene(read, faults.close_before_answer, faults.reset_before_answer), 6),
+    "call, throttled": (scene(read, THROTTLE, THROTTLE, rate=5), 6),
+    "call in a crowd": (scene(crowd, rate=10), 4),
+    "limiter": (scene(permits, rate=2), 2),
     "write": (scene(write), 6),
-    "write again": (scene(write, THROTTLE, warm=True, refused=1), 8),
+    "write, sent again": (scene(write, THROTTLE, warm=True, refused=1), 7),
+    "write, journal on disk": (scene(write, on_disk=True), 6),
+    "write, lost and found out": (scene(found_out, faults.close_before_answer, then=CLOSED, on_disk=True), 8),
+    "journal": (scene(books, on_disk=True), 6),
     "upload": (scene(upload, then=VOUCHER), 4),
-    "upload again": (scene(upload, faults.close_before_answer, THROTTLE, then=VOUCHER), 8),
-    "crowd": (scene(crowd, rate=10), 4),
+    "upload, sent again": (scene(upload, faults.close_before_answer, THROTTLE, then=VOUCHER), 8),
     "pages": (scene(pages, *PAGES), 3),
     "bulk": (scene(many), 4),
+    "reconcile": (reconciling, 6),
+    "plan": (planning_it, 10),
+    "apply": (applying, 10),
+    "callbacks": (receiving, 1),
 }
+
+
+def test_the_page_has_these_sweeps() -> None:
+    text = PAGE.read_text("utf-8").partition("<!-- cancellation -->")[2].partition("<!-- end of")[0]
+    lines = [line.strip("| ").split(" | ") for line in text.strip().splitlines()[2:]]
+    assert [line[0] for line in lines] == [*SWEEPS, "all"], "run `python -m tests.hardening`"
+    assert lines[-1][3:] == ["0"] * 4
 
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_cancelled_at_every_await(name: str) -> None:
     play, at_least = SWEEPS[name]
-    assert sweep(play) >= at_least
+    figures = measure(name, play)
+    print(f"\n{figures}", end="")
+    assert figures.leaks == 0, str(figures)
+    assert figures.awaits >= at_least
+    assert figures.cancelled >= 2 * at_least
 
 
 @pytest.mark.parametrize("moment", [BEFORE, AFTER])

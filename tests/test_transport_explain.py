@@ -12,14 +12,8 @@ from aiohttp.client_reqrep import ConnectionKey, RequestInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from pandapon_async import ConnectionLost, DeadlineExceeded, MalformedResponse, NotSent, Outcome
-from pandapon_async.transport.session import (
-    STALE_CONNECTIONS,
-    _explain,
-    _one_attempt,
-    _StaleConnection,
-    _TransportFailure,
-)
+from pandapon_async import ConnectionLost, DeadlineExceeded, MalformedResponse, NotSent, Outcome, Settings
+from pandapon_async.transport.session import STALE_CONNECTIONS, Session, _explain, _StaleConnection
 
 KEY = ConnectionKey("api.example", 443, True, True, None, None, None)
 SECRET = CIMultiDictProxy(CIMultiDict({"signature": "canary"}))
@@ -93,13 +87,16 @@ def test_in_our_words(failure: Exception, kind: type[Exception], retryable: bool
 async def test_a_server_that_always_talks_first_is_given_up() -> None:
     tries = 0
 
-    async def handler(_: Any) -> Any:
-        nonlocal tries
-        tries += 1
-        raise _StaleConnection
+    class Pool:
+        closed = False
 
-    request: Any = None
-    with pytest.raises(_TransportFailure) as caught:
-        await _one_attempt(request, handler)
-    assert isinstance(caught.value.error, NotSent)
+        async def request(self, *_: Any, **__: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            raise _StaleConnection
+
+    pool: Any = Pool()
+    settings = Settings()
+    with pytest.raises(NotSent):
+        await Session(pool).send(settings, "POST", REQUEST.url, {}, b"{}", settings.clock.now() + 9)
     assert tries == STALE_CONNECTIONS

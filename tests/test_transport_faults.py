@@ -1,8 +1,14 @@
-"""What becomes of a call when server or network misbehave: its error, its attempts, what went out."""
+"""What becomes of a call when server or network misbehave: its error, its attempts, what went out.
+
+The same table is printed in docs/hardening.md, from what was counted: `python -m tests.hardening`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+from email.utils import formatdate
+from pathlib import Path
 
 import attrs
 import pytest
@@ -13,36 +19,41 @@ from pandapon_async import (
     ConnectionLost,
     DeadlineExceeded,
     MalformedResponse,
+    NotFound,
+    NotSent,
     Outcome,
     OutcomeUnknown,
     PandaponError,
-    RetryPolicy,
-    Safety,
+    Rejected,
     Throttled,
 )
 from pandapon_async.errors import ResponseTooLarge
-from tests.support import faults
+from tests.support import faults, matrix
 from tests.support.blocking import nothing_blocks  # noqa: F401
-from tests.support.clients import at_rest, client
 from tests.support.faults import GOOD, HTML, chunk, chunked, cut, gzipped, says, sent
-from tests.support.server import Behaviour, FaultServer, envelope, http
-from tests.support.virtual import outcome, virtual_time
+from tests.support.matrix import ATTEMPTS, KINDS, Fault, moved, row
+from tests.support.server import Behaviour, Exchange, answer, envelope, http, ok
 
-ATTEMPTS = 3
-READS = [("POST", Safety.READ), ("GET", Safety.READ), ("POST", Safety.REPEATABLE)]
-WRITES = [("POST", Safety.CHECKED), ("GET", Safety.CHECKED), ("POST", Safety.ONCE)]
-PAYMENT = ("POST", Safety.NEVER_AUTOMATIC)
+PAGE = Path(__file__).parent.parent / "docs" / "hardening.md"
+STALE = "docs/hardening.md is stale: run `python -m tests.hardening`"
 BODY = envelope({"success": True})
 
 
 @attrs.define
 class Expected:
-    """Error and attempts, for what may be repeated and for what may not; None: the call succeeds."""
+    """Error and attempts, for what may be repeated and for what may not; None: the call succeeds.
+
+    `seen`: the requests reach the server. `pause`: seconds between the first two of a read.
+    `payment`: its error, where it is not that of any other write.
+    """
 
     read: type[PandaponError] | None
     reads: int
     write: type[PandaponError] | None
     writes: int = 1
+    seen: bool = True
+    pause: float | None = None
+    payment: type[PandaponError] | None = None
 
 
 FINE = Expected(None, 1, None)
@@ -53,42 +64,150 @@ LATE = Expected(DeadlineExceeded, 1, OutcomeUnknown)
 LARGE = Expected(ResponseTooLarge, 1, OutcomeUnknown)
 REDIRECT = Expected(MalformedResponse, 1, OutcomeUnknown)
 FAILED = Expected(ApiError, ATTEMPTS, OutcomeUnknown)
+UNCLEAR = Expected(ApiError, 1, OutcomeUnknown)
 REFUSED = Expected(ApiError, 1, ApiError)
+REJECTED = Expected(Rejected, 1, Rejected)
+UNKNOWN_THING = Expected(NotFound, 1, NotFound)
 AUTHENTICATION = Expected(AuthenticationFailed, 1, AuthenticationFailed)
 THROTTLED = Expected(Throttled, ATTEMPTS, Throttled, ATTEMPTS)
 BUSY = Expected(Throttled, ATTEMPTS, OutcomeUnknown)
+UNREACHABLE = Expected(NotSent, ATTEMPTS, NotSent, ATTEMPTS, seen=False)
+UNTRUSTED = Expected(NotSent, 1, NotSent, 1, seen=False)
 
-TABLE: dict[str, tuple[Behaviour, Expected]] = {
+
+def early(raw: bytes, *, then: str) -> Behaviour:
+    """Answer when the head of an upload is there, before its body is."""
+
+    async def behave(exchange: Exchange) -> None:
+        seen = await exchange.head()
+        await exchange.send(raw)
+        if then == "close":
+            exchange.close()
+        else:
+            await exchange.reader.readexactly(int(seen.header("content-length") or 0))
+
+    return behave
+
+
+async def close_after_head(exchange: Exchange) -> None:
+    await exchange.head()
+    exchange.close()
+
+
+async def stop_reading(exchange: Exchange) -> None:
+    await exchange.head()
+    exchange.keep = False
+    await asyncio.sleep(3600)
+
+
+def late(seconds: float) -> Behaviour:
+    """A good answer after so long."""
+
+    async def behave(exchange: Exchange) -> None:
+        await exchange.request()
+        await asyncio.sleep(seconds)
+        await exchange.send(GOOD)
+
+    return behave
+
+
+def waiting(status: str, asked: str | float, expected: Expected, header: str = "Retry-After") -> Pair:
+    """A throttle that asks for a pause: in its own words, or with the date so many seconds ahead."""
+
+    async def behave(exchange: Exchange) -> None:
+        now = 1_700_000_000 + asyncio.get_running_loop().time()
+        words = asked if isinstance(asked, str) else formatdate(now + asked, usegmt=True)
+        await exchange.request()
+        await exchange.send(http(HTML, status, [f"{header}: {words}"]))
+
+    return behave, expected
+
+
+def said(text: str | bytes) -> Behaviour:
+    """An answer with this body."""
+    return sent(http(text if isinstance(text, bytes) else text.encode()))
+
+
+def paused(expected: Expected, seconds: float) -> Expected:
+    """The same, with a pause between a read's first two requests."""
+    return attrs.evolve(expected, pause=seconds)
+
+
+Pair = tuple[Behaviour | Fault, Expected]
+MANY, BUSY_503 = "429 Too Many Requests", "503 Service Unavailable"
+KEPT = ok()
+
+TABLE: dict[str, Pair] = {
     # the connection
+    "nobody listens": (Fault(ok(), unreachable=True), UNREACHABLE),
+    "TLS: certificate of another name": (Fault(ok(), tls=True, certificate="a.invalid"), UNTRUSTED),
+    "TLS: good": (Fault(ok(), tls=True), FINE),
+    "TLS: reset before the answer": (Fault(faults.reset_before_answer, tls=True), LOST),
     "reset, nothing read": (faults.reset_unread, LOST),
     "reset in the request": (faults.reset_after_head, LOST),
     "reset before the answer": (faults.reset_before_answer, LOST),
+    "reset in the headers": (cut(GOOD, 30, reset=True), LOST),
     "close before the answer": (faults.close_before_answer, LOST),
     "close in the status line": (cut(GOOD, 8), LOST),
     "close in the headers": (cut(GOOD, 30), LOST),
+    "close before the body": (cut(GOOD, GOOD.index(b"{")), LOST),
     "close in the body": (cut(GOOD, len(GOOD) - 5), LOST),
     "reset in the body": (cut(GOOD, len(GOOD) - 5, reset=True), LOST),
+    "close after the answer": (cut(GOOD, len(GOOD)), FINE),
     "no answer, connection open": (faults.half_open, LATE),
+    "half an answer, connection open": (sent(GOOD[:-5]), LATE),
+    "answers after 20 s": (late(20), FINE),
+    "answers after the deadline": (late(31), LATE),
     "drips past the deadline": (faults.drip, LATE),
+    "drips in time": (sent(*(GOOD[at : at + 1] for at in range(len(GOOD)))), FINE),
+    # connections kept alive
+    "kept alive: closed while idle": (Fault(ok(), warm=answer(GOOD, close=True)), FINE),
+    "kept alive: closed at the request": (Fault(faults.close_before_answer, warm=KEPT), LOST),
+    "kept alive: reset at the request": (Fault(faults.reset_unread, warm=KEPT), LOST),
+    "kept alive: an answer nobody asked for": (Fault(ok(), warm=sent(GOOD, GOOD)), FINE),
+    "kept alive: bytes nobody asked for": (Fault(ok(), warm=sent(GOOD, b"more")), FINE),
+    # answers and ends during an upload of a megabyte
+    "upload: closed in the body": (Fault(close_after_head, large=True), LOST),
+    "upload: reset in the body": (Fault(faults.reset_after_head, large=True), LOST),
+    "upload: the server stops reading": (Fault(stop_reading, large=True), LATE),
+    "upload: answered early, then read": (Fault(early(GOOD, then="read"), large=True), FINE),
+    "upload: 413 early, then read": (
+        Fault(early(http(HTML, "413 Too Large"), then="read"), large=True),
+        REFUSED,
+    ),
+    "upload: 413 early, then closed": (
+        Fault(early(http(HTML, "413 Too Large", ["Connection: close"]), then="close"), large=True),
+        REFUSED,
+    ),
     # HTTP
     "body longer than its length": (sent(GOOD + b"more"), GARBAGE),
     "more after the answer, later": (sent(GOOD, b"more"), FINE),
     "negative length": (says(http(BODY, headers=["Content-Length: -5"], length=False)), GARBAGE),
     "length no number": (says(http(BODY, headers=["Content-Length: x"], length=False)), GARBAGE),
     "two lengths": (says(http(BODY, headers=["Content-Length: 5"])), GARBAGE),
+    "two equal lengths": (says(http(BODY, headers=[f"Content-Length: {len(BODY)}"])), GARBAGE),
+    "length too great": (says(http(BODY, headers=["Content-Length: 9000"], length=False)), LOST),
+    "length too small": (
+        says(http(BODY, headers=[f"Content-Length: {len(BODY) - 9}"], length=False)),
+        GARBAGE,
+    ),
     "length and chunks": (says(http(BODY, headers=["Transfer-Encoding: chunked"])), GARBAGE),
     "no length, ends by close": (says(http(BODY, length=False)), FINE),
     "no length, cut": (says(http(BODY[:-9], length=False)), NO_ENVELOPE),
     "chunks": (sent(chunked(chunk(BODY[:20]), chunk(BODY[20:]))), FINE),
     "bad chunk size": (says(chunked(b"zz\r\nabc\r\n")), GARBAGE),
+    "negative chunk size": (says(chunked(b"-5\r\nabcde\r\n")), GARBAGE),
+    "chunk longer than its size": (says(chunked(b"5\r\nabcdefgh\r\n")), GARBAGE),
     "last chunk missing": (says(chunked(chunk(BODY), end=b"")), LOST),
     "chunk cut": (says(chunked(b"50\r\n" + BODY[:20], end=b"")), LOST),
     "garbage": (says(b"\x00\x01garbage\r\n\r\n"), GARBAGE),
     "another protocol": (says(b"SSH-2.0-OpenSSH_9.6\r\n"), GARBAGE),
     "body without head": (says(BODY + b"\r\n\r\n"), GARBAGE),
+    "status no number": (says(http(BODY, "abc OK")), GARBAGE),
     "huge header": (says(http(BODY, headers=["X: " + "y" * 200_000])), GARBAGE),
     "5000 headers": (says(http(BODY, headers=["X: y"] * 5000)), GARBAGE),
     "100, then the answer": (sent(b"HTTP/1.1 100 Continue\r\n\r\n" + GOOD), FINE),
+    "100, then closed": (says(b"HTTP/1.1 100 Continue\r\n\r\n"), LOST),
     "103, then the answer": (sent(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + GOOD), FINE),
     "101": (says(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), GARBAGE),
     # compression
@@ -99,84 +218,134 @@ TABLE: dict[str, tuple[Behaviour, Expected]] = {
         says(http(gzip.compress(BODY)[:-8] + b"wrongsum", headers=["Content-Encoding: gzip"])),
         LOST,
     ),
+    "gzip twice, told as two": (
+        sent(http(gzip.compress(gzip.compress(BODY)), headers=["Content-Encoding: gzip, gzip"])),
+        NO_ENVELOPE,
+    ),
+    "deflate that is none": (says(http(b"\xff" * 80, headers=["Content-Encoding: deflate"])), LOST),
     "gzip bomb": (says(faults.bomb(32 << 20)), LARGE),
     "too long, plain": (says(http(b" " * 70_000 + BODY)), LARGE),
+    "too long, in chunks": (says(chunked(*[chunk(b" " * 10_000)] * 7, chunk(BODY))), LARGE),
+    "without end": (says(http(b" " * 200_000, headers=["Content-Length: 99999999"], length=False)), LARGE),
     # content
-    "HTML 200": (sent(http(HTML)), NO_ENVELOPE),
-    "empty 200": (sent(http()), NO_ENVELOPE),
+    "HTML 200": (said(HTML), NO_ENVELOPE),
+    "empty 200": (said(b""), NO_ENVELOPE),
     "204": (sent(http(status="204 No Content", length=False)), NO_ENVELOPE),
-    "null": (sent(http(b"null")), NO_ENVELOPE),
-    "an array": (sent(http(b"[]")), NO_ENVELOPE),
-    "a text": (sent(http(b'"ok"')), NO_ENVELOPE),
-    "invalid UTF-8": (sent(http(b'{"code":200,"data":"\xff\xfe"}')), NO_ENVELOPE),
-    "GBK": (sent(http('{"code":200,"data":"退款"}'.encode("gbk"))), NO_ENVELOPE),
-    "code null": (sent(http(envelope({}, None))), NO_ENVELOPE),
-    "code as text": (sent(http(envelope({}, "200"))), NO_ENVELOPE),
-    "code true": (sent(http(envelope({}, True))), NO_ENVELOPE),
+    "null": (said("null"), NO_ENVELOPE),
+    "an array": (said("[]"), NO_ENVELOPE),
+    "a text": (said('"ok"'), NO_ENVELOPE),
+    "a number": (said("200"), NO_ENVELOPE),
+    "an empty object": (said("{}"), NO_ENVELOPE),
+    "JSON cut": (said(BODY[:-9]), NO_ENVELOPE),
+    "two documents": (said(BODY + BODY), NO_ENVELOPE),
+    "invalid UTF-8": (said(b'{"code":200,"data":"\xff\xfe"}'), NO_ENVELOPE),
+    "GBK": (said('{"code":200,"data":"退款"}'.encode("gbk")), NO_ENVELOPE),
+    "UTF-16": (said('{"code":200}'.encode("utf-16")), NO_ENVELOPE),
+    "byte order mark": (said(b"\xef\xbb\xbf" + BODY), NO_ENVELOPE),
+    "half a surrogate": (said('{"code":200,"data":"\\ud83d"}'), NO_ENVELOPE),
+    "NaN": (said('{"code":200,"data":{"fee":NaN}}'), NO_ENVELOPE),
+    "infinity": (said('{"code":200,"data":{"fee":-Infinity}}'), NO_ENVELOPE),
+    "a number beyond all bounds": (said('{"code":200,"data":1e400}'), NO_ENVELOPE),
+    "a number of 5000 digits": (said('{"code":200,"data":' + "9" * 5000 + "}"), NO_ENVELOPE),
+    "an id beyond 64 bits": (said(envelope({"success": True, "id": 2**70})), FINE),
+    "the code twice": (said('{"code":500,"data":null,"code":200}'), NO_ENVELOPE),
+    "a field twice": (said('{"code":200,"data":{"fee":1,"fee":2}}'), NO_ENVELOPE),
+    "nested without end": (said('{"code":200,"data":' + "[" * 20_000 + "]" * 20_000 + "}"), NO_ENVELOPE),
+    "code null": (said(envelope({}, None)), NO_ENVELOPE),
+    "code as text": (said(envelope({}, "200")), NO_ENVELOPE),
+    "code true": (said(envelope({}, True)), NO_ENVELOPE),
+    "code 200.0": (said('{"code":200.0,"data":{}}'), NO_ENVELOPE),
+    "data null": (said(envelope(None)), FINE),
+    "fields nobody knows": (said(envelope({"success": True}, new={"a": [1]})), FINE),
+    "inside: success false": (said(envelope({"success": False, "errorCode": "X"})), REJECTED),
+    "inside: success as text": (said(envelope({"success": "false"})), GARBAGE),
+    "inside: success 1": (said(envelope({"success": 1})), GARBAGE),
     # status
     "HTML 500": (sent(http(HTML, "500 Error")), NO_ENVELOPE),
     "HTML 502": (sent(http(HTML, "502 Bad Gateway")), NO_ENVELOPE),
+    "HTML 504": (sent(http(HTML, "504 Gateway Timeout")), NO_ENVELOPE),
     "HTML 408": (sent(http(HTML, "408 Request Timeout")), NO_ENVELOPE),
     "HTML 400": (sent(http(HTML, "400 Bad Request")), REFUSED),
     "HTML 401": (sent(http(HTML, "401 Unauthorized")), AUTHENTICATION),
     "HTML 403": (sent(http(HTML, "403 Forbidden")), AUTHENTICATION),
+    "HTML 404": (sent(http(HTML, "404 Not Found")), REFUSED),
+    "envelope 404": (said(envelope(None, 404)), UNKNOWN_THING),
     "envelope 500": (sent(http(envelope(None, 500), "500 Error")), FAILED),
-    "500 in a 200": (sent(http(envelope(None, 500))), FAILED),
+    "500 in a 200": (said(envelope(None, 500)), FAILED),
     "200 in a 500": (sent(http(BODY, "500 Error")), FAILED),
-    "429": (sent(http(HTML, "429 Too Many Requests")), THROTTLED),
-    "429, good body": (sent(http(BODY, "429 Too Many Requests")), BUSY),
-    "503": (sent(http(HTML, "503 Service Unavailable")), BUSY),
-    "503, good body": (sent(http(BODY, "503 Service Unavailable")), BUSY),
-    "429 in a 200": (sent(http(envelope(None, 429))), BUSY),
+    "200 in a 404": (sent(http(BODY, "404 Not Found")), UNCLEAR),
+    "429": (sent(http(HTML, MANY)), paused(THROTTLED, 1)),
+    "429, good body": (sent(http(BODY, MANY)), BUSY),
+    "503": (sent(http(HTML, BUSY_503)), paused(BUSY, 1)),
+    "503, good body": (sent(http(BODY, BUSY_503)), BUSY),
+    "429 in a 200": (said(envelope(None, 429)), BUSY),
     **{
-        f"{status} with envelope": (
-            sent(http(BODY, f"{status} Moved", ["Location: /other"])),
-            Expected(ApiError, 1, OutcomeUnknown),
+        f"{status[:3]}, Retry-After {name}": waiting(status, asked, paused(expected, pause))
+        for status, expected in ((MANY, THROTTLED), (BUSY_503, BUSY))
+        for name, asked, pause in (
+            ("in seconds", "4", 4),
+            ("in seconds with a fraction", "4.5", 4.5),
+            ("a date", 10.0, 9),
+            ("a date that is past", -500.0, 0),
+            ("negative", "-5", 1),
+            ("junk", "soon", 1),
+            ("empty", "", 1),
         )
+    },
+    "429, Retry-After-Ms": waiting(MANY, "2500", paused(THROTTLED, 2.5), "Retry-After-Ms"),
+    "503, Retry-After-Ms": waiting(BUSY_503, "2500", paused(BUSY, 2.5), "Retry-After-Ms"),
+    "429, Retry-After huge": waiting(MANY, "86400", Expected(Throttled, 1, Throttled)),
+    "503, Retry-After huge": waiting(BUSY_503, "86400", Expected(Throttled, 1, OutcomeUnknown)),
+    "429, Retry-After past the deadline": waiting(
+        MANY, "40", Expected(DeadlineExceeded, 1, DeadlineExceeded, payment=Throttled)
+    ),
+    "503, Retry-After past the deadline": waiting(BUSY_503, "40", LATE),
+    # redirects
+    **{
+        f"{status} with envelope": (sent(http(BODY, f"{status} Moved", ["Location: /other"])), UNCLEAR)
         for status in (301, 307)
     },
     **{
-        f"{status} to itself": (sent(http(b"", f"{status} Moved", ["Location: /thing"])), REDIRECT)
+        f"{status} to {where}": (moved(status, to), REDIRECT)
         for status in (301, 302, 303, 307, 308)
+        for where, to in (("itself", "/thing"), ("another host", "elsewhere"))
     },
+    "302 from https to http": (Fault(moved(302, "elsewhere"), tls=True), REDIRECT),
+    "304": (sent(http(status="304 Not Modified", length=False)), REDIRECT),
 }
+UNKNOWN = (OutcomeUnknown, ConnectionLost, MalformedResponse, ResponseTooLarge)
+
+
+def fault_of(name: str) -> Fault:
+    """The fault of one line of the table."""
+    behaviour = TABLE[name][0]
+    return behaviour if isinstance(behaviour, Fault) else Fault(behaviour)
 
 
 @pytest.mark.parametrize("name", TABLE)
-@virtual_time
-async def test_fault(name: str) -> None:
-    behaviour, expected = TABLE[name]
-    for cases, error, attempts in (
-        (READS, expected.read, expected.reads),
-        (WRITES, expected.write, expected.writes),
-    ):
-        for verb, safety in cases:
-            await _one(behaviour, verb, safety, error, attempts)
-    await _one(behaviour, *PAYMENT, expected.write, 1)
+def test_fault(name: str) -> None:
+    expected = TABLE[name][1]
+    cells = matrix.cells(fault_of(name))
+    for kind, cell in cells.items():
+        repeatable = KINDS[kind][1].repeatable
+        wanted = expected.read if repeatable else expected.write
+        if kind == "payment":
+            wanted = expected.payment or wanted
+        attempts = expected.reads if repeatable else 1 if kind == "payment" else expected.writes
+        assert cell.name == ("succeeds" if wanted is None else wanted.__name__), kind
+        assert (cell.attempts, cell.seen) == (attempts, attempts if expected.seen else 0), kind
+        assert cell.nonces_repeated == 0, kind
+        assert cell.elsewhere == 0, "a redirect was followed"
+        if wanted in UNKNOWN:
+            assert cell.error is not None
+            assert cell.error.outcome is Outcome.UNKNOWN, kind
+        assert (getattr(cell.error, "intent_id", None) is not None) is (wanted is OutcomeUnknown), kind
+        if expected.pause is not None and repeatable:
+            assert expected.pause <= cell.waits[0] < expected.pause + 1.5, kind
+    assert row(name, cells) in PAGE.read_text("utf-8"), STALE
 
 
-async def _one(
-    behaviour: Behaviour, verb: str, safety: Safety, kind: type[PandaponError] | None, attempts: int
-) -> None:
-    where = f"{verb} {safety}"
-    policy = RetryPolicy(attempts=ATTEMPTS)
-    async with (
-        FaultServer(then=behaviour) as server,
-        client(server.url, retry=policy, max_response_bytes=60_000) as pandapon,
-    ):
-        call = pandapon.request(verb, "/thing", json={"a": 1} if verb == "POST" else None, safety=safety)
-        error = await outcome(call)
-        assert type(error) is (kind or type(None)), where
-        assert pandapon.statistics.attempts == attempts, where
-        if behaviour is not faults.reset_unread:
-            assert len(server.requests) == attempts, where
-        if isinstance(error, PandaponError):
-            assert error.attempts == len(error.history) == attempts, where
-            assert error.endpoint == f"{verb} /thing"
-            unknown = kind in (OutcomeUnknown, ConnectionLost, MalformedResponse, ResponseTooLarge)
-            if unknown:
-                assert error.outcome is Outcome.UNKNOWN, where
-            assert (getattr(error, "intent_id", None) is not None) is (kind is OutcomeUnknown), where
-        at_rest(pandapon, idle=1)
-        good = await pandapon.request("POST", "/after", safety=Safety.READ) if kind is None else None
-        assert good == ({"success": True} if kind is None else None)
+def test_the_page_has_no_other_faults() -> None:
+    section = PAGE.read_text("utf-8").partition("<!-- faults -->")[2].partition("<!-- end of faults -->")[0]
+    lines = [line.split("|")[1].strip() for line in section.strip().splitlines() if line.startswith("|")]
+    assert lines[2:] == list(TABLE), STALE

@@ -31,9 +31,15 @@ class Recorded(Pace):
         super().__init__(rate)
         self.times: list[float] = []
 
-    def take(self, now: float, *, waited: bool) -> None:
+    def take_free(self, now: float) -> bool:
+        taken = super().take_free(now)
+        if taken:
+            self.times.append(now)
+        return taken
+
+    def take(self, now: float) -> None:
         self.times.append(now)
-        super().take(now, waited=waited)
+        super().take(now)
 
 
 def recorded(rate: float) -> tuple[Limiter, list[float]]:

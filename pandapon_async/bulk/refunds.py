@@ -44,4 +44,5 @@ def fetch_refunds(
             return client.v1.taobao.refunds.get(refund_id=identity)
         raise InvalidArgument("platform must be '1688' or 'taobao'", argument="platform")
 
-    return run(look_up, refund_ids, concurrency=concurrency, on_error=on_error, ordered=ordered)
+    clock = client.settings.clock
+    return run(look_up, refund_ids, concurrency=concurrency, on_error=on_error, ordered=ordered, clock=clock)

@@ -7,7 +7,6 @@ when there is room for its result. Workers wait for permits behind interactive c
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -21,6 +20,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
+from pandapon_async.clock import Clock
 from pandapon_async.endpoint import Call
 from pandapon_async.errors import AuthenticationFailed, ConfigurationError, OutcomeUnknown
 from pandapon_async.transport.waiters import Priority, payments_refused, priority
@@ -68,6 +68,7 @@ async def run(
     on_error: OnError = "yield",
     ordered: bool = False,
     allow_payments: bool = False,
+    clock: Clock | None = None,
 ) -> AsyncGenerator[Done[Item, Value] | Failed[Item], None]:
     """Do `operation(item)` for every item, at most `concurrency` at once; yields one result per item.
 
@@ -80,13 +81,13 @@ async def run(
     Nothing under way is cut off by a failure. If the input itself fails, the results of what it gave
     come first. Leaving the loop early cancels what is under way; wrap
     the call in `contextlib.aclosing` where that must have happened before you go on. Calls that
-    release money are refused unless `allow_payments`.
+    release money are refused unless `allow_payments`. `clock` is what `seconds` are taken from.
     """
     if not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigurationError("concurrency must be a whole number, 1 or more")
     if on_error not in ("yield", "stop", "raise"):
         raise ConfigurationError("on_error must be 'yield', 'stop' or 'raise'")
-    work = _Work(operation, items, concurrency, on_error, allow_payments)
+    work = _Work(operation, items, concurrency, on_error, allow_payments, clock or Clock())
     workers = [asyncio.ensure_future(work.worker()) for _ in range(concurrency)]
     early: dict[int, Done[Item, Value] | Failed[Item]] = {}
     following = 0
@@ -123,10 +124,12 @@ class _Work(Generic[Item, Value]):
         concurrency: int,
         on_error: OnError,
         allow_payments: bool,
+        clock: Clock,
     ) -> None:
         self._operation = operation
         self._on_error = on_error
         self._allow_payments = allow_payments
+        self._now = clock.now
         self._sync: Iterator[Item] | None = None
         self._async: AsyncIterator[Item] | None = None
         if isinstance(items, AsyncIterable):
@@ -189,14 +192,14 @@ class _Work(Generic[Item, Value]):
             self.failure = failure
 
     async def _one(self, index: int, item: Item) -> Done[Item, Value] | Failed[Item]:
-        begun = time.monotonic()
+        begun = self._now()
         try:
             awaitable: Any = self._operation(item)
             if isinstance(awaitable, Call):
                 response = await awaitable.with_response()
-                seconds = time.monotonic() - begun
+                seconds = self._now() - begun
                 return Done(item, index, response.value, response.attempts, seconds, response.request_id)
-            return Done(item, index, await awaitable, 1, time.monotonic() - begun)
+            return Done(item, index, await awaitable, 1, self._now() - begun)
         except Exception as error:
             return self._failed(index, item, error, begun)
         except asyncio.CancelledError as error:
@@ -214,7 +217,7 @@ class _Work(Generic[Item, Value]):
             self._stop(error)
         elif self._on_error == "stop":
             self._stop(None)
-        return Failed(item, index, error, getattr(error, "attempts", 1), time.monotonic() - begun)
+        return Failed(item, index, error, getattr(error, "attempts", 1), self._now() - begun)
 
 
 def _is_cancelled(error: BaseException) -> bool:

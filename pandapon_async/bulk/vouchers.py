@@ -85,7 +85,8 @@ def upload_vouchers(
         source: Any = item if image is None else image(item)
         return Call(uploader.response(source))
 
-    return run(upload, images, concurrency=concurrency, on_error=on_error, ordered=ordered)
+    clock = client.settings.clock
+    return run(upload, images, concurrency=concurrency, on_error=on_error, ordered=ordered, clock=clock)
 
 
 class Uploader:

@@ -14,7 +14,6 @@ from typing import Final
 
 import attrs
 
-from pandapon_async.callbacks.commits import Commits
 from pandapon_async.callbacks.handlers import Handlers, Registered
 from pandapon_async.callbacks.messages import Message, read
 from pandapon_async.callbacks.settings import CallbackSettings
@@ -22,6 +21,7 @@ from pandapon_async.callbacks.statistics import Statistics
 from pandapon_async.callbacks.store import NO_HANDLER, Record, State, Store
 from pandapon_async.callbacks.timing import Alarm, time_limit
 from pandapon_async.clock import Clock
+from pandapon_async.commits import Commits
 from pandapon_async.errors import CallbackRefused
 
 __all__ = ["Dispatcher"]

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
-from pandapon_async.callbacks.commits import Commits
 from pandapon_async.callbacks.dispatch import Dispatcher
 from pandapon_async.callbacks.handlers import ANY, H, Handlers
 from pandapon_async.callbacks.messages import Message, content_id, read
@@ -28,6 +27,7 @@ from pandapon_async.callbacks.store import CallbackStoreUnavailable, Entry, Reco
 from pandapon_async.callbacks.timing import time_limit
 from pandapon_async.callbacks.verify import several, verify
 from pandapon_async.clock import Clock
+from pandapon_async.commits import Commits
 from pandapon_async.core.codec import loads
 from pandapon_async.errors import CallbackReason, CallbackRefused
 from pandapon_async.settings import Credentials

@@ -84,6 +84,7 @@ def explain(error: PandaponError) -> str:
         lines.append(f"the vendor says: {error.msg}")
     if error.__cause__ is not None and isinstance(error.__cause__, PandaponError):
         lines.append(f"because: {error.__cause__}")
+    lines += getattr(error, "__notes__", ())
     return "\n".join(lines)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import attrs
 import typer
 
 from pandapon_async.cli.call_help import SAFETY, help_text
@@ -21,9 +20,9 @@ from pandapon_async.client import Client
 from pandapon_async.core.codec import loads
 from pandapon_async.core.unstructure import count_extra, to_json
 from pandapon_async.endpoint import Endpoint, Evidence, Safety, Stage, encode_arguments, endpoints
-from pandapon_async.errors import ConfigurationError, InvalidArgument
+from pandapon_async.errors import ConfigurationError, InvalidArgument, OutcomeUnknown
 from pandapon_async.response import Response
-from pandapon_async.settings import Credentials, Settings
+from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
 
 __all__ = ["call"]
 
@@ -176,6 +175,15 @@ def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> R
         if not endpoint.safety.repeatable:
             note("interrupted: it may have been carried out, the journal has it; read the state first")
         raise typer.Exit(3) from None
+    except OutcomeUnknown as lost:
+        lost.add_note(_how_to_find_out(lost, settings))
+        raise
+
+
+def _how_to_find_out(lost: OutcomeUnknown, settings: Settings) -> str:
+    if settings.journal == AUTOMATIC and is_loopback(settings.base_url):
+        return "The journal was in memory, as towards this machine, and is gone; PANDAPON_JOURNAL keeps it."
+    return f"Find out, without sending it again:\n  pandapon journal resolve {lost.intent_id} --wait"
 
 
 async def _send(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> Response[Any]:
@@ -204,6 +212,6 @@ def _print(response: Response[Any], *, whole: bool, personal: bool, extra: bool)
             "attempts": response.attempts,
             "seconds": round(response.seconds, 6),
             "waited": round(response.waited, 6),
-            "history": [attrs.asdict(attempt) for attempt in response.history],
+            "history": [attempt._asdict() for attempt in response.history],
         }
     )

@@ -39,10 +39,23 @@ __all__ = ["callbacks_app", "journal_settler"]
 CREATE = "alibaba.refunds.create"
 OPEN = (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
 
-StoreOption = Annotated[
-    Path, typer.Option("--store", envvar="PANDAPON_CALLBACKS", help="The file that messages are kept in.")
-]
 STORE = Path("callbacks.sqlite")
+
+
+def _store(given: Path) -> Path:
+    """The option; else PANDAPON_CALLBACKS, in the environment or a .env file like all the others."""
+    return Path(environment(".env").get("PANDAPON_CALLBACKS") or STORE) if given == STORE else given
+
+
+StoreOption = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        callback=_store,
+        help="The file that messages are kept in; default: PANDAPON_CALLBACKS, or callbacks.sqlite.",
+        show_default=False,
+    ),
+]
 
 callbacks_app: Final = typer.Typer(
     name="callbacks",

@@ -85,7 +85,10 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
             f"ledger:  {out / LEDGER} ({len(truth):,} rows, differences planted)",
             file=sys.stderr,
         )
-        settings = Settings(base_url=sandbox.base_url, rate=rate, observer=pace, clock=clock)
+        # Its throttles come by lot and say nothing of the pace, so the pace does not give way to them.
+        settings = Settings(
+            base_url=sandbox.base_url, rate=rate, adaptive_rate=None, observer=pace, clock=clock
+        )
         async with Client(sandbox.credentials, settings) as client:
             summary = await reconcile(
                 client,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import attrs
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,10 +25,10 @@ from rich.text import Text
 from pandapon_async import bulk
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
+from pandapon_async.core.duration import duration
 from pandapon_async.errors import AuthenticationFailed, ConfigurationError, InvalidArgument, PandaponError
 from pandapon_async.planning import Stop
-from pandapon_async.reconcile.progress import duration
-from pandapon_async.settlement import find_out, next_state
+from pandapon_async.settlement import Finding, find_out, next_state
 from pandapon_async.transport.journal import IN_MEMORY, Journal
 from pandapon_async.transport.store import Intent, IntentState
 
@@ -51,7 +53,7 @@ OPEN = tuple(state for state in IntentState if state.open)
 _STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
 _WORDS = {"done": IntentState.SETTLED_DONE, "absent": IntentState.SETTLED_ABSENT}
 _ADVICE = {
-    IntentState.UNKNOWN: "find out: pandapon journal resolve {id} --wait",
+    IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
     IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
     IntentState.INTENDED: "a running process is about to send it",
     IntentState.SETTLED_ABSENT: "it did not land; doing it again is safe, and up to you",
@@ -75,6 +77,9 @@ def list_(
         counts = await client.journal.counts()
         newest = [intent async for intent in _last(client.journal.all(state), limit)]
         _show_table(client.journal, newest, counts, state)
+        if counts.get(IntentState.UNKNOWN):
+            _say("To find out about the unknown ones, by reading alone:")
+            _say(f"  pandapon journal resolve --all --wait{_where(journal)}")
 
     _run(work, given(journal=journal, base_url=base_url))
 
@@ -88,13 +93,15 @@ def show(id: Id, as_json: AsJson = False, journal: JournalFile = None, base_url:
         if as_json or not sys.stdout.isatty():
             _write(_plain(intent))
             return
-        table = Table(show_header=False)
+        table = Table(show_header=False, box=None, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for name, value in _plain(intent).items():
             shown = value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
             table.add_row(name, Text("" if value is None else str(shown)))
         Console().print(table)
         if advice := _ADVICE.get(intent.state):
-            _say(advice.format(id=intent.id[:12]))
+            _say(advice.format(id=intent.id[:12], where=_where(journal)))
 
     _run(work, given(journal=journal, base_url=base_url))
 
@@ -135,11 +142,11 @@ def resolve(
             raise InvalidArgument("say with --note where you saw it", argument="note")
         left = _run(lambda client: _take_word(client.journal, id, word, note, yes, dry_run), settings)
     else:
-        left = _run(lambda client: _resolve(client, id, wait, dry_run), settings)
+        left = _run(lambda client: _resolve(client, id, wait, dry_run, _where(journal)), settings)
     raise typer.Exit(3 if left else 0)
 
 
-async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool) -> int:
+async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool, where: str) -> int:
     """Settle one or all; gives how many are still open."""
     journal = client.journal
     if id is not None:
@@ -156,7 +163,30 @@ async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool) ->
         intents = await _asked(client, intents, dry_run)
     for intent in intents:
         _tell(intent)
+    _advise([intent for intent in intents if intent.state is IntentState.UNKNOWN], client, where)
     return sum(intent.state.open for intent in intents)
+
+
+def _advise(unknown: list[Intent], client: Client, where: str) -> None:
+    """What can be done about what is still unknown."""
+    young = [one for one in unknown if (one.note or "").startswith(Finding.ABSENT)]
+    if young:
+        _say(
+            f"{len(young)} not to be seen so far. That counts {duration(client.settings.settle_after)} after"
+            " the write, as a lost request may still arrive. Wait for it:"
+        )
+        _say(f"  pandapon journal resolve {young[0].id[:12] if len(young) == 1 else '--all'} --wait{where}")
+    if others := [one for one in unknown if one not in young]:
+        _say(
+            f"{len(others)} cannot be told by reading. Look into the vendor's console, and say what you saw:"
+        )
+        named = others[0].id[:12] if len(others) == 1 else "ID"
+        _say(f"  pandapon journal resolve {named} --as done|absent --note '...'{where}")
+
+
+def _where(journal: Path | None) -> str:
+    """The option that leads a next command to the same journal."""
+    return "" if journal is None else f" --journal {shlex.quote(str(journal))}"
 
 
 async def _asked(client: Client, intents: list[Intent], dry_run: bool) -> list[Intent]:
@@ -234,22 +264,27 @@ def _sure(word: str) -> bool:
 async def _intent(journal: Journal, id: str) -> Intent:
     intent = await journal.get(id)
     if intent is None:
-        raise InvalidArgument(f"no intent, or more than one, begins with {id}", argument="id")
+        raise InvalidArgument(
+            f"no intent, or more than one, begins with {id}; `pandapon journal list` shows them",
+            argument="id",
+        )
     return intent
 
 
 def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any]) -> T:
     """Work on the journal that the settings name, if there is one."""
 
+    client = Client.from_env(**settings)
+    path = client.journal.path
+    if path == IN_MEMORY:
+        raise ConfigurationError(
+            "towards this machine itself the journal is in memory; name the file with --journal"
+        )
+    if not Path(path).is_file():
+        raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
+
     async def opened() -> T:
-        async with Client.from_env(**settings) as client:
-            path = client.journal.path
-            if path == IN_MEMORY:
-                raise ConfigurationError(
-                    "towards this machine itself the journal is in memory; name the file with --journal"
-                )
-            if not await asyncio.to_thread(Path(path).is_file):
-                raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
+        async with client:
             return await work(client)
 
     return asyncio.run(opened())
@@ -271,27 +306,39 @@ def _show_table(
     journal: Journal, shown: list[Intent], counts: dict[IntentState, int], states: list[IntentState] | None
 ) -> None:
     wanted = sum(count for state, count in counts.items() if states is None or state in states)
-    title = f"{journal.path}: {wanted:,} intents"
+    title = f"{journal.path}: {wanted:,} {'intent' if wanted == 1 else 'intents'}"
     if wanted > len(shown):
         title += f", the open and the newest {len(shown):,}"
-    table = Table(title=Text(title), title_justify="left")
-    for column in ("id", "operation", "what", "state", "since", "result", "note"):
-        table.add_column(column, overflow="fold" if column in ("what", "note") else "ellipsis")
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("id", "since (UTC)", "state"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what", overflow="fold")
     for intent in shown:
-        table.add_row(
-            intent.id[:12],
-            intent.operation,
-            Text(_what(intent)),
-            intent.state.value,
-            _moment(intent.updated),
-            Text(intent.result or ""),
-            Text(intent.note or ""),
-            style=_STYLES.get(intent.state),
-        )
+        style = _STYLES.get(intent.state, "")
+        since = datetime.fromtimestamp(intent.updated, UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(intent.id[:12], since, intent.state.value, Text(_story(intent)), style=style)
     console = Console()
     console.print(table)
     in_all = ", ".join(f"{count:,} {state.value}" for state, count in counts.items())
     console.print(in_all or "empty", highlight=False)
+
+
+def _story(intent: Intent) -> str:
+    """What was to be done, what came of it, and why it stands where it stands: a line each."""
+    lines = [f"{intent.operation} {_what(intent)}"]
+    if intent.result:
+        lines.append(f"-> {intent.result}")
+    if intent.note:
+        lines.append(_said(intent))
+    return "\n".join(lines)
+
+
+def _said(intent: Intent) -> str:
+    """The note in people's words."""
+    note = intent.note or ""
+    if intent.state is IntentState.UNKNOWN and note.startswith("OutcomeUnknown"):
+        return f"the answer was lost or unclear{note.removeprefix('OutcomeUnknown')}"
+    return note
 
 
 def _what(intent: Intent) -> str:
@@ -307,9 +354,10 @@ def _tell(intent: Intent) -> None:
     if not sys.stdout.isatty():
         _write(_plain(intent))
         return
-    note = f" ({intent.note})" if intent.note else ""
     result = f" -> {intent.result}" if intent.result else ""
-    print(f"{intent.id[:12]} {intent.operation} {_what(intent)}: {intent.state.value}{result}{note}")
+    print(f"{intent.id[:12]} {intent.operation} {_what(intent)}: {intent.state.value}{result}")
+    if intent.note:
+        print(f"  {_said(intent)}")
 
 
 async def _write_lines(intents: AsyncIterator[Intent]) -> None:

@@ -61,7 +61,7 @@ def show_overview(console: Console, overview: Overview) -> None:
     if overview.pictures:
         size = overview.picture_bytes / 1024 / 1024
         there = f", {overview.pictures_uploaded:,} of them uploaded" if overview.pictures_uploaded else ""
-        _say(console, f"images: {overview.pictures:,} different ones, {size:,.1f} MiB{there}")
+        _say(console, f"images: {overview.pictures:,} different, {size:,.1f} MiB{there}")
     for note in overview.inferred:
         _say(console, f"note: {note}")
     if overview.unchecked and not overview.offline:

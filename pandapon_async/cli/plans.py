@@ -82,6 +82,9 @@ def run_plan(
         show_overview(Console(), overview)
     else:
         _write_json({"plan": None if dry_run else str(out), **overview.to_json()})
+    if not overview.sendable:
+        _say("no row can be sent: mend the table and plan again.")
+        return 3 if overview.unchecked and not overview.offline else 1
     if out is not None and not dry_run:
         command = shlex.join(["pandapon", kind.value, "apply", str(out)])
         _say(f"planned, nothing was sent. To carry it out:\n  {command}")
@@ -171,6 +174,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             settle_after=settle_after,
         )
         show_overview(Console(stderr=True), overview)
+        planning.check_limits(plan, options)  # before anybody is asked
         if not dry_run and not yes and not _agreed(overview):
             _say("nothing was sent.")
             raise typer.Exit(3)

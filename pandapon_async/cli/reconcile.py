@@ -86,7 +86,8 @@ def reconcile(
 ) -> None:
     """Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.
 
-    Credentials come from PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID. Exit codes: 0
+    Credentials come from PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID, in the environment
+    or a .env file. Exit codes: 0
     all matched, 1 differences, 2 usage, 3 incomplete (something unverified), 4 authentication.
     """
     options = job.Options(

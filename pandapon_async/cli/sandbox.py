@@ -34,7 +34,7 @@ def sandbox(
     refunds: Annotated[int, typer.Option(min=0, max=10**9 - 1, help="How many refunds there are.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same refunds, ledger and faults.")] = 7,
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Most calls in any second; none: no limit.")
+        float | None, typer.Option(min=0.001, help="Most calls in any second; unless given, no limit.")
     ] = None,
     faults: Annotated[
         str, typer.Option(help='Rules such as "reset_after:0.05,throttle_429:0.01" or "chaos:0.1".')

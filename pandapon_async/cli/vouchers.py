@@ -182,7 +182,7 @@ def _run(
     except OSError as error:
         _say(f"error: {error}. {go_on}")
         return 3
-    _say(f"{uploaded:,} uploaded, {reused:,} were there already, {failed:,} refused")
+    _say(f"{uploaded:,} uploaded, {reused:,} the same as one uploaded before, {failed:,} refused")
     return 1 if failed else 0
 
 

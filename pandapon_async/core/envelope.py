@@ -35,14 +35,14 @@ def read_envelope(body: bytes) -> Envelope:
     if not isinstance(document, dict):
         raise ValueError(f"the body is a JSON {type(document).__name__}, not an envelope")
     code = document.get("code")
-    if not isinstance(code, int) or isinstance(code, bool):
+    if type(code) is not int:
         raise ValueError(f"the envelope's code is {type(code).__name__}, not a whole number")
     return Envelope(
-        request_id=_text(document.get("requestId")),
-        code=code,
-        develop_id=_text(document.get("developId")),
-        msg=_text(document.get("msg")),
-        data=document.get("data"),
+        _text(document.get("requestId")),
+        code,
+        _text(document.get("developId")),
+        _text(document.get("msg")),
+        document.get("data"),
     )
 
 

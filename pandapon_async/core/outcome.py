@@ -6,6 +6,7 @@ envelope's `code`, and the inner flag that some operations carry (`success`, `ca
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -36,6 +37,7 @@ class Answer:
     http_status: int
     body: bytes = attrs.field(repr=False)
     retry_after: float | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
 
 
 def read_answer(answer: Answer, endpoint: Endpoint, codes: Codes) -> Envelope:
@@ -88,10 +90,14 @@ def _refusal(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Code
         return _throttled(answer, envelope, before_execution=False)
     if code in codes.throttle or code in codes.refused:
         return _throttled(answer, envelope, before_execution=code in codes.refused)
-    if code in codes.authentication or status in (401, 403):
-        return AuthenticationFailed(f"the vendor refused with code {code}; {_CHECK_KEY}", **facts)
     redirected = 300 <= status < 400
-    if status >= 500 or 500 <= code < 600 or redirected or status == 408:
+    broken = status >= 500 or redirected or status == 408
+    if code in codes.authentication or status in (401, 403):
+        unauthenticated = AuthenticationFailed(f"the vendor refused with code {code}; {_CHECK_KEY}", **facts)
+        if broken:
+            unauthenticated.outcome = Outcome.UNKNOWN
+        return unauthenticated
+    if broken or 500 <= code < 600:
         failed = ApiError(
             f"the server failed with HTTP {status}, code {code}", **facts, retryable=not redirected
         )

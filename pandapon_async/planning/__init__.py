@@ -7,6 +7,7 @@ goes on where it was, and nothing in it is carried out twice.
 from pandapon_async.planning.apply import apply
 from pandapon_async.planning.book import Book
 from pandapon_async.planning.kinds import PlanKind
+from pandapon_async.planning.limits import check_limits
 from pandapon_async.planning.maker import plan
 from pandapon_async.planning.options import ApplyOptions, PlanOptions
 from pandapon_async.planning.outcome import Applied, Problem
@@ -28,6 +29,7 @@ __all__ = [
     "RowState",
     "Stop",
     "apply",
+    "check_limits",
     "look",
     "plan",
 ]

@@ -13,15 +13,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock
+
 from pandapon_async import bulk
 from pandapon_async.bulk import Done
 from pandapon_async.bulk.vouchers import Uploader
 from pandapon_async.client import Client
+from pandapon_async.core.duration import duration
 from pandapon_async.errors import AuthenticationFailed, ConfigurationError, PandaponError
 from pandapon_async.planning import holder
 from pandapon_async.planning.book import Book, StoredPicture
 from pandapon_async.planning.desk import Desk
 from pandapon_async.planning.kinds import kind_of
+from pandapon_async.planning.limits import refuse_over_limits
 from pandapon_async.planning.options import ApplyOptions
 from pandapon_async.planning.outcome import Applied, applied_of
 from pandapon_async.planning.overview import Overview, overview_of, sendable_states
@@ -30,7 +34,7 @@ from pandapon_async.planning.results import check_results, write_results
 from pandapon_async.planning.rows import PlanRow, RowState
 from pandapon_async.planning.sender import Sender
 from pandapon_async.planning.stop import Stop
-from pandapon_async.reconcile.progress import Progress, Silent, duration
+from pandapon_async.reconcile.progress import Progress, Silent
 
 __all__ = ["apply"]
 
@@ -100,7 +104,7 @@ class _Application:
         self._failures = 0
 
     async def run(self) -> Applied:
-        lock = await asyncio.to_thread(holder.take, self._plan)
+        lock = await self._take()
         try:
             async with Desk(lambda: Book.open(self._plan)) as desk:
                 if not self._options.dry_run:
@@ -111,6 +115,17 @@ class _Application:
             self._progress.end()
             lock.release()
 
+    async def _take(self) -> FileLock:
+        """The plan for this process alone; cancelled meanwhile, it is given back."""
+        taking = asyncio.ensure_future(asyncio.to_thread(holder.take, self._plan))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await asyncio.wait([taking])  # what a thread has begun it carries out
+            if not taking.cancelled() and taking.exception() is None:
+                taking.result().release()
+            raise
+
     async def _run(self, desk: Desk) -> Applied:
         kind = kind_of(await desk.do(lambda book: book.get("kind")))
         await self._check_whose(desk)
@@ -118,7 +133,7 @@ class _Application:
         await asyncio.to_thread(check_results, self._results, digest)
         overview = await desk.do(self._overview)
         self._check_expected(overview)
-        await self._check_limits(desk)
+        await desk.do(lambda book: refuse_over_limits(book, self._options))
         if self._options.dry_run:
             return await desk.do(lambda book: applied_of(book, None, dry_run=True))
         await self._take_possession(desk)
@@ -154,27 +169,6 @@ class _Application:
             raise ConfigurationError(
                 f"{self._plan} has changed since you were asked ({now[0]} rows are to be sent, not "
                 f"{expected[0]}); look at it again"
-            )
-
-    async def _check_limits(self, desk: Desk) -> None:
-        """Refuse a plan that is over a limit, before anything is sent."""
-        options = self._options
-        counted = [state for state in RowState if state not in (RowState.REFUSED, RowState.REJECTED)]
-        if not options.resend_absent:
-            counted.remove(RowState.SETTLED_ABSENT)
-        total, largest, unknown = await desk.do(lambda book: book.amounts(counted))
-        if (options.max_total is not None or options.max_each is not None) and unknown:
-            raise ConfigurationError(
-                f"of {unknown} rows it is not known how much money they are about, so no limit can be kept: "
-                "plan again without --offline, or apply without limits"
-            )
-        if options.max_total is not None and total > options.max_total:
-            raise ConfigurationError(
-                f"the plan comes to {total} fen, --max-total is {options.max_total} fen; nothing was sent"
-            )
-        if options.max_each is not None and largest > options.max_each:
-            raise ConfigurationError(
-                f"a row is about {largest} fen, --max-each is {options.max_each} fen; nothing was sent"
             )
 
     async def _take_possession(self, desk: Desk) -> None:

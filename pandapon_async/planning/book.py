@@ -9,6 +9,7 @@ flushed to the disk.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -61,8 +62,8 @@ class Book:
     def create(cls, path: Path) -> Self:
         """A new plan at `path`, which must not exist."""
         with _said_plainly(path):
-            with path.open("xb"):
-                pass
+            # Its owner's alone: what is to be sent can name people. SQLite's own files follow it.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             connection = _connect(path)
             try:
                 # Nobody else sees it yet, and half of one is thrown away: nothing of it need be safe.

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from pandapon_async.planning.book import Book
 from pandapon_async.planning.rows import PlanRow, RowState
 
-__all__ = ["Desk"]
+__all__ = ["Desk", "finished"]
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Desk:
     async def __aenter__(self) -> Self:
         opening = asyncio.get_running_loop().run_in_executor(self._executor, self._open_book)
         try:
-            self._book = await _finished(opening)
+            self._book = await finished(opening)
         except BaseException:
             self._executor.shutdown(wait=False)
             raise
@@ -36,7 +36,7 @@ class Desk:
     async def __aexit__(self, *_: object) -> None:
         book, self._book = self._book, None
         if book is not None:
-            await _finished(asyncio.get_running_loop().run_in_executor(self._executor, book.close))
+            await finished(asyncio.get_running_loop().run_in_executor(self._executor, book.close))
         self._executor.shutdown(wait=False)
 
     async def do(self, work: Callable[[Book], T]) -> T:
@@ -58,7 +58,7 @@ class Desk:
             after = page[-1].row
 
 
-async def _finished(future: asyncio.Future[T]) -> T:
+async def finished(future: asyncio.Future[T]) -> T:
     """The result. A caller that is cancelled waits for it all the same: the file is in use until then."""
     try:
         return await asyncio.shield(future)

@@ -27,7 +27,7 @@ from pandapon_async.errors import (
 from pandapon_async.planning.book import Book
 from pandapon_async.planning.checks import Checks, Finding
 from pandapon_async.planning.columns import Columns, resolve_columns
-from pandapon_async.planning.desk import Desk
+from pandapon_async.planning.desk import Desk, finished
 from pandapon_async.planning.kinds import Kind, PlanKind, kind_of
 from pandapon_async.planning.options import PlanOptions
 from pandapon_async.planning.overview import Overview, overview_of
@@ -100,7 +100,8 @@ class _Maker:
             return overview
         finally:
             self._progress.end()
-            await asyncio.to_thread(_remove, draft)
+            # Asked of the executor itself: a thread's work that is cancelled before it began is never done.
+            await finished(asyncio.get_running_loop().run_in_executor(None, _remove, draft))
 
     def _open(self, out: Path | None) -> _Source:
         """Refuses, before there is any trace of the plan, what cannot work."""
@@ -123,7 +124,7 @@ class _Maker:
 
     async def _fill(self, desk: Desk, source: _Source) -> None:
         self._progress.note(f"reading {self._table.name}")
-        pictures = Pictures(self._options.images or self._table.parent)
+        pictures = await asyncio.to_thread(Pictures, self._options.images or self._table.parent)
         rows = PlanReader(self._kind, source.table, source.columns, pictures).rows()
         count = 0
         while batch := await desk.do(lambda _: list(itertools.islice(rows, BATCH))):

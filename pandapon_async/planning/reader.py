@@ -71,7 +71,17 @@ class PlanReader:
         except _Problem as problem:
             row.state, row.reason = RowState.REFUSED, str(problem)
             row.column = self.columns.name_of(problem.field) if problem.field else ""
+            self._forget(row)
         return row, found
+
+    def _forget(self, row: PlanRow) -> None:
+        """Drop what no such call can carry: where columns are shifted, it may be somebody's name."""
+        for parameter in self.kind.endpoint.parameters:
+            if parameter.name in row.arguments:
+                try:
+                    parameter.rule.encode(row.arguments[parameter.name])
+                except ValueError:
+                    del row.arguments[parameter.name]
 
     def _values(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
         """What each cell says; where there is no column, what holds for all rows."""

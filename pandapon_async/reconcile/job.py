@@ -39,6 +39,8 @@ __all__ = ["reconcile", "state_path"]
 T = TypeVar("T")
 
 BATCH = 2_000
+FINISHED_HOLDS = 3600.0
+"""Seconds for which a finished run answers the same command: later it is another night's question."""
 
 
 class _Stopped(BaseException):
@@ -60,7 +62,8 @@ async def reconcile(
     `ledger` is a CSV, XLSX or Parquet file, `out` the directory for rows.csv, exceptions.csv,
     summary.json and report.html. `state` is the file that remembers finished lookups (default: in `out`,
     named by the ledger's digest). Called again with the same arguments it goes on where it was
-    interrupted, looks up again only what failed, and ends with the same rows.
+    interrupted, looks up again only what failed, and ends with the same rows. A run that was complete
+    holds for an hour; after that the same call looks up everything anew.
 
     Raises InvalidArgument for a ledger or options that cannot work and ConfigurationError for a state or
     directory that is not this run's, both before anything is looked up; AuthenticationFailed at the
@@ -100,17 +103,24 @@ class _Job:
         self._stop = threading.Event()
 
     async def run(self, state_file: Path | None) -> Summary:
+        digest = await self._in_thread(self._check_files)
+        reader = await self._in_thread(self._open_ledger)
+        opened: list[State] = []  # filled by the thread: cancelled meanwhile, there is a state to close
+        try:
+            path = state_file or _state_path(self._out, digest)
+            await self._in_thread(lambda: opened.append(State.open(path)))
+            return await self._run(opened[0], reader, digest)
+        finally:
+            self._progress.end()
+            for state in opened:
+                state.close()
+
+    def _check_files(self) -> str:
+        """Refuses what cannot work; gives the ledger's digest."""
         if not self._ledger.is_file():
             raise InvalidArgument(f"no such ledger: {self._ledger}", argument="ledger")
         check_directory(self._out)
-        digest = await self._in_thread(lambda: file_digest(self._ledger, self._check))
-        reader = await self._in_thread(self._open_ledger)
-        state = State.open(state_file or _state_path(self._out, digest))
-        try:
-            return await self._run(state, reader, digest)
-        finally:
-            self._progress.end()
-            state.close()
+        return file_digest(self._ledger, self._check)
 
     def _open_ledger(self) -> LedgerReader:
         """Refuses here, before there is any trace of the run, what cannot be read."""
@@ -119,7 +129,7 @@ class _Job:
 
     async def _run(self, state: State, reader: LedgerReader, digest: str) -> Summary:
         started = self._now()
-        if self._options.fresh:
+        if self._options.fresh or self._is_over(state):
             state.clear()
         self._begin_or_resume(state, digest)
         if state.get("ledger") is None:
@@ -133,8 +143,19 @@ class _Job:
         work = {name: count - before[name] for name, count in _counters(self._client).items()}
         run = {"started_at": _moment(started), "finished_at": _moment(self._now()), **counts, **work}
         self._progress.note("writing rows.csv, exceptions.csv, report.html and summary.json")
-        self._out.mkdir(parents=True, exist_ok=True)
-        return await self._in_thread(lambda: self._write(state, run))
+        summary = await self._in_thread(lambda: self._write(state, run))
+        if not summary.totals.unverified:
+            state.set({"finished": self._clock.wall()})
+        return summary
+
+    def _is_over(self, state: State) -> bool:
+        """Whether the state is of a run that ended, and too long ago to speak for now."""
+        finished = state.get("finished")
+        if finished is None or abs(self._clock.wall() - finished) <= FINISHED_HOLDS:
+            return False
+        when = _moment(datetime.fromtimestamp(finished, UTC))
+        self._progress.note(f"the run of {when} was complete: looking up everything anew")
+        return True
 
     def _begin_or_resume(self, state: State, digest: str) -> None:
         meaning = self._options.meaning()
@@ -185,7 +206,11 @@ class _Job:
     async def _look_up(self, state: State, counts: dict[str, int]) -> None:
         total, done = state.to_look_up(), state.looked_up()
         if done:
-            self._progress.note(f"{done:,} of {total:,} lookups are there from an earlier run")
+            since = state.oldest_lookup()
+            self._progress.note(
+                f"{done:,} of {total:,} lookups are there from an earlier run, the oldest of {since}; "
+                "--fresh makes them again"
+            )
         if done < total:
             self._progress.begin("looking up", total, done, self._client.statistics)
             counts["lookups"] = await self._fetch(state, state.pending())
@@ -226,6 +251,7 @@ class _Job:
         self._progress.advance(failed=lookup.outcome is Outcome.FAILED)
 
     def _write(self, state: State, run: dict[str, Any]) -> Summary:
+        self._out.mkdir(parents=True, exist_ok=True)
         rule = Rule(
             as_of=_as_of(state), basis=self._options.amount_basis, tolerance_fen=self._options.tolerance_fen
         )

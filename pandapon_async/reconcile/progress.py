@@ -10,6 +10,7 @@ from collections import deque
 from typing import Protocol, TextIO
 
 from pandapon_async.clock import Clock
+from pandapon_async.core.duration import duration
 
 __all__ = ["Counts", "Meter", "Progress", "Silent"]
 
@@ -30,6 +31,11 @@ class Counts(Protocol):
     @property
     def retried(self) -> int:
         """Attempts beyond the first."""
+        ...
+
+    @property
+    def slowed_to(self) -> float | None:
+        """Calls per second, while throttles keep them below what is configured."""
         ...
 
 
@@ -127,12 +133,15 @@ class Meter(Progress):
         """The state of things in one line."""
         throttled = self._counts.throttled - self._before[0] if self._counts else 0
         retried = self._counts.retried - self._before[1] if self._counts else 0
+        slowed_to = self._counts.slowed_to if self._counts else None
         rate = self._rate()
         percent = 100 * self._done // self._total if self._total else 100
         parts = [
             f"{self._task}: {self._done:,} of {self._total:,} ({percent} %)",
             f"{rate:,.1f}/s",
-            f"throttled {throttled:,}",
+            f"throttled {throttled:,}"
+            if slowed_to is None
+            else f"slowed to {slowed_to:,.3g}/s after {throttled:,} throttles",
             f"retried {retried:,}",
             f"failed {self._failed:,}",
         ]
@@ -149,17 +158,3 @@ class Meter(Progress):
             self._samples.popleft()
         then, done = self._samples[0]
         return (self._done - done) / (now - then) if now > then else 0.0
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words for people.
-
-    >>> duration(42), duration(150), duration(9000)
-    ('42 s', '2 min 30 s', '2 h 30 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -196,6 +196,11 @@ class State:
         count: int = self._db.execute("SELECT count(*) FROM lookups").fetchone()[0]
         return count
 
+    def oldest_lookup(self) -> str | None:
+        """When the oldest recorded lookup was made, in ISO 8601."""
+        found = self._db.execute("SELECT min(looked_up_at) FROM lookups").fetchone()[0]
+        return None if found is None else str(found)
+
     def passing_failures(self) -> int:
         """How many lookups failed for a reason that may pass."""
         query = "SELECT count(*) FROM lookups WHERE outcome = 'failed' AND retryable"

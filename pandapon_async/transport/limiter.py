@@ -10,31 +10,44 @@ import asyncio
 import math
 
 from pandapon_async.clock import Clock
+from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.pacing import Pace
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.transport.waiters import Line, closed, too_late
 
 __all__ = ["Limiter", "Slots"]
 
+ADAPTIVE = AdaptiveRate()
+
 
 class Limiter:
     """One quota: `rate` calls in any second, None for no limit. Share it between clients of one account.
 
-    `permits` counts what was given, `paused_seconds` how long the server's own wishes held everybody.
+    `permits` counts what was given, `paused_seconds` how long the server's own wishes held everybody,
+    `slowed` how often a throttle took the rate down. `adaptive` says how far and for how long; with None a
+    throttle only pauses, as it does without a limit. `configured` is the rate it was made with.
     """
 
-    def __init__(self, rate: float | None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, rate: float | None, clock: Clock | None = None, adaptive: AdaptiveRate | None = ADAPTIVE
+    ) -> None:
         if rate is not None and not 0 < rate < math.inf:
             raise ConfigurationError("rate must be calls per second above 0, or None for no limit")
         self._clock = clock or Clock()
         self._unlimited = rate is None
-        self._pace = Pace(rate if rate is not None else 1.0)
+        self._pace = Pace(rate if rate is not None else 1.0, adaptive=adaptive)
         self._line = Line(self._clock)
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.rate = rate
+        self.configured: float | None = rate
         self.permits: int = 0
         self.paused_seconds: float = 0.0
+        self.slowed: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Calls per second that are allowed now: `configured`, or less for a while after a throttle."""
+        return None if self._unlimited else self._pace.rate_at(self._clock.now())
 
     @property
     def waiting(self) -> int:
@@ -48,19 +61,18 @@ class Limiter:
         NotSent if the client is closed meanwhile.
         """
         now = self._clock.now()
-        pace = self._pace
-        due = pace.paused_until if self._unlimited else pace.next_at(now)
-        if due <= now and not self._line.waiting():
+        line, pace = self._line, self._pace
+        if (not line.joined or not line.waiting()) and (
+            pace.paused_until <= now if self._unlimited else pace.take_free(now)
+        ):
             self.permits += 1
-            if not self._unlimited:
-                pace.take(now, waited=False)
             return
         if self.expected() > deadline:
             raise too_late()
         self._bind()
         if self._timer is None:
             self._schedule(now)
-        await self._line.join(deadline, owner, self._pass_on)
+        await line.join(deadline, owner, self._pass_on)
 
     def expected(self, before: int = 0) -> float:
         """When a newcomer can count on a permit, with so many others `before` it who are not in line yet."""
@@ -75,6 +87,19 @@ class Limiter:
         self.paused_seconds += max(0.0, until - max(now, self._pace.paused_until))
         self._pace.pause_until(until)
         self._line.fail_later_than(until)
+
+    def throttled(self, seconds: float, sent: float) -> bool:
+        """A call that went out at `sent` (in `Clock.now` seconds) was refused for pace: pause, and slow down.
+
+        Everybody waits for so many `seconds`, and goes on at a lower rate. The refusals of one burst count
+        once: what went out before the first of them came back says nothing more. Gives whether the rate
+        went down.
+        """
+        self.pause(seconds)
+        if self._unlimited or not self._pace.throttled(self._clock.now(), sent):
+            return False
+        self.slowed += 1
+        return True
 
     def close(self, owner: object) -> None:
         """Wake this owner's waiters with an error; others go on waiting."""
@@ -108,7 +133,7 @@ class Limiter:
                 return
             self.permits += 1
             if not self._unlimited:
-                pace.take(now, waited=True)
+                pace.take(now)
         if line.waiting():
             self._schedule(now)
 

@@ -11,6 +11,7 @@ since each one counts against the quota. This is the only layer that retries.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,20 +21,22 @@ from yarl import URL
 
 from pandapon_async.core.backoff import RetryBudget
 from pandapon_async.core.envelope import Envelope
-from pandapon_async.core.outcome import for_operation, may_repeat, read_answer
+from pandapon_async.core.outcome import Answer, for_operation, may_repeat, read_answer
 from pandapon_async.core.signing import Signer, signed_headers
-from pandapon_async.endpoint import Endpoint, Safety, Signing
+from pandapon_async.endpoint import Endpoint
 from pandapon_async.errors import (
     Attempt,
+    AuthenticationFailed,
     ConfigurationError,
     DeadlineExceeded,
     InvalidArgument,
     PandaponError,
     Throttled,
 )
-from pandapon_async.settings import Credentials, Settings
+from pandapon_async.settings import Credentials, Settings, is_loopback
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.limiter import Limiter, Slots
+from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.upload import ImageBody
 from pandapon_async.transport.waiters import Sleepers, closed, payments_refused, too_late
@@ -41,11 +44,29 @@ from pandapon_async.transport.writes import Write, begin_write
 
 __all__ = ["Outgoing", "Pipeline", "Statistics", "Trail"]
 
+LARGE_BODY = 256 * 1024  # bytes
+
 log: Final = logging.getLogger("pandapon_async")
 
 
+class _Paced:
+    """What can be told of the rate; no count, so no field."""
+
+    __slots__ = ("_limiter",)
+
+    def watch(self, limiter: Limiter) -> None:
+        """The quota that is meant."""
+        self._limiter = limiter
+
+    @property
+    def slowed_to(self) -> float | None:
+        """Calls per second, while throttles keep them below what is configured; else None."""
+        rate = self._limiter.rate
+        return None if rate == self._limiter.configured else rate
+
+
 @attrs.define
-class Statistics:
+class Statistics(_Paced):
     """Running counts of a client and all its copies."""
 
     calls: int = 0
@@ -53,6 +74,7 @@ class Statistics:
     retried: int = 0
     throttled: int = 0
     failed: int = 0
+    slowed: int = 0
 
 
 @attrs.define
@@ -68,9 +90,13 @@ class Outgoing:
     fields: Mapping[str, Any]
     signer: Signer | None = None
 
-    def payload(self) -> bytes | ImageBody | None:
-        """The body of one attempt; an image's is new each time, as a used one cannot be sent again."""
-        return ImageBody(self.body) if isinstance(self.body, dict) else self.body
+    def payload(self) -> bytes | io.BytesIO | ImageBody | None:
+        """The body of one attempt; one that is streamed is new each time, as it cannot be sent again."""
+        body = self.body
+        if isinstance(body, dict):
+            return ImageBody(body)
+        # aiohttp would write it at once, and warn that this holds up the loop.
+        return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 
 
 @attrs.define
@@ -98,6 +124,7 @@ class Pipeline:
     slots: Slots
     budget: RetryBudget
     sleepers: Sleepers
+    server_time: ServerTime
     statistics: Statistics
     journal: Journal
     account: str
@@ -106,7 +133,7 @@ class Pipeline:
     async def run(self, outgoing: Outgoing) -> tuple[Envelope, Trail]:
         """The envelope of a call that succeeded, or the error its caller must see."""
         self.session.open()
-        if outgoing.endpoint.safety is Safety.NEVER_AUTOMATIC and payments_refused.get():
+        if outgoing.endpoint.releases_money and payments_refused.get():
             raise InvalidArgument(
                 "this call releases money: bulk work makes it only with allow_payments=True",
                 endpoint=outgoing.endpoint.name,
@@ -116,13 +143,14 @@ class Pipeline:
         self.statistics.calls += 1
         endpoint = outgoing.endpoint
         try:
-            if not endpoint.safety.repeatable:
+            if not endpoint.repeatable:
                 trail.write = await begin_write(
                     self.journal,
                     self.account,
                     endpoint,
                     outgoing.fields,
                     allow_repeat=self.settings.allow_repeat,
+                    at_once=self.slots.free > 0 and self.limiter.expected() <= started,
                 )
             envelope = await self._attempts(outgoing, trail)
         except PandaponError as error:
@@ -212,6 +240,8 @@ class Pipeline:
             await self.limiter.acquire(trail.deadline, self.owner)
             if self.session.closed:
                 raise closed()
+            if trail.write is not None:
+                await trail.write.sending()
             sent = clock.now()
             waited = trail.pending + sent - begun
             trail.waited, trail.pending = trail.waited + waited, 0.0
@@ -228,10 +258,8 @@ class Pipeline:
     async def _exchange(self, outgoing: Outgoing, trail: Trail) -> Envelope:
         settings, credentials, endpoint = self.settings, self.credentials, outgoing.endpoint
         clock = settings.clock
-        if trail.write is not None:
-            await trail.write.sending()
-        seconds = trail.deadline - clock.now()
-        if seconds <= 0:
+        begun = clock.now()
+        if trail.deadline <= begun:
             raise too_late()
         unit = 1000 if settings.timestamp_unit == "ms" else 1
         try:
@@ -239,7 +267,7 @@ class Pipeline:
                 credentials.access_key,
                 credentials.access_secret,
                 credentials.user_id,
-                str(int(clock.wall() * unit)),
+                str(int(self.server_time.wall() * unit)),
                 clock.nonce(),
                 outgoing.signer or settings.signer,
             )
@@ -248,15 +276,40 @@ class Pipeline:
         if not _fits_a_header(headers["signature"]):
             raise ConfigurationError("the signer must give text that a header can carry")
         url = outgoing.url
-        if endpoint.signing is Signing.QUERY:
+        if endpoint.signs_in_query:
             # How `sign` is made is not known: it is taken to be the signature, over the same values.
             url = url.update_query(timestamp=headers["timestamp"], sign=headers["signature"])
         body = outgoing.payload()
         if body is not None:
             headers["Content-Type"] = "application/json"
-        answer = await self.session.send(settings, endpoint.method, url, headers, body, seconds)
+        answer = await self.session.send(settings, endpoint.method, url, headers, body, trail.deadline)
         trail.http_status = answer.http_status
-        return read_answer(answer, endpoint, settings.codes)
+        try:
+            return read_answer(answer, endpoint, settings.codes)
+        except AuthenticationFailed as error:
+            signed = int(headers["timestamp"]) / unit
+            self._look_at_the_clock(error, answer, endpoint, trail, signed, begun)
+            raise
+
+    def _look_at_the_clock(
+        self,
+        error: AuthenticationFailed,
+        answer: Answer,
+        endpoint: Endpoint,
+        trail: Trail,
+        signed: float,
+        sent: float,
+    ) -> None:
+        """Refused for the clock alone, a call that may be repeated is signed anew, once.
+
+        A write is not: that a refusal means nothing was done is documented nowhere.
+        """
+        settings = self.settings
+        trusted = settings.base_url.startswith("https:") or is_loopback(settings.base_url)
+        correct = settings.correct_clock and trusted
+        right = self.server_time.explain(error, answer.headers, signed, sent, correct=correct)
+        again = any(attempt.reason == type(error).__name__ for attempt in trail.history)
+        error.retryable = right and endpoint.safety.repeatable and not again
 
     def _record(
         self,
@@ -275,20 +328,27 @@ class Pipeline:
         statistics.attempts += 1
         if trail.history:
             statistics.retried += 1
-        attempt = Attempt(
-            number=len(trail.history) + 1,
-            outcome="ok" if error is None else str(error.outcome),
-            seconds=settings.clock.now() - sent,
-            waited=waited,
-            reason=None if error is None else type(error).__name__,
-            http_status=trail.http_status or None,
-            code=envelope.code if envelope else getattr(error, "code", None),
-            request_id=envelope.request_id if envelope else error.request_id if error else None,
-        )
+        number, seconds = len(trail.history) + 1, settings.clock.now() - sent
+        status = trail.http_status or None
+        if envelope is not None:
+            attempt = Attempt(number, "ok", seconds, waited, None, status, envelope.code, envelope.request_id)
+        else:
+            attempt = Attempt(
+                number,
+                outcome="ok" if error is None else str(error.outcome),
+                seconds=seconds,
+                waited=waited,
+                reason=None if error is None else type(error).__name__,
+                http_status=status,
+                code=getattr(error, "code", None),
+                request_id=error.request_id if error else None,
+            )
         trail.history.append(attempt)
         if isinstance(error, Throttled):
             statistics.throttled += 1
-            self.limiter.pause(settings.retry.pause(error))
+            if self.limiter.throttled(settings.retry.pause(error), sent):
+                statistics.slowed += 1
+                log.info("throttled: slowed down to %.3g calls a second", self.limiter.rate)
         if settings.observer is not None:
             try:
                 settings.observer(outgoing.endpoint.name, attempt)

@@ -9,10 +9,11 @@ and addresses are not, only their digest.
 from __future__ import annotations
 
 import enum
+import functools
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ import orjson
 
 from pandapon_async.errors import JournalUnavailable
 
-__all__ = ["Intent", "IntentState", "Store"]
+__all__ = ["COLUMNS", "Intent", "IntentState", "Store"]
 
 FORMAT = 1
 BUSY_SECONDS = 10.0
@@ -44,11 +45,17 @@ CREATE TABLE IF NOT EXISTS intents (
     result TEXT,
     note TEXT
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS one_open_intent ON intents (account, operation, natural_key)
+-- One index for both: an open intent per key (of closed ones the last column is null, and so no two are
+-- alike), and all intents of a key. Each index more costs a write a tenth.
+CREATE UNIQUE INDEX IF NOT EXISTS one_open_per_key ON intents
+    (account, operation, natural_key, (CASE WHEN state IN ('intended', 'sent', 'unknown') THEN 1 END));
+CREATE INDEX IF NOT EXISTS open_by_session ON intents (session)
     WHERE state IN ('intended', 'sent', 'unknown');
-CREATE INDEX IF NOT EXISTS by_key ON intents (account, operation, natural_key, created);
-CREATE INDEX IF NOT EXISTS by_state ON intents (state, created);
+DROP INDEX IF EXISTS one_open_intent;
+DROP INDEX IF EXISTS by_key;
+DROP INDEX IF EXISTS by_state;
 """
+_OPEN = "state IN ('intended', 'sent', 'unknown')"
 
 
 class IntentState(enum.StrEnum):
@@ -100,21 +107,30 @@ class Intent:
     note: str | None = None
 
 
-_COLUMNS = tuple(field.name for field in attrs.fields(Intent))
+COLUMNS = tuple(field.name for field in attrs.fields(Intent))
 _SAME_KEY = " WHERE account = ? AND operation = ? AND natural_key = ?"
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM intents"
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM intents"
+AT_ONCE = 64  # rows of the longest statement
 
 
 class Store:
-    """The file. All methods block; they are called from the journal's own thread."""
+    """The file. All methods block; they are called from the journal's own thread.
 
-    def __init__(self, path: str) -> None:
+    `session` is who writes; `on_close` is called after the file was closed.
+    """
+
+    def __init__(self, path: str, session: str = "", on_close: Callable[[], None] | None = None) -> None:
         self.path = path
+        self.session = session
+        self._on_close = on_close
+        self._durable: bool | None = None
         try:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
             )
             try:
+                # Of a new file: keys lie scattered, and half the page is half of what a commit writes.
+                self._connection.execute("PRAGMA page_size = 2048")
                 self._prepare()
             except BaseException:
                 self._connection.close()
@@ -122,12 +138,16 @@ class Store:
         except sqlite3.Error as error:
             raise JournalUnavailable(f"the journal {path} cannot be opened: {error}") from error
 
+    def unavailable(self, error: sqlite3.Error) -> JournalUnavailable:
+        """What to raise when the file cannot be used."""
+        return JournalUnavailable(f"the journal {self.path} cannot be written ({error}); nothing was sent")
+
     def _prepare(self) -> None:
         self._check_whose()
         self._write_ahead()
         self.begin(durable=True)
         try:
-            for statement in _SCHEMA.split(";"):
+            for statement in _SCHEMA.split(";\n"):
                 self._connection.execute(statement)
             self._connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (uuid.uuid4().hex,))
             self._connection.execute(f"PRAGMA user_version = {FORMAT}")
@@ -165,7 +185,9 @@ class Store:
     def begin(self, *, durable: bool) -> None:
         """Start a group of changes; `durable` means that its commit survives a power cut."""
         # The level holds per transaction: what was never sent need not be flushed, what is sent must.
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        if durable is not self._durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
         self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
@@ -177,15 +199,38 @@ class Store:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
+    def again(self) -> None:
+        """Forget the group that was begun, and begin it anew."""
+        self.rollback()
+        self.begin(durable=bool(self._durable))
+
+    def write_rows(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> bool:
+        """Run a statement on all `{rows}`; whether it changed as many.
+
+        In pieces of a power of two: so there are few texts, and each is prepared once.
+        """
+        begin = 0
+        while left := len(rows) - begin:
+            count = min(1 << (left.bit_length() - 1), AT_ONCE)
+            piece = rows[begin : begin + count]
+            values = [value for row in piece for value in row]
+            if self._connection.execute(_text_for(statement, count, len(piece[0])), values).rowcount != count:
+                return False
+            begin += count
+        return True
+
     def add(self, intent: Intent) -> Intent | None:
         """Write an intent down. Gives the open intent that already has its key, and writes nothing then."""
         try:
             self._connection.execute(
-                f"INSERT INTO intents ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})",
-                _values(intent),
+                f"INSERT INTO intents ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})",
+                self.values_of(intent),
             )
         except sqlite3.IntegrityError:
-            return self.open_with_key(intent)
+            earlier = self.open_with_key(intent)
+            if earlier is None:
+                raise  # not for its key: without a row nothing may be sent
+            return earlier
         return None
 
     def open_with_key(self, intent: Intent) -> Intent | None:
@@ -245,13 +290,15 @@ class Store:
     def sessions(self) -> list[str]:
         """The sessions that have intents which are not settled."""
         rows = self._connection.execute(
-            "SELECT DISTINCT session FROM intents WHERE state IN ('intended', 'sent')"
+            f"SELECT DISTINCT session FROM intents WHERE {_OPEN} AND state <> 'unknown'"
         ).fetchall()
         return [session for (session,) in rows]
 
     def bury(self, session: str, now: float) -> int:
         """A session ended without settling: what it sent is unknown, what it only intended was not sent."""
-        move = "UPDATE intents SET state = ?, updated = ?, note = ? WHERE session = ? AND state = ?"
+        move = (
+            f"UPDATE intents SET state = ?, updated = ?, note = ? WHERE {_OPEN} AND session = ? AND state = ?"
+        )
         ended = "the process ended before the answer was noted"
         unknown = self._connection.execute(move, ("unknown", now, ended, session, "sent")).rowcount
         never = "the process ended before it was sent"
@@ -276,7 +323,7 @@ class Store:
         """Up to `limit` intents in the order in which they were written, and where the next page begins."""
         where, values = _in_states(states)
         rows = self._connection.execute(
-            f"SELECT {', '.join(_COLUMNS)}, rowid FROM intents WHERE {where} AND rowid > ? ORDER BY rowid"
+            f"SELECT {', '.join(COLUMNS)}, rowid FROM intents WHERE {where} AND rowid > ? ORDER BY rowid"
             " LIMIT ?",
             (*values, after, limit),
         ).fetchall()
@@ -290,9 +337,25 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+        if self._on_close is not None:
+            self._on_close()
+
+    def values_of(self, intent: Intent) -> tuple[Any, ...]:
+        """The row of a new intent: it belongs to this session."""
+        return (
+            intent.id, intent.account, intent.operation, _text(intent.natural_key), intent.digest,
+            _text(intent.facts), intent.state.value, self.session, intent.created, intent.updated,
+            intent.attempts, intent.request_id, intent.result, intent.note,
+        )  # fmt: skip
 
     def _many(self, where: str, values: tuple[Any, ...]) -> list[Intent]:
         return [_intent(row) for row in self._connection.execute(_SELECT + where, values).fetchall()]
+
+
+@functools.cache
+def _text_for(statement: str, count: int, width: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return statement.replace("{rows}", ", ".join([row] * count))
 
 
 def _in_states(states: Iterable[IntentState] | None) -> tuple[str, list[str]]:
@@ -300,22 +363,17 @@ def _in_states(states: Iterable[IntentState] | None) -> tuple[str, list[str]]:
     if states is None:
         return "1", []
     values = [state.value for state in states]
-    return f"state IN ({', '.join('?' * len(values))})", values
+    where = f"state IN ({', '.join('?' * len(values))})"
+    # Said once more in the index's own words: the open ones are few, and found without reading the rest.
+    return f"{_OPEN} AND {where}" if all(IntentState(value).open for value in values) else where, values
 
 
 def _text(value: dict[str, Any]) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _values(intent: Intent) -> tuple[Any, ...]:
-    facts = attrs.asdict(intent, recurse=False)
-    facts["natural_key"], facts["facts"] = _text(intent.natural_key), _text(intent.facts)
-    facts["state"] = intent.state.value
-    return tuple(facts[name] for name in _COLUMNS)
-
-
 def _intent(row: tuple[Any, ...]) -> Intent:
-    facts = dict(zip(_COLUMNS, row, strict=True))
+    facts = dict(zip(COLUMNS, row, strict=True))
     facts["natural_key"] = orjson.loads(facts["natural_key"])
     facts["facts"] = orjson.loads(facts["facts"])
     facts["state"] = IntentState(facts["state"])

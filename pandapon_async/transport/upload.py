@@ -23,12 +23,16 @@ from pandapon_async.images import Image
 
 __all__ = ["ImageBody"]
 
-PIECE = 192 * 1024  # bytes of source per write; a multiple of 3, so that pieces join without padding
+PIECE = 192 * 1024  # bytes of source per write, at most; a multiple of 3: pieces join without padding
+SMALLEST_PIECE = 12 * 1024
+TOGETHER = 3 * 1024 * 1024  # bytes of source that all uploads together hold; many of them take smaller pieces
 _MARK = "@image@"
 
 
 class ImageBody(payload.Payload):
     """The JSON object `fields`, one of whose values is an `Image`. Made anew for every attempt."""
+
+    _under_way = 0  # in this process
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         image = next(value for value in fields.values() if isinstance(value, Image))
@@ -51,6 +55,7 @@ class ImageBody(payload.Payload):
         """Send the body. If the file is not what it was when it was checked, `failure` says so."""
         position = 0
         first: os.stat_result | None = None
+        ImageBody._under_way += 1
         try:
             while position < self._image.size:
                 piece, first = await self._read(position, first)
@@ -63,6 +68,8 @@ class ImageBody(payload.Payload):
             # With a part of it on the way nobody can be quite sure; before that nothing has left.
             self.failure.outcome = Outcome.UNKNOWN if position else Outcome.NOT_SENT
             raise
+        finally:
+            ImageBody._under_way -= 1
         await writer.write(self._tail)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -74,7 +81,8 @@ class ImageBody(payload.Payload):
     ) -> tuple[bytes | memoryview, os.stat_result | None]:
         """The next piece, and what the file was like at the first."""
         source, size = self._image.source, self._image.size
-        end = min(position + PIECE, size)
+        piece = max(SMALLEST_PIECE, min(PIECE, TOGETHER // max(1, ImageBody._under_way))) // 3 * 3
+        end = min(position + piece, size)
         if isinstance(source, Path):
             return await asyncio.to_thread(_read_file, source, position, end, size, first)
         return memoryview(source)[position:end], None

@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import enum
 import functools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -83,9 +84,11 @@ class Line:
         self._clock = clock
         self._queues: tuple[deque[Waiter], ...] = tuple(deque() for _ in Priority)
         self._live = [0 for _ in Priority]
+        self.joined: int = 0  # who waits, and who was granted or failed and has not gone on yet
+        self._soonest = math.inf  # no waiter's deadline is before this moment
 
     def __len__(self) -> int:
-        return sum(self._live)
+        return self.joined
 
     def ahead(self) -> int:
         """How many would be served before a newcomer of the current priority."""
@@ -101,6 +104,9 @@ class Line:
         waiter = Waiter(future, deadline, owner)
         self._queues[level].append(waiter)
         self._live[level] += 1
+        self.joined += 1
+        if deadline < self._soonest:
+            self._soonest = deadline
         # Nobody may be served for a long time, so each waiter watches its own deadline.
         timer = self._clock.call_later(max(0.0, deadline - self._clock.now()), waiter.expire)
         try:
@@ -112,6 +118,7 @@ class Line:
         finally:
             timer.cancel()
             self._live[level] -= 1
+            self.joined -= 1
             waiter.future = None  # it may stay in line for a while; an error in it would keep the whole call
             del future  # and here it would be a cycle, as the error knows this frame
             self._tidy(level)
@@ -137,11 +144,19 @@ class Line:
         return False
 
     def fail_later_than(self, moment: float) -> None:
-        """Fail at once everybody whose deadline is before this moment: they would wait in vain."""
+        """Fail at once everybody whose deadline is before this moment: they would wait in vain.
+
+        Every refusal of a burst asks for this; only one that concerns somebody looks through the line.
+        """
+        if moment < self._soonest:
+            return
+        self._soonest = math.inf
         for queue in self._queues:
             for waiter in queue:
                 if waiter.deadline <= moment:
                     waiter.expire()
+                elif waiter.waits:
+                    self._soonest = min(self._soonest, waiter.deadline)
 
     def fail_all(self, owner: object) -> None:
         """This owner's client is closing: none of its calls waits any longer."""

@@ -17,7 +17,7 @@ import orjson
 
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.endpoint import Endpoint, Safety
-from pandapon_async.errors import JournalUnavailable, Outcome, PandaponError
+from pandapon_async.errors import DuplicateIntent, JournalUnavailable, Outcome, PandaponError
 from pandapon_async.images import Image
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
 from pandapon_async.transport.journal import IN_MEMORY, Journal
@@ -30,17 +30,38 @@ log: Final = logging.getLogger("pandapon_async")
 
 @attrs.define(eq=False)
 class Write:
-    """One write and its row in the journal. `on_wire`: sent, and not yet known what became of it."""
+    """One write and its row in the journal, which stays open until the write's end.
+
+    `written`: there may be a row; `on_wire`: sent, and not yet known what became of it.
+    """
 
     journal: Journal
     intent: Intent
     endpoint: Endpoint
+    once: bool
+    written: bool = False
     on_wire: bool = False
+
+    async def begin(self) -> None:
+        """Write the intent down now, as it may have to wait before it is sent."""
+        self.written = True
+        await self._add(sending=False)
 
     async def sending(self) -> None:
         """To be awaited right before the bytes leave."""
-        await self.journal.sending(self.intent)
+        if self.written:
+            await self.journal.sending(self.intent)
+        else:
+            self.written = True
+            await self._add(sending=True)
         self.on_wire = True
+
+    async def _add(self, *, sending: bool) -> None:
+        try:
+            await self.journal.add(self.intent, once=self.once, sending=sending)
+        except DuplicateIntent:
+            self.written = False
+            raise
 
     def answered(self, error: PandaponError | None) -> None:
         """An attempt ended; only an unknown outcome leaves the write on the wire."""
@@ -65,40 +86,67 @@ class Write:
     def abandoned(self) -> None:
         """The call was cancelled; nothing may be awaited any more."""
         state = IntentState.UNKNOWN if self.on_wire else IntentState.NOT_SENT
-        self.journal.settle_soon(self.intent.id, state, "cancelled by the caller")
+        try:
+            if self.written:
+                self.journal.settle_soon(self.intent.id, state, "cancelled by the caller")
+        finally:
+            self.journal.release()
 
     async def _settle(self, state: IntentState, **facts: str | None) -> None:
         try:
-            await self.journal.settle(self.intent.id, state, **facts)
+            if self.written:
+                await self.journal.settle(self.intent.id, state, **facts)
         except JournalUnavailable as failure:
             # The answer is known to the caller and must reach it. The row stays `sent`, which the next
             # start turns into `unknown`: found out again then, never sent again.
             log.error("intent %s is %s, but could not be noted: %s", self.intent.id, state, failure)
+        finally:
+            self.journal.release()
 
 
 async def begin_write(
-    journal: Journal, account: str, endpoint: Endpoint, fields: Mapping[str, Any], *, allow_repeat: bool
+    journal: Journal,
+    account: str,
+    endpoint: Endpoint,
+    fields: Mapping[str, Any],
+    *,
+    allow_repeat: bool,
+    at_once: bool = False,
 ) -> Write:
-    """Note the intent. Raises DuplicateIntent or JournalUnavailable; nothing was sent then."""
+    """Note the intent. Raises DuplicateIntent or JournalUnavailable; nothing was sent then.
+
+    `at_once` says that nothing will have to be waited for: then one change of the journal, at
+    `Write.sending`, notes the intent and the sending together, and nothing is written down here.
+    """
     plain = _plain(fields)
     digest = _digest(plain)
     # A call without a declared key has no natural one: then the same payload is the same write.
-    key = natural_key(endpoint, plain) or {"payload": digest}
-    facts = {name: plain[name] for name in endpoint.facts if name in plain}
-    intent = await journal.intend(
+    key = _key(endpoint, plain) or {"payload": digest}
+    intent = journal.draft(
         account=account,
         operation=endpoint.operation,
         natural_key=key,
-        facts=facts,
+        facts={name: plain[name] for name in endpoint.facts if name in plain},
         digest=digest,
-        once=endpoint.safety is Safety.ONCE and bool(endpoint.key) and not allow_repeat,
     )
-    return Write(journal, intent, endpoint)
+    once = endpoint.safety is Safety.ONCE and bool(endpoint.key) and not allow_repeat
+    write = Write(journal, intent, endpoint, once)
+    journal.hold()
+    if not at_once:
+        try:
+            await write.begin()
+        except BaseException:
+            journal.release()
+            raise
+    return write
 
 
 def natural_key(endpoint: Endpoint, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What makes two writes the same one: the declared key out of checked arguments, if there is one."""
-    plain = _plain(fields)
+    return _key(endpoint, _plain(fields))
+
+
+def _key(endpoint: Endpoint, plain: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _sorted(plain.get(name)) for name in endpoint.key}
 
 

@@ -1,0 +1,129 @@
+"""What the doctor looks at on this machine: versions, rate, journal, disk."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+from pathlib import Path
+
+from pandapon_async.cli.doctor_check import Check, Patient
+from pandapon_async.client import Client
+from pandapon_async.errors import PandaponError
+from pandapon_async.settings import is_loopback
+from pandapon_async.transport.journal import IN_MEMORY
+from pandapon_async.transport.store import IntentState
+
+__all__ = ["disk", "journal", "rate", "versions"]
+
+PACKAGE = "pandapon-async"
+DISK_WARNING = 100 * 1024 * 1024  # bytes
+
+
+def versions() -> Check:
+    """What is installed, and whether it is new enough for us."""
+    shown, old = [f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"], []
+    for requirement in importlib.metadata.requires(PACKAGE) or ():
+        plain = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)", requirement)
+        if plain is None:
+            continue  # of an extra, which is looked at when it is used
+        name, least = plain.groups()
+        found = importlib.metadata.version(name)
+        if _numbers(found) < _numbers(least):
+            old.append(f"{name} {found} is older than {least}")
+        if name in ("aiohttp", "attrs", "cattrs", "orjson"):
+            shown.append(f"{name} {found}")
+    text = f"Python {platform.python_version()}, {', '.join(shown)}"
+    if old:
+        return Check("versions", "bad", f"{'; '.join(old)} ({text})", f"pip install --upgrade {PACKAGE}")
+    return Check("versions", "ok", text)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+async def rate(patient: Patient) -> Check:
+    """How fast calls go out, and how throttles change that."""
+    settings = patient.settings
+    if settings.rate is None:
+        advice = "" if is_loopback(settings.base_url) else "set PANDAPON_RATE: the vendor has a quota"
+        return Check("rate", "warning", "no limit; throttles pause everybody", advice or "fine for a sandbox")
+    found = f"{settings.rate:g} calls a second, {settings.concurrency} at once"
+    if patient.rate is not None:
+        found += f"; slowed to {patient.rate:.3g} a second by a throttle just now"
+        return Check("rate", "warning", found, "something else uses up the quota; lower PANDAPON_RATE")
+    adaptive = settings.adaptive_rate
+    if adaptive is None:
+        return Check("rate", "ok", f"{found}; throttles only pause it")
+    least = adaptive.floor * settings.rate
+    return Check("rate", "ok", f"{found}; throttles slow it down, to no less than {least:.3g}")
+
+
+async def journal(patient: Patient) -> Check:
+    """Where writes are noted, and which of them nobody knows the outcome of."""
+    if patient.credentials is None:
+        return Check("journal", "warning", "not looked at: it belongs to an account", "see key")
+    client = Client(patient.credentials, patient.settings)
+    try:
+        path = client.journal.path
+        patient.journal = None if path == IN_MEMORY else Path(path)
+        return await _look(client)
+    except PandaponError as error:
+        return Check("journal", "bad", str(error), "choose another place with PANDAPON_JOURNAL")
+    finally:
+        await client.aclose()
+
+
+async def _look(client: Client) -> Check:
+    path = client.journal.path
+    if path == IN_MEMORY:
+        if is_loopback(client.settings.base_url):
+            return Check("journal", "ok", "in memory, as for every sandbox")
+        advice = "name a file in PANDAPON_JOURNAL: a crash would forget which writes were sent"
+        return Check("journal", "warning", "in memory", advice)
+    if (check := await asyncio.to_thread(_not_made_yet, Path(path))) is not None:
+        return check
+    counts = await client.journal.counts()
+    unknown = counts.get(IntentState.UNKNOWN, 0)
+    found = f"{path}: {sum(counts.values())} writes, {unknown} of unknown outcome"
+    if unknown:
+        return Check("journal", "warning", found, "run `pandapon journal resolve --all`")
+    return Check("journal", "ok", found)
+
+
+def _not_made_yet(path: Path) -> Check | None:
+    """What can be said of a file that is not there; None if it is."""
+    if path.is_file():
+        return None
+    folder = _existing(path.parent)
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return Check("journal", "ok", f"{path}: made with the first write")
+    advice = "give permission, or choose another place with PANDAPON_JOURNAL"
+    return Check("journal", "bad", f"{path}: cannot be made, {folder} is no folder to write to", advice)
+
+
+async def disk(patient: Patient) -> Check:
+    """Whether there is room for the journal, and for what jobs write where they are started."""
+    return await asyncio.to_thread(_room, patient)
+
+
+def _room(patient: Patient) -> Check:
+    places = {"here": Path.cwd()}
+    if patient.journal is not None:
+        places["for the journal"] = patient.journal.parent
+    found, short = [], False
+    for name, place in places.items():
+        free = shutil.disk_usage(_existing(place)).free
+        short = short or free < DISK_WARNING
+        found.append(f"{free / 2**30:.1f} GiB free {name}")
+    return Check("disk", "warning" if short else "ok", ", ".join(found), "make room" if short else "")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest place above it that exists."""
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -1,0 +1,161 @@
+"""What the doctor looks at between here and the vendor: name, TLS, clock, key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+import aiohttp
+import attrs
+
+from pandapon_async.cli.doctor_check import Check, Patient
+from pandapon_async.client import Client
+from pandapon_async.core.skew import Skew, date_of, measure
+from pandapon_async.endpoint import Safety
+from pandapon_async.errors import (
+    ApiError,
+    AuthenticationFailed,
+    MalformedResponse,
+    NotSent,
+    Outcome,
+    PandaponError,
+    Throttled,
+)
+from pandapon_async.settings import Settings, is_loopback
+from pandapon_async.transport.journal import IN_MEMORY
+
+__all__ = ["clock", "dns", "key", "tls"]
+
+PATIENCE = 10.0  # seconds for each of name, connection and answer
+CLOCK_WINDOW = 600  # seconds the vendor's manual accepts
+
+
+async def dns(patient: Patient) -> Check:
+    """Whether the host has an address."""
+    host = urlsplit(patient.settings.base_url).hostname or ""
+    advice = "check the network, the name server and base_url"
+    try:
+        async with asyncio.timeout(PATIENCE):
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        return Check("dns", "bad", f"{host}: no answer within {PATIENCE:g} s", advice)
+    except (OSError, UnicodeError) as error:
+        return Check("dns", "bad", f"{host}: {getattr(error, 'strerror', None) or error}", advice)
+    addresses = sorted({str(entry[4][0]) for entry in found})
+    return Check("dns", "ok", f"{host} is {', '.join(addresses[:3])}")
+
+
+async def tls(patient: Patient) -> Check:
+    """Whether a connection is made, and is one that nobody else can read."""
+    if broken := patient.failed("dns"):
+        return Check("tls", "bad", "not tried: the host has no address", f"see {broken}")
+    settings = patient.settings
+    parts = urlsplit(settings.base_url)
+    secure = parts.scheme == "https"
+    if not secure and not is_loopback(settings.base_url):
+        return Check("tls", "bad", "plain http: key and signature travel in clear", "use https in base_url")
+    port = parts.port or (443 if secure else 80)
+    context = None
+    if secure:
+        context = settings.ssl_context or await asyncio.to_thread(ssl.create_default_context)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
+    except ssl.SSLError as error:
+        reason = getattr(error, "verify_message", None) or error.reason or "handshake failed"
+        return Check(
+            "tls", "bad", reason, "check base_url, proxies that open TLS, CA certificates and this clock"
+        )
+    except (OSError, TimeoutError) as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        advice = "check base_url, firewall and proxy" if secure else "is the sandbox running, on this port?"
+        return Check("tls", "bad", f"no connection to port {port} ({reason})", advice)
+    agreed = writer.get_extra_info("ssl_object")
+    writer.close()
+    if agreed is None:
+        return Check("tls", "ok", "plain http towards this machine itself")
+    return Check("tls", "ok", f"{agreed.version()}, certificate accepted")
+
+
+async def clock(patient: Patient) -> Check:
+    """This machine's time beside the server's."""
+    if broken := patient.failed("dns", "tls"):
+        return Check("clock", "warning", "not compared: there is no connection", f"see {broken}")
+    try:
+        skew = await _skew(patient.settings)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return Check(
+            "clock", "warning", f"not compared: no answer ({type(error).__name__})", "see dns and tls"
+        )
+    if skew is None:
+        return Check(
+            "clock", "warning", "not compared: the answer has no Date to go by", "check NTP yourself"
+        )
+    found = f"{skew}, give or take {skew.doubt:.1f} s"
+    if not skew.matters:
+        return Check("clock", "ok", found if abs(skew.seconds) > skew.doubt else "as the server's")
+    advice = "set this machine's clock (NTP): signatures carry the time"
+    if abs(skew.seconds) < CLOCK_WINDOW:
+        return Check("clock", "warning", found, advice)
+    if patient.settings.correct_clock and skew.believable:
+        advice += "; until then calls are signed with the server's time once one was refused"
+    return Check("clock", "bad", f"{found}; {CLOCK_WINDOW} s are accepted", advice)
+
+
+async def _skew(settings: Settings) -> Skew | None:
+    """From the answer to an unsigned HEAD; None without a Date."""
+    times = settings.clock
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
+        begun = times.now()
+        async with session.head(
+            settings.base_url,
+            allow_redirects=False,
+            proxy=settings.proxy,
+            ssl=settings.ssl_context or True,
+        ) as response:
+            received, took = times.wall(), times.now() - begun
+            date = date_of(response.headers)
+    return None if date is None else measure(date, received - took, received)
+
+
+async def key(patient: Patient) -> Check:
+    """One signed read of the cheapest kind: a page of one reverse order."""
+    if patient.credentials is None:
+        return Check("key", "bad", patient.without_key, "get them from the vendor's console")
+    if broken := patient.failed("dns", "tls"):
+        return Check("key", "bad", "not tried: there is no connection", f"see {broken}")
+    settings = attrs.evolve(patient.settings, timeout=15.0, journal=IN_MEMORY)
+    async with Client(patient.credentials, settings) as client:
+        try:
+            response = await client.request(
+                "POST", "/open/order/refund/queryList", json={"pageNo": 1, "pageSize": 1}, safety=Safety.READ
+            ).with_response()
+        except PandaponError as error:
+            return _refused(error)
+        finally:
+            patient.rate = client.statistics.slowed_to
+        took = f"{response.seconds * 1000:.0f} ms, request id {response.request_id}"
+        if client.clock_correction:
+            return Check(
+                "key", "warning", f"accepted when signed with the server's time, {took}", "see clock"
+            )
+        return Check("key", "ok", f"accepted, {took}")
+
+
+def _refused(error: PandaponError) -> Check:
+    if isinstance(error, AuthenticationFailed):
+        said = f" (the vendor says: {error.msg})" if error.msg else ""
+        advice = "set this machine's clock" if error.clock_skew else "check key, secret, user id, clock"
+        return Check("key", "bad", f"refused, code {error.code}{said}", advice)
+    if isinstance(error, Throttled):
+        return Check("key", "warning", str(error), "something else uses up the quota; lower PANDAPON_RATE")
+    if isinstance(error, ApiError) and error.code is not None and error.outcome is Outcome.ANSWERED:
+        found = f"signed and understood; the call itself was refused with code {error.code}"
+        return Check("key", "ok", found)
+    if isinstance(error, ApiError | MalformedResponse):
+        advice = "is this PandaPon? Check base_url, and whether a proxy or gateway answers in its place"
+        return Check("key", "bad", str(error), advice)
+    return Check("key", "bad", str(error), "see dns and tls" if isinstance(error, NotSent) else "try again")

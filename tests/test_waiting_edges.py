@@ -1,0 +1,49 @@
+"""Those who wait: granted, expired or failed a second time, nothing happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pandapon_async import ConfigurationError, PandaponError
+from pandapon_async.transport.waiters import Sleepers, Waiter, _wake
+from tests.support.virtual import LoopClock, settle, virtual_time
+
+
+@virtual_time
+async def test_a_sleeper_that_is_woken_twice_or_failed_late() -> None:
+    sleepers = Sleepers(LoopClock())
+    sleeping = asyncio.create_task(sleepers.sleep(5))
+    await settle()
+    (future,) = sleepers._futures
+    _wake(future)
+    _wake(future)
+    sleepers.fail_all()
+    await sleeping
+    assert not sleepers._futures
+
+
+@virtual_time
+async def test_a_sleeper_of_a_client_that_closes_is_told() -> None:
+    sleepers = Sleepers(LoopClock())
+    sleeping = asyncio.create_task(sleepers.sleep(5))
+    await settle()
+    sleepers.fail_all()
+    with pytest.raises(PandaponError):
+        await sleeping
+    with pytest.raises((ConfigurationError, PandaponError)):
+        await sleepers.sleep(5)
+    assert asyncio.get_running_loop().time() == 1000.0
+
+
+@virtual_time
+async def test_a_turn_that_comes_after_all_is_over_changes_nothing() -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    waiter = Waiter(future, 5.0, None)
+    assert waiter.waits
+    waiter.grant()
+    waiter.fail(ConfigurationError("late"))
+    waiter.grant()
+    assert not waiter.waits
+    assert future.exception() is None
