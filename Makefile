@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test nightly check format bench clean help
+.PHONY: demo test nightly check gate format bench clean help
 
 help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
 	@echo "make test     all tests of the default suite"
 	@echo "make nightly  the long tests as well"
 	@echo "make check    ruff, mypy --strict, pyright, every public name typed"
+	@echo "make gate     what a call costs, in instructions, against its bars"
 	@echo "make bench    measure against other clients: some ten minutes, on a quiet machine"
 
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -56,6 +57,10 @@ $(VENV)/.bench: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+# Instructions per call beside bare aiohttp: what a change makes dearer is seen on any machine.
+gate: $(VENV)/.test
+	$(BIN)/python -m benchmarks.instructions --check
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

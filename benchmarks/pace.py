@@ -164,9 +164,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="per limiter, rate and round")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--rates", type=float, nargs="+", default=[20, 200, 2000])
+    parser.add_argument("--limiters", nargs="+", choices=LIMITERS, default=list(LIMITERS))
+    parser.add_argument("--save-as", default="pace", help="the name of the page, of a run that is to be kept")
     options = parser.parse_args()
-    names = [name for name, (package, _) in LIMITERS.items() if rivals.is_installed(package)]
-    skipped = [f"skipped: {name}, as it is not installed" for name in LIMITERS if name not in names]
+    names = [name for name in options.limiters if rivals.is_installed(LIMITERS[name][0])]
+    skipped = [f"skipped: {name}, as it is not installed" for name in options.limiters if name not in names]
     rows = []
     for rate in options.rates:
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
@@ -184,7 +186,7 @@ def main() -> None:
             )
     head = ["rate, limiter", "% of the quota used", "busiest second", "% refused", "% refused, 20 ms jitter"]
     report.write(
-        "pace",
+        options.save_as,
         "how the quota is kept",
         f"{options.rounds} x {options.seconds:g} s, {CALLERS} callers that always want a permit; the "
         "busiest second and the refusals, by a server that admits the rate in any sliding second, are the "

@@ -269,19 +269,18 @@ async def _sample(traffic: Traffic, ticker: Ticker, journal: Path, begun: float)
     )
 
 
-async def _watch(
-    traffic: Traffic, journal: Path, begun: float, every: float, samples: list[Sample], out: Path
-) -> None:
+async def _watch(traffic: Traffic, journal: Path, begun: float, every: float, notes: Path) -> None:
+    """Take a sample every so many seconds, into a file: what grew in here would be taken for a leak."""
     ticker = Ticker()
     ticking = asyncio.create_task(ticker.run())
     try:
-        with (out / "endurance.jsonl").open("w") as file:
+        with notes.open("w") as file:
             while True:
                 await asyncio.sleep(every)
-                samples.append(await _sample(traffic, ticker, journal, begun))
-                file.write(json.dumps(attrs.asdict(samples[-1])) + "\n")
+                sample = await _sample(traffic, ticker, journal, begun)
+                file.write(json.dumps(attrs.asdict(sample)) + "\n")
                 file.flush()
-                print(samples[-1], file=sys.stderr)
+                print(sample, file=sys.stderr)
     finally:
         ticking.cancel()
 
@@ -297,19 +296,20 @@ async def long_run(
 ) -> tuple[list[Sample], collections.Counter[tuple[str, str]], Ending]:
     """Run for so long; gives the samples, how the work ended, and what is in the books then."""
     out.mkdir(parents=True, exist_ok=True)
-    samples: list[Sample] = []
+    notes = out / "endurance.jsonl"
     with served(change_every) as url, tempfile.TemporaryDirectory() as folder:
         journal = Path(folder) / "journal.sqlite"
         settings = Settings(base_url=url, rate=rate, journal=journal, settle_after=settle_after, timeout=10.0)
         async with Client(Sandbox().credentials, settings) as client:
             traffic = Traffic(client, random.Random(7), rest=60 / rate)
             begun = time.monotonic()
-            watching = asyncio.create_task(_watch(traffic, journal, begun, every, samples, out))
+            watching = asyncio.create_task(_watch(traffic, journal, begun, every, notes))
             try:
                 await traffic.all(begun + seconds)
             finally:
                 watching.cancel()
             await traffic.settle()
+            samples = [Sample(**json.loads(line)) for line in notes.read_text("utf-8").splitlines()]
             return samples, traffic.results, await ending(client, url)
 
 

@@ -212,6 +212,8 @@ def _fen_of_number(number: Decimal, unit: AmountUnit) -> int:
     if number.adjusted() > SURE_DIGITS:
         raise Refused("an amount beyond all measure")
     shown = Context(prec=SURE_DIGITS).plus(number)  # 1.1 is stored as 1.1000000000000001
+    if number and not shown:
+        raise Refused("more decimals than money has")  # 1e-9999999 would be rounded to nothing
     fen = shown.scaleb(2) if unit == "yuan" else shown
     if fen != fen.to_integral_value():
         raise Refused("more than two decimals" if unit == "yuan" else "fen are whole numbers")

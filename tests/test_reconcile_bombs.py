@@ -1,0 +1,115 @@
+"""Workbooks of some kilobytes that would fill the memory: each is refused at once, within a gigabyte."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pandapon_async.errors import InvalidArgument
+from pandapon_async.reconcile.table import open_table
+from pandapon_async.reconcile.table_xlsx import _Archive
+from tests.support.fuzz_ledgers import PARTS, workbook
+
+BEGIN = '<worksheet><sheetData><row r="1"><c t="inlineStr"><is><t>a</t></is></c></row>'
+SHEET, TEXTS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
+BOMBS = {
+    "a cell": (SHEET, BEGIN + '<row><c t="inlineStr"><is><t>', "x" * 50),
+    "a cell in pieces": (SHEET, BEGIN + '<row><c t="inlineStr"><is>', "<t>xxxxxxxx</t>"),
+    "a tag": (SHEET, BEGIN + '<row><c r="', "A" * 50),
+    "a comment": (SHEET, BEGIN + "<!--", "x" * 50),
+    "columns": (SHEET, BEGIN + "<row>", "<c/>"),
+    "rows": (SHEET, BEGIN, "<row/>"),
+    "nesting": (SHEET, BEGIN, "<a>"),
+    "texts": (TEXTS, "<sst>", "<si/>"),
+    "a text": (TEXTS, "<sst><si>", "<t>x</t>"),
+    "sheets": ("xl/workbook.xml", "<workbook><sheets>", '<sheet name="s"/>'),
+}
+SLOW = {"texts"}  # eight million of them are allowed, which takes some seconds
+READ = """
+import resource, sys, time
+from pathlib import Path
+from pandapon_async.errors import InvalidArgument
+from pandapon_async.reconcile.table import open_table
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+begun = time.process_time()
+try:
+    for _ in open_table(Path(sys.argv[1])).records([0]):
+        pass
+except InvalidArgument as error:
+    print(error)
+    took = time.process_time() - begun
+    sys.exit(0 if took < 15 else f"{took} seconds")
+sys.exit("it was read to its end")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.nightly if name in SLOW else ()) for name in BOMBS]
+)
+def test_a_bomb_is_refused(name: str, tmp_path: Path) -> None:
+    part, begin, more = BOMBS[name]
+    path = tmp_path / "bomb.xlsx"
+    _write(path, part, begin, more, 120_000_000)
+    assert path.stat().st_size < 1_000_000
+    ended = subprocess.run(
+        [sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-2_000:]
+    assert "damaged" in ended.stdout or "longer than any" in ended.stdout
+
+
+def _write(path: Path, part: str, begin: str, more: str, size: int) -> None:
+    block = more * (1_000_000 // len(more))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in {**PARTS, SHEET: BEGIN + "</sheetData></worksheet>"}.items():
+            if name != part:
+                archive.writestr(name, content)
+        with archive.open(part, "w") as file:
+            file.write(begin.encode())
+            for _ in range(size // len(block)):
+                file.write(block.encode())
+
+
+BEYOND = {
+    "rows": {SHEET: BEGIN + '<row r="1048577"/></sheetData></worksheet>'},
+    "rows that go back": {SHEET: BEGIN + '<row r="1"/></sheetData></worksheet>'},
+    "a row of another script": {SHEET: BEGIN + '<row r="٣"/></sheetData></worksheet>'},
+    "columns": {SHEET: BEGIN + '<row><c r="XFE2"/></row></sheetData></worksheet>'},
+    "nesting": {SHEET: BEGIN + "<a>" * 300 + "</a>" * 300 + "</sheetData></worksheet>"},
+    "sheets": {"xl/workbook.xml": "<workbook>" + '<sheet name="s"/>' * 5_000 + "</workbook>"},
+    "a tag": {SHEET: BEGIN + f'<row a="{"x" * 3_000_000}"/></sheetData></worksheet>'},
+    "a text outside of all": {TEXTS: "<sst><t>x</t></sst>"},
+}
+
+
+@pytest.mark.parametrize("what", BEYOND)
+def test_what_no_spreadsheet_has_is_refused(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.xlsx"
+    path.write_bytes(workbook({**PARTS, SHEET: BEGIN + "</sheetData></worksheet>", **BEYOND[what]}))
+    with pytest.raises(InvalidArgument, match="damaged"):
+        list(open_table(path).records([0]))
+
+
+def test_the_last_column_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "wide.xlsx"
+    last = '<c r="XFD1048576"><v>7</v></c><c r="A1048576" t="inlineStr"><is><t>b</t></is></c>'
+    row = f'<row r="1048576">{last}</row>'
+    path.write_bytes(workbook({**PARTS, SHEET: BEGIN + row + "</sheetData></worksheet>"}))
+    assert [record.row for record in open_table(path).records([0])] == [1_048_576]
+
+
+def test_a_disk_that_fails_is_no_damage(tmp_path: Path) -> None:
+    """What is wrong with the disk is told as it is: the workbook may be sound."""
+    path = tmp_path / "sound.xlsx"
+    path.write_bytes(workbook({**PARTS, SHEET: BEGIN + "</sheetData></worksheet>"}))
+    with pytest.raises(OSError, match="Input/output error"), _Archive(path):
+        raise OSError(errno.EIO, "Input/output error")
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        _Archive(path)
