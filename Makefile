@@ -60,7 +60,7 @@ bench: $(VENV)/.bench
 
 # Instructions per call beside bare aiohttp: what a change makes dearer is seen on any machine.
 gate: $(VENV)/.test
-	$(BIN)/python -m benchmarks.instructions --check
+	timeout 300 $(BIN)/python -m benchmarks.instructions --check
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

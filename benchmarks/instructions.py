@@ -95,6 +95,8 @@ def why_not() -> str | None:
         return "valgrind is not installed"
     if not Path("/usr/include/valgrind/callgrind.h").is_file():
         return "valgrind's headers are not installed"
+    if shutil.which("cc") is None:
+        return "a C compiler is not installed"
     return None
 
 
@@ -124,7 +126,7 @@ def main() -> None:
         _child(options.child)
         return
     if reason := why_not():
-        print(f"instructions: not counted, {reason} (apt-get install valgrind)")
+        print(f"instructions: not counted, {reason} (apt-get install valgrind gcc)")
         return
     calls = {reply: options.calls or CALLS[reply] for reply in options.reply}
     names = list(dict.fromkeys(["aiohttp", *options.contenders]))
