@@ -375,12 +375,14 @@ async def doctor(evidence: Evidence, folder: Path) -> None:
 
 async def openapi(evidence: Evidence, folder: Path) -> None:
     """The exported OpenAPI document with its examples."""
+    evidence.planted = {"access secret", "access key"}  # in the environment; nothing else was given to it
     assert await command(evidence, folder, None, "openapi") == 0
     assert evidence.size > 100_000
 
 
 async def crash(evidence: Evidence, folder: Path) -> None:
     """The traceback of a command that fails in a way nobody foresaw, with the secret in its frames."""
+    evidence.planted -= {"free text"}
     program = (
         "import importlib; module = importlib.import_module('pandapon_async.transport.pipeline')\n"
         "def broken(access_key, access_secret, *more): raise RuntimeError('unforeseen')\n"
