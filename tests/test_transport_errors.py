@@ -34,7 +34,7 @@ from pandapon_async import (
 )
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401
-from tests.support.clients import CREDENTIALS, KEY, SECRET, at_rest, client, settings
+from tests.support.clients import CREDENTIALS, KEY, SECRET, at_rest, borrowing, client, settings
 from tests.support.faults import GOOD, HTML, says, sent
 from tests.support.server import Exchange, FaultServer, envelope, free_port, http
 from tests.support.virtual import LoopClock, outcome, virtual_time
@@ -148,12 +148,16 @@ async def test_the_deadline_is_kept_to_the_millisecond(behaviour: Any, attempts:
 # --- whose answer it is
 
 
-@pytest.mark.parametrize("gap", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("borrowed", [False, True], ids=["own session", "borrowed session"])
 @virtual_time
-async def test_an_answer_that_nobody_asked_for_is_nobodys_answer(gap: bool) -> None:
+async def test_an_answer_that_nobody_asked_for_is_nobodys_answer(borrowed: bool) -> None:
     """aiohttp hands what arrived on an idle connection to the next request, before the server saw it."""
     stale = http(envelope({"refundId": "of somebody else"}))
-    async with FaultServer(sent(GOOD, stale)) as server, client(server.url) as pandapon:
+    async with (
+        FaultServer(sent(GOOD, stale)) as server,
+        borrowing(borrowed) as session,
+        client(server.url, session) as pandapon,
+    ):
         await pandapon.request("POST", "/first")
         await asyncio.sleep(1)
         assert await pandapon.request("POST", "/second") == {"success": True}

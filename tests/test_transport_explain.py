@@ -13,7 +13,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from pandapon_async import ConnectionLost, DeadlineExceeded, MalformedResponse, NotSent, Outcome, Settings
-from pandapon_async.transport.session import STALE_CONNECTIONS, Session, _explain, _StaleConnection
+from pandapon_async.transport.exchange import STALE_CONNECTIONS
+from pandapon_async.transport.failures import explain as _explain
+from pandapon_async.transport.session import Session, _StaleConnection
 
 KEY = ConnectionKey("api.example", 443, True, True, None, None, None)
 SECRET = CIMultiDictProxy(CIMultiDict({"signature": "canary"}))

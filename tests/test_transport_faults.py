@@ -327,7 +327,7 @@ def test_fault(name: str) -> None:
     expected = TABLE[name][1]
     cells = matrix.cells(fault_of(name))
     for kind, cell in cells.items():
-        repeatable = KINDS[kind][1].repeatable
+        repeatable = KINDS[kind].safety.repeatable
         wanted = expected.read if repeatable else expected.write
         if kind == "payment":
             wanted = expected.payment or wanted

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
+
+import aiohttp
 
 from pandapon_async import Client, Credentials, RetryPolicy, Settings
 from tests.support.virtual import LoopClock
@@ -20,9 +24,19 @@ def settings(url: str, **changes: Any) -> Settings:
     return Settings(**{**given, **changes})
 
 
-def client(url: str, **changes: Any) -> Client:
+def client(url: str, session: aiohttp.ClientSession | None = None, **changes: Any) -> Client:
     """A client of a test server."""
-    return Client(CREDENTIALS, settings(url, **changes))
+    return Client(CREDENTIALS, settings(url, **changes), session=session)
+
+
+@asynccontextmanager
+async def borrowing(wanted: bool) -> AsyncIterator[aiohttp.ClientSession | None]:
+    """A session to lend to a client, if that is wanted."""
+    if not wanted:
+        yield None
+        return
+    async with aiohttp.ClientSession() as session:
+        yield session
 
 
 def at_rest(client: Client, *, idle: int | None = None) -> None:

@@ -16,24 +16,40 @@ import attrs
 import trustme
 
 from pandapon_async import PandaponError, RetryPolicy, Safety
-from tests.support.clients import at_rest, client
+from tests.support.clients import at_rest, borrowing, client
 from tests.support.server import Behaviour, Exchange, FaultServer, http, ok
 from tests.support.virtual import outcome, run
 
 ATTEMPTS = 3
 LIMIT = 60_000
 UPLOAD = "x" * 1_000_000
-KINDS: dict[str, tuple[str, Safety]] = {
-    "read": ("GET", Safety.READ),
-    "read by POST": ("POST", Safety.READ),
-    "repeatable": ("POST", Safety.REPEATABLE),
-    "write by POST": ("POST", Safety.ONCE),
-    "checked write by POST": ("POST", Safety.CHECKED),
-    "write by GET": ("GET", Safety.CHECKED),
-    "payment": ("POST", Safety.NEVER_AUTOMATIC),
+
+
+@attrs.frozen
+class Kind:
+    """A kind of call; with a borrowed session it goes by aiohttp's session instead of around it."""
+
+    verb: str
+    safety: Safety
+    borrowed: bool = False
+
+
+KINDS = {
+    "read": Kind("GET", Safety.READ),
+    "read by POST": Kind("POST", Safety.READ),
+    "read, session borrowed": Kind("GET", Safety.READ, borrowed=True),
+    "repeatable": Kind("POST", Safety.REPEATABLE),
+    "write by POST": Kind("POST", Safety.ONCE),
+    "checked write by POST": Kind("POST", Safety.CHECKED),
+    "write by POST, session borrowed": Kind("POST", Safety.ONCE, borrowed=True),
+    "write by GET": Kind("GET", Safety.CHECKED),
+    "write by GET, session borrowed": Kind("GET", Safety.CHECKED, borrowed=True),
+    "payment": Kind("POST", Safety.NEVER_AUTOMATIC),
 }
 COLUMNS = ["read", "repeatable", "write by POST", "write by GET", "payment"]
-ALIKE = {"read by POST": "read", "checked write by POST": "write by POST"}
+ALIKE = {"read by POST": "read", "checked write by POST": "write by POST"} | {
+    name: name.removesuffix(", session borrowed") for name, kind in KINDS.items() if kind.borrowed
+}
 
 
 @attrs.frozen
@@ -131,11 +147,16 @@ def moved(status: int, where: str) -> Behaviour:
 
 async def play(fault: Fault, kind: str) -> Cell:
     """Meet the fault with one call; in virtual time. What must hold of every error is checked here."""
-    verb, safety = KINDS[kind]
+    verb, safety = KINDS[kind].verb, KINDS[kind].safety
     async with FaultServer() as elsewhere, FaultyServer(fault, elsewhere.url + "/other") as server:
         changes: dict[str, Any] = {"ssl_context": _trusting()} if fault.tls else {}
         policy = RetryPolicy(attempts=ATTEMPTS)
-        async with client(server.url, retry=policy, max_response_bytes=LIMIT, **changes) as pandapon:
+        async with (
+            borrowing(KINDS[kind].borrowed) as session,
+            client(
+                server.url, session=session, retry=policy, max_response_bytes=LIMIT, **changes
+            ) as pandapon,
+        ):
             if fault.warm is not None:
                 server.on_next(fault.warm)
                 await pandapon.request("GET", "/warm", safety=Safety.READ)

@@ -1,0 +1,72 @@
+"""What every request has in common, by whichever way it goes: bounds for connecting and for the answer."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+from pandapon_async.core.backoff import parse_retry_after
+from pandapon_async.core.outcome import Answer
+from pandapon_async.core.skew import date_of
+from pandapon_async.errors import NotSent, ResponseTooLarge
+from pandapon_async.settings import Settings
+
+__all__ = ["STALE_CONNECTIONS", "answer_of", "connect_limits", "read_bounded", "talks_too_soon"]
+
+STALE_CONNECTIONS: Final = 8  # taken from the pool in a row before a call gives up
+
+
+def connect_limits(seconds: float, settings: Settings) -> aiohttp.ClientTimeout:
+    """How long connecting may take for a call that has so many `seconds` left.
+
+    It ends a moment before the call does: so it is known that nothing was sent.
+    """
+    return _limits(math.ceil(seconds * 1000), settings.connect_timeout)
+
+
+@functools.lru_cache(maxsize=32)  # calls that did not wait have all of their time left, and one and the same
+def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
+    seconds = milliseconds / 1000
+    sooner = seconds - min(0.01, seconds / 10)
+    return aiohttp.ClientTimeout(
+        total=None,  # see `Deadlines`
+        connect=sooner,
+        sock_connect=min(connect, sooner),
+        ceil_threshold=math.inf,  # by default aiohttp rounds up to whole seconds
+    )
+
+
+async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """All of an answer's body. Raises ResponseTooLarge; then the connection must be closed."""
+    pieces: list[bytes] = []
+    size = 0
+    while not content.at_eof():
+        # Most answers are there as a whole by now: then there is nothing to await.
+        piece = content.read_nowait() if content.is_eof() else await content.readany()
+        size += len(piece)
+        if size > limit:
+            raise ResponseTooLarge(f"the answer is longer than {limit} bytes (Settings.max_response_bytes)")
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def answer_of(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> Answer:
+    """The answer with what its headers say about waiting."""
+    retry_after = None
+    if "Retry-After" in headers or "Retry-After-Ms" in headers:  # a throttle may also come as a 200
+        date = date_of(headers)  # a date in Retry-After is one of the server's clock, not of ours
+        retry_after = parse_retry_after(
+            headers.get("Retry-After"),
+            headers.get("Retry-After-Ms"),
+            settings.clock.wall() if date is None else date,
+        )
+    return Answer(status, body, retry_after, headers)
+
+
+def talks_too_soon() -> NotSent:
+    """The error of a call that found no connection without something on it that nobody asked for."""
+    return NotSent("the server talks before it is asked")
