@@ -114,11 +114,12 @@ def test_the_vendors_way_of_writing_is_read_quickly() -> None:
     document = {
         "code": 200,
         "msg": "成功",
-        "data": {"url": "http://x.com/1.5", "at": "2024-05-14 15:32:57", "n": None},
+        "data": {"url": "http://x.com/1.5", "at": "2024-05-14 15:32:57", "n": None, "id": 10**30},
     }
     compact = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     assert _quickly(compact) == document
     assert _quickly(json.dumps(document).encode()) is None
+    assert repr(_quickly(b'{"fee":12.50}')) == "{'fee': Decimal('12.50')}"
 
 
 def test_nesting_is_bounded() -> None:

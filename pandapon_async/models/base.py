@@ -16,6 +16,8 @@ T = TypeVar("T")
 
 __all__ = [
     "BEIJING",
+    "EPOCH",
+    "MILLISECOND",
     "NO_EXTRA",
     "Id",
     "Model",
@@ -103,8 +105,8 @@ class OpenEnum:
             return value
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND: Final = timedelta(milliseconds=1)
 _COMPACT = re.compile(r"(\d{14})(\d{3})([+-]\d{4})", re.ASCII)
 _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 
@@ -122,7 +124,7 @@ def parse_moment(value: int | str) -> datetime:
         milliseconds = int(value)
         if not 10**11 <= milliseconds < 10**14:
             raise ValueError("not epoch milliseconds")
-        return _EPOCH + milliseconds * _MILLISECOND
+        return EPOCH + milliseconds * MILLISECOND
     if match := _COMPACT.fullmatch(value):
         day, fraction, zone = match.groups()
         return datetime.strptime(f"{day}{fraction}000{zone}", "%Y%m%d%H%M%S%f%z")
