@@ -12,12 +12,12 @@ import pytest
 from aioresponses import aioresponses
 from yarl import URL
 
-from pandapon_async import ConnectionLost, NotSent, OutcomeUnknown, RetryPolicy
+from pandapon_async import ConfigurationError, ConnectionLost, NotSent, OutcomeUnknown, RetryPolicy
 from pandapon_async.transport import direct
 from pandapon_async.transport.exchange import STALE_CONNECTIONS
 from tests.support.clients import at_rest, borrowing, client
 from tests.support.server import FaultServer, Seen, answer, envelope, http
-from tests.support.virtual import outcome, virtual_time
+from tests.support.virtual import LoopClock, outcome, virtual_time
 
 OF_ONE_ATTEMPT = {"timestamp", "nonce-str", "signature", "host"}  # the host has the server's port
 
@@ -166,3 +166,17 @@ async def test_a_server_whose_connections_always_talk_first_is_given_up(
         assert server.requests == []
         assert server.connections == STALE_CONNECTIONS
         at_rest(pandapon, idle=0)
+
+
+@pytest.mark.parametrize("nonce", ["a\r\nX-Other: 1", "a\nb", "ü", ""], ids=ascii)
+@virtual_time
+async def test_a_clock_of_ones_own_puts_no_line_into_the_head(nonce: str) -> None:
+    class Odd(LoopClock):
+        def nonce(self) -> str:
+            return nonce
+
+    async with FaultServer() as server, client(server.url, clock=Odd()) as pandapon:
+        error = await outcome(pandapon.request("POST", "/thing"))
+        assert type(error) is ConfigurationError
+        assert server.requests == []
+        at_rest(pandapon)

@@ -273,8 +273,10 @@ class Pipeline:
             )
         except Exception as failure:
             raise ConfigurationError(f"the signer failed ({type(failure).__name__})") from failure
-        if not _fits_a_header(headers["signature"]):
-            raise ConfigurationError("the signer must give text that a header can carry")
+        if not _fits_a_header(headers["signature"]) or not _fits_a_header(headers["nonce-str"]):
+            raise ConfigurationError(
+                "the signer and the clock's nonce must give text that a header can carry"
+            )
         url = outgoing.url
         if endpoint.signs_in_query:
             # How `sign` is made is not known: it is taken to be the signature, over the same values.
@@ -383,4 +385,4 @@ def _no_time_left(trail: Trail) -> DeadlineExceeded:
 
 
 def _fits_a_header(value: object) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isprintable()
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pybase64
 from aiohttp import payload
@@ -32,7 +33,8 @@ _MARK = "@image@"
 class ImageBody(payload.Payload):
     """The JSON object `fields`, one of whose values is an `Image`. Made anew for every attempt."""
 
-    _under_way = 0  # in this process
+    # Of this process. They count from the beginning: otherwise the first of many take large pieces.
+    _all: ClassVar[weakref.WeakSet[ImageBody]] = weakref.WeakSet()
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
         image = next(value for value in fields.values() if isinstance(value, Image))
@@ -41,6 +43,7 @@ class ImageBody(payload.Payload):
         self._image = image
         self.failure: InvalidArgument | None = None
         super().__init__(image, content_type="application/json")
+        self._all.add(self)
 
     @property
     def size(self) -> int:
@@ -55,7 +58,6 @@ class ImageBody(payload.Payload):
         """Send the body. If the file is not what it was when it was checked, `failure` says so."""
         position = 0
         first: os.stat_result | None = None
-        ImageBody._under_way += 1
         try:
             while position < self._image.size:
                 piece, first = await self._read(position, first)
@@ -68,8 +70,6 @@ class ImageBody(payload.Payload):
             # With a part of it on the way nobody can be quite sure; before that nothing has left.
             self.failure.outcome = Outcome.UNKNOWN if position else Outcome.NOT_SENT
             raise
-        finally:
-            ImageBody._under_way -= 1
         await writer.write(self._tail)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
@@ -81,7 +81,7 @@ class ImageBody(payload.Payload):
     ) -> tuple[bytes | memoryview, os.stat_result | None]:
         """The next piece, and what the file was like at the first."""
         source, size = self._image.source, self._image.size
-        piece = max(SMALLEST_PIECE, min(PIECE, TOGETHER // max(1, ImageBody._under_way))) // 3 * 3
+        piece = max(SMALLEST_PIECE, min(PIECE, TOGETHER // len(self._all))) // 3 * 3
         end = min(position + piece, size)
         if isinstance(source, Path):
             return await asyncio.to_thread(_read_file, source, position, end, size, first)
