@@ -67,7 +67,9 @@ async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
             hashlib.sha256(content).hexdigest() for content in (PNG, BMP)
         ]
         assert all(voucher.url.startswith("https://") for voucher in vouchers)
-        assert [voucher.reused for voucher in vouchers] == [False, True, False, False, False]
+        reused = [voucher.reused for voucher in vouchers]
+        assert sorted(reused[:2]) == [False, True]  # whichever of the two was read first
+        assert reused[2:] == [False, False, False]
         assert [result.attempts for result in found] == [1, 0, 1, 1, 1]
         assert uploads(server) == 4
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ import orjson
 
 from pandapon_async.core.collector import no_collection
 
-__all__ = ["dumps", "loads", "refuse_floats"]
+__all__ = ["LARGE", "decoder", "dumps", "loads", "refuse_floats"]
 
 LARGE = 64 * 1024  # bytes
 LARGEST_EXPONENT = 308  # as doubles; with more, int() of a Decimal can fill the memory
@@ -40,16 +40,24 @@ def loads(data: bytes) -> Any:
 
 def _read(data: bytes) -> Any:
     value = _quickly(data)
-    return _carefully(data) if value is None else value
+    return _carefully(data) if value is None else value  # which says what is wrong, if anything is
 
 
-def _quickly(data: bytes) -> dict[str, Any] | None:
-    """An object that is written compactly, as the vendor writes; None for all else, right or wrong."""
-    try:
-        value: Any = _decode(data)
-        return value if value.__class__ is dict and _encode(value) == data else None
-    except (ValueError, RecursionError):
-        return None  # the careful reader says what is wrong, if anything is
+def decoder(kind: Any) -> Callable[[bytes], Any]:
+    """A function that reads an object of this kind, in terms of msgspec, if it is written compactly.
+
+    It gives None for all else, right or wrong.
+    """
+    decode = msgspec.json.Decoder(kind, float_hook=_number).decode
+
+    def read(data: bytes) -> Any:
+        try:
+            value: Any = decode(data)
+            return value if _encode(value) == data else None
+        except (ValueError, RecursionError):
+            return None
+
+    return read
 
 
 def _carefully(data: bytes) -> Any:
@@ -143,5 +151,5 @@ def _refuse(_: str) -> NoReturn:
 # Dataclasses and moments are refused rather than written in a form that nobody here has chosen.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
-_decode = msgspec.json.Decoder(float_hook=_number).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_quickly = decoder(dict)

@@ -8,7 +8,7 @@ import attrs
 
 from pandapon_async.core.codec import loads
 
-__all__ = ["Envelope", "read_envelope"]
+__all__ = ["Envelope", "read_envelope", "text_of"]
 
 
 @attrs.define
@@ -38,15 +38,15 @@ def read_envelope(body: bytes) -> Envelope:
     if type(code) is not int:
         raise ValueError(f"the envelope's code is {type(code).__name__}, not a whole number")
     return Envelope(
-        _text(document.get("requestId")),
+        text_of(document.get("requestId")),
         code,
-        _text(document.get("developId")),
-        _text(document.get("msg")),
+        text_of(document.get("developId")),
+        text_of(document.get("msg")),
         document.get("data"),
     )
 
 
-def _text(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """Text as it is, a number as text; developId comes as either."""
     if value is None or value.__class__ is str:
         return value

@@ -6,7 +6,7 @@ envelope's `code`, and the inner flag that some operations carry (`success`, `ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -40,15 +40,18 @@ class Answer:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
 
 
-def read_answer(answer: Answer, endpoint: Endpoint, codes: Codes) -> Envelope:
+def read_answer(
+    answer: Answer, endpoint: Endpoint, codes: Codes, read: Callable[[bytes], Envelope] = read_envelope
+) -> Envelope:
     """The envelope of a call that succeeded in all three layers; raises what it was otherwise.
 
+    `read` is `read_envelope`, or a `Reader` that knows how this call's answers look.
     An error's `outcome` says whether the server surely did or did not carry out the operation;
     `for_operation` then makes of it what the caller of this operation must see.
     """
     status = answer.http_status
     try:
-        envelope = read_envelope(answer.body)
+        envelope = read(answer.body)
     except ValueError as reason:
         raise _without_envelope(answer, str(reason)) from None
     succeeded = envelope.code in codes.success

@@ -14,10 +14,10 @@ import functools
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Final, Union
 
 import attrs
 
@@ -38,13 +38,22 @@ from pandapon_async.money import Fen
 if typing.TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["Mismatch", "structurer", "wire_fields"]
+__all__ = [
+    "LIST_FIELDS",
+    "NAMES",
+    "TOTAL_FIELDS",
+    "Mismatch",
+    "ModelField",
+    "model_fields",
+    "set_field",
+    "structurer",
+    "wire_fields",
+]
 
 Hook = Callable[[Any, Any], Any]
 
 LIST_FIELDS = ("list", "items", "records", "rows", "result", "data")
 LONG = 50  # items of a list
-OFTEN = 50  # times that all fields of a model are known ones before a function is written for them
 # Not "count": that may be the items of this page, and as a total it would end an iteration early.
 TOTAL_FIELDS = ("total", "totalCount", "totalRecord", "totalNum")
 
@@ -100,110 +109,91 @@ def _converter() -> Converter:
     return converter
 
 
-class _Usual:
-    """The function for the fields that a model usually comes with, once it is known which they are."""
-
-    __slots__ = ("length", "make", "unseen")
-
-    def __init__(self) -> None:
-        self.length = -1  # how many fields these are; no object has -1
-        self.make: Callable[[dict[str, Any]], Any] | None = None  # raises KeyError if they are others
-        self.unseen = OFTEN
-
-
 def _model_hook(converter: Converter, kind: Any) -> Hook:
     """A function written for this one model, as attrs and cattrs write theirs: a third of a loop's cost.
 
     It asks for each field in turn and makes the object without its `__init__`, which would set each field
     once more. A hook is called only for what is not of the right class already.
-
-    Which of its fields a model comes with hardly ever changes. So once it has come often, a second function
-    is written for just those, which takes them without asking: that is 7 % of the time of a long list.
     """
-    hints = typing.get_type_hints(kind, include_extras=True)
     fields = wire_fields(kind)
-    usual = _Usual()
-    names: dict[str, Any] = {
-        "Mismatch": Mismatch, "make": object.__new__, "kind": kind, "fields": fields, "NO_EXTRA": NO_EXTRA,
-        "Fen": Fen, "fen": int.__new__,  # what `Fen` does, without its checks
-        "EPOCH": EPOCH, "MILLISECOND": MILLISECOND, "usual": usual,
-    }  # fmt: skip
-    steps: dict[str, list[str]] = {}
-    usual_steps: dict[str, list[str]] = {}
-    for number, (wire, field) in enumerate(fields.items()):
-        arms = _arms(hints[field.name])
-        kind_of_value = arms[0] if len(arms) == 1 else hints[field.name]  # null never gets as far as the hook
-        hook = names[f"hook{number}"] = converter.get_structure_hook(kind_of_value)
-        of_hook = names[f"usual{number}"] = getattr(hook, "usual", None)
-        usual_steps[wire] = _set_field(field.name, arms, number, of_hook)
-        # Only what is called by `usual.make` may call another: a KeyError goes to the one that began.
-        steps[wire] = _set_field(field.name, arms, number, None if isinstance(of_hook, _Usual) else of_hook)
-
-    def learn(value: dict[str, Any]) -> None:
-        usual.unseen -= 1
-        if usual.unseen == 0:
-            lines = ["def make_usual(value):", "    made = make(kind)", "    try:"]
-            for wire, field in fields.items():
-                ask = [f"        item = value[wire := {wire!r}]", *usual_steps[wire]]
-                lines += ask if wire in value else [f"        made.{field.name} = None"]
-            exec("\n".join([*lines, *_ON_MISMATCH, "    made.extra = NO_EXTRA", "    return made"]), names)
-            usual.make, usual.length = names["make_usual"], len(value)
-
-    names["learn"] = learn
+    names: dict[str, Any] = {**NAMES, "kind": kind, "fields": fields}
     lines = [
         "def structure(value, _):",
         "    if value.__class__ is not dict:",
         "        raise Mismatch('an object', value)",
-        "    if len(value) == usual.length:",
-        "        try:",
-        "            return usual.make(value)",
-        "        except KeyError:",
-        "            pass",  # as many fields, but others
-        "    made, get, missing = make(kind), value.get, 0",
+        "    made, get, missing = new(kind), value.get, 0",
         "    try:",
     ]
-    for wire in fields:
-        lines += [f"        item = get(wire := {wire!r})", *steps[wire], "            missing += 1"]
+    for number, field in enumerate(model_fields(kind, converter)):
+        names |= {f"hook{number}": field.hook, f"usual{number}": getattr(field.hook, "usual", None)}
+        lines.append(f"        item = get(wire := {field.wire!r})")
+        lines += [f"        {line}" for line in set_field(field, number)]
+        lines.append("            missing += 1")
     lines += [
-        *_ON_MISMATCH,
+        "    except Mismatch as mismatch:",
+        "        mismatch.steps.append('.' + wire)",
+        "        made = None",  # half of an object: its repr would fail where tracebacks show variables
+        "        raise",
         # Null counts as missing: where it came, all the names are looked at.
         f"    all_known = len(value) + missing == {len(fields)}",
         "    extra = {} if all_known else {k: v for k, v in value.items() if k not in fields}",
         "    made.extra = extra or NO_EXTRA",
-        "    if usual.unseen > 0 and not extra:",
-        "        learn(value)",
         "    return made",
     ]
     exec("\n".join(lines), names)
-    structure: Any = names["structure"]
-    structure.usual = usual
-    return structure  # type: ignore[no-any-return]
+    structure: Hook = names["structure"]
+    return structure
 
 
-_ON_MISMATCH = [
-    "    except Mismatch as mismatch:",
-    "        mismatch.steps.append('.' + wire)",
-    "        made = None",  # half of an object: its repr would fail where tracebacks show variables
-    "        raise",
-]
+# What written functions know; `fen` is what `Fen` does, without its checks.
+NAMES: Final[Mapping[str, Any]] = {
+    "Mismatch": Mismatch, "new": object.__new__, "NO_EXTRA": NO_EXTRA, "Fen": Fen, "fen": int.__new__,
+    "EPOCH": EPOCH, "MILLISECOND": MILLISECOND,
+}  # fmt: skip
 
 
-def _set_field(name: str, arms: list[Any], number: int, usual: Any) -> list[str]:
-    """The lines that set one field to what `item` says: usual things at once, others by the field's hook."""
-    at_once = {f"item.__class__ is {plain.__name__}": "item" for plain in _plain_classes(arms)}
-    if arms == [Fen]:
-        at_once = {"item.__class__ is int": "fen(Fen, item)"}
-    elif arms == [datetime]:
-        at_once = {"item.__class__ is int and 10**11 <= item < 10**14": "EPOCH + item * MILLISECOND"}
-    elif isinstance(usual, _Usual):
-        same_length = f"item.__class__ is dict and len(item) == usual{number}.length"
-        at_once = {same_length: f"usual{number}.make(item)"}
-    elif isinstance(usual, dict):
-        at_once = {f"item.__class__ is str and item in usual{number}": f"usual{number}[item]"}
+class ModelField(typing.NamedTuple):
+    """A field of a model: the types it may have, null left out, and the hook for what is not null."""
+
+    wire: str
+    name: str
+    arms: list[Any]
+    hook: Hook
+
+
+def model_fields(kind: Any, converter: Converter | None = None) -> Iterator[ModelField]:
+    """All fields of a model, in its order."""
+    converter = converter or _converter()
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for wire, field in wire_fields(kind).items():
+        arms = _arms(hints[field.name])
+        hook = converter.get_structure_hook(arms[0] if len(arms) == 1 else hints[field.name])
+        yield ModelField(wire, field.name, arms, hook)
+
+
+def set_field(
+    field: ModelField, number: int, at_once: Mapping[str, str] | None = None, given: str = "item is not None"
+) -> list[str]:
+    """For a written function: the lines that set one field to what `item` says, null last.
+
+    `at_once` says under which conditions the hook is not needed, and what the item becomes then.
+    """
     lines: list[str] = []
-    for condition, made in {**at_once, "item is not None": f"hook{number}(item, None)"}.items():
-        lines += [f"        {'elif' if lines else 'if'} {condition}:", f"            made.{name} = {made}"]
-    return [*lines, "        else:", f"            made.{name} = None"]
+    choices = dict(at_once or _at_once(field, number))
+    choices.setdefault(given, f"hook{number}(item, None)")
+    for condition, made in choices.items():
+        lines += [f"{'elif' if lines else 'if'} {condition}:", f"    made.{field.name} = {made}"]
+    return [*lines, "else:", f"    made.{field.name} = None"]
+
+
+def _at_once(field: ModelField, number: int) -> dict[str, str]:
+    if field.arms == [Fen]:
+        return {"item.__class__ is int": "fen(Fen, item)"}
+    if field.arms == [datetime]:
+        return {"item.__class__ is int and 10**11 <= item < 10**14": "EPOCH + item * MILLISECOND"}
+    if hasattr(field.hook, "usual"):
+        return {f"item.__class__ is str and item in usual{number}": f"usual{number}[item]"}
+    return {f"item.__class__ is {plain.__name__}": "item" for plain in _plain_classes(field.arms)}
 
 
 def _page_hook(converter: Converter, kind: type[PageModel]) -> Hook:

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
 from yarl import URL
 
 from pandapon_async.core.backoff import RetryBudget
-from pandapon_async.core.envelope import Envelope
+from pandapon_async.core.envelope import Envelope, read_envelope
 from pandapon_async.core.outcome import Answer, for_operation, may_repeat, read_answer
 from pandapon_async.core.signing import Signer, signed_headers
 from pandapon_async.endpoint import Endpoint
@@ -81,7 +81,8 @@ class Statistics(_Paced):
 class Outgoing:
     """A call ready to be sent, except for the signature.
 
-    `body` is bytes, image fields or None; `fields` are the checked arguments by wire name.
+    `body` is bytes, image fields or None; `fields` are the checked arguments by wire name; `read` makes an
+    envelope of the answer's body.
     """
 
     endpoint: Endpoint
@@ -89,6 +90,7 @@ class Outgoing:
     body: bytes | dict[str, Any] | None
     fields: Mapping[str, Any]
     signer: Signer | None = None
+    read: Callable[[bytes], Envelope] = read_envelope
 
     def payload(self) -> bytes | io.BytesIO | ImageBody | None:
         """The body of one attempt; one that is streamed is new each time, as it cannot be sent again."""
@@ -287,7 +289,7 @@ class Pipeline:
         answer = await self.session.send(settings, endpoint.method, url, headers, body, trail.deadline)
         trail.http_status = answer.http_status
         try:
-            return read_answer(answer, endpoint, settings.codes)
+            return read_answer(answer, endpoint, settings.codes, outgoing.read)
         except AuthenticationFailed as error:
             signed = int(headers["timestamp"]) / unit
             self._look_at_the_clock(error, answer, endpoint, trail, signed, begun)

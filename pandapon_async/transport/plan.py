@@ -14,6 +14,8 @@ from yarl import URL
 
 from pandapon_async.arguments import Picture
 from pandapon_async.core.codec import dumps, refuse_floats
+from pandapon_async.core.envelope import Envelope, read_envelope
+from pandapon_async.core.shape import Reader, Shaped
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import Mismatch, structurer
 from pandapon_async.endpoint import Endpoint, Evidence, Location, Safety, encode_arguments
@@ -37,6 +39,7 @@ class Plan:
     has_image: bool
     url: URL | None  # without its query; None where arguments are in the path
     signer: Signer | None
+    read: Callable[[bytes], Envelope]
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
@@ -62,6 +65,7 @@ class Plan:
             has_image=any(isinstance(parameter.rule, Picture) for parameter in endpoint.parameters),
             url=None if in_path else URL(settings.base_url + path, encoded=True),
             signer=override.signer,
+            read=_reader(endpoint),
         )
 
     async def outgoing_with_image(self, arguments: Mapping[str, Any]) -> Outgoing:
@@ -76,12 +80,13 @@ class Plan:
             error.endpoint = self.endpoint.name
             raise
         if self.url is not None and not self.in_query:
-            return Outgoing(self.endpoint, self.url, self._body(encoded), encoded, self.signer)
+            return Outgoing(self.endpoint, self.url, self._body(encoded), encoded, self.signer, self.read)
         path, rest = self.path, dict(encoded)
         for wire in self.in_path:
             path = path.replace(f"{{{wire}}}", quote(str(rest.pop(wire)), safe=""))
         query = {wire: rest.pop(wire) for wire in encoded if wire in self.in_query}
-        return Outgoing(self.endpoint, self._url(path, query), self._body(rest), encoded, self.signer)
+        url = self._url(path, query)
+        return Outgoing(self.endpoint, url, self._body(rest), encoded, self.signer, self.read)
 
     def _url(self, path: str, query: Mapping[str, Any]) -> URL:
         plain = _plain_query(query)
@@ -103,6 +108,11 @@ class Plan:
         """
         if self.endpoint.response_type is None:
             return None
+        if isinstance(data, Shaped):
+            try:
+                return data.value()
+            except Mismatch:
+                data = data.plain()  # once more, to say where
         if self._structure is None:
             self._structure = structurer(self.endpoint.response_type)
         if data is None and self.endpoint.safety is Safety.READ and self.endpoint.response_type is not Any:
@@ -118,6 +128,12 @@ class Plan:
                 data=data,
                 request_id=request_id,
             ) from None
+
+
+def _reader(endpoint: Endpoint) -> Callable[[bytes], Envelope]:
+    """What reads the answers: only where nothing but the model is wanted of the data, by their shape."""
+    by_shape = endpoint.safety is Safety.READ and endpoint.confirmed_by is None
+    return Reader(endpoint.response_type).read if by_shape else read_envelope
 
 
 def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:
