@@ -265,7 +265,7 @@ SWEEPS: dict[str, tuple[Scene, int]] = {
     "upload": (scene(upload, then=VOUCHER), 4),
     "upload, sent again": (scene(upload, faults.close_before_answer, THROTTLE, then=VOUCHER), 8),
     "pages": (scene(pages, *PAGES), 3),
-    "bulk": (scene(many), 4),
+    "bulk": (scene(many), 3),
     "reconcile": (reconciling, 6),
     "plan": (planning_it, 10),
     "apply": (applying, 10),

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ CALLS = st.lists(
 )
 
 
+@pytest.mark.timeout(900)  # two thousand schedules a night
 @given(calls=CALLS, moves=st.lists(st.sampled_from(sorted(MOVES)), max_size=40))
 def test_the_promises_of_every_call(calls: list[Planned], moves: list[str]) -> None:
     async def scenario() -> None:

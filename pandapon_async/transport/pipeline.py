@@ -188,24 +188,23 @@ class Pipeline:
         except PandaponError as error:
             if not may_repeat(error, safety):
                 raise
-            first: PandaponError | None = error
+            # Not for tenacity to hold: an error knows frames, which since Python 3.12 know those of tenacity.
+            result: Envelope | PandaponError | None = error
+            made = True
         # Entered only now: tenacity costs a quarter of a request, and most calls never need it.
         from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
         policy, clock = self.settings.retry, self.settings.clock
 
-        # It gets errors as results: of raised ones it makes reference cycles.
-        async def attempt() -> Envelope | PandaponError:
-            nonlocal first
-            if first is not None:
-                result, first = first, None
-                return result
-            try:
-                return await self._attempt(outgoing, trail)
-            except PandaponError as error:
-                return error
-
-        def repeatable(result: Envelope | PandaponError) -> bool:
+        async def again() -> bool:
+            """Whether there is to be another attempt after this one; the first has been made."""
+            nonlocal result, made
+            if not made:
+                try:
+                    result = await self._attempt(outgoing, trail)
+                except PandaponError as error:
+                    result = error
+            made = False
             return isinstance(result, PandaponError) and may_repeat(result, safety)
 
         def wait(state: RetryCallState) -> float:
@@ -214,22 +213,20 @@ class Pipeline:
         async def sleep(seconds: float) -> None:
             await self._back_off(seconds, trail)
 
-        def last(state: RetryCallState) -> Any:
-            return None if state.outcome is None else state.outcome.result()
-
-        result: Envelope | PandaponError = await AsyncRetrying(
-            retry=retry_if_result(repeatable),
-            stop=lambda state: self._give_up(state.attempt_number, trail),
-            wait=wait,
-            sleep=sleep,
-            retry_error_callback=last,
-        )(attempt)
         try:
+            await AsyncRetrying(
+                retry=retry_if_result(bool),
+                stop=lambda state: self._give_up(state.attempt_number, trail),
+                wait=wait,
+                sleep=sleep,
+                retry_error_callback=lambda state: None,
+            )(again)
             if isinstance(result, PandaponError):
                 raise result
+            assert result is not None
             return result
         finally:
-            del result
+            result = None
 
     async def _attempt(self, outgoing: Outgoing, trail: Trail) -> Envelope:
         """One request on the wire, at most."""
