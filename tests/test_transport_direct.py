@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +136,17 @@ async def test_an_aiohttp_that_is_made_otherwise_is_used_by_its_session(
     async with FaultServer() as server, client(server.url) as pandapon:
         assert await pandapon.request("POST", "/thing") == {"success": True}
     assert by_session == ["/thing"]
+
+
+@pytest.mark.parametrize("gone", ["module", "method", "parameter"])
+def test_an_aiohttp_without_what_is_used_is_recognised(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if gone == "module":
+        monkeypatch.setitem(sys.modules, "aiohttp.client_proto", None)
+    elif gone == "method":
+        monkeypatch.delattr(aiohttp.TCPConnector.__mro__[1], "connect")
+    else:
+        monkeypatch.setattr(aiohttp.TCPConnector, "connect", lambda self, request: None)
+    assert not direct._as_known()
 
 
 def test_this_aiohttp_is_as_known() -> None:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import ClientRequest, TCPConnector
-from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from pandapon_async.core.outcome import Answer
@@ -44,13 +43,23 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
     return inspect.signature(function).parameters.keys() - {"self"}
 
 
-_AS_KNOWN: Final = (
-    _parameters(TCPConnector.connect) == {"req", "traces", "timeout"}
-    and _parameters(ResponseHandler.set_response_params) >= {"read_until_eof", "auto_decompress"}
-    and _parameters(ResponseHandler.read) == set()
-    and isinstance(ClientRequest.connection_key, property)
-)
-_UNTOUCHED: Final = aiohttp.ClientSession._request
+def _as_known() -> bool:
+    try:
+        from aiohttp.client_proto import ResponseHandler
+
+        return (
+            inspect.iscoroutinefunction(aiohttp.ClientSession._request)
+            and _parameters(TCPConnector.connect) == {"req", "traces", "timeout"}
+            and _parameters(ResponseHandler.set_response_params) >= {"read_until_eof", "auto_decompress"}
+            and _parameters(ResponseHandler.read) == set()
+            and isinstance(ClientRequest.connection_key, property)
+        )
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return False  # another aiohttp
+
+
+_AS_KNOWN: Final = _as_known()
+_UNTOUCHED: Final = getattr(aiohttp.ClientSession, "_request", None)
 
 
 def usable(session: aiohttp.ClientSession) -> bool:
