@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 from decimal import Decimal
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from pandapon_async import DecodeError, NotFound, PandaponError
 from pandapon_async.core import shape
-from pandapon_async.core.codec import loads
+from pandapon_async.core.codec import LARGE, loads
 from pandapon_async.core.envelope import Envelope, read_envelope
 from pandapon_async.core.shape import NoShape, Reader, Shape, Shaped
 from pandapon_async.core.structure import Mismatch, structurer, wire_fields
@@ -244,6 +245,34 @@ def test_no_shape_is_made_of_an_answer_without_data_or_of_one_that_has_none() ->
     odd = Reader(Leaf)
     for _ in range(3 * shape.OFTEN):
         assert odd.read(OTHER).data == {"unknown": 1}
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_large_answer_is_read_while_the_garbage_collector_rests(enabled: bool) -> None:
+    body = written(whole([{**REFUND, "distributorId": "1" * 100}] * 1_000))
+    assert len(body) > LARGE
+    found: list[Any] = []
+    by_shape = Shape(RefundPage, loads(body))
+
+    def note(phase: str, _: object) -> None:
+        found.append(phase)
+
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        if not enabled:
+            gc.disable()
+        envelope = by_shape.read(body)
+        assert envelope is not None
+        value = envelope.data.value()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
+    assert value == structurer(RefundPage)(loads(body)["data"], None)
+    assert found.count("start") <= (
+        2 if enabled else 0
+    )  # of the thousands of objects; one after each of the two
 
 
 # --- and through the client
