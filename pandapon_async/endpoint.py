@@ -245,6 +245,7 @@ class Call(Coroutine[Any, Any, T_co]):
     ) -> Any:
         error = kind if isinstance(kind, BaseException) else value
         try:
+            # The three forms of throw, which only the interpreter uses.
             return self._answer.throw(error if isinstance(error, BaseException) else kind())  # type: ignore[operator]
         except StopIteration as end:
             raise StopIteration(end.value.value) from None
@@ -313,7 +314,7 @@ def twin(
 
     `room` is the module it is declared in (`__name__`).
     """
-    endpoint: Endpoint = original.endpoint  # type: ignore[attr-defined]
+    endpoint: Endpoint = original.endpoint  # type: ignore[attr-defined]  # set by `_method`
     return _method(
         original,
         attrs.evolve(
@@ -338,7 +339,7 @@ def _method(declared: F, endpoint: Endpoint) -> F:
     def method_of_group(self: Group, **arguments: Any) -> Any:
         return self._caller.call(endpoint, arguments)
 
-    method_of_group.endpoint = endpoint  # type: ignore[attr-defined]
+    method_of_group.endpoint = endpoint  # type: ignore[attr-defined]  # functions take attributes
     _registry[endpoint.name] = endpoint
     return typing.cast(F, method_of_group)
 
@@ -365,6 +366,7 @@ def paged(
 
     async def pages(self: Group, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
         def ask(number: int) -> asyncio.Future[Page[T]]:
+            # The same arguments with another page: no type says so.
             return asyncio.ensure_future(page(self, *args, **{**arguments, "page_no": number}))  # type: ignore[arg-type]
 
         first = arguments.pop("page_no", None)
@@ -397,7 +399,7 @@ def paged(
                 upcoming.exception()  # looked at, so that nobody warns of it
 
     pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
-    pages.__signature__ = inspect.signature(page)  # type: ignore[attr-defined]
+    pages.__signature__ = inspect.signature(page)  # type: ignore[attr-defined]  # functions take attributes
     return typing.cast("Callable[Concatenate[Any, P], AsyncIterator[T]]", pages)
 
 

@@ -53,6 +53,7 @@ def _header_text(_: object, attribute: attrs.Attribute[str], value: str) -> None
 
 
 def _id_text(value: int | str) -> str:
+    # The validator refuses the rest.
     return str(value) if type(value) is int else value  # type: ignore[return-value]
 
 

@@ -42,7 +42,7 @@ async def test_a_callback_of_the_package_that_blocks_is_found() -> None:
 
 
 async def test_a_test_may_block_and_call_what_blocks(tmp_path: Path) -> None:
-    time.sleep(0)  # noqa: ASYNC251
+    time.sleep(0)  # noqa: ASYNC251 (the guard is tried)
     path = tmp_path / "ledger.csv"
     path.write_text("refund_id\n")
     assert len(file_digest(path)) == 64

@@ -16,7 +16,7 @@ from pandapon_async import (
     bulk,
 )
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import client
 from tests.support.server import FaultServer, ok
 from tests.support.virtual import virtual_time

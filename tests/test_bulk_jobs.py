@@ -14,7 +14,7 @@ import pytest
 from pandapon_async import ConfigurationError, InvalidArgument, NotFound, RetryPolicy, bulk
 from pandapon_async.models.alibaba.refunds import Refund, Voucher
 from pandapon_async.models.taobao.refunds import RefundDetail
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, at_rest, client
 from tests.support.server import Exchange, FaultServer, envelope, http
 from tests.support.sweep import left_behind

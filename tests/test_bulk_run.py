@@ -23,7 +23,7 @@ from pandapon_async import (
     bulk,
 )
 from pandapon_async.transport.waiters import _current, payments_refused
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import at_rest, client
 from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.sweep import left_behind

@@ -29,7 +29,7 @@ from pandapon_async.bulk.vouchers import Uploader
 from pandapon_async.models.alibaba.refunds import Voucher
 from pandapon_async.sandbox import Sandbox
 from tests.support import plans
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 UPLOAD = "v2.alibaba.refunds.upload_voucher"
 LIMIT = 1_048_576

@@ -30,7 +30,7 @@ from pandapon_async.callbacks import (
 )
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.virtual import LoopClock, virtual_time
 
 CREDENTIALS = Credentials("key", "secret", "1")

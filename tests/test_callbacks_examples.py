@@ -64,7 +64,7 @@ async def uvicorn_serving(app: Any) -> AsyncIterator[str]:
 
 async def until(true: Callable[[], Any]) -> None:
     """Wait for what another task brings about."""
-    while not true():  # noqa: ASYNC110
+    while not true():  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.005)
 
 
@@ -86,7 +86,7 @@ async def test_fastapi(tmp_path: Path) -> None:
         assert await ask("POST", data=raw + b" ", headers=headers) == (401, "wrong_signature\n")
         assert (await ask("POST", data=io.BytesIO(bytes(2_000_000)), headers=headers))[0] == 413
         expected = {"refund_id": "TQ1", "status": "waitbuyersend"}
-        while json.loads((await ask("GET", "/refunds/TQ1"))[1]) != expected:  # noqa: ASYNC110
+        while json.loads((await ask("GET", "/refunds/TQ1"))[1]) != expected:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
     opened = Store(store)
     assert opened.counts()[State.DONE] == 1

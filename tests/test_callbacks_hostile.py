@@ -141,7 +141,7 @@ def test_there_are_enough_kinds() -> None:
 
 async def until(true: Callable[[], bool]) -> None:
     """Wait for what another task brings about."""
-    while not true():  # noqa: ASYNC110
+    while not true():  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.002)
 
 

@@ -10,7 +10,7 @@ import attrs
 
 from pandapon_async import RetryPolicy
 from pandapon_async.callbacks import Message, MessageOrder
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.virtual import virtual_time
 from tests.test_callbacks_dispatch import now_ms, push, raw, rest, running
 

@@ -27,7 +27,7 @@ from pandapon_async.callbacks import (
 )
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.virtual import LoopClock, virtual_time
 
 CREDENTIALS = Credentials("key", "secret", "1")
@@ -283,7 +283,7 @@ async def test_a_request_starts_a_receiver_that_nobody_started(tmp_path: Path) -
     house.on()(lambda message: seen.append(message.type))
     bodies = [json.dumps({"messageType": f"X{number}"}).encode() for number in range(3)]
     await asyncio.gather(*(house.receive(body, signed(body)) for body in bodies))
-    while len(seen) < 3:  # noqa: ASYNC110
+    while len(seen) < 3:  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.005)
     await house.aclose()
     await house.aclose()

@@ -22,7 +22,7 @@ from pandapon_async.callbacks import (
 from pandapon_async.cli.callbacks import CREATE, journal_settler
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.store import Intent, IntentState
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 ORDER = 2542285634920880794
 

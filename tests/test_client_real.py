@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from pandapon_async import Client, Settings, bulk
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, JPEG, at_rest
 from tests.support.server import envelope
 

@@ -22,7 +22,7 @@ from pandapon_async import (
     Safety,
 )
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import KEY, REFUND, client
 from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.virtual import outcome, run, virtual_time

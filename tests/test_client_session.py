@@ -26,7 +26,7 @@ from pandapon_async import (
     Settings,
 )
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, JPEG, at_rest, client, settings
 from tests.support.server import FaultServer, answer, envelope, http
 from tests.support.sweep import left_behind

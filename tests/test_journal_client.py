@@ -21,7 +21,7 @@ from pandapon_async.endpoint import endpoints
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.store import IntentState
 from pandapon_async.transport.writes import journal_of, natural_key
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
 from tests.support.faults import reset_before_answer
 from tests.support.server import Behaviour, Exchange, FaultServer, answer, envelope, http, ok

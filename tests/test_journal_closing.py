@@ -14,7 +14,7 @@ import pytest
 from pandapon_async import Client, OutcomeUnknown, PandaponError, Settings
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.store import Intent, IntentState
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
 from tests.support.server import Exchange, FaultServer, envelope, http
 

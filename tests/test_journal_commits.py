@@ -12,7 +12,7 @@ import pytest
 from pandapon_async.errors import JournalUnavailable
 from pandapon_async.transport.journal import Journal
 from pandapon_async.transport.store import Intent, IntentState, Store
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 
 async def intend(journal: Journal, number: int) -> Intent:

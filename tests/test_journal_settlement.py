@@ -9,7 +9,7 @@ import pytest
 
 from pandapon_async import Client, ConnectionLost, InvalidArgument
 from pandapon_async.transport.store import Intent, IntentState
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import client
 from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.virtual import LoopClock, virtual_time

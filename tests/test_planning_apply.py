@@ -106,7 +106,7 @@ async def test_a_stop_lets_finish_what_is_on_its_way(tmp_path: Path) -> None:
         stop = Stop()
         plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=0.02")
         running = asyncio.create_task(made.apply(stop=stop, concurrency=4))
-        while len(made.landed) < 6:  # noqa: ASYNC110
+        while len(made.landed) < 6:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
         stop.request("interrupted", hurry=True)
         applied = await running
@@ -121,7 +121,7 @@ async def test_a_cancelled_run_leaves_what_was_sent_unknown(tmp_path: Path) -> N
     async with bench(tmp_path, rows=12) as made:
         plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=5")
         running = asyncio.create_task(made.apply(concurrency=4))
-        while len(made.landed) < 4:  # noqa: ASYNC110
+        while len(made.landed) < 4:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

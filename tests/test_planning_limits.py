@@ -169,7 +169,7 @@ async def test_a_plan_in_use_names_who_has_it(tmp_path: Path) -> None:
     async with bench(tmp_path, rows=3) as made:
         plans.misbehave(made.server, "latency:1.0:endpoint=*.return_goods:delay=0.3")
         running = asyncio.create_task(made.apply())
-        while not made.landed:  # noqa: ASYNC110
+        while not made.landed:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
         with pytest.raises(
             ConfigurationError, match=r"is being applied by process \d+ on .+ since .+; nothing"

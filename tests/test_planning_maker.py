@@ -54,7 +54,7 @@ async def test_a_cancelled_plan_leaves_nothing(tmp_path: Path) -> None:
         settings = Settings(base_url=server.base_url, rate=None)
         async with Client(server.credentials, settings) as client:
             planning_ = asyncio.create_task(planning.plan(client, "refunds", table, tmp_path / "p.db"))
-            while not server.log:  # noqa: ASYNC110
+            while not server.log:  # noqa: ASYNC110 (no event tells of it)
                 await asyncio.sleep(0.005)
             planning_.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -17,19 +17,11 @@ import pytest
 from pandapon_async import Client, PandaponError, Safety, Settings, bulk
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.transport.journal import Journal
+from tests.support.canaries import ADDRESS, NAME, PERSONAL, PHONE
 from tests.support.clients import CREDENTIALS, KEY, REFUND, SECRET, client
 from tests.support.server import FaultServer, http
 
-PHONE, NAME, ADDRESS = "13800138000", "王小明", "河南省张掖市西城区7号"
 CANARIES = (SECRET, PHONE, NAME, ADDRESS)
-PERSONAL = {
-    "sellerMobile": PHONE,
-    "buyerPhone": PHONE,
-    "receiver": NAME,
-    "detailAddress": ADDRESS,
-    "remark": f"{NAME} {PHONE}",
-    "receiverAddress": {"phone": PHONE, "receiver": NAME, "detailAddress": ADDRESS},
-}
 
 
 def envelope(code: Any = 200, msg: str = "成功", data: Any = None) -> bytes:

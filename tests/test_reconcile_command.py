@@ -67,7 +67,7 @@ async def start(server: Sandbox, *arguments: object) -> Process:
 
 async def seen(server: Sandbox, requests: int) -> None:
     """Until the server has seen so many requests; another process makes them."""
-    while len(server.log) < requests:  # noqa: ASYNC110
+    while len(server.log) < requests:  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.002)
 
 

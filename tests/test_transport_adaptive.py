@@ -46,7 +46,7 @@ def now() -> float:
 class Recorded(Pace):
     """A pace that remembers each permit: when it was given, and the rate that was allowed then."""
 
-    def __init__(self, rate: float, adaptive: AdaptiveRate | None = AdaptiveRate()) -> None:  # noqa: B008
+    def __init__(self, rate: float, adaptive: AdaptiveRate | None = AdaptiveRate()) -> None:  # noqa: B008 (it is frozen)
         super().__init__(rate, adaptive=adaptive)
         self.given: list[tuple[float, float]] = []
 

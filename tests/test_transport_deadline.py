@@ -16,7 +16,7 @@ from pandapon_async import (
     Throttled,
 )
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import at_rest, client
 from tests.support.faults import sent
 from tests.support.server import Exchange, FaultServer, http, ok

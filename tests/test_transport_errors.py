@@ -33,7 +33,7 @@ from pandapon_async import (
     Throttled,
 )
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, KEY, SECRET, at_rest, borrowing, client, settings
 from tests.support.faults import GOOD, HTML, says, sent
 from tests.support.server import Exchange, FaultServer, envelope, free_port, http

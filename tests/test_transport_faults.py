@@ -29,7 +29,7 @@ from pandapon_async import (
 )
 from pandapon_async.errors import ResponseTooLarge
 from tests.support import faults, matrix
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.faults import GOOD, HTML, chunk, chunked, cut, gzipped, says, sent
 from tests.support.matrix import ATTEMPTS, KINDS, Fault, moved, row
 from tests.support.server import Behaviour, Exchange, answer, envelope, http, ok

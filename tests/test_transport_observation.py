@@ -10,7 +10,7 @@ import pytest
 
 from pandapon_async import Attempt, Client, OutcomeUnknown, PandaponError, RetryPolicy, Safety
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, KEY, SECRET, at_rest, client
 from tests.support.faults import HTML, sent
 from tests.support.server import FaultServer, answer, envelope, http, ok

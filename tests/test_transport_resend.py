@@ -7,7 +7,7 @@ import pytest
 
 from pandapon_async import OutcomeUnknown, Safety
 from pandapon_async.core.signing import signature
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import KEY, SECRET, at_rest, client
 from tests.support.server import Behaviour, Exchange, FaultServer, ok
 from tests.support.virtual import virtual_time

@@ -22,7 +22,7 @@ from pandapon_async import Client, InvalidArgument, Outcome, OutcomeUnknown, bul
 from pandapon_async.images import Image
 from pandapon_async.transport.upload import PIECE, ImageBody
 from tests.support import faults
-from tests.support.blocking import nothing_blocks  # noqa: F401
+from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, at_rest, client
 from tests.support.server import Exchange, FaultServer, answer, envelope, http
 from tests.support.virtual import outcome, run, virtual_time

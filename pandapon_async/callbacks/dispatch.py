@@ -196,7 +196,7 @@ class Dispatcher:
             now = self._clock.wall()
             try:
                 await self._commits.run(
-                    lambda store, now=now: store.settle(  # type: ignore[misc]
+                    lambda store, now=now: store.settle(  # type: ignore[misc]  # a default has no type
                         record.seq, state, now, due=now + delay, finished=finished, note=note
                     )
                 )

@@ -222,7 +222,7 @@ def _registrar(name: str) -> Callable[[Receiver], Any]:
         raise typer.BadParameter(f"{name}: {error}", param_hint="--handlers") from None
     if not callable(found):
         raise typer.BadParameter(f"{name} is no function", param_hint="--handlers")
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # what the user wrote
 
 
 def _printer(bodies: bool) -> Callable[[Message], Awaitable[None]]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,12 +26,13 @@ from pandapon_async.core.envelope import Envelope, read_envelope, text_of
 from pandapon_async.core.structure import (
     LIST_FIELDS,
     NAMES,
-    TOTAL_FIELDS,
+    is_model,
     model_fields,
     set_field,
+    total_of,
     wire_fields,
 )
-from pandapon_async.models.base import Model, PageModel
+from pandapon_async.models.base import PageModel
 
 __all__ = ["Reader", "Shape", "Shaped"]
 
@@ -144,14 +146,14 @@ class _Writer:
     """Writes the functions that make models of structs, into one namespace."""
 
     def __init__(self) -> None:
-        self.names: dict[str, Any] = {**NAMES, "UNSET": UNSET}
+        self.names: dict[str, Any] = {**NAMES, "UNSET": UNSET, "total_of": total_of}
         self._numbers = itertools.count()
 
     def data(self, kind: Any, sample: Any) -> tuple[Any, str]:
         """The type on the wire, and the name of the function that makes a `kind` of it."""
         if isinstance(kind, type) and issubclass(kind, PageModel) and isinstance(sample, list | dict):
             return self._page(kind, sample)
-        if not _is_model(kind) or not isinstance(sample, dict) or SUCCESS in wire_fields(kind):
+        if not is_model(kind) or not isinstance(sample, dict) or SUCCESS in wire_fields(kind):
             raise NoShape
         struct, make = self._model(kind, sample)
         return struct | None, make
@@ -160,10 +162,10 @@ class _Writer:
         (item,) = typing.get_args(typing.get_type_hints(kind, include_extras=True)["items"])
         where = _place_of_items(sample)
         items = sample if where is None else sample[where]
-        if not _is_model(item) or not _has_objects(items):
+        if not is_model(item) or not _has_objects(items):
             raise NoShape
         struct, make_item = self._model(item, items[0])
-        many: Any = list[struct]  # type: ignore[valid-type]
+        many = types.GenericAlias(list, (struct,))
         self.names["page"] = kind
         if where is None:
             self._write(
@@ -171,16 +173,14 @@ class _Writer:
             )
             return many | None, "make_page"
         self.names["others"] = {wire: f"f{n}" for n, wire in enumerate(sample) if wire != where}
-        self.names["totals"] = [name for name in TOTAL_FIELDS if name in sample]
         self._write(
             "def make_page(value):",
             "    extra = {wire: getattr(value, name) for wire, name in others.items()}",
             "    extra = {wire: item for wire, item in extra.items() if item is not UNSET}",
-            "    total = next((extra[name] for name in totals if extra.get(name).__class__ is int), None)",
             f"    items = value.f{list(sample).index(where)}",
             "    if items is UNSET:",
             "        raise Mismatch('a list', None)",
-            f"    return page(items=[{make_item}(one) for one in items], total=total, extra=extra)",
+            f"    return page(items=[{make_item}(one) for one in items], total=total_of(extra), extra=extra)",
         )
         return _struct([("", wire, many if wire == where else Any) for wire in sample]) | None, "make_page"
 
@@ -210,12 +210,13 @@ class _Writer:
         (kind,) = arms
         items = typing.get_args(kind) if typing.get_origin(kind) is list else ()
         with contextlib.suppress(NoShape):
-            if _is_model(kind) and isinstance(sample, dict):
+            if is_model(kind) and isinstance(sample, dict):
                 struct, make = self._model(kind, sample)
                 return struct | None, {GIVEN: f"{make}(item)"}
-            if items and _is_model(items[0]) and _has_objects(sample):
+            if items and is_model(items[0]) and _has_objects(sample):
                 struct, make = self._model(items[0], sample[0])
-                return list[struct] | None, {GIVEN: f"[{make}(one) for one in item]"}  # type: ignore[valid-type]
+                many = types.GenericAlias(list, (struct,))
+                return many | None, {GIVEN: f"[{make}(one) for one in item]"}
         return Any, None
 
     def _write(self, *lines: str) -> None:
@@ -251,7 +252,3 @@ def _has_objects(sample: Any) -> bool:
 def _in_order(sample: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
     """The names of a sample as they came, then those that it lacks."""
     return [*sample, *(name for name in known if name not in sample)]
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Model) and not issubclass(kind, PageModel)

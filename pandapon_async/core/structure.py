@@ -41,12 +41,13 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "LIST_FIELDS",
     "NAMES",
-    "TOTAL_FIELDS",
     "Mismatch",
     "ModelField",
+    "is_model",
     "model_fields",
     "set_field",
     "structurer",
+    "total_of",
     "wire_fields",
 ]
 
@@ -102,7 +103,7 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
     converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
     converter.register_structure_hook_factory(_is_open_enum, _open_enum_hook)
-    converter.register_structure_hook_factory(_is_model, lambda kind: _model_hook(converter, kind))
+    converter.register_structure_hook_factory(is_model, lambda kind: _model_hook(converter, kind))
     converter.register_structure_hook_factory(_is_page, lambda kind: _page_hook(converter, kind))
     converter.register_structure_hook_factory(_is_union, lambda kind: _union_hook(converter, kind))
     converter.register_structure_hook_func(_is_id, _id)
@@ -212,16 +213,20 @@ def _page_hook(converter: Converter, kind: type[PageModel]) -> Hook:
         where = next((name for name in LIST_FIELDS if value.get(name).__class__ is list), None)
         if where is None:
             raise Mismatch(f"a list in one of {', '.join(LIST_FIELDS)}", value)
-        total = next((value[name] for name in TOTAL_FIELDS if value.get(name).__class__ is int), None)
         extra = {name: item for name, item in value.items() if name != where}
         try:
             items = items_hook(value[where], None)
         except Mismatch as mismatch:
             mismatch.steps.append(f".{where}")
             raise
-        return kind(items=items, total=total, extra=extra)
+        return kind(items=items, total=total_of(extra), extra=extra)
 
     return structure
+
+
+def total_of(others: Mapping[str, Any]) -> int | None:
+    """What a page says of all items there are, in its fields besides the list."""
+    return next((others[name] for name in TOTAL_FIELDS if others.get(name).__class__ is int), None)
 
 
 def _list_hook(converter: Converter, kind: Any) -> Hook:
@@ -308,7 +313,8 @@ def _is_open_enum(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, OpenEnum)
 
 
-def _is_model(kind: Any) -> bool:
+def is_model(kind: Any) -> bool:
+    """Whether this is a model, and not a page of them."""
     return isinstance(kind, type) and issubclass(kind, Model) and not issubclass(kind, PageModel)
 
 

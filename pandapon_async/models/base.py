@@ -100,7 +100,7 @@ class OpenEnum:
     def read(cls, value: Any) -> Self | Any:
         """The member for a wire value, or the value itself."""
         try:
-            return cls(value)  # type: ignore[call-arg]
+            return cls(value)  # type: ignore[call-arg]  # an enumeration it is mixed into
         except ValueError:
             return value
 

@@ -163,6 +163,7 @@ class Journal:
         wanted = None if states is None else list(states)
         after = 0
         while True:
+            # Its default has no type for mypy.
             found, after = await self._change(lambda store, after=after: store.page(wanted, after, page))  # type: ignore[misc]
             for intent in found:
                 yield intent

@@ -18,7 +18,7 @@ from typing import Any
 
 import cattrs  # noqa: F401  (the library imports these two on first use, which reads files: once)
 import pytest
-import tenacity.asyncio  # noqa: F401
+import tenacity.asyncio  # noqa: F401  (as above)
 from blockbuster import BlockBuster, blockbuster_ctx
 
 import pandapon_async

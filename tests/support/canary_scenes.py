@@ -228,7 +228,7 @@ async def locals_of_frames(evidence: Evidence, _: Path) -> None:
     def keep(error: PandaponError) -> None:
         told = traceback.TracebackException.from_exception(error, capture_locals=True)
         evidence.add("locals, standard library", "".join(told.format()))
-        console = Console(record=True, width=5_000, file=open(os.devnull, "w"))  # noqa: SIM115
+        console = Console(record=True, width=5_000, file=open(os.devnull, "w"))  # noqa: SIM115 (ends with it)
         with console.file:
             shown = Traceback.from_exception(
                 type(error), error, error.__traceback__,

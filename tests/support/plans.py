@@ -136,7 +136,7 @@ async def run(server: Sandbox, *arguments: object, **more: Any) -> tuple[int, st
 
 async def seen(server: Sandbox, requests: int, process: Process) -> None:
     """Until the sandbox has seen so many requests, or the process has ended."""
-    while len(server.log) < requests and process.returncode is None:  # noqa: ASYNC110
+    while len(server.log) < requests and process.returncode is None:  # noqa: ASYNC110 (no event tells of it)
         await asyncio.sleep(0.001)
 
 

@@ -73,7 +73,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def _thread_done(self, _: object) -> None:
         self.virtual.threads -= 1
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (its name)
         """Without its limit: time of this kind passes while a real thread ends (Python 3.12 and later)."""
         await super().shutdown_default_executor()
 
