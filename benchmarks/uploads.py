@@ -37,7 +37,7 @@ from benchmarks.replies import HEADERS, REPLIES
 from benchmarks.server import cores, serving
 from pandapon_async import Client, Settings, bulk
 from pandapon_async.images import Image
-from pandapon_async.transport.upload import ImageBody
+from pandapon_async.transport.image_body import ImageBody
 
 __all__ = ["main"]
 

@@ -6,38 +6,39 @@ from pandapon_async import errors
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
-from pandapon_async.core.backoff import RetryPolicy
 from pandapon_async.core.codes import Codes
-from pandapon_async.endpoint import Call, Safety, Stage
+from pandapon_async.core.outcome import Safety
+from pandapon_async.core.retry import RetryPolicy
+from pandapon_async.declare.endpoint import Call, Stage
+from pandapon_async.declare.response import Response
 from pandapon_async.errors import (
     ApiError,
     Attempt,
-    AuthenticationFailed,
+    AuthenticationError,
     CallbackReason,
-    CallbackRefused,
+    CallbackRefusedError,
     ConfigurationError,
-    ConnectionLost,
-    DeadlineExceeded,
+    ConnectionLostError,
+    DeadlineExceededError,
     DecodeError,
-    DuplicateIntent,
-    InvalidArgument,
-    JournalUnavailable,
-    MalformedResponse,
-    NotFound,
-    NotSent,
+    DuplicateIntentError,
+    InvalidArgumentError,
+    JournalUnavailableError,
+    MalformedResponseError,
+    NotFoundError,
+    NotSentError,
     Outcome,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     PandaponError,
-    Rejected,
-    ResponseTooLarge,
-    Throttled,
+    RateLimitError,
+    RejectedError,
+    ResponseTooLargeError,
 )
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
-from pandapon_async.response import Response
 from pandapon_async.settings import Credentials, Override, Settings
-from pandapon_async.transport.limiter import Limiter
-from pandapon_async.transport.waiters import Priority, priority
+from pandapon_async.transport.rate_limiter import Limiter
+from pandapon_async.transport.wait_queue import Priority, priority
 
 if TYPE_CHECKING:
     from pandapon_async import bulk
@@ -48,40 +49,40 @@ __all__ = [
     "AdaptiveRate",
     "ApiError",
     "Attempt",
-    "AuthenticationFailed",
+    "AuthenticationError",
     "Call",
     "CallbackReason",
-    "CallbackRefused",
+    "CallbackRefusedError",
     "Client",
     "Clock",
     "Codes",
     "ConfigurationError",
-    "ConnectionLost",
+    "ConnectionLostError",
     "Credentials",
-    "DeadlineExceeded",
+    "DeadlineExceededError",
     "DecodeError",
-    "DuplicateIntent",
+    "DuplicateIntentError",
     "Fen",
     "Image",
-    "InvalidArgument",
-    "JournalUnavailable",
+    "InvalidArgumentError",
+    "JournalUnavailableError",
     "Limiter",
-    "MalformedResponse",
-    "NotFound",
-    "NotSent",
+    "MalformedResponseError",
+    "NotFoundError",
+    "NotSentError",
     "Outcome",
-    "OutcomeUnknown",
+    "OutcomeUnknownError",
     "Override",
     "PandaponError",
     "Priority",
-    "Rejected",
+    "RateLimitError",
+    "RejectedError",
     "Response",
-    "ResponseTooLarge",
+    "ResponseTooLargeError",
     "RetryPolicy",
     "Safety",
     "Settings",
     "Stage",
-    "Throttled",
     "__version__",
     "bulk",
     "errors",

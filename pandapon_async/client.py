@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 import attrs
 
-from pandapon_async.core.backoff import RetryBudget
 from pandapon_async.core.envelope import Envelope
-from pandapon_async.endpoint import Call, Endpoint, Evidence, Safety, Stage, endpoints
-from pandapon_async.errors import ConfigurationError, InvalidArgument, PandaponError
-from pandapon_async.response import Response
+from pandapon_async.core.outcome import Safety
+from pandapon_async.core.retry import RetryBudget
+from pandapon_async.declare.endpoint import Call, Endpoint, Evidence, Stage, endpoints
+from pandapon_async.declare.response import Response
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal.writes import account_of, journal_of
 from pandapon_async.settings import Credentials, Settings
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.limiter import Limiter, Slots
-from pandapon_async.transport.pipeline import Pipeline, Statistics, Trail
-from pandapon_async.transport.plan import Plan, undeclared
+from pandapon_async.transport.pipeline import CallContext, Pipeline, Statistics
+from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
+from pandapon_async.transport.requests import RequestBuilder, undeclared
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
-from pandapon_async.transport.store import Intent, IntentState
-from pandapon_async.transport.waiters import Sleepers
-from pandapon_async.transport.writes import account_of, journal_of
+from pandapon_async.transport.wait_queue import CancellableTimers
 
 if TYPE_CHECKING:
     import os
@@ -71,9 +72,9 @@ class Client:
             settings=settings,
             session=Session(session),
             limiter=limiter,
-            slots=Slots(settings.concurrency, clock),
+            slots=ConcurrencyLimiter(settings.concurrency, clock),
             budget=RetryBudget(settings.retry.budget),
-            sleepers=Sleepers(clock),
+            timers=CancellableTimers(clock),
             server_time=ServerTime(clock),
             statistics=Statistics(),
             journal=journal_of(credentials, settings),
@@ -81,7 +82,7 @@ class Client:
             owner=object(),
         )
         self._pipeline.statistics.watch(limiter)
-        self._plans: dict[str, Plan] = {}
+        self._plans: dict[str, RequestBuilder] = {}
 
     @classmethod
     def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
@@ -170,7 +171,7 @@ class Client:
             safety = Safety(safety)
         except ValueError:
             known = ", ".join(Safety)
-            raise InvalidArgument(f"safety must be one of {known}", argument="safety") from None
+            raise InvalidArgumentError(f"safety must be one of {known}", argument="safety") from None
         endpoint = Endpoint(
             name=f"{method.upper()} {path}",
             method=method.upper(),
@@ -187,12 +188,12 @@ class Client:
     async def _execute(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Response[Any]:
         plan = self._plans.get(endpoint.name)
         if plan is None:
-            plan = self._plans[endpoint.name] = Plan.of(endpoint, self.settings)
+            plan = self._plans[endpoint.name] = RequestBuilder.of(endpoint, self.settings)
         if plan.has_image:
-            outgoing = await plan.outgoing_with_image(arguments)
+            prepare = await plan.prepare_with_image(arguments)
         else:
-            outgoing = plan.outgoing(arguments)
-        envelope, trail = await self._pipeline.run(outgoing)
+            prepare = plan.prepare(arguments)
+        envelope, trail = await self._pipeline.run(prepare)
         try:
             value = plan.decode(envelope.data, envelope.request_id)
         except PandaponError as error:
@@ -206,14 +207,14 @@ class Client:
         self, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
     ) -> Response[Any]:
         try:
-            outgoing = undeclared(self.settings.base_url, endpoint, json, params)
-        except InvalidArgument as error:
+            prepare = undeclared(self.settings.base_url, endpoint, json, params)
+        except InvalidArgumentError as error:
             error.endpoint = endpoint.name
             raise
-        envelope, trail = await self._pipeline.run(outgoing)
+        envelope, trail = await self._pipeline.run(prepare)
         return self._response(envelope.data, envelope, trail)
 
-    def _response(self, value: Any, envelope: Envelope, trail: Trail) -> Response[Any]:
+    def _response(self, value: Any, envelope: Envelope, trail: CallContext) -> Response[Any]:
         # By position, as names cost a third more: in the order in which `Response` has them.
         return Response(
             value,
@@ -242,12 +243,12 @@ class Client:
         `wait` looks again with growing pauses until then. Raises InvalidArgument for an id that is not in
         the journal.
         """
-        from pandapon_async.settlement import find_out, next_state
+        from pandapon_async.journal.resolve import next_state, resolve_outcome
 
         intent = await self._intent(intent_id)
         pauses = iter((2.0, 10.0, self.settings.settle_after))
         while intent.state is IntentState.UNKNOWN:
-            settlement = await find_out(self, intent)
+            settlement = await resolve_outcome(self, intent)
             age = self.settings.clock.wall() - intent.updated
             state = next_state(settlement, age, self.settings.settle_after)
             if state is not None:
@@ -257,13 +258,13 @@ class Client:
             pause = next(pauses, None) if wait else None
             if pause is None:
                 return attrs.evolve(intent, note=f"{settlement.finding}: {settlement.note}")
-            await self._pipeline.sleepers.sleep(pause)
+            await self._pipeline.timers.sleep(pause)
         return intent
 
     async def _intent(self, intent_id: str) -> Intent:
         intent = await self.journal.get(intent_id)
         if intent is None:
-            raise InvalidArgument("no such intent in the journal", argument="intent_id")
+            raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
         return intent
 
     async def aclose(self) -> None:
@@ -273,7 +274,7 @@ class Client:
         pipeline = self._pipeline
         pipeline.limiter.close(pipeline.owner)
         pipeline.slots.close(pipeline.owner)
-        pipeline.sleepers.fail_all()
+        pipeline.timers.fail_all()
         await pipeline.session.close()
         if pipeline.journal is not self.settings.journal:
             await pipeline.journal.aclose()

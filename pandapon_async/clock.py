@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "duration"]
 
 
 class Clock:
@@ -37,3 +37,17 @@ class Clock:
     def nonce(self) -> str:
         """A fresh nonce of 32 characters, from the system's secure source."""
         return secrets.token_hex(16)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words.
+
+    >>> duration(42), duration(150), duration(9000)
+    ('42 s', '2 min 30 s', '2 h 30 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

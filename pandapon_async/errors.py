@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 __all__ = [
     "ApiError",
     "Attempt",
-    "AuthenticationFailed",
+    "AuthenticationError",
     "CallbackReason",
-    "CallbackRefused",
+    "CallbackRefusedError",
     "ConfigurationError",
-    "ConnectionLost",
-    "DeadlineExceeded",
+    "ConnectionLostError",
+    "DeadlineExceededError",
     "DecodeError",
-    "DuplicateIntent",
-    "InvalidArgument",
-    "JournalUnavailable",
-    "MalformedResponse",
-    "NotFound",
-    "NotSent",
+    "DuplicateIntentError",
+    "InvalidArgumentError",
+    "JournalUnavailableError",
+    "MalformedResponseError",
+    "NotFoundError",
+    "NotSentError",
     "Outcome",
-    "OutcomeUnknown",
+    "OutcomeUnknownError",
     "PandaponError",
-    "Rejected",
-    "ResponseTooLarge",
-    "Throttled",
+    "RateLimitError",
+    "RejectedError",
+    "ResponseTooLargeError",
 ]
 
 
@@ -110,7 +110,7 @@ class ConfigurationError(PandaponError, ValueError):
     """Credentials or settings that cannot work; raised before anything is sent."""
 
 
-class InvalidArgument(PandaponError, ValueError):
+class InvalidArgumentError(PandaponError, ValueError):
     """An argument was refused before anything was sent; `argument` names it."""
 
     def __init__(self, message: str, *, argument: str | None = None, **facts: Any) -> None:
@@ -118,20 +118,20 @@ class InvalidArgument(PandaponError, ValueError):
         self.argument = argument
 
 
-class NotSent(PandaponError):
+class NotSentError(PandaponError):
     """The request surely never reached the server: name lookup, connect or TLS failed."""
 
     retryable = True
 
 
-class ConnectionLost(PandaponError):
-    """A read was sent and no whole answer came back. (A write raises `OutcomeUnknown` instead.)"""
+class ConnectionLostError(PandaponError):
+    """A read was sent and no whole answer came back. (A write raises `OutcomeUnknownError` instead.)"""
 
     outcome = Outcome.UNKNOWN
     retryable = True
 
 
-class OutcomeUnknown(PandaponError):
+class OutcomeUnknownError(PandaponError):
     """A write was sent and may or may not have landed. Never send it again blindly.
 
     `intent_id` is this write's number in the client's books; read the state (the refund, the
@@ -148,7 +148,7 @@ class OutcomeUnknown(PandaponError):
         return f"{super().__str__()} [intent {self.intent_id}]" if self.intent_id else super().__str__()
 
 
-class DuplicateIntent(PandaponError):
+class DuplicateIntentError(PandaponError):
     """The same write is open already, or was carried out before; nothing was sent.
 
     `intent_id` and `state` are the earlier one's, `result` the id the vendor gave it, if any.
@@ -169,17 +169,17 @@ class DuplicateIntent(PandaponError):
         self.result = result
 
 
-class JournalUnavailable(PandaponError):
+class JournalUnavailableError(PandaponError):
     """The journal of writes cannot be used (disk full, locked, no permission); nothing was sent."""
 
 
-class DeadlineExceeded(PandaponError):
+class DeadlineExceededError(PandaponError):
     """The call's own deadline passed, or a wait would have crossed it (then nothing was waited for)."""
 
     retryable = True
 
 
-class MalformedResponse(PandaponError):
+class MalformedResponseError(PandaponError):
     """The server answered with something that is no PandaPon envelope."""
 
     outcome = Outcome.UNKNOWN
@@ -190,7 +190,7 @@ class MalformedResponse(PandaponError):
         self.http_status = http_status
 
 
-class ResponseTooLarge(PandaponError):
+class ResponseTooLargeError(PandaponError):
     """The answer passed `Settings.max_response_bytes`, counted after decompression."""
 
     outcome = Outcome.UNKNOWN
@@ -231,7 +231,7 @@ class ApiError(PandaponError):
         self.http_status = http_status
 
 
-class AuthenticationFailed(ApiError):
+class AuthenticationError(ApiError):
     """Key, secret, signature, user id or clock were refused.
 
     `clock_skew` is how many seconds the server's clock is ahead of this machine's, where that explains it.
@@ -240,11 +240,11 @@ class AuthenticationFailed(ApiError):
     clock_skew: float | None = None
 
 
-class NotFound(ApiError):
+class NotFoundError(ApiError):
     """The vendor knows no such thing: it said so by code, or gave a successful answer without data."""
 
 
-class Throttled(ApiError):
+class RateLimitError(ApiError):
     """Too many calls. `retry_after` is what the server asked for, in seconds, if it said."""
 
     retryable = True
@@ -256,7 +256,7 @@ class Throttled(ApiError):
         self.before_execution = False
 
 
-class Rejected(ApiError):
+class RejectedError(ApiError):
     """The envelope says 200, its inside says no: `error_code` and `error_info` are the inner ones."""
 
     def __init__(
@@ -280,7 +280,7 @@ class CallbackReason(enum.StrEnum):
     OUTSIDE_WINDOW = "outside_window"  # signed, and its time is too far from now
 
 
-class CallbackRefused(PandaponError):
+class CallbackRefusedError(PandaponError):
     """What was pushed is no genuine message; `reason` says why, and the text holds nothing of it."""
 
     def __init__(self, message: str, *, reason: CallbackReason | None = None, **facts: Any) -> None:

@@ -20,14 +20,14 @@ import attrs
 
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
-from pandapon_async.core.backoff import RetryPolicy
 from pandapon_async.core.codes import Codes
+from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer, signature
 from pandapon_async.errors import Attempt, ConfigurationError
 
 if TYPE_CHECKING:
-    from pandapon_async.transport.journal import Journal
-    from pandapon_async.transport.limiter import Limiter
+    from pandapon_async.journal.journal import Journal
+    from pandapon_async.transport.rate_limiter import Limiter
 
 __all__ = ["AUTOMATIC", "Credentials", "Observer", "Override", "Settings"]
 

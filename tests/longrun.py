@@ -30,11 +30,11 @@ from typing import Any
 import aiohttp
 import attrs
 
-from pandapon_async import Client, OutcomeUnknown, PandaponError, Settings, bulk
+from pandapon_async import Client, OutcomeUnknownError, PandaponError, Settings, bulk
+from pandapon_async.journal.store import IntentState
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.numbering import refund_id
-from pandapon_async.transport.store import IntentState
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.endurance import Ending, Sample, page, plot
 
 REFUNDS = 1_000_000
@@ -61,7 +61,7 @@ async def serve(change_every: float) -> None:
         print(sandbox.base_url, flush=True)
         ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         for faults in itertools.cycle(WEATHER):
-            plans.misbehave(sandbox, faults)
+            plan_files.misbehave(sandbox, faults)
             done, _ = await asyncio.wait([ended], timeout=change_every)
             if done:
                 return
@@ -155,11 +155,11 @@ class Traffic:
         try:
             await work()
             result = "done"
-        except OutcomeUnknown as unknown:
-            self.errors["OutcomeUnknown"] += 1
+        except OutcomeUnknownError as unknown:
+            self.errors["OutcomeUnknownError"] += 1
             with contextlib.suppress(PandaponError):
                 await self.client.resolve(str(unknown.intent_id))
-            result = "OutcomeUnknown"
+            result = "OutcomeUnknownError"
         except asyncio.CancelledError:
             result = "cancelled"
         except PandaponError as error:
@@ -217,7 +217,7 @@ async def ending(client: Client, url: str) -> Ending:
         journal={str(state): count for state, count in (await client.journal.counts()).items()},
         carried_out=writes.total(),
         twice=sum(count > 1 for count in writes.values()),
-        denied=sum(not any(state.landed or state.open for state in intents[write]) for write in writes),
+        denied=sum(not any(state.succeeded or state.open for state in intents[write]) for write in writes),
         claimed=sum(
             IntentState.CONFIRMED in states and write not in writes for write, states in intents.items()
         ),

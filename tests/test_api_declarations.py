@@ -15,18 +15,18 @@ from typing import Any
 import attrs
 import pytest
 
-from pandapon_async import arguments as rules
-from pandapon_async.endpoint import (
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare import fields as rules
+from pandapon_async.declare.endpoint import (
     Endpoint,
     Evidence,
     Parameter,
-    Safety,
     Signing,
     encode_arguments,
     endpoints,
     parameters_of_class,
 )
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.images import Image
 from tests.example_arguments import example_arguments
 
@@ -77,12 +77,12 @@ def facts(parameters: tuple[Parameter, ...], place: str | None = None, prefix: s
         yield from _inside(parameter.rule, location, path)
 
 
-def _inside(rule: rules.Rule, location: str, path: str) -> Iterator[Any]:
-    if isinstance(rule, rules.JsonText):
+def _inside(rule: rules.Field, location: str, path: str) -> Iterator[Any]:
+    if isinstance(rule, rules.JsonTextField):
         yield from _inside(rule.rule, location, path)
-    elif isinstance(rule, rules.ListOf):
+    elif isinstance(rule, rules.ListField):
         yield from _inside(rule.item, location, f"{path}[]")
-    elif isinstance(rule, rules.Nested):
+    elif isinstance(rule, rules.ObjectField):
         yield from facts(parameters_of_class(rule._class()), location, f"{path}.")
 
 
@@ -247,7 +247,7 @@ MONEY = [
     (endpoint, parameter)
     for endpoint in DECLARED.values()
     for parameter in endpoint.parameters
-    if isinstance(parameter.rule, rules.FenAmount | rules.YuanAmount | rules.Number)
+    if isinstance(parameter.rule, rules.FenField | rules.YuanField | rules.NumberField)
     or "price" in parameter.name
 ]
 
@@ -255,7 +255,7 @@ MONEY = [
 @pytest.mark.parametrize(("endpoint", "parameter"), MONEY, ids=lambda one: getattr(one, "name", None))
 def test_no_call_takes_a_float_for_money(endpoint: Endpoint, parameter: Parameter) -> None:
     given = {**example_arguments(endpoint), parameter.name: 12.5}
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         encode_arguments(endpoint.parameters, given)
     assert refused.value.argument == parameter.name
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pandapon_async import Client, Settings
-from pandapon_async.endpoint import Endpoint, Evidence, Stage, endpoints
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage, endpoints
 from pandapon_async.sandbox import Sandbox
 from tests.support.command import Shell
 from tests.support.real import as_words, carry_out, real_arguments

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.arguments import Picture
+from pandapon_async.declare.fields import ImageField
 from pandapon_async.images import Image, image_format
 
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 60
@@ -158,7 +158,7 @@ def test_a_repr_shows_neither_path_nor_bytes(tmp_path: Path) -> None:
 
 
 def test_the_rule_of_the_declarations() -> None:
-    assert Picture().encode(PNG).read() == PNG
-    assert Picture().schema()["contentEncoding"] == "base64"
+    assert ImageField().encode(PNG).read() == PNG
+    assert ImageField().schema()["contentEncoding"] == "base64"
     with pytest.raises(ValueError, match="at most 1048576 bytes"):
-        Picture().encode(PNG + bytes(1_048_576))
+        ImageField().encode(PNG + bytes(1_048_576))

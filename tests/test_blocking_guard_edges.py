@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockingError
 
-from pandapon_async.reconcile.state import State
-from pandapon_async.reconcile.table import file_digest
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.tables.table import file_digest
 from tests.support.blocking import EXEMPT, allowed
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +46,7 @@ async def test_a_test_may_block_and_call_what_blocks(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_text("refund_id\n")
     assert len(file_digest(path)) == 64
-    State.open(tmp_path / "state.sqlite").close()
+    RunStore.open(tmp_path / "state.sqlite").close()
 
 
 @pytest.mark.may_block("to show what this mark does")

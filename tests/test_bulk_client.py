@@ -8,9 +8,9 @@ from typing import Any
 
 from pandapon_async import (
     ConfigurationError,
-    InvalidArgument,
-    NotSent,
-    OutcomeUnknown,
+    InvalidArgumentError,
+    NotSentError,
+    OutcomeUnknownError,
     RetryPolicy,
     Safety,
     bulk,
@@ -59,7 +59,7 @@ async def test_payments_are_refused_unless_allowed() -> None:
             return await pandapon.request("POST", f"/pay/{number}", safety=Safety.NEVER_AUTOMATIC)
 
         results, _ = await collected(pay, range(3))
-        assert {type(result.error) for result in results} == {InvalidArgument}
+        assert {type(result.error) for result in results} == {InvalidArgumentError}
         assert server.requests == []
         results, _ = await collected(pay, range(3), allow_payments=True)
         assert {type(result) for result in results} == {bulk.Done}
@@ -103,6 +103,6 @@ async def test_closing_the_client_ends_a_run_with_a_result_for_every_item_taken(
         assert ended is None
         assert sorted(result.item for result in results) == taken
         kinds = {type(result.error) for result in results if isinstance(result, bulk.Failed)}
-        assert OutcomeUnknown in kinds
-        assert kinds <= {OutcomeUnknown, NotSent, ConfigurationError}
+        assert OutcomeUnknownError in kinds
+        assert kinds <= {OutcomeUnknownError, NotSentError, ConfigurationError}
         assert len(server.requests) == 2

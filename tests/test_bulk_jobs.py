@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import ConfigurationError, InvalidArgument, NotFound, RetryPolicy, bulk
+from pandapon_async import ConfigurationError, InvalidArgumentError, NotFoundError, RetryPolicy, bulk
 from pandapon_async.models.alibaba.refunds import Refund, Voucher
 from pandapon_async.models.taobao.refunds import RefundDetail
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
@@ -53,9 +53,9 @@ async def test_both_platforms_in_one_run(ordered: bool) -> None:
         assert isinstance(found["TQ1"].value, Refund)
         assert isinstance(found["110000235001"].value, RefundDetail)
         for refund_id in ("TQ404", "404"):
-            assert type(found[refund_id].error) is NotFound
+            assert type(found[refund_id].error) is NotFoundError
             assert (found[refund_id].attempts, found[refund_id].request_id) == (1, "r-1")
-        assert type(found["TQ 5"].error) is InvalidArgument
+        assert type(found["TQ 5"].error) is InvalidArgumentError
         assert found["TQ 5"].attempts == 0
         assert len(server.requests) == 6
         at_rest(pandapon)
@@ -91,9 +91,9 @@ async def test_a_row_that_cannot_be_read_is_one_failure() -> None:
             )
         ]
         kinds = [type(getattr(result, "error", None)) for result in results]
-        assert kinds == [type(None), KeyError, InvalidArgument, InvalidArgument, type(None)]
+        assert kinds == [type(None), KeyError, InvalidArgumentError, InvalidArgumentError, type(None)]
         results = [result async for result in bulk.fetch_refunds(pandapon, ["TQ1"], "ebay")]  # type: ignore[arg-type]
-        assert type(results[0].error) is InvalidArgument  # type: ignore[union-attr]
+        assert type(results[0].error) is InvalidArgumentError  # type: ignore[union-attr]
 
 
 @virtual_time
@@ -129,7 +129,7 @@ async def test_uploads_of_any_kind_and_what_is_no_image(tmp_path: Path) -> None:
         assert [result.index for result in good] == [0, 1, 4]
         assert all(isinstance(result.value, Voucher) for result in good)
         bad = [result for result in results if isinstance(result, bulk.Failed)]
-        assert {type(result.error) for result in bad} == {InvalidArgument}
+        assert {type(result.error) for result in bad} == {InvalidArgumentError}
         assert len(server.requests) == 1  # the same image three times
         at_rest(pandapon)
 

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pandapon_async import (
-    AuthenticationFailed,
+    AuthenticationError,
     ConfigurationError,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     Priority,
     Safety,
     bulk,
 )
-from pandapon_async.transport.waiters import _current, payments_refused
+from pandapon_async.transport.wait_queue import _current, payments_refused
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import at_rest, client
 from tests.support.server import FaultServer, answer, envelope, http, ok
@@ -177,7 +177,7 @@ async def test_what_ends_a_program_is_not_swallowed(where: str, error: BaseExcep
     if where == "operation" and isinstance(error, asyncio.CancelledError):
         # It cancelled itself, not us: one item's failure, and nobody knows how far it got.
         (failed,) = [result for result in results if isinstance(result, bulk.Failed)]
-        assert isinstance(failed.error, OutcomeUnknown)
+        assert isinstance(failed.error, OutcomeUnknownError)
         assert ended is None
     else:
         assert ended is error
@@ -324,7 +324,7 @@ async def test_a_failed_authentication_stops_and_is_raised_after_what_was_under_
             itertools.count(),
             concurrency=3,
         )
-        assert isinstance(ended, AuthenticationFailed)
+        assert isinstance(ended, AuthenticationError)
         assert [result.item for result in results] == list(range(len(results)))
         assert len(results) == len(server.requests) <= 8
         failed = [result for result in results if isinstance(result, bulk.Failed)]

@@ -15,20 +15,20 @@ from typing import Any
 import pytest
 
 from pandapon_async import (
-    AuthenticationFailed,
+    AuthenticationError,
     Client,
     ConfigurationError,
-    InvalidArgument,
+    InvalidArgumentError,
     RetryPolicy,
     Settings,
     bulk,
 )
 from pandapon_async.bulk import Done, Failed, UploadedVoucher
-from pandapon_async.bulk.shrink import shrunk
+from pandapon_async.bulk.compress import shrunk
 from pandapon_async.bulk.vouchers import Uploader
 from pandapon_async.models.alibaba.refunds import Voucher
 from pandapon_async.sandbox import Sandbox
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 UPLOAD = "v2.alibaba.refunds.upload_voucher"
@@ -59,7 +59,7 @@ async def write(path: Path, content: bytes) -> Path:
 async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
     async with Sandbox(refunds=1) as server:
         path = await write(tmp_path / "a.gif", GIF)
-        found = await results(server, [path, str(path), PNG, io.BytesIO(BMP), plans.JPEG + b"x"])
+        found = await results(server, [path, str(path), PNG, io.BytesIO(BMP), plan_files.JPEG + b"x"])
         assert [type(result) for result in found] == [Done] * 5
         vouchers = [result.value for result in found if isinstance(result, Done)]
         assert all(isinstance(voucher, Voucher) for voucher in vouchers)
@@ -79,7 +79,7 @@ async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
     [
         (b"no image", "must be one of jpeg, png, gif, bmp"),
         (b"", "the image is empty"),
-        (plans.JPEG + bytes(LIMIT), "must have at most 1048576 bytes, has 1048580"),
+        (plan_files.JPEG + bytes(LIMIT), "must have at most 1048576 bytes, has 1048580"),
         ("nope.jpg", "no image file that can be read"),
         (12, "must be bytes, a path or a binary file"),
     ],
@@ -88,7 +88,7 @@ async def test_what_the_vendor_would_refuse_is_not_sent(image: Any, message: str
     async with Sandbox(refunds=1) as server:
         (failed, done) = await results(server, [image, PNG])
         assert isinstance(failed, Failed)
-        assert isinstance(failed.error, InvalidArgument)
+        assert isinstance(failed.error, InvalidArgumentError)
         assert message in str(failed.error)
         assert isinstance(done, Done)
         assert uploads(server) == 1
@@ -96,7 +96,7 @@ async def test_what_the_vendor_would_refuse_is_not_sent(image: Any, message: str
 
 async def test_identical_images_are_uploaded_once_also_at_the_same_time(tmp_path: Path) -> None:
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.05") as server:
-        paths = [await write(tmp_path / f"{n}.jpg", plans.JPEG + bytes([n % 3])) for n in range(60)]
+        paths = [await write(tmp_path / f"{n}.jpg", plan_files.JPEG + bytes([n % 3])) for n in range(60)]
         found = await results(server, paths, concurrency=30)
         assert uploads(server) == 3
         assert sum(isinstance(result, Done) and result.value.reused for result in found) == 57
@@ -112,7 +112,7 @@ async def test_one_that_failed_is_tried_again_by_the_next(tmp_path: Path) -> Non
         run = bulk.upload_vouchers(pandapon, [PNG, PNG, PNG], concurrency=3)
         found = [isinstance(result, Done) async for result in run]
         assert found.count(True) == 2
-        assert len(plans.effects_per_key(server, "voucher")) == 1
+        assert len(plan_files.effects_per_key(server, "voucher")) == 1
 
 
 async def test_a_lost_answer_is_asked_for_again() -> None:
@@ -145,8 +145,10 @@ async def test_a_refused_key_stops_it(tmp_path: Path) -> None:
         wrong = type(server.credentials)("sandbox-access-key", "wrong", "2100000000001")
         settings = Settings(base_url=server.base_url, rate=None)
         async with Client(wrong, settings) as pandapon:
-            run = bulk.upload_vouchers(pandapon, [plans.JPEG + bytes([n]) for n in range(50)], concurrency=2)
-            with pytest.raises(AuthenticationFailed):
+            run = bulk.upload_vouchers(
+                pandapon, [plan_files.JPEG + bytes([n]) for n in range(50)], concurrency=2
+            )
+            with pytest.raises(AuthenticationError):
                 [result async for result in run]
         assert uploads(server) < 6
 
@@ -154,7 +156,7 @@ async def test_a_refused_key_stops_it(tmp_path: Path) -> None:
 async def test_an_image_must_be_the_one_that_was_meant() -> None:
     async with Sandbox(refunds=1) as server, client(server) as pandapon:
         uploader = Uploader(pandapon)
-        with pytest.raises(InvalidArgument, match="is not the one"):
+        with pytest.raises(InvalidArgumentError, match="is not the one"):
             await uploader.upload(PNG, digest="0" * 64)
         voucher = await uploader.upload(PNG, digest=hashlib.sha256(PNG).hexdigest())
         assert voucher.size == len(PNG)
@@ -184,7 +186,7 @@ class TestShrinking:
         async with Sandbox(refunds=1) as server:
             (refused,) = await results(server, [path])
             assert isinstance(refused, Failed)
-            (done,) = await results(server, [path], shrink=True)
+            (done,) = await results(server, [path], compress=True)
             assert isinstance(done, Done)
             assert done.value.shrunk
             assert done.value.size <= LIMIT
@@ -192,7 +194,7 @@ class TestShrinking:
 
     async def test_a_small_image_is_sent_as_it_is(self) -> None:
         async with Sandbox(refunds=1) as server:
-            (done,) = await results(server, [PNG], shrink=True)
+            (done,) = await results(server, [PNG], compress=True)
             assert isinstance(done, Done)
             assert (done.value.shrunk, done.value.size) == (False, len(PNG))
 
@@ -223,7 +225,7 @@ class TestShrinking:
             shrunk(data, 10)
 
     def test_a_picture_of_a_billion_pixels_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pandapon_async.bulk.shrink.LARGEST_PIXELS", 1000)
+        monkeypatch.setattr("pandapon_async.bulk.compress.LARGEST_PIXELS", 1000)
         with pytest.raises(ValueError, match="too many pixels"):
             shrunk(self.photograph(100), 1000)
 
@@ -263,9 +265,9 @@ asyncio.run(main(*sys.argv[1:]))
 async def measured(folder: Path, count: int, concurrency: int) -> dict[str, float]:
     """Upload so many images of 1 MB in a process of its own; what it held, in MiB."""
     for number in range(count):
-        path = await write(folder / f"image-{number}.jpg", plans.JPEG + number.to_bytes(4, "big"))
+        path = await write(folder / f"image-{number}.jpg", plan_files.JPEG + number.to_bytes(4, "big"))
         await asyncio.to_thread(os.truncate, path, 1_000_000)
-    await write(folder / "warm.jpg", plans.JPEG)
+    await write(folder / "warm.jpg", plan_files.JPEG)
     async with Sandbox(refunds=1, log_limit=10) as server:
         credentials = server.credentials
         process = await asyncio.create_subprocess_exec(

@@ -19,7 +19,7 @@ import pytest
 from aiohttp import ClientSession
 from typer.testing import CliRunner
 
-from pandapon_async.callbacks import Message, Receiver, State, Store
+from pandapon_async.callbacks import Message, MessageState, MessageStore, Receiver
 from pandapon_async.callbacks.store import Entry
 from pandapon_async.cli.callbacks import callbacks_app
 from pandapon_async.errors import ConfigurationError
@@ -36,7 +36,7 @@ def register(receiver: Receiver) -> None:
         print(f"HANDLED {message.refund_id}", flush=True)
 
 
-def entry(number: int, state: State, **facts: Any) -> Entry:
+def entry(number: int, state: MessageState, **facts: Any) -> Entry:
     stamp = 1_700_000_000.0 + number
     return Entry(
         id=hashlib.sha256(str(number).encode()).hexdigest(),
@@ -60,11 +60,13 @@ def entry(number: int, state: State, **facts: Any) -> Entry:
 def path(tmp_path: Path) -> Path:
     """A store with a message in each state, and one that nobody wanted."""
     path = tmp_path / "cb.sqlite"
-    store = Store(path)
+    store = MessageStore(path)
     store.begin(durable=True)
-    for number, state in enumerate(State):
-        store.add(entry(number, state, note="KeyError in shop.refunds" if state is State.DEAD else None), 0.0)
-    store.add(entry(9, State.DONE, note="no handler"), 0.0)
+    for number, state in enumerate(MessageState):
+        store.add(
+            entry(number, state, note="KeyError in shop.refunds" if state is MessageState.DEAD else None), 0.0
+        )
+    store.add(entry(9, MessageState.DONE, note="no handler"), 0.0)
     store.commit()
     store.close()
     return path
@@ -226,10 +228,10 @@ async def test_serve_with_handlers_of_ones_own_and_a_replay_from_outside(tmp_pat
         assert process.stdout is not None
         assert await process.stdout.readline() == b"HANDLED TQ1\n"
         await asyncio.sleep(0.05)
-        opened = Store(store)
+        opened = MessageStore(store)
         (record,) = opened.find()
         opened.close()
-        assert record.state is State.DONE
+        assert record.state is MessageState.DONE
         code, _, _ = await asyncio.to_thread(command, "replay", record.id[:10], "--store", str(store))
         assert code == 0
         assert await process.stdout.readline() == b"HANDLED TQ1\n"

@@ -20,13 +20,13 @@ import pytest
 
 from pandapon_async import RetryPolicy
 from pandapon_async.callbacks import (
-    Answer,
     CallbackSettings,
-    Kind,
+    CallbackType,
     Message,
+    MessageState,
+    MessageStore,
     Receiver,
-    State,
-    Store,
+    ReceiverResponse,
 )
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials
@@ -63,7 +63,7 @@ def raw(number: int = 1, *, name: str = "1688_X_REFUND", refund: Any = None, at:
     ).encode()
 
 
-async def push(receiver: Receiver, body: bytes) -> Answer:
+async def push(receiver: Receiver, body: bytes) -> ReceiverResponse:
     signature = hmac.new(b"secret", b"key" + body, hashlib.sha256).hexdigest()
     return await receiver.receive(body, signature)
 
@@ -78,11 +78,11 @@ async def running(path: Path, **changes: Any) -> AsyncIterator[Receiver]:
         yield receiver
 
 
-async def rest(receiver: Receiver) -> dict[State, int]:
+async def rest(receiver: Receiver) -> dict[MessageState, int]:
     """Wait until nothing is pending; in virtual time."""
     while True:
         counts = await receiver.counts()
-        if not counts[State.PENDING] and not counts[State.HANDLING]:
+        if not counts[MessageState.PENDING] and not counts[MessageState.HANDLING]:
             return counts
         await asyncio.sleep(0.5)
 
@@ -105,12 +105,12 @@ async def test_handlers_get_what_they_asked_for(tmp_path: Path) -> None:
             seen["taobao"].append(message.type)
 
         @receiver.on("1688", "1688_BRAND_NEW")
-        @receiver.on("*", Kind.OTHER)
+        @receiver.on("*", CallbackType.OTHER)
         async def exact(message: Message) -> None:
             seen["exact"].append(message.type)
 
         for name in ("1688_X_REFUND", "1688_BRAND_NEW"):
-            assert await push(receiver, raw(name=name)) == Answer(200, "ok")
+            assert await push(receiver, raw(name=name)) == ReceiverResponse(200, "ok")
         await rest(receiver)
     assert seen["refunds"] == ["1688_X_REFUND"]
     assert sorted(seen["everything"]) == ["1688_BRAND_NEW", "1688_X_REFUND"]
@@ -123,11 +123,11 @@ async def test_what_nobody_wants_is_kept_and_listed(tmp_path: Path) -> None:
     async with running(tmp_path) as receiver:
         receiver.on("taobao")(lambda message: None)
         await push(receiver, raw())
-        assert (await rest(receiver))[State.DONE] == 1
+        assert (await rest(receiver))[MessageState.DONE] == 1
         assert (receiver.statistics.handled, receiver.statistics.unhandled) == (1, 1)
-    store = await asyncio.to_thread(Store, tmp_path / "cb.sqlite")
+    store = await asyncio.to_thread(MessageStore, tmp_path / "cb.sqlite")
     (record,) = await asyncio.to_thread(lambda: store.find(unhandled=True))
-    assert (record.note, record.state) == ("no handler", State.DONE)
+    assert (record.note, record.state) == ("no handler", MessageState.DONE)
     await asyncio.to_thread(store.close)
 
 
@@ -146,8 +146,10 @@ async def test_a_duplicate_is_dropped_for_seven_days(tmp_path: Path) -> None:
         assert (receiver.statistics.stored, receiver.statistics.duplicates, len(calls)) == (1, 3, 1)
         CLOCK.ahead += 8 * DAY
         await asyncio.sleep(2)
-        assert (await receiver.counts())[State.DONE] == 0  # forgotten by now; too old to be taken again
-        assert await push(receiver, body) == Answer(400, "outside_window")
+        assert (await receiver.counts())[
+            MessageState.DONE
+        ] == 0  # forgotten by now; too old to be taken again
+        assert await push(receiver, body) == ReceiverResponse(400, "outside_window")
     assert len(calls) == 1
 
 
@@ -195,7 +197,7 @@ async def test_a_handler_that_fails_is_called_again_after_a_while(
 
         await push(receiver, raw())
         counts = await rest(receiver)
-        assert (counts[State.DONE], receiver.statistics.failed, receiver.statistics.dead) == (1, 3, 0)
+        assert (counts[MessageState.DONE], receiver.statistics.failed, receiver.statistics.dead) == (1, 3, 0)
     assert [attempt for attempt, _ in attempts] == [1, 2, 3, 4]
     waits = [later - earlier for (_, earlier), (_, later) in itertools.pairwise(attempts)]
     assert waits == pytest.approx([1, 2, 4], abs=0.1)  # the jitter of the test's clock is the whole
@@ -246,19 +248,19 @@ async def test_a_dead_letter_is_kept_and_can_be_replayed(tmp_path: Path) -> None
 
         body = raw()
         await push(receiver, body)
-        assert (await rest(receiver))[State.DEAD] == 1
+        assert (await rest(receiver))[MessageState.DEAD] == 1
         assert receiver.statistics.dead == 1
         await push(receiver, body)  # the vendor's retry of what is a dead letter is still a duplicate
         CLOCK.ahead += 30 * DAY
         await asyncio.sleep(2)
-        assert (await receiver.counts())[State.DEAD] == 1
+        assert (await receiver.counts())[MessageState.DEAD] == 1
         mended = True
         assert await receiver.replay() == 1
-        assert (await rest(receiver))[State.DONE] == 1
+        assert (await rest(receiver))[MessageState.DONE] == 1
         assert await receiver.replay() == 0
-    other = await asyncio.to_thread(Store, tmp_path / "cb.sqlite")
+    other = await asyncio.to_thread(MessageStore, tmp_path / "cb.sqlite")
     (record,) = await asyncio.to_thread(other.find)
-    assert (record.state, record.note, record.copies) == (State.DONE, None, 1)
+    assert (record.state, record.note, record.copies) == (MessageState.DONE, None, 1)
     await asyncio.to_thread(other.close)
 
 
@@ -272,8 +274,8 @@ async def test_a_note_has_the_error_and_the_handler_and_nothing_else(tmp_path: P
         receiver.on()(broken)
         await push(receiver, raw())
         await rest(receiver)
-    store = await asyncio.to_thread(Store, tmp_path / "cb.sqlite")
-    (record,) = await asyncio.to_thread(lambda: store.find(State.DEAD))
+    store = await asyncio.to_thread(MessageStore, tmp_path / "cb.sqlite")
+    (record,) = await asyncio.to_thread(lambda: store.find(MessageState.DEAD))
     await asyncio.to_thread(store.close)
     assert record.note is not None
     assert record.note.startswith("KeyError in tests.test_callbacks_dispatch.")
@@ -298,7 +300,7 @@ async def test_a_handler_that_takes_too_long_is_broken_off(tmp_path: Path) -> No
 
         before = CLOCK.now()
         await push(receiver, raw())
-        assert (await rest(receiver))[State.DONE] == 1
+        assert (await rest(receiver))[MessageState.DONE] == 1
         assert CLOCK.now() - before < 10
     assert ends == ["broken off", "done"]
 
@@ -312,7 +314,7 @@ async def test_a_handlers_own_cancellation_is_a_failure_like_any(tmp_path: Path)
             raise asyncio.CancelledError
 
         await push(receiver, raw())
-        assert (await rest(receiver))[State.DEAD] == 1
+        assert (await rest(receiver))[MessageState.DEAD] == 1
 
 
 @virtual_time
@@ -347,7 +349,7 @@ async def test_what_a_killed_process_was_handling_is_handled_again_but_not_for_e
         await rest(receiver)
 
     def as_if_killed() -> None:
-        store = Store(path)
+        store = MessageStore(path)
         store._connection.execute("UPDATE messages SET state = 'handling', attempts = 1")
         store._connection.execute("UPDATE messages SET attempts = 3 WHERE refund_id = 'TQ2'")
         store.close()
@@ -357,7 +359,7 @@ async def test_what_a_killed_process_was_handling_is_handled_again_but_not_for_e
         receiver.on()(lambda message: seen.append(message.attempt))
         counts = await rest(receiver)
     assert seen == [2]
-    assert (counts[State.DONE], counts[State.DEAD]) == (1, 1)
+    assert (counts[MessageState.DONE], counts[MessageState.DEAD]) == (1, 1)
 
 
 @virtual_time
@@ -450,7 +452,7 @@ async def test_a_file_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
 
         await push(receiver, raw())
         await asyncio.sleep(10)
-        assert (await rest(receiver))[State.DONE] == 1
+        assert (await rest(receiver))[MessageState.DONE] == 1
     assert calls == [1]
     assert "cannot be noted as done (CallbackStoreUnavailable)" in caplog.text
 

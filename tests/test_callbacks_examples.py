@@ -19,13 +19,13 @@ import pytest
 import uvicorn
 from aiohttp import ClientSession, web
 
-from pandapon_async import Client, OutcomeUnknown, Settings
-from pandapon_async.callbacks import State, Store
+from pandapon_async import Client, OutcomeUnknownError, Settings
+from pandapon_async.callbacks import MessageState, MessageStore
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import IntentState
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
 from pandapon_async.settings import Credentials
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import IntentState
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -88,8 +88,8 @@ async def test_fastapi(tmp_path: Path) -> None:
         expected = {"refund_id": "TQ1", "status": "waitbuyersend"}
         while json.loads((await ask("GET", "/refunds/TQ1"))[1]) != expected:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
-    opened = Store(store)
-    assert opened.counts()[State.DONE] == 1
+    opened = MessageStore(store)
+    assert opened.counts()[MessageState.DONE] == 1
     opened.close()
 
 
@@ -122,7 +122,7 @@ async def test_aiohttp_a_message_settles_a_lost_create(tmp_path: Path, arguments
         try:
             async with CallbackSender(sandbox, url) as sender:
                 async with Client(sandbox.credentials, settings) as client:
-                    with pytest.raises(OutcomeUnknown) as unknown:
+                    with pytest.raises(OutcomeUnknownError) as unknown:
                         await client.v1.alibaba.refunds.create(**arguments)
                 await sender.drain()
                 async with ClientSession() as session, session.get(url) as answer:

@@ -16,7 +16,7 @@ import attrs
 import pytest
 from aiohttp import web
 
-from pandapon_async.callbacks import CallbackSettings, Message, Receiver, State
+from pandapon_async.callbacks import CallbackSettings, Message, MessageState, Receiver
 from pandapon_async.settings import Credentials
 
 CREDENTIALS = Credentials("key", "secret", "1")
@@ -39,7 +39,7 @@ def signed(body: bytes, secret: bytes = b"secret", base: bytes = b"key") -> byte
 
 
 @attrs.define
-class Kind:
+class CallbackType:
     """One kind of request that is no genuine push; `expected` are the statuses that are an answer to it."""
 
     name: str
@@ -63,51 +63,53 @@ HUGE = message(filler="x" * 10_000_000)
 FAR = [round((time.time() + days * 86_400) * 1000) for days in (-400, -2, 2, 400)]
 
 
-def unreadable(name: str, body: bytes) -> Kind:
+def unreadable(name: str, body: bytes) -> CallbackType:
     """Well signed, and yet no message."""
-    return Kind(name, body, signed(body), expected=(400,))
+    return CallbackType(name, body, signed(body), expected=(400,))
 
 
 KINDS = [
-    Kind("no signature", BODY, None),
-    Kind("empty signature", BODY, b""),
-    Kind("short signature", BODY, GOOD[:-1]),
-    Kind("one digit", BODY, b"a"),
-    Kind("long signature", BODY, GOOD + b"00"),
-    Kind("very long signature", BODY, GOOD * 60),
-    Kind("wrong case", BODY, GOOD.upper()),
-    Kind("mixed case", BODY, GOOD[:32] + GOOD[32:].upper()),
-    Kind("no hex", BODY, b"z" * 64),
-    Kind("non-ASCII signature", BODY, "é".encode() * 64),
-    Kind("signature that is not UTF-8", BODY, b"\xff" * 64),
-    Kind("full-width digits", BODY, "１".encode() * 64),
-    Kind("a scheme before it", BODY, b"HMAC-SHA256 " + GOOD),
-    Kind("bearer token", BODY, b"Bearer eyJhbGciOiJub25lIn0.e30."),
-    Kind("basic credentials", BODY, b"Basic a2V5OnNlY3JldA=="),
-    Kind("quotes around it", BODY, b'"' + GOOD + b'"'),
-    Kind("two signatures in one", BODY, GOOD + b", " + GOOD),
-    Kind("base64 instead of hex", BODY, b"q83v" * 16),
-    Kind("all zeros", BODY, b"0" * 64),
-    Kind("another secret", BODY, signed(BODY, b"other")),
-    Kind("another key", BODY, signed(BODY, base=b"other")),
-    Kind("the body alone signed", BODY, signed(BODY, base=b"")),
-    Kind("plain hash of the body", BODY, hashlib.sha256(BODY).hexdigest().encode()),
-    Kind("signature of another message", BODY, signed(message(messageType="1688_Y"))),
-    Kind("two headers", BODY, GOOD, [(b"Authorization", b"0" * 64)]),
-    Kind("altered whitespace", BODY.replace(b", ", b","), GOOD),
-    Kind("a newline at the end", BODY + b"\n", GOOD),
-    Kind("keys in another order", json.dumps(dict(reversed(json.loads(BODY).items()))).encode(), GOOD),
-    Kind("one byte changed", BODY.replace(b"TQ1", b"TQ2"), GOOD),
-    Kind("empty body, signature of a message", b"", GOOD),
-    Kind("10 MB", HUGE, signed(HUGE), expected=(413,)),
-    Kind("10 MB without a signature", HUGE, None, expected=(413,)),
-    Kind(
+    CallbackType("no signature", BODY, None),
+    CallbackType("empty signature", BODY, b""),
+    CallbackType("short signature", BODY, GOOD[:-1]),
+    CallbackType("one digit", BODY, b"a"),
+    CallbackType("long signature", BODY, GOOD + b"00"),
+    CallbackType("very long signature", BODY, GOOD * 60),
+    CallbackType("wrong case", BODY, GOOD.upper()),
+    CallbackType("mixed case", BODY, GOOD[:32] + GOOD[32:].upper()),
+    CallbackType("no hex", BODY, b"z" * 64),
+    CallbackType("non-ASCII signature", BODY, "é".encode() * 64),
+    CallbackType("signature that is not UTF-8", BODY, b"\xff" * 64),
+    CallbackType("full-width digits", BODY, "１".encode() * 64),
+    CallbackType("a scheme before it", BODY, b"HMAC-SHA256 " + GOOD),
+    CallbackType("bearer token", BODY, b"Bearer eyJhbGciOiJub25lIn0.e30."),
+    CallbackType("basic credentials", BODY, b"Basic a2V5OnNlY3JldA=="),
+    CallbackType("quotes around it", BODY, b'"' + GOOD + b'"'),
+    CallbackType("two signatures in one", BODY, GOOD + b", " + GOOD),
+    CallbackType("base64 instead of hex", BODY, b"q83v" * 16),
+    CallbackType("all zeros", BODY, b"0" * 64),
+    CallbackType("another secret", BODY, signed(BODY, b"other")),
+    CallbackType("another key", BODY, signed(BODY, base=b"other")),
+    CallbackType("the body alone signed", BODY, signed(BODY, base=b"")),
+    CallbackType("plain hash of the body", BODY, hashlib.sha256(BODY).hexdigest().encode()),
+    CallbackType("signature of another message", BODY, signed(message(messageType="1688_Y"))),
+    CallbackType("two headers", BODY, GOOD, [(b"Authorization", b"0" * 64)]),
+    CallbackType("altered whitespace", BODY.replace(b", ", b","), GOOD),
+    CallbackType("a newline at the end", BODY + b"\n", GOOD),
+    CallbackType(
+        "keys in another order", json.dumps(dict(reversed(json.loads(BODY).items()))).encode(), GOOD
+    ),
+    CallbackType("one byte changed", BODY.replace(b"TQ1", b"TQ2"), GOOD),
+    CallbackType("empty body, signature of a message", b"", GOOD),
+    CallbackType("10 MB", HUGE, signed(HUGE), expected=(413,)),
+    CallbackType("10 MB without a signature", HUGE, None, expected=(413,)),
+    CallbackType(
         "gzip bomb", gzip.compress(bytes(10_000_000)), GOOD, [(b"Content-Encoding", b"gzip")], expected=(415,)
     ),
-    Kind("said to be packed", BODY, GOOD, [(b"Content-Encoding", b"deflate")], expected=(415,)),
-    Kind("PUT", BODY, GOOD, method="PUT", expected=(405,)),
-    Kind("DELETE", b"", None, method="DELETE", expected=(405,)),
-    Kind("OPTIONS", b"", None, method="OPTIONS", expected=(405,)),
+    CallbackType("said to be packed", BODY, GOOD, [(b"Content-Encoding", b"deflate")], expected=(415,)),
+    CallbackType("PUT", BODY, GOOD, method="PUT", expected=(405,)),
+    CallbackType("DELETE", b"", None, method="DELETE", expected=(405,)),
+    CallbackType("OPTIONS", b"", None, method="OPTIONS", expected=(405,)),
     unreadable("not UTF-8", b'{"messageType": "\xff\xfe"}'),
     unreadable("GBK", '{"messageType": "退款"}'.encode("gbk")),
     unreadable("byte order mark", b"\xef\xbb\xbf" + BODY),
@@ -125,7 +127,7 @@ KINDS = [
     unreadable("half a character", b'{"messageType": "\\ud800"}'),
     unreadable("type is an object", b'{"messageType": {"a": 1}}'),
     *(
-        Kind(f"{days} days off", message(timestamp=str(stamp)), None, expected=(400,))
+        CallbackType(f"{days} days off", message(timestamp=str(stamp)), None, expected=(400,))
         for days, stamp in zip((-400, -2, 2, 400), FAR, strict=True)
     ),
 ]
@@ -159,7 +161,7 @@ class House:
         assert await answer(body, signed(body)) == 200
         await until(lambda: self.receiver.statistics.handled > 0)
         assert [one.raw for one in self.seen] == [body]
-        assert (await self.receiver.counts())[State.PENDING] == 0
+        assert (await self.receiver.counts())[MessageState.PENDING] == 0
 
 
 @asynccontextmanager
@@ -176,7 +178,7 @@ async def served(**settings: Any) -> AsyncIterator[tuple[House, int]]:
         await runner.cleanup()
 
 
-def request(kind: Kind) -> bytes:
+def request(kind: CallbackType) -> bytes:
     lines = [f"{kind.method} /pandapon HTTP/1.1".encode(), b"Host: localhost"]
     lines += [name + b": " + value for name, value in kind.all_headers]
     lines += [b"Content-Length: " + str(len(kind.body)).encode(), b"", b""]
@@ -203,7 +205,7 @@ async def _send(writer: asyncio.StreamWriter, raw: bytes) -> None:
 
 
 @each
-async def test_aiohttp_refuses(kind: Kind) -> None:
+async def test_aiohttp_refuses(kind: CallbackType) -> None:
     async with served() as (house, port):
         begun = time.perf_counter()
         status, answer = await exchange(port, request(kind))
@@ -213,12 +215,12 @@ async def test_aiohttp_refuses(kind: Kind) -> None:
         assert b"Traceback" not in answer
 
         async def again(body: bytes, authorization: bytes) -> int:
-            return (await exchange(port, request(Kind("", body, authorization))))[0]
+            return (await exchange(port, request(CallbackType("", body, authorization))))[0]
 
         await house.still_works(again)
 
 
-async def asgi(app: Any, kind: Kind, pieces: int = 1) -> tuple[int, bytes]:
+async def asgi(app: Any, kind: CallbackType, pieces: int = 1) -> tuple[int, bytes]:
     """Drive an ASGI application through one request."""
     scope = {
         "type": "http",
@@ -246,7 +248,7 @@ async def asgi(app: Any, kind: Kind, pieces: int = 1) -> tuple[int, bytes]:
 
 
 @each
-async def test_asgi_refuses(kind: Kind) -> None:
+async def test_asgi_refuses(kind: CallbackType) -> None:
     house = House()
     app = house.receiver.asgi_app()
     begun = time.perf_counter()
@@ -256,7 +258,7 @@ async def test_asgi_refuses(kind: Kind) -> None:
     assert CANARY not in answer
 
     async def again(body: bytes, authorization: bytes) -> int:
-        return (await asgi(app, Kind("", body, authorization)))[0]
+        return (await asgi(app, CallbackType("", body, authorization)))[0]
 
     await house.still_works(again)
     await house.receiver.aclose()
@@ -265,7 +267,7 @@ async def test_asgi_refuses(kind: Kind) -> None:
 async def test_the_same_message_replayed_is_answered_and_handled_once() -> None:
     async with served() as (house, port):
         body = message()
-        raw = request(Kind("", body, signed(body)))
+        raw = request(CallbackType("", body, signed(body)))
         assert {(await exchange(port, raw))[0] for _ in range(20)} == {200}
         await asyncio.sleep(0.05)
         assert len(house.seen) == 1
@@ -326,7 +328,7 @@ async def test_who_leaves_in_the_middle_leaves_nothing_behind() -> None:
         writer.close()
         await asyncio.sleep(0.05)
         body = message()
-        assert (await exchange(port, request(Kind("", body, signed(body)))))[0] == 200
+        assert (await exchange(port, request(CallbackType("", body, signed(body)))))[0] == 200
         assert house.receiver.statistics.stored == 1
 
     async def gone() -> Any:
@@ -343,11 +345,16 @@ async def test_what_is_signed_and_unreadable_is_a_dead_letter() -> None:
     async with served() as (house, port):
         body = b'{"messageType": ' + CANARY
         for _ in range(2):
-            status, _ = await exchange(port, request(Kind("", body, signed(body))))
+            status, _ = await exchange(port, request(CallbackType("", body, signed(body))))
             assert status == 400
         counts = await house.receiver.counts()
-        assert counts == {State.DEAD: 1, State.PENDING: 0, State.HANDLING: 0, State.DONE: 0}
+        assert counts == {
+            MessageState.DEAD: 1,
+            MessageState.PENDING: 0,
+            MessageState.HANDLING: 0,
+            MessageState.DONE: 0,
+        }
         assert await house.receiver.replay() == 1  # by a version that can read it, perhaps
         await until(lambda: house.receiver.statistics.dead > 0)
-        assert (await house.receiver.counts())[State.DEAD] == 1
+        assert (await house.receiver.counts())[MessageState.DEAD] == 1
         assert house.seen == []

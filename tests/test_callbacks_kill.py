@@ -20,7 +20,7 @@ from typing import Any, Self
 import attrs
 import pytest
 
-from pandapon_async.callbacks import Message, Receiver, State, Store
+from pandapon_async.callbacks import Message, MessageState, MessageStore, Receiver
 from pandapon_async.clock import Clock
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
@@ -145,7 +145,7 @@ class Run:
     sender: CallbackSender
     rate: float
     effects: list[tuple[str, str, int, int, str, int]]
-    counts: dict[State, int]
+    counts: dict[MessageState, int]
     restarts: int
 
 
@@ -182,7 +182,7 @@ async def run(folder: Path, *, messages: int, refunds: int, kills: int, half_hou
         "SELECT id, key, moment, pushed, told, calls FROM effects ORDER BY last"
     ).fetchall()
     effects.close()
-    store = Store(process.store)
+    store = MessageStore(process.store)
     counts = store.counts()
     store.close()
     return Run(sender, rate, rows, counts, len(restarting))
@@ -206,7 +206,12 @@ def check(run: Run, messages: int) -> None:
     assert any(delivery.copy for delivery in run.sender.log)
     assert {row[0] for row in run.effects} == sent  # each at least once
     assert len(run.effects) == messages  # its effect once, however often it was called
-    assert run.counts == {State.DONE: messages, State.PENDING: 0, State.HANDLING: 0, State.DEAD: 0}
+    assert run.counts == {
+        MessageState.DONE: messages,
+        MessageState.PENDING: 0,
+        MessageState.HANDLING: 0,
+        MessageState.DEAD: 0,
+    }
     latest: dict[str, tuple[int, int]] = {}
     for _, key, moment, pushed, told, _ in run.effects:
         if (moment, pushed) < latest.get(key, (0, 0)):

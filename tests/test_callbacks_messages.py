@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pandapon_async.callbacks import (
     CallbackReason,
-    CallbackRefused,
-    Kind,
+    CallbackRefusedError,
+    CallbackType,
     Message,
     RefundChange,
     StatusChange,
@@ -54,7 +54,7 @@ REFUND_BODY = {
 @pytest.mark.parametrize("as_text", [False, True])
 def test_a_refund_message(as_text: bool) -> None:
     message = read(frame(body=json.dumps(REFUND_BODY) if as_text else REFUND_BODY))
-    assert (message.platform, message.kind, message.type) == ("1688", Kind.REFUND, REFUND)
+    assert (message.platform, message.kind, message.type) == ("1688", CallbackType.REFUND, REFUND)
     assert (message.order_id, message.refund_id) == ("2542285634920880794", "TQ201808300000001")
     assert message.key == "1688:refund:TQ201808300000001"
     assert message.timestamp == datetime(2024, 5, 14, 6, 59, 37, 82000, tzinfo=UTC)
@@ -77,7 +77,11 @@ def test_the_price_of_a_1688_order() -> None:
         "orderBizInfo": {"odsCyd": False},
     }
     message = read(frame(PRICE, body))
-    assert (message.kind, message.order_id, message.refund_id) == (Kind.PRICE, "2542285634920880794", None)
+    assert (message.kind, message.order_id, message.refund_id) == (
+        CallbackType.PRICE,
+        "2542285634920880794",
+        None,
+    )
     assert message.key == "1688:order:2542285634920880794"
     order = message.content
     assert isinstance(order, Order)
@@ -97,7 +101,7 @@ def test_the_price_of_a_taobao_order() -> None:
         "purchaseOrderPriceDTO": {"total": 1250},
     }
     message = read(frame(TAOBAO_PRICE, body, 0))
-    assert (message.platform, message.kind, message.order_id) == ("taobao", Kind.PRICE, "SO-1")
+    assert (message.platform, message.kind, message.order_id) == ("taobao", CallbackType.PRICE, "SO-1")
     order = message.content
     assert isinstance(order, TaobaoOrderView)
     assert order.sub_orders is not None
@@ -109,7 +113,11 @@ def test_the_price_of_a_taobao_order() -> None:
 def test_a_taobao_refund() -> None:
     body = {"refundId": 110000235001, "purchaseOrderId": "1022505290408395575", "refundStatus": "-20"}
     message = read(frame("TAOBAO_ORDER_REVERSE", body, "0"))
-    assert (message.platform, message.kind, message.refund_id) == ("taobao", Kind.REFUND, "110000235001")
+    assert (message.platform, message.kind, message.refund_id) == (
+        "taobao",
+        CallbackType.REFUND,
+        "110000235001",
+    )
     assert isinstance(message.content, TaobaoRefundChange)
     assert message.content.refund_status is TaobaoStatus.CLOSED
     assert message.order_id == "1022505290408395575"
@@ -130,25 +138,25 @@ def test_a_body_is_told_by_its_shape_first(body: Any, expected: type[Any]) -> No
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        (PRICE, Kind.PRICE),
-        (TAOBAO_PRICE, Kind.PRICE),
-        (REFUND, Kind.REFUND),
-        ("1688_ORDER_BUYER_VIEW_ORDER_BUYER_REFUND_IN_SALES", Kind.REFUND),
-        ("ORDER_BUYER_VIEW_ORDER_BUYER_REFUND", Kind.REFUND),
-        ("TAOBAO_ORDER_AFTERSALE", Kind.REFUND),
-        ("1688_ORDER_BUYER_VIEW_ANNOUNCE_SENDGOODS", Kind.STATUS),
-        ("1688_ORDER_BUYER_VIEW_ORDER_COMFIRM_RECEIVEGOODS", Kind.STATUS),
-        ("1688_ORDER_BUYER_VIEW_ORDER_BOPS_CLOSE", Kind.STATUS),
-        ("1688_ORDER_BUYER_VIEW_BUYER_MAKE", Kind.STATUS),
-        ("ORDER_PAY_SUCCESS", Kind.STATUS),
-        ("ORDER_CANCEL", Kind.STATUS),
-        ("TAOBAO_ORDER_STATUS_MODIFY", Kind.STATUS),
-        ("1688_ORDER_BUYER_VIEW_MODIFY_MEMO", Kind.OTHER),
-        ("9", Kind.OTHER),
-        ("", Kind.OTHER),
+        (PRICE, CallbackType.PRICE),
+        (TAOBAO_PRICE, CallbackType.PRICE),
+        (REFUND, CallbackType.REFUND),
+        ("1688_ORDER_BUYER_VIEW_ORDER_BUYER_REFUND_IN_SALES", CallbackType.REFUND),
+        ("ORDER_BUYER_VIEW_ORDER_BUYER_REFUND", CallbackType.REFUND),
+        ("TAOBAO_ORDER_AFTERSALE", CallbackType.REFUND),
+        ("1688_ORDER_BUYER_VIEW_ANNOUNCE_SENDGOODS", CallbackType.STATUS),
+        ("1688_ORDER_BUYER_VIEW_ORDER_COMFIRM_RECEIVEGOODS", CallbackType.STATUS),
+        ("1688_ORDER_BUYER_VIEW_ORDER_BOPS_CLOSE", CallbackType.STATUS),
+        ("1688_ORDER_BUYER_VIEW_BUYER_MAKE", CallbackType.STATUS),
+        ("ORDER_PAY_SUCCESS", CallbackType.STATUS),
+        ("ORDER_CANCEL", CallbackType.STATUS),
+        ("TAOBAO_ORDER_STATUS_MODIFY", CallbackType.STATUS),
+        ("1688_ORDER_BUYER_VIEW_MODIFY_MEMO", CallbackType.OTHER),
+        ("9", CallbackType.OTHER),
+        ("", CallbackType.OTHER),
     ],
 )
-def test_types_have_groups(name: str, kind: Kind) -> None:
+def test_types_have_groups(name: str, kind: CallbackType) -> None:
     assert read(frame(name)).kind is kind
 
 
@@ -197,7 +205,7 @@ def test_times(timestamp: Any, expected: datetime | None) -> None:
 def test_the_unknown_is_handed_through_whole() -> None:
     raw = frame("1688_BRAND_NEW", {"a": {"b": [1, "二"]}}, 9, traceId="t-1")
     message = read(raw)
-    assert (message.platform, message.type, message.kind) == ("9", "1688_BRAND_NEW", Kind.OTHER)
+    assert (message.platform, message.type, message.kind) == ("9", "1688_BRAND_NEW", CallbackType.OTHER)
     assert message.content == message.body == {"a": {"b": [1, "二"]}}
     assert (message.extra, message.raw, message.misfit) == ({"traceId": "t-1"}, raw, None)
     assert message.key is None
@@ -264,7 +272,7 @@ def test_what_is_no_id_is_none(value: Any) -> None:
     ids=lambda raw: repr(raw[:30]),
 )
 def test_what_is_no_message_is_one_typed_error(raw: bytes) -> None:
-    with pytest.raises(CallbackRefused) as refused:
+    with pytest.raises(CallbackRefusedError) as refused:
         read(raw)
     assert refused.value.reason is CallbackReason.UNREADABLE
     assert refused.value.__cause__ is None
@@ -275,7 +283,7 @@ def read_or_refused(raw: bytes) -> Message | None:
     """The message, or None where it was refused; no other error gets through."""
     try:
         return read(raw)
-    except CallbackRefused:
+    except CallbackRefusedError:
         return None
 
 

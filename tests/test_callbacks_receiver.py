@@ -17,13 +17,13 @@ import pytest
 from aiohttp import ClientSession, web
 
 from pandapon_async.callbacks import (
-    Answer,
     CallbackSettings,
-    CallbackStoreUnavailable,
+    CallbackStoreUnavailableError,
+    MessageState,
+    MessageStore,
     Push,
     Receiver,
-    State,
-    Store,
+    ReceiverResponse,
 )
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials
@@ -32,7 +32,7 @@ from tests.support.virtual import LoopClock, virtual_time
 
 CREDENTIALS = Credentials("key", "secret", "1")
 CLOCK = LoopClock()
-OK = Answer(200, "ok")
+OK = ReceiverResponse(200, "ok")
 
 
 def message(number: int = 1, ahead: float = 0.0, **frame: Any) -> bytes:
@@ -103,16 +103,16 @@ async def test_it_is_flushed_to_the_disk_in_groups(tmp_path: Path) -> None:
         ("POST", b"", OK),
         ("POST", b"{}", OK),
         ("POST", b'{"challenge": "abc"}', OK),
-        ("POST", b'{"messageType": "1688_X"}', Answer(401, "unsigned")),
-        ("POST", b'{"messageBody": {}}', Answer(401, "unsigned")),
-        ("POST", b'["messageType"]', Answer(401, "unsigned")),
-        ("POST", b"verify", Answer(401, "unsigned")),
-        ("POST", b'{"a": "' + b"x" * 5000 + b'"}', Answer(401, "unsigned")),
-        ("PATCH", b"{}", Answer(405, "method", close=True)),
+        ("POST", b'{"messageType": "1688_X"}', ReceiverResponse(401, "unsigned")),
+        ("POST", b'{"messageBody": {}}', ReceiverResponse(401, "unsigned")),
+        ("POST", b'["messageType"]', ReceiverResponse(401, "unsigned")),
+        ("POST", b"verify", ReceiverResponse(401, "unsigned")),
+        ("POST", b'{"a": "' + b"x" * 5000 + b'"}', ReceiverResponse(401, "unsigned")),
+        ("PATCH", b"{}", ReceiverResponse(405, "method", close=True)),
     ],
 )
 def test_the_consoles_verification_is_answered_and_not_stored(
-    method: str, body: bytes, expected: Answer
+    method: str, body: bytes, expected: ReceiverResponse
 ) -> None:
     @virtual_time
     async def ask() -> None:
@@ -139,7 +139,7 @@ async def test_a_signed_body_without_anything_is_a_verification_too() -> None:
         assert await house.receive(b"", signed(b"")) == OK
         assert sum((await house.counts()).values()) == 0
         assert await house.receive(b"{}", signed(b"{}")) == OK
-        assert (await house.counts())[State.PENDING] == 1  # signed: it is kept, whatever it is
+        assert (await house.counts())[MessageState.PENDING] == 1  # signed: it is kept, whatever it is
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ async def test_what_is_not_on_disk_in_time_is_sent_back() -> None:
         gate = Gate(house)
         body = json.dumps({"messageType": "X"}).encode()
         try:
-            assert await house.receive(body, signed(body)) == Answer(503, "not stored")
+            assert await house.receive(body, signed(body)) == ReceiverResponse(503, "not stored")
         finally:
             gate.opened.set()
         assert await house.receive(body, signed(body)) == OK  # it was stored after all: a duplicate
@@ -244,7 +244,7 @@ async def test_a_file_that_cannot_be_used_answers_503_and_recovers(tmp_path: Pat
 
         body = json.dumps({"messageType": "X"}).encode()
         store._connection = Full()  # type: ignore[assignment]
-        assert await house.receive(body, signed(body)) == Answer(503, "not stored")
+        assert await house.receive(body, signed(body)) == ReceiverResponse(503, "not stored")
         store._connection = whole
         assert await house.receive(body, signed(body)) == OK
         assert house.statistics.unavailable == 1
@@ -270,7 +270,7 @@ async def test_a_file_of_something_else_is_said_at_the_start(tmp_path: Path, spo
 
     await asyncio.to_thread(prepare)
     house = Receiver(CREDENTIALS, store=path)
-    with pytest.raises(CallbackStoreUnavailable):
+    with pytest.raises(CallbackStoreUnavailableError):
         await house.start()
     body = json.dumps({"messageType": "X"}).encode()
     assert (await house.receive(body, signed(body))).status == 503
@@ -389,7 +389,7 @@ def test_credentials_are_needed(credentials: Any) -> None:
 
 
 def test_a_store_holds_its_lock_alone(tmp_path: Path) -> None:
-    one, other = Store(tmp_path / "cb.sqlite"), Store(tmp_path / "cb.sqlite")
+    one, other = MessageStore(tmp_path / "cb.sqlite"), MessageStore(tmp_path / "cb.sqlite")
     assert one.lead()
     assert one.lead()
     assert not other.lead()
@@ -399,17 +399,18 @@ def test_a_store_holds_its_lock_alone(tmp_path: Path) -> None:
 
 
 def test_many_stores_may_open_a_new_file_at_once(tmp_path: Path) -> None:
-    opened: list[Store] = []
+    opened: list[MessageStore] = []
     errors: list[BaseException] = []
 
-    def attempt(work: Callable[[], Store]) -> None:
+    def attempt(work: Callable[[], MessageStore]) -> None:
         try:
             opened.append(work())
         except BaseException as error:
             errors.append(error)
 
     threads = [
-        threading.Thread(target=attempt, args=(lambda: Store(tmp_path / "cb.sqlite"),)) for _ in range(8)
+        threading.Thread(target=attempt, args=(lambda: MessageStore(tmp_path / "cb.sqlite"),))
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pandapon_async import Client, Settings
 from pandapon_async.callbacks import (
-    Kind,
+    CallbackType,
     Message,
     RefundChange,
     StatusChange,
@@ -95,7 +95,7 @@ async def test_every_step_of_a_refund_is_pushed_with_its_own_state() -> None:
         states = {one.content.current_status for one in ours if isinstance(one.content, RefundChange)}
         assert states == {RefundStatus.WAIT_BUYER_SEND, RefundStatus.REFUND_CLOSE}
         for message in ours:
-            assert message.kind is Kind.REFUND
+            assert message.kind is CallbackType.REFUND
             assert (message.order_id, message.refund_id) == (refund.order_id, refund.refund_id)
             assert message.moment is not None
         assert isinstance(theirs.content, TaobaoRefundChange)
@@ -133,7 +133,7 @@ async def test_a_price_change_carries_the_whole_order() -> None:
         await sender.drain()
         (message,) = target.messages
         assert message.type == "1688_ORDER_BUYER_VIEW_ORDER_PRICE_MODIFY"
-        assert (message.kind, message.order_id) == (Kind.PRICE, sandbox.refund(0).order_id)
+        assert (message.kind, message.order_id) == (CallbackType.PRICE, sandbox.refund(0).order_id)
         assert isinstance(message.content, Order)
 
 
@@ -225,7 +225,7 @@ async def test_the_life_of_an_order_is_pushed() -> None:
         await sender.drain()
     told: dict[str | None, set[OrderStatus | int | str | None]] = {first: set(), second: set()}
     for message in target.messages:
-        assert (message.platform, message.kind) == ("1688", Kind.STATUS)
+        assert (message.platform, message.kind) == ("1688", CallbackType.STATUS)
         assert isinstance(message.content, StatusChange)
         told[message.order_id].add(message.content.current_status)
     paid, shipped = OrderStatus.WAIT_SELLER_SEND, OrderStatus.WAIT_BUYER_RECEIVE

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from pandapon_async.callbacks import (
+    CallbackType,
     CreateUnderWay,
     FoundCreate,
-    Kind,
     Message,
     RefundChange,
     Settled,
     settle_creates,
 )
 from pandapon_async.cli.callbacks import CREATE, journal_settler
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import Intent, IntentState
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import Intent, IntentState
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 ORDER = 2542285634920880794
@@ -35,7 +35,7 @@ def applied(refund_id: str = "TQ1", order_id: int = ORDER, **changes: Any) -> Me
         id="a" * 64,
         platform=platform,
         type="1688_ORDER_BUYER_VIEW_ORDER_REFUND_AFTER_SALES",
-        kind=Kind.REFUND,
+        kind=CallbackType.REFUND,
         order_id=str(order_id),
         refund_id=refund_id,
         moment=moment,

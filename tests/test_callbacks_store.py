@@ -8,7 +8,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.callbacks import MessageOrder, Record, State, Store
+from pandapon_async.callbacks import MessageOrder, MessageState, MessageStore, Record
 from pandapon_async.callbacks.store import IN_MEMORY, Entry
 
 KEYS = (None, "1688:refund:TQ1", "1688:refund:TQ2")
@@ -46,10 +46,10 @@ EVENTS = st.lists(
 
 
 @attrs.define
-class Book:
+class PlanFile:
     """What must be true of the store, kept by hand beside it."""
 
-    store: Store = attrs.field(factory=lambda: Store(IN_MEMORY))
+    store: MessageStore = attrs.field(factory=lambda: MessageStore(IN_MEMORY))
     now: float = 0.0
     added: dict[str, Entry] = attrs.field(factory=dict)
     held: list[Record] = attrs.field(factory=list)
@@ -89,15 +89,15 @@ class Book:
         else:
             assert (record.order is MessageOrder.LATE) == later
 
-    def finish(self, at: int, state: State, wait: float = 0.0) -> None:
+    def finish(self, at: int, state: MessageState, wait: float = 0.0) -> None:
         if at < len(self.held):
             record = self.held.pop(at)
             self.store.settle(record.seq, state, self.now, due=self.now + wait, finished=[], note=None)
-            if state is State.DONE:
+            if state is MessageState.DONE:
                 self.done.append(record.id)
 
     def fail(self, at: int, wait: int) -> None:
-        self.finish(at, State.PENDING, wait)
+        self.finish(at, MessageState.PENDING, wait)
 
     def break_off(self, at: int) -> None:
         if at < len(self.held):
@@ -113,10 +113,10 @@ class Book:
 
 
 # `done` is the list; the event of that name finishes one.
-def apply(book: Book, event: tuple[Any, ...]) -> None:
+def apply(book: PlanFile, event: tuple[Any, ...]) -> None:
     if event[0] == "done":
         book.store.begin(durable=False)
-        book.finish(event[1], State.DONE)
+        book.finish(event[1], MessageState.DONE)
         book.store.commit()
     else:
         book.do(event)
@@ -124,7 +124,7 @@ def apply(book: Book, event: tuple[Any, ...]) -> None:
 
 @given(EVENTS)
 def test_whatever_happens_every_message_is_done_with_once(events: list[tuple[Any, ...]]) -> None:
-    book = Book()
+    book = PlanFile()
     for event in events:
         apply(book, event)
     book.kill()  # and the next process ends it
@@ -134,16 +134,16 @@ def test_whatever_happens_every_message_is_done_with_once(events: list[tuple[Any
         while book.held:
             apply(book, ("done", 0))
     assert sorted(book.done) == sorted(book.added)
-    assert book.store.counts()[State.DONE] == len(book.added)
+    assert book.store.counts()[MessageState.DONE] == len(book.added)
     book.store.close()
 
 
 def test_the_earliest_of_a_key_goes_first_even_if_it_came_last() -> None:
-    book = Book()
+    book = PlanFile()
     for moment in (5, 3, 4):
         apply(book, ("add", KEYS[1], moment, True))
     moments = []
-    while book.store.counts()[State.PENDING]:
+    while book.store.counts()[MessageState.PENDING]:
         apply(book, ("claim", 9))
         (record,) = book.held
         moments.append(record.moment)
@@ -153,7 +153,7 @@ def test_the_earliest_of_a_key_goes_first_even_if_it_came_last() -> None:
 
 
 def test_an_earlier_one_that_waits_for_its_retry_holds_the_later_ones() -> None:
-    book = Book()
+    book = PlanFile()
     apply(book, ("add", KEYS[1], 1, True))
     apply(book, ("claim", 9))
     apply(book, ("add", KEYS[1], 2, True))
@@ -168,13 +168,13 @@ def test_an_earlier_one_that_waits_for_its_retry_holds_the_later_ones() -> None:
 
 
 def test_what_ended_its_process_each_time_is_a_dead_letter() -> None:
-    book = Book()
+    book = PlanFile()
     apply(book, ("add", None, 1, True))
     for _ in range(MOST_ATTEMPTS):
         apply(book, ("claim", 9))
         book.held.clear()
         assert book.store.recover(MOST_ATTEMPTS, book.now) == 1
-    (record,) = book.store.find(State.DEAD)
+    (record,) = book.store.find(MessageState.DEAD)
     assert (record.attempts, record.note) == (3, "the process ended while it was handled")
     assert book.store.replay([record.id], book.now) == 1
     assert book.store.find()[0].attempts == 0
@@ -182,20 +182,20 @@ def test_what_ended_its_process_each_time_is_a_dead_letter() -> None:
 
 
 def test_what_is_forgotten_goes_in_parts_and_dead_letters_stay() -> None:
-    book = Book()
+    book = PlanFile()
     for _ in range(5):
         apply(book, ("add", None, 1, True))
     apply(book, ("claim", 5))
     for _ in range(4):
         apply(book, ("done", 0))
-    book.store.settle(book.held[0].seq, State.DEAD, 0.0, due=0.0, finished=[], note="X")
+    book.store.settle(book.held[0].seq, MessageState.DEAD, 0.0, due=0.0, finished=[], note="X")
     assert [book.store.forget(1.0, limit=3) for _ in range(3)] == [3, 1, 0]
-    assert book.store.counts()[State.DEAD] == 1
+    assert book.store.counts()[MessageState.DEAD] == 1
     book.store.close()
 
 
 def test_a_large_backlog_costs_no_more_to_take_from() -> None:
-    store = Store(IN_MEMORY)
+    store = MessageStore(IN_MEMORY)
     store.begin(durable=False)
     for number in range(3000):
         store.add(entry(number, f"k{number % 1000}", number, True, 0.0), 0.0)

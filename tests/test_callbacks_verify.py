@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.callbacks import CallbackReason, CallbackRefused, verify
+from pandapon_async.callbacks import CallbackReason, CallbackRefusedError, verify
 from pandapon_async.errors import ConfigurationError, PandaponError
 from pandapon_async.settings import Credentials
 
@@ -42,14 +42,14 @@ def test_the_bytes_that_came_verify(wrap: Any, header: Any) -> None:
 @given(st.binary(max_size=200))
 def test_any_body_verifies_with_its_own_signature_alone(body: bytes) -> None:
     verify(body, signed(body), CREDENTIALS)
-    with pytest.raises(CallbackRefused) as refused:
+    with pytest.raises(CallbackRefusedError) as refused:
         verify(body + b" ", signed(body), CREDENTIALS)
     assert refused.value.reason is CallbackReason.WRONG_SIGNATURE
 
 
 @given(st.none() | st.text() | st.binary() | st.integers(), st.binary(max_size=50) | st.text(max_size=50))
 def test_whatever_comes_is_one_typed_error(authorization: Any, body: Any) -> None:
-    with pytest.raises(CallbackRefused) as refused:
+    with pytest.raises(CallbackRefusedError) as refused:
         verify(body, authorization, CREDENTIALS)
     assert isinstance(refused.value, PandaponError)
     assert isinstance(refused.value.reason, CallbackReason)
@@ -83,7 +83,7 @@ def test_whatever_comes_is_one_typed_error(authorization: Any, body: Any) -> Non
     ],
 )
 def test_a_bad_signature_has_its_reason(authorization: Any, reason: CallbackReason) -> None:
-    with pytest.raises(CallbackRefused) as refused:
+    with pytest.raises(CallbackRefusedError) as refused:
         verify(BODY, authorization, CREDENTIALS)
     assert refused.value.reason is reason
 
@@ -92,14 +92,14 @@ def test_the_case_of_the_hex_digits_is_a_setting() -> None:
     for written in (signed(), signed().upper(), signed()[:32] + signed()[32:].upper()):
         assert verify(BODY, written, CREDENTIALS, hex_case="any") is CREDENTIALS
     assert verify(BODY, signed().upper(), CREDENTIALS, hex_case="upper") is CREDENTIALS
-    with pytest.raises(CallbackRefused, match="not in upper case: see the setting `hex_case`"):
+    with pytest.raises(CallbackRefusedError, match="not in upper case: see the setting `hex_case`"):
         verify(BODY, signed(), CREDENTIALS, hex_case="upper")
 
 
 def test_what_is_signed_is_a_setting() -> None:
     body_alone = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
     assert verify(BODY, body_alone, CREDENTIALS, base="body") is CREDENTIALS
-    with pytest.raises(CallbackRefused, match="another base than 'body': see the setting `base`"):
+    with pytest.raises(CallbackRefusedError, match="another base than 'body': see the setting `base`"):
         verify(BODY, signed(), CREDENTIALS, base="body")
     for one in (body_alone, signed()):
         assert verify(BODY, one, CREDENTIALS, base="either") is CREDENTIALS
@@ -111,23 +111,25 @@ def test_during_a_rotation_the_old_secret_still_counts() -> None:
     new = Credentials(KEY, "new-secret", "77001")
     assert verify(BODY, signed(), [new, CREDENTIALS]) is CREDENTIALS
     assert verify(BODY, signed(secret="new-secret"), (new, CREDENTIALS)) is new
-    with pytest.raises(CallbackRefused):
+    with pytest.raises(CallbackRefusedError):
         verify(BODY, signed(), iter([new]))
 
 
 def test_size_is_checked_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hmac, "digest", None)
-    with pytest.raises(CallbackRefused) as refused:
+    with pytest.raises(CallbackRefusedError) as refused:
         verify(bytes(1025), signed(), CREDENTIALS, maximum_bytes=1024)
     assert refused.value.reason is CallbackReason.TOO_LARGE
-    with pytest.raises(CallbackRefused) as refused:  # nor is it for what has not the shape of a signature
+    with pytest.raises(
+        CallbackRefusedError
+    ) as refused:  # nor is it for what has not the shape of a signature
         verify(BODY, "é" * 64, CREDENTIALS)
     assert refused.value.reason is CallbackReason.MALFORMED_SIGNATURE
 
 
 def test_text_is_no_body() -> None:
     for body in (BODY.decode(), {"messageType": "X"}, None):
-        with pytest.raises(CallbackRefused) as refused:
+        with pytest.raises(CallbackRefusedError) as refused:
             verify(body, signed(), CREDENTIALS)  # type: ignore[arg-type]
         assert refused.value.reason is CallbackReason.NOT_BYTES
 
@@ -144,11 +146,11 @@ def test_ones_own_mistakes_are_another_error() -> None:
 
 def test_an_error_tells_nothing_of_what_came_and_survives_copying() -> None:
     for authorization in (signed()[:-1], "0" * 64, None):
-        with pytest.raises(CallbackRefused) as refused:
+        with pytest.raises(CallbackRefusedError) as refused:
             verify(BODY, authorization, CREDENTIALS)
         error = refused.value
         for secret in (SECRET, KEY, "13800001111", "messageType", signed()[:20]):
             assert secret not in f"{error} {error!r} {error.args} {vars(error)}"
         assert error.__cause__ is None
         for twin in (copy.copy(error), pickle.loads(pickle.dumps(error))):
-            assert (type(twin), twin.reason, str(twin)) == (CallbackRefused, error.reason, str(error))
+            assert (type(twin), twin.reason, str(twin)) == (CallbackRefusedError, error.reason, str(error))

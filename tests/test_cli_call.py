@@ -13,7 +13,8 @@ import pytest
 from pandapon_async import cli
 from pandapon_async.cli import call, output
 from pandapon_async.cli.call_help import help_text
-from pandapon_async.endpoint import Safety, endpoints
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.handlers import HANDLERS
 from tests.support.command import Shell

@@ -18,10 +18,10 @@ import trustme
 
 from pandapon_async import AdaptiveRate, Clock, RetryPolicy, Settings
 from pandapon_async.cli import doctor_local, doctor_network
-from pandapon_async.cli.doctor_check import Check, Patient
+from pandapon_async.cli.doctor_check import Check, DoctorContext
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import IntentState
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import IntentState
 from tests.support.clients import CREDENTIALS
 from tests.support.command import Ended, Shell
 from tests.support.server import FaultServer, answer, envelope, free_port, http
@@ -115,7 +115,7 @@ async def test_what_answers_in_the_place_of_an_envelope(
     reply: Any, state: str, found: str, advice: str
 ) -> None:
     async with FaultServer(then=reply) as server:
-        patient = Patient(Settings(base_url=server.url, retry=RetryPolicy(attempts=1)), CREDENTIALS)
+        patient = DoctorContext(Settings(base_url=server.url, retry=RetryPolicy(attempts=1)), CREDENTIALS)
         check = await doctor_network.key(patient)
     assert check.state == state
     assert found in check.found
@@ -155,7 +155,7 @@ class Still(Clock):
 )
 async def test_a_clock_that_is_off(off: float, state: str, found: str) -> None:
     async with Sandbox(refunds=5, clock=lambda: Still().wall() + off) as sandbox:
-        check = await doctor_network.clock(Patient(Settings(base_url=sandbox.base_url, clock=Still())))
+        check = await doctor_network.clock(DoctorContext(Settings(base_url=sandbox.base_url, clock=Still())))
     assert (check.state, check.found) == (state, found)
     assert ("NTP" in check.advice) == (state != "ok")
     assert ("until then" in check.advice) == (off == 663), "what is too far off is not corrected"
@@ -172,7 +172,7 @@ async def test_a_key_that_is_accepted_once_the_clock_is_corrected(shell: Shell) 
 @pytest.mark.parametrize("headers", [[], ["Date: noon"], ["Date: Thu, 01 Jan 1970 00:00:30 GMT", "Age: 7"]])
 async def test_an_answer_without_a_date_to_go_by(headers: list[str]) -> None:
     async with FaultServer(then=replying("200 OK", b"", *headers)) as server:
-        check = await doctor_network.clock(Patient(Settings(base_url=server.url)))
+        check = await doctor_network.clock(DoctorContext(Settings(base_url=server.url)))
     assert (check.state, "no Date to go by" in check.found) == ("warning", True)
 
 
@@ -182,7 +182,7 @@ async def test_a_server_that_hangs_up_at_the_clock() -> None:
         exchange.close()
 
     async with FaultServer(then=close) as server:
-        check = await doctor_network.clock(Patient(Settings(base_url=server.url)))
+        check = await doctor_network.clock(DoctorContext(Settings(base_url=server.url)))
     assert check == Check(
         "clock", "warning", "not compared: no answer (ServerDisconnectedError)", "see dns and tls"
     )
@@ -206,12 +206,12 @@ async def test_a_name_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
     monkeypatch.setattr(doctor_network, "PATIENCE", 0.01)
-    check = await doctor_network.dns(Patient(Settings()))
+    check = await doctor_network.dns(DoctorContext(Settings()))
     assert (check.state, check.found) == ("bad", "api.pandapon.com: no answer within 0.01 s")
 
 
 async def test_a_host_name_that_is_none() -> None:
-    check = await doctor_network.dns(Patient(Settings(base_url=f"https://{'a' * 64}.example")))
+    check = await doctor_network.dns(DoctorContext(Settings(base_url=f"https://{'a' * 64}.example")))
     assert (check.name, check.state) == ("dns", "bad")
 
 
@@ -236,7 +236,7 @@ async def test_a_host_that_swallows_everything(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(doctor_network, "PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
-        check = await doctor_network.tls(Patient(Settings(base_url=url)))
+        check = await doctor_network.tls(DoctorContext(Settings(base_url=url)))
         assert (check.state, "TimeoutError" in check.found) == ("bad", True)
 
 
@@ -247,10 +247,10 @@ async def test_certificates() -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=server_side)
     async with server:
         url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        refused = await doctor_network.tls(Patient(Settings(base_url=url)))
+        refused = await doctor_network.tls(DoctorContext(Settings(base_url=url)))
         trusting = ssl.create_default_context()
         authority.configure_trust(trusting)
-        accepted = await doctor_network.tls(Patient(Settings(base_url=url, ssl_context=trusting)))
+        accepted = await doctor_network.tls(DoctorContext(Settings(base_url=url, ssl_context=trusting)))
     assert refused.state == "bad"
     assert "unable to get local issuer certificate" in refused.found
     assert "CA certificates" in refused.advice
@@ -259,7 +259,7 @@ async def test_certificates() -> None:
 
 async def test_plain_http_is_named() -> None:
     settings = Settings(base_url="http://192.0.2.1", allow_plain_http=True)
-    check = await doctor_network.tls(Patient(settings))
+    check = await doctor_network.tls(DoctorContext(settings))
     assert (check.state, check.advice) == ("bad", "use https in base_url")
 
 
@@ -294,12 +294,12 @@ def test_packages_that_are_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["none", "steady", "adaptive"],
 )
 async def test_rates(settings: dict[str, Any], state: str, found: str) -> None:
-    check = await doctor_local.rate(Patient(Settings(**settings)))
+    check = await doctor_local.rate(DoctorContext(Settings(**settings)))
     assert (check.state, found in check.found) == (state, True)
 
 
-def patient_with(journal: Any, base_url: str = "https://api.pandapon.com") -> Patient:
-    return Patient(Settings(base_url=base_url, journal=journal), CREDENTIALS)
+def patient_with(journal: Any, base_url: str = "https://api.pandapon.com") -> DoctorContext:
+    return DoctorContext(Settings(base_url=base_url, journal=journal), CREDENTIALS)
 
 
 async def test_a_journal_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ async def test_a_journal_in_memory_is_only_for_sandboxes() -> None:
 
 async def test_a_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 1, 1))
-    check = await doctor_local.disk(Patient(Settings()))
+    check = await doctor_local.disk(DoctorContext(Settings()))
     assert check == Check("disk", "warning", "0.0 GiB free here", "make room")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pandapon_async.cli import output
 from pandapon_async.cli.endpoints import COLUMNS
-from pandapon_async.endpoint import endpoints
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.openapi.catalogue import room_of, undocumented
 from tests.support.command import Shell
 

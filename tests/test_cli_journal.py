@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Client, OutcomeUnknown, Settings
+from pandapon_async import Client, OutcomeUnknownError, Settings
+from pandapon_async.journal.journal import Journal
 from pandapon_async.sandbox import Sandbox
-from pandapon_async.transport.journal import Journal
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.command import Ended, Shell
 
 LOST = "reset_after:1:endpoint=*.return_goods:times=1:after=1,reset_before:1:endpoint=*.return_goods:after=1"
@@ -37,14 +37,14 @@ async def server(shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         monkeypatch.setenv("PANDAPON_JOURNAL", str(tmp_path / "journal.sqlite"))
         settings = Settings(base_url=sandbox.base_url, rate=None, journal=tmp_path / "journal.sqlite")
         async with Client(sandbox.credentials, settings) as client:
-            for number, refund_id in enumerate(plans.returnable(sandbox, 3)):
+            for number, refund_id in enumerate(plan_files.returnable(sandbox, 3)):
                 call = client.v1.alibaba.refunds.return_goods(
                     refund_id=refund_id,
                     logistics_company_no="SF",
                     freight_bill=f"SF{number}",
                     description="ring Mrs Wang at 13800138000",
                 )
-                with contextlib.suppress(OutcomeUnknown):
+                with contextlib.suppress(OutcomeUnknownError):
                     await call
         yield sandbox
 
@@ -100,7 +100,7 @@ async def test_resolve_reads_and_settles(shell: Shell, server: Sandbox) -> None:
     nothing = await shell.beside("journal", "resolve", "--all")
     assert (nothing.code, nothing.out) == (0, "")
     assert "nothing is open" in nothing.err
-    assert len(plans.effects_per_key(server, "return_goods")) == 2, "resolving sends no write"
+    assert len(plan_files.effects_per_key(server, "return_goods")) == 2, "resolving sends no write"
 
 
 async def test_one_intent_is_resolved_by_its_id(shell: Shell, server: Sandbox) -> None:
@@ -149,7 +149,7 @@ async def test_what_a_word_needs(
 
 
 async def test_a_state_that_cannot_be_read_settles_nothing(shell: Shell, server: Sandbox) -> None:
-    plans.misbehave(server, "throttle_429:1.0:retry_after=3600")
+    plan_files.misbehave(server, "throttle_429:1.0:retry_after=3600")
     ended = await shell.beside("journal", "resolve", "--all")
     assert (ended.code, [line["state"] for line in lines(ended)]) == (3, ["unknown", "unknown"])
     assert lines(ended)[0]["note"].startswith("could not be found out: too many calls")

@@ -18,7 +18,7 @@ import typer
 from pandapon_async.cli import plan_options
 from pandapon_async.money import Fen
 from pandapon_async.sandbox import Sandbox
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.command import Ended, Shell
 
 RETURNED = "reset_after:1.0:endpoint=*.return_goods:times=1,reset_before:1.0:endpoint=*.return_goods:times=1"
@@ -36,14 +36,14 @@ def facts(ended: Ended) -> dict[str, Any]:
 
 
 def returns(server: Sandbox, folder: Path, count: int, *more: dict[str, str]) -> Path:
-    rows = plans.return_rows(plans.returnable(server, count))
-    return plans.write_table(folder / "returns.csv", [*rows, *more])
+    rows = plan_files.return_rows(plan_files.returnable(server, count))
+    return plan_files.write_table(folder / "returns.csv", [*rows, *more])
 
 
 async def test_the_way_of_a_plan(shell: Shell, tmp_path: Path) -> None:
     async with Sandbox(refunds=400) as server:
         shell.use(server)
-        bad = {**plans.return_rows(["TQ1"])[0], "freight_bill": ""}
+        bad = {**plan_files.return_rows(["TQ1"])[0], "freight_bill": ""}
         returns(server, tmp_path, 4, bad)
         planned = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
         assert (planned.code, len(server.effects)) == (1, 0)
@@ -61,8 +61,8 @@ async def test_the_way_of_a_plan(shell: Shell, tmp_path: Path) -> None:
         assert "CNY" in tried.err
         applied = await shell.beside("returns", "apply", "plan.db", "--yes", "--max-total", "99999999yuan")
         assert (applied.code, facts(applied)["states"]) == (1, {"confirmed": 4, "refused": 1})
-        assert len(plans.effects_per_key(server, "return_goods")) == 4
-        lines = plans.results_of(tmp_path / "results.jsonl")
+        assert len(plan_files.effects_per_key(server, "return_goods")) == 4
+        lines = plan_files.results_of(tmp_path / "results.jsonl")
         assert [(line["row"], line["state"]) for line in lines] == [
             (2, "confirmed"), (3, "confirmed"), (4, "confirmed"), (5, "confirmed"), (6, "refused"),
         ]  # fmt: skip
@@ -87,15 +87,15 @@ async def test_unknown_outcomes_end_with_advice(shell: Shell, tmp_path: Path) ->
         assert "add --resend-absent" in second.err
         third = await shell.beside("returns", "apply", "plan.db", "--yes", "--resend-absent")
         assert (third.code, facts(third)["done"]) == (0, 4)
-        assert set(plans.effects_per_key(server, "return_goods").values()) == {1}
+        assert set(plan_files.effects_per_key(server, "return_goods").values()) == {1}
 
 
 @pytest.mark.parametrize("count", [0, 1])
 async def test_a_plan_of_nothing_says_so(shell: Shell, tmp_path: Path, count: int) -> None:
     async with Sandbox(refunds=400) as server:
         shell.use(server)
-        row = {**plans.return_rows(["TQ1"])[0], "freight_bill": ""}
-        table = plans.write_table(tmp_path / "returns.csv", [row])
+        row = {**plan_files.return_rows(["TQ1"])[0], "freight_bill": ""}
+        table = plan_files.write_table(tmp_path / "returns.csv", [row])
         if not count:
             table.write_text(table.read_text().splitlines()[0] + "\n")
         ended = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
@@ -128,8 +128,8 @@ async def test_without_a_terminal_it_wants_a_yes(shell: Shell, tmp_path: Path) -
 def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
     """Run `pandapon` on a terminal of its own, answer its question, and see what it shows."""
     screen, side = pty.openpty()
-    command = [sys.executable, "-c", plans.PROGRAM, *arguments]
-    given = plans.environment(server, COLUMNS="120", TERM="dumb")
+    command = [sys.executable, "-c", plan_files.PROGRAM, *arguments]
+    given = plan_files.environment(server, COLUMNS="120", TERM="dumb")
     process = subprocess.Popen(
         command, cwd=folder, env=given, stdin=side, stdout=side, stderr=side, start_new_session=True
     )
@@ -152,8 +152,8 @@ def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> t
 
 async def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     async with Sandbox(refunds=400) as server:
-        rows = plans.write_table(tmp_path / "refunds.csv", plans.refund_rows(3))
-        await plans.run(server, "refunds", "plan", rows, "--out", tmp_path / "plan.db")
+        rows = plan_files.write_table(tmp_path / "refunds.csv", plan_files.refund_rows(3))
+        await plan_files.run(server, "refunds", "plan", rows, "--out", tmp_path / "plan.db")
         command = ("refunds", "apply", "plan.db")
         code, shown = await asyncio.to_thread(terminal, server, tmp_path, b"n\n", *command)
         assert (code, len(server.effects)) == (3, 0)
@@ -168,37 +168,37 @@ async def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
 async def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on(tmp_path: Path) -> None:
     async with Sandbox(refunds=2_000, faults="latency:1.0:endpoint=*.return_goods:delay=0.05") as server:
         table = returns(server, tmp_path, 40)
-        await plans.run(server, "returns", "plan", table, "--out", tmp_path / "plan.db")
+        await plan_files.run(server, "returns", "plan", table, "--out", tmp_path / "plan.db")
         before = len(server.log)
-        process = await plans.start(
+        process = await plan_files.start(
             server, "returns", "apply", tmp_path / "plan.db", "--yes", "--concurrency", 4
         )
-        await plans.seen(server, before + 10, process)
+        await plan_files.seen(server, before + 10, process)
         process.send_signal(signal.SIGINT)
-        code, out, err = await plans.finish(process)
+        code, out, err = await plan_files.finish(process)
         assert code == 3
         assert "stopping: nothing new is sent" in err
         assert "Go on with:" in err
         states = json.loads(out)["states"]
         assert set(states) == {"planned", "confirmed"}
         assert states["confirmed"] == len(server.effects) < 25
-        assert len(plans.results_of(tmp_path / "results.jsonl")) == 40
+        assert len(plan_files.results_of(tmp_path / "results.jsonl")) == 40
 
 
 async def test_two_processes_apply_one_plan(tmp_path: Path) -> None:
     async with Sandbox(refunds=2_000, faults="latency:1.0:endpoint=*.return_goods:delay=0.05") as server:
         table = returns(server, tmp_path, 60)
-        await plans.run(server, "returns", "plan", table, "--out", tmp_path / "plan.db")
+        await plan_files.run(server, "returns", "plan", table, "--out", tmp_path / "plan.db")
         command = ("returns", "apply", tmp_path / "plan.db", "--yes", "--concurrency", 2)
-        processes = [await plans.start(server, *command) for _ in range(2)]
-        ended = await asyncio.gather(*map(plans.finish, processes))
+        processes = [await plan_files.start(server, *command) for _ in range(2)]
+        ended = await asyncio.gather(*map(plan_files.finish, processes))
         (first, second) = sorted(ended)
         assert (first[0], second[0]) == (0, 2)
         assert "is being applied by process " in second[2]
         assert "Wait for it, or stop it" in second[2]
         assert json.loads(first[1])["done"] == 60
-        landed = plans.effects_per_key(server, "return_goods")
-        assert (len(landed), set(landed.values())) == (60, {1})
+        succeeded = plan_files.effects_per_key(server, "return_goods")
+        assert (len(succeeded), set(succeeded.values())) == (60, {1})
 
 
 async def test_a_wrong_secret_ends_with_its_own_code(shell: Shell, tmp_path: Path, monkeypatch: Any) -> None:
@@ -234,7 +234,7 @@ def test_usage(shell: Shell, tmp_path: Path, arguments: tuple[str, ...], message
     for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
         os.environ[f"PANDAPON_{name}"] = "x"
     try:
-        plans.write_table(tmp_path / "returns.csv", plans.return_rows(["TQ1"]))
+        plan_files.write_table(tmp_path / "returns.csv", plan_files.return_rows(["TQ1"]))
         (tmp_path / "taken.db").write_text("mine")
         shell("returns", "plan", "returns.csv", "--out", "plan.db", "--offline")
         ended = shell(*arguments)
@@ -248,7 +248,7 @@ def test_usage(shell: Shell, tmp_path: Path, arguments: tuple[str, ...], message
 def test_a_dry_run_of_planning_needs_no_out(shell: Shell, tmp_path: Path, monkeypatch: Any) -> None:
     for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
         monkeypatch.setenv(f"PANDAPON_{name}", "x")
-    plans.write_table(tmp_path / "returns.csv", plans.return_rows(["TQ1"]))
+    plan_files.write_table(tmp_path / "returns.csv", plan_files.return_rows(["TQ1"]))
     ended = shell("returns", "plan", "returns.csv", "--offline", "--dry-run")
     assert (ended.code, facts(ended)["plan"]) == (0, None)
     assert [path.name for path in tmp_path.iterdir()] == ["returns.csv"]
@@ -258,7 +258,7 @@ async def test_rows_that_could_not_be_checked_end_with_code_3(shell: Shell, tmp_
     async with Sandbox(refunds=400) as server:
         shell.use(server)
         returns(server, tmp_path, 1)
-        plans.misbehave(server, "throttle_429:1.0:retry_after=3600")
+        plan_files.misbehave(server, "throttle_429:1.0:retry_after=3600")
         ended = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
     assert (ended.code, facts(ended)["unchecked"]) == (3, 1)
     assert "not checked: the refund form could not be read (Throttled)" in ended.out
@@ -283,10 +283,12 @@ async def test_people_see_tables(shell: Shell, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", "160")
     async with Sandbox(refunds=2_000, faults=RETURNED) as server:
         shell.use(server)
-        more = [{**row, "refund_id": "nonsense"} for row in plans.return_rows(["x"] * 30)]
+        more = [{**row, "refund_id": "nonsense"} for row in plan_files.return_rows(["x"] * 30)]
         table = returns(server, tmp_path, 4, *more)
-        rows = [{**row, "shop": f"[red]shop {number}"} for number, row in enumerate(plans.read_table(table))]
-        plans.write_table(table, rows)
+        rows = [
+            {**row, "shop": f"[red]shop {number}"} for number, row in enumerate(plan_files.read_table(table))
+        ]
+        plan_files.write_table(table, rows)
         planned = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
         assert "returns.csv: 34 rows, 4 planned, 30 refused" in planned.out
         assert "[red]shop 2" in planned.out, "what a table says is no markup"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pandapon_async.sandbox import Sandbox
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.command import Ended, Shell
 
 
@@ -22,7 +22,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 def images(tmp_path: Path) -> Path:
     folder = tmp_path / "proofs"
     (folder / "deep").mkdir(parents=True)
-    plans.write_images(folder, 3)
+    plan_files.write_images(folder, 3)
     (folder / "deep" / "SAME.JPG").write_bytes((folder / "proof-0.jpg").read_bytes())
     (folder / "notes.txt").write_text("no image")
     return folder
@@ -61,7 +61,7 @@ async def test_a_later_run_adds_to_the_results_and_uploads_what_is_new(
         second = await shell.beside("vouchers", "upload", "proofs", "--out", "results.jsonl")
         assert (first.code, second.code, uploads(server)) == (0, 0, 4)
     assert out.read_bytes().startswith(kept)
-    found = plans.results_of(out)
+    found = plan_files.results_of(out)
     assert len(found) == 5
     assert all(line["url"] for line in found)
 
@@ -131,29 +131,29 @@ def test_no_images_at_all(shell: Shell, tmp_path: Path) -> None:
 async def test_results_belong_to_one_process_at_a_time(shell: Shell, images: Path, tmp_path: Path) -> None:
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.5") as server:
         shell.use(server)
-        process = await plans.start(
+        process = await plan_files.start(
             server, "vouchers", "upload", images, "--out", tmp_path / "results.jsonl", folder=tmp_path
         )
-        await plans.seen(server, 1, process)
+        await plan_files.seen(server, 1, process)
         second = await shell.beside("vouchers", "upload", "proofs", "--out", "results.jsonl")
         assert second.code == 2
         assert "is being written by another process" in second.err
-        assert (await plans.finish(process))[0] == 0
+        assert (await plan_files.finish(process))[0] == 0
 
 
 async def test_killed_in_the_middle_it_goes_on(shell: Shell, images: Path, tmp_path: Path) -> None:
-    plans.write_images(images, 60)
+    plan_files.write_images(images, 60)
     out = tmp_path / "results.jsonl"
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.02") as server:
         shell.use(server)
         command = ("vouchers", "upload", "proofs", "--out", out, "--concurrency", 4)
-        process = await plans.start(server, *command, folder=tmp_path)
-        await plans.seen(server, 25, process)
+        process = await plan_files.start(server, *command, folder=tmp_path)
+        await plan_files.seen(server, 25, process)
         process.kill()
-        await plans.finish(process)
-        before, kept = uploads(server), len(plans.results_of(out))
+        await plan_files.finish(process)
+        before, kept = uploads(server), len(plan_files.results_of(out))
         assert 5 <= kept <= 25
         ended = await shell.beside("vouchers", "upload", "proofs", "--out", str(out))
         assert ended.code == 0
         assert uploads(server) - before <= 60 - kept + 1
-    assert len({line["path"] for line in plans.results_of(out)}) == 61
+    assert len({line["path"] for line in plan_files.results_of(out)}) == 61

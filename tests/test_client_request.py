@@ -14,9 +14,9 @@ from pandapon_async import (
     ConfigurationError,
     DecodeError,
     Fen,
-    InvalidArgument,
-    NotFound,
-    OutcomeUnknown,
+    InvalidArgumentError,
+    NotFoundError,
+    OutcomeUnknownError,
     Override,
     PandaponError,
     Safety,
@@ -123,7 +123,7 @@ def test_params_come_out_as_they_went_in(params: dict[str, Any]) -> None:
 async def test_what_must_not_be_sent_is_refused(json: Any, params: Any) -> None:
     async with FaultServer() as server, client(server.url) as pandapon:
         error = await outcome(pandapon.request("POST", "/x", json=json, params=params))
-        assert type(error) is InvalidArgument
+        assert type(error) is InvalidArgumentError
         assert error.argument == ("params" if json is None else "json")
         assert server.requests == []
 
@@ -163,7 +163,7 @@ PATHS = [
 async def test_path_tricks_are_refused(path: str) -> None:
     async with FaultServer() as server, client(server.url) as pandapon:
         error = await outcome(pandapon.request("POST", path))
-        assert type(error) is InvalidArgument
+        assert type(error) is InvalidArgumentError
         assert error.argument == "path"
         assert server.requests == []
 
@@ -172,7 +172,7 @@ async def test_path_tricks_are_refused(path: str) -> None:
 @virtual_time
 async def test_odd_methods_are_refused(method: str) -> None:
     async with FaultServer() as server, client(server.url) as pandapon:
-        with pytest.raises(InvalidArgument) as caught:
+        with pytest.raises(InvalidArgumentError) as caught:
             await pandapon.request(method, "/x")
         assert caught.value.argument == "method"
         assert server.requests == []
@@ -181,9 +181,9 @@ async def test_odd_methods_are_refused(method: str) -> None:
 @virtual_time
 async def test_safety_is_a_safety() -> None:
     async with FaultServer(then=faults.close_before_answer) as server, client(server.url) as pandapon:
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(InvalidArgumentError):
             await pandapon.request("POST", "/x", safety="reed")  # type: ignore[arg-type]
-        assert type(await outcome(pandapon.request("POST", "/x"))) is OutcomeUnknown
+        assert type(await outcome(pandapon.request("POST", "/x"))) is OutcomeUnknownError
         assert len(server.requests) == 1
         await outcome(pandapon.request("POST", "/x", safety="read"))  # type: ignore[arg-type]
         assert len(server.requests) == 6
@@ -198,7 +198,10 @@ async def test_safety_is_a_safety() -> None:
 @virtual_time
 async def test_no_id_leads_elsewhere(refund_id: Any) -> None:
     async with FaultServer() as server, client(server.url) as pandapon:
-        assert type(await outcome(pandapon.v1.taobao.refunds.cancel(refund_id=refund_id))) is InvalidArgument
+        assert (
+            type(await outcome(pandapon.v1.taobao.refunds.cancel(refund_id=refund_id)))
+            is InvalidArgumentError
+        )
         assert server.requests == []
 
 
@@ -265,7 +268,7 @@ async def test_with_response_tells_all() -> None:
         assert (first.number, first.outcome, first.reason, first.http_status) == (
             1,
             "unknown",
-            "ConnectionLost",
+            "ConnectionLostError",
             None,
         )
         assert (second.number, second.outcome, second.reason, second.http_status) == (2, "ok", None, 200)
@@ -299,7 +302,7 @@ async def test_data_that_does_not_fit_is_told_without_saying_it() -> None:
 @virtual_time
 async def test_a_declared_call_without_data_is_not_found() -> None:
     async with FaultServer(answer(http(envelope(None)))) as server, client(server.url) as pandapon:
-        assert type(await outcome(pandapon.v1.taobao.refunds.get(refund_id=1))) is NotFound
+        assert type(await outcome(pandapon.v1.taobao.refunds.get(refund_id=1))) is NotFoundError
 
 
 @given(

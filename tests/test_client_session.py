@@ -16,11 +16,11 @@ import pytest
 from pandapon_async import (
     Client,
     ConfigurationError,
-    ConnectionLost,
+    ConnectionLostError,
     Credentials,
     Limiter,
-    NotSent,
-    OutcomeUnknown,
+    NotSentError,
+    OutcomeUnknownError,
     RetryPolicy,
     Safety,
     Settings,
@@ -117,7 +117,7 @@ def test_another_loop_is_a_clear_error() -> None:
     async def use() -> BaseException | None:
         return await read(pandapon)
 
-    assert isinstance(run(use()), NotSent)
+    assert isinstance(run(use()), NotSentError)
     error = run(use())
     assert isinstance(error, ConfigurationError)
     assert "loop" in str(error)
@@ -153,7 +153,7 @@ async def test_closing_wakes_who_waits_for_a_slot_or_a_permit() -> None:
         began = asyncio.get_running_loop().time()
         await pandapon.aclose()
         errors = await asyncio.gather(*calls)
-        assert [type(error) for error in errors] == [NotSent] * 5
+        assert [type(error) for error in errors] == [NotSentError] * 5
         assert "closed" in str(errors[0])
         assert asyncio.get_running_loop().time() == began
         assert server.requests == []
@@ -170,7 +170,7 @@ async def test_closing_in_the_middle_of_the_way_to_the_line_is_heard_too() -> No
         await asyncio.sleep(0)
         assert pandapon.limiter.waiting == 0
         await pandapon.aclose()
-        assert isinstance(await writing, NotSent)
+        assert isinstance(await writing, NotSentError)
         assert asyncio.get_running_loop().time() == 1000
         assert server.requests == []
         at_rest(pandapon)
@@ -185,7 +185,7 @@ async def test_closing_in_the_moment_of_a_permit_sends_nothing() -> None:
 
     async with FaultServer() as server:
         pandapon = client(server.url, limiter=Closing(None, LoopClock()))
-        assert isinstance(await read(pandapon), NotSent)
+        assert isinstance(await read(pandapon), NotSentError)
         assert server.requests == []
         at_rest(pandapon)
 
@@ -202,7 +202,7 @@ async def test_closing_wakes_who_waits_before_a_repeat() -> None:
         assert len(server.requests) == 1
         await pandapon.aclose()
         error = await call
-        assert isinstance(error, NotSent)
+        assert isinstance(error, NotSentError)
         assert asyncio.get_running_loop().time() == 1001
         at_rest(pandapon)
 
@@ -215,8 +215,8 @@ async def test_closing_ends_what_is_under_way_without_further_attempts() -> None
         await asyncio.sleep(1)
         assert len(server.requests) == 2
         await pandapon.aclose()
-        assert isinstance(await reading, NotSent | ConnectionLost)
-        assert isinstance(await writing, OutcomeUnknown)
+        assert isinstance(await reading, NotSentError | ConnectionLostError)
+        assert isinstance(await writing, OutcomeUnknownError)
         assert asyncio.get_running_loop().time() == 1001
         assert len(server.requests) == 2
         at_rest(pandapon)
@@ -235,7 +235,7 @@ async def test_closing_one_of_two_that_share_a_limiter_wakes_only_its_own() -> N
         first, second = read(one), read(two)
         await settle()
         await one.aclose()
-        assert isinstance(await first, NotSent)
+        assert isinstance(await first, NotSentError)
         assert await second is None
         assert len(server.requests) == 1
 

@@ -7,7 +7,7 @@ import types
 from pathlib import Path
 
 from pandapon_async.api.v1.alibaba import refunds
-from pandapon_async.endpoint import Endpoint, _registry
+from pandapon_async.declare.endpoint import Endpoint, _registry
 from pandapon_async.models.alibaba.refunds import RefundReason
 from pandapon_async.openapi import document
 from tests.support.clients import client

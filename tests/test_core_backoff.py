@@ -11,21 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.core.backoff import RetryBudget, RetryPolicy, parse_retry_after
-from pandapon_async.errors import ConfigurationError, ConnectionLost, NotSent, Throttled
+from pandapon_async.core.retry import RetryBudget, RetryPolicy, parse_retry_after
+from pandapon_async.errors import ConfigurationError, ConnectionLostError, NotSentError, RateLimitError
 
 CHANCE = st.floats(0, 1, exclude_max=True)
 TIMES = st.floats(0, 1e6)
 
 
 @given(
-    st.integers(1, 10_000), CHANCE, TIMES, TIMES, TIMES, st.sampled_from([NotSent("x"), Throttled("x"), None])
+    st.integers(1, 10_000),
+    CHANCE,
+    TIMES,
+    TIMES,
+    TIMES,
+    st.sampled_from([NotSentError("x"), RateLimitError("x"), None]),
 )
 def test_a_delay_has_full_jitter_below_its_bound(
     attempt: int, chance: float, base: float, throttle_base: float, maximum: float, error: Exception | None
 ) -> None:
     policy = RetryPolicy(base=base, throttle_base=throttle_base, maximum=maximum)
-    first = throttle_base if isinstance(error, Throttled) else base
+    first = throttle_base if isinstance(error, RateLimitError) else base
     bound = min(maximum, first * 2.0 ** min(attempt - 1, 60))
     delay = policy.delay(attempt, error, chance)
     assert 0 <= delay <= bound
@@ -43,10 +48,10 @@ def test_a_pause_is_what_was_asked_for_up_to_the_maximum(
     asked: float | None, pause: float, maximum: float
 ) -> None:
     policy = RetryPolicy(throttle_pause=pause, retry_after_maximum=maximum)
-    error = Throttled("x", retry_after=asked)
+    error = RateLimitError("x", retry_after=asked)
     assert policy.pause(error) == min(pause if asked is None else asked, maximum)
     assert policy.accepts(error) == (asked is None or asked <= maximum)
-    assert policy.accepts(ConnectionLost("x"))
+    assert policy.accepts(ConnectionLostError("x"))
 
 
 WALL = datetime(2025, 2, 24, 7, 14, 15, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pandapon_async.core.codec import dumps, loads, refuse_floats
+from pandapon_async.core.json_codec import dumps, loads, refuse_floats
 
 BLANKS = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
 WHOLE = st.integers(-(10**40), 10**40).map(str)

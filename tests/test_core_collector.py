@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pandapon_async.core.codec import LARGE, loads
 from pandapon_async.core.collector import no_collection
-from pandapon_async.core.structure import LONG, Mismatch, structurer
+from pandapon_async.core.json_codec import LARGE, loads
+from pandapon_async.core.structure import LONG, StructureError, structurer
 from pandapon_async.models.taobao.refunds import RefundPage
 
 
@@ -62,6 +62,6 @@ def test_it_is_left_as_it_was_whatever_happens(enabled: bool, collections: list[
     with pytest.raises(ValueError, match="Expecting"):
         loads(b'{"a":' + b" " * LARGE)
     assert gc.isenabled() is enabled
-    with pytest.raises(Mismatch):
+    with pytest.raises(StructureError):
         structurer(RefundPage)([{}] * LONG + [1], None)
     assert gc.isenabled() is enabled

@@ -16,22 +16,22 @@ from hypothesis import strategies as st
 
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.envelope import Envelope
-from pandapon_async.core.outcome import Answer, for_operation, may_repeat, read_answer
-from pandapon_async.endpoint import Endpoint, Evidence, Safety, Stage, endpoints
+from pandapon_async.core.outcome import RawResponse, Safety, for_operation, may_repeat, read_answer
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage, endpoints
 from pandapon_async.errors import (
     ApiError,
-    AuthenticationFailed,
-    ConnectionLost,
-    DeadlineExceeded,
-    MalformedResponse,
-    NotFound,
-    NotSent,
+    AuthenticationError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    NotFoundError,
+    NotSentError,
     Outcome,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     PandaponError,
-    Rejected,
-    ResponseTooLarge,
-    Throttled,
+    RateLimitError,
+    RejectedError,
+    ResponseTooLargeError,
 )
 
 ANSWERED, UNKNOWN, NOT_SENT = Outcome.ANSWERED, Outcome.UNKNOWN, Outcome.NOT_SENT
@@ -63,7 +63,7 @@ def failure(
     status: int, content: bytes, called: Endpoint | None = None, codes: Codes | None = None
 ) -> PandaponError:
     with pytest.raises(PandaponError) as caught:
-        read_answer(Answer(status, content), called or endpoint(), codes or Codes())
+        read_answer(RawResponse(status, content), called or endpoint(), codes or Codes())
     return caught.value
 
 
@@ -104,31 +104,34 @@ OUTER = [
     *(Row(status, SUCCESS, ApiError, UNKNOWN, True) for status in (500, 501, 502, 504, 599, 408)),
     *(Row(status, SUCCESS, ApiError, UNKNOWN, False) for status in (301, 302, 304, 307, 308)),
     *(Row(status, SUCCESS, ApiError, UNKNOWN, False) for status in (400, 404, 409, 413, 422)),
-    *(Row(status, SUCCESS, AuthenticationFailed, ANSWERED, False) for status in (401, 403)),
-    Row(429, SUCCESS, Throttled, UNKNOWN, True, False),  # refused and done at once
-    Row(503, SUCCESS, Throttled, UNKNOWN, True),
+    *(Row(status, SUCCESS, AuthenticationError, ANSWERED, False) for status in (401, 403)),
+    Row(429, SUCCESS, RateLimitError, UNKNOWN, True, False),  # refused and done at once
+    Row(503, SUCCESS, RateLimitError, UNKNOWN, True),
     # The envelope says no.
-    *(Row(200, body(code), AuthenticationFailed, ANSWERED, False) for code in (401, 403)),
-    Row(200, body(404), NotFound, ANSWERED, False),
-    Row(404, body(404), NotFound, ANSWERED, False),
-    Row(200, body(429), Throttled, UNKNOWN, True),
+    *(Row(200, body(code), AuthenticationError, ANSWERED, False) for code in (401, 403)),
+    Row(200, body(404), NotFoundError, ANSWERED, False),
+    Row(404, body(404), NotFoundError, ANSWERED, False),
+    Row(200, body(429), RateLimitError, UNKNOWN, True),
     *(Row(200, body(code), ApiError, UNKNOWN, True) for code in (500, 502, 503, 599)),
     *(Row(200, body(code), ApiError, ANSWERED, False) for code in REFUSALS),
     *(Row(400, body(code), ApiError, ANSWERED, False) for code in (400, 4001)),
-    Row(401, body(4001), AuthenticationFailed, ANSWERED, False),
+    Row(401, body(4001), AuthenticationError, ANSWERED, False),
     Row(500, body(4001), ApiError, UNKNOWN, True),
     Row(302, body(4001), ApiError, UNKNOWN, False),
     # The two throttles by status: 429 before anything is done, 503 nobody knows when.
-    *(Row(429, content, Throttled, ANSWERED, True, True) for content in (HTML, b"", body(429), body(500))),
-    *(Row(503, content, Throttled, UNKNOWN, True) for content in (HTML, b"", body(503), body(429))),
+    *(
+        Row(429, content, RateLimitError, ANSWERED, True, True)
+        for content in (HTML, b"", body(429), body(500))
+    ),
+    *(Row(503, content, RateLimitError, UNKNOWN, True) for content in (HTML, b"", body(503), body(429))),
     # No envelope at all.
-    *(Row(200, content, MalformedResponse, UNKNOWN, True) for content in NO_ENVELOPES.values()),
-    Row(204, b"", MalformedResponse, UNKNOWN, True),
-    *(Row(status, HTML, MalformedResponse, UNKNOWN, True) for status in (408, 500, 502, 504)),
-    *(Row(status, HTML, MalformedResponse, UNKNOWN, False) for status in (301, 302, 307, 308)),
-    *(Row(status, HTML, AuthenticationFailed, ANSWERED, False) for status in (401, 403)),
+    *(Row(200, content, MalformedResponseError, UNKNOWN, True) for content in NO_ENVELOPES.values()),
+    Row(204, b"", MalformedResponseError, UNKNOWN, True),
+    *(Row(status, HTML, MalformedResponseError, UNKNOWN, True) for status in (408, 500, 502, 504)),
+    *(Row(status, HTML, MalformedResponseError, UNKNOWN, False) for status in (301, 302, 307, 308)),
+    *(Row(status, HTML, AuthenticationError, ANSWERED, False) for status in (401, 403)),
     *(Row(status, HTML, ApiError, ANSWERED, False) for status in (400, 404, 405, 413)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("row", OUTER, ids=lambda row: f"{row.status}-{row.content[:40].decode('latin-1')}")
@@ -141,7 +144,7 @@ def test_what_an_answer_means(row: Row) -> None:
         assert may_repeat(error, safety) is expected, safety
         seen = for_operation(error, safety, "intent-1")
         if safety in GUARDED and row.outcome is UNKNOWN:
-            assert isinstance(seen, OutcomeUnknown)
+            assert isinstance(seen, OutcomeUnknownError)
             assert seen.intent_id == "intent-1"
             assert seen.__cause__ is error
             assert seen.request_id == error.request_id
@@ -153,7 +156,7 @@ def test_what_an_answer_means(row: Row) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_success_is_a_good_status_and_the_code_200(status: int) -> None:
-    envelope = read_answer(Answer(status, body(200, data={"a": 1})), endpoint(), Codes())
+    envelope = read_answer(RawResponse(status, body(200, data={"a": 1})), endpoint(), Codes())
     assert (envelope.code, envelope.data, envelope.request_id) == (200, {"a": 1}, "r-1")
 
 
@@ -166,7 +169,7 @@ def test_an_unknown_outcome_is_never_repeated_by_a_guarded_call(
     """For every status and code there is: success, or an error that keeps laws 1 and 3."""
     content = HTML if code is None else body(code)
     try:
-        read_answer(Answer(status, content), endpoint(), Codes())
+        read_answer(RawResponse(status, content), endpoint(), Codes())
     except PandaponError as caught:
         error = caught
     else:
@@ -175,13 +178,13 @@ def test_an_unknown_outcome_is_never_repeated_by_a_guarded_call(
         return
     if safety not in FREE and error.outcome is UNKNOWN:
         assert not may_repeat(error, safety)
-        assert isinstance(for_operation(error, safety, None), OutcomeUnknown)
+        assert isinstance(for_operation(error, safety, None), OutcomeUnknownError)
     if safety is Safety.NEVER_AUTOMATIC:
         assert not may_repeat(error, safety)
     if status >= 500 or status == 408 or 300 <= status < 400:
         assert error.outcome is UNKNOWN
     if status == 429:
-        assert isinstance(error, Throttled)
+        assert isinstance(error, RateLimitError)
 
 
 def test_an_error_tells_what_the_vendor_said_and_keeps_its_words_out_of_the_text() -> None:
@@ -193,13 +196,13 @@ def test_an_error_tells_what_the_vendor_said_and_keeps_its_words_out_of_the_text
 
 
 def test_a_throttle_carries_what_the_server_asked_for() -> None:
-    with pytest.raises(Throttled, match=r"asked to wait 2\.5 s") as caught:
-        read_answer(Answer(429, b"", retry_after=2.5), endpoint(), Codes())
+    with pytest.raises(RateLimitError, match=r"asked to wait 2\.5 s") as caught:
+        read_answer(RawResponse(429, b"", retry_after=2.5), endpoint(), Codes())
     assert caught.value.retry_after == 2.5
 
 
-def data(content: Any, status: int = 200) -> Answer:
-    return Answer(status, body(200, data=content))
+def data(content: Any, status: int = 200) -> RawResponse:
+    return RawResponse(status, body(200, data=content))
 
 
 FLAGGED: list[tuple[str | None, Any, type[PandaponError] | None, Outcome | None]] = [
@@ -210,49 +213,49 @@ FLAGGED: list[tuple[str | None, Any, type[PandaponError] | None, Outcome | None]
     (None, True, None, None),
     (None, {"success": True}, None, None),
     (None, {"success": None}, None, None),
-    (None, {"success": False}, Rejected, ANSWERED),
-    (None, {"success": "false"}, MalformedResponse, UNKNOWN),
-    (None, {"success": 0}, MalformedResponse, UNKNOWN),
+    (None, {"success": False}, RejectedError, ANSWERED),
+    (None, {"success": "false"}, MalformedResponseError, UNKNOWN),
+    (None, {"success": 0}, MalformedResponseError, UNKNOWN),
     ("success", {"success": True}, None, None),
-    ("success", {"success": False}, Rejected, ANSWERED),
-    ("success", {"success": "false"}, MalformedResponse, UNKNOWN),
-    ("success", {"success": "true"}, MalformedResponse, UNKNOWN),
-    ("success", {"success": 1}, MalformedResponse, UNKNOWN),
-    ("success", {"success": 0}, MalformedResponse, UNKNOWN),
-    ("success", {"success": None}, MalformedResponse, UNKNOWN),
-    ("success", {"errorCode": "4007"}, MalformedResponse, UNKNOWN),
-    ("success", None, MalformedResponse, UNKNOWN),
-    ("success", [], MalformedResponse, UNKNOWN),
-    ("success", True, MalformedResponse, UNKNOWN),
+    ("success", {"success": False}, RejectedError, ANSWERED),
+    ("success", {"success": "false"}, MalformedResponseError, UNKNOWN),
+    ("success", {"success": "true"}, MalformedResponseError, UNKNOWN),
+    ("success", {"success": 1}, MalformedResponseError, UNKNOWN),
+    ("success", {"success": 0}, MalformedResponseError, UNKNOWN),
+    ("success", {"success": None}, MalformedResponseError, UNKNOWN),
+    ("success", {"errorCode": "4007"}, MalformedResponseError, UNKNOWN),
+    ("success", None, MalformedResponseError, UNKNOWN),
+    ("success", [], MalformedResponseError, UNKNOWN),
+    ("success", True, MalformedResponseError, UNKNOWN),
     ("cancelSuccess", {"cancelSuccess": True}, None, None),
-    ("cancelSuccess", {"cancelSuccess": False}, Rejected, ANSWERED),
-    ("cancelSuccess", {"cancelSuccess": "false"}, MalformedResponse, UNKNOWN),
-    ("cancelSuccess", {"cancelSuccess": 1}, MalformedResponse, UNKNOWN),
-    ("cancelSuccess", {"success": True}, MalformedResponse, UNKNOWN),
-    ("cancelSuccess", {"success": False}, Rejected, ANSWERED),
-    ("cancelSuccess", {"cancelSuccess": True, "success": False}, MalformedResponse, UNKNOWN),
-    ("cancelSuccess", {}, MalformedResponse, UNKNOWN),
+    ("cancelSuccess", {"cancelSuccess": False}, RejectedError, ANSWERED),
+    ("cancelSuccess", {"cancelSuccess": "false"}, MalformedResponseError, UNKNOWN),
+    ("cancelSuccess", {"cancelSuccess": 1}, MalformedResponseError, UNKNOWN),
+    ("cancelSuccess", {"success": True}, MalformedResponseError, UNKNOWN),
+    ("cancelSuccess", {"success": False}, RejectedError, ANSWERED),
+    ("cancelSuccess", {"cancelSuccess": True, "success": False}, MalformedResponseError, UNKNOWN),
+    ("cancelSuccess", {}, MalformedResponseError, UNKNOWN),
     ("refundId", {"refundId": "TQ1"}, None, None),
     ("refundId", {"refundId": 1}, None, None),
     ("refundId", {"refundId": "TQ1", "success": True}, None, None),
-    ("refundId", {"refundId": "TQ1", "success": False}, MalformedResponse, UNKNOWN),
-    ("refundId", {"refundId": None, "success": False, "errorCode": "5010"}, Rejected, ANSWERED),
-    ("refundId", {"success": False}, Rejected, ANSWERED),
-    ("refundId", {"success": True}, MalformedResponse, UNKNOWN),
-    ("refundId", {"refundId": ""}, MalformedResponse, UNKNOWN),
-    ("refundId", {"refundId": True}, MalformedResponse, UNKNOWN),
-    ("refundId", {"refundId": False}, MalformedResponse, UNKNOWN),
-    ("refundId", {"refundId": ["TQ1"]}, MalformedResponse, UNKNOWN),
-    ("refundId", {}, MalformedResponse, UNKNOWN),
-    ("refundId", None, MalformedResponse, UNKNOWN),
+    ("refundId", {"refundId": "TQ1", "success": False}, MalformedResponseError, UNKNOWN),
+    ("refundId", {"refundId": None, "success": False, "errorCode": "5010"}, RejectedError, ANSWERED),
+    ("refundId", {"success": False}, RejectedError, ANSWERED),
+    ("refundId", {"success": True}, MalformedResponseError, UNKNOWN),
+    ("refundId", {"refundId": ""}, MalformedResponseError, UNKNOWN),
+    ("refundId", {"refundId": True}, MalformedResponseError, UNKNOWN),
+    ("refundId", {"refundId": False}, MalformedResponseError, UNKNOWN),
+    ("refundId", {"refundId": ["TQ1"]}, MalformedResponseError, UNKNOWN),
+    ("refundId", {}, MalformedResponseError, UNKNOWN),
+    ("refundId", None, MalformedResponseError, UNKNOWN),
     ("data", True, None, None),
-    ("data", False, Rejected, ANSWERED),
-    ("data", "true", MalformedResponse, UNKNOWN),
-    ("data", 1, MalformedResponse, UNKNOWN),
-    ("data", None, MalformedResponse, UNKNOWN),
-    ("data", {}, MalformedResponse, UNKNOWN),
-    ("data", {"success": False}, Rejected, ANSWERED),
-]  # fmt: skip
+    ("data", False, RejectedError, ANSWERED),
+    ("data", "true", MalformedResponseError, UNKNOWN),
+    ("data", 1, MalformedResponseError, UNKNOWN),
+    ("data", None, MalformedResponseError, UNKNOWN),
+    ("data", {}, MalformedResponseError, UNKNOWN),
+    ("data", {"success": False}, RejectedError, ANSWERED),
+]
 
 
 @pytest.mark.parametrize(("confirmed_by", "content", "error", "outcome"), FLAGGED)
@@ -267,14 +270,14 @@ def test_the_third_layer(
         read_answer(data(content), called, Codes())
     assert caught.value.outcome is outcome
     seen = for_operation(caught.value, Safety.ONCE, "i")
-    assert isinstance(seen, OutcomeUnknown) is (outcome is UNKNOWN)
+    assert isinstance(seen, OutcomeUnknownError) is (outcome is UNKNOWN)
     assert not may_repeat(caught.value, Safety.CHECKED)
     assert caught.value.request_id == "r-1"
 
 
 def test_a_refusal_inside_carries_its_code_and_words_but_does_not_say_them() -> None:
     content = {"success": False, "errorCode": 4007, "errorInfo": "Zhang San said no"}
-    with pytest.raises(Rejected, match="4007") as caught:
+    with pytest.raises(RejectedError, match="4007") as caught:
         read_answer(data(content, 201), endpoint("success"), Codes())
     assert (caught.value.error_code, caught.value.error_info) == ("4007", "Zhang San said no")
     assert (caught.value.code, caught.value.http_status) == (200, 201)
@@ -284,11 +287,11 @@ def test_a_refusal_inside_carries_its_code_and_words_but_does_not_say_them() -> 
 @pytest.mark.parametrize(
     ("codes", "error", "before_execution"),
     [
-        (Codes(), Rejected, None),
-        (Codes(refused={"busy"}), Throttled, True),
-        (Codes(throttle={"busy"}), Throttled, False),
-        (Codes(authentication={"busy"}), AuthenticationFailed, None),
-        (Codes(not_found={"busy"}), NotFound, None),
+        (Codes(), RejectedError, None),
+        (Codes(refused={"busy"}), RateLimitError, True),
+        (Codes(throttle={"busy"}), RateLimitError, False),
+        (Codes(authentication={"busy"}), AuthenticationError, None),
+        (Codes(not_found={"busy"}), NotFoundError, None),
     ],
 )
 def test_inner_error_codes_can_be_told_apart_by_setting(
@@ -306,20 +309,20 @@ def test_inner_error_codes_can_be_told_apart_by_setting(
 
 @pytest.mark.parametrize("code", ["gw.QosAppFrequencyLimit", "ApiCallLimit"])
 def test_the_upstreams_gateway_throttles_are_known(code: str) -> None:
-    with pytest.raises(Throttled) as caught:
+    with pytest.raises(RateLimitError) as caught:
         read_answer(data({"success": False, "errorCode": code}), endpoint(), Codes())
     assert caught.value.before_execution
 
 
 def test_codes_are_settings() -> None:
     codes = Codes(success={0, 200}, throttle={50001}, refused={50002}, authentication={15}, not_found={5001})
-    assert read_answer(Answer(200, body(0)), endpoint(), codes).code == 0
+    assert read_answer(RawResponse(200, body(0)), endpoint(), codes).code == 0
     found = {code: failure(200, body(code), codes=codes) for code in (50001, 50002, 15, 5001, 429)}
     assert {code: type(error) for code, error in found.items()} == {
-        50001: Throttled,
-        50002: Throttled,
-        15: AuthenticationFailed,
-        5001: NotFound,
+        50001: RateLimitError,
+        50002: RateLimitError,
+        15: AuthenticationError,
+        5001: NotFoundError,
         429: ApiError,
     }
     assert not may_repeat(found[50001], Safety.ONCE)
@@ -331,13 +334,13 @@ def test_an_unclear_code_leaves_the_outcome_unknown_in_either_layer() -> None:
     for answer in (
         data({"success": False, "errorCode": "5001"}),
         data({"success": False, "errorCode": 5001}),
-        Answer(200, body(5001)),
+        RawResponse(200, body(5001)),
     ):
         with pytest.raises(ApiError) as caught:
             read_answer(answer, called, Codes())
         assert caught.value.outcome is UNKNOWN
         assert not may_repeat(caught.value, Safety.CHECKED)
-        assert isinstance(for_operation(caught.value, Safety.CHECKED, None), OutcomeUnknown)
+        assert isinstance(for_operation(caught.value, Safety.CHECKED, None), OutcomeUnknownError)
     assert failure(200, body(4007), called).outcome is ANSWERED
 
 
@@ -355,14 +358,14 @@ def test_the_upstreams_ambiguous_codes_are_declared(name: str, codes: set[str]) 
 
 SENDING = [
     # error, for READ and REPEATABLE, for CHECKED and ONCE
-    (NotSent("no connection"), True, True),
-    (NotSent("bad certificate", retryable=False), False, False),
-    (ConnectionLost("reset"), True, False),
-    (MalformedResponse("garbage"), True, False),
-    (MalformedResponse("redirect", retryable=False), False, False),
-    (ResponseTooLarge("too large"), False, False),
-    (DeadlineExceeded("late"), False, False),
-    (OutcomeUnknown("unknown"), False, False),
+    (NotSentError("no connection"), True, True),
+    (NotSentError("bad certificate", retryable=False), False, False),
+    (ConnectionLostError("reset"), True, False),
+    (MalformedResponseError("garbage"), True, False),
+    (MalformedResponseError("redirect", retryable=False), False, False),
+    (ResponseTooLargeError("too large"), False, False),
+    (DeadlineExceededError("late"), False, False),
+    (OutcomeUnknownError("unknown"), False, False),
     (ApiError("no"), False, False),
 ]
 
@@ -374,10 +377,12 @@ def test_failures_of_sending(error: PandaponError, free: bool, guarded: bool) ->
         assert for_operation(error, safety, None) is error
     for safety in (Safety.CHECKED, Safety.ONCE):
         assert may_repeat(error, safety) is guarded
-        assert isinstance(for_operation(error, safety, None), OutcomeUnknown) is (error.outcome is UNKNOWN)
+        assert isinstance(for_operation(error, safety, None), OutcomeUnknownError) is (
+            error.outcome is UNKNOWN
+        )
     assert not may_repeat(error, Safety.NEVER_AUTOMATIC)
 
 
 def test_an_answer_keeps_its_body_out_of_the_repr() -> None:
-    assert "13800001111" not in repr(Answer(200, b"13800001111"))
+    assert "13800001111" not in repr(RawResponse(200, b"13800001111"))
     assert "13800001111" not in repr(Envelope("r", 200, None, None, {"phone": "13800001111"}))

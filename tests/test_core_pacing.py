@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pandapon_async.core.adaptive import Adaptation, AdaptiveRate
-from pandapon_async.core.pacing import Pace
+from pandapon_async.core.rate import SlidingWindow
 
 RATES = st.one_of(
     st.integers(1, 5000).map(float),
@@ -21,10 +21,10 @@ RATES = st.one_of(
 )
 
 
-class Line:
+class WaitQueue:
     """What the limiter does with the book: a free permit at once, else a line served by a late timer."""
 
-    def __init__(self, pace: Pace, lateness: Iterable[float]) -> None:
+    def __init__(self, pace: SlidingWindow, lateness: Iterable[float]) -> None:
         self.pace = pace
         self.given: list[float] = []
         self._late = iter(lateness)
@@ -65,7 +65,7 @@ def most_in_any(window: float, times: list[float]) -> int:
 def test_no_sliding_second_has_more_permits_than_the_rate(
     rate: float, lateness: list[float], arrivals: list[tuple[float, int]]
 ) -> None:
-    line = Line(Pace(rate), endless([*lateness, 0.0]))
+    line = WaitQueue(SlidingWindow(rate), endless([*lateness, 0.0]))
     now = 0.0
     for idle, callers in arrivals:
         now = line.arrive(now + idle, callers)
@@ -76,7 +76,7 @@ def test_no_sliding_second_has_more_permits_than_the_rate(
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 1.7])
 def test_a_burst_after_a_stall_keeps_the_rate(stall: float) -> None:
-    line = Line(Pace(50.0), endless([0.0] * 40 + [stall]))
+    line = WaitQueue(SlidingWindow(50.0), endless([0.0] * 40 + [stall]))
     line.arrive(0.0, 400)
     assert most_in_any(1.0, line.given) <= 50
 
@@ -87,7 +87,7 @@ def test_a_burst_after_a_stall_keeps_the_rate(stall: float) -> None:
 )
 def test_the_quota_is_used_when_timers_are_late(rate: float, lateness: list[float]) -> None:
     """Up to 2 ms late at every single wake-up, and 96 % of the quota is used all the same."""
-    line = Line(Pace(rate), endless(lateness))
+    line = WaitQueue(SlidingWindow(rate), endless(lateness))
     permits = min(3000, max(100, int(rate)))
     line.arrive(0.0, permits)
     assert (permits - 1) / (line.given[-1] - line.given[0]) >= 0.96 * rate
@@ -96,14 +96,14 @@ def test_the_quota_is_used_when_timers_are_late(rate: float, lateness: list[floa
 @given(st.floats(1, 200))
 def test_a_fraction_above_one_uses_the_whole_calls_that_fit_a_second(rate: float) -> None:
     """2.5 calls in every single second cannot be kept other than as 2."""
-    line = Line(Pace(rate), endless([0.0]))
+    line = WaitQueue(SlidingWindow(rate), endless([0.0]))
     line.arrive(0.0, 200)
     assert 199 / line.given[-1] >= 0.96 * math.floor(rate)
 
 
 @given(RATES, st.lists(st.tuples(st.floats(0, 5), st.floats(-1, 20)), min_size=1, max_size=10))
 def test_a_pause_is_never_lifted_early(rate: float, pauses: list[tuple[float, float]]) -> None:
-    pace = Pace(rate)
+    pace = SlidingWindow(rate)
     now, until = 0.0, -math.inf
     for idle, seconds in pauses:
         now += idle
@@ -118,10 +118,10 @@ def test_a_pause_is_never_lifted_early(rate: float, pauses: list[tuple[float, fl
 
 @given(RATES, st.integers(0, 50))
 def test_what_is_expected_comes_no_later_than_said_to_a_whole_line(rate: float, ahead: int) -> None:
-    pace = Pace(rate)
+    pace = SlidingWindow(rate)
     assert pace.take_free(0.0)
     said = pace.expected(0.0, ahead)
-    line = Line(pace, endless([0.0]))
+    line = WaitQueue(pace, endless([0.0]))
     line.arrive(0.0, ahead + 1)
     assert line.given[-1] <= said * (1 + 1e-9)
 
@@ -141,8 +141,8 @@ def test_what_is_expected_comes_no_later_than_said_to_a_whole_line(rate: float, 
 def test_no_second_has_more_permits_than_the_rate_that_throttles_left(
     rate: float, lateness: list[float], steps: list[tuple[float, int, float, float]]
 ) -> None:
-    pace = Pace(rate, adaptive=AdaptiveRate(recovery=0.02))
-    line = Line(pace, endless([*lateness, 0.0]))
+    pace = SlidingWindow(rate, adaptive=AdaptiveRate(recovery=0.02))
+    line = WaitQueue(pace, endless([*lateness, 0.0]))
     now = 0.0
     for idle, callers, pause, ago in steps:
         before = len(line.given)
@@ -160,8 +160,8 @@ def test_no_second_has_more_permits_than_the_rate_that_throttles_left(
 
 
 def test_a_window_that_holds_permits_of_a_faster_time_is_not_overfilled() -> None:
-    pace = Pace(100, adaptive=AdaptiveRate())
-    line = Line(pace, endless([0.0]))
+    pace = SlidingWindow(100, adaptive=AdaptiveRate())
+    line = WaitQueue(pace, endless([0.0]))
     now = line.arrive(0.0, 100)
     assert pace.throttled(now, now)  # no pause at all
     assert pace.rate_at(now) == 95

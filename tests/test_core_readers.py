@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pandapon_async.core.codec import _carefully, _quickly, loads
+from pandapon_async.core.json_codec import _carefully, _quickly, loads
 
 WHOLE = st.integers() | st.integers(-(2**70), 2**70)
 TEXTS = st.text() | st.sampled_from(

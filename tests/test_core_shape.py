@@ -14,14 +14,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pandapon_async import DecodeError, NotFound, PandaponError
+from pandapon_async import DecodeError, NotFoundError, PandaponError
 from pandapon_async.core import shape
-from pandapon_async.core.codec import LARGE, loads
 from pandapon_async.core.envelope import Envelope, read_envelope
+from pandapon_async.core.json_codec import LARGE, loads
+from pandapon_async.core.model import Model, PageModel, field, model
 from pandapon_async.core.shape import NoShape, Reader, Shape, Shaped
-from pandapon_async.core.structure import Mismatch, structurer, wire_fields
-from pandapon_async.endpoint import endpoints
-from pandapon_async.models.base import Model, PageModel, field, model
+from pandapon_async.core.structure import StructureError, structurer, wire_fields
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.taobao.refunds import RefundDetail, RefundPage
 from tests.support.clients import client
 from tests.support.server import FaultServer, answer, http
@@ -62,13 +62,13 @@ def read_by(read: Any, kind: Any, body: bytes) -> Any:
     if isinstance(data, Shaped):
         try:
             made = data.value()
-        except Mismatch:
+        except StructureError:
             made = None
         data = data.plain()
     if made is None and data is not None:
         try:
             made = structurer(kind)(data, None)
-        except Mismatch as mismatch:
+        except StructureError as mismatch:
             made = (mismatch.path, str(mismatch))
     return repr(made), made, getattr(made, "extra", None), repr(data), seen
 
@@ -300,7 +300,7 @@ async def test_what_a_caller_gets_does_not_change_with_it() -> None:
         server.on_next(answer(http(wrong)))
         errors.append(await outcome(refunds.get(refund_id=1)))
         server.on_next(answer(http(written(whole(None)))))
-        assert type(await outcome(refunds.get(refund_id=1))) is NotFound
+        assert type(await outcome(refunds.get(refund_id=1))) is NotFoundError
         server.on_next(answer(http(written({**whole(None), "code": 403}))))
         refused = await outcome(refunds.get(refund_id=1))
         assert isinstance(refused, PandaponError)
@@ -313,7 +313,7 @@ async def test_what_a_caller_gets_does_not_change_with_it() -> None:
 def test_only_reads_whose_data_confirms_nothing_are_read_by_their_shape() -> None:
     """Of what a write brings back, the journal and the third layer of success want the plain data."""
     from pandapon_async import Safety
-    from pandapon_async.transport.plan import _reader
+    from pandapon_async.transport.requests import _reader
 
     for endpoint in endpoints().values():
         by_shape = _reader(endpoint) is not read_envelope

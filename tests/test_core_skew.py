@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.core.skew import LEAST, MOST, Skew, date_of, measure
+from pandapon_async.core.clock_skew import LEAST, MOST, Skew, date_of, measure
 
 NOW = 1_700_000_000.0
 

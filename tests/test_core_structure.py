@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.core.structure import Mismatch, structurer, wire_fields
+from pandapon_async.core.model import BEIJING, Id, Model, OpenEnum, PageModel, field, model, parse_moment
+from pandapon_async.core.structure import StructureError, structurer, wire_fields
 from pandapon_async.models.alibaba.refunds import Refund, RefundReason
 from pandapon_async.models.alibaba.refunds import RefundStatus as AlibabaStatus
-from pandapon_async.models.base import BEIJING, Id, Model, OpenEnum, PageModel, field, model, parse_moment
 from pandapon_async.models.taobao.refunds import CancelledRefund, RefundPage
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
 from pandapon_async.money import Fen
@@ -102,7 +102,7 @@ def test_every_kind_of_field_against_every_kind_of_json(wire: str, kind: str) ->
         assert value == expected
         assert type(value) is type(expected)
     else:
-        with pytest.raises(Mismatch) as caught:
+        with pytest.raises(StructureError) as caught:
             EVERYTHING({wire: JSON_KINDS[kind]}, None)
         assert caught.value.path == f"$.data.{wire}"
 
@@ -151,7 +151,7 @@ def test_what_says_the_same_is_converted(wire: str, given_value: Any, expected: 
 
 @pytest.mark.parametrize(("wire", "given_value"), WRONG)
 def test_what_only_looks_like_it_is_refused(wire: str, given_value: Any) -> None:
-    with pytest.raises(Mismatch) as caught:
+    with pytest.raises(StructureError) as caught:
         EVERYTHING({wire: given_value}, None)
     assert caught.value.path == f"$.data.{wire}"
 
@@ -208,7 +208,7 @@ PATHS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("data", "path"), PATHS)
 def test_an_error_says_exactly_where(data: Any, path: str) -> None:
-    with pytest.raises(Mismatch) as caught:
+    with pytest.raises(StructureError) as caught:
         EVERYTHING(data, None)
     assert caught.value.path == path
 
@@ -220,7 +220,7 @@ def test_a_page_error_says_exactly_where() -> None:
         ({"total": 3}, "$.data"),
         ("x", "$.data"),
     ):
-        with pytest.raises(Mismatch) as caught:
+        with pytest.raises(StructureError) as caught:
             PAGE(data, None)
         assert caught.value.path == path
 
@@ -241,7 +241,7 @@ def test_an_error_never_repeats_a_value(data: Any, kind: Any) -> None:
     try:
         structurer(kind)(data, kind)
         return
-    except Mismatch as caught:
+    except StructureError as caught:
         mismatch = caught
     assert CANARY not in f"{mismatch} {mismatch!r} {mismatch.path}"
     assert mismatch.path.startswith("$.data")
@@ -263,7 +263,7 @@ def test_a_page_may_be_the_list_itself() -> None:
 
 @pytest.mark.parametrize("data", [{}, {"list": None}, {"list": {}}, {"content": []}, {"data": {"list": []}}])
 def test_a_page_of_unknown_shape_is_an_error_and_no_empty_page(data: Any) -> None:
-    with pytest.raises(Mismatch):
+    with pytest.raises(StructureError):
         PAGE(data, None)
 
 
@@ -332,7 +332,7 @@ def test_only_numbers_and_text_can_be_a_state() -> None:
     assert TaobaoStatus.read(10.9) == 10.9
     wrong: list[Any] = [True, Decimal(10), [], {}]
     for value in wrong:
-        with pytest.raises(Mismatch):
+        with pytest.raises(StructureError):
             structurer(Refund)({"status": value}, None)
 
 

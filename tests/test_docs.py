@@ -44,14 +44,14 @@ from pandapon_async import (
 )
 from pandapon_async.client import _SHARED
 from pandapon_async.core.signing import signature
-from pandapon_async.endpoint import endpoints
-from pandapon_async.planning import RowState
+from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.journal.store import IntentState
+from pandapon_async.plans import RowState
 from pandapon_async.reconcile import Verdict
 from pandapon_async.sandbox import FaultKind, Sandbox, parse_faults
 from pandapon_async.sandbox.ledger import csv_chunks
-from pandapon_async.transport.store import IntentState
 from tests.support.command import Ended, Shell
-from tests.support.plans import returnable, write_images
+from tests.support.plan_files import returnable, write_images
 
 ROOT = Path(__file__).parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -181,7 +181,7 @@ def printed(shown: list[str], output: str, where: str) -> None:
         assert any(re.fullmatch(pattern, one) for one in lines), f"{where}: not printed: {line}\n{plain}"
 
 
-class Desk:
+class AsyncPlanFile:
     """One reader at work: a folder, a sandbox, a terminal, and a Python session that stays open."""
 
     def __init__(self, shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -264,12 +264,14 @@ class Desk:
 
 
 @pytest.fixture
-def desk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Desk:
-    return Desk(Shell(monkeypatch, capsys, tmp_path), monkeypatch, capsys)
+def desk(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> AsyncPlanFile:
+    return AsyncPlanFile(Shell(monkeypatch, capsys, tmp_path), monkeypatch, capsys)
 
 
 @pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
-async def test_the_tutorial_is_as_it_says(desk: Desk) -> None:
+async def test_the_tutorial_is_as_it_says(desk: AsyncPlanFile) -> None:
     before = ""
     try:
         for block in blocks(TUTORIAL):
@@ -290,7 +292,7 @@ async def test_the_tutorial_is_as_it_says(desk: Desk) -> None:
 
 @asynccontextmanager
 async def prepared(
-    page: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    page: Path, desk: AsyncPlanFile, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Sandbox, Client]]:
     """What a page takes for granted: an account (the sandbox's), a few files, a client, ids of refunds."""
     readme = page.name == "README.md"
@@ -334,7 +336,9 @@ def with_things_that_exist(text: str, sandbox: Sandbox) -> str:
 
 @pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-async def test_the_python_of_a_page_runs(page: Path, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_python_of_a_page_runs(
+    page: Path, desk: AsyncPlanFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     try:
         async with prepared(page, desk, monkeypatch) as (sandbox, client):
             for block in blocks(page):
@@ -442,7 +446,7 @@ NAMED: dict[str, Callable[[], Iterable[str]]] = {
     "Verdicts": lambda: Verdict,
     "States of the journal": lambda: IntentState,
     "States of a row of a plan": lambda: RowState,
-    "States of a stored message": lambda: callbacks.State,
+    "States of a stored message": lambda: callbacks.MessageState,
     "Reasons of refused callbacks": lambda: CallbackReason,
     "Faults of the sandbox": lambda: FaultKind,
 }

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.endpoint import Call
-from pandapon_async.response import Response
+from pandapon_async.declare.endpoint import Call
+from pandapon_async.declare.response import Response
 
 
 async def answer(value: Any, error: Exception | None = None) -> Response[Any]:

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import pytest
 
 from pandapon_async.api import V1, V2
-from pandapon_async.arguments import Integer, IntegerId, Json, Text, TextId, Wire
-from pandapon_async.endpoint import (
+from pandapon_async.core.model import Wire
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import (
     Call,
     Endpoint,
-    Group,
     Location,
-    Safety,
+    Resource,
     Stage,
     call,
     encode_arguments,
@@ -23,12 +23,13 @@ from pandapon_async.endpoint import (
     object_schema,
     twin,
 )
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.declare.fields import IntegerField, IntegerIdField, JsonField, TextField, TextIdField
+from pandapon_async.declare.response import Response
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.models.alibaba.refunds import CreatedRefund, Refund, RefundReason
-from pandapon_async.response import Response
 
 
-class Told(Group):
+class Told(Resource):
     """A caller that only notes what it was asked to do."""
 
     def __init__(self) -> None:
@@ -61,14 +62,14 @@ def declared() -> Any:
     """Declarations of our own, gone from the registry afterwards."""
     before = dict(endpoints())
 
-    class Room(Group):
+    class Room(Resource):
         @call("GET", "/a/{thingId}/b", safety=Safety.CHECKED, page="https://example.org/1")
         def one(  # type: ignore[empty-body]
             self,
             *,
-            thing_id: Annotated[int | str, TextId()],
-            page_no: Annotated[int, Integer(1)] = 1,
-            odd: Annotated[str | None, Text(), Wire("oddName")] = None,
+            thing_id: Annotated[int | str, TextIdField()],
+            page_no: Annotated[int, IntegerField(1)] = 1,
+            odd: Annotated[str | None, TextField(), Wire("oddName")] = None,
         ) -> Call[list[RefundReason]]:
             """First line.
 
@@ -78,7 +79,7 @@ def declared() -> Any:
 
         @call("POST", "/c", safety=Safety.READ, page="https://example.org/2", stage=Stage.IN_DEVELOPMENT)
         def two(  # type: ignore[empty-body]
-            self, *, anything: Any, order_id: Annotated[int | str, IntegerId()] | None = None
+            self, *, anything: Any, order_id: Annotated[int | str, IntegerIdField()] | None = None
         ) -> Call[Any]:
             """Another."""
             ...
@@ -99,8 +100,8 @@ def test_names_wire_names_and_places(declared: Any) -> None:
         ("odd", "oddName", Location.QUERY, False, None),
     ]
     assert [(p.wire, p.location, p.rule) for p in two.parameters] == [
-        ("anything", Location.BODY, Json()),
-        ("orderId", Location.BODY, IntegerId()),
+        ("anything", Location.BODY, JsonField()),
+        ("orderId", Location.BODY, IntegerIdField()),
     ]
     assert one.summary == "First line."
     assert one.response_type == list[RefundReason]
@@ -229,10 +230,10 @@ def test_arguments_are_checked_one_by_one(declared: Any) -> None:
         ({"thing_id": 1, "pageNo": 1}, "pageNo", "unknown argument pageNo; known: thing_id, page_no, odd"),
         ({"thing_id": 1, "b": 1, "a": 2}, "a", "unknown argument a"),
     ):
-        with pytest.raises(InvalidArgument, match=hint) as caught:
+        with pytest.raises(InvalidArgumentError, match=hint) as caught:
             encode_arguments(parameters, given)
         assert caught.value.argument == argument
-    with pytest.raises(InvalidArgument, match="known: none"):
+    with pytest.raises(InvalidArgumentError, match="known: none"):
         encode_arguments((), {"a": 1})
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.endpoint import Call, paged
-from pandapon_async.errors import MalformedResponse
-from pandapon_async.response import Response
+from pandapon_async.declare.endpoint import Call, paged
+from pandapon_async.declare.response import Response
+from pandapon_async.errors import MalformedResponseError
 
 
 @attrs.define
@@ -82,7 +82,7 @@ async def test_a_server_that_ignores_the_page_number_is_an_error_and_no_endless_
     shelf = Shelf(Sheet([1, 2, 3]), Sheet([1, 2, 3]))
     pages = shelf.pages()
     assert [await anext(pages) for _ in range(3)] == [1, 2, 3]
-    with pytest.raises(MalformedResponse, match="page 2 repeats page 1"):
+    with pytest.raises(MalformedResponseError, match="page 2 repeats page 1"):
         await anext(pages)
 
 
@@ -143,6 +143,6 @@ async def test_the_error_names_the_call() -> None:
 
     pages = V1(Always()).taobao.refunds.pages()
     await anext(pages)
-    with pytest.raises(MalformedResponse) as caught:
+    with pytest.raises(MalformedResponseError) as caught:
         await anext(pages)
     assert caught.value.endpoint == "v1.taobao.refunds.page"

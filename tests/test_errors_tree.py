@@ -20,21 +20,24 @@ CLASSES = [
 ]
 ABOVE = {
     "ConfigurationError": "PandaponError",
-    "InvalidArgument": "PandaponError",
-    "NotSent": "PandaponError",
-    "OutcomeUnknown": "PandaponError",
-    "DeadlineExceeded": "PandaponError",
-    "MalformedResponse": "PandaponError",
-    "ResponseTooLarge": "PandaponError",
+    "InvalidArgumentError": "PandaponError",
+    "NotSentError": "PandaponError",
+    "OutcomeUnknownError": "PandaponError",
+    "DeadlineExceededError": "PandaponError",
+    "MalformedResponseError": "PandaponError",
+    "ResponseTooLargeError": "PandaponError",
     "DecodeError": "PandaponError",
     "ApiError": "PandaponError",
-    "AuthenticationFailed": "ApiError",
-    "Throttled": "ApiError",
-    "Rejected": "ApiError",
-    "NotFound": "ApiError",
+    "AuthenticationError": "ApiError",
+    "RateLimitError": "ApiError",
+    "RejectedError": "ApiError",
+    "NotFoundError": "ApiError",
 }
 CANARY = "13800001111"
-HISTORY = (Attempt(1, "unknown", 0.5, reason="ConnectionLost"), Attempt(2, "ok", 0.25, waited=1.0, code=200))
+HISTORY = (
+    Attempt(1, "unknown", 0.5, reason="ConnectionLostError"),
+    Attempt(2, "ok", 0.25, waited=1.0, code=200),
+)
 each = pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 
 
@@ -115,30 +118,41 @@ def test_what_the_vendor_said_is_not_in_the_text(kind: type[PandaponError]) -> N
 
 @each
 def test_only_what_may_be_sensible_to_repeat_says_so(kind: type[PandaponError]) -> None:
-    expected = {"NotSent", "ConnectionLost", "DeadlineExceeded", "MalformedResponse", "Throttled"}
+    expected = {
+        "NotSentError",
+        "ConnectionLostError",
+        "DeadlineExceededError",
+        "MalformedResponseError",
+        "RateLimitError",
+    }
     assert kind.retryable is (kind.__name__ in expected)
     assert kind("x", retryable=not kind.retryable).retryable is not kind.retryable
 
 
 def test_refused_values_are_value_errors() -> None:
-    assert issubclass(errors.InvalidArgument, ValueError)
+    assert issubclass(errors.InvalidArgumentError, ValueError)
     assert issubclass(errors.ConfigurationError, ValueError)
 
 
 def test_an_unknown_outcome_names_its_intent() -> None:
-    assert "[intent abc]" in str(errors.OutcomeUnknown("lost", intent_id="abc"))
+    assert "[intent abc]" in str(errors.OutcomeUnknownError("lost", intent_id="abc"))
 
 
 def test_outcomes_of_the_classes() -> None:
     found = {kind.__name__: kind.outcome for kind in CLASSES}
     unknown = {name for name, outcome in found.items() if outcome is Outcome.UNKNOWN}
     answered = {name for name, outcome in found.items() if outcome is Outcome.ANSWERED}
-    assert unknown == {"ConnectionLost", "OutcomeUnknown", "MalformedResponse", "ResponseTooLarge"}
+    assert unknown == {
+        "ConnectionLostError",
+        "OutcomeUnknownError",
+        "MalformedResponseError",
+        "ResponseTooLargeError",
+    }
     assert answered == {
         "DecodeError",
         "ApiError",
-        "AuthenticationFailed",
-        "NotFound",
-        "Throttled",
-        "Rejected",
+        "AuthenticationError",
+        "NotFoundError",
+        "RateLimitError",
+        "RejectedError",
     }

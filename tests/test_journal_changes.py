@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.commits import one_by_one
-from pandapon_async.transport.changes import Add, Sending, Settle, carry_out
-from pandapon_async.transport.journal import Journal, _new_id
-from pandapon_async.transport.store import Intent, IntentState, Store
+from pandapon_async.journal.changes import Add, Sending, Settle, carry_out
+from pandapon_async.journal.journal import Journal, _new_id
+from pandapon_async.journal.store import Intent, IntentState, JournalStore
+from pandapon_async.storage.batch_writer import one_by_one
 from tests.support.server import FaultServer, ok
 
 ENDS = [state for state in IntentState if state not in (IntentState.INTENDED, IntentState.SENT)]
@@ -61,7 +61,7 @@ changes = st.one_of(
 
 def played(before: list[Any], group: list[Any], way: Any) -> tuple[dict[int, Any], list[tuple[Any, ...]]]:
     """What each change of a group gave, and the rows afterwards."""
-    store = Store(":memory:", "s")
+    store = JournalStore(":memory:", "s")
     store.begin(durable=False)
     one_by_one(store, before)
     store.commit()
@@ -118,15 +118,15 @@ def test_a_group_does_what_its_changes_do_one_after_the_other(first: list[Any], 
 
 
 def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
-    store = Store(":memory:", "s")
+    store = JournalStore(":memory:", "s")
     store.begin(durable=True)
     first, second, third = (add(number, key, False, True) for number, key in ((1, 1), (2, 1), (3, 2)))
     results = carry_out(store, [first, second, third])
     store.commit()
     assert [found and found.id for found in results] == [None, "id-1", None]
     store.begin(durable=True)
-    landed = Settle("id-1", IntentState.CONFIRMED, 1.0, None, "TQ1", None)
-    assert carry_out(store, [landed, Sending("id-3", 1.0)]) == [True, True]
+    succeeded = Settle("id-1", IntentState.CONFIRMED, 1.0, None, "TQ1", None)
+    assert carry_out(store, [succeeded, Sending("id-3", 1.0)]) == [True, True]
     store.commit()
     store.begin(durable=True)
     again = carry_out(store, [add(4, 1, True, True), add(5, 1, False, True), Sending("id-1", 2.0)])
@@ -138,7 +138,7 @@ def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
 
 def test_a_key_that_is_settled_in_the_same_group_is_free(tmp_path: Path) -> None:
     """A call is cancelled and made again at once: the end of the first is noted before the second."""
-    store = Store(str(tmp_path / "journal.sqlite"), "s")
+    store = JournalStore(str(tmp_path / "journal.sqlite"), "s")
     store.begin(durable=False)
     one_by_one(store, [add(1, 1, True, True)])
     ended = Settle("id-1", IntentState.NOT_SENT, 1.0, None, None, "cancelled")
@@ -149,7 +149,7 @@ def test_a_key_that_is_settled_in_the_same_group_is_free(tmp_path: Path) -> None
 
 def test_indexes_of_an_earlier_file_give_way(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
-    Store(str(path)).close()
+    JournalStore(str(path)).close()
     db = sqlite3.connect(path)
     db.executescript(
         "DROP INDEX one_open_per_key; DROP INDEX open_by_session;"
@@ -158,7 +158,7 @@ def test_indexes_of_an_earlier_file_give_way(tmp_path: Path) -> None:
         " WHERE state IN ('intended', 'sent', 'unknown');"
     )
     db.close()
-    store = Store(str(path))
+    store = JournalStore(str(path))
     names = store._connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE 'CREATE%INDEX%'")
     assert {name for (name,) in names} == {"one_open_per_key", "open_by_session"}
     plan = str(
@@ -175,7 +175,7 @@ def test_indexes_of_an_earlier_file_give_way(tmp_path: Path) -> None:
 CHILD = """
 import asyncio, os, signal, sys
 from pandapon_async import Client, Credentials, Settings
-from pandapon_async.transport.store import Store
+from pandapon_async.journal.store import Store
 
 url, journal, moment, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 commits, commit = 0, Store.commit

@@ -11,16 +11,16 @@ import pytest
 
 from pandapon_async import (
     Client,
-    DuplicateIntent,
-    JournalUnavailable,
-    OutcomeUnknown,
+    DuplicateIntentError,
+    JournalUnavailableError,
+    OutcomeUnknownError,
     PandaponError,
     Settings,
 )
-from pandapon_async.endpoint import endpoints
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import IntentState
-from pandapon_async.transport.writes import journal_of, natural_key
+from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.writes import journal_of, natural_key
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
 from tests.support.faults import reset_before_answer
@@ -79,7 +79,7 @@ async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path
             IntentState.UNKNOWN,
             "OutcomeUnknown (MalformedResponse)",
         ),
-        (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, "AuthenticationFailed"),
+        (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, "AuthenticationError"),
         (reset_before_answer, IntentState.UNKNOWN, "OutcomeUnknown (ConnectionLost)"),
     ],
 )
@@ -95,16 +95,16 @@ async def test_every_outcome_has_its_state(
         (intent,) = await pandapon.journal.find()
         assert (intent.state, intent.note, intent.attempts) == (state, note, 1)
         assert intent.result == ("TQ77" if state is IntentState.CONFIRMED else None)
-        assert isinstance(error, OutcomeUnknown) == (state is IntentState.UNKNOWN)
+        assert isinstance(error, OutcomeUnknownError) == (state is IntentState.UNKNOWN)
         assert len(server.requests) == 1
 
 
 async def test_a_journal_that_cannot_be_written_stops_the_write() -> None:
     broken = Journal("/dev/null/journal.sqlite")
     async with FaultServer(ok([])) as server, client(server.url, journal=broken) as pandapon:
-        with pytest.raises(JournalUnavailable):
+        with pytest.raises(JournalUnavailableError):
             await pandapon.v1.alibaba.refunds.return_goods(**RETURN)
-        with pytest.raises(JournalUnavailable):
+        with pytest.raises(JournalUnavailableError):
             await pandapon.v1.alibaba.refunds.return_goods(**RETURN)
         assert server.requests == []
         reasons = await pandapon.v1.alibaba.refunds.reasons(  # what writes nothing needs no journal
@@ -121,10 +121,10 @@ async def test_the_second_of_two_equal_writes_at_once_is_refused() -> None:
             pandapon.v2.alibaba.refunds.create(**again),
             return_exceptions=True,
         )
-        (refused,) = [result for result in results if isinstance(result, DuplicateIntent)]
+        (refused,) = [result for result in results if isinstance(result, DuplicateIntentError)]
         (intent,) = await pandapon.journal.find()
         assert refused.intent_id == intent.id
-        with pytest.raises(DuplicateIntent) as caught:
+        with pytest.raises(DuplicateIntentError) as caught:
             await pandapon.v1.alibaba.refunds.create(**CREATE)
         assert (caught.value.state, caught.value.result) == ("confirmed", "TQ77")
         assert len(server.requests) == 1

@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from pandapon_async import Client, OutcomeUnknown, PandaponError, Settings
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import Intent, IntentState
+from pandapon_async import Client, OutcomeUnknownError, PandaponError, Settings
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import Intent, IntentState
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
 from tests.support.server import Exchange, FaultServer, envelope, http
@@ -113,7 +113,7 @@ async def test_a_write_under_way_when_its_client_closes_is_noted(path: Path) -> 
         write = asyncio.create_task(_return(pandapon))
         await reached.wait()
         await pandapon.aclose()
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await write
         await closed(pandapon.journal)
     assert await on_disk(path) == ["unknown"]
@@ -137,7 +137,7 @@ async def test_a_write_at_any_point_when_its_client_closes(path: Path, turns: in
         await closed(pandapon.journal)
         seen = len(server.requests)
     states = await on_disk(path) if path.name in await files(path) else []
-    if isinstance(result, OutcomeUnknown):
+    if isinstance(result, OutcomeUnknownError):
         assert states == ["unknown"]
     elif isinstance(result, PandaponError):
         assert states in ([], ["not_sent"])

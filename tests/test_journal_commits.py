@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.errors import JournalUnavailable
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import Intent, IntentState, Store
+from pandapon_async.errors import JournalUnavailableError
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import Intent, IntentState, JournalStore
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 
@@ -171,7 +171,7 @@ async def test_a_change_that_fails_alone_fails_alone() -> None:
     journal = Journal()
     await journal.open()
 
-    def broken(_: Store) -> Any:
+    def broken(_: JournalStore) -> Any:
         raise ValueError("a row that cannot be read")
 
     results = await asyncio.gather(
@@ -196,7 +196,7 @@ async def test_a_group_whose_commit_fails_is_undone_as_a_whole(monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(journal._store, "commit", fail)
         results = await asyncio.gather(*(intend(journal, n) for n in range(3)), return_exceptions=True)
-    assert [type(result) for result in results] == [JournalUnavailable] * 3
+    assert [type(result) for result in results] == [JournalUnavailableError] * 3
     assert await journal.find() == []
     await journal.aclose()
 
@@ -210,6 +210,6 @@ async def test_the_first_answer_stays() -> None:
     found = await journal.get(intent.id)
     assert found is not None
     assert (found.state, found.result, found.note) == (IntentState.CONFIRMED, "TQ1", None)
-    with pytest.raises(JournalUnavailable, match="settled by somebody else"):
+    with pytest.raises(JournalUnavailableError, match="settled by somebody else"):
         await journal.sending(intent)
     await journal.aclose()

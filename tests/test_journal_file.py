@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.errors import DuplicateIntent, JournalUnavailable
-from pandapon_async.transport import store as store_module
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import IntentState, Store
+from pandapon_async.errors import DuplicateIntentError, JournalUnavailableError
+from pandapon_async.journal import store as store_module
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import IntentState, JournalStore
 
 KEY = {"refundId": "TQ1"}
 
@@ -45,7 +45,7 @@ async def intend(journal: Journal, key: dict[str, Any] | None = None, *, once: b
 async def test_a_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     journal = Journal(tmp_path / "file" / "journal.sqlite")
-    with pytest.raises(JournalUnavailable, match="cannot be opened"):
+    with pytest.raises(JournalUnavailableError, match="cannot be opened"):
         await intend(journal)
     await journal.aclose()
 
@@ -53,7 +53,7 @@ async def test_a_directory_that_cannot_be_made_is_said_so(tmp_path: Path) -> Non
 async def test_a_lock_file_that_cannot_be_made_is_said_so(path: Path) -> None:
     journal = Journal(path)
     await asyncio.to_thread(Path(f"{path}.{journal._next_session}.lock").mkdir)
-    with pytest.raises(JournalUnavailable, match="cannot be opened"):
+    with pytest.raises(JournalUnavailableError, match="cannot be opened"):
         await intend(journal)
     await journal.aclose()
 
@@ -62,7 +62,7 @@ async def test_a_lock_file_that_cannot_be_made_is_said_so(path: Path) -> None:
 async def test_what_is_no_database_is_said_so(path: Path, content: bytes) -> None:
     write(path, content)
     journal = Journal(path)
-    with pytest.raises(JournalUnavailable, match="cannot be opened"):
+    with pytest.raises(JournalUnavailableError, match="cannot be opened"):
         await intend(journal)
     await journal.aclose()
     assert content_of(path) == content
@@ -74,19 +74,19 @@ async def test_a_database_of_something_else_is_left_alone(path: Path) -> None:
     db.close()
     before = content_of(path)
     journal = Journal(path)
-    with pytest.raises(JournalUnavailable, match="something else"):
+    with pytest.raises(JournalUnavailableError, match="something else"):
         await intend(journal)
     await journal.aclose()
     assert content_of(path) == before
 
 
 async def test_a_journal_of_another_version_is_left_alone(path: Path) -> None:
-    Store(str(path)).close()
+    JournalStore(str(path)).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 99")
     db.close()
     journal = Journal(path)
-    with pytest.raises(JournalUnavailable, match="format 99"):
+    with pytest.raises(JournalUnavailableError, match="format 99"):
         await intend(journal)
     await journal.aclose()
 
@@ -94,7 +94,7 @@ async def test_a_journal_of_another_version_is_left_alone(path: Path) -> None:
 async def test_a_failed_opening_is_tried_again(path: Path) -> None:
     write(path, b"no database at all" * 300)
     journal = Journal(path)
-    with pytest.raises(JournalUnavailable):
+    with pytest.raises(JournalUnavailableError):
         await intend(journal)
     write(path, b"")
     assert (await intend(journal)).state is IntentState.INTENDED
@@ -104,7 +104,7 @@ async def test_a_failed_opening_is_tried_again(path: Path) -> None:
 def _open_and_write(path: str, barrier: Any, results: Any) -> None:
     barrier.wait()
     try:
-        opened = Store(path)
+        opened = JournalStore(path)
         opened.begin(durable=True)
         opened.commit()
         opened.close()
@@ -138,7 +138,7 @@ def _intend_once(path: str, barrier: Any, results: Any) -> None:
         try:
             await journal.sending(await intend(journal))
             return "wrote"
-        except DuplicateIntent as duplicate:
+        except DuplicateIntentError as duplicate:
             return str(duplicate.state)
         finally:
             await asyncio.to_thread(barrier.wait)
@@ -172,12 +172,12 @@ async def test_a_locked_file_stops_the_write(path: Path, monkeypatch: pytest.Mon
         return db
 
     other = await asyncio.to_thread(lock)
-    with pytest.raises(JournalUnavailable, match="locked"):
+    with pytest.raises(JournalUnavailableError, match="locked"):
         await intend(journal)
     await asyncio.to_thread(other.close)
     intent = await intend(journal)
     other = await asyncio.to_thread(lock)
-    with pytest.raises(JournalUnavailable, match="locked"):
+    with pytest.raises(JournalUnavailableError, match="locked"):
         await journal.sending(intent)
     await asyncio.to_thread(other.close)
     found = await journal.get(intent.id)
@@ -198,7 +198,7 @@ async def test_a_full_disk_stops_the_write(path: Path) -> None:
 
     await asyncio.to_thread(fill)
     many = [intend(journal, {"refundId": f"TQ{n}", "padding": "x" * 500}) for n in range(100)]
-    with pytest.raises(JournalUnavailable, match="full"):
+    with pytest.raises(JournalUnavailableError, match="full"):
         await asyncio.gather(*many)
     await journal.aclose()
 
@@ -242,7 +242,7 @@ async def test_an_open_intent_refuses_a_second_one_also_from_another_journal(pat
     first, second = Journal(path), Journal(path)
     intent = await intend(first)
     for journal in (first, second):
-        with pytest.raises(DuplicateIntent) as caught:
+        with pytest.raises(DuplicateIntentError) as caught:
             await intend(journal)
         assert (caught.value.intent_id, caught.value.state) == (intent.id, "intended")
     await first.settle(intent.id, IntentState.NOT_SENT)
@@ -256,7 +256,7 @@ async def test_what_may_happen_once_is_refused_after_it_happened(path: Path) -> 
     journal = Journal(path)
     intent = await intend(journal, once=True)
     await journal.settle(intent.id, IntentState.CONFIRMED, result="TQ77")
-    with pytest.raises(DuplicateIntent) as caught:
+    with pytest.raises(DuplicateIntentError) as caught:
         await intend(journal, once=True)
     assert caught.value.result == "TQ77"
     assert (await intend(journal, once=False)).id != intent.id

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Client, ConnectionLost, InvalidArgument
-from pandapon_async.transport.store import Intent, IntentState
+from pandapon_async import Client, ConnectionLostError, InvalidArgumentError
+from pandapon_async.journal.store import Intent, IntentState
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import client
 from tests.support.server import FaultServer, answer, envelope, http, ok
@@ -200,7 +200,7 @@ async def test_a_read_that_fails_settles_nothing() -> None:
 
     async with FaultServer(then=reset) as server, client(server.url, timeout=5.0) as pandapon:
         intent = await unknown(pandapon, *returned()[:2], **returned()[2])
-        with pytest.raises(ConnectionLost):
+        with pytest.raises(ConnectionLostError):
             await pandapon.resolve(intent.id)
         found = await pandapon.journal.get(intent.id)
         assert found is not None
@@ -213,7 +213,7 @@ async def test_what_no_call_shows_stays_unknown() -> None:
         intent = await unknown(pandapon, "alibaba.orders.create", {"payload": "x"})
         found = await pandapon.resolve(intent.id, wait=True)
         assert (found.state, server.requests) == (UNKNOWN, [])
-        with pytest.raises(InvalidArgument, match="no such intent"):
+        with pytest.raises(InvalidArgumentError, match="no such intent"):
             await pandapon.resolve("nothing")
 
 

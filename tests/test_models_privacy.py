@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 import pandapon_async.models
-from pandapon_async.models.base import Model, PageModel
+from pandapon_async.core.model import Model, PageModel
 
 CANARY = "13800001111"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pandapon_async.endpoint import Evidence, endpoints
+from pandapon_async.declare.endpoint import Evidence, endpoints
 from pandapon_async.openapi import coverage
 from pandapon_async.openapi.catalogue import undocumented
 from tests.support.command import Shell

@@ -9,7 +9,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from pandapon_async.endpoint import Endpoint, Evidence, Signing, Stage, endpoints
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Signing, Stage, endpoints
 from pandapon_async.openapi import document
 from pandapon_async.openapi.document import SERVER
 

@@ -11,10 +11,10 @@ import attrs
 import pytest
 from openapi_schema_validator import OAS31Validator
 
-from pandapon_async.core.structure import Mismatch, structurer, wire_fields
-from pandapon_async.endpoint import endpoints
+from pandapon_async.core.model import Id, Model, OpenEnum, PageModel, field, model
+from pandapon_async.core.structure import StructureError, structurer, wire_fields
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba.refunds import Refund
-from pandapon_async.models.base import Id, Model, OpenEnum, PageModel, field, model
 from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.money import Fen
 from pandapon_async.openapi import example_answer, example_data
@@ -63,7 +63,7 @@ def valid(kind: Any, value: Any) -> bool:
 def accepted(kind: Any, value: Any) -> bool:
     try:
         structurer(kind)(value, kind)
-    except Mismatch:
+    except StructureError:
         return False
     return True
 

@@ -27,9 +27,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from pandapon_async.arguments import JsonText
 from pandapon_async.core.signing import signed_headers
-from pandapon_async.endpoint import endpoints
+from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.declare.fields import JsonTextField
 from pandapon_async.openapi import document
 from pandapon_async.sandbox import Sandbox
 
@@ -48,7 +48,7 @@ JSON_TEXTS = {
     parameter.wire
     for endpoint in endpoints().values()
     for parameter in endpoint.parameters
-    if isinstance(parameter.rule, JsonText)
+    if isinstance(parameter.rule, JsonTextField)
 }
 BOTH = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from pandapon_async import Client, PandaponError, Safety, Settings, bulk
+from pandapon_async.journal.journal import Journal
 from pandapon_async.sandbox import Sandbox
-from pandapon_async.transport.journal import Journal
 from tests.support.canaries import ADDRESS, NAME, PERSONAL, PHONE
 from tests.support.clients import CREDENTIALS, KEY, REFUND, SECRET, client
 from tests.support.server import FaultServer, http

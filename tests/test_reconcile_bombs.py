@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pandapon_async.errors import InvalidArgument
-from pandapon_async.reconcile.table import open_table
-from pandapon_async.reconcile.table_xlsx import _Archive
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.tables.table import open_table
+from pandapon_async.tables.xlsx_file import _Archive
 from tests.support.fuzz_ledgers import PARTS, workbook
 
 BEGIN = '<worksheet><sheetData><row r="1"><c t="inlineStr"><is><t>a</t></is></c></row>'
@@ -34,7 +34,7 @@ READ = """
 import resource, sys, time
 from pathlib import Path
 from pandapon_async.errors import InvalidArgument
-from pandapon_async.reconcile.table import open_table
+from pandapon_async.tables.table import open_table
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 begun = time.process_time()
 try:
@@ -92,7 +92,7 @@ BEYOND = {
 def test_what_no_spreadsheet_has_is_refused(what: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.xlsx"
     path.write_bytes(workbook({**PARTS, SHEET: BEGIN + "</sheetData></worksheet>", **BEYOND[what]}))
-    with pytest.raises(InvalidArgument, match="damaged"):
+    with pytest.raises(InvalidArgumentError, match="damaged"):
         list(open_table(path).records([0]))
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.reconcile.cells import (
+from pandapon_async.tables.cells import (
     Refused,
     amount_fen,
     blank,

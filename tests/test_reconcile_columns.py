@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.columns import resolve_columns
 from pandapon_async.reconcile.options import AmountBasis, Options
 
@@ -81,37 +81,37 @@ def test_the_outright_name_wins_over_the_general_one() -> None:
 
 @pytest.mark.parametrize("names", [("amount_fen",), ("shop", "amount_fen", "sku"), ()])
 def test_no_refund_column_lists_what_there_is(names: tuple[str, ...]) -> None:
-    with pytest.raises(InvalidArgument, match="no refund_id column") as refused:
+    with pytest.raises(InvalidArgumentError, match="no refund_id column") as refused:
         resolved(names)
     assert all(name in str(refused.value) for name in names)
     assert "Recognised: " in str(refused.value)
 
 
 def test_no_amount_column() -> None:
-    with pytest.raises(InvalidArgument, match="no amount column"):
+    with pytest.raises(InvalidArgumentError, match="no amount column"):
         resolved(("refund_id", "price"))
 
 
 def test_two_columns_that_could_be_it_are_a_question() -> None:
     with pytest.raises(
-        InvalidArgument, match="more than one column could be amount: amount_fen, amount_yuan;"
+        InvalidArgumentError, match="more than one column could be amount: amount_fen, amount_yuan;"
     ):
         resolved(("refund_id", "amount_fen", "amount_yuan"))
     assert (
         resolved(("refund_id", "amount_fen", "amount_yuan"), map={"amount": "amount_yuan"})["unit"] == "yuan"
     )
-    with pytest.raises(InvalidArgument, match=r"退款金额.*实退金额"):
+    with pytest.raises(InvalidArgumentError, match=r"退款金额.*实退金额"):
         resolved(("退款编号", "退款金额", "实退金额"), amount_unit="yuan")
 
 
 def test_a_bare_amount_needs_its_unit() -> None:
-    with pytest.raises(InvalidArgument, match=r"does not say its unit.*--amount-unit fen") as refused:
+    with pytest.raises(InvalidArgumentError, match=r"does not say its unit.*--amount-unit fen") as refused:
         resolved(("refund_id", "amount"))
     assert refused.value.argument == "amount_unit"
     assert resolved(("refund_id", "amount"), amount_unit="yuan")["unit"] == "yuan"
     assert resolved(("refund_id", "amount"), map={"amount_fen": "amount"})["unit"] == "fen"
     assert resolved(("refund_id", "金额"), amount_unit="fen")["unit"] == "fen"
-    with pytest.raises(InvalidArgument, match="does not say its unit"):
+    with pytest.raises(InvalidArgumentError, match="does not say its unit"):
         resolved(("refund_id", "金额(含税)"), map={"amount": "金额(含税)"})
 
 
@@ -119,7 +119,7 @@ def test_a_bare_amount_needs_its_unit() -> None:
     "options", [{"amount_unit": "yuan"}, {"map": {"amount_yuan": "amount_fen"}}], ids=["option", "map"]
 )
 def test_the_units_said_must_agree(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument, match="in fen and in yuan"):
+    with pytest.raises(InvalidArgumentError, match="in fen and in yuan"):
         resolved(("refund_id", "amount_fen"), **options)
 
 
@@ -138,7 +138,7 @@ def test_mapping() -> None:
     ],
 )
 def test_mapping_that_cannot_be(mapping: dict[str, str], problem: str) -> None:
-    with pytest.raises(InvalidArgument, match=problem):
+    with pytest.raises(InvalidArgumentError, match=problem):
         resolved(("refund_id", "twin", "twin", "a", "amount_fen"), map=mapping)
 
 
@@ -163,7 +163,7 @@ def test_what_was_concluded_is_said() -> None:
     ],
 )
 def test_options_are_checked(options: dict[str, Any], problem: str) -> None:
-    with pytest.raises(InvalidArgument, match=problem):
+    with pytest.raises(InvalidArgumentError, match=problem):
         Options(**options)
 
 

@@ -18,17 +18,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from pandapon_async import (
-    AuthenticationFailed,
+    AuthenticationError,
     Client,
     Clock,
     ConfigurationError,
     Credentials,
-    InvalidArgument,
+    InvalidArgumentError,
 )
-from pandapon_async.core.backoff import RetryPolicy
+from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.errors import PandaponError
+from pandapon_async.progress import Counts, NullProgress
 from pandapon_async.reconcile import Options, Summary, Verdict, reconcile, rows_digest, state_path
-from pandapon_async.reconcile.progress import Counts, Silent
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox, chaos
 from pandapon_async.settings import Settings
 from tests.support.virtual import LoopClock, virtual_time
@@ -84,7 +84,7 @@ def refunds_asked(server: Sandbox, ids: Iterable[str], since: int = 0) -> list[s
     return found
 
 
-class Stopper(Silent):
+class Stopper(NullProgress):
     """Cancels the run when it has come so far."""
 
     def __init__(self, after: int | str) -> None:
@@ -281,7 +281,7 @@ async def test_a_finished_run_asks_nothing_again_unless_fresh(tmp_path: Path) ->
     assert (again.run["lookups"], fresh.run["lookups"]) == (0, first.run["lookups"])
 
 
-class Notes(Silent):
+class Notes(NullProgress):
     """Keeps what is said."""
 
     def __init__(self) -> None:
@@ -389,7 +389,7 @@ async def test_refused_credentials_stop_the_run_and_record_nothing(tmp_path: Pat
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         wrong = Credentials(access_key=server.credentials.access_key, access_secret="wrong", user_id="1")
         async with client(server, credentials=wrong) as pandapon:
-            with pytest.raises(AuthenticationFailed):
+            with pytest.raises(AuthenticationError):
                 await reconcile(pandapon, ledger, out)
         assert len(server.log) <= 16
         assert recorded(state_path(ledger, out)) == set()
@@ -407,7 +407,7 @@ async def refused(server: Sandbox, ledger: Path, out: Path, **arguments: Any) ->
     async with client(server) as pandapon:
         with pytest.raises(PandaponError) as error:
             await reconcile(pandapon, ledger, out, **arguments)
-    assert isinstance(error.value, ConfigurationError | InvalidArgument)
+    assert isinstance(error.value, ConfigurationError | InvalidArgumentError)
     assert len(server.log) == before
     return str(error.value)
 
@@ -449,7 +449,7 @@ async def test_a_state_is_for_one_ledger_and_one_meaning(tmp_path: Path) -> None
 async def test_two_runs_at_once_do_not_share_a_state(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    class Second(Silent):
+    class Second(NullProgress):
         """Starts a second run in the middle of the first."""
 
         told = ""
@@ -473,7 +473,7 @@ async def test_two_runs_at_once_do_not_share_a_state(tmp_path: Path) -> None:
 
 @virtual_time
 async def test_a_ledger_that_changes_under_the_reader_is_refused(tmp_path: Path) -> None:
-    class Meddler(Silent):
+    class Meddler(NullProgress):
         def note(self, text: str) -> None:
             if text.startswith("reading"):
                 with ledger.open("a", encoding="utf-8") as file:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pandapon_async.errors import InvalidArgument
-from pandapon_async.reconcile.table import open_table
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.tables.table import open_table
 from tests.support.fuzz_targets import PARTS
 
 SHEET = "xl/worksheets/sheet1.xml"
@@ -31,7 +31,7 @@ def workbook(path: Path, *rows: str) -> Path:
 @pytest.mark.parametrize("header", ["", HEADER], ids=["header", "row"])
 def test_a_row_without_end_is_refused(tmp_path: Path, cell: str, header: str) -> None:
     path = workbook(tmp_path / "long.xlsx", header, f"<row>{cell * 100}</row>")
-    with pytest.raises(InvalidArgument, match="is a damaged workbook"):
+    with pytest.raises(InvalidArgumentError, match="is a damaged workbook"):
         for _ in open_table(path).records([0]):
             pass
 

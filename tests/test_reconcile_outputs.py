@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.core.duration import duration
+from pandapon_async.clock import duration
 from pandapon_async.errors import ConfigurationError
+from pandapon_async.progress import ConsoleProgress, NullProgress
 from pandapon_async.reconcile.outputs import (
     COLUMNS,
     FILES,
@@ -26,11 +27,10 @@ from pandapon_async.reconcile.outputs import (
     write_json,
     write_text,
 )
-from pandapon_async.reconcile.progress import Meter, Silent
 from pandapon_async.reconcile.report import ReportRow, money, report_pieces
-from pandapon_async.reconcile.state import State
+from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.summary import Summary, Totals
-from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Rule, Verdict
+from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
 
 DANGEROUS = "=+-@\t\r\n\0＝＋－＠"
@@ -162,7 +162,7 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path, name: str) -> None:
 
 
 def test_writing_can_be_stopped_and_leaves_nothing(tmp_path: Path) -> None:
-    state = State.open(tmp_path / "state.sqlite")
+    state = RunStore.open(tmp_path / "state.sqlite")
     state.add_rows(ledger_row(at) for at in range(1, 1_100))
 
     def stop() -> None:
@@ -172,7 +172,7 @@ def test_writing_can_be_stopped_and_leaves_nothing(tmp_path: Path) -> None:
     out.mkdir()
     with pytest.raises(InterruptedError):
         write_outputs(
-            out, state, Rule(as_of=datetime(2024, 1, 1, tzinfo=UTC)), run={}, report_rows=5, check=stop
+            out, state, VerdictRule(as_of=datetime(2024, 1, 1, tzinfo=UTC)), run={}, report_rows=5, check=stop
         )
     state.close()
     assert list(out.iterdir()) == []
@@ -352,7 +352,7 @@ class Counted:
 
 def test_the_meter_in_a_log() -> None:
     clock, stream, counts = Hands(), io.StringIO(), Counted()
-    meter = Meter(stream, clock, live=False)  # type: ignore[arg-type]
+    meter = ConsoleProgress(stream, clock, live=False)  # type: ignore[arg-type]
     meter.note("reading")
     meter.begin("looking up", 1_000, 400, counts)
     for _ in range(100):
@@ -374,7 +374,7 @@ def test_the_meter_in_a_log() -> None:
 
 def test_the_meter_on_a_terminal_and_its_window() -> None:
     clock, stream = Hands(), io.StringIO()
-    meter = Meter(stream, clock, live=True)  # type: ignore[arg-type]
+    meter = ConsoleProgress(stream, clock, live=True)  # type: ignore[arg-type]
     meter.begin("looking up", 100, 0, Counted())
     assert "time left unknown" in meter.line()
     for _ in range(50):
@@ -392,10 +392,10 @@ def test_the_meter_on_a_terminal_and_its_window() -> None:
 
 
 def test_an_empty_task_and_silence() -> None:
-    meter = Meter(io.StringIO(), Hands(), live=False)  # type: ignore[arg-type]
+    meter = ConsoleProgress(io.StringIO(), Hands(), live=False)  # type: ignore[arg-type]
     meter.begin("looking up", 0, 0, Counted())
     assert "(100 %)" in meter.line()
-    silent = Silent()
+    silent = NullProgress()
     silent.note("x")
     silent.begin("x", 1, 0, Counted())
     silent.advance(failed=True)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.reconcile.state import Pending, State
+from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
 
 
@@ -28,28 +28,28 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_facts_survive(path: Path) -> None:
-    state = State.open(path)
+    state = RunStore.open(path)
     assert state.get("digest") is None
     state.set({"digest": "ab", "options": {"map": {"金额": None}}})
     state.close()
     state.close()
-    state = State.open(path)
+    state = RunStore.open(path)
     assert (state.get("digest"), state.get("options")) == ("ab", {"map": {"金额": None}})
     state.close()
     assert [file.name for file in path.parent.iterdir()] == ["state.sqlite"]
 
 
 def test_it_is_in_wal_mode_and_locked(path: Path) -> None:
-    state = State.open(path)
+    state = RunStore.open(path)
     assert state._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     with pytest.raises(ConfigurationError, match="in use by another running reconciliation"):
-        State.open(path)
+        RunStore.open(path)
     state.close()
-    State.open(path).close()
+    RunStore.open(path).close()
 
 
 def test_rows_come_back_in_order_with_their_lookups(path: Path) -> None:
-    state = State.open(path)
+    state = RunStore.open(path)
     rows = [
         row(2, shop="店", amount_fen=10**15, currency="CNY", status="x"),
         row(5),
@@ -66,7 +66,7 @@ def test_rows_come_back_in_order_with_their_lookups(path: Path) -> None:
 
 
 def test_later_rows_of_a_refund_are_duplicates(path: Path) -> None:
-    state = State.open(path)
+    state = RunStore.open(path)
     state.add_rows([row(1, "TQ1", problem="no amount"), row(2, "TQ1")])
     taobao = LedgerRow(row=4, platform="taobao", refund_id="TQ1")
     state.add_rows([row(3, "TQ1"), taobao, row(5, "TQ1")])
@@ -81,14 +81,14 @@ def test_nothing_finished_is_pending_again(tmp_path: Path, outcomes: list[Outcom
     """Whatever was recorded before a stop, the next start asks for exactly the rest."""
     path = tmp_path / "state.sqlite"
     path.unlink(missing_ok=True)
-    state = State.open(path)
+    state = RunStore.open(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pandapon_async.reconcile.state.PAGE", page)
+        patch.setattr("pandapon_async.reconcile.run_store.PAGE", page)
         state.add_rows(row(number) for number in range(1, 16))
         for item, outcome in zip(state.pending(), outcomes, strict=False):
             state.record(item.row, lookup(outcome, retryable=True))
         state.close()
-        state = State.open(path)
+        state = RunStore.open(path)
         failed = [at for at, outcome in enumerate(outcomes, start=1) if outcome is Outcome.FAILED]
         assert [item.row for item in state.failed_in_passing()] == failed
         assert state.passing_failures() == len(failed) == state.forget_failures()
@@ -97,7 +97,7 @@ def test_nothing_finished_is_pending_again(tmp_path: Path, outcomes: list[Outcom
 
 
 def test_what_cannot_pass_is_not_asked_a_second_time(path: Path) -> None:
-    state = State.open(path)
+    state = RunStore.open(path)
     state.add_rows([row(1), row(2)])
     state.record(1, lookup(Outcome.FAILED, retryable=True))
     state.record(2, lookup(Outcome.FAILED, retryable=False))
@@ -110,7 +110,7 @@ def test_what_cannot_pass_is_not_asked_a_second_time(path: Path) -> None:
 
 
 def test_a_transaction_is_all_or_nothing(path: Path) -> None:
-    state = State.open(path)
+    state = RunStore.open(path)
     with pytest.raises(sqlite3.IntegrityError):
         state.add_rows([row(1), row(2), row(1)])
     assert list(state.joined()) == []
@@ -129,19 +129,19 @@ def test_other_files_are_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"platform,refund_id\n" * 100)
     with pytest.raises(ConfigurationError, match="cannot be used as a state file"):
-        State.open(path)
+        RunStore.open(path)
     path.unlink()
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE accounts (name)")
     other.close()
     with pytest.raises(ConfigurationError, match="a database of something else"):
-        State.open(path)
+        RunStore.open(path)
 
 
 def test_another_version_is_refused(path: Path) -> None:
-    State.open(path).close()
+    RunStore.open(path).close()
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
     with pytest.raises(ConfigurationError, match=r"another version.*schema 99"):
-        State.open(path)
+        RunStore.open(path)

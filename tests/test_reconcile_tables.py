@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pandapon_async.errors import ConfigurationError, InvalidArgument
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.reconcile.columns import resolve_columns
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.options import Options
-from pandapon_async.reconcile.table import Record, file_digest, open_table
 from pandapon_async.reconcile.verdict import LedgerRow
+from pandapon_async.tables.table import Record, file_digest, open_table
 
 HEADER = ["platform", "shop", "refund_id", "order_id", "amount_fen", "currency", "status", "applied_at"]
 ROWS = [
@@ -119,7 +119,7 @@ def test_the_encoding_is_decided_over_the_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     early = as_csv([HEADER, *[ROWS[0]] * 6000]).encode("utf-8")
     path.write_bytes(early + "备注,乱".encode("gb18030"))
-    with pytest.raises(InvalidArgument, match="neither UTF-8") as refused:
+    with pytest.raises(InvalidArgumentError, match="neither UTF-8") as refused:
         open_table(path)
     assert f"byte {len(early)} breaks it" in str(refused.value)
 
@@ -127,7 +127,7 @@ def test_the_encoding_is_decided_over_the_whole_file(tmp_path: Path) -> None:
 def test_a_character_across_two_blocks(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_bytes(b"a" * ((1 << 18) - 1) + "店".encode() + b"\xff\n")
-    with pytest.raises(InvalidArgument) as refused:
+    with pytest.raises(InvalidArgumentError) as refused:
         open_table(path)
     assert f"UTF-8 (byte {(1 << 18) + 2} breaks it)" in str(refused.value)
 
@@ -135,7 +135,7 @@ def test_a_character_across_two_blocks(tmp_path: Path) -> None:
 def test_utf_16_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_bytes("refund_id\n".encode("utf-16"))
-    with pytest.raises(InvalidArgument, match="UTF-16"):
+    with pytest.raises(InvalidArgumentError, match="UTF-16"):
         open_table(path)
 
 
@@ -152,16 +152,16 @@ def test_a_header_further_down(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_text("退款明细 五月\nrefund_id,amount_fen\nTQ1,5\n", encoding="utf-8")
     assert [row.refund_id for row in rows(path, header_row=2)] == ["TQ1"]
-    with pytest.raises(InvalidArgument, match="no row of column names"):
+    with pytest.raises(InvalidArgumentError, match="no row of column names"):
         open_table(path, header_row=9)
 
 
 def test_an_empty_file_and_a_sheet_of_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_bytes(b"")
-    with pytest.raises(InvalidArgument, match="no row of column names"):
+    with pytest.raises(InvalidArgumentError, match="no row of column names"):
         open_table(path)
-    with pytest.raises(InvalidArgument, match="no sheets"):
+    with pytest.raises(InvalidArgumentError, match="no sheets"):
         open_table(path, sheet="x")
 
 
@@ -189,7 +189,7 @@ def test_broken_quotes_within_a_line_cost_one_row(tmp_path: Path) -> None:
 def test_a_quote_that_swallows_lines_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.csv"
     path.write_text("refund_id,amount_fen\n" + text, encoding="utf-8")
-    with pytest.raises(InvalidArgument, match="a quotation mark opened in row"):
+    with pytest.raises(InvalidArgumentError, match="a quotation mark opened in row"):
         rows(path)
 
 
@@ -286,9 +286,9 @@ def test_sheets_blank_rows_and_titles(tmp_path: Path) -> None:
         (6, "TQ2", 6),
     ]
     assert open_table(path, sheet="五月", header_row=3).columns == ("refund_id", "amount_fen")
-    with pytest.raises(InvalidArgument, match="no such sheet; the workbook has: 说明, 五月"):
+    with pytest.raises(InvalidArgumentError, match="no such sheet; the workbook has: 说明, 五月"):
         open_table(path, sheet="June")
-    with pytest.raises(InvalidArgument, match="no row of column names"):
+    with pytest.raises(InvalidArgumentError, match="no row of column names"):
         open_table(path, sheet="五月", header_row=99)
 
 
@@ -363,13 +363,13 @@ def test_many_shared_texts_cross_the_blocks(tmp_path: Path) -> None:
 )
 def test_damaged_workbooks_are_refused(tmp_path: Path, sheet: str, shared: str | None, problem: str) -> None:
     path = workbook_file(tmp_path / "w.xlsx", sheet, shared)
-    with pytest.raises(InvalidArgument, match=problem):
+    with pytest.raises(InvalidArgumentError, match=problem):
         list(open_table(path).records([]))
 
 
 def test_entities_are_refused(tmp_path: Path) -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaa">]><workbook/>'
-    with pytest.raises(InvalidArgument, match="entities"):
+    with pytest.raises(InvalidArgumentError, match="entities"):
         open_table(workbook_file(tmp_path / "w.xlsx", "", workbook=bomb))
 
 
@@ -377,9 +377,9 @@ def test_other_files_are_named(tmp_path: Path) -> None:
     old, torn = tmp_path / "a.xls", tmp_path / "b.xlsx"
     old.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")
     torn.write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(InvalidArgument, match=r"old \.xls"):
+    with pytest.raises(InvalidArgumentError, match=r"old \.xls"):
         open_table(old)
-    with pytest.raises(InvalidArgument, match="no readable workbook"):
+    with pytest.raises(InvalidArgumentError, match="no readable workbook"):
         open_table(torn)
 
 
@@ -429,7 +429,7 @@ def test_a_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_torn_parquet(tmp_path: Path) -> None:
     path = tmp_path / "ledger.parquet"
     path.write_bytes(b"PAR1 torn")
-    with pytest.raises(InvalidArgument, match="no readable Parquet"):
+    with pytest.raises(InvalidArgumentError, match="no readable Parquet"):
         open_table(path)
 
 

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import (
     ApiError,
-    AuthenticationFailed,
-    ConnectionLost,
-    DeadlineExceeded,
+    AuthenticationError,
+    ConnectionLostError,
+    DeadlineExceededError,
     DecodeError,
-    NotFound,
-    Throttled,
+    NotFoundError,
+    RateLimitError,
 )
 from pandapon_async.models.alibaba import refunds as alibaba
-from pandapon_async.models.base import BEIJING
 from pandapon_async.models.taobao import refunds as taobao
 from pandapon_async.money import Fen
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
@@ -32,10 +32,18 @@ from pandapon_async.reconcile.statuses import (
     succeeded,
 )
 from pandapon_async.reconcile.summary import Totals
-from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Rule, Verdict, judge
+from pandapon_async.reconcile.verdict import (
+    Judgement,
+    LedgerRow,
+    Lookup,
+    Outcome,
+    Verdict,
+    VerdictRule,
+    judge,
+)
 
 AS_OF = datetime(2024, 5, 31, 12, tzinfo=BEIJING)
-RULE = Rule(as_of=AS_OF)
+RULE = VerdictRule(as_of=AS_OF)
 PAST = (AS_OF - timedelta(seconds=1)).isoformat()
 FUTURE = (AS_OF + timedelta(days=9)).isoformat()
 
@@ -57,7 +65,7 @@ def found(**facts: Any) -> Lookup:
     )
 
 
-def verdict(ledger: LedgerRow, lookup: Lookup | None, rule: Rule = RULE) -> str:
+def verdict(ledger: LedgerRow, lookup: Lookup | None, rule: VerdictRule = RULE) -> str:
     return str(judge(ledger, lookup, rule).verdict)
 
 
@@ -115,17 +123,17 @@ def test_which_amount_counts(
     basis: AmountBasis, status: str, applied: int, refunded: int | None, counted: int | None
 ) -> None:
     lookup = found(status=status, applied_fen=applied, refunded_fen=refunded)
-    judged = judge(row(status=status, amount_fen=80), lookup, Rule(as_of=AS_OF, basis=basis))
+    judged = judge(row(status=status, amount_fen=80), lookup, VerdictRule(as_of=AS_OF, basis=basis))
     assert judged.upstream_fen == counted
     assert (judged.verdict is Verdict.MATCHED) == (counted == 80)
     on_taobao = judge(
-        row(platform="taobao", status="100"), found(status="100"), Rule(as_of=AS_OF, basis=basis)
+        row(platform="taobao", status="100"), found(status="100"), VerdictRule(as_of=AS_OF, basis=basis)
     )
     assert on_taobao.verdict is Verdict.MATCHED
 
 
 def test_tolerance() -> None:
-    rule = Rule(as_of=AS_OF, tolerance_fen=2)
+    rule = VerdictRule(as_of=AS_OF, tolerance_fen=2)
     assert [verdict(row(amount_fen=amount), found(), rule) for amount in (97, 98, 102, 103)] == [
         "amount_mismatch",
         "matched",
@@ -174,12 +182,14 @@ lookups = st.none() | st.builds(
     applied_at=moments,
 )
 rules = st.builds(
-    Rule, as_of=st.just(AS_OF), basis=st.sampled_from(AmountBasis), tolerance_fen=st.integers(0, 2)
+    VerdictRule, as_of=st.just(AS_OF), basis=st.sampled_from(AmountBasis), tolerance_fen=st.integers(0, 2)
 )
 
 
 @given(ledger_rows, lookups, rules)
-def test_the_rule_is_total_and_follows_the_law(ledger: LedgerRow, lookup: Lookup | None, rule: Rule) -> None:
+def test_the_rule_is_total_and_follows_the_law(
+    ledger: LedgerRow, lookup: Lookup | None, rule: VerdictRule
+) -> None:
     judged = judge(ledger, lookup, rule)
     if ledger.problem or ledger.platform is None:
         assert judged.verdict is Verdict.UNREADABLE
@@ -321,15 +331,15 @@ def test_facts_of_a_taobao_answer() -> None:
 @pytest.mark.parametrize(
     ("error", "outcome", "retryable", "text"),
     [
-        (NotFound("gone", code=404), Outcome.MISSING, False, None),
+        (NotFoundError("gone", code=404), Outcome.MISSING, False, None),
         (
-            Throttled("too many (HTTP 429)"),
+            RateLimitError("too many (HTTP 429)"),
             Outcome.FAILED,
             True,
             "lookup failed: too many",
         ),
-        (ConnectionLost("lost"), Outcome.FAILED, True, "lookup failed: lost"),
-        (DeadlineExceeded("late"), Outcome.FAILED, True, "lookup failed: late"),
+        (ConnectionLostError("lost"), Outcome.FAILED, True, "lookup failed: lost"),
+        (DeadlineExceededError("late"), Outcome.FAILED, True, "lookup failed: late"),
         (
             DecodeError("odd", data={"sellerMobile": "13800000000"}),
             Outcome.FAILED,
@@ -342,7 +352,7 @@ def test_facts_of_a_taobao_answer() -> None:
             False,
             "lookup failed: no",
         ),
-        (AuthenticationFailed("no"), Outcome.FAILED, False, "lookup failed: no"),
+        (AuthenticationError("no"), Outcome.FAILED, False, "lookup failed: no"),
         (RuntimeError("13800000000"), Outcome.FAILED, False, "lookup failed: RuntimeError"),
     ],
 )

@@ -12,10 +12,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pandapon_async.arguments import camel
-from pandapon_async.endpoint import endpoints
+from pandapon_async.core.model import camel, parse_moment
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba.refunds import Refund
-from pandapon_async.models.base import parse_moment
 from pandapon_async.models.taobao import refunds as taobao
 from pandapon_async.sandbox import Effect, RefundState
 from pandapon_async.sandbox.envelope import Refusal

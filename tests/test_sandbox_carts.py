@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pandapon_async import Client, Settings
 from pandapon_async.core.signing import signed_headers
-from pandapon_async.endpoint import endpoints
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.errors import ApiError
 from pandapon_async.models.alibaba.orders import FastCargo
 from pandapon_async.models.taobao.orders import OrderLine

@@ -53,10 +53,10 @@ async def test_a_reset_before_lands_nothing_and_one_after_lands_once(
         refund = sandbox.find("taobao", 10)
         with one_fault(sandbox, kind), pytest.raises(ConnectionResetError):
             await cancel(sandbox, refund.refund_id)
-        landed = kind == "reset_after"
-        assert [effect.key for effect in sandbox.effects] == [refund.refund_id] * landed
-        assert sandbox.refund(refund.number).status == (-20 if landed else 10)
-        assert (sandbox.log[0].status, sandbox.log[0].code) == ((200, 200) if landed else (None, None))
+        succeeded = kind == "reset_after"
+        assert [effect.key for effect in sandbox.effects] == [refund.refund_id] * succeeded
+        assert sandbox.refund(refund.number).status == (-20 if succeeded else 10)
+        assert (sandbox.log[0].status, sandbox.log[0].code) == ((200, 200) if succeeded else (None, None))
         assert b'"code":200' in await cancel(sandbox, refund.refund_id)
         assert len(sandbox.effects) == 1
     assert not caplog.records
@@ -93,7 +93,7 @@ async def test_a_truncated_answer_announces_more_than_it_sends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "retry_after", "status", "code", "header", "landed"),
+    ("kind", "retry_after", "status", "code", "header", "succeeded"),
     [
         ("error_500", None, 500, 500, None, False),
         ("error_500_after", None, 500, 500, None, True),
@@ -106,7 +106,7 @@ async def test_a_truncated_answer_announces_more_than_it_sends() -> None:
     ],
 )
 async def test_an_answer_in_the_place_of_the_answer(
-    kind: str, retry_after: float | None, status: int, code: int | None, header: bytes | None, landed: bool
+    kind: str, retry_after: float | None, status: int, code: int | None, header: bytes | None, succeeded: bool
 ) -> None:
     async with running(Fault(kind, times=1, retry_after=retry_after)) as sandbox:
         refund = sandbox.find("taobao", 10)
@@ -121,7 +121,7 @@ async def test_an_answer_in_the_place_of_the_answer(
         else:
             assert json.loads(body)["code"] == code
         assert (sandbox.log[0].status, sandbox.log[0].code) == (status, code)
-        assert len(sandbox.effects) == landed
+        assert len(sandbox.effects) == succeeded
 
 
 async def test_latency_delays_the_answer_of_what_is_done() -> None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pandapon_async import Client, Settings
-from pandapon_async.core.codec import dumps, loads
+from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.core.structure import structurer
-from pandapon_async.endpoint import endpoints
-from pandapon_async.errors import ApiError, NotFound, OutcomeUnknown, Rejected
+from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError
+from pandapon_async.journal.resolve import Resolution, ResolvedOutcome, resolve_outcome
+from pandapon_async.journal.store import Intent, IntentState
 from pandapon_async.models.alibaba.orders import Order, OrderStatus, ShippingAddress
 from pandapon_async.models.alibaba.refunds import RefundStatus
 from pandapon_async.money import Fen
@@ -25,8 +27,6 @@ from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.handlers import HANDLERS
 from pandapon_async.sandbox.orders import ORDER_MOVES, OrderState
 from pandapon_async.sandbox.upstream import Upstream
-from pandapon_async.settlement import Finding, Settlement, find_out
-from pandapon_async.transport.store import Intent, IntentState
 
 NOW = 1_715_669_977.082
 ANY = 2542285634920880794
@@ -181,13 +181,13 @@ async def connected() -> AsyncIterator[tuple[Sandbox, Client]]:
         yield sandbox, client
 
 
-async def lost(kind: str, arguments: dict[str, Any]) -> tuple[Settlement, list[str]]:
+async def lost(kind: str, arguments: dict[str, Any]) -> tuple[ResolvedOutcome, list[str]]:
     """What the order says of an application whose answer was lost, and the refunds it opened."""
     async with (
         Sandbox(refunds=20, faults=[Fault(kind, endpoint="*.refunds.create")]) as sandbox,
         Client(sandbox.credentials, Settings(base_url=sandbox.base_url, rate=None)) as client,
     ):
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await client.v1.alibaba.refunds.create(
                 order_id=arguments["orderId"],
                 order_entry_ids=arguments["orderEntryIds"],
@@ -211,7 +211,7 @@ async def lost(kind: str, arguments: dict[str, Any]) -> tuple[Settlement, list[s
             created=now,
             updated=now,
         )
-        return await find_out(client, intent), [effect.refund_id or "" for effect in sandbox.effects]
+        return await resolve_outcome(client, intent), [effect.refund_id or "" for effect in sandbox.effects]
 
 
 SECOND_LINE = int(Sandbox(refunds=1).refund(0).entry_ids[0]) + 1
@@ -223,14 +223,14 @@ SECOND_LINE = int(Sandbox(refunds=1).refund(0).entry_ids[0]) + 1
 )
 async def test_the_order_tells_what_became_of_an_application(order_id: int, entries: list[int]) -> None:
     settlement, opened = await lost("reset_after", application(order_id, *entries))
-    assert (settlement.finding, [settlement.result]) == (Finding.LANDED, opened)
+    assert (settlement.finding, [settlement.result]) == (Resolution.SUCCEEDED, opened)
     settlement, opened = await lost("reset_before", application(order_id, *entries))
-    assert (settlement.finding, opened) == (Finding.ABSENT, [])
+    assert (settlement.finding, opened) == (Resolution.ABSENT, [])
 
 
 async def test_a_line_that_nobody_ever_named_shows_only_once_its_application_landed() -> None:
     settlement, opened = await lost("truncated", application(17, 5))
-    assert (settlement.finding, [settlement.result]) == (Finding.LANDED, opened)
+    assert (settlement.finding, [settlement.result]) == (Resolution.SUCCEEDED, opened)
 
 
 # --- the life of an order
@@ -421,7 +421,7 @@ async def test_the_client_goes_through_the_life_of_an_order(connected: tuple[San
     with pytest.raises(ApiError):
         await orders.cancel(order_id=order_id, cancel_reason="other")
     entry = sandbox.order(order_id).lines[0].entry_id
-    with pytest.raises(Rejected):
+    with pytest.raises(RejectedError):
         await orders.confirm_receipt(order_id=order_id, order_entry_ids=[entry])
     sandbox.advance_order(order_id, "waitbuyerreceive")
     assert (await orders.confirm_receipt(order_id=order_id, order_entry_ids=[entry])).success
@@ -431,7 +431,7 @@ async def test_the_client_goes_through_the_life_of_an_order(connected: tuple[San
     assert [effect.kind for effect in sandbox.effects] == [
         "order", "payment_link", "pay", "advance_order", "confirm_receipt",
     ]  # fmt: skip
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFoundError):
         await orders.get(order_id=5)
     with pytest.raises(LookupError):
         sandbox.order("5")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async.core.model import parse_moment
 from pandapon_async.models.alibaba.refunds import RefundStatus as Status1688
-from pandapon_async.models.base import parse_moment
 from pandapon_async.models.taobao.refunds import RefundStatus as StatusTaobao
 from pandapon_async.sandbox import LEDGER_AS_OF, Sandbox
 from pandapon_async.sandbox.ledger import COLUMNS, GHOSTS, csv_chunks, ledger_rows, truth

@@ -18,7 +18,7 @@ from yarl import URL
 from pandapon_async.core.envelope import Envelope, read_envelope
 from pandapon_async.core.signing import signed_headers
 from pandapon_async.core.structure import structurer
-from pandapon_async.endpoint import Endpoint, Location, Signing, endpoints
+from pandapon_async.declare.endpoint import Endpoint, Location, Signing, endpoints
 from pandapon_async.openapi import wire_example
 from pandapon_async.sandbox import Sandbox
 

@@ -15,7 +15,7 @@ import pytest
 
 from pandapon_async.core.signing import signed_headers
 from pandapon_async.core.structure import structurer
-from pandapon_async.endpoint import endpoints
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.handlers import HANDLERS

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from pandapon_async.client import Client
-from pandapon_async.core.pacing import Pace
+from pandapon_async.core.rate import SlidingWindow
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials, Override, Settings, is_loopback
 
@@ -129,7 +129,7 @@ def test_only_the_rate_may_be_none_and_counts_are_whole(name: str) -> None:
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 5e-324])
 def test_a_pace_that_cannot_be_kept_is_refused(rate: float) -> None:
     with pytest.raises(ConfigurationError, match="rate"):
-        Pace(rate)
+        SlidingWindow(rate)
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ class Gone:
 
 def test_a_client_that_left_before_it_was_disrupted() -> None:
     """The connection can be gone when its turn to be broken comes: nothing more to break, nothing raised."""
-    from pandapon_async.sandbox.envelope import Answer
+    from pandapon_async.sandbox.envelope import SandboxResponse
 
-    answer = Answer.__new__(Answer)
+    answer = SandboxResponse.__new__(SandboxResponse)
     assert disruption.break_off(Gone()).status == 200  # type: ignore[arg-type]
     assert disruption.reset(Gone()).status == 200  # type: ignore[arg-type]
     assert disruption.send_half(Gone(), answer).status == 200  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def test_an_upload_that_takes_no_image_is_a_fault_of_the_declaration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from pandapon_async.bulk import vouchers
-    from pandapon_async.endpoint import endpoints
+    from pandapon_async.declare.endpoint import endpoints
 
     monkeypatch.setattr(vouchers, "_endpoint", lambda: endpoints()["v1.alibaba.refunds.get"])
     with pytest.raises(ConfigurationError, match="takes no image"):
@@ -103,7 +103,7 @@ def test_an_upload_that_takes_no_image_is_a_fault_of_the_declaration(
 
 
 def test_no_bound_below() -> None:
-    from pandapon_async.arguments import Integer
+    from pandapon_async.declare.fields import IntegerField
 
-    assert _bounds(Integer(None, 9)) == "at most 9"
-    assert _bounds(Integer(1, 9)) == "1 to 9"
+    assert _bounds(IntegerField(None, 9)) == "at most 9"
+    assert _bounds(IntegerField(1, 9)) == "1 to 9"

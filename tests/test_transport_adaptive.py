@@ -27,8 +27,8 @@ from pandapon_async import (
     Settings,
     priority,
 )
-from pandapon_async.core.pacing import Pace
-from pandapon_async.reconcile.progress import Meter
+from pandapon_async.core.rate import SlidingWindow
+from pandapon_async.progress import ConsoleProgress
 from pandapon_async.sandbox import Sandbox
 from tests.support.bench import FreshClock
 from tests.support.clients import client
@@ -43,7 +43,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Recorded(Pace):
+class Recorded(SlidingWindow):
     """A pace that remembers each permit: when it was given, and the rate that was allowed then."""
 
     def __init__(self, rate: float, adaptive: AdaptiveRate | None = AdaptiveRate()) -> None:  # noqa: B008 (it is frozen)
@@ -437,7 +437,7 @@ async def test_the_client_slows_down_and_says_so(caplog: pytest.LogCaptureFixtur
     async with Sandbox(refunds=20, rate=140, clock=clock, sleep=asyncio.sleep) as server:
         settings = Settings(base_url=server.base_url, rate=200, clock=clock, timeout=60)
         async with Client(server.credentials, settings) as pandapon:
-            meter = Meter(io.StringIO(), clock, live=False)
+            meter = ConsoleProgress(io.StringIO(), clock, live=False)
             meter.begin("looking up", 1000, 0, pandapon.statistics)
             assert pandapon.statistics.slowed_to is None
             path = "/open/order/refund/queryList"
@@ -473,7 +473,7 @@ async def test_an_observer_can_look_at_the_rate() -> None:
 
         async with client(server.url, limiter=limiter, observer=observe) as pandapon:
             await pandapon.request("POST", "/x", json={})
-    assert [reason for reason, _ in seen] == ["Throttled", None]
+    assert [reason for reason, _ in seen] == ["RateLimitError", None]
     assert seen[0][1] == 7
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from pandapon_async import DeadlineExceeded, Safety
-from pandapon_async.transport.limiter import Limiter
-from pandapon_async.transport.waiters import Priority, priority
+from pandapon_async import DeadlineExceededError, Safety
+from pandapon_async.transport.rate_limiter import Limiter
+from pandapon_async.transport.wait_queue import Priority, priority
 from tests.support.clients import at_rest, client
 from tests.support.server import FaultServer
 from tests.support.virtual import LoopClock, VirtualLoop, run
@@ -53,7 +53,7 @@ def test_a_pause_fails_those_who_cannot_wait_for_its_end_and_nobody_else() -> No
         await asyncio.sleep(0)
         called_off.cancel()  # it still stands in line when the pause looks through it
         limiter.pause(10)
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeadlineExceededError):
             await hurried
         assert loop.time() == begun, "it was told at once"
         await patient

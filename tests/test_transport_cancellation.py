@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Client, DuplicateIntent, OutcomeUnknown, Safety, bulk, planning
+from pandapon_async import Client, DuplicateIntentError, OutcomeUnknownError, Safety, bulk, plans
 from pandapon_async.callbacks import CallbackSettings, Receiver
+from pandapon_async.journal.store import IntentState
 from pandapon_async.reconcile import reconcile
 from pandapon_async.sandbox import Sandbox
-from pandapon_async.transport.store import IntentState
-from pandapon_async.transport.upload import ImageBody
-from tests.support import faults, plans
+from pandapon_async.transport.image_body import ImageBody
+from tests.support import faults, plan_files
 from tests.support.bench import Bench, FreshClock
 from tests.support.bench import bench as plan_of
 from tests.support.clients import CREDENTIALS, JPEG, KEY, SECRET, at_rest, client
@@ -141,14 +141,14 @@ async def books(pandapon: Client) -> Any:
         await journal.sending(intent)
     finally:
         await journal.settle(intent.id, IntentState.CONFIRMED, result="1")
-    with pytest.raises(DuplicateIntent):
+    with pytest.raises(DuplicateIntentError):
         await journal.intend(**about, facts={}, digest="0", once=True)
     return [await journal.get(intent.id), await journal.find(), await journal.counts()]
 
 
 async def found_out(pandapon: Client) -> Any:
     """A write whose answer is lost, and the look at the state that settles it."""
-    with pytest.raises(OutcomeUnknown) as caught:
+    with pytest.raises(OutcomeUnknownError) as caught:
         await pandapon.v1.taobao.refunds.cancel(refund_id="110000235001")
     return await pandapon.resolve(caught.value.intent_id or "")
 
@@ -164,7 +164,7 @@ def reconciling(stage: Stage) -> Any:
         folder = await asyncio.to_thread(stage.folder)
         async with Sandbox(refunds=20, seed=7, clock=FreshClock(), sleep=asyncio.sleep) as server:
             rows = list(server.ledger_rows(LINES))
-            ledger = await asyncio.to_thread(plans.write_table, folder / "ledger.csv", rows)
+            ledger = await asyncio.to_thread(plan_files.write_table, folder / "ledger.csv", rows)
             bench = Bench(server, folder, "returns")
             async with bench.client(concurrency=3) as pandapon:
                 yield reconcile(pandapon, ledger, folder / "out")
@@ -185,17 +185,17 @@ def planning_it(stage: Stage) -> Any:
     async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
         folder = await asyncio.to_thread(stage.folder)
         async with Sandbox(refunds=600, seed=4, clock=FreshClock(), sleep=asyncio.sleep) as server:
-            rows = plans.return_rows(plans.returnable(server, LINES))
-            path = await asyncio.to_thread(plans.write_table, folder / "table.csv", rows)
+            rows = plan_files.return_rows(plan_files.returnable(server, LINES))
+            path = await asyncio.to_thread(plan_files.write_table, folder / "table.csv", rows)
             bench = Bench(server, folder, "returns")
             async with bench.client(concurrency=3) as pandapon:
-                yield planning.plan(pandapon, "returns", path, bench.plan)
+                yield plans.plan(pandapon, "returns", path, bench.plan)
                 stage.count(pandapon)
                 at_rest(pandapon)
                 await asyncio.to_thread(bench.plan.unlink, missing_ok=True)
                 names = {item.name for item in await asyncio.to_thread(lambda: list(folder.iterdir()))}
                 assert names <= {"table.csv", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"}
-                await planning.plan(pandapon, "returns", path, bench.plan)
+                await plans.plan(pandapon, "returns", path, bench.plan)
         await stage.tasks()
 
     return play
@@ -209,12 +209,12 @@ def applying(stage: Stage) -> Any:
         folder = await asyncio.to_thread(stage.folder)
         async with plan_of(folder, rows=2, offline=True) as made:
             async with made.client(concurrency=3) as pandapon:
-                yield planning.apply(pandapon, made.plan)
+                yield plans.apply(pandapon, made.plan)
                 stage.count(pandapon)
                 at_rest(pandapon)
             applied = await made.apply(resend_absent=True)
             assert applied.exit_code == 0
-            assert list(made.landed.values()) == [1, 1]
+            assert list(made.succeeded.values()) == [1, 1]
         await stage.tasks()
 
     return play

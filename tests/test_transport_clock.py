@@ -12,14 +12,14 @@ import attrs
 import pytest
 
 from pandapon_async import (
-    AuthenticationFailed,
+    AuthenticationError,
     Client,
-    DeadlineExceeded,
+    DeadlineExceededError,
     Limiter,
+    RateLimitError,
     RetryPolicy,
     Safety,
     Settings,
-    Throttled,
     bulk,
 )
 from pandapon_async.sandbox import Sandbox
@@ -74,7 +74,7 @@ async def test_a_read_is_signed_anew_once_and_later_calls_are_right_at_once(
         of(server, Wrong(off), timestamp_unit=unit) as pandapon,
     ):
         response = await read(pandapon).with_response()
-        assert [attempt.reason for attempt in response.history] == ["AuthenticationFailed", None]
+        assert [attempt.reason for attempt in response.history] == ["AuthenticationError", None]
         assert pandapon.clock_correction == pytest.approx(-off, abs=1)
         for copy in (pandapon, pandapon.with_settings(timeout=5)):
             assert (await read(copy).with_response()).attempts == 1, "copies know it too"
@@ -99,7 +99,7 @@ async def test_a_write_is_not_repeated_but_can_be_made_again(safety: Safety) -> 
     path = "/open/order/refund/queryList"  # whatever it does: it was said to be a write
     async with sandbox() as server, of(server, Wrong(-663)) as pandapon:
         error = await outcome(pandapon.request("POST", path, json={}, safety=safety))
-        assert isinstance(error, AuthenticationFailed)
+        assert isinstance(error, AuthenticationError)
         assert not error.retryable
         assert len(server.log) == error.attempts == 1
         assert error.clock_skew == pytest.approx(663, abs=1)
@@ -116,10 +116,10 @@ async def test_a_wrong_key_and_a_wrong_clock(caplog: pytest.LogCaptureFixture) -
         settings = Settings(base_url=server.base_url, rate=None, clock=Wrong(-663))
         async with Client(wrong, settings) as pandapon:
             error = await outcome(read(pandapon))
-            assert isinstance(error, AuthenticationFailed)
+            assert isinstance(error, AuthenticationError)
             assert (error.attempts, error.retryable, error.clock_skew) == (2, False, None)
             again = await outcome(read(pandapon))
-            assert isinstance(again, AuthenticationFailed)
+            assert isinstance(again, AuthenticationError)
             assert again.attempts == 1, "the clock is right now: nothing speaks for another attempt"
     assert len(warnings(caplog)) == 1
 
@@ -133,7 +133,7 @@ async def test_with_a_right_clock_nothing_is_measured_and_nothing_repeated(
         settings = Settings(base_url=server.base_url, rate=None, clock=Wrong(-20))
         async with Client(wrong, settings) as pandapon:
             error = await outcome(read(pandapon))
-            assert isinstance(error, AuthenticationFailed)
+            assert isinstance(error, AuthenticationError)
             assert (error.attempts, pandapon.clock_correction) == (1, 0)
             assert "this machine's clock is " not in str(error)
     assert warnings(caplog) == []
@@ -153,7 +153,7 @@ async def test_what_is_only_told(off: float, changes: dict[str, Any], told: str)
     async with sandbox() as server, of(server, Wrong(off), **changes) as pandapon:
         for _ in range(2):
             error = await outcome(read(pandapon))
-            assert isinstance(error, AuthenticationFailed)
+            assert isinstance(error, AuthenticationError)
             assert (error.attempts, pandapon.clock_correction) == (1, 0)
             assert told in str(error)
             assert "set it (NTP)" in str(error)
@@ -164,7 +164,7 @@ async def test_one_attempt_stays_one() -> None:
     policy = RetryPolicy(attempts=1)
     async with sandbox() as server, of(server, Wrong(-663), retry=policy) as pandapon:
         error = await outcome(read(pandapon))
-        assert isinstance(error, AuthenticationFailed)
+        assert isinstance(error, AuthenticationError)
         assert error.retryable, "it is worth a try, by whoever called"
         assert (await read(pandapon).with_response()).attempts == 1
 
@@ -188,7 +188,7 @@ def refusing(*headers: str) -> Behaviour:
 async def test_without_a_date_to_go_by_the_refusal_stands(headers: list[str]) -> None:
     async with FaultServer(then=refusing(*headers)) as server, client(server.url) as pandapon:
         error = await outcome(read(pandapon))
-        assert isinstance(error, AuthenticationFailed)
+        assert isinstance(error, AuthenticationError)
         assert (error.attempts, error.clock_skew, pandapon.clock_correction) == (1, None, 0)
 
 
@@ -197,7 +197,7 @@ async def test_plain_http_to_elsewhere_is_not_believed(monkeypatch: pytest.Monke
     monkeypatch.setattr("pandapon_async.transport.pipeline.is_loopback", lambda _: False)
     async with sandbox() as server, of(server, Wrong(-663)) as pandapon:
         error = await outcome(read(pandapon))
-        assert isinstance(error, AuthenticationFailed)
+        assert isinstance(error, AuthenticationError)
         assert pandapon.clock_correction == 0
         assert "set it (NTP)" in str(error)
 
@@ -231,7 +231,7 @@ async def test_a_clock_set_right_soon_after_the_correction(caplog: pytest.LogCap
         await read(pandapon)
         clock.off = 0
         error = await outcome(read(pandapon))
-        assert isinstance(error, AuthenticationFailed)
+        assert isinstance(error, AuthenticationError)
         assert "this machine's clock was set meanwhile" in str(error)
         assert error.attempts == 1
         await asyncio.sleep(REST)
@@ -256,7 +256,7 @@ async def test_servers_that_contradict_each_other_do_not_make_it_swing(
     async with FaultServer(then=refuse) as server, client(server.url) as pandapon:
         for _ in range(100):
             error = await outcome(read(pandapon))
-            assert isinstance(error, AuthenticationFailed)
+            assert isinstance(error, AuthenticationError)
             assert error.attempts <= 2
             await asyncio.sleep(1)
         assert len(warnings(caplog)) <= 1 + 110 // REST
@@ -277,7 +277,7 @@ async def test_one_repeat_a_call_however_often_the_server_changes_its_mind() -> 
 
     async with FaultServer(then=refuse) as server, client(server.url, timeout=1000) as pandapon:
         error = await outcome(read(pandapon))
-        assert isinstance(error, AuthenticationFailed)
+        assert isinstance(error, AuthenticationError)
         assert (error.attempts, error.retryable, turn) == (2, False, 2)
 
 
@@ -305,7 +305,7 @@ async def test_a_wall_clock_that_jumps_moves_neither_deadline_nor_rate(
         assert all(sum(start <= one < start + 1 for one in arrivals) <= 20 for start in arrivals)
         pandapon.limiter.pause(5)
         clock.off = -86400 * 365
-        assert isinstance(await outcome(read(pandapon.with_settings(timeout=2))), DeadlineExceeded)
+        assert isinstance(await outcome(read(pandapon.with_settings(timeout=2))), DeadlineExceededError)
         clock.off = 0
         assert (await read(pandapon.with_settings(timeout=20)).with_response()).waited == pytest.approx(5)
         await jumping
@@ -344,7 +344,7 @@ async def test_a_retry_after_date_is_read_by_the_servers_clock() -> None:
         began = asyncio.get_running_loop().time()
         once = pandapon.with_settings(retry=RetryPolicy(attempts=1))
         error = await outcome(read(once))
-        assert isinstance(error, Throttled)
+        assert isinstance(error, RateLimitError)
         assert error.retry_after == 2
         await read(pandapon)
         assert 4 <= asyncio.get_running_loop().time() - began <= 6

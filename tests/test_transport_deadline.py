@@ -8,12 +8,12 @@ import pytest
 
 from pandapon_async import (
     Client,
-    DeadlineExceeded,
+    DeadlineExceededError,
     Limiter,
     Outcome,
+    RateLimitError,
     RetryPolicy,
     Safety,
-    Throttled,
 )
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
@@ -50,7 +50,7 @@ async def test_waiting_for_a_slot_counts() -> None:
         await asyncio.sleep(1)
         began = now()
         error = await read(pandapon.with_settings(timeout=5))
-        assert isinstance(error, DeadlineExceeded)
+        assert isinstance(error, DeadlineExceededError)
         assert error.outcome is Outcome.NOT_SENT
         assert error.attempts == 0
         assert now() == began + 5
@@ -70,7 +70,7 @@ async def test_time_in_the_slot_line_is_taken_from_the_request() -> None:
         began = now()
         errors = await asyncio.gather(read(pandapon), read(pandapon))
         assert errors[0] is None
-        assert isinstance(errors[1], DeadlineExceeded)
+        assert isinstance(errors[1], DeadlineExceededError)
         assert now() - began == pytest.approx(6, abs=0.01)
 
 
@@ -86,7 +86,7 @@ async def test_a_crowd_beyond_the_quota_is_refused_before_any_time_passes() -> N
         assert len(refused) == 1000 - 295  # one per 0.102 s
         errors = await asyncio.gather(*calls)
         assert len(server.requests) == 295
-        assert {type(error) for error in errors} == {DeadlineExceeded, type(None)}
+        assert {type(error) for error in errors} == {DeadlineExceededError, type(None)}
         assert now() - began <= 30
         at_rest(pandapon)
 
@@ -101,7 +101,7 @@ async def test_a_pause_beyond_the_deadline_refuses_those_who_wait_for_a_slot_too
         began = now()
         errors = await asyncio.gather(*calls, read(pandapon))
         assert now() == began
-        assert {type(error) for error in errors} == {DeadlineExceeded}
+        assert {type(error) for error in errors} == {DeadlineExceededError}
         assert server.requests == []
         at_rest(pandapon)
 
@@ -115,7 +115,7 @@ async def test_back_off_that_would_cross_the_deadline_is_refused_at_once() -> No
     ):
         began = now()
         error = await read(pandapon)
-        assert isinstance(error, DeadlineExceeded)
+        assert isinstance(error, DeadlineExceededError)
         assert error.outcome is Outcome.UNKNOWN
         assert now() == began
         assert error.attempts == 1
@@ -131,8 +131,8 @@ async def test_a_throttle_that_lasts_beyond_the_deadline_is_told_at_once() -> No
     async with FaultServer(busy) as server, client(server.url, timeout=30) as pandapon:
         began = now()
         error = await outcome(pandapon.request("POST", "/thing"))
-        assert isinstance(error, DeadlineExceeded)
-        assert isinstance(error.__cause__, Throttled)
+        assert isinstance(error, DeadlineExceededError)
+        assert isinstance(error.__cause__, RateLimitError)
         assert error.__cause__.retry_after == 50
         assert now() == began
         assert len(server.requests) == 1
@@ -147,7 +147,7 @@ async def test_attempts_and_waits_together_stay_within_the_deadline() -> None:
         server._then = _slow_then_close
         began = now()
         error = await read(pandapon)
-        assert isinstance(error, DeadlineExceeded)
+        assert isinstance(error, DeadlineExceededError)
         assert now() - began <= 10
         assert len(server.requests) == 3  # 3 s, 1 s of back-off, 3 s, 2 s, and no time for the third
 

@@ -13,11 +13,17 @@ import pytest
 from aioresponses import aioresponses
 from yarl import URL
 
-from pandapon_async import ConfigurationError, ConnectionLost, NotSent, OutcomeUnknown, RetryPolicy
+from pandapon_async import (
+    ConfigurationError,
+    ConnectionLostError,
+    NotSentError,
+    OutcomeUnknownError,
+    RetryPolicy,
+)
 from pandapon_async.transport import direct
 from pandapon_async.transport.exchange import STALE_CONNECTIONS
 from tests.support.clients import at_rest, borrowing, client
-from tests.support.server import FaultServer, Seen, answer, envelope, http
+from tests.support.server import FaultServer, RequestRecord, answer, envelope, http
 from tests.support.virtual import LoopClock, outcome, virtual_time
 
 OF_ONE_ATTEMPT = {"timestamp", "nonce-str", "signature", "host"}  # the host has the server's port
@@ -39,7 +45,9 @@ def by_session(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-async def sent(method: str, body: dict[str, Any] | None, params: dict[str, Any], *, borrowed: bool) -> Seen:
+async def sent(
+    method: str, body: dict[str, Any] | None, params: dict[str, Any], *, borrowed: bool
+) -> RequestRecord:
     async with (
         FaultServer() as server,
         borrowing(borrowed) as session,
@@ -98,8 +106,8 @@ async def test_what_aioresponses_is_to_answer_never_leaves_the_process() -> None
             mocked.post(f"{server.url}/thing", exception=aiohttp.ServerDisconnectedError())
             lost = await outcome(pandapon.request("POST", "/thing", json={"b": 2}))
             ((call,),) = mocked.requests.values()
-        assert type(lost) is OutcomeUnknown
-        assert type(lost.__cause__) is ConnectionLost
+        assert type(lost) is OutcomeUnknownError
+        assert type(lost.__cause__) is ConnectionLostError
         assert json.loads(call.kwargs["data"]) == {"b": 2}
         await pandapon.request("POST", "/other")
         assert [seen.target for seen in server.requests] == ["/thing", "/other"]
@@ -173,7 +181,7 @@ async def test_a_server_whose_connections_always_talk_first_is_given_up(
     monkeypatch.setattr("aiohttp.client_proto.ResponseHandler.should_close", True)
     async with FaultServer() as server, client(server.url, retry=RetryPolicy(attempts=1)) as pandapon:
         error = await outcome(pandapon.request("POST", "/thing"))
-        assert type(error) is NotSent
+        assert type(error) is NotSentError
         assert "before it is asked" in str(error)
         assert server.requests == []
         assert server.connections == STALE_CONNECTIONS

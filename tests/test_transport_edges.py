@@ -16,26 +16,26 @@ from filelock import FileLock
 
 from pandapon_async import (
     ConfigurationError,
-    DeadlineExceeded,
-    InvalidArgument,
-    JournalUnavailable,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    JournalUnavailableError,
     Outcome,
     Override,
     Safety,
     Settings,
 )
-from pandapon_async.core.structure import Mismatch, structurer
-from pandapon_async.endpoint import Evidence, endpoints
+from pandapon_async.core.model import Id
+from pandapon_async.core.structure import StructureError, structurer
+from pandapon_async.declare.endpoint import Evidence, endpoints
 from pandapon_async.images import Image
+from pandapon_async.journal import journal as journals
+from pandapon_async.journal import store as stores
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import IntentState, JournalStore
 from pandapon_async.models.alibaba.refunds import RefundReason, RefundStatus
-from pandapon_async.models.base import Id
 from pandapon_async.money import Fen
-from pandapon_async.transport import journal as journals
-from pandapon_async.transport import store as stores
-from pandapon_async.transport import upload
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.plan import Plan, _plain_query, query_text
-from pandapon_async.transport.store import IntentState, Store
+from pandapon_async.transport import image_body as upload
+from pandapon_async.transport.requests import RequestBuilder, _plain_query, query_text
 from tests.support.clients import JPEG, at_rest, client
 from tests.support.server import FaultServer
 from tests.support.virtual import LoopClock, VirtualLoop, virtual_time
@@ -100,12 +100,12 @@ def test_opening_waits_for_another_process_that_is_opening_too(
     )
     monkeypatch.setattr(time, "sleep", waited.append)
     other.close()
-    Store(path, "s").close()
+    JournalStore(path, "s").close()
     assert len(waited) == 2
     waited.clear()
     monkeypatch.setattr(stores, "BUSY_SECONDS", -1.0)
-    with pytest.raises(JournalUnavailable, match="locked"):
-        Store(path, "s")
+    with pytest.raises(JournalUnavailableError, match="locked"):
+        JournalStore(path, "s")
     assert waited == []
 
 
@@ -138,9 +138,9 @@ async def _fails_to_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> int:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(Store, "sessions", fails)
+    monkeypatch.setattr(JournalStore, "sessions", fails)
     journal = Journal(path, clock=LoopClock())
-    with pytest.raises(JournalUnavailable):
+    with pytest.raises(JournalUnavailableError):
         await journal.open()
     assert list(folder.glob("*.lock")) == [], "the lock of a session that never began"
     monkeypatch.undo()
@@ -160,7 +160,7 @@ def test_a_journal_that_cannot_look_at_earlier_sessions_can_be_opened_later(
 async def _has_no_file(folder: Path) -> None:
     (folder / "journal.sqlite").mkdir()
     journal = Journal(folder / "journal.sqlite", clock=LoopClock())
-    with pytest.raises(JournalUnavailable):
+    with pytest.raises(JournalUnavailableError):
         await journal.open()
     assert list(folder.glob("*.lock")) == []
     await journal.aclose()
@@ -182,7 +182,7 @@ def test_a_folder_in_the_journals_place_leaves_no_lock(tmp_path: Path) -> None:
 )
 def test_a_value_of_another_kind_is_told_and_not_converted(kind: Any, good: Any, bad: Any) -> None:
     assert structurer(kind)(good, None) is not None
-    with pytest.raises(Mismatch):
+    with pytest.raises(StructureError):
         structurer(kind)(bad, None)
 
 
@@ -199,7 +199,7 @@ async def test_a_disk_that_is_slower_than_the_deadline_sends_nothing() -> None:
             loop.stall(60)
 
         pandapon.journal.add = slow  # type: ignore[method-assign]
-        with pytest.raises(DeadlineExceeded) as caught:
+        with pytest.raises(DeadlineExceededError) as caught:
             await pandapon.v1.taobao.refunds.cancel(refund_id="110000235001")
         assert caught.value.outcome is Outcome.NOT_SENT
         assert server.requests == []
@@ -210,15 +210,15 @@ async def test_a_disk_that_is_slower_than_the_deadline_sends_nothing() -> None:
 def test_an_inferred_path_is_called_only_when_that_is_allowed() -> None:
     endpoint = attrs.evolve(endpoints()["v1.alibaba.refunds.get"], evidence=Evidence.INFERRED)
     with pytest.raises(ConfigurationError, match="allow_inferred"):
-        Plan.of(endpoint, Settings())
-    assert Plan.of(endpoint, Settings(allow_inferred=True))
+        RequestBuilder.of(endpoint, Settings())
+    assert RequestBuilder.of(endpoint, Settings(allow_inferred=True))
 
 
 def test_an_overriding_path_is_checked() -> None:
     endpoint = endpoints()["v1.alibaba.refunds.get"]
     settings = Settings(overrides={endpoint.name: Override(path="/a/{nobody_gives_this}")})
     with pytest.raises(ConfigurationError, match="override of"):
-        Plan.of(endpoint, settings)
+        RequestBuilder.of(endpoint, settings)
 
 
 def test_a_query_that_needs_encoding() -> None:
@@ -233,7 +233,7 @@ def test_a_query_that_needs_encoding() -> None:
 async def test_params_of_an_undeclared_call_are_finite() -> None:
     async with FaultServer() as server, client(server.url) as pandapon:
         for number in ("NaN", "Infinity"):
-            with pytest.raises(InvalidArgument, match="finite"):
+            with pytest.raises(InvalidArgumentError, match="finite"):
                 await pandapon.request("GET", "/x", params={"a": Decimal(number)}, safety=Safety.READ)
         assert server.requests == []
 
@@ -250,7 +250,7 @@ async def _has_the_same_id(folder: Path) -> None:
     first = await journal.intend(**about, natural_key={"refund_id": "1"}, once=True)
     second = journal.draft(**about, natural_key={"refund_id": "2"})
     second.id = first.id
-    with pytest.raises(JournalUnavailable):
+    with pytest.raises(JournalUnavailableError):
         await journal.add(second, once=True)
     assert [intent.natural_key for intent in await journal.find()] == [{"refund_id": "1"}]
     await journal.aclose()
@@ -278,5 +278,5 @@ def test_unions_are_told_apart_by_what_came() -> None:
     assert structurer(one_or_more_ids)("110", None) == "110"
     identity: Any = Id
     for kind, wrong in ((status, [1]), (identity, 1.5), (identity, True), (exact, "text")):
-        with pytest.raises(Mismatch):
+        with pytest.raises(StructureError):
             structurer(kind)(wrong, None)

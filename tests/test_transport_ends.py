@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pandapon_async import DeadlineExceeded, Outcome, Safety
+from pandapon_async import DeadlineExceededError, Outcome, Safety
 from pandapon_async.transport.deadlines import Deadlines
 from tests.support.clients import at_rest, client
 from tests.support.server import Exchange, FaultServer, ok
@@ -29,7 +29,7 @@ async def test_each_request_ends_at_its_own_time() -> None:
             error = await outcome(
                 pandapon.with_settings(timeout=seconds).request("POST", "/x", safety=Safety.READ)
             )
-            assert isinstance(error, DeadlineExceeded)
+            assert isinstance(error, DeadlineExceededError)
             assert error.outcome is Outcome.UNKNOWN
             ends[seconds] = loop.time() - begun
 

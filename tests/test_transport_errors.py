@@ -21,16 +21,16 @@ import pytest
 from pandapon_async import (
     Client,
     ConfigurationError,
-    ConnectionLost,
-    DeadlineExceeded,
-    MalformedResponse,
-    NotSent,
+    ConnectionLostError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    NotSentError,
     Outcome,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     PandaponError,
+    RateLimitError,
     RetryPolicy,
     Safety,
-    Throttled,
 )
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
@@ -50,7 +50,7 @@ ALL = [Safety.READ, Safety.REPEATABLE, Safety.CHECKED, Safety.ONCE]
 async def test_connect_refused_is_not_sent_and_retried_for_all(safety: Safety) -> None:
     async with client(f"http://127.0.0.1:{free_port()}", retry=RetryPolicy(attempts=3)) as pandapon:
         error = await outcome(pandapon.request("POST", "/thing", safety=safety))
-        assert type(error) is NotSent
+        assert type(error) is NotSentError
         assert error.outcome is Outcome.NOT_SENT
         assert error.attempts == 3
         assert [attempt.outcome for attempt in error.history] == ["not_sent"] * 3
@@ -61,7 +61,7 @@ async def test_connect_refused_is_not_sent_and_retried_for_all(safety: Safety) -
 async def test_unknown_host_is_not_sent() -> None:
     async with client("https://pandapon.invalid", retry=RetryPolicy(attempts=2)) as pandapon:
         error = await outcome(pandapon.request("POST", "/thing"))
-        assert type(error) is NotSent
+        assert type(error) is NotSentError
         assert "resolved" in str(error)
         assert error.attempts == 2
 
@@ -94,7 +94,7 @@ async def test_a_connect_that_takes_all_the_time_is_not_sent(
     ):
         began = asyncio.get_running_loop().time()
         error = await outcome(pandapon.request("POST", "/thing", safety=safety))
-        assert type(error) is NotSent
+        assert type(error) is NotSentError
         spent = asyncio.get_running_loop().time() - began
         assert spent == pytest.approx(min(connect, total), rel=0.02)
 
@@ -108,8 +108,8 @@ async def test_waiting_for_a_borrowed_pool_is_not_sent() -> None:
             first = asyncio.ensure_future(outcome(pandapon.request("POST", "/first")))
             await asyncio.sleep(1)
             short = pandapon.with_settings(timeout=1, retry=RetryPolicy(attempts=1))
-            assert type(await outcome(short.request("POST", "/x"))) is NotSent
-            assert type(await first) is OutcomeUnknown
+            assert type(await outcome(short.request("POST", "/x"))) is NotSentError
+            assert type(await first) is OutcomeUnknownError
             assert [seen.target for seen in server.requests] == ["/first"]
             await pandapon.aclose()
 
@@ -120,7 +120,7 @@ async def test_a_bad_certificate_is_not_sent_and_not_retried() -> None:
         url = server.url.replace("http:", "https:")
         async with client(url) as pandapon:
             error = await outcome(pandapon.request("POST", "/thing"))
-            assert isinstance(error, NotSent)
+            assert isinstance(error, NotSentError)
             assert server.requests == []
 
 
@@ -138,7 +138,7 @@ async def test_the_deadline_is_kept_to_the_millisecond(behaviour: Any, attempts:
     ):
         began = asyncio.get_running_loop().time()
         error = await outcome(pandapon.request("POST", "/thing", safety=Safety.READ))
-        assert type(error) is DeadlineExceeded
+        assert type(error) is DeadlineExceededError
         assert error.outcome is Outcome.UNKNOWN
         assert asyncio.get_running_loop().time() - began == pytest.approx(7.3, abs=0.001)
         assert len(server.requests) == 1
@@ -182,7 +182,7 @@ async def test_redirects_are_not_followed(verb: str, status: int) -> None:
     async with FaultServer() as other, FaultServer() as server, client(server.url) as pandapon:
         server.on_next(sent(http(b"", f"{status} Moved", [f"Location: {other.url}/thing"])))
         error = await outcome(pandapon.request(verb, "/thing", safety=Safety.READ))
-        assert type(error) is MalformedResponse
+        assert type(error) is MalformedResponseError
         assert "redirect" in str(error)
         assert (len(server.requests), other.connections) == (1, 0)
 
@@ -256,7 +256,7 @@ async def test_a_retry_after_that_is_too_long_is_told_at_once() -> None:
     ):
         began = asyncio.get_running_loop().time()
         error = await outcome(pandapon.request("POST", "/thing", safety=Safety.READ))
-        assert type(error) is Throttled
+        assert type(error) is RateLimitError
         assert error.retry_after == 3600
         assert asyncio.get_running_loop().time() == began
 
@@ -397,9 +397,9 @@ async def test_whatever_aiohttp_raises_after_sending_is_unknown() -> None:
 
     async with FaultServer() as server, aiohttp.ClientSession(response_class=Broken) as session:
         pandapon = Client(CREDENTIALS, settings(server.url), session=session)
-        assert type(await outcome(pandapon.request("POST", "/once"))) is OutcomeUnknown
+        assert type(await outcome(pandapon.request("POST", "/once"))) is OutcomeUnknownError
         error = await outcome(pandapon.request("POST", "/read", safety=Safety.READ))
-        assert type(error) is ConnectionLost
+        assert type(error) is ConnectionLostError
         assert isinstance(error.__cause__, RuntimeError)
         assert len(server.requests) == 2
         await pandapon.aclose()

@@ -12,7 +12,14 @@ from aiohttp.client_reqrep import ConnectionKey, RequestInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from pandapon_async import ConnectionLost, DeadlineExceeded, MalformedResponse, NotSent, Outcome, Settings
+from pandapon_async import (
+    ConnectionLostError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    NotSentError,
+    Outcome,
+    Settings,
+)
 from pandapon_async.transport.exchange import STALE_CONNECTIONS
 from pandapon_async.transport.failures import explain as _explain
 from pandapon_async.transport.session import Session, _StaleConnection
@@ -35,41 +42,46 @@ def tls_error() -> ssl.SSLError:
 
 
 TABLE: list[tuple[Exception, type[Exception], bool, str]] = [
-    (aiohttp.ClientConnectorCertificateError(KEY, certificate_error()), NotSent, False, "self-signed"),
-    (aiohttp.ClientConnectorSSLError(KEY, tls_error()), NotSent, False, "WRONG_VERSION_NUMBER"),
-    (aiohttp.ServerFingerprintMismatch(b"1", b"2", "h", 1), NotSent, False, "expected one"),
-    (aiohttp.ClientConnectorDNSError(KEY, OSError("canary")), NotSent, True, "resolved"),
+    (aiohttp.ClientConnectorCertificateError(KEY, certificate_error()), NotSentError, False, "self-signed"),
+    (aiohttp.ClientConnectorSSLError(KEY, tls_error()), NotSentError, False, "WRONG_VERSION_NUMBER"),
+    (aiohttp.ServerFingerprintMismatch(b"1", b"2", "h", 1), NotSentError, False, "expected one"),
+    (aiohttp.ClientConnectorDNSError(KEY, OSError("canary")), NotSentError, True, "resolved"),
     (
         aiohttp.ClientConnectorError(KEY, OSError(errno.ENETUNREACH, "unreachable")),
-        NotSent,
+        NotSentError,
         True,
         "unreachable",
     ),
     (
         aiohttp.ClientProxyConnectionError(KEY, OSError(errno.ECONNREFUSED, "refused")),
-        NotSent,
+        NotSentError,
         True,
         "refused",
     ),
-    (aiohttp.ConnectionTimeoutError("canary"), NotSent, True, "in time"),
-    (aiohttp.InvalidURL("https://canary"), NotSent, False, "url"),
-    (aiohttp.ClientHttpProxyError(REQUEST, (), status=407, message="canary"), NotSent, False, "407"),
-    (aiohttp.ClientResponseError(REQUEST, (), status=400, message="canary"), MalformedResponse, True, "HTTP"),
-    (TimeoutError(), DeadlineExceeded, True, "deadline"),
-    (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), ConnectionLost, True, "timed out"),
-    (aiohttp.SocketTimeoutError("canary"), DeadlineExceeded, True, "deadline"),
-    (aiohttp.ServerDisconnectedError("canary"), ConnectionLost, True, "ServerDisconnectedError"),
-    (aiohttp.ClientOSError(errno.EPIPE, "Broken pipe"), ConnectionLost, True, "Broken pipe"),
+    (aiohttp.ConnectionTimeoutError("canary"), NotSentError, True, "in time"),
+    (aiohttp.InvalidURL("https://canary"), NotSentError, False, "url"),
+    (aiohttp.ClientHttpProxyError(REQUEST, (), status=407, message="canary"), NotSentError, False, "407"),
+    (
+        aiohttp.ClientResponseError(REQUEST, (), status=400, message="canary"),
+        MalformedResponseError,
+        True,
+        "HTTP",
+    ),
+    (TimeoutError(), DeadlineExceededError, True, "deadline"),
+    (TimeoutError(errno.ETIMEDOUT, "Connection timed out"), ConnectionLostError, True, "timed out"),
+    (aiohttp.SocketTimeoutError("canary"), DeadlineExceededError, True, "deadline"),
+    (aiohttp.ServerDisconnectedError("canary"), ConnectionLostError, True, "ServerDisconnectedError"),
+    (aiohttp.ClientOSError(errno.EPIPE, "Broken pipe"), ConnectionLostError, True, "Broken pipe"),
     (
         aiohttp.ClientOSError(None, "Can not write request body for https://canary"),
-        ConnectionLost,
+        ConnectionLostError,
         True,
         "lost",
     ),
-    (aiohttp.ClientPayloadError("canary"), ConnectionLost, True, "broke off"),
-    (ssl.SSLError(1, "bad record mac"), ConnectionLost, True, "bad record mac"),
-    (ConnectionResetError(errno.ECONNRESET, "reset by peer"), ConnectionLost, True, "reset by peer"),
-    (RuntimeError("canary"), ConnectionLost, False, "RuntimeError"),
+    (aiohttp.ClientPayloadError("canary"), ConnectionLostError, True, "broke off"),
+    (ssl.SSLError(1, "bad record mac"), ConnectionLostError, True, "bad record mac"),
+    (ConnectionResetError(errno.ECONNRESET, "reset by peer"), ConnectionLostError, True, "reset by peer"),
+    (RuntimeError("canary"), ConnectionLostError, False, "RuntimeError"),
 ]
 
 
@@ -80,7 +92,7 @@ def test_in_our_words(failure: Exception, kind: type[Exception], retryable: bool
     error = _explain(failure)
     assert type(error) is kind
     assert error.retryable is retryable
-    assert error.outcome is (Outcome.NOT_SENT if kind is NotSent else Outcome.UNKNOWN)
+    assert error.outcome is (Outcome.NOT_SENT if kind is NotSentError else Outcome.UNKNOWN)
     assert says in str(error)
     assert "canary" not in str(error)
     assert (error.__cause__ is failure) is (type(failure) is RuntimeError)
@@ -99,6 +111,6 @@ async def test_a_server_that_always_talks_first_is_given_up() -> None:
 
     pool: Any = Pool()
     settings = Settings()
-    with pytest.raises(NotSent):
+    with pytest.raises(NotSentError):
         await Session(pool).send(settings, "POST", REQUEST.url, {}, b"{}", settings.clock.now() + 9)
     assert tries == STALE_CONNECTIONS

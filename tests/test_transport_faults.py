@@ -15,19 +15,19 @@ import pytest
 
 from pandapon_async import (
     ApiError,
-    AuthenticationFailed,
-    ConnectionLost,
-    DeadlineExceeded,
-    MalformedResponse,
-    NotFound,
-    NotSent,
+    AuthenticationError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    NotFoundError,
+    NotSentError,
     Outcome,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     PandaponError,
-    Rejected,
-    Throttled,
+    RateLimitError,
+    RejectedError,
 )
-from pandapon_async.errors import ResponseTooLarge
+from pandapon_async.errors import ResponseTooLargeError
 from tests.support import faults, matrix
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.faults import GOOD, HTML, chunk, chunked, cut, gzipped, says, sent
@@ -57,22 +57,22 @@ class Expected:
 
 
 FINE = Expected(None, 1, None)
-LOST = Expected(ConnectionLost, ATTEMPTS, OutcomeUnknown)
-GARBAGE = Expected(MalformedResponse, ATTEMPTS, OutcomeUnknown)
+LOST = Expected(ConnectionLostError, ATTEMPTS, OutcomeUnknownError)
+GARBAGE = Expected(MalformedResponseError, ATTEMPTS, OutcomeUnknownError)
 NO_ENVELOPE = GARBAGE
-LATE = Expected(DeadlineExceeded, 1, OutcomeUnknown)
-LARGE = Expected(ResponseTooLarge, 1, OutcomeUnknown)
-REDIRECT = Expected(MalformedResponse, 1, OutcomeUnknown)
-FAILED = Expected(ApiError, ATTEMPTS, OutcomeUnknown)
-UNCLEAR = Expected(ApiError, 1, OutcomeUnknown)
+LATE = Expected(DeadlineExceededError, 1, OutcomeUnknownError)
+LARGE = Expected(ResponseTooLargeError, 1, OutcomeUnknownError)
+REDIRECT = Expected(MalformedResponseError, 1, OutcomeUnknownError)
+FAILED = Expected(ApiError, ATTEMPTS, OutcomeUnknownError)
+UNCLEAR = Expected(ApiError, 1, OutcomeUnknownError)
 REFUSED = Expected(ApiError, 1, ApiError)
-REJECTED = Expected(Rejected, 1, Rejected)
-UNKNOWN_THING = Expected(NotFound, 1, NotFound)
-AUTHENTICATION = Expected(AuthenticationFailed, 1, AuthenticationFailed)
-THROTTLED = Expected(Throttled, ATTEMPTS, Throttled, ATTEMPTS)
-BUSY = Expected(Throttled, ATTEMPTS, OutcomeUnknown)
-UNREACHABLE = Expected(NotSent, ATTEMPTS, NotSent, ATTEMPTS, seen=False)
-UNTRUSTED = Expected(NotSent, 1, NotSent, 1, seen=False)
+REJECTED = Expected(RejectedError, 1, RejectedError)
+UNKNOWN_THING = Expected(NotFoundError, 1, NotFoundError)
+AUTHENTICATION = Expected(AuthenticationError, 1, AuthenticationError)
+THROTTLED = Expected(RateLimitError, ATTEMPTS, RateLimitError, ATTEMPTS)
+BUSY = Expected(RateLimitError, ATTEMPTS, OutcomeUnknownError)
+UNREACHABLE = Expected(NotSentError, ATTEMPTS, NotSentError, ATTEMPTS, seen=False)
+UNTRUSTED = Expected(NotSentError, 1, NotSentError, 1, seen=False)
 
 
 def early(raw: bytes, *, then: str) -> Behaviour:
@@ -294,10 +294,10 @@ TABLE: dict[str, Pair] = {
     },
     "429, Retry-After-Ms": waiting(MANY, "2500", paused(THROTTLED, 2.5), "Retry-After-Ms"),
     "503, Retry-After-Ms": waiting(BUSY_503, "2500", paused(BUSY, 2.5), "Retry-After-Ms"),
-    "429, Retry-After huge": waiting(MANY, "86400", Expected(Throttled, 1, Throttled)),
-    "503, Retry-After huge": waiting(BUSY_503, "86400", Expected(Throttled, 1, OutcomeUnknown)),
+    "429, Retry-After huge": waiting(MANY, "86400", Expected(RateLimitError, 1, RateLimitError)),
+    "503, Retry-After huge": waiting(BUSY_503, "86400", Expected(RateLimitError, 1, OutcomeUnknownError)),
     "429, Retry-After past the deadline": waiting(
-        MANY, "40", Expected(DeadlineExceeded, 1, DeadlineExceeded, payment=Throttled)
+        MANY, "40", Expected(DeadlineExceededError, 1, DeadlineExceededError, payment=RateLimitError)
     ),
     "503, Retry-After past the deadline": waiting(BUSY_503, "40", LATE),
     # redirects
@@ -313,7 +313,7 @@ TABLE: dict[str, Pair] = {
     "302 from https to http": (Fault(moved(302, "elsewhere"), tls=True), REDIRECT),
     "304": (sent(http(status="304 Not Modified", length=False)), REDIRECT),
 }
-UNKNOWN = (OutcomeUnknown, ConnectionLost, MalformedResponse, ResponseTooLarge)
+UNKNOWN = (OutcomeUnknownError, ConnectionLostError, MalformedResponseError, ResponseTooLargeError)
 
 
 def fault_of(name: str) -> Fault:
@@ -339,7 +339,7 @@ def test_fault(name: str) -> None:
         if wanted in UNKNOWN:
             assert cell.error is not None
             assert cell.error.outcome is Outcome.UNKNOWN, kind
-        assert (getattr(cell.error, "intent_id", None) is not None) is (wanted is OutcomeUnknown), kind
+        assert (getattr(cell.error, "intent_id", None) is not None) is (wanted is OutcomeUnknownError), kind
         if expected.pause is not None and repeatable:
             assert expected.pause <= cell.waits[0] < expected.pause + 1.5, kind
     assert row(name, cells) in PAGE.read_text("utf-8"), STALE

@@ -16,15 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async import ConfigurationError, DeadlineExceeded, Limiter, NotSent, Priority, priority
-from pandapon_async.core.pacing import Pace
-from pandapon_async.transport.limiter import Slots
+from pandapon_async import (
+    ConfigurationError,
+    DeadlineExceededError,
+    Limiter,
+    NotSentError,
+    Priority,
+    priority,
+)
+from pandapon_async.core.rate import SlidingWindow
+from pandapon_async.transport.rate_limiter import ConcurrencyLimiter
 from tests.support.virtual import LoopClock, VirtualLoop, outcome, run, settle, virtual_time
 
 FOREVER = float("inf")
 
 
-class Recorded(Pace):
+class Recorded(SlidingWindow):
     """A pace that remembers when each permit was given."""
 
     def __init__(self, rate: float) -> None:
@@ -230,7 +237,7 @@ async def test_bulk_that_is_held_up_by_interactive_calls_ends_at_its_deadline() 
     bulk = asyncio.ensure_future(outcome(take(limiter, Priority.BULK, began + 2)))
     await settle()
     people = [asyncio.ensure_future(take(limiter)) for _ in range(100)]
-    assert isinstance(await bulk, DeadlineExceeded)
+    assert isinstance(await bulk, DeadlineExceededError)
     assert now() == began + 2
     await asyncio.gather(*people)
 
@@ -255,12 +262,12 @@ async def test_a_turn_after_the_deadline_is_refused_before_any_time_passes() -> 
     began = now()
     results = await asyncio.gather(*(outcome(take(limiter, deadline=began + 1)) for _ in range(200)))
     refused = [result for result in results if result is not None]
-    assert {type(result) for result in refused} == {DeadlineExceeded}
+    assert {type(result) for result in refused} == {DeadlineExceededError}
     assert len(results) - len(refused) == 10  # at 0, 0.102, ... 0.918
     assert now() - began <= 1
     late = await asyncio.gather(*(outcome(take(limiter, deadline=now())) for _ in range(5)))
     assert now() - began <= 1
-    assert all(isinstance(error, DeadlineExceeded) for error in late)
+    assert all(isinstance(error, DeadlineExceededError) for error in late)
 
 
 # --- pauses
@@ -297,7 +304,7 @@ async def test_whose_deadline_falls_into_the_pause_is_told_at_once(rate: float |
     limiter.pause(5)
     await settle()
     assert [task.done() for task in tasks] == [True, True, False]
-    assert isinstance(await outcome(take(limiter, deadline=began + 4)), DeadlineExceeded)
+    assert isinstance(await outcome(take(limiter, deadline=began + 4)), DeadlineExceededError)
     assert now() == began
     assert await tasks[2] is None
     assert now() == pytest.approx(began + 5)
@@ -333,7 +340,7 @@ async def test_closing_wakes_only_its_own(rate: float | None) -> None:
     limiter.close(mine)
     await settle()
     assert [task.done() for task in waiting] == [True, False, True]
-    assert isinstance(await waiting[0], NotSent)
+    assert isinstance(await waiting[0], NotSentError)
     assert await waiting[1] is None
     limiter.close(mine)
     limiter.close(other)
@@ -341,7 +348,7 @@ async def test_closing_wakes_only_its_own(rate: float | None) -> None:
 
 @virtual_time
 async def test_cancelled_in_the_moment_of_closing_nothing_is_complained_about() -> None:
-    limiter, slots, owner = Limiter(1, LoopClock()), Slots(0, LoopClock()), object()
+    limiter, slots, owner = Limiter(1, LoopClock()), ConcurrencyLimiter(0, LoopClock()), object()
     limiter.pause(5)
     tasks = [
         asyncio.ensure_future(limiter.acquire(FOREVER, owner)),
@@ -436,7 +443,7 @@ def test_a_permit_costs_the_same_however_many_wait(many: int, cancel: bool) -> N
 
 @virtual_time
 async def test_those_who_left_do_not_fill_the_line() -> None:
-    limiter, slots = Limiter(1, LoopClock()), Slots(0, LoopClock())
+    limiter, slots = Limiter(1, LoopClock()), ConcurrencyLimiter(0, LoopClock())
     limiter.pause(1000)
     for _ in range(100):
         tasks = [asyncio.ensure_future(take(limiter)) for _ in range(20)]

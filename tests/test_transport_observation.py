@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Attempt, Client, OutcomeUnknown, PandaponError, RetryPolicy, Safety
+from pandapon_async import Attempt, Client, OutcomeUnknownError, PandaponError, RetryPolicy, Safety
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, KEY, SECRET, at_rest, client
@@ -34,7 +34,12 @@ async def test_the_observer_sees_every_attempt() -> None:
         assert [name for name, _ in seen] == ["POST /a"] * 3 + ["POST /b"]
         assert tuple(attempt for _, attempt in seen[:3]) == response.history
         assert [attempt.outcome for _, attempt in seen] == ["unknown", "answered", "ok", "answered"]
-        assert [attempt.reason for _, attempt in seen] == ["ConnectionLost", "Throttled", None, "ApiError"]
+        assert [attempt.reason for _, attempt in seen] == [
+            "ConnectionLostError",
+            "RateLimitError",
+            None,
+            "ApiError",
+        ]
         assert [attempt.http_status for _, attempt in seen] == [None, 429, 200, 400]
         assert [attempt.number for _, attempt in seen] == [1, 2, 3, 1]
         statistics = pandapon.statistics
@@ -95,13 +100,13 @@ async def test_logs_tell_calls_and_nothing_of_what_they_carry(caplog: pytest.Log
         await outcome(pandapon.request("POST", "/\r\nphone" + PHONE))
         server.on_next(faults.close_before_answer)
         assert isinstance(
-            await outcome(pandapon.request("POST", "/write", json={"phone": PHONE})), OutcomeUnknown
+            await outcome(pandapon.request("POST", "/write", json={"phone": PHONE})), OutcomeUnknownError
         )
         signatures = [seen.header("signature") or "-" for seen in server.requests]
     asyncio.get_running_loop().set_debug(False)
     text = caplog.text + "".join(repr(record.args) for record in caplog.records)
     assert "v1.taobao.refunds.get" in text
-    assert "ConnectionLost" in text
+    assert "ConnectionLostError" in text
     for secret in (PHONE, "Zhang", SECRET, KEY, *signatures):
         assert secret not in text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from pandapon_async import OutcomeUnknown, Safety
+from pandapon_async import OutcomeUnknownError, Safety
 from pandapon_async.core.signing import signature
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import KEY, SECRET, at_rest, client
@@ -53,7 +53,7 @@ async def test_cancel_is_sent_once(dropped: Behaviour, warm: bool) -> None:
     async with FaultServer(*[ok()] * warm, dropped) as server, client(server.url) as pandapon:
         if warm:
             await pandapon.request("GET", "/warm", safety=Safety.READ)
-        with pytest.raises(OutcomeUnknown) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             await pandapon.v1.taobao.refunds.cancel(refund_id=110000235001)
         assert [seen.target for seen in server.requests[warm:]] == ["/open/order/refund/cancel/110000235001"]
         assert server.connections == 1
@@ -71,7 +71,7 @@ async def test_cancel_is_sent_once(dropped: Behaviour, warm: bool) -> None:
 async def test_a_write_is_sent_once_whatever_its_verb(safety: Safety, verb: str) -> None:
     async with FaultServer(ok(), then=drop) as server, client(server.url) as pandapon:
         await pandapon.request("GET", "/warm", safety=Safety.READ)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await pandapon.request(verb, "/thing", safety=safety)
         assert len(server.requests) == 2
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async import Client, OutcomeUnknown, PandaponError, RetryPolicy, Safety
+from pandapon_async import Client, OutcomeUnknownError, PandaponError, RetryPolicy, Safety
 from tests.support import faults
 from tests.support.clients import at_rest, client
 from tests.support.faults import GOOD, HTML, cut, sent
@@ -130,4 +130,4 @@ def check(call: Planned, end: Any, sent_times: int, took: list[str]) -> None:
     assert isinstance(end, PandaponError)
     assert end.attempts == len(end.history) >= len(took)
     if not call.safety.repeatable and took and took[-1] not in ("busy", "busy for long", "refuses"):
-        assert isinstance(end, OutcomeUnknown)
+        assert isinstance(end, OutcomeUnknownError)

@@ -9,8 +9,8 @@ import weakref
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async import DeadlineExceeded, NotSent
-from pandapon_async.transport.limiter import Slots
+from pandapon_async import DeadlineExceededError, NotSentError
+from pandapon_async.transport.rate_limiter import ConcurrencyLimiter
 from tests.support.virtual import LoopClock, outcome, run, settle, virtual_time
 
 FOREVER = float("inf")
@@ -23,7 +23,7 @@ def now() -> float:
 @given(st.data())
 def test_slots_are_all_there_again_whoever_was_cancelled_when(data: st.DataObject) -> None:
     async def scenario() -> None:
-        slots = Slots(2, LoopClock())
+        slots = ConcurrencyLimiter(2, LoopClock())
         busy = 0
 
         async def call(number: int) -> None:
@@ -35,7 +35,7 @@ def test_slots_are_all_there_again_whoever_was_cancelled_when(data: st.DataObjec
                 await asyncio.sleep(1)
             finally:
                 busy -= 1
-                slots.give_back()
+                slots.release()
 
         tasks = [asyncio.ensure_future(call(number)) for number in range(12)]
         for _ in range(data.draw(st.integers(0, 12))):
@@ -50,48 +50,48 @@ def test_slots_are_all_there_again_whoever_was_cancelled_when(data: st.DataObjec
 
 @virtual_time
 async def test_a_slot_granted_in_the_moment_of_cancellation_goes_to_the_next() -> None:
-    slots = Slots(1, LoopClock())
+    slots = ConcurrencyLimiter(1, LoopClock())
     await slots.take(FOREVER, None)
     first, second = (asyncio.ensure_future(slots.take(FOREVER, None)) for _ in range(2))
     await settle()
-    slots.give_back()
+    slots.release()
     first.cancel()
     await settle()
     assert first.cancelled()
     assert second.done()
-    slots.give_back()
+    slots.release()
     assert slots.free == 1
 
 
 @virtual_time
 async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
-    slots = Slots(1, LoopClock())
+    slots = ConcurrencyLimiter(1, LoopClock())
     await slots.take(FOREVER, None)
     began = now()
     error = await outcome(slots.take(began + 3, None))
-    assert isinstance(error, DeadlineExceeded)
+    assert isinstance(error, DeadlineExceededError)
     assert now() == began + 3
-    slots.give_back()
+    slots.release()
     assert slots.free == 1
 
 
 @virtual_time
 async def test_a_slot_granted_in_the_moment_of_closing_is_given_back() -> None:
-    slots, owner = Slots(1, LoopClock()), object()
+    slots, owner = ConcurrencyLimiter(1, LoopClock()), object()
     await slots.take(FOREVER, owner)
     waiting = asyncio.ensure_future(outcome(slots.take(FOREVER, owner)))
     await settle()
-    slots.give_back()
+    slots.release()
     slots.close(owner)
-    assert isinstance(await waiting, NotSent)
+    assert isinstance(await waiting, NotSentError)
     assert slots.free == 1
-    assert isinstance(await outcome(slots.take(FOREVER, owner)), NotSent)
+    assert isinstance(await outcome(slots.take(FOREVER, owner)), NotSentError)
     assert slots.free == 1
 
 
 @virtual_time
 async def test_an_error_in_the_line_leaves_nothing_for_the_garbage_collector() -> None:
-    slots = Slots(1, LoopClock())
+    slots = ConcurrencyLimiter(1, LoopClock())
     await slots.take(FOREVER, None)
     gc.collect()
     gc.disable()

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 
-from pandapon_async import ConfigurationError, NotSent, RetryPolicy, Settings
+from pandapon_async import ConfigurationError, NotSentError, RetryPolicy, Settings
 from pandapon_async.errors import Outcome
 from tests.support.clients import REFUND, client
 
@@ -77,7 +77,7 @@ async def test_a_bad_certificate_is_refused_before_anything_is_sent(fault: str) 
             pandapon.v1.alibaba.refunds.get(refund_id=REFUND),
             pandapon.v1.taobao.refunds.cancel(refund_id="110000235001"),
         ):
-            with pytest.raises(NotSent, match="TLS") as caught:
+            with pytest.raises(NotSentError, match="TLS") as caught:
                 await call
             assert caught.value.outcome is Outcome.NOT_SENT
             assert caught.value.attempts == 1  # it will not get better by asking again

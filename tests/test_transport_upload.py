@@ -18,9 +18,9 @@ from aiohttp.abc import AbstractStreamWriter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pandapon_async import Client, InvalidArgument, Outcome, OutcomeUnknown, bulk
+from pandapon_async import Client, InvalidArgumentError, Outcome, OutcomeUnknownError, bulk
 from pandapon_async.images import Image
-from pandapon_async.transport.upload import PIECE, ImageBody
+from pandapon_async.transport.image_body import PIECE, ImageBody
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, at_rest, client
@@ -127,7 +127,7 @@ async def test_a_repeat_sends_the_whole_body_again(kind: str, tmp_path: Path) ->
 # --- files that change between check and send
 
 
-def shrink(path: Path) -> None:
+def shorten(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
@@ -142,7 +142,11 @@ def replace(path: Path) -> None:
     other.replace(path)
 
 
-CHANGES: dict[str, Callable[[Path], None]] = {"shrinks": shrink, "grows": grow, "vanishes": Path.unlink}
+CHANGES: dict[str, Callable[[Path], None]] = {
+    "shrinks": shorten,
+    "grows": grow,
+    "vanishes": Path.unlink,
+}
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -163,7 +167,7 @@ async def test_a_file_that_changed_while_waiting_is_refused_before_a_byte_leaves
             await asyncio.sleep(1)
             await asyncio.to_thread(CHANGES[change], path)
             error = await upload
-            assert type(error) is InvalidArgument
+            assert type(error) is InvalidArgumentError
             assert error.argument == "image"
             assert error.outcome is Outcome.NOT_SENT
             assert error.attempts == 1
@@ -181,7 +185,7 @@ def _certificate(pandapon: Client, path: Path) -> Any:
         return pandapon.v1.taobao.orders.upload_pay_certificate(image=path, order_id=1)
 
 
-@pytest.mark.parametrize("change", [shrink, grow, replace, Path.unlink])
+@pytest.mark.parametrize("change", [shorten, grow, replace, Path.unlink])
 def test_a_file_that_changes_while_it_is_sent_is_never_sent_short(
     change: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,14 +205,14 @@ def test_a_file_that_changes_while_it_is_sent_is_never_sent_short(
     async def scenario() -> None:
         async with FaultServer(then=UPLOADED) as server, client(server.url) as pandapon:
             error = await outcome(pandapon.v2.alibaba.refunds.upload_voucher(image=path))
-            assert type(error) is InvalidArgument
+            assert type(error) is InvalidArgumentError
             assert error.attempts == 1
             at_rest(pandapon, idle=0)
             nonlocal pieces
             pieces = 0
             await asyncio.to_thread(path.write_bytes, JPEG + contents(900_000))
             error = await outcome(_certificate(pandapon, path))
-            assert type(error) is OutcomeUnknown  # a part of it left: nobody can be quite sure
+            assert type(error) is OutcomeUnknownError  # a part of it left: nobody can be quite sure
             assert all(seen.body == b"" for seen in server.requests), "the server got a whole body"
             at_rest(pandapon, idle=0)
 

@@ -7,33 +7,33 @@ import asyncio
 import pytest
 
 from pandapon_async import ConfigurationError, PandaponError
-from pandapon_async.transport.waiters import Sleepers, Waiter, _wake
+from pandapon_async.transport.wait_queue import CancellableTimers, Waiter, _wake
 from tests.support.virtual import LoopClock, settle, virtual_time
 
 
 @virtual_time
 async def test_a_sleeper_that_is_woken_twice_or_failed_late() -> None:
-    sleepers = Sleepers(LoopClock())
-    sleeping = asyncio.create_task(sleepers.sleep(5))
+    timers = CancellableTimers(LoopClock())
+    sleeping = asyncio.create_task(timers.sleep(5))
     await settle()
-    (future,) = sleepers._futures
+    (future,) = timers._futures
     _wake(future)
     _wake(future)
-    sleepers.fail_all()
+    timers.fail_all()
     await sleeping
-    assert not sleepers._futures
+    assert not timers._futures
 
 
 @virtual_time
 async def test_a_sleeper_of_a_client_that_closes_is_told() -> None:
-    sleepers = Sleepers(LoopClock())
-    sleeping = asyncio.create_task(sleepers.sleep(5))
+    timers = CancellableTimers(LoopClock())
+    sleeping = asyncio.create_task(timers.sleep(5))
     await settle()
-    sleepers.fail_all()
+    timers.fail_all()
     with pytest.raises(PandaponError):
         await sleeping
     with pytest.raises((ConfigurationError, PandaponError)):
-        await sleepers.sleep(5)
+        await timers.sleep(5)
     assert asyncio.get_running_loop().time() == 1000.0
 
 

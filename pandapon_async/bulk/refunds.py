@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeVar
 
 from pandapon_async.bulk.run import Done, Failed, OnError, run
 from pandapon_async.client import Client
-from pandapon_async.endpoint import Call
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.declare.endpoint import Call
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.taobao.refunds import RefundDetail
 
@@ -32,7 +32,7 @@ def fetch_refunds(
 
     The items are refund ids, or anything from which `refund_id` takes one; `platform` is "1688" or
     "taobao" for all of them, or says it per item. A refund the vendor does not know is `Failed` with
-    `NotFound`. The rest is as in `run`.
+    `NotFoundError`. The rest is as in `run`.
     """
 
     def look_up(item: Item) -> Call[Refund | RefundDetail]:
@@ -42,7 +42,7 @@ def fetch_refunds(
             return client.v1.alibaba.refunds.get(refund_id=identity)
         if where == "taobao":
             return client.v1.taobao.refunds.get(refund_id=identity)
-        raise InvalidArgument("platform must be '1688' or 'taobao'", argument="platform")
+        raise InvalidArgumentError("platform must be '1688' or 'taobao'", argument="platform")
 
     clock = client.settings.clock
     return run(look_up, refund_ids, concurrency=concurrency, on_error=on_error, ordered=ordered, clock=clock)

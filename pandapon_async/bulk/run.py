@@ -21,9 +21,9 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 
 from pandapon_async.clock import Clock
-from pandapon_async.endpoint import Call
-from pandapon_async.errors import AuthenticationFailed, ConfigurationError, OutcomeUnknown
-from pandapon_async.transport.waiters import Priority, payments_refused, priority
+from pandapon_async.declare.endpoint import Call
+from pandapon_async.errors import AuthenticationError, ConfigurationError, OutcomeUnknownError
+from pandapon_async.transport.wait_queue import Priority, payments_refused, priority
 
 __all__ = ["Done", "Failed", "OnError", "run"]
 
@@ -205,7 +205,9 @@ class _Work(Generic[Item, Value]):
         except asyncio.CancelledError as error:
             if _is_cancelled(error):
                 raise
-            unknown = OutcomeUnknown("the operation was cancelled from within and may have been carried out")
+            unknown = OutcomeUnknownError(
+                "the operation was cancelled from within and may have been carried out"
+            )
             unknown.__cause__ = error
             return self._failed(index, item, unknown, begun)
         except BaseException as error:
@@ -213,7 +215,7 @@ class _Work(Generic[Item, Value]):
             raise
 
     def _failed(self, index: int, item: Item, error: Exception, begun: float) -> Failed[Item]:
-        if isinstance(error, AuthenticationFailed) or self._on_error == "raise":
+        if isinstance(error, AuthenticationError) or self._on_error == "raise":
             self._stop(error)
         elif self._on_error == "stop":
             self._stop(None)

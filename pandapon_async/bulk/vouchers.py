@@ -14,16 +14,16 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from pandapon_async.arguments import Picture
+from pandapon_async.bulk.compress import ORIGINAL_BYTES, shrunk
 from pandapon_async.bulk.run import Done, Failed, OnError, run
-from pandapon_async.bulk.shrink import ORIGINAL_BYTES, shrunk
 from pandapon_async.client import Client
-from pandapon_async.endpoint import Call, Endpoint, endpoints
-from pandapon_async.errors import ConfigurationError, InvalidArgument
+from pandapon_async.core.model import model
+from pandapon_async.declare.endpoint import Call, Endpoint, endpoints
+from pandapon_async.declare.fields import ImageField
+from pandapon_async.declare.response import Response
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.images import ImageSource
 from pandapon_async.models.alibaba.refunds import Voucher
-from pandapon_async.models.base import model
-from pandapon_async.response import Response
 
 __all__ = ["UploadedVoucher", "Uploader", "picture_rule", "upload_vouchers"]
 
@@ -48,10 +48,10 @@ class UploadedVoucher(Voucher):
     shrunk: bool = attrs.field(default=False)
 
 
-def picture_rule() -> Picture:
+def picture_rule() -> ImageField:
     """What the vendor takes as an image, from the declaration of the upload."""
     for parameter in _endpoint().parameters:
-        if isinstance(parameter.rule, Picture):
+        if isinstance(parameter.rule, ImageField):
             return parameter.rule
     raise ConfigurationError(f"{UPLOAD} takes no image")
 
@@ -65,7 +65,7 @@ def upload_vouchers(
     images: Iterable[Item] | AsyncIterable[Item],
     *,
     image: Callable[[Item], ImageSource] | None = None,
-    shrink: bool = False,
+    compress: bool = False,
     known: MutableMapping[str, UploadedVoucher] | None = None,
     concurrency: int = 16,
     on_error: OnError = "yield",
@@ -74,12 +74,12 @@ def upload_vouchers(
     """Upload every image; yields `Done` with the voucher or `Failed`, one per item.
 
     The items are images (paths, bytes or binary files), or anything from which `image` takes one. Format
-    and size are checked from the bytes; `shrink` makes smaller what is over the vendor's limit (needs
+    and size are checked from the bytes; `compress` makes smaller what is over the vendor's limit (needs
     Pillow). An image that came before under any name is not uploaded again: its `Done` has 0 attempts and
     the first one's voucher; `known` carries such vouchers, by digest, from run to run. Give paths, not
     bytes, and memory does not depend on how many there are. The rest is as in `run`.
     """
-    uploader = Uploader(client, shrink=shrink, known=known)
+    uploader = Uploader(client, compress=compress, known=known)
 
     def upload(item: Item) -> Call[UploadedVoucher]:
         source: Any = item if image is None else image(item)
@@ -96,14 +96,14 @@ class Uploader:
         self,
         client: Client,
         *,
-        shrink: bool = False,
+        compress: bool = False,
         known: MutableMapping[str, UploadedVoucher] | None = None,
     ) -> None:
         self.known: MutableMapping[str, UploadedVoucher] = {} if known is None else known
         self._client = client
         self._rule = picture_rule()
-        self._shrink = shrink
-        self._shrinking = asyncio.Semaphore(2)  # an open picture takes far more memory than its file
+        self._compress = compress
+        self._compressing = asyncio.Semaphore(2)  # an open picture takes far more memory than its file
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def upload(self, source: ImageSource, *, digest: str | None = None) -> UploadedVoucher:
@@ -115,14 +115,14 @@ class Uploader:
         try:
             data, found, smaller = await self._read(source)
         except ValueError as error:
-            raise InvalidArgument(f"image {error}", argument="image", endpoint=UPLOAD) from None
+            raise InvalidArgumentError(f"image {error}", argument="image", endpoint=UPLOAD) from None
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"image cannot be read: {reason}", argument="image", endpoint=UPLOAD
             ) from None
         if digest is not None and found != digest:
-            raise InvalidArgument("image is not the one that it was", argument="image", endpoint=UPLOAD)
+            raise InvalidArgumentError("image is not the one that it was", argument="image", endpoint=UPLOAD)
         async with self._turn(found):
             if (earlier := self.known.get(found)) is not None:
                 return _reused(earlier)
@@ -140,9 +140,9 @@ class Uploader:
 
     async def _read(self, source: ImageSource) -> tuple[bytes, str, bool]:
         """The bytes to send, the digest of the image as it was given, and whether they differ."""
-        if not self._shrink:
+        if not self._compress:
             return await asyncio.to_thread(_checked, source, self._rule)
-        async with self._shrinking:
+        async with self._compressing:
             return await asyncio.to_thread(_checked_or_shrunk, source, self._rule)
 
     @contextlib.asynccontextmanager
@@ -181,12 +181,12 @@ def _reused(earlier: UploadedVoucher) -> Response[UploadedVoucher]:
     )
 
 
-def _checked(source: Any, rule: Picture) -> tuple[bytes, str, bool]:
+def _checked(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
     data = rule.encode(source).read()
     return data, hashlib.sha256(data).hexdigest(), False
 
 
-def _checked_or_shrunk(source: Any, rule: Picture) -> tuple[bytes, str, bool]:
+def _checked_or_shrunk(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
     """Like `_checked`, with a larger limit for what is then made smaller."""
     data, digest, _ = _checked(source, attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES))
     if len(data) <= rule.maximum_bytes:

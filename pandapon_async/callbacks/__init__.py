@@ -10,35 +10,35 @@ from pandapon_async.callbacks.bodies import (
     TaobaoRefundChange,
     TaobaoSubOrder,
 )
-from pandapon_async.callbacks.messages import Kind, Message, MessageOrder, read
-from pandapon_async.callbacks.receiver import Answer, Push, Receiver
+from pandapon_async.callbacks.messages import CallbackType, Message, MessageOrder, read
+from pandapon_async.callbacks.receiver import Push, Receiver, ReceiverResponse
 from pandapon_async.callbacks.settings import CallbackSettings
-from pandapon_async.callbacks.settle import CreateUnderWay, FoundCreate, Settled, settle_creates
 from pandapon_async.callbacks.statistics import Statistics
-from pandapon_async.callbacks.store import CallbackStoreUnavailable, Record, State, Store
+from pandapon_async.callbacks.store import CallbackStoreUnavailableError, MessageState, MessageStore, Record
 from pandapon_async.callbacks.verify import verify
-from pandapon_async.errors import CallbackReason, CallbackRefused
+from pandapon_async.errors import CallbackReason, CallbackRefusedError
+from pandapon_async.journal.callbacks import CreateUnderWay, FoundCreate, Settled, settle_creates
 
 __all__ = [
-    "Answer",
     "CallbackReason",
-    "CallbackRefused",
+    "CallbackRefusedError",
     "CallbackSettings",
-    "CallbackStoreUnavailable",
+    "CallbackStoreUnavailableError",
+    "CallbackType",
     "CreateUnderWay",
     "FoundCreate",
-    "Kind",
     "Message",
     "MessageOrder",
+    "MessageState",
+    "MessageStore",
     "Push",
     "Receiver",
+    "ReceiverResponse",
     "Record",
     "RefundChange",
     "Settled",
-    "State",
     "Statistics",
     "StatusChange",
-    "Store",
     "TaobaoOrderView",
     "TaobaoRefundChange",
     "TaobaoSubOrder",

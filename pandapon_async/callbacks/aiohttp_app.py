@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pandapon_async.callbacks.receiver import Answer, Push
+from pandapon_async.callbacks.receiver import Push, ReceiverResponse
 
 if TYPE_CHECKING:
     from pandapon_async.callbacks.receiver import Receiver
@@ -51,7 +51,7 @@ async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
         raise ConnectionError("the body broke off") from None
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: ReceiverResponse) -> web.Response:
     response = web.Response(status=answer.status, text=f"{answer.text}\n")
     if answer.close:
         response.force_close()

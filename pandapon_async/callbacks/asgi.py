@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from pandapon_async.callbacks.receiver import Answer, Push
+from pandapon_async.callbacks.receiver import Push, ReceiverResponse
 
 if TYPE_CHECKING:
     from pandapon_async.callbacks.receiver import Receiver
@@ -82,7 +82,7 @@ async def _chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
             return
 
 
-async def _respond(answer: Answer, send: Send, head: bool) -> None:
+async def _respond(answer: ReceiverResponse, send: Send, head: bool) -> None:
     body = f"{answer.text}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     if answer.close:

@@ -14,10 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from pandapon_async.core.structure import Mismatch, structurer
+from pandapon_async.core.model import Id, Model, Unread, field, model
+from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.models.alibaba.orders import Order, OrderStatus
 from pandapon_async.models.alibaba.refunds import RefundStatus
-from pandapon_async.models.base import Id, Model, Unread, field, model
 from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoRefundStatus
 
@@ -131,5 +131,5 @@ def typed(platform: str, kind: str, body: Any) -> tuple[Any, str | None]:
         return body, None
     try:
         return structurer(expected)(body, None), None
-    except Mismatch as mismatch:
+    except StructureError as mismatch:
         return body, mismatch.path.replace("$.data", "$.messageBody", 1)

@@ -18,11 +18,11 @@ from pandapon_async.callbacks.handlers import Handlers, Registered
 from pandapon_async.callbacks.messages import Message, read
 from pandapon_async.callbacks.settings import CallbackSettings
 from pandapon_async.callbacks.statistics import Statistics
-from pandapon_async.callbacks.store import NO_HANDLER, Record, State, Store
+from pandapon_async.callbacks.store import NO_HANDLER, MessageState, MessageStore, Record
 from pandapon_async.callbacks.timing import Alarm, time_limit
 from pandapon_async.clock import Clock
-from pandapon_async.commits import Commits
-from pandapon_async.errors import CallbackRefused
+from pandapon_async.errors import CallbackRefusedError
+from pandapon_async.storage.batch_writer import BatchWriter
 
 __all__ = ["Dispatcher"]
 
@@ -39,7 +39,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        commits: Commits[Store],
+        commits: BatchWriter[MessageStore],
         handlers: Handlers,
         settings: CallbackSettings,
         statistics: Statistics,
@@ -134,10 +134,10 @@ class Dispatcher:
         try:
             message = message_of(record)
         except Exception as error:
-            reason = str(error.reason) if isinstance(error, CallbackRefused) else type(error).__name__
+            reason = str(error.reason) if isinstance(error, CallbackRefusedError) else type(error).__name__
             self._statistics.dead += 1
             log.error("callback %s is a dead letter: it cannot be read (%s)", record.id[:12], reason)
-            await self._settle(record, State.DEAD, set(), reason)
+            await self._settle(record, MessageState.DEAD, set(), reason)
             return
         finished = set(record.finished)
         handlers = self._handlers.of(message)
@@ -152,15 +152,15 @@ class Dispatcher:
         if not failures:
             self._statistics.handled += 1
             self._statistics.unhandled += not handlers
-            await self._settle(record, State.DONE, finished, None if handlers else NO_HANDLER)
+            await self._settle(record, MessageState.DONE, finished, None if handlers else NO_HANDLER)
         elif record.attempts >= settings.retry.attempts:
             self._statistics.dead += 1
             log.error("callback %s is a dead letter: %s", record.id[:12], "; ".join(failures))
-            await self._settle(record, State.DEAD, finished, "; ".join(failures))
+            await self._settle(record, MessageState.DEAD, finished, "; ".join(failures))
         else:
             self._statistics.failed += 1
             delay = settings.retry.delay(record.attempts, None, self._clock.random())
-            await self._settle(record, State.PENDING, finished, "; ".join(failures), delay)
+            await self._settle(record, MessageState.PENDING, finished, "; ".join(failures), delay)
 
     async def _call(self, handler: Registered, message: Message) -> str | None:
         """Call one handler; the name of the error's class if it fails."""
@@ -189,7 +189,7 @@ class Dispatcher:
         return None
 
     async def _settle(
-        self, record: Record, state: State, finished: set[str], note: str | None, delay: float = 0.0
+        self, record: Record, state: MessageState, finished: set[str], note: str | None, delay: float = 0.0
     ) -> None:
         """Note what became of an attempt, as soon as the file can be written."""
         while True:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from pandapon_async.callbacks.messages import PLATFORMS, Kind, Message
+from pandapon_async.callbacks.messages import PLATFORMS, CallbackType, Message
 from pandapon_async.errors import ConfigurationError
 
 __all__ = ["ANY", "Handler", "Handlers", "Registered"]
@@ -61,8 +61,8 @@ class Handlers:
         """
         if platform not in (*PLATFORMS, ANY):
             raise ConfigurationError('platform must be "1688", "taobao" or "*"')
-        if kind not in (*Kind, ANY) and (not isinstance(kind, str) or not kind or kind.islower()):
-            kinds = ", ".join(f'"{one}"' for one in Kind)
+        if kind not in (*CallbackType, ANY) and (not isinstance(kind, str) or not kind or kind.islower()):
+            kinds = ", ".join(f'"{one}"' for one in CallbackType)
             raise ConfigurationError(f'kind must be {kinds}, "*" or a message type in capitals')
 
         def register(function: H) -> H:

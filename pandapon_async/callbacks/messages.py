@@ -17,17 +17,17 @@ import attrs
 import orjson
 
 from pandapon_async.callbacks.bodies import typed
-from pandapon_async.core.codec import loads
-from pandapon_async.errors import CallbackReason, CallbackRefused
-from pandapon_async.models.base import parse_moment
+from pandapon_async.core.json_codec import loads
+from pandapon_async.core.model import parse_moment
+from pandapon_async.errors import CallbackReason, CallbackRefusedError
 
-__all__ = ["PLATFORMS", "Kind", "Message", "MessageOrder", "content_id", "read"]
+__all__ = ["PLATFORMS", "CallbackType", "Message", "MessageOrder", "content_id", "read"]
 
 PLATFORMS = ("1688", "taobao")
 LONGEST_ID = 64
 
 
-class Kind(enum.StrEnum):
+class CallbackType(enum.StrEnum):
     """What a message is about: the three groups of the vendor's navigation, and all else."""
 
     PRICE = "price"
@@ -60,7 +60,7 @@ class Message:
     id: str = attrs.field(repr=lambda text: f"'{text[:12]}'")
     platform: str
     type: str
-    kind: Kind
+    kind: CallbackType
     order_id: str | None = None
     refund_id: str | None = None
     timestamp: datetime | None = None
@@ -151,8 +151,8 @@ _REFUND_IDS: tuple[Path, ...] = (("refundId",), ("refundOrderAggregate", "refund
 _TIMES: tuple[Path, ...] = (("msgSendTime",), ("baseInfo", "modifyTime"), ("gmtModified",))
 
 
-def _unreadable(problem: str) -> CallbackRefused:
-    return CallbackRefused(f"no message: {problem}", reason=CallbackReason.UNREADABLE)
+def _unreadable(problem: str) -> CallbackRefusedError:
+    return CallbackRefusedError(f"no message: {problem}", reason=CallbackReason.UNREADABLE)
 
 
 def _json(raw: bytes) -> Any:
@@ -171,14 +171,14 @@ def _platform(value: Any, name: str) -> str:
     return beginning if beginning in PLATFORMS else ""
 
 
-def _kind(name: str) -> Kind:
+def _kind(name: str) -> CallbackType:
     """The group of a type. Only the two of the price changes were read; the rules hold the upstream's."""
     name = name.upper()
     if _REFUND.search(name):
-        return Kind.REFUND
+        return CallbackType.REFUND
     if "PRICE" in name:
-        return Kind.PRICE
-    return Kind.STATUS if _STATUS.search(name) else Kind.OTHER
+        return CallbackType.PRICE
+    return CallbackType.STATUS if _STATUS.search(name) else CallbackType.OTHER
 
 
 def _found(body: Any, paths: tuple[Path, ...]) -> Iterator[Any]:

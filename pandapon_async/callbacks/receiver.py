@@ -23,21 +23,27 @@ from pandapon_async.callbacks.handlers import ANY, H, Handlers
 from pandapon_async.callbacks.messages import Message, content_id, read
 from pandapon_async.callbacks.settings import CallbackSettings
 from pandapon_async.callbacks.statistics import Statistics
-from pandapon_async.callbacks.store import CallbackStoreUnavailable, Entry, Record, State, Store
+from pandapon_async.callbacks.store import (
+    CallbackStoreUnavailableError,
+    Entry,
+    MessageState,
+    MessageStore,
+    Record,
+)
 from pandapon_async.callbacks.timing import time_limit
 from pandapon_async.callbacks.verify import several, verify
 from pandapon_async.clock import Clock
-from pandapon_async.commits import Commits
-from pandapon_async.core.codec import loads
-from pandapon_async.errors import CallbackReason, CallbackRefused
+from pandapon_async.core.json_codec import loads
+from pandapon_async.errors import CallbackReason, CallbackRefusedError
 from pandapon_async.settings import Credentials
+from pandapon_async.storage.batch_writer import BatchWriter
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from pandapon_async.callbacks.asgi import AsgiApp
 
-__all__ = ["Answer", "Push", "Receiver"]
+__all__ = ["Push", "Receiver", "ReceiverResponse"]
 
 LARGEST_VERIFICATION = 4096
 """Bytes up to which a body without a signature is looked into at all."""
@@ -46,7 +52,7 @@ log: Final = logging.getLogger("pandapon_async")
 
 
 @attrs.define(frozen=True)
-class Answer:
+class ReceiverResponse:
     """What is answered: an HTTP status, one word of a fixed set, and whether the connection ends with it."""
 
     status: int
@@ -54,13 +60,13 @@ class Answer:
     close: bool = False
 
 
-OK = Answer(200, "ok")
-BUSY = Answer(503, "busy")
-NOT_STORED = Answer(503, "not stored")
-METHOD = Answer(405, "method", close=True)
-ENCODED = Answer(415, "encoded", close=True)
-SLOW = Answer(408, "slow", close=True)
-BROKEN = Answer(400, "broken", close=True)
+OK = ReceiverResponse(200, "ok")
+BUSY = ReceiverResponse(503, "busy")
+NOT_STORED = ReceiverResponse(503, "not stored")
+METHOD = ReceiverResponse(405, "method", close=True)
+ENCODED = ReceiverResponse(415, "encoded", close=True)
+SLOW = ReceiverResponse(408, "slow", close=True)
+BROKEN = ReceiverResponse(400, "broken", close=True)
 
 _STATUS = {
     CallbackReason.NOT_BYTES: 400,
@@ -112,7 +118,7 @@ class Receiver:
         self.handlers: Handlers = Handlers()
         self.path: str = str(store)
         self._clock = clock or Clock()
-        self._commits = Commits(lambda: Store(self.path), "pandapon-callbacks")
+        self._commits = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
         self._dispatcher = Dispatcher(
             self._commits, self.handlers, self.settings, self.statistics, self._clock
         )
@@ -185,12 +191,12 @@ class Receiver:
 
         return AsgiApp(self)
 
-    async def counts(self) -> dict[State, int]:
+    async def counts(self) -> dict[MessageState, int]:
         """How many messages stand in each state."""
         return await self._commits.run(lambda store: store.counts())
 
     async def find(
-        self, state: State | None = None, *, unhandled: bool = False, limit: int = 100
+        self, state: MessageState | None = None, *, unhandled: bool = False, limit: int = 100
     ) -> list[Record]:
         """Stored messages in this state (any, if None), newest first; `unhandled`: that no handler wanted."""
         return await self._commits.run(lambda store: store.find(state, unhandled=unhandled, limit=limit))
@@ -202,7 +208,7 @@ class Receiver:
         self._dispatcher.wake()
         return found
 
-    async def answer(self, push: Push) -> Answer:
+    async def answer(self, push: Push) -> ReceiverResponse:
         """Read a request, do with it what is to be done, and say what to answer."""
         if push.method in ("GET", "HEAD"):
             self.statistics.verifications += 1
@@ -214,7 +220,7 @@ class Receiver:
         try:
             async with time_limit(self._clock, self.settings.read_within):
                 body = await self._body(push)
-        except CallbackRefused as refused:
+        except CallbackRefusedError as refused:
             return self._refused(refused)
         except TimeoutError:
             return SLOW
@@ -222,11 +228,11 @@ class Receiver:
             return BROKEN
         return await self.receive(body, push.authorization)
 
-    async def receive(self, body: bytes, authorization: str | bytes | None) -> Answer:
+    async def receive(self, body: bytes, authorization: str | bytes | None) -> ReceiverResponse:
         """The same for a body that was read already. Never raises for anything that came."""
         try:
             return await self._receive(body, authorization)
-        except CallbackRefused as refused:
+        except CallbackRefusedError as refused:
             return self._refused(refused)
         except Exception as error:
             self.statistics.unavailable += 1
@@ -234,7 +240,7 @@ class Receiver:
             log.debug("callbacks: what happened", exc_info=error)
             return NOT_STORED
 
-    async def _receive(self, body: bytes, authorization: str | bytes | None) -> Answer:
+    async def _receive(self, body: bytes, authorization: str | bytes | None) -> ReceiverResponse:
         settings = self.settings
         if authorization is None and (settings.unsigned_ok or _is_verification(body)):
             self.statistics.verifications += 1
@@ -253,7 +259,7 @@ class Receiver:
         now = self._clock.wall()
         try:
             message = read(body)
-        except CallbackRefused as refused:
+        except CallbackRefusedError as refused:
             await self._store(self._unreadable(body, signer, refused, now))
             raise
         self._check_time(message, now)
@@ -270,7 +276,7 @@ class Receiver:
                         break
                 else:
                     return bytes(body)
-        raise CallbackRefused(f"the body has over {most} bytes", reason=CallbackReason.TOO_LARGE)
+        raise CallbackRefusedError(f"the body has over {most} bytes", reason=CallbackReason.TOO_LARGE)
 
     def _check_time(self, message: Message, now: float) -> None:
         """A time that cannot be read is none: the signature says whose the message is."""
@@ -278,7 +284,7 @@ class Receiver:
             return
         age = now - message.timestamp.timestamp()
         if not -self.settings.newer <= age <= self.settings.older:
-            raise CallbackRefused(
+            raise CallbackRefusedError(
                 f"the message was pushed {abs(age):.0f} s {'ago' if age > 0 else 'ahead of now'}",
                 reason=CallbackReason.OUTSIDE_WINDOW,
             )
@@ -304,7 +310,9 @@ class Receiver:
             body=message.raw,
         )
 
-    def _unreadable(self, body: bytes, signer: Credentials, refused: CallbackRefused, now: float) -> Entry:
+    def _unreadable(
+        self, body: bytes, signer: Credentials, refused: CallbackRefusedError, now: float
+    ) -> Entry:
         """What is signed and no message is kept as a dead letter: the vendor forgets it after its retries."""
         arrived = round(now * 1000)
         return Entry(
@@ -315,12 +323,12 @@ class Receiver:
             received=now,
             due=now,
             updated=now,
-            state=State.DEAD,
+            state=MessageState.DEAD,
             note=str(refused.reason),
             body=body,
         )
 
-    async def _store(self, entry: Entry) -> Answer:
+    async def _store(self, entry: Entry) -> ReceiverResponse:
         """On disk before the answer; what does not get there in time is sent back."""
         await self.start()
         if self._storing >= self.settings.most_waiting:
@@ -331,7 +339,7 @@ class Receiver:
         try:
             async with time_limit(self._clock, self.settings.answer_within):
                 new = await self._commits.run(lambda store: store.add(entry, forget_before), durable=True)
-        except (TimeoutError, CallbackStoreUnavailable) as error:
+        except (TimeoutError, CallbackStoreUnavailableError) as error:
             self.statistics.unavailable += 1
             log.error("callbacks: a message is not on disk in time (%s)", type(error).__name__)
             return NOT_STORED
@@ -344,12 +352,12 @@ class Receiver:
         self._dispatcher.wake()
         return OK
 
-    def _refused(self, refused: CallbackRefused) -> Answer:
+    def _refused(self, refused: CallbackRefusedError) -> ReceiverResponse:
         reason = refused.reason or CallbackReason.UNREADABLE
         self.statistics.refused[reason.value] += 1
         # Anybody can send what is not signed; what is signed and refused is for an operator to see.
         log.log(logging.WARNING if reason in _SIGNED else logging.INFO, "callback refused: %s", refused)
-        return Answer(_STATUS[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
+        return ReceiverResponse(_STATUS[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
 
 
 def _is_verification(body: bytes) -> bool:

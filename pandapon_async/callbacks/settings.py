@@ -9,7 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from pandapon_async.callbacks.verify import MAXIMUM_BYTES, Base, HexCase, check_base
-from pandapon_async.core.backoff import RetryPolicy
+from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.errors import ConfigurationError
 
 __all__ = ["CallbackSettings"]

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from pandapon_async.callbacks.messages import MessageOrder
 from pandapon_async.errors import PandaponError
 
-__all__ = ["IN_MEMORY", "CallbackStoreUnavailable", "Entry", "Record", "State", "Store"]
+__all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 
 FORMAT = 1
 IN_MEMORY = ":memory:"
@@ -81,11 +81,11 @@ _ORDER = f"""
 """
 
 
-class CallbackStoreUnavailable(PandaponError):
+class CallbackStoreUnavailableError(PandaponError):
     """The file of messages cannot be used (disk full, locked, no permission)."""
 
 
-class State(enum.StrEnum):
+class MessageState(enum.StrEnum):
     """Where a message stands."""
 
     PENDING = "pending"  # waits for its turn, or for its next attempt
@@ -115,7 +115,7 @@ class Entry:
     received: float
     due: float
     updated: float
-    state: State = State.PENDING
+    state: MessageState = MessageState.PENDING
     note: str | None = None
     body: bytes = attrs.field(repr=False)
 
@@ -137,7 +137,7 @@ _INSERT = f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}) VALUES ({', '
 _READ = tuple(field.name for field in attrs.fields(Record) if field.name != "order")
 
 
-class Store:
+class MessageStore:
     """The file. All methods block."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -155,17 +155,19 @@ class Store:
                 self._connection.close()
                 raise
         except sqlite3.Error as error:
-            raise CallbackStoreUnavailable(f"{self.path} cannot be opened: {error}") from error
+            raise CallbackStoreUnavailableError(f"{self.path} cannot be opened: {error}") from error
         except OSError as error:
-            raise CallbackStoreUnavailable(f"{self.path} cannot be opened: {error.strerror}") from None
+            raise CallbackStoreUnavailableError(f"{self.path} cannot be opened: {error.strerror}") from None
 
     def _prepare(self) -> None:
         tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         if tables and ("messages",) not in tables:
-            raise CallbackStoreUnavailable(f"{self.path} is a database of something else; choose another")
+            raise CallbackStoreUnavailableError(
+                f"{self.path} is a database of something else; choose another"
+            )
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, FORMAT):
-            raise CallbackStoreUnavailable(
+            raise CallbackStoreUnavailableError(
                 f"{self.path} has format {version}; this version reads format {FORMAT}"
             )
         self._write_ahead()
@@ -206,9 +208,9 @@ class Store:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def unavailable(self, error: sqlite3.Error) -> CallbackStoreUnavailable:
+    def unavailable(self, error: sqlite3.Error) -> CallbackStoreUnavailableError:
         """What to raise when the file cannot be used."""
-        return CallbackStoreUnavailable(f"{self.path} cannot be used: {error}")
+        return CallbackStoreUnavailableError(f"{self.path} cannot be used: {error}")
 
     def add(self, entry: Entry, forget_before: float) -> bool:
         """Store a message; False if it is there already (then it only counts as a copy).
@@ -261,11 +263,18 @@ class Store:
         ).fetchone()
         records = [_record(row[:-1], MessageOrder(row[-1])) for row in rows]
         for record in records:
-            record.state, record.attempts = State.HANDLING, record.attempts + 1
+            record.state, record.attempts = MessageState.HANDLING, record.attempts + 1
         return records, due
 
     def settle(
-        self, seq: int, state: State, now: float, *, due: float, finished: Iterable[str], note: str | None
+        self,
+        seq: int,
+        state: MessageState,
+        now: float,
+        *,
+        due: float,
+        finished: Iterable[str],
+        note: str | None,
     ) -> None:
         """Note what became of an attempt."""
         self._connection.execute(
@@ -305,18 +314,20 @@ class Store:
         """The messages whose id begins so; at most two, as one is wanted."""
         return self._many("substr(id, 1, ?) = ? LIMIT 2", (len(beginning), beginning))
 
-    def find(self, state: State | None = None, *, unhandled: bool = False, limit: int = -1) -> list[Record]:
+    def find(
+        self, state: MessageState | None = None, *, unhandled: bool = False, limit: int = -1
+    ) -> list[Record]:
         """Messages in this state (any, if None), newest first; `unhandled`: those that no handler wanted."""
         condition, values = ("1", ()) if state is None else ("state = ?", (state.value,))
         if unhandled:
             condition, values = f"{condition} AND note = ?", (*values, NO_HANDLER)
         return self._many(f"{condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
 
-    def counts(self) -> dict[State, int]:
+    def counts(self) -> dict[MessageState, int]:
         """How many messages stand in each state."""
         rows = self._connection.execute("SELECT state, count(*) FROM messages GROUP BY state").fetchall()
-        found = {State(state): count for state, count in rows}
-        return {state: found.get(state, 0) for state in State}
+        found = {MessageState(state): count for state, count in rows}
+        return {state: found.get(state, 0) for state in MessageState}
 
     def close(self) -> None:
         """Close the file, and let another process take the messages out."""
@@ -338,6 +349,6 @@ def _make_private(path: str) -> None:
 def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:
     facts = dict(zip(_READ, row, strict=True))
     facts["timed"] = bool(facts["timed"])
-    facts["state"] = State(facts["state"])
+    facts["state"] = MessageState(facts["state"])
     facts["finished"] = json.loads(facts["finished"])
     return Record(**facts, order=order)

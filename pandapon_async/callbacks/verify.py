@@ -18,7 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from pandapon_async.errors import CallbackReason, CallbackRefused, ConfigurationError
+from pandapon_async.errors import CallbackReason, CallbackRefusedError, ConfigurationError
 from pandapon_async.settings import Credentials
 
 __all__ = ["MAXIMUM_BYTES", "Base", "HexCase", "check_base", "several", "verify"]
@@ -68,11 +68,13 @@ def verify(
     if hex_case not in ("lower", "upper", "any"):
         raise ConfigurationError('hex_case must be "lower", "upper" or "any"')
     if not isinstance(raw_body, bytes | bytearray | memoryview):
-        raise CallbackRefused(
+        raise CallbackRefusedError(
             "the body must be the bytes as they came, before any parsing", reason=CallbackReason.NOT_BYTES
         )
     if memoryview(raw_body).nbytes > maximum_bytes:
-        raise CallbackRefused(f"the body has over {maximum_bytes} bytes", reason=CallbackReason.TOO_LARGE)
+        raise CallbackRefusedError(
+            f"the body has over {maximum_bytes} bytes", reason=CallbackReason.TOO_LARGE
+        )
     body = bytes(raw_body)
     written = _written(authorization)
     given = bytes.fromhex(written)
@@ -80,11 +82,11 @@ def verify(
     if not signers:
         if not callable(base) and _signers(known, "either", body, given):
             problem = f"the signature is right for another base than {base!r}: see the setting `base`"
-            raise CallbackRefused(problem, reason=CallbackReason.SIGNED_OTHERWISE)
-        raise CallbackRefused("the signature does not match", reason=CallbackReason.WRONG_SIGNATURE)
+            raise CallbackRefusedError(problem, reason=CallbackReason.SIGNED_OTHERWISE)
+        raise CallbackRefusedError("the signature does not match", reason=CallbackReason.WRONG_SIGNATURE)
     if hex_case != "any" and written != (written.lower() if hex_case == "lower" else written.upper()):
         problem = f"the signature is right, but not in {hex_case} case: see the setting `hex_case`"
-        raise CallbackRefused(problem, reason=CallbackReason.SIGNED_OTHERWISE)
+        raise CallbackRefusedError(problem, reason=CallbackReason.SIGNED_OTHERWISE)
     return signers[0]
 
 
@@ -109,11 +111,13 @@ def several(credentials: Credentials | Iterable[Credentials]) -> tuple[Credentia
 def _written(authorization: Any) -> str:
     """The 64 hex digits that the header must consist of."""
     if authorization is None:
-        raise CallbackRefused("there is no signature", reason=CallbackReason.UNSIGNED)
+        raise CallbackRefusedError("there is no signature", reason=CallbackReason.UNSIGNED)
     if isinstance(authorization, str) and authorization.isascii():
         authorization = authorization.encode("ascii")
     if not isinstance(authorization, bytes) or _SHAPE.fullmatch(authorization) is None:
-        raise CallbackRefused("the signature is not 64 hex digits", reason=CallbackReason.MALFORMED_SIGNATURE)
+        raise CallbackRefusedError(
+            "the signature is not 64 hex digits", reason=CallbackReason.MALFORMED_SIGNATURE
+        )
     return authorization.decode("ascii")
 
 

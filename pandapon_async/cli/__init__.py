@@ -28,12 +28,12 @@ from pandapon_async.cli import (
 )
 from pandapon_async.errors import (
     ApiError,
-    AuthenticationFailed,
+    AuthenticationError,
     ConfigurationError,
-    InvalidArgument,
+    InvalidArgumentError,
     Outcome,
     PandaponError,
-    Rejected,
+    RejectedError,
 )
 
 __all__ = ["ExitCode", "app", "main"]
@@ -78,7 +78,7 @@ for _name, _group in (
 def explain(error: PandaponError) -> str:
     """An error as an operator wants it: what happened, the vendor's own words, what to do."""
     lines = [f"error: {error}"]
-    if isinstance(error, Rejected) and error.error_info:
+    if isinstance(error, RejectedError) and error.error_info:
         lines.append(f"the platform says: {error.error_info}")
     elif isinstance(error, ApiError) and error.msg:
         lines.append(f"the vendor says: {error.msg}")
@@ -99,9 +99,9 @@ def main() -> None:
 
 def exit_code(error: PandaponError) -> int:
     """The exit code that an error ends the process with."""
-    if isinstance(error, AuthenticationFailed):
+    if isinstance(error, AuthenticationError):
         return ExitCode.AUTHENTICATION
-    if isinstance(error, ConfigurationError | InvalidArgument):
+    if isinstance(error, ConfigurationError | InvalidArgumentError):
         return ExitCode.USAGE
     if isinstance(error, ApiError) and error.outcome is Outcome.ANSWERED:
         return ExitCode.DIFFERENCES

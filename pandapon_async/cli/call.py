@@ -17,11 +17,12 @@ from pandapon_async.cli.call_preview import preview
 from pandapon_async.cli.output import note, print_result
 from pandapon_async.cli.values import read_arguments
 from pandapon_async.client import Client
-from pandapon_async.core.codec import loads
+from pandapon_async.core.json_codec import loads
+from pandapon_async.core.outcome import Safety
 from pandapon_async.core.unstructure import count_extra, to_json
-from pandapon_async.endpoint import Endpoint, Evidence, Safety, Stage, encode_arguments, endpoints
-from pandapon_async.errors import ConfigurationError, InvalidArgument, OutcomeUnknown
-from pandapon_async.response import Response
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage, encode_arguments, endpoints
+from pandapon_async.declare.response import Response
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError, OutcomeUnknownError
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
 
 __all__ = ["call"]
@@ -34,14 +35,14 @@ def complete_name(incomplete: str) -> list[tuple[str, str]]:
 
 def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Names of arguments of the call that is being typed, and the values of those that have few."""
-    from pandapon_async import arguments as rules
     from pandapon_async.cli.call_help import describe
+    from pandapon_async.declare import fields as rules
 
     endpoint = endpoints().get(context.params.get("name") or "")
     found = []
     for parameter in endpoint.parameters if endpoint else ():
         found.append((f"{parameter.name}=", describe(parameter.rule)))
-        if isinstance(parameter.rule, rules.Choice) and incomplete.startswith(f"{parameter.name}="):
+        if isinstance(parameter.rule, rules.EnumField) and incomplete.startswith(f"{parameter.name}="):
             found += [(f"{parameter.name}={member.value}", member.name) for member in parameter.rule.values]
     return [(text, told) for text, told in found if text.startswith(incomplete) and text != incomplete]
 
@@ -124,7 +125,7 @@ def _find(name: str) -> Endpoint:
     nearest = [one for one in declared if one.endswith(f".{name}")]
     nearest = nearest or difflib.get_close_matches(name, declared, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(nearest[:3])}?" if nearest else "see `pandapon endpoints`"
-    raise InvalidArgument(f"no call is named {name}; {hint}", argument="name")
+    raise InvalidArgumentError(f"no call is named {name}; {hint}", argument="name")
 
 
 def _document(source: str | None) -> Mapping[str, Any]:
@@ -140,11 +141,11 @@ def _document(source: str | None) -> Mapping[str, Any]:
             text = source.encode()
         value = loads(text)
     except OSError as error:
-        raise InvalidArgument(f"--json cannot be read: {error.strerror}", argument="--json") from None
+        raise InvalidArgumentError(f"--json cannot be read: {error.strerror}", argument="--json") from None
     except ValueError as error:
-        raise InvalidArgument(f"--json must be a JSON object ({error})", argument="--json") from None
+        raise InvalidArgumentError(f"--json must be a JSON object ({error})", argument="--json") from None
     if not isinstance(value, dict):
-        raise InvalidArgument("--json must be a JSON object", argument="--json")
+        raise InvalidArgumentError("--json must be a JSON object", argument="--json")
     return value
 
 
@@ -159,12 +160,12 @@ def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred:
         note(f"the vendor marks {endpoint.name} as to be deprecated")
     if endpoint.safety is Safety.NEVER_AUTOMATIC:
         if not moves_money:
-            raise InvalidArgument(f"{endpoint.name} releases money: say --yes-this-moves-money")
+            raise InvalidArgumentError(f"{endpoint.name} releases money: say --yes-this-moves-money")
         return
     if endpoint.safety.repeatable or yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InvalidArgument(f"{endpoint.name} {SAFETY[endpoint.safety]}: say --yes")
+        raise InvalidArgumentError(f"{endpoint.name} {SAFETY[endpoint.safety]}: say --yes")
     typer.confirm(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?", abort=True, err=True)
 
 
@@ -175,12 +176,12 @@ def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> R
         if not endpoint.safety.repeatable:
             note("interrupted: it may have been carried out, the journal has it; read the state first")
         raise typer.Exit(3) from None
-    except OutcomeUnknown as lost:
+    except OutcomeUnknownError as lost:
         lost.add_note(_how_to_find_out(lost, settings))
         raise
 
 
-def _how_to_find_out(lost: OutcomeUnknown, settings: Settings) -> str:
+def _how_to_find_out(lost: OutcomeUnknownError, settings: Settings) -> str:
     if settings.journal == AUTOMATIC and is_loopback(settings.base_url):
         return "The journal was in memory, as towards this machine, and is gone; PANDAPON_JOURNAL keeps it."
     return f"Find out, without sending it again:\n  pandapon journal resolve {lost.intent_id} --wait"

@@ -7,8 +7,9 @@ import json
 import shlex
 from typing import Any
 
-from pandapon_async import arguments as rules
-from pandapon_async.endpoint import Endpoint, Evidence, Parameter, Safety, Stage, parameters_of_class
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare import fields as rules
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Parameter, Stage, parameters_of_class
 from pandapon_async.images import Image
 from pandapon_async.openapi.examples import example, nested_class
 
@@ -64,48 +65,48 @@ def _argument(parameter: Parameter) -> list[str]:
     ]
 
 
-def describe(rule: rules.Rule) -> str:
+def describe(rule: rules.Field) -> str:
     """What a value must be, in words.
 
-    >>> describe(rules.ListOf(rules.Text(), 1, 5))
+    >>> describe(rules.ListField(rules.TextField(), 1, 5))
     'list of 1 to 5, comma separated or KEY given again: text'
     """
     match rule:
-        case rules.ListOf():
+        case rules.ListField():
             count = _range(rule.minimum, rule.maximum)
             how = "comma separated or KEY given again"
-            if isinstance(rule.item, rules.Nested | rules.Json):
+            if isinstance(rule.item, rules.ObjectField | rules.JsonField):
                 how = "as JSON or KEY given again"
             return f"list of {count}, {how}: {describe(rule.item)}"
-        case rules.JsonText():
+        case rules.JsonTextField():
             return describe(rule.rule)
-        case rules.Nested():
+        case rules.ObjectField():
             return f"JSON object {{{', '.join(map(_field, parameters_of_class(nested_class(rule))))}}}"
-        case rules.Text():
+        case rules.TextField():
             return _text(rule)
-        case rules.TextId() | rules.IntegerId():
+        case rules.TextIdField() | rules.IntegerIdField():
             return f"id, such as {example(rule)}"
-        case rules.Integer():
+        case rules.IntegerField():
             bounds = "" if rule.minimum is None and rule.maximum is None else f", {_bounds(rule)}"
             return f"whole number{bounds}"
-        case rules.Choice():
+        case rules.EnumField():
             known = ", ".join(str(member.value) for member in rule.values)
             return f"one of {known}{' (or another that the vendor knows)' if rule.open else ''}"
-        case rules.Number():
+        case rules.NumberField():
             decimals = f" with at most {rule.decimals} decimals" if rule.decimals else ", whole"
             return f"number{decimals}, at least {rule.minimum}"
-        case rules.Picture():
+        case rules.ImageField():
             return f"path of an image: {', '.join(rule.formats)}; at most {rule.maximum_bytes} bytes"
         case _:
             return _PLAIN[type(rule)]
 
 
 _PLAIN: dict[type[Any], str] = {
-    rules.FenAmount: "money in whole fen (1/100 yuan), such as 1250",
-    rules.YuanAmount: "money in yuan, such as 12.50",
-    rules.Flag: "true or false",
-    rules.Moment: "moment: 2025-02-24T14:52:20+08:00 or epoch milliseconds",
-    rules.Json: "JSON",
+    rules.FenField: "money in whole fen (1/100 yuan), such as 1250",
+    rules.YuanField: "money in yuan, such as 12.50",
+    rules.BoolField: "true or false",
+    rules.TimestampField: "moment: 2025-02-24T14:52:20+08:00 or epoch milliseconds",
+    rules.JsonField: "JSON",
 }
 
 
@@ -113,7 +114,7 @@ def _field(parameter: Parameter) -> str:
     return parameter.wire + ("" if parameter.required else "?")
 
 
-def _text(rule: rules.Text) -> str:
+def _text(rule: rules.TextField) -> str:
     if rule.pattern is not None:
         return f"text that matches {rule.pattern}" + (f", such as {rule.example}" if rule.example else "")
     if rule.maximum is None:
@@ -125,7 +126,7 @@ def _range(minimum: int, maximum: int | None) -> str:
     return f"at least {minimum}" if maximum is None else f"{minimum} to {maximum}"
 
 
-def _bounds(rule: rules.Integer) -> str:
+def _bounds(rule: rules.IntegerField) -> str:
     if rule.minimum is None:
         return f"at most {rule.maximum}"
     return _range(rule.minimum, rule.maximum)
@@ -137,16 +138,16 @@ def _example(endpoint: Endpoint) -> str:
     return " ".join(["pandapon call", endpoint.name, *words])
 
 
-def _word(rule: rules.Rule) -> str:
-    value: Any = "proof.jpg" if isinstance(rule, rules.Picture) else _wire(rule)
+def _word(rule: rules.Field) -> str:
+    value: Any = "proof.jpg" if isinstance(rule, rules.ImageField) else _wire(rule)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if isinstance(rule, rules.ListOf) and not isinstance(rule.item, rules.Nested | rules.Json):
+    if isinstance(rule, rules.ListField) and not isinstance(rule.item, rules.ObjectField | rules.JsonField):
         text = ",".join(map(str, value))
     return shlex.quote(text)
 
 
-def _wire(rule: rules.Rule) -> Any:
+def _wire(rule: rules.Field) -> Any:
     """The wire form of an example, without the JSON text that a few fields travel in."""
-    inner = rule.rule if isinstance(rule, rules.JsonText) else rule
+    inner = rule.rule if isinstance(rule, rules.JsonTextField) else rule
     encoded = inner.encode(example(inner))
     return "" if isinstance(encoded, Image) else encoded

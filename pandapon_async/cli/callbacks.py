@@ -20,19 +20,19 @@ from pandapon_async.callbacks import (
     CallbackSettings,
     FoundCreate,
     Message,
+    MessageState,
+    MessageStore,
     Receiver,
     Record,
     Settled,
-    State,
-    Store,
     settle_creates,
 )
 from pandapon_async.cli.output import for_people, note, print_lines, print_table
 from pandapon_async.errors import ConfigurationError
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.writes import journal_of
 from pandapon_async.settings import Credentials, Settings, environment
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.store import IntentState
-from pandapon_async.transport.writes import journal_of
 
 __all__ = ["callbacks_app", "journal_settler"]
 
@@ -68,7 +68,7 @@ callbacks_app: Final = typer.Typer(
 @callbacks_app.command("list")
 def list_messages(
     store: StoreOption = STORE,
-    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[MessageState | None, typer.Option(help="Only those in this state.")] = None,
     unhandled: Annotated[
         bool, typer.Option("--unhandled", help="Only those that no handler wanted.")
     ] = False,
@@ -246,14 +246,14 @@ def _text(value: Any) -> str:
 def _opened(path: Path) -> Any:
     if not path.is_file():
         raise typer.BadParameter(f"there is no {path}", param_hint="--store")
-    store = Store(path)
+    store = MessageStore(path)
     try:
         yield store
     finally:
         store.close()
 
 
-def _one(store: Store, beginning: str) -> str:
+def _one(store: MessageStore, beginning: str) -> str:
     found = store.get(beginning)
     if len(found) != 1:
         raise typer.BadParameter(f"{'no' if not found else 'more than one'} message begins with {beginning}")

@@ -71,7 +71,7 @@ class _Pace:
 
 async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) -> int:
     from pandapon_async.client import Client
-    from pandapon_async.reconcile import Meter, Options, reconcile
+    from pandapon_async.reconcile import ConsoleProgress, Options, reconcile
     from pandapon_async.sandbox import LEDGER_AS_OF, Sandbox, chaos
     from pandapon_async.settings import Settings
 
@@ -95,7 +95,7 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
                 out / LEDGER,
                 out / REPORT,
                 options=Options(as_of=LEDGER_AS_OF),
-                progress=Meter(sys.stderr),
+                progress=ConsoleProgress(sys.stderr),
             )
             paused, retried = client.limiter.paused_seconds, client.statistics.retried
         counters = sandbox.counters

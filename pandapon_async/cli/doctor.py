@@ -16,7 +16,7 @@ from rich.text import Text
 
 from pandapon_async.cli import doctor_local as local
 from pandapon_async.cli import doctor_network as network
-from pandapon_async.cli.doctor_check import Check, Patient
+from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials, Settings
 
@@ -44,8 +44,8 @@ def doctor(
     raise typer.Exit(1 if any(check.state == "bad" for check in checks) else 0)
 
 
-def _patient(settings: Settings) -> Patient:
-    patient = Patient(settings, checks=[local.versions()])
+def _patient(settings: Settings) -> DoctorContext:
+    patient = DoctorContext(settings, checks=[local.versions()])
     try:
         patient.credentials = Credentials.from_env()
     except ConfigurationError as error:
@@ -53,8 +53,8 @@ def _patient(settings: Settings) -> Patient:
     return patient
 
 
-async def _examine(patient: Patient, online: bool) -> list[Check]:
-    steps: list[Callable[[Patient], Awaitable[Check]]] = [network.dns, network.tls, network.clock]
+async def _examine(patient: DoctorContext, online: bool) -> list[Check]:
+    steps: list[Callable[[DoctorContext], Awaitable[Check]]] = [network.dns, network.tls, network.clock]
     if online:
         steps.append(network.key)
     steps += [local.rate, local.journal, local.disk]

@@ -8,7 +8,7 @@ import attrs
 
 from pandapon_async.settings import Credentials, Settings
 
-__all__ = ["Check", "Patient"]
+__all__ = ["Check", "DoctorContext"]
 
 
 @attrs.define
@@ -22,7 +22,7 @@ class Check:
 
 
 @attrs.define
-class Patient:
+class DoctorContext:
     """What is examined, and what was found so far.
 
     `rate` is what a throttle has left of the rate, `journal` the file where writes are noted; None if not so.

@@ -10,12 +10,12 @@ import re
 import shutil
 from pathlib import Path
 
-from pandapon_async.cli.doctor_check import Check, Patient
+from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError
+from pandapon_async.journal.journal import IN_MEMORY
+from pandapon_async.journal.store import IntentState
 from pandapon_async.settings import is_loopback
-from pandapon_async.transport.journal import IN_MEMORY
-from pandapon_async.transport.store import IntentState
 
 __all__ = ["disk", "journal", "rate", "versions"]
 
@@ -46,7 +46,7 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-async def rate(patient: Patient) -> Check:
+async def rate(patient: DoctorContext) -> Check:
     """How fast calls go out, and how throttles change that."""
     settings = patient.settings
     if settings.rate is None:
@@ -63,7 +63,7 @@ async def rate(patient: Patient) -> Check:
     return Check("rate", "ok", f"{found}; throttles slow it down, to no less than {least:.3g}")
 
 
-async def journal(patient: Patient) -> Check:
+async def journal(patient: DoctorContext) -> Check:
     """Where writes are noted, and which of them nobody knows the outcome of."""
     if patient.credentials is None:
         return Check("journal", "warning", "not looked at: it belongs to an account", "see key")
@@ -106,12 +106,12 @@ def _not_made_yet(path: Path) -> Check | None:
     return Check("journal", "bad", f"{path}: cannot be made, {folder} is no folder to write to", advice)
 
 
-async def disk(patient: Patient) -> Check:
+async def disk(patient: DoctorContext) -> Check:
     """Whether there is room for the journal, and for what jobs write where they are started."""
     return await asyncio.to_thread(_room, patient)
 
 
-def _room(patient: Patient) -> Check:
+def _room(patient: DoctorContext) -> Check:
     places = {"here": Path.cwd()}
     if patient.journal is not None:
         places["for the journal"] = patient.journal.parent

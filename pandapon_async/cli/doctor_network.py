@@ -11,21 +11,21 @@ from urllib.parse import urlsplit
 import aiohttp
 import attrs
 
-from pandapon_async.cli.doctor_check import Check, Patient
+from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.client import Client
-from pandapon_async.core.skew import Skew, date_of, measure
-from pandapon_async.endpoint import Safety
+from pandapon_async.core.clock_skew import Skew, date_of, measure
+from pandapon_async.core.outcome import Safety
 from pandapon_async.errors import (
     ApiError,
-    AuthenticationFailed,
-    MalformedResponse,
-    NotSent,
+    AuthenticationError,
+    MalformedResponseError,
+    NotSentError,
     Outcome,
     PandaponError,
-    Throttled,
+    RateLimitError,
 )
+from pandapon_async.journal.journal import IN_MEMORY
 from pandapon_async.settings import Settings, is_loopback
-from pandapon_async.transport.journal import IN_MEMORY
 
 __all__ = ["clock", "dns", "key", "tls"]
 
@@ -33,7 +33,7 @@ PATIENCE = 10.0  # seconds for each of name, connection and answer
 CLOCK_WINDOW = 600  # seconds the vendor's manual accepts
 
 
-async def dns(patient: Patient) -> Check:
+async def dns(patient: DoctorContext) -> Check:
     """Whether the host has an address."""
     host = urlsplit(patient.settings.base_url).hostname or ""
     advice = "check the network, the name server and base_url"
@@ -48,7 +48,7 @@ async def dns(patient: Patient) -> Check:
     return Check("dns", "ok", f"{host} is {', '.join(addresses[:3])}")
 
 
-async def tls(patient: Patient) -> Check:
+async def tls(patient: DoctorContext) -> Check:
     """Whether a connection is made, and is one that nobody else can read."""
     if broken := patient.failed("dns"):
         return Check("tls", "bad", "not tried: the host has no address", f"see {broken}")
@@ -80,7 +80,7 @@ async def tls(patient: Patient) -> Check:
     return Check("tls", "ok", f"{agreed.version()}, certificate accepted")
 
 
-async def clock(patient: Patient) -> Check:
+async def clock(patient: DoctorContext) -> Check:
     """This machine's time beside the server's."""
     if broken := patient.failed("dns", "tls"):
         return Check("clock", "warning", "not compared: there is no connection", f"see {broken}")
@@ -121,7 +121,7 @@ async def _skew(settings: Settings) -> Skew | None:
     return None if date is None else measure(date, received - took, received)
 
 
-async def key(patient: Patient) -> Check:
+async def key(patient: DoctorContext) -> Check:
     """One signed read of the cheapest kind: a page of one reverse order."""
     if patient.credentials is None:
         return Check("key", "bad", patient.without_key, "get them from the vendor's console")
@@ -146,16 +146,18 @@ async def key(patient: Patient) -> Check:
 
 
 def _refused(error: PandaponError) -> Check:
-    if isinstance(error, AuthenticationFailed):
+    if isinstance(error, AuthenticationError):
         said = f" (the vendor says: {error.msg})" if error.msg else ""
         advice = "set this machine's clock" if error.clock_skew else "check key, secret, user id, clock"
         return Check("key", "bad", f"refused, code {error.code}{said}", advice)
-    if isinstance(error, Throttled):
+    if isinstance(error, RateLimitError):
         return Check("key", "warning", str(error), "something else uses up the quota; lower PANDAPON_RATE")
     if isinstance(error, ApiError) and error.code is not None and error.outcome is Outcome.ANSWERED:
         found = f"signed and understood; the call itself was refused with code {error.code}"
         return Check("key", "ok", found)
-    if isinstance(error, ApiError | MalformedResponse):
+    if isinstance(error, ApiError | MalformedResponseError):
         advice = "is this PandaPon? Check base_url, and whether a proxy or gateway answers in its place"
         return Check("key", "bad", str(error), advice)
-    return Check("key", "bad", str(error), "see dns and tls" if isinstance(error, NotSent) else "try again")
+    return Check(
+        "key", "bad", str(error), "see dns and tls" if isinstance(error, NotSentError) else "try again"
+    )

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import attrs
 import typer
 
-from pandapon_async import endpoint as declarations
 from pandapon_async.cli.output import for_people, print_lines, print_table
-from pandapon_async.endpoint import Evidence, Safety, Stage
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare import endpoint as declarations
+from pandapon_async.declare.endpoint import Evidence, Stage
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.openapi.catalogue import Room, room_of, undocumented
 
 __all__ = ["endpoints"]
@@ -69,7 +70,7 @@ def endpoints(
     rooms = [*map(room_of, declarations.endpoints().values()), *(row.room for row in undocumented())]
     known = sorted({room.group for room in rooms})
     if group is not None and group not in known:
-        raise InvalidArgument(f"no such group; there are {', '.join(known)}", argument="--group")
+        raise InvalidArgumentError(f"no such group; there are {', '.join(known)}", argument="--group")
     asked = Filter(group, platform, generation, stage, evidence, safety)
     rows = [*_declared(asked), *(_missing(asked) if missing else ())]
     if for_people() and not json_:

@@ -25,12 +25,12 @@ from rich.text import Text
 from pandapon_async import bulk
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
-from pandapon_async.core.duration import duration
-from pandapon_async.errors import AuthenticationFailed, ConfigurationError, InvalidArgument, PandaponError
-from pandapon_async.planning import Stop
-from pandapon_async.settlement import Finding, find_out, next_state
-from pandapon_async.transport.journal import IN_MEMORY, Journal
-from pandapon_async.transport.store import Intent, IntentState
+from pandapon_async.clock import duration
+from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.journal.journal import IN_MEMORY, Journal
+from pandapon_async.journal.resolve import Resolution, next_state, resolve_outcome
+from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.plans import Stop
 
 __all__ = ["journal_app"]
 
@@ -133,13 +133,13 @@ def resolve(
     Exit codes: 0 all settled, 2 usage, 3 something is still unknown, 4 authentication.
     """
     if (id is None) != all_:
-        raise InvalidArgument("name one intent, or say --all", argument="id")
+        raise InvalidArgumentError("name one intent, or say --all", argument="id")
     settings = given(journal=journal, settle_after=settle_after, rate=rate, base_url=base_url)
     if word is not None:
         if id is None:
-            raise InvalidArgument("a word settles one intent: name it", argument="as")
+            raise InvalidArgumentError("a word settles one intent: name it", argument="as")
         if not note:
-            raise InvalidArgument("say with --note where you saw it", argument="note")
+            raise InvalidArgumentError("say with --note where you saw it", argument="note")
         left = _run(lambda client: _take_word(client.journal, id, word, note, yes, dry_run), settings)
     else:
         left = _run(lambda client: _resolve(client, id, wait, dry_run, _where(journal)), settings)
@@ -169,7 +169,7 @@ async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool, wh
 
 def _advise(unknown: list[Intent], client: Client, where: str) -> None:
     """What can be done about what is still unknown."""
-    young = [one for one in unknown if (one.note or "").startswith(Finding.ABSENT)]
+    young = [one for one in unknown if (one.note or "").startswith(Resolution.ABSENT)]
     if young:
         _say(
             f"{len(young)} not to be seen so far. That counts {duration(client.settings.settle_after)} after"
@@ -204,7 +204,7 @@ async def _asked(client: Client, intents: list[Intent], dry_run: bool) -> list[I
 async def _find_out(client: Client, intent: Intent) -> Intent:
     try:
         return await client.resolve(intent.id)
-    except AuthenticationFailed:
+    except AuthenticationError:
         raise
     except PandaponError as error:
         return attrs.evolve(intent, note=f"could not be found out: {error}")
@@ -215,8 +215,8 @@ async def _look(client: Client, intent: Intent) -> Intent:
     if intent.state is not IntentState.UNKNOWN:
         return intent
     try:
-        settlement = await find_out(client, intent)
-    except AuthenticationFailed:
+        settlement = await resolve_outcome(client, intent)
+    except AuthenticationError:
         raise
     except PandaponError as error:
         return attrs.evolve(intent, note=f"could not be found out: {error}")
@@ -230,7 +230,7 @@ async def _take_word(journal: Journal, id: str, word: str, note: str, yes: bool,
     """Settle one intent as an operator says; who said it, and when, stays in the note."""
     intent = await _intent(journal, id)
     if intent.state is not IntentState.UNKNOWN:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"intent {intent.id} is {intent.state}; only one of unknown outcome takes a word", argument="id"
         )
     _tell(intent)
@@ -256,7 +256,7 @@ def _who() -> str:
 
 def _sure(word: str) -> bool:
     if not sys.stdin.isatty():
-        raise InvalidArgument("there is no terminal to ask on: say --yes", argument="yes")
+        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
     means = "it was carried out" if word == "done" else "it was NOT carried out, and may be sent again"
     return typer.confirm(f"Note for good that {means}?", err=True)
 
@@ -264,7 +264,7 @@ def _sure(word: str) -> bool:
 async def _intent(journal: Journal, id: str) -> Intent:
     intent = await journal.get(id)
     if intent is None:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"no intent, or more than one, begins with {id}; `pandapon journal list` shows them",
             argument="id",
         )
@@ -336,8 +336,8 @@ def _story(intent: Intent) -> str:
 def _said(intent: Intent) -> str:
     """The note in people's words."""
     note = intent.note or ""
-    if intent.state is IntentState.UNKNOWN and note.startswith("OutcomeUnknown"):
-        return f"the answer was lost or unclear{note.removeprefix('OutcomeUnknown')}"
+    if intent.state is IntentState.UNKNOWN and note.startswith("OutcomeUnknownError"):
+        return f"the answer was lost or unclear{note.removeprefix('OutcomeUnknownError')}"
     return note
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pandapon_async.money import Fen
-from pandapon_async.planning import Applied, Money, Overview, Refusal, RowState
+from pandapon_async.plans import ApplyResult, Money, PlanSummary, Refusal, RowState
 
 __all__ = ["amount", "rows", "show_applied", "show_overview", "what_it_does"]
 
@@ -43,7 +43,7 @@ def amount(fen: int, currency: str) -> str:
     return f"{currency} {Fen(fen).yuan:,.2f}"
 
 
-def show_overview(console: Console, overview: Overview) -> None:
+def show_overview(console: Console, overview: PlanSummary) -> None:
     """What a plan comes to."""
     refused = overview.states[RowState.REFUSED]
     planned = overview.rows - refused
@@ -68,7 +68,7 @@ def show_overview(console: Console, overview: Overview) -> None:
         _say(console, f"note: {rows(overview.unchecked)} of the plan could not be checked in full")
 
 
-def _money(console: Console, overview: Overview) -> None:
+def _money(console: Console, overview: PlanSummary) -> None:
     table = Table(title="money", title_justify="left")
     table.add_column("shop")
     table.add_column("rows", justify="right")
@@ -90,7 +90,7 @@ def _money_row(table: Table, name: str, money: Money) -> None:
     table.add_row(Text(name), f"{money.rows:,}", shown)
 
 
-def _largest(console: Console, overview: Overview) -> None:
+def _largest(console: Console, overview: PlanSummary) -> None:
     if not overview.largest:
         return
     table = Table(title="the largest", title_justify="left")
@@ -118,7 +118,7 @@ def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -
     console.print(table)
 
 
-def show_applied(console: Console, applied: Applied) -> None:
+def show_applied(console: Console, applied: ApplyResult) -> None:
     """Where a plan stands."""
     table = Table(title=Text(f"{applied.source}: {rows(applied.rows)}"), title_justify="left")
     table.add_column("state")

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pandapon_async import planning
+from pandapon_async import plans
 from pandapon_async.cli.plan_options import (
     BaseUrl,
     Concurrency,
@@ -37,13 +37,13 @@ from pandapon_async.cli.plan_show import amount, rows, show_applied, show_overvi
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import (
-    AuthenticationFailed,
+    AuthenticationError,
     ConfigurationError,
-    InvalidArgument,
-    JournalUnavailable,
+    InvalidArgumentError,
+    JournalUnavailableError,
 )
-from pandapon_async.planning import Applied, ApplyOptions, Overview, PlanKind, PlanOptions, RowState, Stop
-from pandapon_async.reconcile import Meter
+from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
+from pandapon_async.reconcile import ConsoleProgress
 
 __all__ = ["apply_command", "run_plan", "show_command"]
 
@@ -60,16 +60,16 @@ def run_plan(
     if out is None and not dry_run:
         raise typer.BadParameter("say where the plan goes, or --dry-run", param_hint="--out")
 
-    async def work() -> Overview:
+    async def work() -> PlanSummary:
         async with Client.from_env(**settings) as client:
             target = None if dry_run else out
-            return await planning.plan(
-                client, kind, table, target, options=options, progress=Meter(sys.stderr)
+            return await plans.plan(
+                client, kind, table, target, options=options, progress=ConsoleProgress(sys.stderr)
             )
 
     try:
         overview = asyncio.run(work())
-    except AuthenticationFailed as error:
+    except AuthenticationError as error:
         _say(f"error: {error}\n{CHECK_ACCESS}\nNo plan was written.")
         return 4
     except KeyboardInterrupt:
@@ -98,7 +98,7 @@ def show_command(kind: PlanKind) -> Callable[[Path], None]:
 
     def show(plan: Plan) -> None:
         """Show what a plan comes to and where it stands; asks nobody, changes nothing."""
-        overview = planning.look(plan)
+        overview = plans.summarize(plan)
         _check_kind(kind, overview, plan)
         if sys.stdout.isatty():
             show_overview(Console(), overview)
@@ -152,7 +152,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent or of
         unknown outcome), 4 authentication.
         """
-        overview = planning.look(plan, resend_absent=resend_absent)
+        overview = plans.summarize(plan, resend_absent=resend_absent)
         _check_kind(kind, overview, plan)
         options = ApplyOptions(
             max_total=fen(max_total, "--max-total"),
@@ -161,7 +161,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             resend_absent=resend_absent,
             allow_repeat=allow_repeat,
             wait=wait,
-            words=words,
+            vendor_message=words,
             dry_run=dry_run,
             concurrency=concurrency,
             expected=(overview.sendable, sum(money.amount_fen for money in overview.to_send)),
@@ -174,7 +174,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             settle_after=settle_after,
         )
         show_overview(Console(stderr=True), overview)
-        planning.check_limits(plan, options)  # before anybody is asked
+        plans.check_limits(plan, options)  # before anybody is asked
         if not dry_run and not yes and not _agreed(overview):
             _say("nothing was sent.")
             raise typer.Exit(3)
@@ -183,18 +183,18 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
     return apply
 
 
-def _check_kind(kind: PlanKind, overview: Overview, plan: Path) -> None:
+def _check_kind(kind: PlanKind, overview: PlanSummary, plan: Path) -> None:
     if overview.kind != kind:
         raise ConfigurationError(f"{plan} is a plan of {overview.kind}: use `pandapon {overview.kind}`")
 
 
-def _agreed(overview: Overview) -> bool:
+def _agreed(overview: PlanSummary) -> bool:
     """Ask, where there is somebody to ask."""
     open_rows = sum(count for state, count in overview.states.items() if state.open)
     if not overview.sendable and not open_rows:
         return True  # nothing would be sent
     if not sys.stdin.isatty():
-        raise InvalidArgument("there is no terminal to ask on: say --yes", argument="yes")
+        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
     money = ", ".join(amount(money.amount_fen, money.currency) for money in overview.to_send)
     earlier = f" and find out about {open_rows:,} that an earlier run left open" if open_rows else ""
     question = f"Send {what_it_does(overview.kind, overview.sendable)} ({money or 'no amount'}){earlier}?"
@@ -206,13 +206,13 @@ def _run_apply(
 ) -> int:
     try:
         applied = asyncio.run(_apply(plan, out, options, settings))
-    except AuthenticationFailed as error:
+    except AuthenticationError as error:
         _say(f"error: {error}\n{CHECK_ACCESS}\n{_go_on()}")
         return 4
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say(f"cut off; what was on its way is of unknown outcome until it is asked about. {_go_on()}")
         return 3
-    except (JournalUnavailable, OSError, sqlite3.Error) as error:
+    except (JournalUnavailableError, OSError, sqlite3.Error) as error:
         _say(f"error: {error}. Nothing more was sent. {_go_on()}")
         return 3
     if sys.stdout.isatty():
@@ -224,7 +224,9 @@ def _run_apply(
     return applied.exit_code
 
 
-async def _apply(plan: Path, out: Path | None, options: ApplyOptions, settings: dict[str, Any]) -> Applied:
+async def _apply(
+    plan: Path, out: Path | None, options: ApplyOptions, settings: dict[str, Any]
+) -> ApplyResult:
     stop = Stop()
     task = asyncio.current_task()
     assert task is not None
@@ -240,12 +242,12 @@ async def _apply(plan: Path, out: Path | None, options: ApplyOptions, settings: 
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, interrupt)
     async with Client.from_env(**settings) as client:
-        return await planning.apply(
-            client, plan, options=options, results=out, progress=Meter(sys.stderr), stop=stop
+        return await plans.apply(
+            client, plan, options=options, results=out, progress=ConsoleProgress(sys.stderr), stop=stop
         )
 
 
-def _advise(kind: PlanKind, applied: Applied) -> None:
+def _advise(kind: PlanKind, applied: ApplyResult) -> None:
     """What is left to do, and how."""
     if applied.stopped:
         _say(f"stopped early: {applied.stopped}.")

@@ -24,8 +24,8 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.client import Client
-from pandapon_async.errors import AuthenticationFailed
-from pandapon_async.models.base import BEIJING
+from pandapon_async.core.model import BEIJING
+from pandapon_async.errors import AuthenticationError
 
 __all__ = ["reconcile"]
 
@@ -142,7 +142,7 @@ def _run_and_tell(
 ) -> int:
     try:
         summary = asyncio.run(_run(ledger, out, state, options, settings))
-    except AuthenticationFailed as error:
+    except AuthenticationError as error:
         said = f"the vendor says: {error.msg}\n" if error.msg else ""
         _say(f"error: {error}\n{said}{CHECK_ACCESS}\n{_resume()}")
         return 4
@@ -172,7 +172,7 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with Client.from_env(**settings) as client:
         return await job.reconcile(
-            client, ledger, out, options=options, state=state, progress=job.Meter(sys.stderr)
+            client, ledger, out, options=options, state=state, progress=job.ConsoleProgress(sys.stderr)
         )
 
 

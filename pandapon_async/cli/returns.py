@@ -23,7 +23,7 @@ from pandapon_async.cli.plan_options import (
     pairs,
 )
 from pandapon_async.cli.plans import apply_command, run_plan, show_command
-from pandapon_async.planning import PlanKind, PlanOptions
+from pandapon_async.plans import PlanKind, PlanOptions
 
 __all__ = ["returns_app"]
 

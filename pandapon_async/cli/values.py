@@ -13,10 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pandapon_async import arguments as rules
-from pandapon_async.core.codec import loads
-from pandapon_async.endpoint import Parameter, parameters_of_class
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.core.json_codec import loads
+from pandapon_async.declare import fields as rules
+from pandapon_async.declare.endpoint import Parameter, parameters_of_class
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.openapi.examples import nested_class
 
 __all__ = ["read_arguments"]
@@ -48,7 +48,7 @@ def _by_key(typed: Iterable[str]) -> dict[str, list[str]]:
     for text in typed:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise InvalidArgument("arguments look like key=value, such as refund_id=TQ201808300000001")
+            raise InvalidArgumentError("arguments look like key=value, such as refund_id=TQ201808300000001")
         found.setdefault(key, []).append(value)
     return found
 
@@ -56,69 +56,69 @@ def _by_key(typed: Iterable[str]) -> dict[str, list[str]]:
 def _known(known: Mapping[str, Parameter], key: str) -> Parameter:
     if key not in known:
         names = ", ".join(dict.fromkeys(parameter.name for parameter in known.values())) or "none"
-        raise InvalidArgument(f"unknown argument {key}; known: {names}", argument=key)
+        raise InvalidArgumentError(f"unknown argument {key}; known: {names}", argument=key)
     return known[key]
 
 
-def _explained(name: str, read: Any, rule: rules.Rule, value: Any) -> Any:
+def _explained(name: str, read: Any, rule: rules.Field, value: Any) -> Any:
     try:
         return read(rule, value)
     except ValueError as error:
-        raise InvalidArgument(f"{name} {error}", argument=name) from None
+        raise InvalidArgumentError(f"{name} {error}", argument=name) from None
 
 
-def _from_texts(rule: rules.Rule, texts: list[str]) -> Any:
+def _from_texts(rule: rules.Field, texts: list[str]) -> Any:
     """A value from one `key=value`, or a list from several of the same key."""
-    while isinstance(rule, rules.JsonText):
+    while isinstance(rule, rules.JsonTextField):
         rule = rule.rule
-    if isinstance(rule, rules.ListOf):
+    if isinstance(rule, rules.ListField):
         return _list(rule.item, texts)
     if len(texts) > 1:
         raise ValueError("is given more than once, and takes one value")
     return _from_text(rule, texts[0])
 
 
-def _list(item: rules.Rule, texts: list[str]) -> list[Any]:
+def _list(item: rules.Field, texts: list[str]) -> list[Any]:
     """Items from a repeated key (each text is one), or from one text: JSON or comma separated."""
     (text, *more) = texts
     if more:
         return [_from_text(item, one) for one in texts]
     if text.lstrip().startswith("["):
         return [_from_json(item, one) for one in _json(text)]
-    if isinstance(item, rules.Nested | rules.Json):
+    if isinstance(item, rules.ObjectField | rules.JsonField):
         return [_from_text(item, text)]
     return [_from_text(item, one.strip()) for one in text.split(",")]
 
 
-def _from_text(rule: rules.Rule, text: str) -> Any:
+def _from_text(rule: rules.Field, text: str) -> Any:
     match rule:
-        case rules.Nested() | rules.Json():
+        case rules.ObjectField() | rules.JsonField():
             return _from_json(rule, _json(text))
-        case rules.Integer() | rules.FenAmount():
+        case rules.IntegerField() | rules.FenField():
             return _number(text)
-        case rules.Choice():
+        case rules.EnumField():
             takes_numbers = any(isinstance(member.value, int) for member in rule.values)
             return _number(text) if takes_numbers else text
-        case rules.Flag():
+        case rules.BoolField():
             if text not in ("true", "false"):
                 raise ValueError("must be true or false")
             return text == "true"
-        case rules.Moment():
+        case rules.TimestampField():
             return _moment(text)
-        case rules.Picture():
+        case rules.ImageField():
             return Path(text).expanduser()
         case _:
             return text
 
 
-def _from_json(rule: rules.Rule, value: Any) -> Any:
+def _from_json(rule: rules.Field, value: Any) -> Any:
     """A value from JSON: names may be the wire's, moments and images are texts."""
     match rule:
-        case rules.JsonText():
+        case rules.JsonTextField():
             return _from_json(rule.rule, value)
-        case rules.ListOf() if isinstance(value, list):
+        case rules.ListField() if isinstance(value, list):
             return [_from_json(rule.item, item) for item in value]
-        case rules.Nested() if isinstance(value, dict):
+        case rules.ObjectField() if isinstance(value, dict):
             known = {one.wire: one for one in parameters_of_class(nested_class(rule))}
             by_name = {one.name: one for one in known.values()}
             found = {name: known.get(name) or by_name.get(name) for name in value}
@@ -126,9 +126,9 @@ def _from_json(rule: rules.Rule, value: Any) -> Any:
                 one.name if one else name: _from_json(one.rule, value[name]) if one else value[name]
                 for name, one in found.items()
             }
-        case rules.Moment() if isinstance(value, str):
+        case rules.TimestampField() if isinstance(value, str):
             return _moment(value)
-        case rules.Picture() if isinstance(value, str):
+        case rules.ImageField() if isinstance(value, str):
             return Path(value).expanduser()
         case _:
             return value

@@ -23,9 +23,9 @@ from pandapon_async.bulk.vouchers import picture_rule
 from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, Rate, given
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
-from pandapon_async.errors import AuthenticationFailed, ConfigurationError, PandaponError
+from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
 from pandapon_async.images import Image
-from pandapon_async.reconcile import Meter
+from pandapon_async.reconcile import ConsoleProgress
 
 __all__ = ["vouchers_app"]
 
@@ -48,7 +48,7 @@ def upload(
         Path | None,
         typer.Option(help="Results, a line of JSON per image; a later run adds to it and skips what it has."),
     ] = None,
-    shrink: Annotated[
+    compress: Annotated[
         bool, typer.Option("--shrink", help="Make smaller what is over the vendor's limit (needs Pillow).")
     ] = False,
     dry_run: DryRun = False,
@@ -67,7 +67,7 @@ def upload(
         raise typer.Exit(_check(images))
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
     with _Results.opened(out) as results:
-        raise typer.Exit(_run(images, results, shrink, concurrency or 16, settings))
+        raise typer.Exit(_run(images, results, compress, concurrency or 16, settings))
 
 
 def _images(paths: Iterable[Path]) -> Iterator[Path]:
@@ -168,12 +168,12 @@ class _Results:
 
 
 def _run(
-    images: list[Path], results: _Results, shrink: bool, concurrency: int, settings: dict[str, Any]
+    images: list[Path], results: _Results, compress: bool, concurrency: int, settings: dict[str, Any]
 ) -> int:
     go_on = "Run the same command again: what is uploaded is kept." if results.path else ""
     try:
-        uploaded, reused, failed = asyncio.run(_upload(images, results, shrink, concurrency, settings))
-    except AuthenticationFailed as error:
+        uploaded, reused, failed = asyncio.run(_upload(images, results, compress, concurrency, settings))
+    except AuthenticationError as error:
         _say(f"error: {error}\n{CHECK_ACCESS}\n{go_on}")
         return 4
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -187,18 +187,23 @@ def _run(
 
 
 async def _upload(
-    images: list[Path], results: _Results, shrink: bool, concurrency: int, settings: dict[str, Any]
+    images: list[Path], results: _Results, compress: bool, concurrency: int, settings: dict[str, Any]
 ) -> tuple[int, int, int]:
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     uploaded = reused = failed = 0
-    progress = Meter(sys.stderr)
+    progress = ConsoleProgress(sys.stderr)
     async with Client.from_env(**settings) as client:
         progress.begin("uploading", len(images), 0, client.statistics)
         vouchers = bulk.upload_vouchers(
-            client, images, shrink=shrink, known=results.known, concurrency=concurrency, ordered=True
+            client,
+            images,
+            compress=compress,
+            known=results.known,
+            concurrency=concurrency,
+            ordered=True,
         )
         try:
             async with contextlib.aclosing(vouchers):

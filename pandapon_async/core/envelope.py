@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from pandapon_async.core.codec import loads
+from pandapon_async.core.json_codec import loads
 
 __all__ = ["Envelope", "read_envelope", "text_of"]
 

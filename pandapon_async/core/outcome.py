@@ -6,32 +6,61 @@ envelope's `code`, and the inner flag that some operations carry (`success`, `ca
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.envelope import Envelope, read_envelope
-from pandapon_async.endpoint import Endpoint, Safety
 from pandapon_async.errors import (
     ApiError,
-    AuthenticationFailed,
-    DeadlineExceeded,
-    MalformedResponse,
-    NotFound,
+    AuthenticationError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    NotFoundError,
     Outcome,
-    OutcomeUnknown,
+    OutcomeUnknownError,
     PandaponError,
-    Rejected,
-    Throttled,
+    RateLimitError,
+    RejectedError,
 )
 
-__all__ = ["Answer", "for_operation", "may_repeat", "read_answer"]
+__all__ = ["Operation", "RawResponse", "Safety", "for_operation", "may_repeat", "read_answer"]
+
+
+class Safety(enum.StrEnum):
+    """What may be done when the answer to a call is lost. It belongs to the operation, not the verb."""
+
+    READ = "read"  # changes nothing: repeat freely
+    REPEATABLE = "repeatable"  # a repeat is harmless (a voucher upload leaves an orphan image)
+    CHECKED = "checked"  # read the state before a repeat (return goods, cancel, modify)
+    ONCE = "once"  # never repeated by us (create refund, create order, message)
+    NEVER_AUTOMATIC = "never_automatic"  # releases money (pay, confirm receipt)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether an attempt of unknown outcome may be sent again."""
+        return self in (Safety.READ, Safety.REPEATABLE)
+
+
+class Operation(Protocol):
+    """What the answer to an operation is judged by; every declared call has it."""
+
+    @property
+    def confirmed_by(self) -> str | None:
+        """The field of the data that says whether it was accepted, or "data"."""
+        ...
+
+    @property
+    def unclear_codes(self) -> frozenset[str]:
+        """Inner error codes after which it may have been carried out all the same."""
+        ...
 
 
 @attrs.define
-class Answer:
+class RawResponse:
     """What came over the wire: status, bounded body, and what the server said about waiting."""
 
     http_status: int
@@ -41,7 +70,7 @@ class Answer:
 
 
 def read_answer(
-    answer: Answer, endpoint: Endpoint, codes: Codes, read: Callable[[bytes], Envelope] = read_envelope
+    answer: RawResponse, operation: Operation, codes: Codes, read: Callable[[bytes], Envelope] = read_envelope
 ) -> Envelope:
     """The envelope of a call that succeeded in all three layers; raises what it was otherwise.
 
@@ -59,26 +88,26 @@ def read_answer(
         # Refused by status and done by code: a throttle, but nobody knows what was carried out.
         raise _throttled(answer, envelope, before_execution=not succeeded)
     if succeeded and 200 <= status < 300:
-        _check_inside(answer, envelope, endpoint, codes)
+        _check_inside(answer, envelope, operation, codes)
         return envelope
-    raise _refusal(answer, envelope, endpoint, codes)
+    raise _refusal(answer, envelope, operation, codes)
 
 
-def _without_envelope(answer: Answer, reason: str) -> PandaponError:
+def _without_envelope(answer: RawResponse, reason: str) -> PandaponError:
     status = answer.http_status
     if status == 429:
         return _throttled(answer, None, before_execution=True)
     if status == 503:
         return _throttled(answer, None, before_execution=False)
     if status in (401, 403):
-        return AuthenticationFailed(f"refused with HTTP {status}; {_CHECK_KEY}", http_status=status)
+        return AuthenticationError(f"refused with HTTP {status}; {_CHECK_KEY}", http_status=status)
     if 300 <= status < 400:
-        return MalformedResponse(
+        return MalformedResponseError(
             f"HTTP {status}: redirects are not followed; check base_url", http_status=status, retryable=False
         )
     if 400 <= status < 500 and status != 408:
         return ApiError(f"refused with HTTP {status}, without an envelope ({reason})", http_status=status)
-    return MalformedResponse(f"HTTP {status}: {reason}", http_status=status)
+    return MalformedResponseError(f"HTTP {status}: {reason}", http_status=status)
 
 
 _CHECK_KEY = (
@@ -86,7 +115,7 @@ _CHECK_KEY = (
 )
 
 
-def _refusal(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Codes) -> PandaponError:
+def _refusal(answer: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> PandaponError:
     status, code = answer.http_status, envelope.code
     facts = _facts(answer, envelope)
     if status == 503:
@@ -96,7 +125,7 @@ def _refusal(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Code
     redirected = 300 <= status < 400
     broken = status >= 500 or redirected or status == 408
     if code in codes.authentication or status in (401, 403):
-        unauthenticated = AuthenticationFailed(f"the vendor refused with code {code}; {_CHECK_KEY}", **facts)
+        unauthenticated = AuthenticationError(f"the vendor refused with code {code}; {_CHECK_KEY}", **facts)
         if broken:
             unauthenticated.outcome = Outcome.UNKNOWN
         return unauthenticated
@@ -107,14 +136,14 @@ def _refusal(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Code
         failed.outcome = Outcome.UNKNOWN
         return failed
     if code in codes.not_found:
-        return NotFound(f"the vendor knows no such thing (code {code})", **facts)
+        return NotFoundError(f"the vendor knows no such thing (code {code})", **facts)
     refused = ApiError(f"the vendor refused with code {code} (its words are in .msg)", **facts)
-    if code in codes.success or str(code) in endpoint.unclear_codes:
+    if code in codes.success or str(code) in operation.unclear_codes:
         refused.outcome = Outcome.UNKNOWN  # status and code contradict each other, or the code is unclear
     return refused
 
 
-def _facts(answer: Answer, envelope: Envelope) -> dict[str, Any]:
+def _facts(answer: RawResponse, envelope: Envelope) -> dict[str, Any]:
     return {
         "code": envelope.code,
         "msg": envelope.msg,
@@ -123,10 +152,10 @@ def _facts(answer: Answer, envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def _throttled(answer: Answer, envelope: Envelope | None, *, before_execution: bool) -> Throttled:
+def _throttled(answer: RawResponse, envelope: Envelope | None, *, before_execution: bool) -> RateLimitError:
     code = envelope.code if envelope else None
     wait = f", asked to wait {answer.retry_after:g} s" if answer.retry_after is not None else ""
-    error = Throttled(
+    error = RateLimitError(
         f"too many calls (HTTP {answer.http_status}, code {code}{wait})",
         retry_after=answer.retry_after,
         code=code,
@@ -140,20 +169,20 @@ def _throttled(answer: Answer, envelope: Envelope | None, *, before_execution: b
     return error
 
 
-def _check_inside(answer: Answer, envelope: Envelope, endpoint: Endpoint, codes: Codes) -> None:
+def _check_inside(answer: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> None:
     """The third layer: the data itself may say that the operation was refused.
 
     Where it says neither yes nor no, or both, nobody knows whether the operation was carried out.
     """
     fields: dict[str, Any] = envelope.data if isinstance(envelope.data, dict) else {}
     success = fields.get("success")
-    confirmed = _confirmation(envelope.data, fields, endpoint.confirmed_by)
+    confirmed = _confirmation(envelope.data, fields, operation.confirmed_by)
     if confirmed is True and (success is None or success is True):
         return
     if confirmed is not True and (confirmed is False or success is False):
-        raise _rejection(answer, envelope, fields, endpoint, codes)
-    where = endpoint.confirmed_by or "success"
-    raise MalformedResponse(
+        raise _rejection(answer, envelope, fields, operation, codes)
+    where = operation.confirmed_by or "success"
+    raise MalformedResponseError(
         f"code {envelope.code}, but {where} does not say whether it was accepted",
         http_status=answer.http_status,
         request_id=envelope.request_id,
@@ -173,7 +202,7 @@ def _confirmation(data: Any, fields: dict[str, Any], where: str | None) -> bool 
 
 
 def _rejection(
-    answer: Answer, envelope: Envelope, fields: dict[str, Any], endpoint: Endpoint, codes: Codes
+    answer: RawResponse, envelope: Envelope, fields: dict[str, Any], operation: Operation, codes: Codes
 ) -> PandaponError:
     code = _plain(fields.get("errorCode"))
     words = _plain(fields.get("errorInfo")) or _plain(fields.get("errorMsg"))
@@ -182,17 +211,17 @@ def _rejection(
         "its words are in .error_info)"
     )
     facts = _facts(answer, envelope)
-    rejected = Rejected(text, error_code=code, error_info=words, **facts)
-    if code in endpoint.unclear_codes:
+    rejected = RejectedError(text, error_code=code, error_info=words, **facts)
+    if code in operation.unclear_codes:
         rejected.outcome = Outcome.UNKNOWN
         return rejected
     other: PandaponError | None = None
     if code in codes.throttle or code in codes.refused:
         other = _throttled(answer, envelope, before_execution=code in codes.refused)
     elif code in codes.authentication:
-        other = AuthenticationFailed(f"the platform refused with error code {code}; {_CHECK_KEY}", **facts)
+        other = AuthenticationError(f"the platform refused with error code {code}; {_CHECK_KEY}", **facts)
     elif code in codes.not_found:
-        other = NotFound(f"the platform knows no such thing (error code {code})", **facts)
+        other = NotFoundError(f"the platform knows no such thing (error code {code})", **facts)
     if other is None:
         return rejected
     other.__cause__ = rejected
@@ -205,18 +234,18 @@ def _plain(value: Any) -> str | None:
 
 def may_repeat(error: PandaponError, safety: Safety) -> bool:
     """Whether the same call may be sent again after this failure, as far as safety goes."""
-    if safety is Safety.NEVER_AUTOMATIC or not error.retryable or isinstance(error, DeadlineExceeded):
+    if safety is Safety.NEVER_AUTOMATIC or not error.retryable or isinstance(error, DeadlineExceededError):
         return False
     if error.outcome is Outcome.NOT_SENT or safety.repeatable:
         return True
-    return isinstance(error, Throttled) and error.before_execution
+    return isinstance(error, RateLimitError) and error.before_execution
 
 
 def for_operation(error: PandaponError, safety: Safety, intent_id: str | None) -> PandaponError:
     """The error the caller sees: an unknown outcome of anything that must not be repeated says so."""
     if error.outcome is not Outcome.UNKNOWN or safety.repeatable:
         return error
-    unknown = OutcomeUnknown(
+    unknown = OutcomeUnknownError(
         "the answer was lost or unclear and the operation may have been carried out: "
         f"read the state before doing anything ({type(error).__name__})",
         intent_id=intent_id,

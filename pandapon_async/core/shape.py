@@ -20,9 +20,10 @@ from typing import Any
 import attrs
 from msgspec import UNSET, defstruct
 
-from pandapon_async.core.codec import LARGE, decoder, loads
 from pandapon_async.core.collector import no_collection
 from pandapon_async.core.envelope import Envelope, read_envelope, text_of
+from pandapon_async.core.json_codec import LARGE, decoder, loads
+from pandapon_async.core.model import PageModel
 from pandapon_async.core.structure import (
     LIST_FIELDS,
     NAMES,
@@ -32,7 +33,6 @@ from pandapon_async.core.structure import (
     total_of,
     wire_fields,
 )
-from pandapon_async.models.base import PageModel
 
 __all__ = ["Reader", "Shape", "Shaped"]
 
@@ -227,7 +227,7 @@ def _struct(columns: list[tuple[str, str, Any]]) -> Any:
     """A struct with these fields (attribute, or "" for f0, f1...; wire name; type); any may be missing."""
     named = [(name or f"f{position}", wire, kind) for position, (name, wire, kind) in enumerate(columns)]
     return defstruct(
-        "Answer",
+        "RawResponse",
         [(name, kind, UNSET) for name, _, kind in named],
         rename={name: wire for name, wire, _ in named},
         gc=False,

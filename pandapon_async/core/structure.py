@@ -21,9 +21,8 @@ from typing import Annotated, Any, Final, Union
 
 import attrs
 
-from pandapon_async.arguments import camel
 from pandapon_async.core.collector import no_collection
-from pandapon_async.models.base import (
+from pandapon_async.core.model import (
     EPOCH,
     MILLISECOND,
     NO_EXTRA,
@@ -31,6 +30,7 @@ from pandapon_async.models.base import (
     Model,
     OpenEnum,
     PageModel,
+    camel,
     parse_moment,
 )
 from pandapon_async.money import Fen
@@ -41,8 +41,8 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "LIST_FIELDS",
     "NAMES",
-    "Mismatch",
     "ModelField",
+    "StructureError",
     "is_model",
     "model_fields",
     "set_field",
@@ -61,7 +61,7 @@ TOTAL_FIELDS = ("total", "totalCount", "totalRecord", "totalNum")
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")  # Decimal itself also takes 1_0, blanks and 1e999999
 
 
-class Mismatch(Exception):
+class StructureError(Exception):
     """Data that does not fit its type; `path` grows while it travels outwards."""
 
     def __init__(self, expected: str, value: Any) -> None:
@@ -148,7 +148,8 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
 
 # What written functions know; `fen` is what `Fen` does, without its checks.
 NAMES: Final[Mapping[str, Any]] = {
-    "Mismatch": Mismatch, "new": object.__new__, "NO_EXTRA": NO_EXTRA, "Fen": Fen, "fen": int.__new__,
+    "StructureError": StructureError,
+    "new": object.__new__, "NO_EXTRA": NO_EXTRA, "Fen": Fen, "fen": int.__new__,
     "EPOCH": EPOCH, "MILLISECOND": MILLISECOND,
 }  # fmt: skip
 
@@ -209,14 +210,14 @@ def _page_hook(converter: Converter, kind: type[PageModel]) -> Hook:
         if value.__class__ is list:
             return kind(items=items_hook(value, None))
         if value.__class__ is not dict:
-            raise Mismatch("a list or an object with a list", value)
+            raise StructureError("a list or an object with a list", value)
         where = next((name for name in LIST_FIELDS if value.get(name).__class__ is list), None)
         if where is None:
-            raise Mismatch(f"a list in one of {', '.join(LIST_FIELDS)}", value)
+            raise StructureError(f"a list in one of {', '.join(LIST_FIELDS)}", value)
         extra = {name: item for name, item in value.items() if name != where}
         try:
             items = items_hook(value[where], None)
-        except Mismatch as mismatch:
+        except StructureError as mismatch:
             mismatch.steps.append(f".{where}")
             raise
         return kind(items=items, total=total_of(extra), extra=extra)
@@ -235,7 +236,7 @@ def _list_hook(converter: Converter, kind: Any) -> Hook:
 
     def structure(value: Any, _: Any) -> Any:
         if value.__class__ is not list:
-            raise Mismatch("a list", value)
+            raise StructureError("a list", value)
         if len(value) < LONG:
             return each(value)
         with no_collection():
@@ -246,7 +247,7 @@ def _list_hook(converter: Converter, kind: Any) -> Hook:
         try:
             for item in value:
                 items.append(hook(item, None))
-        except Mismatch as mismatch:
+        except StructureError as mismatch:
             mismatch.steps.append(f"[{len(items)}]")
             raise
         return items
@@ -273,7 +274,7 @@ def _union_hook(converter: Converter, kind: Any) -> Hook:
             return None
         hook = by_class.get(value.__class__)
         if hook is None:
-            raise Mismatch(expected, value)
+            raise StructureError(expected, value)
         return hook(value, None)
 
     return structure
@@ -287,7 +288,7 @@ def _open_enum_hook(kind: type[OpenEnum]) -> Hook:
         if value is None:
             return None
         if value.__class__ is not str and value.__class__ is not int:
-            raise Mismatch("text or a whole number", value)
+            raise StructureError("text or a whole number", value)
         return usual[value] if value in usual else kind.read(value)
 
     open_enum: Any = structure
@@ -354,7 +355,7 @@ def _json_classes(kind: Any) -> tuple[type[Any], ...]:
 def _exactly(kind: type[Any]) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         if value.__class__ is not kind:
-            raise Mismatch(_JSON_NAMES[kind], value)
+            raise StructureError(_JSON_NAMES[kind], value)
         return value
 
     return structure
@@ -363,7 +364,7 @@ def _exactly(kind: type[Any]) -> Hook:
 def _id(value: Any, _: Any) -> str:
     if value.__class__ is str or value.__class__ is int:
         return str(value)
-    raise Mismatch("an id as text or whole number", value)
+    raise StructureError("an id as text or whole number", value)
 
 
 def _fen(value: Any, _: Any) -> Fen:
@@ -371,7 +372,7 @@ def _fen(value: Any, _: Any) -> Fen:
         return Fen(value)
     if value.__class__ is str and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20:
         return Fen(value)
-    raise Mismatch("whole fen", value)
+    raise StructureError("whole fen", value)
 
 
 def _decimal(value: Any, _: Any) -> Decimal:
@@ -379,7 +380,7 @@ def _decimal(value: Any, _: Any) -> Decimal:
         return Decimal(value)
     if value.__class__ is str and _DECIMAL.fullmatch(value):
         return Decimal(value)
-    raise Mismatch("a decimal number", value)
+    raise StructureError("a decimal number", value)
 
 
 def _moment(value: Any, _: Any) -> datetime | None:
@@ -390,7 +391,7 @@ def _moment(value: Any, _: Any) -> datetime | None:
             return parse_moment(value)
         except (ValueError, OverflowError):
             pass
-    raise Mismatch("a moment (epoch ms, yyyyMMddHHmmssSSSZ or yyyy-MM-dd HH:mm:ss)", value)
+    raise StructureError("a moment (epoch ms, yyyyMMddHHmmssSSSZ or yyyy-MM-dd HH:mm:ss)", value)
 
 
 _JSON_NAMES: dict[type[Any], str] = {

@@ -14,8 +14,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from pandapon_async.core.model import Model
 from pandapon_async.core.structure import wire_fields
-from pandapon_async.models.base import Model
 from pandapon_async.money import Fen
 
 __all__ = ["HIDDEN", "count_extra", "to_json"]

@@ -11,7 +11,17 @@ from typing import Annotated
 
 import attrs
 
-from pandapon_async.arguments import IdText, Integer, ListOf, Nested, NonEmpty, Number, Text, TextId, Wire
+from pandapon_async.core.model import Wire
+from pandapon_async.declare.fields import (
+    IdText,
+    IntegerField,
+    ListField,
+    NonEmpty,
+    NumberField,
+    ObjectField,
+    TextField,
+    TextIdField,
+)
 
 __all__ = [
     "BookedItem",
@@ -24,9 +34,9 @@ __all__ = [
     "TmallOrder",
 ]
 
-OptionalText = Annotated[str | None, Text()]
-Price = Annotated[Decimal | int | str, Number(as_text=True)]
-Pieces = Annotated[int, Integer(1)]
+OptionalText = Annotated[str | None, TextField()]
+Price = Annotated[Decimal | int | str, NumberField(as_text=True)]
+Pieces = Annotated[int, IntegerField(1)]
 
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
@@ -61,7 +71,7 @@ class FreightItem:
     item_id: IdText
     sku_id: IdText
     quantity: Pieces
-    freight_info: Annotated[FreightChoice, Nested(FreightChoice)]
+    freight_info: Annotated[FreightChoice, ObjectField(FreightChoice)]
     currency: NonEmpty
     price: Price
 
@@ -72,10 +82,10 @@ class BookedItem:
 
     item_id: IdText | None = None
     sku_id: IdText | None = None
-    quantity: Annotated[int | None, Integer(1)] = None
+    quantity: Annotated[int | None, IntegerField(1)] = None
     title: OptionalText = None
     image_url: OptionalText = None
-    freight_info: Annotated[FreightChoice | None, Nested(FreightChoice)] = None
+    freight_info: Annotated[FreightChoice | None, ObjectField(FreightChoice)] = None
     currency: OptionalText = None
     price: Price | None = None
 
@@ -93,7 +103,7 @@ class LogisticsItem:
 
     item_id: IdText | None = None
     sku_id: IdText | None = None
-    quantity: Annotated[int | None, Integer(1)] = None
+    quantity: Annotated[int | None, IntegerField(1)] = None
     title: OptionalText = None
     image_url: OptionalText = None
 
@@ -102,17 +112,17 @@ class LogisticsItem:
 class DomesticLogistics:
     """One leg of the way to the warehouse; `rts_time` is epoch seconds of a moment, 10 digits."""
 
-    logistic_number: Annotated[str | None, Text(), Wire("logisticNumer")] = None
+    logistic_number: Annotated[str | None, TextField(), Wire("logisticNumer")] = None
     logistic_company_name: OptionalText = None
-    rts_time: Annotated[int | str | None, TextId(r"[0-9]{10}", "1754342534")] = None
+    rts_time: Annotated[int | str | None, TextIdField(r"[0-9]{10}", "1754342534")] = None
 
 
 @attrs.define(frozen=True, kw_only=True)
 class LogisticsUpdate:
     """Which product travels under which waybill."""
 
-    line_item: Annotated[LogisticsItem | None, Nested(LogisticsItem)] = None
-    logistic_number: Annotated[str | None, Text(), Wire("logisticNumer")] = None
+    line_item: Annotated[LogisticsItem | None, ObjectField(LogisticsItem)] = None
+    logistic_number: Annotated[str | None, TextField(), Wire("logisticNumer")] = None
     domestic_logistic_info: Annotated[
-        Sequence[DomesticLogistics] | None, ListOf(Nested(DomesticLogistics))
+        Sequence[DomesticLogistics] | None, ListField(ObjectField(DomesticLogistics))
     ] = None

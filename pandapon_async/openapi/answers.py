@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Union
 
+from pandapon_async.core.model import BEIJING, Model, OpenEnum, PageModel
 from pandapon_async.core.structure import wire_fields
-from pandapon_async.endpoint import Endpoint
-from pandapon_async.models.base import BEIJING, Model, OpenEnum, PageModel
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.money import Fen
 from pandapon_async.openapi.schemas import arms_of, is_id, known_values
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 import attrs
 
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 
 __all__ = ["GENERATIONS", "PLATFORMS", "Room", "Undocumented", "room_of", "undocumented"]
 
@@ -48,7 +48,7 @@ class Undocumented:
 def room_of(endpoint: Endpoint) -> Room:
     """The group that a declared call is in, from its name.
 
-    >>> from pandapon_async.endpoint import endpoints
+    >>> from pandapon_async.declare.endpoint import endpoints
     >>> str(room_of(endpoints()["v1.alibaba.refunds.get"]))
     '1688 refunds'
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pandapon_async.endpoint import Endpoint, Evidence, endpoints
+from pandapon_async.declare.endpoint import Endpoint, Evidence, endpoints
 from pandapon_async.openapi.catalogue import Room, room_of, undocumented
 
 __all__ = ["coverage"]

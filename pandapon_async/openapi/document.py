@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from pandapon_async.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage, endpoints
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage, endpoints
 from pandapon_async.openapi.answers import example_answer
 from pandapon_async.openapi.catalogue import room_of
 from pandapon_async.openapi.examples import wire_example

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from pandapon_async import arguments as rules
-from pandapon_async.endpoint import Endpoint, Parameter, encode_arguments, parameters_of_class
+from pandapon_async.declare import fields as rules
+from pandapon_async.declare.endpoint import Endpoint, Parameter, encode_arguments, parameters_of_class
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 
@@ -44,48 +44,48 @@ def _examples(parameters: tuple[Parameter, ...], optional: bool) -> dict[str, An
     }
 
 
-def example(rule: rules.Rule, *, optional: bool = True) -> Any:
+def example(rule: rules.Field, *, optional: bool = True) -> Any:
     """A value that the rule accepts."""
-    if isinstance(rule, rules.Nested):
+    if isinstance(rule, rules.ObjectField):
         kind = nested_class(rule)
         return kind(**_examples(parameters_of_class(kind), optional))
-    if isinstance(rule, rules.ListOf):
+    if isinstance(rule, rules.ListField):
         return [example(rule.item, optional=optional) for _ in range(max(rule.minimum, 1))]
-    if isinstance(rule, rules.JsonText):
+    if isinstance(rule, rules.JsonTextField):
         return example(rule.rule, optional=optional)
     return _plain_example(rule)
 
 
-def nested_class(rule: rules.Nested) -> Any:
+def nested_class(rule: rules.ObjectField) -> Any:
     """The request class that an object is an instance of."""
     return rule.kind if isinstance(rule.kind, type) else rule.kind()
 
 
-def _plain_example(rule: rules.Rule) -> Any:
+def _plain_example(rule: rules.Field) -> Any:
     match rule:
-        case rules.Text():
+        case rules.TextField():
             length = max(rule.minimum, min(7, rule.maximum or 7))
             return rule.example or ("example" * length)[:length]
-        case rules.TextId():
+        case rules.TextIdField():
             return rule.example
-        case rules.IntegerId():
+        case rules.IntegerIdField():
             return 2542285634920880794  # beyond 2**53, where a float would show
-        case rules.Integer():
+        case rules.IntegerField():
             return 1 if rule.minimum is None else rule.minimum
-        case rules.Number():
+        case rules.NumberField():
             return max(rule.minimum, 1) if rule.decimals == 0 else Decimal("12.50")
-        case rules.FenAmount():
+        case rules.FenField():
             return Fen(1250)
-        case rules.YuanAmount():
+        case rules.YuanField():
             return Decimal("12.50")
-        case rules.Flag():
+        case rules.BoolField():
             return True
-        case rules.Choice():
+        case rules.EnumField():
             return next(iter(rule.values))
-        case rules.Moment():
+        case rules.TimestampField():
             return datetime(2025, 2, 24, 6, 52, 20, tzinfo=UTC)
-        case rules.Picture():
+        case rules.ImageField():
             return PNG
-        case rules.Json():
+        case rules.JsonField():
             return {"price": "asc"}
     raise AssertionError(f"no example for {type(rule).__name__}: add one")

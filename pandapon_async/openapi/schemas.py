@@ -15,9 +15,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Union
 
+from pandapon_async.core.model import IdMark, Model, OpenEnum, PageModel
 from pandapon_async.core.structure import LIST_FIELDS, TOTAL_FIELDS, wire_fields
-from pandapon_async.endpoint import Endpoint
-from pandapon_async.models.base import IdMark, Model, OpenEnum, PageModel
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.money import Fen
 
 __all__ = ["Schemas", "arms_of", "is_id", "known_values", "nullable", "response_schema", "schema_name"]

@@ -4,25 +4,33 @@
 rows.csv, exceptions.csv, summary.json and report.html. Killed at any moment, it goes on where it was.
 """
 
+from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.job import reconcile, state_path
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
-from pandapon_async.reconcile.progress import Meter, Progress
 from pandapon_async.reconcile.summary import Summary
-from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Rule, Verdict, judge
+from pandapon_async.reconcile.verdict import (
+    Judgement,
+    LedgerRow,
+    Lookup,
+    Outcome,
+    Verdict,
+    VerdictRule,
+    judge,
+)
 
 __all__ = [
     "AmountBasis",
+    "ConsoleProgress",
     "Judgement",
     "LedgerRow",
     "Lookup",
-    "Meter",
     "Options",
     "Outcome",
     "Progress",
-    "Rule",
     "Summary",
     "Verdict",
+    "VerdictRule",
     "judge",
     "reconcile",
     "rows_digest",

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from pandapon_async.errors import InvalidArgument
-from pandapon_async.reconcile.cells import AmountUnit, tidy
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.options import FIELDS, Options
+from pandapon_async.tables.cells import AmountUnit, tidy
 
 __all__ = ["Columns", "resolve_columns"]
 
@@ -112,7 +112,7 @@ def resolve_columns(names: Sequence[str], options: Options) -> Columns:
             positions[field] = position
     for field in ("refund_id", "amount"):
         if field not in positions:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"no {field} column; name it with --map {field}=COLUMN. {_found(names, positions)}",
                 argument="map",
             )
@@ -135,7 +135,7 @@ def _mapped(names: Sequence[str], mapping: Mapping[str, str]) -> tuple[dict[str,
         if len(found) != 1 or target in positions:
             problem = ("no column", "a second column", "more than one column")[min(len(found), 2)]
             message = f"--map {field}={wanted} names {problem}. {_found(names, positions)}"
-            raise InvalidArgument(message, argument="map")
+            raise InvalidArgumentError(message, argument="map")
         positions[target] = found[0]
     return positions, unit
 
@@ -150,7 +150,7 @@ def _guess(field: str, names: Sequence[str], claimed: set[int], positions: Mappi
                 found.append(at)
         if len(found) > 1:
             several = ", ".join(names[at] for at in found)
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"more than one column could be {field}: {several}; say which with --map {field}=COLUMN. "
                 f"{_found(names, positions)}",
                 argument="map",
@@ -167,13 +167,13 @@ def _unit(
     named = split_unit(plain_name(column))[1]
     said: set[AmountUnit] = {unit for unit in (named, mapped, options.amount_unit) if unit is not None}
     if len(said) > 1:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"the amount column {column} is said to be in fen and in yuan; its name, --map and "
             "--amount-unit must agree",
             argument="amount_unit",
         )
     if not said:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"the name of the amount column, {column}, does not say its unit; give --amount-unit fen or "
             f"--amount-unit yuan. {_found(names, positions)}",
             argument="amount_unit",

@@ -19,20 +19,20 @@ from typing import Any, TypeVar, cast
 from pandapon_async.bulk import Done, fetch_refunds
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
-from pandapon_async.errors import AuthenticationFailed, ConfigurationError, InvalidArgument
-from pandapon_async.models.base import BEIJING
+from pandapon_async.core.model import BEIJING
+from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError
+from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.columns import resolve_columns
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.outputs import check_directory
-from pandapon_async.reconcile.progress import Progress, Silent
-from pandapon_async.reconcile.state import Pending, State
+from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.summary import Summary
-from pandapon_async.reconcile.table import file_digest, open_table
-from pandapon_async.reconcile.verdict import Lookup, Outcome, Rule
+from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.settings import Settings
+from pandapon_async.tables.table import file_digest, open_table
 
 __all__ = ["reconcile", "state_path"]
 
@@ -69,7 +69,7 @@ async def reconcile(
     directory that is not this run's, both before anything is looked up; AuthenticationFailed at the
     first refusal. Whatever ends it early, what was looked up is kept.
     """
-    job = _Job(client, Path(ledger), Path(out), options or Options(), progress or Silent(), clock)
+    job = _Job(client, Path(ledger), Path(out), options or Options(), progress or NullProgress(), clock)
     return await job.run(None if state is None else Path(state))
 
 
@@ -105,10 +105,10 @@ class _Job:
     async def run(self, state_file: Path | None) -> Summary:
         digest = await self._in_thread(self._check_files)
         reader = await self._in_thread(self._open_ledger)
-        opened: list[State] = []  # filled by the thread: cancelled meanwhile, there is a state to close
+        opened: list[RunStore] = []  # filled by the thread: cancelled meanwhile, there is a state to close
         try:
             path = state_file or _state_path(self._out, digest)
-            await self._in_thread(lambda: opened.append(State.open(path)))
+            await self._in_thread(lambda: opened.append(RunStore.open(path)))
             return await self._run(opened[0], reader, digest)
         finally:
             self._progress.end()
@@ -118,7 +118,7 @@ class _Job:
     def _check_files(self) -> str:
         """Refuses what cannot work; gives the ledger's digest."""
         if not self._ledger.is_file():
-            raise InvalidArgument(f"no such ledger: {self._ledger}", argument="ledger")
+            raise InvalidArgumentError(f"no such ledger: {self._ledger}", argument="ledger")
         check_directory(self._out)
         return file_digest(self._ledger, self._check)
 
@@ -127,7 +127,7 @@ class _Job:
         table = open_table(self._ledger, sheet=self._options.sheet, header_row=self._options.header_row)
         return LedgerReader(table, resolve_columns(table.columns, self._options), self._options)
 
-    async def _run(self, state: State, reader: LedgerReader, digest: str) -> Summary:
+    async def _run(self, state: RunStore, reader: LedgerReader, digest: str) -> Summary:
         started = self._now()
         if self._options.fresh or self._is_over(state):
             state.clear()
@@ -148,7 +148,7 @@ class _Job:
             state.set({"finished": self._clock.wall()})
         return summary
 
-    def _is_over(self, state: State) -> bool:
+    def _is_over(self, state: RunStore) -> bool:
         """Whether the state is of a run that ended, and too long ago to speak for now."""
         finished = state.get("finished")
         if finished is None or abs(self._clock.wall() - finished) <= FINISHED_HOLDS:
@@ -157,7 +157,7 @@ class _Job:
         self._progress.note(f"the run of {when} was complete: looking up everything anew")
         return True
 
-    def _begin_or_resume(self, state: State, digest: str) -> None:
+    def _begin_or_resume(self, state: RunStore, digest: str) -> None:
         meaning = self._options.meaning()
         known = state.get("digest")
         if known is None:
@@ -180,7 +180,7 @@ class _Job:
                 "or start anew with --fresh"
             )
 
-    def _read_ledger(self, state: State, reader: LedgerReader, digest: str) -> None:
+    def _read_ledger(self, state: RunStore, reader: LedgerReader, digest: str) -> None:
         """The ledger into the state; runs in a thread. Cut short, it begins anew the next time."""
         table, columns = reader.table, reader.columns
         state.forget_rows()
@@ -190,7 +190,7 @@ class _Job:
             count += added
             self._check()
         if file_digest(self._ledger, self._check) != digest:
-            raise InvalidArgument(f"{self._ledger.name} was changed while it was read; start again")
+            raise InvalidArgumentError(f"{self._ledger.name} was changed while it was read; start again")
         facts = {
             "name": self._ledger.name,
             "sha256": digest,
@@ -203,7 +203,7 @@ class _Job:
         }
         state.set({"ledger": facts, "inferred": list(columns.inferred)})
 
-    async def _look_up(self, state: State, counts: dict[str, int]) -> None:
+    async def _look_up(self, state: RunStore, counts: dict[str, int]) -> None:
         total, done = state.to_look_up(), state.looked_up()
         if done:
             since = state.oldest_lookup()
@@ -221,7 +221,7 @@ class _Job:
             counts["second_pass"] = await self._fetch(state, state.failed_in_passing())
             self._progress.end()
 
-    async def _fetch(self, state: State, pending: Iterator[Pending]) -> int:
+    async def _fetch(self, state: RunStore, pending: Iterator[Pending]) -> int:
         """Look up what is pending, each result kept the moment it is there; gives their number."""
         client = _patient(self._client)
         results = fetch_refunds(
@@ -237,7 +237,7 @@ class _Job:
                 if isinstance(result, Done):
                     lookup = lookup_of_answer(result.item.refund_id, result.value)
                     lookup.request_id, lookup.attempts = result.request_id, result.attempts
-                elif isinstance(result.error, AuthenticationFailed):
+                elif isinstance(result.error, AuthenticationError):
                     continue  # says nothing of the refund; the run ends with it
                 else:
                     lookup = lookup_of_error(result.error)
@@ -245,14 +245,14 @@ class _Job:
                 count += 1
         return count
 
-    def _keep(self, state: State, row: int, lookup: Lookup) -> None:
+    def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
         lookup.looked_up_at = self._now().isoformat(timespec="milliseconds")
         state.record(row, lookup)
         self._progress.advance(failed=lookup.outcome is Outcome.FAILED)
 
-    def _write(self, state: State, run: dict[str, Any]) -> Summary:
+    def _write(self, state: RunStore, run: dict[str, Any]) -> Summary:
         self._out.mkdir(parents=True, exist_ok=True)
-        rule = Rule(
+        rule = VerdictRule(
             as_of=_as_of(state), basis=self._options.amount_basis, tolerance_fen=self._options.tolerance_fen
         )
         return write_outputs(
@@ -295,7 +295,7 @@ def _window(settings: Settings) -> int:
     return max(1, min(settings.concurrency, int(settings.rate * settings.timeout / 2)))
 
 
-def _as_of(state: State) -> datetime:
+def _as_of(state: RunStore) -> datetime:
     return datetime.fromisoformat(state.get("as_of"))
 
 

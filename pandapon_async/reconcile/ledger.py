@@ -10,7 +10,11 @@ from typing import TypeVar
 
 import attrs
 
-from pandapon_async.reconcile.cells import (
+from pandapon_async.reconcile.columns import Columns
+from pandapon_async.reconcile.options import FIELDS, Options
+from pandapon_async.reconcile.statuses import status_of_ledger
+from pandapon_async.reconcile.verdict import LedgerRow
+from pandapon_async.tables.cells import (
     Cell,
     Platform,
     Refused,
@@ -24,11 +28,7 @@ from pandapon_async.reconcile.cells import (
     platform_of_id,
     refund_id_text,
 )
-from pandapon_async.reconcile.columns import Columns
-from pandapon_async.reconcile.options import FIELDS, Options
-from pandapon_async.reconcile.statuses import status_of_ledger
-from pandapon_async.reconcile.table import Record, Table
-from pandapon_async.reconcile.verdict import LedgerRow
+from pandapon_async.tables.table import Record, Table
 
 __all__ = ["LedgerReader"]
 

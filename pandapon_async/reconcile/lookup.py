@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pandapon_async.errors import NotFound, PandaponError
+from pandapon_async.core.model import BEIJING
+from pandapon_async.errors import NotFoundError, PandaponError
 from pandapon_async.models.alibaba.refunds import Refund
-from pandapon_async.models.base import BEIJING
 from pandapon_async.models.taobao.refunds import RefundDetail, RefundOrder
 from pandapon_async.reconcile.statuses import status_of_platform
 from pandapon_async.reconcile.verdict import Lookup, Outcome
@@ -79,7 +79,7 @@ def _kind(error: PandaponError) -> str:
 
 def lookup_of_error(error: Exception) -> Lookup:
     """The facts of a failure: the refund is missing if the vendor said so, else the lookup failed."""
-    if isinstance(error, NotFound):
+    if isinstance(error, NotFoundError):
         return Lookup(outcome=Outcome.MISSING, request_id=error.request_id, attempts=error.attempts)
     if not isinstance(error, PandaponError):
         return Lookup(outcome=Outcome.FAILED, error=f"lookup failed: {type(error).__name__}")

@@ -9,8 +9,8 @@ from typing import Any
 
 import attrs
 
-from pandapon_async.errors import InvalidArgument
-from pandapon_async.reconcile.cells import AmountUnit, Platform
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.tables.cells import AmountUnit, Platform
 
 __all__ = ["FIELDS", "AmountBasis", "Options"]
 
@@ -31,19 +31,21 @@ class AmountBasis(enum.StrEnum):
 def _known_fields(_: Any, __: Any, mapping: Mapping[str, str]) -> None:
     for field in mapping:
         if field not in MAPPABLE:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"no such field to map: {field}; known: {', '.join(MAPPABLE)}", argument="map"
             )
 
 
 def _with_zone(_: Any, __: Any, moment: datetime | None) -> None:
     if moment is not None and moment.tzinfo is None:
-        raise InvalidArgument("as_of needs a time zone, such as 2024-05-31T23:59:59+08:00", argument="as_of")
+        raise InvalidArgumentError(
+            "as_of needs a time zone, such as 2024-05-31T23:59:59+08:00", argument="as_of"
+        )
 
 
 def _not_negative(_: Any, __: Any, tolerance: int) -> None:
     if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
-        raise InvalidArgument("tolerance is whole fen, 0 or more", argument="tolerance_fen")
+        raise InvalidArgumentError("tolerance is whole fen, 0 or more", argument="tolerance_fen")
 
 
 @attrs.frozen(kw_only=True)

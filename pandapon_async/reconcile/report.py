@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import attrs
 
-from pandapon_async.models.base import BEIJING
+from pandapon_async.core.model import BEIJING
 from pandapon_async.reconcile.outputs import FILES
 from pandapon_async.reconcile.report_style import STYLE
 from pandapon_async.reconcile.summary import NO_CURRENCY, Summary, Tally

@@ -12,7 +12,7 @@ from typing import Any
 
 from pandapon_async.models.alibaba import refunds as alibaba
 from pandapon_async.models.taobao import refunds as taobao
-from pandapon_async.reconcile.cells import Platform
+from pandapon_async.tables.cells import Platform
 
 __all__ = ["is_known", "is_open", "status_of_ledger", "status_of_platform", "succeeded"]
 

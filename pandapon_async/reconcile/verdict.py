@@ -11,12 +11,12 @@ from datetime import datetime
 
 import attrs
 
-from pandapon_async.models.base import BEIJING
-from pandapon_async.reconcile.cells import Platform
+from pandapon_async.core.model import BEIJING
 from pandapon_async.reconcile.options import AmountBasis
 from pandapon_async.reconcile.statuses import is_known, is_open, succeeded
+from pandapon_async.tables.cells import Platform
 
-__all__ = ["Judgement", "LedgerRow", "Lookup", "Outcome", "Rule", "Verdict", "judge"]
+__all__ = ["Judgement", "LedgerRow", "Lookup", "Outcome", "Verdict", "VerdictRule", "judge"]
 
 
 class Verdict(enum.StrEnum):
@@ -83,7 +83,7 @@ class Lookup:
 
 
 @attrs.frozen(kw_only=True)
-class Rule:
+class VerdictRule:
     """What a run judges by; the same for all its rows, also after a resume."""
 
     as_of: datetime
@@ -103,7 +103,7 @@ class Judgement:
     age_days: int | None = None
 
 
-def judge(row: LedgerRow, lookup: Lookup | None, rule: Rule) -> Judgement:
+def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement:
     """The verdict on a row. `lookup` is None if the platform was not asked."""
     if row.problem is not None or row.platform is None:
         return Judgement(verdict=Verdict.UNREADABLE, reason=row.problem or "no platform")
@@ -137,7 +137,7 @@ def counted_fen(platform: Platform, lookup: Lookup, basis: AmountBasis) -> int |
 
 
 def _findings(
-    row: LedgerRow, lookup: Lookup, upstream_fen: int | None, rule: Rule
+    row: LedgerRow, lookup: Lookup, upstream_fen: int | None, rule: VerdictRule
 ) -> list[tuple[Verdict, str]]:
     """Everything that is wrong, the weightiest first."""
     assert row.platform is not None

@@ -8,9 +8,9 @@ from typing import Any
 
 from pandapon_async.reconcile.outputs import RowsWriter, complete_file, write_json, write_text
 from pandapon_async.reconcile.report import ReportRow, report_pieces
-from pandapon_async.reconcile.state import State
+from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.summary import Summary, Totals
-from pandapon_async.reconcile.verdict import Rule, Verdict, judge
+from pandapon_async.reconcile.verdict import Verdict, VerdictRule, judge
 
 __all__ = ["write_outputs"]
 
@@ -18,7 +18,13 @@ CHECK_EVERY = 1_000
 
 
 def write_outputs(
-    out: Path, state: State, rule: Rule, *, run: dict[str, Any], report_rows: int, check: Callable[[], None]
+    out: Path,
+    state: RunStore,
+    rule: VerdictRule,
+    *,
+    run: dict[str, Any],
+    report_rows: int,
+    check: Callable[[], None],
 ) -> Summary:
     """Judge every row under one rule and write the four files; `check` may raise to stop.
 

@@ -5,7 +5,7 @@ It shares nothing with the client that it is there to check but the declarations
 
 from pandapon_async.sandbox.faults import Fault, FaultKind, chaos, parse_faults
 from pandapon_async.sandbox.orders import OrderLine, OrderState
-from pandapon_async.sandbox.records import Counters, Effect, Seen
+from pandapon_async.sandbox.records import Counters, Effect, RequestRecord
 from pandapon_async.sandbox.refunds import LEDGER_AS_OF, RefundState
 from pandapon_async.sandbox.server import Sandbox
 
@@ -18,8 +18,8 @@ __all__ = [
     "OrderLine",
     "OrderState",
     "RefundState",
+    "RequestRecord",
     "Sandbox",
-    "Seen",
     "chaos",
     "parse_faults",
 ]

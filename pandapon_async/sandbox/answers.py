@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.openapi import example_answer
 from pandapon_async.sandbox.numbering import draws
 from pandapon_async.sandbox.upstream import Upstream

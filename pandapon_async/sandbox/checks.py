@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 
 from pandapon_async.core.signing import NONCE_LENGTH, signature
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.envelope import Refusal
 
-__all__ = ["CLOCK_WINDOW", "IN_QUERY", "Doorkeeper", "argument_check"]
+__all__ = ["CLOCK_WINDOW", "IN_QUERY", "AuthChecker", "argument_check"]
 
 CLOCK_WINDOW = 600.0
 """Seconds a timestamp may be off, both ways; the manual's number."""
@@ -25,7 +25,7 @@ IN_QUERY: Mapping[str, str] = {"timestamp": "timestamp", "sign": "signature"}
 """What calls signed in the query carry there, and the header that it must equal."""
 
 
-class Doorkeeper:
+class AuthChecker:
     """Checks the signed headers, and remembers every nonce for at least twice the clock's window.
 
     Nonces are kept in two sets that change places, so forgetting costs nothing and memory stays bounded

@@ -7,7 +7,7 @@ import struct
 
 from aiohttp import web
 
-from pandapon_async.sandbox.envelope import Answer
+from pandapon_async.sandbox.envelope import SandboxResponse
 from pandapon_async.sandbox.faults import Fault, FaultKind
 
 __all__ = ["break_off", "reset", "send_half", "substitute"]
@@ -33,7 +33,7 @@ def reset(request: web.BaseRequest) -> web.Response:
     return break_off(request)
 
 
-def send_half(request: web.BaseRequest, answer: Answer) -> web.Response:
+def send_half(request: web.BaseRequest, answer: SandboxResponse) -> web.Response:
     """Announce the whole answer, send half of it, close."""
     if request.transport is not None:
         head = (

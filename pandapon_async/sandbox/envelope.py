@@ -13,13 +13,13 @@ from typing import Any
 import attrs
 import orjson
 
-__all__ = ["Answer", "Refusal", "envelope"]
+__all__ = ["Refusal", "SandboxResponse", "envelope"]
 
 DEVELOPER = 1021090911993463110
 
 
 @attrs.define
-class Answer:
+class SandboxResponse:
     """What goes back: the HTTP status, the envelope's code, the bytes."""
 
     status: int
@@ -41,7 +41,9 @@ class Refusal(Exception):
         self.headers = headers
 
 
-def envelope(request_id: str, path: str, *, data: Any = None, refusal: Refusal | None = None) -> Answer:
+def envelope(
+    request_id: str, path: str, *, data: Any = None, refusal: Refusal | None = None
+) -> SandboxResponse:
     """The answer that carries `data`, or the refusal. 1688's developId is a number, Taobao's a text."""
     code, msg = (refusal.code, refusal.msg) if refusal else (200, "成功")
     body = orjson.dumps(
@@ -53,4 +55,6 @@ def envelope(request_id: str, path: str, *, data: Any = None, refusal: Refusal |
             "data": data,
         }
     )
-    return Answer(refusal.status if refusal else 200, code, body, refusal.headers if refusal else None)
+    return SandboxResponse(
+        refusal.status if refusal else 200, code, body, refusal.headers if refusal else None
+    )

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from pandapon_async.sandbox.ledger import csv_chunks
-from pandapon_async.sandbox.records import Effect, Seen
+from pandapon_async.sandbox.records import Effect, RequestRecord
 
 if TYPE_CHECKING:
     from pandapon_async.sandbox.server import Sandbox
@@ -48,7 +48,9 @@ def _page(sandbox: Sandbox, request: web.BaseRequest) -> tuple[Iterator[bytes], 
     if name == "counters":
         return iter((orjson.dumps(sandbox.counters.as_dict()),)), "application/json"
     if name in ("log", "effects"):
-        records: list[Seen] | list[Effect] = list(sandbox.log) if name == "log" else list(sandbox.effects)
+        records: list[RequestRecord] | list[Effect] = (
+            list(sandbox.log) if name == "log" else list(sandbox.effects)
+        )
         limit = _whole_number(request, "limit", len(records))
         return _json_lines(
             attrs.asdict(one, recurse=False) for one in records[len(records) - limit :]

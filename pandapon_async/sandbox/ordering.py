@@ -29,7 +29,7 @@ __all__ = [
     "payable",
     "place",
     "preview",
-    "trouble",
+    "stock_error",
     "wanted",
 ]
 
@@ -76,7 +76,7 @@ def wanted(arguments: Mapping[str, Any]) -> list[Wanted]:
     return found
 
 
-def trouble(cargos: Iterable[Wanted]) -> tuple[str, str] | None:
+def stock_error(cargos: Iterable[Wanted]) -> tuple[str, str] | None:
     """Code and words of the first thing that keeps these products from being ordered, in 1688's manner."""
     for cargo in cargos:
         if cargo.quantity > cargo.product.stock:
@@ -101,7 +101,7 @@ def freight(shop: str) -> int:
 
 def preview(shops: Mapping[str, list[Wanted]]) -> dict[str, Any]:
     """What ordering would give; amounts are fen."""
-    found = trouble(cargo for cargos in shops.values() for cargo in cargos)
+    found = stock_error(cargo for cargos in shops.values() for cargo in cargos)
     return {
         "orderPreviewResuslt": [] if found else [_previewed(shop, cargos) for shop, cargos in shops.items()],
         "success": found is None,
@@ -151,7 +151,7 @@ def place(
     upstream: Upstream, endpoint: str, shops: Mapping[str, list[Wanted]], arguments: Mapping[str, Any]
 ) -> list[OrderState]:
     """One unpaid order per shop, all or none."""
-    found = trouble(cargo for cargos in shops.values() for cargo in cargos)
+    found = stock_error(cargo for cargos in shops.values() for cargo in cargos)
     if found:
         raise Refusal(400, f"{found[0]}: {found[1]}")
     return [_placed(upstream, endpoint, shop, cargos, arguments) for shop, cargos in shops.items()]

@@ -18,14 +18,14 @@ import attrs
 import orjson
 from aiohttp import web
 
-from pandapon_async.endpoint import Signing
+from pandapon_async.declare.endpoint import Signing
 from pandapon_async.sandbox import disruption
-from pandapon_async.sandbox.checks import IN_QUERY, Doorkeeper
-from pandapon_async.sandbox.envelope import Answer, Refusal, envelope
+from pandapon_async.sandbox.checks import IN_QUERY, AuthChecker
+from pandapon_async.sandbox.envelope import Refusal, SandboxResponse, envelope
 from pandapon_async.sandbox.faults import Fault, FaultKind, FaultPlan
 from pandapon_async.sandbox.handlers import Handler
 from pandapon_async.sandbox.rate import Arrivals, SlidingWindow
-from pandapon_async.sandbox.records import Counters, Seen
+from pandapon_async.sandbox.records import Counters, RequestRecord
 from pandapon_async.sandbox.routes import Route, Routes
 from pandapon_async.sandbox.upstream import Upstream
 
@@ -40,14 +40,14 @@ class Pipeline:
     """All that answering needs; called with each request."""
 
     upstream: Upstream
-    doorkeeper: Doorkeeper
+    doorkeeper: AuthChecker
     window: SlidingWindow | None
     plan: FaultPlan
     routes: Routes
     handlers: Mapping[str, Handler]
     fallback: Handler
     counters: Counters
-    log: MutableSequence[Seen]
+    log: MutableSequence[RequestRecord]
     seed: int
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
@@ -109,7 +109,7 @@ class Pipeline:
             else await self._withhold(request, entry, answer, fault)
         )
 
-    def _note(self, request: web.BaseRequest, route: Route | None) -> tuple[Seen, bool]:
+    def _note(self, request: web.BaseRequest, route: Route | None) -> tuple[RequestRecord, bool]:
         """Enter the arrival into the books; whether its nonce was seen before."""
         counters = self.counters
         arrived, now = self.monotonic(), self.upstream.clock()
@@ -121,7 +121,7 @@ class Pipeline:
         counters.nonces_repeated += repeated
         transport = request.transport
         peer = None if transport is None else transport.get_extra_info("peername")
-        entry = Seen(
+        entry = RequestRecord(
             counters.requests,
             None if route is None else route.endpoint.name,
             request.method,
@@ -157,7 +157,9 @@ class Pipeline:
         route.check(arguments, texts)
         return self.handlers.get(endpoint.name, self.fallback)(self.upstream, endpoint, arguments)
 
-    def _prevent(self, request: web.BaseRequest, entry: Seen, path: str, fault: Fault) -> web.Response:
+    def _prevent(
+        self, request: web.BaseRequest, entry: RequestRecord, path: str, fault: Fault
+    ) -> web.Response:
         """Faults that come before anything is carried out."""
         if fault.kind is FaultKind.RESET_BEFORE:
             return disruption.reset(request)
@@ -170,7 +172,7 @@ class Pipeline:
         return self._respond(entry, self._envelope(entry, path, refusal=refusal))
 
     async def _withhold(
-        self, request: web.BaseRequest, entry: Seen, answer: Answer, fault: Fault
+        self, request: web.BaseRequest, entry: RequestRecord, answer: SandboxResponse, fault: Fault
     ) -> web.StreamResponse:
         """Faults that come when all is carried out."""
         if fault.kind is FaultKind.RESET_AFTER:
@@ -190,12 +192,12 @@ class Pipeline:
         return self._respond(entry, answer)
 
     def _envelope(
-        self, entry: Seen, path: str, *, data: Any = None, refusal: Refusal | None = None
-    ) -> Answer:
+        self, entry: RequestRecord, path: str, *, data: Any = None, refusal: Refusal | None = None
+    ) -> SandboxResponse:
         name = b"%d:%d" % (self.seed, entry.number)
         return envelope(hashlib.blake2b(name, digest_size=16).hexdigest(), path, data=data, refusal=refusal)
 
-    def _respond(self, entry: Seen, answer: Answer) -> web.Response:
+    def _respond(self, entry: RequestRecord, answer: SandboxResponse) -> web.Response:
         """Send the answer, dated by the sandbox's own clock."""
         entry.status, entry.code = answer.status, answer.code
         second = int(self.upstream.clock())

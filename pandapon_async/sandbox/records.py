@@ -8,11 +8,11 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Counters", "Effect", "Seen", "request_log"]
+__all__ = ["Counters", "Effect", "RequestRecord", "request_log"]
 
 
 @attrs.define(eq=False)
-class Seen:
+class RequestRecord:
     """One request that the server saw.
 
     `time` is the wall clock in seconds, `arrived` the monotonic one that the rate is measured on;
@@ -79,6 +79,6 @@ class Counters:
         return {**attrs.asdict(self, recurse=False), "faults": dict(self.faults)}
 
 
-def request_log(limit: int | None) -> MutableSequence[Seen]:
+def request_log(limit: int | None) -> MutableSequence[RequestRecord]:
     """A log of the last `limit` requests, or of all."""
     return [] if limit is None else deque(maxlen=limit)

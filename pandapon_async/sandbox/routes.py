@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.checks import argument_check
 
 __all__ = ["Route", "Routes"]

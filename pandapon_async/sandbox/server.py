@@ -14,17 +14,17 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from pandapon_async.endpoint import endpoints
+from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.sandbox import ledger, ordering
 from pandapon_async.sandbox.answers import answer
-from pandapon_async.sandbox.checks import Doorkeeper
+from pandapon_async.sandbox.checks import AuthChecker
 from pandapon_async.sandbox.faults import Fault, FaultPlan, parse_faults
 from pandapon_async.sandbox.handlers import HANDLERS
 from pandapon_async.sandbox.inspection import PREFIX, inspect
 from pandapon_async.sandbox.orders import OrderState
 from pandapon_async.sandbox.pipeline import MAXIMUM_BODY, Pipeline
 from pandapon_async.sandbox.rate import SlidingWindow
-from pandapon_async.sandbox.records import Counters, Effect, Seen, request_log
+from pandapon_async.sandbox.records import Counters, Effect, RequestRecord, request_log
 from pandapon_async.sandbox.refunds import RefundState
 from pandapon_async.sandbox.routes import Routes
 from pandapon_async.sandbox.states import Status
@@ -90,7 +90,7 @@ class Sandbox:
         self._server: _CountingServer | None = None
         self._pipeline = Pipeline(
             upstream=self._upstream,
-            doorkeeper=Doorkeeper(access_key, access_secret, user_id, auth_status),
+            doorkeeper=AuthChecker(access_key, access_secret, user_id, auth_status),
             window=None if rate is None else SlidingWindow(rate),
             plan=FaultPlan(parse_faults(faults) if isinstance(faults, str) else faults, seed),
             routes=Routes(endpoints()),
@@ -154,7 +154,7 @@ class Sandbox:
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
-    def log(self) -> Sequence[Seen]:
+    def log(self) -> Sequence[RequestRecord]:
         """Every request the server saw, newest last; only the last `log_limit` if that was set."""
         return self._log
 

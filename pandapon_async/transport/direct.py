@@ -21,7 +21,7 @@ import aiohttp
 from aiohttp import ClientRequest, TCPConnector
 from yarl import URL
 
-from pandapon_async.core.outcome import Answer
+from pandapon_async.core.outcome import RawResponse
 from pandapon_async.settings import Settings
 from pandapon_async.transport.exchange import (
     STALE_CONNECTIONS,
@@ -96,7 +96,7 @@ class Direct:
         headers: Mapping[str, str],
         body: bytes | None,
         seconds: float,
-    ) -> Answer:
+    ) -> RawResponse:
         """The whole answer to one request; `seconds` bound only the connecting.
 
         Raises our own errors and aiohttp's.

@@ -9,10 +9,10 @@ from typing import Final
 
 import aiohttp
 
-from pandapon_async.core.backoff import parse_retry_after
-from pandapon_async.core.outcome import Answer
-from pandapon_async.core.skew import date_of
-from pandapon_async.errors import NotSent, ResponseTooLarge
+from pandapon_async.core.clock_skew import date_of
+from pandapon_async.core.outcome import RawResponse
+from pandapon_async.core.retry import parse_retry_after
+from pandapon_async.errors import NotSentError, ResponseTooLargeError
 from pandapon_async.settings import Settings
 
 __all__ = ["STALE_CONNECTIONS", "answer_of", "connect_limits", "read_bounded", "talks_too_soon"]
@@ -49,12 +49,14 @@ async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
         piece = content.read_nowait() if content.is_eof() else await content.readany()
         size += len(piece)
         if size > limit:
-            raise ResponseTooLarge(f"the answer is longer than {limit} bytes (Settings.max_response_bytes)")
+            raise ResponseTooLargeError(
+                f"the answer is longer than {limit} bytes (Settings.max_response_bytes)"
+            )
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def answer_of(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> Answer:
+def answer_of(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> RawResponse:
     """The answer with what its headers say about waiting."""
     retry_after = None
     if "Retry-After" in headers or "Retry-After-Ms" in headers:  # a throttle may also come as a 200
@@ -64,9 +66,9 @@ def answer_of(status: int, headers: Mapping[str, str], body: bytes, settings: Se
             headers.get("Retry-After-Ms"),
             settings.clock.wall() if date is None else date,
         )
-    return Answer(status, body, retry_after, headers)
+    return RawResponse(status, body, retry_after, headers)
 
 
-def talks_too_soon() -> NotSent:
+def talks_too_soon() -> NotSentError:
     """The error of a call that found no connection without something on it that nobody asked for."""
-    return NotSent("the server talks before it is asked")
+    return NotSentError("the server talks before it is asked")

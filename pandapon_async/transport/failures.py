@@ -9,10 +9,10 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 
 from pandapon_async.errors import (
-    ConnectionLost,
-    DeadlineExceeded,
-    MalformedResponse,
-    NotSent,
+    ConnectionLostError,
+    DeadlineExceededError,
+    MalformedResponseError,
+    NotSentError,
     Outcome,
     PandaponError,
 )
@@ -26,47 +26,47 @@ def explain(failure: Exception) -> PandaponError:
         return unsent
     if isinstance(failure, aiohttp.ClientResponseError | HttpProcessingError):
         # It says 400 here for any garbage the server sends: that is no refusal.
-        return MalformedResponse("the server's answer is no valid HTTP")
+        return MalformedResponseError("the server's answer is no valid HTTP")
     if isinstance(failure, TimeoutError) and failure.errno is None:
         return late()
     kind = type(failure).__name__
     if isinstance(failure, aiohttp.ClientPayloadError):
-        return ConnectionLost(f"the answer broke off or could not be unpacked ({kind})")
+        return ConnectionLostError(f"the answer broke off or could not be unpacked ({kind})")
     if isinstance(failure, aiohttp.ClientError | OSError):
         reason = f", {failure.strerror}" if isinstance(failure, OSError) and failure.errno else ""
-        return ConnectionLost(f"the connection was lost before the answer ({kind}{reason})")
-    lost = ConnectionLost(f"the transport failed in an unforeseen way ({kind})", retryable=False)
+        return ConnectionLostError(f"the connection was lost before the answer ({kind}{reason})")
+    lost = ConnectionLostError(f"the transport failed in an unforeseen way ({kind})", retryable=False)
     lost.__cause__ = failure
     return lost
 
 
-def late() -> DeadlineExceeded:
+def late() -> DeadlineExceededError:
     """The error of a request whose time was up on the wire."""
-    error = DeadlineExceeded("the deadline passed before the whole answer was there")
+    error = DeadlineExceededError("the deadline passed before the whole answer was there")
     error.outcome = Outcome.UNKNOWN
     return error
 
 
-def _unsent(failure: Exception) -> NotSent | None:
+def _unsent(failure: Exception) -> NotSentError | None:
     """The error for a failure that surely came before the request."""
     if isinstance(failure, aiohttp.ClientSSLError):
         reason = _tls_reason(failure)
-        return NotSent(
+        return NotSentError(
             f"TLS failed: the server's certificate or protocol was refused{reason}", retryable=False
         )
     if isinstance(failure, aiohttp.ServerFingerprintMismatch):
-        return NotSent("TLS failed: the server's certificate is not the expected one", retryable=False)
+        return NotSentError("TLS failed: the server's certificate is not the expected one", retryable=False)
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return NotSent("the host name of base_url could not be resolved (network, DNS?)")
+        return NotSentError("the host name of base_url could not be resolved (network, DNS?)")
     if isinstance(failure, aiohttp.ClientConnectorError):
         cause = failure.os_error
-        return NotSent(f"no connection to the server ({cause.strerror or type(cause).__name__})")
+        return NotSentError(f"no connection to the server ({cause.strerror or type(cause).__name__})")
     if isinstance(failure, aiohttp.ConnectionTimeoutError):
-        return NotSent("no connection to the server in time (Settings.connect_timeout)")
+        return NotSentError("no connection to the server in time (Settings.connect_timeout)")
     if isinstance(failure, aiohttp.InvalidURL):
-        return NotSent("the url is not valid; check base_url", retryable=False)
+        return NotSentError("the url is not valid; check base_url", retryable=False)
     if isinstance(failure, aiohttp.ClientHttpProxyError):
-        return NotSent(f"the proxy refused with HTTP {failure.status}", retryable=False)
+        return NotSentError(f"the proxy refused with HTTP {failure.status}", retryable=False)
     return None
 
 

@@ -19,30 +19,30 @@ from typing import Any, Final
 import attrs
 from yarl import URL
 
-from pandapon_async.core.backoff import RetryBudget
 from pandapon_async.core.envelope import Envelope, read_envelope
-from pandapon_async.core.outcome import Answer, for_operation, may_repeat, read_answer
+from pandapon_async.core.outcome import RawResponse, for_operation, may_repeat, read_answer
+from pandapon_async.core.retry import RetryBudget
 from pandapon_async.core.signing import Signer, signed_headers
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import (
     Attempt,
-    AuthenticationFailed,
+    AuthenticationError,
     ConfigurationError,
-    DeadlineExceeded,
-    InvalidArgument,
+    DeadlineExceededError,
+    InvalidArgumentError,
     PandaponError,
-    Throttled,
+    RateLimitError,
 )
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.writes import Write, begin_write
 from pandapon_async.settings import Credentials, Settings, is_loopback
-from pandapon_async.transport.journal import Journal
-from pandapon_async.transport.limiter import Limiter, Slots
+from pandapon_async.transport.image_body import ImageBody
+from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
-from pandapon_async.transport.upload import ImageBody
-from pandapon_async.transport.waiters import Sleepers, closed, payments_refused, too_late
-from pandapon_async.transport.writes import Write, begin_write
+from pandapon_async.transport.wait_queue import CancellableTimers, closed, payments_refused, too_late
 
-__all__ = ["Outgoing", "Pipeline", "Statistics", "Trail"]
+__all__ = ["CallContext", "Pipeline", "PreparedRequest", "Statistics"]
 
 LARGE_BODY = 256 * 1024  # bytes
 
@@ -78,7 +78,7 @@ class Statistics(_Paced):
 
 
 @attrs.define
-class Outgoing:
+class PreparedRequest:
     """A call ready to be sent, except for the signature.
 
     `body` is bytes, image fields or None; `fields` are the checked arguments by wire name; `read` makes an
@@ -102,7 +102,7 @@ class Outgoing:
 
 
 @attrs.define
-class Trail:
+class CallContext:
     """What has happened to a call so far."""
 
     deadline: float
@@ -123,25 +123,25 @@ class Pipeline:
     settings: Settings
     session: Session
     limiter: Limiter
-    slots: Slots
+    slots: ConcurrencyLimiter
     budget: RetryBudget
-    sleepers: Sleepers
+    timers: CancellableTimers
     server_time: ServerTime
     statistics: Statistics
     journal: Journal
     account: str
     owner: object
 
-    async def run(self, outgoing: Outgoing) -> tuple[Envelope, Trail]:
+    async def run(self, outgoing: PreparedRequest) -> tuple[Envelope, CallContext]:
         """The envelope of a call that succeeded, or the error its caller must see."""
         self.session.open()
         if outgoing.endpoint.releases_money and payments_refused.get():
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 "this call releases money: bulk work makes it only with allow_payments=True",
                 endpoint=outgoing.endpoint.name,
             )
         started = self.settings.clock.now()
-        trail = Trail(started + self.settings.timeout, started)
+        trail = CallContext(started + self.settings.timeout, started)
         self.statistics.calls += 1
         endpoint = outgoing.endpoint
         try:
@@ -180,7 +180,7 @@ class Pipeline:
         self.budget.repay((len(trail.history) - 1) * self.settings.retry.cost)
         return envelope, trail
 
-    async def _attempts(self, outgoing: Outgoing, trail: Trail) -> Envelope:
+    async def _attempts(self, outgoing: PreparedRequest, trail: CallContext) -> Envelope:
         """One attempt; only if it fails in a way that may be repeated, the retry loop."""
         safety = outgoing.endpoint.safety
         try:
@@ -228,7 +228,7 @@ class Pipeline:
         finally:
             result = None
 
-    async def _attempt(self, outgoing: Outgoing, trail: Trail) -> Envelope:
+    async def _attempt(self, outgoing: PreparedRequest, trail: CallContext) -> Envelope:
         """One request on the wire, at most."""
         clock = self.settings.clock
         begun = clock.now()
@@ -252,9 +252,9 @@ class Pipeline:
             self._record(outgoing, trail, sent, waited, None, envelope)
             return envelope
         finally:
-            self.slots.give_back()
+            self.slots.release()
 
-    async def _exchange(self, outgoing: Outgoing, trail: Trail) -> Envelope:
+    async def _exchange(self, outgoing: PreparedRequest, trail: CallContext) -> Envelope:
         settings, credentials, endpoint = self.settings, self.credentials, outgoing.endpoint
         clock = settings.clock
         begun = clock.now()
@@ -287,17 +287,17 @@ class Pipeline:
         trail.http_status = answer.http_status
         try:
             return read_answer(answer, endpoint, settings.codes, outgoing.read)
-        except AuthenticationFailed as error:
+        except AuthenticationError as error:
             signed = int(headers["timestamp"]) / unit
             self._look_at_the_clock(error, answer, endpoint, trail, signed, begun)
             raise
 
     def _look_at_the_clock(
         self,
-        error: AuthenticationFailed,
-        answer: Answer,
+        error: AuthenticationError,
+        answer: RawResponse,
         endpoint: Endpoint,
-        trail: Trail,
+        trail: CallContext,
         signed: float,
         sent: float,
     ) -> None:
@@ -314,8 +314,8 @@ class Pipeline:
 
     def _record(
         self,
-        outgoing: Outgoing,
-        trail: Trail,
+        outgoing: PreparedRequest,
+        trail: CallContext,
         sent: float,
         waited: float,
         error: PandaponError | None,
@@ -345,7 +345,7 @@ class Pipeline:
                 request_id=error.request_id if error else None,
             )
         trail.history.append(attempt)
-        if isinstance(error, Throttled):
+        if isinstance(error, RateLimitError):
             statistics.throttled += 1
             if self.limiter.throttled(settings.retry.pause(error), sent):
                 statistics.slowed += 1
@@ -358,13 +358,13 @@ class Pipeline:
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: %s", outgoing.endpoint.name, attempt)
 
-    def _give_up(self, attempts: int, trail: Trail) -> bool:
+    def _give_up(self, attempts: int, trail: CallContext) -> bool:
         policy, error = self.settings.retry, trail.error
         if attempts >= policy.attempts or error is None or not policy.accepts(error):
             return True
         return not self.budget.spend(policy.cost)
 
-    async def _back_off(self, seconds: float, trail: Trail) -> None:
+    async def _back_off(self, seconds: float, trail: CallContext) -> None:
         """Wait before a repeat, unless the wait would cross the deadline: then fail at once."""
         clock = self.settings.clock
         begun = clock.now()
@@ -373,12 +373,12 @@ class Pipeline:
             seconds += max(0.0, self.limiter.expected() - begun)
         if begun + seconds >= trail.deadline or self.limiter.expected() > trail.deadline:
             raise _no_time_left(trail) from trail.error
-        await self.sleepers.sleep(seconds)
+        await self.timers.sleep(seconds)
         trail.pending = clock.now() - begun
 
 
-def _no_time_left(trail: Trail) -> DeadlineExceeded:
-    late = DeadlineExceeded("the deadline would pass before the next attempt")
+def _no_time_left(trail: CallContext) -> DeadlineExceededError:
+    late = DeadlineExceededError("the deadline would pass before the next attempt")
     late.outcome = trail.error.outcome if trail.error else late.outcome
     return late
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pandapon_async.clock import Clock
-from pandapon_async.core.skew import Skew, date_of, measure
-from pandapon_async.errors import AuthenticationFailed
+from pandapon_async.core.clock_skew import Skew, date_of, measure
+from pandapon_async.errors import AuthenticationError
 
 __all__ = ["ServerTime"]
 
@@ -34,7 +34,7 @@ class ServerTime:
 
     def explain(
         self,
-        error: AuthenticationFailed,
+        error: AuthenticationError,
         headers: Mapping[str, str],
         signed: float,
         sent: float,
@@ -85,5 +85,5 @@ class ServerTime:
         return True
 
 
-def _add(error: AuthenticationFailed, text: str) -> None:
+def _add(error: AuthenticationError, text: str) -> None:
     error.args = (f"{error.args[0]}; {text}",)

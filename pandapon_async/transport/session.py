@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
-from pandapon_async.core.outcome import Answer
+from pandapon_async.core.outcome import RawResponse
 from pandapon_async.errors import ConfigurationError, PandaponError
 from pandapon_async.settings import Settings
 from pandapon_async.transport.deadlines import Deadlines
@@ -30,7 +30,7 @@ from pandapon_async.transport.exchange import (
     talks_too_soon,
 )
 from pandapon_async.transport.failures import explain, late
-from pandapon_async.transport.upload import ImageBody
+from pandapon_async.transport.image_body import ImageBody
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -110,7 +110,7 @@ class Session:
         headers: Mapping[str, str],
         body: Any,
         deadline: float,
-    ) -> Answer:
+    ) -> RawResponse:
         """One request on the wire, at most, and its whole answer by `deadline` (in `Clock.now` seconds).
 
         Raises NotSent, ConnectionLost, DeadlineExceeded, MalformedResponse or ResponseTooLarge; their
@@ -164,7 +164,7 @@ async def _exchange(
     headers: Mapping[str, str],
     body: Any,
     seconds: float,
-) -> Answer:
+) -> RawResponse:
     """The same as `Direct.exchange`, for any body and by any session."""
     for _ in range(STALE_CONNECTIONS):
         try:

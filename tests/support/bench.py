@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 
-from pandapon_async import Client, Clock, Settings, planning
-from pandapon_async.planning import Applied, ApplyOptions, PlanOptions, Stop
+from pandapon_async import Client, Clock, Settings, plans
+from pandapon_async.plans import ApplyOptions, ApplyResult, PlanOptions, Stop
 from pandapon_async.sandbox import Sandbox
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.virtual import LoopClock
 
 __all__ = ["Bench", "FreshClock", "bench"]
@@ -40,16 +40,16 @@ class Bench:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        return plans.results_of(self.folder / "results.jsonl")
+        return plan_files.results_of(self.folder / "results.jsonl")
 
     @property
     def states(self) -> dict[str, int]:
-        return dict(plans.states_of(self.plan))
+        return dict(plan_files.states_of(self.plan))
 
     @property
-    def landed(self) -> dict[str, int]:
+    def succeeded(self) -> dict[str, int]:
         return dict(
-            plans.effects_per_key(self.server, "return_goods" if self.kind == "returns" else "create")
+            plan_files.effects_per_key(self.server, "return_goods" if self.kind == "returns" else "create")
         )
 
     def client(self, **changes: Any) -> Client:
@@ -60,9 +60,9 @@ class Bench:
 
     async def apply(
         self, stop: Stop | None = None, settings: dict[str, Any] | None = None, **options: Any
-    ) -> Applied:
+    ) -> ApplyResult:
         async with self.client(**(settings or {})) as client:
-            return await planning.apply(client, self.plan, options=ApplyOptions(**options), stop=stop)
+            return await plans.apply(client, self.plan, options=ApplyOptions(**options), stop=stop)
 
 
 @asynccontextmanager
@@ -71,14 +71,14 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     """A plan of so many rows, not yet applied."""
     async with Sandbox(refunds=600, seed=4, clock=FreshClock(), sleep=asyncio.sleep) as server:
-        names = plans.write_images(folder, images) if images else None
+        names = plan_files.write_images(folder, images) if images else None
         table = (
-            plans.return_rows(plans.returnable(server, rows), names)
+            plan_files.return_rows(plan_files.returnable(server, rows), names)
             if kind == "returns"
-            else plans.refund_rows(rows, names)
+            else plan_files.refund_rows(rows, names)
         )
         made = Bench(server, folder, kind)
-        path = plans.write_table(folder / "table.csv", table)
+        path = plan_files.write_table(folder / "table.csv", table)
         async with made.client() as client:
-            await planning.plan(client, kind, path, made.plan, options=PlanOptions(offline=offline))
+            await plans.plan(client, kind, path, made.plan, options=PlanOptions(offline=offline))
         yield made

@@ -28,9 +28,9 @@ import attrs
 from rich.console import Console
 from rich.traceback import Traceback
 
-from pandapon_async import OutcomeUnknown, PandaponError, Safety, bulk
+from pandapon_async import OutcomeUnknownError, PandaponError, Safety, bulk
 from pandapon_async.callbacks import CallbackSettings, Receiver
-from tests.support import plans
+from tests.support import plan_files
 from tests.support.canaries import ADDRESS, NAME, NOTE, PERSONAL, PHONE, Evidence
 from tests.support.clients import CREDENTIALS, JPEG, KEY, REFUND, SECRET, client
 from tests.support.server import Behaviour, Exchange, FaultServer, http
@@ -81,7 +81,7 @@ async def served(*arguments: Any, **more: Any) -> AsyncIterator[FaultServer]:
 
 async def command(evidence: Evidence, folder: Path, server: FaultServer | None, *arguments: str) -> int:
     """Run `pandapon` in a process of its own; what it prints is evidence. Gives the exit code."""
-    return await _process(evidence, folder, server, plans.PROGRAM, *arguments)
+    return await _process(evidence, folder, server, plan_files.PROGRAM, *arguments)
 
 
 async def _process(
@@ -289,7 +289,7 @@ async def journal(evidence: Evidence, folder: Path) -> None:
     ):
         refunds = pandapon.v1.alibaba.refunds
         for number in range(4):
-            with suppress(OutcomeUnknown):
+            with suppress(OutcomeUnknownError):
                 await refunds.return_goods(
                     refund_id=f"TQ{number}", logistics_company_no="SF", freight_bill=f"SF{number}",
                     description=f"{NAME} {PHONE} {NOTE}",
@@ -316,7 +316,7 @@ async def reconciliation(evidence: Evidence, folder: Path) -> None:
         {"platform": NAME, "refund_id": "TQ10", **row, **secret},
         {"platform": "1688", "refund_id": "TQ11", **row, **secret, "currency": NAME},
     ]
-    await asyncio.to_thread(plans.write_table, folder / "ledger.csv", rows)
+    await asyncio.to_thread(plan_files.write_table, folder / "ledger.csv", rows)
     async with served(REFUND_DETAIL, every=4, other=REFUSAL) as server:
         code = await command(evidence, folder, server, "reconcile", "ledger.csv", "--out", "out")
         assert code in (1, 3), evidence.pieces
@@ -329,14 +329,14 @@ async def reconciliation(evidence: Evidence, folder: Path) -> None:
 
 async def plan(evidence: Evidence, folder: Path) -> None:
     """A plan, its results, its journal and what is printed; the table has columns that it does not need."""
-    names = await asyncio.to_thread(plans.write_images, folder, 1)
+    names = await asyncio.to_thread(plan_files.write_images, folder, 1)
     rows = [
         {**row, "description": NOTE, "receiver": NAME, "phone": PHONE, "address": ADDRESS}
-        for row in plans.return_rows([f"TQ{number}" for number in range(1, 5)], names)
+        for row in plan_files.return_rows([f"TQ{number}" for number in range(1, 5)], names)
     ]
     rows.append({**rows[0], "refund_id": NAME})  # shifted columns: no id, and what it is nobody can tell
     rows.append({**rows[0], "refund_id": "TQ8", "logistics_company_no": f"{NAME} {PHONE}" * 40})
-    await asyncio.to_thread(plans.write_table, folder / "returns.csv", rows)
+    await asyncio.to_thread(plan_files.write_table, folder / "returns.csv", rows)
     data = {**REFUND_DETAIL, "imageDomain": "https://x", "imageRelativeUrl": "a.jpg"}
     async with served(data, every=7, other=REFUSAL) as server:
         await command(evidence, folder, server, "returns", "plan", "returns.csv", "--out", "plan.db")
@@ -386,7 +386,7 @@ async def crash(evidence: Evidence, folder: Path) -> None:
     program = (
         "import importlib; module = importlib.import_module('pandapon_async.transport.pipeline')\n"
         "def broken(access_key, access_secret, *more): raise RuntimeError('unforeseen')\n"
-        f"module.signed_headers = broken; {plans.PROGRAM}"
+        f"module.signed_headers = broken; {plan_files.PROGRAM}"
     )
     async with served(REFUND_DETAIL) as server:
         await _process(
@@ -395,7 +395,7 @@ async def crash(evidence: Evidence, folder: Path) -> None:
     program = (
         "import importlib; module = importlib.import_module('pandapon_async.cli.call')\n"
         "def broken(*what, **more): raise RuntimeError('unforeseen')\n"
-        f"module.print_result = broken; {plans.PROGRAM}"
+        f"module.print_result = broken; {plan_files.PROGRAM}"
     )
     async with served(REFUND_DETAIL) as server:
         await _process(

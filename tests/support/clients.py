@@ -45,7 +45,7 @@ def at_rest(client: Client, *, idle: int | None = None) -> None:
     assert pipeline.slots.free == client.settings.concurrency
     assert len(pipeline.slots._line) == 0
     assert client.limiter.waiting == 0
-    assert not pipeline.sleepers._futures
+    assert not pipeline.timers._futures
     session = pipeline.session._session
     if session is not None and session.connector is not None and not session.closed:
         assert not session.connector._acquired, "a connection is still taken"

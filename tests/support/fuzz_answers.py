@@ -14,12 +14,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pandapon_async.callbacks.messages import content_id, read
-from pandapon_async.core.codec import loads
 from pandapon_async.core.envelope import read_envelope
-from pandapon_async.core.structure import Mismatch, structurer, wire_fields
-from pandapon_async.endpoint import endpoints
-from pandapon_async.errors import CallbackRefused
-from pandapon_async.models.base import Model
+from pandapon_async.core.json_codec import loads
+from pandapon_async.core.model import Model
+from pandapon_async.core.structure import StructureError, structurer, wire_fields
+from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.errors import CallbackRefusedError
 from pandapon_async.openapi.answers import example_data
 from tests.support.fuzzing import Target, at_once, damaged
 from tests.support.slow_json import TooDeep, slow_json
@@ -199,7 +199,7 @@ def check_structure(case: tuple[Any, Any]) -> None:
     with at_once():
         try:
             made = structurer(kind)(data, kind)
-        except Mismatch as mismatch:
+        except StructureError as mismatch:
             told = str(mismatch)
         else:
             says_the_same(made, data)
@@ -244,7 +244,7 @@ def check_message(raw: bytes) -> None:
     with at_once():
         try:
             message = read(raw)
-        except CallbackRefused:
+        except CallbackRefusedError:
             return
         content_id(message)
         repr(message)

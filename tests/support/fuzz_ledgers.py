@@ -21,15 +21,15 @@ from xml.sax.saxutils import escape, quoteattr
 
 from hypothesis import strategies as st
 
-from pandapon_async.errors import InvalidArgument
-from pandapon_async.planning.columns import resolve_columns as plan_columns
-from pandapon_async.planning.kinds import REFUNDS, RETURNS
-from pandapon_async.reconcile import cells
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.plans.columns import resolve_columns as plan_columns
+from pandapon_async.plans.plan_types import REFUNDS, RETURNS
 from pandapon_async.reconcile.columns import NAMES
 from pandapon_async.reconcile.columns import resolve_columns as ledger_columns
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.options import Options
-from pandapon_async.reconcile.table import open_table
+from pandapon_async.tables import cells
+from pandapon_async.tables.table import open_table
 from tests.support.fuzzing import Target, at_once, damaged
 
 folder = Path(tempfile.mkdtemp(prefix="pandapon-fuzz-"))
@@ -124,7 +124,7 @@ def check_columns(case: tuple[list[str], dict[str, str], Any]) -> None:
     names, mapping, unit = case
     with at_once():
         for resolve in (_for_ledger, _for_returns, _for_refunds):
-            with contextlib.suppress(InvalidArgument):
+            with contextlib.suppress(InvalidArgumentError):
                 found = resolve(names, mapping, unit)
                 assert len(set(found.positions.values())) == len(found.positions) or mapping
                 assert all(0 <= at < len(names) for at in found.positions.values())
@@ -169,11 +169,11 @@ def _table(data: bytes) -> list[list[Any]] | None:
             table = open_table(path)
             header = list(table.columns)
             records = list(table.records(range(len(header))))
-            with contextlib.suppress(InvalidArgument):
+            with contextlib.suppress(InvalidArgumentError):
                 options = Options(amount_unit="fen")
                 reader = LedgerReader(table, ledger_columns(table.columns, options), options)
                 assert len(list(reader.rows())) == len(records), "a row was dropped"
-        except InvalidArgument:
+        except InvalidArgumentError:
             return None
     return [header, *(list(record.cells) for record in records)]
 

@@ -26,7 +26,7 @@ UPLOAD = "x" * 1_000_000
 
 
 @attrs.frozen
-class Kind:
+class PlanType:
     """A kind of call; with a borrowed session it goes by aiohttp's session instead of around it."""
 
     verb: str
@@ -35,16 +35,16 @@ class Kind:
 
 
 KINDS = {
-    "read": Kind("GET", Safety.READ),
-    "read by POST": Kind("POST", Safety.READ),
-    "read, session borrowed": Kind("GET", Safety.READ, borrowed=True),
-    "repeatable": Kind("POST", Safety.REPEATABLE),
-    "write by POST": Kind("POST", Safety.ONCE),
-    "checked write by POST": Kind("POST", Safety.CHECKED),
-    "write by POST, session borrowed": Kind("POST", Safety.ONCE, borrowed=True),
-    "write by GET": Kind("GET", Safety.CHECKED),
-    "write by GET, session borrowed": Kind("GET", Safety.CHECKED, borrowed=True),
-    "payment": Kind("POST", Safety.NEVER_AUTOMATIC),
+    "read": PlanType("GET", Safety.READ),
+    "read by POST": PlanType("POST", Safety.READ),
+    "read, session borrowed": PlanType("GET", Safety.READ, borrowed=True),
+    "repeatable": PlanType("POST", Safety.REPEATABLE),
+    "write by POST": PlanType("POST", Safety.ONCE),
+    "checked write by POST": PlanType("POST", Safety.CHECKED),
+    "write by POST, session borrowed": PlanType("POST", Safety.ONCE, borrowed=True),
+    "write by GET": PlanType("GET", Safety.CHECKED),
+    "write by GET, session borrowed": PlanType("GET", Safety.CHECKED, borrowed=True),
+    "payment": PlanType("POST", Safety.NEVER_AUTOMATIC),
 }
 COLUMNS = ["read", "repeatable", "write by POST", "write by GET", "payment"]
 ALIKE = {"read by POST": "read", "checked write by POST": "write by POST"} | {

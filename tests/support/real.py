@@ -10,9 +10,9 @@ from typing import Any
 import attrs
 
 from pandapon_async import Client
-from pandapon_async.core.codec import dumps
+from pandapon_async.core.json_codec import dumps
 from pandapon_async.core.unstructure import to_json
-from pandapon_async.endpoint import Endpoint, endpoints
+from pandapon_async.declare.endpoint import Endpoint, endpoints
 from pandapon_async.sandbox import Sandbox
 from tests.example_arguments import example_arguments
 

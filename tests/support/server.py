@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import attrs
 
-__all__ = ["Behaviour", "Exchange", "FaultServer", "Seen", "answer", "envelope", "http", "ok"]
+__all__ = ["Behaviour", "Exchange", "FaultServer", "RequestRecord", "answer", "envelope", "http", "ok"]
 
 
 @attrs.define
-class Seen:
+class RequestRecord:
     """A request as it came over the wire."""
 
     method: str
@@ -52,20 +52,22 @@ class Exchange:
     connection: int
     first: bytes
     keep: bool = True
-    seen: Seen | None = None
+    seen: RequestRecord | None = None
 
-    async def head(self) -> Seen:
+    async def head(self) -> RequestRecord:
         """Read the request up to its body."""
         raw = self.first + await self.reader.readuntil(b"\r\n\r\n")
         lines = raw.decode("latin-1").split("\r\n")
         method, target, _ = lines[0].split(" ")
         pairs = [line.split(": ", 1) for line in lines[1:] if line]
-        seen = Seen(method, target, [(name.lower(), value) for name, value in pairs], b"", self.connection)
+        seen = RequestRecord(
+            method, target, [(name.lower(), value) for name, value in pairs], b"", self.connection
+        )
         self.server.requests.append(seen)
         self.seen = seen
         return seen
 
-    async def request(self) -> Seen:
+    async def request(self) -> RequestRecord:
         """Read the whole request."""
         seen = await self.head()
         seen.body = await self.reader.readexactly(int(seen.header("content-length") or 0))
@@ -140,7 +142,7 @@ class FaultServer:
         self._behaviours = list(behaviours)
         self._then = then or ok()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.requests: list[Seen] = []
+        self.requests: list[RequestRecord] = []
         self.connections = 0
         self.failures: list[BaseException] = []
 

@@ -6,12 +6,12 @@ from pandapon_async.api.v1.addresses import Addresses
 from pandapon_async.api.v1.alibaba import Alibaba
 from pandapon_async.api.v1.freight import Freight
 from pandapon_async.api.v1.taobao import Taobao
-from pandapon_async.endpoint import Group
+from pandapon_async.declare.endpoint import Resource
 
 __all__ = ["V1"]
 
 
-class V1(Group):
+class V1(Resource):
     """The first generation, by platform."""
 
     @cached_property

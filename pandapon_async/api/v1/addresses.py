@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pandapon_async.arguments import IdInteger, NonEmpty
-from pandapon_async.endpoint import Call, Group, Safety, call
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Resource, call
+from pandapon_async.declare.fields import IdInteger, NonEmpty
 
 __all__ = ["Addresses"]
 
 
-class Addresses(Group):
+class Addresses(Resource):
     """Keep the account's addresses."""
 
     @call(

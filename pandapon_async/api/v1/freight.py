@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated
 
-from pandapon_async.arguments import IdText, Integer, ListOf, Nested, NonEmpty, Number
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, Signing, call
-from pandapon_async.models.base import Unread
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, Signing, call
+from pandapon_async.declare.fields import IdText, IntegerField, ListField, NonEmpty, NumberField, ObjectField
 from pandapon_async.models.freight import (
     BookedItem,
     FreightAddress,
@@ -23,10 +24,10 @@ from pandapon_async.models.freight import (
 
 __all__ = ["Freight"]
 
-OptionalAddress = Annotated[FreightAddress | None, Nested(FreightAddress)]
+OptionalAddress = Annotated[FreightAddress | None, ObjectField(FreightAddress)]
 
 
-class Freight(Group):
+class Freight(Resource):
     """Estimate and book the way abroad, and say which parcels come to the warehouse."""
 
     @call(
@@ -42,10 +43,10 @@ class Freight(Group):
         *,
         item_id: IdText,
         sku_id: IdText,
-        quantity: Annotated[int, Integer(1)],
-        receiver_address: Annotated[FreightAddress, Nested(FreightAddress)],
+        quantity: Annotated[int, IntegerField(1)],
+        receiver_address: Annotated[FreightAddress, ObjectField(FreightAddress)],
         currency: NonEmpty,
-        price: Annotated[Decimal | int | str, Number(as_text=True)],
+        price: Annotated[Decimal | int | str, NumberField(as_text=True)],
     ) -> Call[Unread]:
         """What sending one product abroad would cost.
 
@@ -65,7 +66,7 @@ class Freight(Group):
         self,
         *,
         receiver_address: OptionalAddress = None,
-        render_items: Annotated[Iterable[FreightItem] | None, ListOf(Nested(FreightItem))] = None,
+        render_items: Annotated[Iterable[FreightItem] | None, ListField(ObjectField(FreightItem))] = None,
     ) -> Call[Unread]:
         """What sending these products abroad together would cost; books nothing.
 
@@ -85,7 +86,9 @@ class Freight(Group):
         *,
         order_id: IdText | None = None,
         tmall_order_id: IdText | None = None,
-        logistic_infos: Annotated[Iterable[LogisticsUpdate] | None, ListOf(Nested(LogisticsUpdate))] = None,
+        logistic_infos: Annotated[
+            Iterable[LogisticsUpdate] | None, ListField(ObjectField(LogisticsUpdate))
+        ] = None,
     ) -> Call[Unread]:
         """Say which products of an order come to the warehouse under which waybills.
 
@@ -105,8 +108,8 @@ class Freight(Group):
         *,
         render_id: IdText | None = None,
         receiver_address: OptionalAddress = None,
-        line_items: Annotated[Iterable[BookedItem] | None, ListOf(Nested(BookedItem))] = None,
-        tmall_order_info: Annotated[TmallOrder | None, Nested(TmallOrder)] = None,
+        line_items: Annotated[Iterable[BookedItem] | None, ListField(ObjectField(BookedItem))] = None,
+        tmall_order_info: Annotated[TmallOrder | None, ObjectField(TmallOrder)] = None,
         remark: NonEmpty | None = None,
     ) -> Call[Unread]:
         """Book the way abroad. Never sent twice by this client: look the order up before a repeat.

@@ -6,12 +6,12 @@ from pandapon_async.api.v2.addresses import Addresses
 from pandapon_async.api.v2.alibaba import Alibaba
 from pandapon_async.api.v2.freight import Freight
 from pandapon_async.api.v2.taobao import Taobao
-from pandapon_async.endpoint import Group
+from pandapon_async.declare.endpoint import Resource
 
 __all__ = ["V2"]
 
 
-class V2(Group):
+class V2(Resource):
     """The second generation, by platform."""
 
     @cached_property

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1 import addresses as first
-from pandapon_async.endpoint import Group, twin
+from pandapon_async.declare.endpoint import Resource, twin
 
 __all__ = ["Addresses"]
 
 
-class Addresses(Group):
+class Addresses(Resource):
     """Keep the account's addresses."""
 
     save: Final = twin(

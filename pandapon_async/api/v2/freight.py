@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1 import freight as first
-from pandapon_async.endpoint import Evidence, Group, twin
+from pandapon_async.declare.endpoint import Evidence, Resource, twin
 
 __all__ = ["Freight"]
 
 
-class Freight(Group):
+class Freight(Resource):
     """Estimate and book the way abroad, and say which parcels come to the warehouse."""
 
     estimate: Final = twin(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pandapon_async.models.base import Id, Model, field, model
+from pandapon_async.core.model import Id, Model, field, model
 
 __all__ = ["Cart", "CartItem", "CartShop"]
 

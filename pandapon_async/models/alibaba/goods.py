@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-from pandapon_async.models.base import Id, Model, PageModel, field, model
+from pandapon_async.core.model import Id, Model, PageModel, field, model
 
 __all__ = ["Product", "ProductImage", "ProductPage", "ProductSummary", "RelatedProductPage", "Sku"]
 

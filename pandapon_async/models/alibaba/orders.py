@@ -15,9 +15,9 @@ from typing import Annotated, Any, Self
 
 import attrs
 
-from pandapon_async.arguments import IdInteger, IdText, NonEmpty, Number, Text
+from pandapon_async.core.model import Id, Model, OpenEnum, PageModel, Unread, field, model
+from pandapon_async.declare.fields import IdInteger, IdText, NonEmpty, NumberField, TextField
 from pandapon_async.models.alibaba.refunds import RefundStatus
-from pandapon_async.models.base import Id, Model, OpenEnum, PageModel, Unread, field, model
 from pandapon_async.money import Fen
 
 __all__ = [
@@ -44,8 +44,8 @@ __all__ = [
     "TradeTerm",
 ]
 
-Line = Annotated[str, Text(0)]
-OptionalLine = Annotated[str | None, Text(0)]
+Line = Annotated[str, TextField(0)]
+OptionalLine = Annotated[str | None, TextField(0)]
 
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
@@ -85,7 +85,7 @@ class Cargo:
 
     offer_id: IdInteger
     spec_id: Line
-    quantity: Annotated[Decimal | int, Number()]
+    quantity: Annotated[Decimal | int, NumberField()]
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -103,10 +103,10 @@ class FastCargo:
     product and of its box.
     """
 
-    seller_open_id: Annotated[str | None, Text()] = None
+    seller_open_id: Annotated[str | None, TextField()] = None
     offer_map_id: IdText | None = None
     spec_id: OptionalLine = None
-    quantity: Annotated[Decimal | int | None, Number()] = None
+    quantity: Annotated[Decimal | int | None, NumberField()] = None
     product_no: OptionalLine = None
     container: OptionalLine = None
 
@@ -358,7 +358,7 @@ class PaymentLink(Model):
 
 @model
 class ConfirmedReceipt(Model):
-    """Whether the receipt was confirmed; a refusal is raised as `Rejected`."""
+    """Whether the receipt was confirmed; a refusal is raised as `RejectedError`."""
 
     success: bool | None = field()
     error_code: str | None = field()

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Self
 
 import attrs
 
-from pandapon_async.arguments import Integer, OrderIdInteger
-from pandapon_async.models.base import Id, Model, OpenEnum, field, model
+from pandapon_async.core.model import Id, Model, OpenEnum, field, model
+from pandapon_async.declare.fields import IntegerField, OrderIdInteger
 from pandapon_async.money import Fen
 
 __all__ = [
@@ -80,7 +80,7 @@ class OrderEntryCount:
     """How many pieces of one order line to refund, where not all of them."""
 
     id: OrderIdInteger
-    count: Annotated[int, Integer(1)]
+    count: Annotated[int, IntegerField(1)]
 
 
 @model
@@ -118,7 +118,7 @@ class CreatedRefund(Model):
 
 @model
 class SubmittedReturn(Model):
-    """Whether the return of goods was accepted; a refusal is raised as `Rejected`."""
+    """Whether the return of goods was accepted; a refusal is raised as `RejectedError`."""
 
     success: bool | None = field()
     error_code: str | None = field()

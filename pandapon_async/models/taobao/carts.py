@@ -7,7 +7,7 @@ from typing import Annotated
 
 import attrs
 
-from pandapon_async.arguments import IdText, Integer, NonEmpty, Number
+from pandapon_async.declare.fields import IdText, IntegerField, NonEmpty, NumberField
 
 __all__ = ["ItemPropertyChoice", "PriceRange"]
 
@@ -26,5 +26,5 @@ class ItemPropertyChoice:
 class PriceRange:
     """The wholesale price from a quantity on; the page does not say in what unit."""
 
-    start_quantity: Annotated[int | None, Integer(0)] = None
-    price: Annotated[Decimal | int | None, Number()] = None
+    start_quantity: Annotated[int | None, IntegerField(0)] = None
+    price: Annotated[Decimal | int | None, NumberField()] = None

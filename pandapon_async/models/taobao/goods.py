@@ -12,8 +12,8 @@ from typing import Annotated
 
 import attrs
 
-from pandapon_async.arguments import IdText, ListOf, TextId
-from pandapon_async.models.base import Id, Model, PageModel, Unread, field, model
+from pandapon_async.core.model import Id, Model, PageModel, Unread, field, model
+from pandapon_async.declare.fields import IdText, ListField, TextIdField
 from pandapon_async.models.taobao.refunds import ItemProperty
 
 __all__ = ["Product", "ProductBatch", "ProductPage", "ProductQuery", "ProductSummary", "Sku", "SourceProduct"]
@@ -24,7 +24,7 @@ class ProductQuery:
     """One product to ask for, and which of its variants."""
 
     item_id: IdText
-    sku_ids: Annotated[Sequence[int | str] | None, ListOf(TextId())] = None
+    sku_ids: Annotated[Sequence[int | str] | None, ListField(TextIdField())] = None
 
 
 @model

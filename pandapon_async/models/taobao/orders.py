@@ -7,8 +7,8 @@ from typing import Annotated
 
 import attrs
 
-from pandapon_async.arguments import IdText, NonEmpty, Number, Text, Wire
-from pandapon_async.models.base import Id, Model, field, model
+from pandapon_async.core.model import Id, Model, Wire, field, model
+from pandapon_async.declare.fields import IdText, NonEmpty, NumberField, TextField
 
 __all__ = [
     "Logistics",
@@ -21,7 +21,7 @@ __all__ = [
     "Package",
 ]
 
-OptionalLine = Annotated[str | None, Text(0)]
+OptionalLine = Annotated[str | None, TextField(0)]
 
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
@@ -30,7 +30,7 @@ class OrderAddress:
 
     name: OptionalLine = None
     phone: OptionalLine = None
-    mobile_phone: Annotated[str | None, Text(0), Wire("mobile_phone")] = None
+    mobile_phone: Annotated[str | None, TextField(0), Wire("mobile_phone")] = None
     country: OptionalLine = None
     state: OptionalLine = None
     city: OptionalLine = None
@@ -50,8 +50,8 @@ class OrderLine:
     item_id: IdText
     sku_id: IdText
     order_line_no: NonEmpty
-    quantity: Annotated[int, Number(1, decimals=0, as_text=True)]
-    price: Annotated[Decimal | int | str, Number(as_text=True)]
+    quantity: Annotated[int, NumberField(1, decimals=0, as_text=True)]
+    price: Annotated[Decimal | int | str, NumberField(as_text=True)]
     currency: NonEmpty = "CNY"
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import attrs
 
-from pandapon_async.models.base import Id, Model, OpenEnum, PageModel, field, model
+from pandapon_async.core.model import Id, Model, OpenEnum, PageModel, field, model
 from pandapon_async.money import Fen
 
 __all__ = [

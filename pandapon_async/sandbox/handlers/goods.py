@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.catalogue import Product, found_offers, offer_number, product
 from pandapon_async.sandbox.handlers.registry import handles_both
 from pandapon_async.sandbox.listing import page_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox import ordering
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.handlers.registry import handles_both

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from pandapon_async.endpoint import Endpoint
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.answers import answer
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.handlers.registry import handles, handles_both

@@ -6,12 +6,12 @@ from pandapon_async.api.v1.alibaba.carts import Carts
 from pandapon_async.api.v1.alibaba.goods import Goods
 from pandapon_async.api.v1.alibaba.orders import Orders
 from pandapon_async.api.v1.alibaba.refunds import Refunds
-from pandapon_async.endpoint import Group
+from pandapon_async.declare.endpoint import Resource
 
 __all__ = ["Alibaba"]
 
 
-class Alibaba(Group):
+class Alibaba(Resource):
     """1688, by group of the vendor's navigation."""
 
     @cached_property

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pandapon_async.arguments import IdInteger, Integer, IntegerId, Json, ListOf, Nested, NonEmpty
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call
+from pandapon_async.declare.fields import (
+    IdInteger,
+    IntegerField,
+    IntegerIdField,
+    JsonField,
+    ListField,
+    NonEmpty,
+    ObjectField,
+)
 from pandapon_async.models.alibaba.carts import Cart
 from pandapon_async.models.alibaba.orders import FastAddress
-from pandapon_async.models.base import Unread
 
 __all__ = ["Carts"]
 
-CartIds = Annotated[Iterable[int | str], ListOf(IntegerId())]
-Address = Annotated[FastAddress | None, Nested(FastAddress)]
+CartIds = Annotated[Iterable[int | str], ListField(IntegerIdField())]
+Address = Annotated[FastAddress | None, ObjectField(FastAddress)]
 
 
-class Carts(Group):
+class Carts(Resource):
     """Read the cart, change quantities, and order what is in it."""
 
     @call(
@@ -42,10 +51,10 @@ class Carts(Group):
         self,
         *,
         id: IdInteger,
-        quantity: Annotated[int, Integer(1)],
+        quantity: Annotated[int, IntegerField(1)],
         product_no: NonEmpty | None = None,
         container: NonEmpty | None = None,
-        update_time: Annotated[Any, Json()] = None,
+        update_time: Annotated[Any, JsonField()] = None,
     ) -> Call[bool]:
         """Set how many pieces of one cart entry to buy (not add); True once it is done.
 

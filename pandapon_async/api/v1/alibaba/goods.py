@@ -6,32 +6,32 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Final
 
-from pandapon_async.arguments import (
+from pandapon_async.core.model import Unread, Wire
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, paged
+from pandapon_async.declare.fields import (
     IdInteger,
     IdText,
-    Integer,
-    Json,
-    JsonText,
+    ImageField,
+    IntegerField,
+    JsonField,
+    JsonTextField,
     NonEmpty,
     PageNo,
-    Picture,
-    Wire,
-    YuanAmount,
+    YuanField,
 )
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged
 from pandapon_async.images import ImageSource
 from pandapon_async.models.alibaba.goods import Product, ProductPage, RelatedProductPage
-from pandapon_async.models.base import Unread
 
 __all__ = ["Goods"]
 
-BeginPage = Annotated[int, Integer(1), Wire("beginPage")]
-PageSize = Annotated[int, Integer(1)]
-Sort = Annotated[Mapping[str, str] | None, JsonText(Json())]
-Yuan = Annotated[Decimal | int | str | None, YuanAmount()]
+BeginPage = Annotated[int, IntegerField(1), Wire("beginPage")]
+PageSize = Annotated[int, IntegerField(1)]
+Sort = Annotated[Mapping[str, str] | None, JsonTextField(JsonField())]
+Yuan = Annotated[Decimal | int | str | None, YuanField()]
 
 
-class Goods(Group):
+class Goods(Resource):
     """Find products by words, by picture, in one shop, and read one in full."""
 
     @call(
@@ -87,7 +87,7 @@ class Goods(Group):
     def search_by_image(
         self,
         *,
-        image: Annotated[ImageSource, Picture(), Wire("imageBase64")],
+        image: Annotated[ImageSource, ImageField(), Wire("imageBase64")],
         page_no: BeginPage = 1,
         page_size: PageSize = 20,
         country: NonEmpty = "en",

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Final
 
-from pandapon_async.arguments import (
-    Integer,
-    ListOf,
-    Nested,
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, paged
+from pandapon_async.declare.fields import (
+    IntegerField,
+    ListField,
     NonEmpty,
+    ObjectField,
     OrderEntryIds,
     OrderIdInteger,
     OrderIdText,
     PageNo,
-    TextId,
+    TextIdField,
 )
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged
 from pandapon_async.models.alibaba.orders import (
     BatchCargo,
     Cargo,
@@ -27,16 +29,15 @@ from pandapon_async.models.alibaba.orders import (
     PaymentLink,
     ShippingAddress,
 )
-from pandapon_async.models.base import Unread
 
 __all__ = ["Orders"]
 
-Address = Annotated[ShippingAddress, Nested(ShippingAddress)]
-Cargos = Annotated[Iterable[Cargo], ListOf(Nested(Cargo))]
-BatchCargos = Annotated[Iterable[BatchCargo], ListOf(Nested(BatchCargo))]
+Address = Annotated[ShippingAddress, ObjectField(ShippingAddress)]
+Cargos = Annotated[Iterable[Cargo], ListField(ObjectField(Cargo))]
+BatchCargos = Annotated[Iterable[BatchCargo], ListField(ObjectField(BatchCargo))]
 
 
-class Orders(Group):
+class Orders(Resource):
     """Preview, create, follow, cancel and pay orders, and confirm their receipt."""
 
     @call(
@@ -49,7 +50,7 @@ class Orders(Group):
     def preview(self, *, address_param: Address, cargo_param_list: Cargos) -> Call[OrderPreview]:
         """What ordering these products of one shop would give: amounts in fen, freight, flow. Orders nothing.
 
-        A refusal (no stock, below the smallest quantity) is raised as `Rejected`.
+        A refusal (no stock, below the smallest quantity) is raised as `RejectedError`.
         """
         ...
 
@@ -119,7 +120,9 @@ class Orders(Group):
         evidence=Evidence.INFERRED,
         page="https://doc-en.pandapon.com/api-263477647",
     )
-    def page(self, *, page_no: PageNo = 1, page_size: Annotated[int, Integer(1)] = 20) -> Call[OrderPage]:
+    def page(
+        self, *, page_no: PageNo = 1, page_size: Annotated[int, IntegerField(1)] = 20
+    ) -> Call[OrderPage]:
         """One page of the account's orders; `pages` goes through all of them.
 
         Of this call only method and path are known, and those of the second generation: both arguments
@@ -184,7 +187,9 @@ class Orders(Group):
     def submit_to_pay(
         self,
         *,
-        order_ids: Annotated[Iterable[int | str], ListOf(TextId(r"[0-9]{1,20}", "2542285634920880794"))],
+        order_ids: Annotated[
+            Iterable[int | str], ListField(TextIdField(r"[0-9]{1,20}", "2542285634920880794"))
+        ],
     ) -> Call[Unread]:
         """Submit orders for payment. Money leaves: never repeated, in bulk only if allowed.
 

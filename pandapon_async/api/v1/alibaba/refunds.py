@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from pandapon_async.arguments import (
-    Choice,
-    FenAmount,
-    Integer,
-    ListOf,
-    Nested,
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call
+from pandapon_async.declare.fields import (
+    EnumField,
+    FenField,
+    IntegerField,
+    ListField,
+    ObjectField,
     OrderEntryIds,
     OrderIdInteger,
     Reference,
     RefundId1688,
-    Text,
+    TextField,
     VoucherImage,
 )
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call
 from pandapon_async.models.alibaba.refunds import (
     CreatedRefund,
     DisputeRequest,
@@ -34,7 +35,7 @@ from pandapon_async.money import Fen
 __all__ = ["Refunds"]
 
 
-class Refunds(Group):
+class Refunds(Resource):
     """Ask for reasons, upload proof images, open refund forms, follow them, send goods back."""
 
     @call(
@@ -60,7 +61,7 @@ class Refunds(Group):
         *,
         order_id: OrderIdInteger,
         order_entry_ids: OrderEntryIds,
-        goods_status: Annotated[GoodsStatus | str, Choice(GoodsStatus)],
+        goods_status: Annotated[GoodsStatus | str, EnumField(GoodsStatus)],
     ) -> Call[list[RefundReason]]:
         """The reasons the seller accepts for these order lines; `create` needs one of their ids.
 
@@ -108,15 +109,15 @@ class Refunds(Group):
         *,
         order_id: OrderIdInteger,
         order_entry_ids: OrderEntryIds,
-        dispute_request: Annotated[DisputeRequest | str, Choice(DisputeRequest)],
-        apply_payment: Annotated[Fen | int, FenAmount()],
-        apply_carriage: Annotated[Fen | int, FenAmount()],
-        apply_reason_id: Annotated[int, Integer(1)],
-        description: Annotated[str, Text(2, 150)],
-        goods_status: Annotated[GoodsStatus | str, Choice(GoodsStatus)],
-        vouchers: Annotated[Iterable[str] | None, ListOf(Text(), 1, 5)] = None,
+        dispute_request: Annotated[DisputeRequest | str, EnumField(DisputeRequest)],
+        apply_payment: Annotated[Fen | int, FenField()],
+        apply_carriage: Annotated[Fen | int, FenField()],
+        apply_reason_id: Annotated[int, IntegerField(1)],
+        description: Annotated[str, TextField(2, 150)],
+        goods_status: Annotated[GoodsStatus | str, EnumField(GoodsStatus)],
+        vouchers: Annotated[Iterable[str] | None, ListField(TextField(), 1, 5)] = None,
         order_entry_count_list: Annotated[
-            Iterable[OrderEntryCount] | None, ListOf(Nested(OrderEntryCount))
+            Iterable[OrderEntryCount] | None, ListField(ObjectField(OrderEntryCount))
         ] = None,
     ) -> Call[CreatedRefund]:
         """Open a refund form: money back, or goods and money back. Never sent twice by this client.
@@ -143,13 +144,13 @@ class Refunds(Group):
         refund_id: RefundId1688,
         logistics_company_no: Reference,
         freight_bill: Reference,
-        description: Annotated[str | None, Text(2, 200)] = None,
-        vouchers: Annotated[Iterable[str] | None, ListOf(Text(), 1, 10)] = None,
+        description: Annotated[str | None, TextField(2, 200)] = None,
+        vouchers: Annotated[Iterable[str] | None, ListField(TextField(), 1, 10)] = None,
     ) -> Call[SubmittedReturn]:
         """Tell the seller that the goods are on their way back.
 
         `logistics_company_no` is the carrier's number in the vendor's list, `freight_bill` the waybill.
         `vouchers` are urls of uploaded images; without any, no later claim can be made. A refusal of the
-        platform is raised as `Rejected` with its `error_code`.
+        platform is raised as `RejectedError` with its `error_code`.
         """
         ...

@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from pandapon_async.arguments import (
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Resource, call
+from pandapon_async.declare.fields import (
     IdInteger,
     IdText,
-    Integer,
-    IntegerId,
-    JsonText,
-    ListOf,
-    Nested,
+    IntegerField,
+    IntegerIdField,
+    JsonTextField,
+    ListField,
     NonEmpty,
-    Number,
+    NumberField,
+    ObjectField,
 )
-from pandapon_async.endpoint import Call, Group, Safety, call
-from pandapon_async.models.base import Unread
 from pandapon_async.models.taobao.carts import ItemPropertyChoice
 from pandapon_async.models.taobao.orders import OrderAddress
 
 __all__ = ["Carts"]
 
-CartIds = Annotated[Iterable[int | str], ListOf(IntegerId())]
-Price = Annotated[int, Integer(0)]
-Properties = Annotated[Iterable[ItemPropertyChoice] | None, JsonText(ListOf(Nested(ItemPropertyChoice)))]
-Stock = Annotated[int | None, Number(decimals=0, as_text=True)]
+CartIds = Annotated[Iterable[int | str], ListField(IntegerIdField())]
+Price = Annotated[int, IntegerField(0)]
+Properties = Annotated[
+    Iterable[ItemPropertyChoice] | None, JsonTextField(ListField(ObjectField(ItemPropertyChoice)))
+]
+Stock = Annotated[int | None, NumberField(decimals=0, as_text=True)]
 
 
-class Carts(Group):
+class Carts(Resource):
     """Put products into the cart, and order what is in it."""
 
     @call("POST", "/open/cart/add", safety=Safety.ONCE, page="https://doc.pandapon.com/api-250313100")
@@ -43,7 +46,7 @@ class Carts(Group):
         item_title: NonEmpty,
         item_pic: NonEmpty,
         price: Price,
-        quantity: Annotated[int, Integer(1)],
+        quantity: Annotated[int, IntegerField(1)],
         shop_id: IdInteger,
         shop_name: NonEmpty,
         promotion_price: Price | None = None,
@@ -51,7 +54,7 @@ class Carts(Group):
         sku_quantity: Stock = None,
         user_id: NonEmpty | None = None,
         user_nick: NonEmpty | None = None,
-        platform: Annotated[int | None, Integer(0)] = None,
+        platform: Annotated[int | None, IntegerField(0)] = None,
     ) -> Call[Unread]:
         """Add a product to the cart. A repeat adds again: after a lost answer read the cart, then decide.
 
@@ -70,7 +73,7 @@ class Carts(Group):
         self,
         *,
         ids: CartIds,
-        order_address: Annotated[OrderAddress | None, Nested(OrderAddress)] = None,
+        order_address: Annotated[OrderAddress | None, ObjectField(OrderAddress)] = None,
         user_id: NonEmpty | None = None,
     ) -> Call[Unread]:
         """Order these cart entries. Never sent twice by this client: look the order up before a repeat.

@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Final
 
-from pandapon_async.arguments import IdText, Integer, JsonText, ListOf, Nested, NonEmpty, PageNo, Wire
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged
+from pandapon_async.core.model import Wire
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, paged
+from pandapon_async.declare.fields import (
+    IdText,
+    IntegerField,
+    JsonTextField,
+    ListField,
+    NonEmpty,
+    ObjectField,
+    PageNo,
+)
 from pandapon_async.models.taobao.goods import Product, ProductBatch, ProductPage, ProductQuery, SourceProduct
 
 __all__ = ["Goods"]
 
 
-class Goods(Group):
+class Goods(Resource):
     """Find products by words, and read them."""
 
     @call("GET", "/open/product/get", safety=Safety.READ, page="https://doc-vnm.pandapon.com/api-250496531")
@@ -45,7 +55,9 @@ class Goods(Group):
     def get_batch(
         self,
         *,
-        products: Annotated[Iterable[ProductQuery], JsonText(ListOf(Nested(ProductQuery))), Wire("params")],
+        products: Annotated[
+            Iterable[ProductQuery], JsonTextField(ListField(ObjectField(ProductQuery))), Wire("params")
+        ],
     ) -> Call[ProductBatch]:
         """Several products at once: which can be supplied, and why the others cannot.
 
@@ -65,7 +77,7 @@ class Goods(Group):
         *,
         keyword: NonEmpty | None = None,
         page_no: PageNo = 1,
-        page_size: Annotated[int, Integer(1, 40)] = 40,
+        page_size: Annotated[int, IntegerField(1, 40)] = 40,
         sort: NonEmpty | None = None,
     ) -> Call[ProductPage]:
         """One page of the products that match a keyword; `search_pages` goes through all of them.

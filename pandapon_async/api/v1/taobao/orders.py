@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from pandapon_async.arguments import (
-    FenAmount,
+from pandapon_async.core.model import Unread, Wire
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, Stage, call
+from pandapon_async.declare.fields import (
+    FenField,
     IdText,
-    JsonText,
-    ListOf,
-    Nested,
+    ImageField,
+    JsonTextField,
+    ListField,
     NonEmpty,
+    ObjectField,
     OrderIdText,
-    Picture,
-    Wire,
 )
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, Stage, call
 from pandapon_async.images import ImageSource
-from pandapon_async.models.base import Unread
 from pandapon_async.models.taobao.orders import Logistics, OrderAddress, OrderLine
 from pandapon_async.money import Fen
 
 __all__ = ["Orders"]
 
 
-class Orders(Group):
+class Orders(Resource):
     """Create orders, follow their packages, and the rest around them."""
 
     @call("POST", "/open/order", safety=Safety.ONCE, page="https://doc-en.pandapon.com/api-263477610")
@@ -34,9 +34,9 @@ class Orders(Group):
         *,
         seller_order_number: NonEmpty,
         order_source: NonEmpty,
-        purchase_amount: Annotated[Fen | int, FenAmount()],
-        order_line_list: Annotated[Iterable[OrderLine], JsonText(ListOf(Nested(OrderLine)))],
-        receiver: Annotated[OrderAddress, JsonText(Nested(OrderAddress))],
+        purchase_amount: Annotated[Fen | int, FenField()],
+        order_line_list: Annotated[Iterable[OrderLine], JsonTextField(ListField(ObjectField(OrderLine)))],
+        receiver: Annotated[OrderAddress, JsonTextField(ObjectField(OrderAddress))],
     ) -> Call[Unread]:
         """Order products. Never sent twice by this client: look the order up before a repeat.
 
@@ -102,7 +102,7 @@ class Orders(Group):
         page="https://doc-en.pandapon.com/api-263477612",
     )
     def upload_pay_certificate(
-        self, *, image: Annotated[ImageSource, Picture(), Wire("base64")], order_id: OrderIdText
+        self, *, image: Annotated[ImageSource, ImageField(), Wire("base64")], order_id: OrderIdText
     ) -> Call[bool]:
         """Upload the payment voucher of an order; True once it is accepted.
 

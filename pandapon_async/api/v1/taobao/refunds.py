@@ -5,9 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Final
 
-from pandapon_async.arguments import Choice, Integer, Moment, NonEmpty, OrderIdText, Reference, RefundIdTaobao
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, Stage, call, paged
-from pandapon_async.models.base import Unread
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, Stage, call, paged
+from pandapon_async.declare.fields import (
+    EnumField,
+    IntegerField,
+    NonEmpty,
+    OrderIdText,
+    Reference,
+    RefundIdTaobao,
+    TimestampField,
+)
 from pandapon_async.models.taobao.refunds import (
     CancelledRefund,
     GoodsStatus,
@@ -21,7 +30,7 @@ from pandapon_async.models.taobao.refunds import (
 __all__ = ["Refunds"]
 
 
-class Refunds(Group):
+class Refunds(Resource):
     """See what can be asked back, follow reverse orders, write to the seller, cancel."""
 
     @call(
@@ -45,14 +54,14 @@ class Refunds(Group):
     def page(
         self,
         *,
-        page_no: Annotated[int, Integer(1)] = 1,
-        page_size: Annotated[int, Integer(1, 200)] = 50,
+        page_no: Annotated[int, IntegerField(1)] = 1,
+        page_size: Annotated[int, IntegerField(1, 200)] = 50,
         refund_id: RefundIdTaobao | None = None,
         purchase_order_id: OrderIdText | None = None,
         sales_order_id: Reference | None = None,
-        refund_status: Annotated[RefundStatus | int | None, Choice(RefundStatus, open=True)] = None,
-        refund_start_time: Annotated[datetime | int | None, Moment()] = None,
-        refund_end_time: Annotated[datetime | int | None, Moment()] = None,
+        refund_status: Annotated[RefundStatus | int | None, EnumField(RefundStatus, open=True)] = None,
+        refund_start_time: Annotated[datetime | int | None, TimestampField()] = None,
+        refund_end_time: Annotated[datetime | int | None, TimestampField()] = None,
     ) -> Call[RefundPage]:
         """One page of the reverse orders that match; `pages` goes through all of them.
 
@@ -88,8 +97,8 @@ class Refunds(Group):
         self,
         *,
         sub_order_id: OrderIdText,
-        refund_type: Annotated[RefundType | int, Choice(RefundType, open=True)],
-        goods_status: Annotated[GoodsStatus | int, Choice(GoodsStatus, open=True)],
+        refund_type: Annotated[RefundType | int, EnumField(RefundType, open=True)],
+        goods_status: Annotated[GoodsStatus | int, EnumField(GoodsStatus, open=True)],
     ) -> Call[RefundRender]:
         """What a reverse order of one sub-order could say: reasons, largest amount (fen); opens nothing.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1.alibaba import carts as first
-from pandapon_async.endpoint import Evidence, Group, twin
+from pandapon_async.declare.endpoint import Evidence, Resource, twin
 
 __all__ = ["Carts"]
 
 
-class Carts(Group):
+class Carts(Resource):
     """Read the cart, change quantities, and order what is in it."""
 
     get: Final = twin(

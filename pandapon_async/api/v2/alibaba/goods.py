@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1.alibaba import goods as first
-from pandapon_async.arguments import IdText, NonEmpty
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged, twin
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, paged, twin
+from pandapon_async.declare.fields import IdText, NonEmpty
 from pandapon_async.models.alibaba.goods import Product
 
 __all__ = ["Goods"]
 
 
-class Goods(Group):
+class Goods(Resource):
     """Find products by words, by picture, in one shop, and read one in full."""
 
     @call(

@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from typing import Annotated, Final
 
 from pandapon_async.api.v1.alibaba import orders as first
-from pandapon_async.arguments import Integer, ListOf, Nested, NonEmpty
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, paged, twin
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, paged, twin
+from pandapon_async.declare.fields import IntegerField, ListField, NonEmpty, ObjectField
 from pandapon_async.models.alibaba.orders import FastAddress, FastCargo, Order, OrderPreview
-from pandapon_async.models.base import Unread
 
 __all__ = ["Orders"]
 
-Address = Annotated[FastAddress, Nested(FastAddress)]
-Cargos = Annotated[Iterable[FastCargo], ListOf(Nested(FastCargo))]
+Address = Annotated[FastAddress, ObjectField(FastAddress)]
+Cargos = Annotated[Iterable[FastCargo], ListField(ObjectField(FastCargo))]
 
 
-class Orders(Group):
+class Orders(Resource):
     """Preview, create, follow, cancel and pay orders, and confirm their receipt."""
 
     @call(
@@ -30,7 +31,7 @@ class Orders(Group):
         self,
         *,
         cargo_param_list: Cargos,
-        address_param: Annotated[FastAddress | None, Nested(FastAddress)] = None,
+        address_param: Annotated[FastAddress | None, ObjectField(FastAddress)] = None,
     ) -> Call[OrderPreview]:
         """What ordering these products would give: amounts in fen, freight, flow. Orders nothing.
 
@@ -93,7 +94,7 @@ class Orders(Group):
         trade_type: NonEmpty | None = None,
         user_id: NonEmpty | None = None,
         staff_name: NonEmpty | None = None,
-        platform_order: Annotated[int | None, Integer()] = None,
+        platform_order: Annotated[int | None, IntegerField()] = None,
         transfer_account_imgs: NonEmpty | None = None,
         transfer_account_remark: NonEmpty | None = None,
     ) -> Call[list[Order]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1.alibaba import refunds as first
-from pandapon_async.endpoint import Evidence, Group, twin
+from pandapon_async.declare.endpoint import Evidence, Resource, twin
 
 __all__ = ["Refunds"]
 
 
-class Refunds(Group):
+class Refunds(Resource):
     """Ask for reasons, upload proof images, open refund forms, follow them, send goods back."""
 
     get: Final = twin(

@@ -6,12 +6,12 @@ from pandapon_async.api.v2.taobao.carts import Carts
 from pandapon_async.api.v2.taobao.goods import Goods
 from pandapon_async.api.v2.taobao.orders import Orders
 from pandapon_async.api.v2.taobao.refunds import Refunds
-from pandapon_async.endpoint import Group
+from pandapon_async.declare.endpoint import Resource
 
 __all__ = ["Taobao"]
 
 
-class Taobao(Group):
+class Taobao(Resource):
     """Taobao, by group of the vendor's navigation."""
 
     @cached_property

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from typing import Annotated, Final
 
 from pandapon_async.api.v1.taobao import carts as first
-from pandapon_async.arguments import IdInteger, IdText, Integer, ListOf, Nested, NonEmpty
-from pandapon_async.endpoint import Call, Evidence, Group, Safety, call, twin
-from pandapon_async.models.base import Unread
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, twin
+from pandapon_async.declare.fields import IdInteger, IdText, IntegerField, ListField, NonEmpty, ObjectField
 from pandapon_async.models.taobao.carts import PriceRange
 
 __all__ = ["Carts"]
 
 
-class Carts(Group):
+class Carts(Resource):
     """Put products into the cart, and order what is in it."""
 
     @call(
@@ -33,18 +34,18 @@ class Carts(Group):
         item_title: NonEmpty,
         item_pic: NonEmpty,
         price: first.Price,
-        quantity: Annotated[int, Integer(1)],
+        quantity: Annotated[int, IntegerField(1)],
         shop_id: IdInteger,
         shop_name: NonEmpty,
         ali_shop_id: IdText | None = None,
         promotion_price: first.Price | None = None,
-        price_ranges: Annotated[Iterable[PriceRange] | None, ListOf(Nested(PriceRange))] = None,
-        quote_type: Annotated[int | None, Integer(0)] = None,
+        price_ranges: Annotated[Iterable[PriceRange] | None, ListField(ObjectField(PriceRange))] = None,
+        quote_type: Annotated[int | None, IntegerField(0)] = None,
         properties: first.Properties = None,
         sku_quantity: first.Stock = None,
         user_id: NonEmpty | None = None,
         user_nick: NonEmpty | None = None,
-        platform: Annotated[int | None, Integer(0)] = None,
+        platform: Annotated[int | None, IntegerField(0)] = None,
     ) -> Call[Unread]:
         """Add a product to the cart. A repeat adds again: after a lost answer read the cart, then decide.
 

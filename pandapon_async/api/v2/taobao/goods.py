@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1.taobao import goods as first
-from pandapon_async.endpoint import Evidence, Group, paged, twin
+from pandapon_async.declare.endpoint import Evidence, Resource, paged, twin
 
 __all__ = ["Goods"]
 
 
-class Goods(Group):
+class Goods(Resource):
     """Find products by words, and read them."""
 
     get: Final = twin(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1.taobao import orders as first
-from pandapon_async.endpoint import Evidence, Group, twin
+from pandapon_async.declare.endpoint import Evidence, Resource, twin
 
 __all__ = ["Orders"]
 
 
-class Orders(Group):
+class Orders(Resource):
     """Create orders, follow their packages, and the rest around them."""
 
     create: Final = twin(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from pandapon_async.api.v1.taobao import refunds as first
-from pandapon_async.endpoint import Evidence, Group, Stage, paged, twin
+from pandapon_async.declare.endpoint import Evidence, Resource, Stage, paged, twin
 
 __all__ = ["Refunds"]
 
 
-class Refunds(Group):
+class Refunds(Resource):
     """See what can be asked back, follow reverse orders, write to the seller, cancel."""
 
     get: Final = twin(

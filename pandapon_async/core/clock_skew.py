@@ -1,0 +1,76 @@
+"""How far this machine's clock is from the server's, and what follows from it.
+
+Signatures carry the time, and the vendor's manual accepts 600 seconds to either side. What a server answers
+to a stale timestamp is not documented; here it is taken to be a refusal like that of a wrong key. The Date of
+such an answer tells the two apart: if the timestamp of the refused request is far from it, the clock explains
+the refusal, and later timestamps can be corrected.
+
+A Date is whole seconds, and was written somewhere between sending and receiving. Both are allowed for. It is
+worth what the connection is worth that it came over, so there is a bound on what is believed.
+
+Pure: the caller brings the times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import attrs
+
+from pandapon_async.clock import duration
+
+__all__ = ["LEAST", "MOST", "Skew", "date_of", "measure"]
+
+LEAST = 30.0
+"""Seconds of difference below which a clock is taken to be right: well within what the manual accepts."""
+MOST = 24 * 3600.0
+"""Seconds of difference beyond which nothing is corrected: that is no drift and no wrong time zone."""
+
+
+@attrs.define(frozen=True)
+class Skew:
+    """How many `seconds` the server's clock is ahead of ours, give or take `doubt`."""
+
+    seconds: float
+    doubt: float
+
+    @property
+    def matters(self) -> bool:
+        """Whether it is more than the measurement, and everyday drift, can explain."""
+        return abs(self.seconds) > max(LEAST, self.doubt)
+
+    @property
+    def believable(self) -> bool:
+        """Whether it is little enough to be corrected."""
+        return abs(self.seconds) <= MOST
+
+    def __str__(self) -> str:
+        side = "behind" if self.seconds > 0 else "ahead of"
+        return f"{duration(abs(self.seconds))} {side} the server's"
+
+
+def date_of(headers: Mapping[str, str]) -> float | None:
+    """The answer's Date, in seconds since 1970; None if there is none, or a cache may have kept it.
+
+    >>> date_of({"Date": "Thu, 01 Jan 1970 00:01:00 GMT"}), date_of({"Date": "noon"})
+    (60.0, None)
+    """
+    text = headers.get("Date")
+    if text is None or headers.get("Age", "0").strip() != "0":
+        return None
+    try:
+        date = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return None if date.tzinfo is None else date.timestamp()
+
+
+def measure(date: float, sent: float, received: float) -> Skew:
+    """From a Date and our own times of sending and receiving, all in seconds since 1970.
+
+    >>> str(measure(1000.0, 336.0, 339.0))
+    "11 min 3 s behind the server's"
+    """
+    middle = (sent + received) / 2
+    return Skew(date + 0.5 - middle, 0.5 + abs(received - sent) / 2)

@@ -1,0 +1,117 @@
+"""When to try again, and when to stop: delays with full jitter, Retry-After, one budget for all.
+
+Pure: the caller brings the random number and the time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import attrs
+
+from pandapon_async.errors import ConfigurationError, PandaponError, RateLimitError
+
+__all__ = ["RetryBudget", "RetryPolicy", "parse_retry_after"]
+
+
+def _time(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"RetryPolicy.{attribute.name} must be seconds, 0 or more")
+
+
+def _whole(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigurationError(f"RetryPolicy.{attribute.name} must be a whole number, {least} or more")
+
+    return check
+
+
+@attrs.define(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often and how long. All times are in seconds.
+
+    `attempts` counts the first one. A delay is drawn from [0, min(maximum, base * 2**n)] (full
+    jitter); throttles have a base of their own. What the server asks for in Retry-After holds all
+    callers, up to `retry_after_maximum`: beyond it the call fails and says how long to wait. A throttle
+    without Retry-After pauses everybody for `throttle_pause`. `budget` bounds retries over the whole
+    client: each costs `cost`, a call that succeeds pays back what its retries cost and one more, so only
+    retries that do not help use it up.
+    """
+
+    attempts: int = attrs.field(default=5, validator=_whole(1))
+    base: float = attrs.field(default=0.2, validator=_time)
+    throttle_base: float = attrs.field(default=0.5, validator=_time)
+    maximum: float = attrs.field(default=20.0, validator=_time)
+    retry_after_maximum: float = attrs.field(default=60.0, validator=_time)
+    throttle_pause: float = attrs.field(default=1.0, validator=_time)
+    budget: int = attrs.field(default=500, validator=_whole(0))
+    cost: int = attrs.field(default=5, validator=_whole(0))
+
+    def delay(self, attempt: int, error: BaseException | None, random: float) -> float:
+        """Seconds to wait after this attempt (from 1), given a random number in [0, 1).
+
+        What a throttle asks for is not in it: the limiter holds everybody for so long, and lets them
+        go on at the allowed rate rather than as a herd.
+        """
+        base = self.throttle_base if isinstance(error, RateLimitError) else self.base
+        return min(self.maximum, base * 2.0 ** min(attempt - 1, 60)) * random
+
+    def pause(self, error: RateLimitError) -> float:
+        """Seconds for which a throttle holds all callers."""
+        asked = self.throttle_pause if error.retry_after is None else error.retry_after
+        return min(asked, self.retry_after_maximum)
+
+    def accepts(self, error: PandaponError) -> bool:
+        """Whether the server's own wish for a pause is short enough to be waited for."""
+        asked = error.retry_after if isinstance(error, RateLimitError) else None
+        return asked is None or asked <= self.retry_after_maximum
+
+
+class RetryBudget:
+    """Stops storms: when many calls fail at once, most of them fail fast instead of all retrying."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.tokens: int = capacity
+
+    def spend(self, cost: int) -> bool:
+        """Take a retry's cost; False (and nothing taken) if there is not enough left."""
+        if self.tokens < cost:
+            return False
+        self.tokens -= cost
+        return True
+
+    def repay(self, spent: int) -> None:
+        """A success pays back what its retries cost, and one token more."""
+        self.tokens = min(self.capacity, self.tokens + spent + 1)
+
+
+def parse_retry_after(seconds: str | None, milliseconds: str | None, wall: float) -> float | None:
+    """Seconds to wait, from Retry-After (a number or a date) or Retry-After-Ms; None for junk.
+
+    >>> parse_retry_after("2", None, 0.0)
+    2.0
+    >>> parse_retry_after("Thu, 01 Jan 1970 00:00:30 GMT", None, 10.0)
+    20.0
+    >>> parse_retry_after("soon", None, 0.0) is None
+    True
+    """
+    for text, unit in ((milliseconds, 0.001), (seconds, 1.0)):
+        if text is not None and re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,9})?\s*", text, re.ASCII):
+            return float(text) * unit
+    if seconds is None:
+        return None
+    try:
+        date = parsedate_to_datetime(seconds)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    moment = date if date.tzinfo else date.replace(tzinfo=UTC)
+    wait = moment.timestamp() - wall
+    return max(0.0, wait) if math.isfinite(wait) else None

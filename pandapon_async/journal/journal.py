@@ -1,0 +1,305 @@
+"""The write-ahead journal: what we are about to do is on disk before the first byte leaves.
+
+The vendor has no idempotency key, so nothing on its side stops a second refund. This does: an open
+intent of the same natural key refuses a second one, also from another process, also after a crash.
+Commits are grouped: while one is being flushed, the changes of all other calls gather for the next,
+so a bulk of writes costs a flush per group and not per write. Nothing here blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import logging
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+from filelock import FileLock, Timeout
+
+from pandapon_async.clock import Clock
+from pandapon_async.errors import DuplicateIntentError, JournalUnavailableError
+from pandapon_async.journal.changes import Add, Sending, Settle, carry_out
+from pandapon_async.journal.store import Intent, IntentState, JournalStore
+from pandapon_async.storage.batch_writer import BatchWriter
+
+__all__ = ["Journal"]
+
+T = TypeVar("T")
+IN_MEMORY = ":memory:"
+STALE_SECONDS = 86_400.0
+"""How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
+
+log: Final = logging.getLogger("pandapon_async")
+
+
+class Journal:
+    """The journal of one process at `path`; several processes may use the same file at once.
+
+    Opened on first use. What an earlier process left as `sent` becomes `unknown` then, unless that
+    process is still alive.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] = IN_MEMORY, *, clock: Clock | None = None) -> None:
+        self.path: str = str(path)
+        self._clock = clock or Clock()
+        self._commits: BatchWriter[JournalStore] = BatchWriter(
+            self._open_store, "pandapon-journal", carry_out
+        )
+        self._next_session = uuid.uuid4().hex
+        self._opened_at = 0.0
+
+    @property
+    def _store(self) -> JournalStore | None:
+        return self._commits._store
+
+    def draft(
+        self,
+        *,
+        account: str,
+        operation: str,
+        natural_key: dict[str, Any],
+        facts: dict[str, Any],
+        digest: str,
+    ) -> Intent:
+        """An intent that is not written down yet: to be given to `add`."""
+        now = self._clock.wall()
+        return Intent(
+            id=_new_id(),
+            account=account,
+            operation=operation,
+            natural_key=natural_key,
+            digest=digest,
+            facts=facts,
+            state=IntentState.INTENDED,
+            session="",  # that of the opened file, which is known only when the row is written
+            created=now,
+            updated=now,
+        )
+
+    async def add(self, intent: Intent, *, once: bool, sending: bool = False) -> None:
+        """Write down what is about to be done; with `sending`, that the bytes leave right after it.
+
+        The row then says `sent` at once, which saves a change, and survives a power cut.
+        Raises DuplicateIntent if the same natural key is open already or, for an operation that may
+        happen `once` only, was carried out before; JournalUnavailable if it cannot be written.
+        """
+        if sending:
+            intent.state, intent.attempts = IntentState.SENT, 1
+        try:
+            earlier = await self._carry_out(Add(intent, once), durable=sending)
+        except asyncio.CancelledError:
+            self.settle_soon(intent.id, IntentState.NOT_SENT, "cancelled before it was sent")
+            raise
+        if earlier is not None:
+            raise _duplicate(earlier)
+
+    async def intend(
+        self,
+        *,
+        account: str,
+        operation: str,
+        natural_key: dict[str, Any],
+        facts: dict[str, Any],
+        digest: str,
+        once: bool,
+    ) -> Intent:
+        """`draft` and `add` in one; gives the intent."""
+        intent = self.draft(
+            account=account, operation=operation, natural_key=natural_key, facts=facts, digest=digest
+        )
+        await self.add(intent, once=once)
+        return intent
+
+    async def sending(self, intent: Intent) -> None:
+        """To be awaited right before the bytes leave; survives a power cut."""
+        if not await self._carry_out(Sending(intent.id, self._clock.wall()), durable=True):
+            raise JournalUnavailableError(
+                f"intent {intent.id} was settled by somebody else; nothing was sent"
+            )
+
+    async def settle(
+        self,
+        intent_id: str,
+        state: IntentState,
+        *,
+        request_id: str | None = None,
+        result: str | None = None,
+        note: str | None = None,
+    ) -> bool:
+        """Note what became of a write. False if it was settled before (a final state stays)."""
+        change = Settle(intent_id, state, self._clock.wall(), request_id, result, note)
+        return cast(bool, await self._carry_out(change))
+
+    def settle_soon(self, intent_id: str, state: IntentState, note: str) -> None:
+        """The same without waiting, for a call that is being cancelled."""
+        if self._commits.is_open:  # or else the intent was never written down
+            self._commits.submit(Settle(intent_id, state, self._clock.wall(), None, None, note))
+
+    def hold(self) -> None:
+        """A write is under way: `aclose` leaves the file open until its end is noted (`release`)."""
+        self._commits.hold()
+
+    def release(self) -> None:
+        """A write is at its end."""
+        self._commits.release()
+
+    async def get(self, intent_id: str) -> Intent | None:
+        """One intent by its id or an unambiguous beginning of it."""
+        return await self._change(lambda store: store.get(intent_id))
+
+    async def find(
+        self, states: Iterable[IntentState] | None = None, limit: int | None = None
+    ) -> list[Intent]:
+        """Intents in these states, oldest first."""
+        wanted = None if states is None else list(states)
+        return await self._change(lambda store: store.find(wanted, limit))
+
+    async def all(
+        self, states: Iterable[IntentState] | None = None, page: int = 500
+    ) -> AsyncIterator[Intent]:
+        """Every intent in these states in the order in which they were written, read page by page."""
+        wanted = None if states is None else list(states)
+        after = 0
+        while True:
+            # Its default has no type for mypy.
+            found, after = await self._change(lambda store, after=after: store.page(wanted, after, page))  # type: ignore[misc]
+            for intent in found:
+                yield intent
+            if not found:
+                return
+
+    async def with_key(self, account: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
+        """All intents of one natural key, newest first."""
+        return await self._change(lambda store: store.with_key(account, operation, natural_key))
+
+    async def claimed(self, intent: Intent, result: str) -> bool:
+        """Whether the id that the vendor gave belongs to another intent already."""
+        return await self._change(lambda store: store.claimed(intent, result))
+
+    async def counts(self) -> dict[IntentState, int]:
+        """How many intents stand in each state."""
+        return await self._change(lambda store: store.counts())
+
+    async def identity(self) -> str:
+        """What tells this journal from every other, also from one made anew in its place."""
+        return await self._change(lambda store: store.identity())
+
+    async def open(self) -> None:
+        """Open the file and bury the sessions of dead processes. Called by itself on first use."""
+        self._opened_at = self._clock.wall()
+        await self._commits.open()
+
+    def _open_store(self) -> JournalStore:
+        """Runs on the journal's thread; every opening is a session of its own."""
+        session, self._next_session = self._next_session, uuid.uuid4().hex
+        if self.path == IN_MEMORY:
+            return JournalStore(self.path, session)
+        alive = FileLock(self._lock_path(session), thread_local=False)
+        store: JournalStore | None = None
+        try:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            alive.acquire(blocking=False)
+            store = JournalStore(self.path, session, lambda: _release(alive))
+            try:
+                self._bury_the_dead(store, self._opened_at)
+            except sqlite3.Error as error:
+                raise store.unavailable(error) from error
+            self._clear_away()
+        except BaseException as error:
+            if store is not None:
+                store.close()
+            elif alive.is_locked:
+                _release(alive)
+            if isinstance(error, OSError):
+                reason = error.strerror or type(error).__name__
+                raise JournalUnavailableError(f"the journal {self.path} cannot be opened: {reason}") from None
+            raise
+        return store
+
+    def _bury_the_dead(self, store: JournalStore, now: float) -> None:
+        """Settle what ended processes left; a living one holds the lock of its session."""
+        store.begin(durable=True)
+        try:
+            for session in store.sessions():
+                lock = FileLock(self._lock_path(session))
+                try:
+                    lock.acquire(blocking=False)
+                except Timeout:
+                    continue
+                if unknown := store.close_abandoned(session, now):
+                    log.warning("journal: %d writes of an ended process are of unknown outcome", unknown)
+                _release(lock)
+            store.commit()
+        finally:
+            store.rollback()
+
+    def _clear_away(self) -> None:
+        """Remove the lock files of processes that were killed with nothing open."""
+        path = Path(self.path)
+        for file in path.parent.glob(f"{glob.escape(path.name)}.*.lock"):
+            with contextlib.suppress(OSError, Timeout):
+                if file.stat().st_mtime < time.time() - STALE_SECONDS:
+                    with FileLock(file).acquire(blocking=False):
+                        file.unlink()
+
+    def _lock_path(self, session: str) -> str:
+        return f"{self.path}.{session}.lock"
+
+    async def _change(self, work: Callable[[JournalStore], T]) -> T:
+        return cast(T, await self._carry_out(work))
+
+    async def _carry_out(self, change: Any, *, durable: bool = False) -> Any:
+        if not self._commits.is_open:
+            self._opened_at = self._clock.wall()  # here, as a clock may belong to the loop
+        return await self._commits.carry_out(change, durable=durable)
+
+    async def aclose(self) -> None:
+        """Finish what is waiting and close the file. May be called twice.
+
+        A write under way keeps it open until its end is noted; what comes later opens it once more.
+        """
+        await self._commits.aclose()
+
+
+_ids: list[str] = []
+"""Ids drawn in advance: each look into the system's randomness hands Python's lock to another thread."""
+
+
+def _new_id() -> str:
+    try:
+        return _ids.pop()
+    except IndexError:
+        drawn = os.urandom(16 * 256).hex()
+        _ids.extend(drawn[at : at + 32] for at in range(32, len(drawn), 32))
+        return drawn[:32]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.clear)  # a child must not hand out its parent's
+
+
+def _release(lock: FileLock) -> None:
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _duplicate(earlier: Intent) -> DuplicateIntentError:
+    if earlier.state.open:
+        what = (
+            "is still open: find out what became of it first "
+            f"(`pandapon journal resolve {earlier.id} --wait`)"
+        )
+    else:
+        what = "was carried out; say allow_repeat=True if it is really meant a second time"
+    return DuplicateIntentError(
+        f"the same {earlier.operation} as intent {earlier.id} ({earlier.state}), which {what}",
+        intent_id=earlier.id,
+        state=str(earlier.state),
+        result=earlier.result,
+    )

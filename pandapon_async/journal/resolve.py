@@ -1,0 +1,186 @@
+"""What became of a write whose answer was lost: read the state, and say landed, absent or undecided.
+
+One rule per operation, each resting on what a read can show. *Landed* is believed at once. *Absent* is
+believed only when the write is old enough to have arrived (`Settings.settle_after`), since a request
+that was lost on our side may still be on its way on theirs. Where no read can tell, the rule says
+undecided and what would help: the callback, or an operator looking into the vendor's console.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from pandapon_async.errors import NotFoundError
+from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.models.alibaba.orders import Order, OrderStatus
+from pandapon_async.models.alibaba.refunds import Refund
+from pandapon_async.models.alibaba.refunds import RefundStatus as AlibabaStatus
+from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
+
+if TYPE_CHECKING:
+    from pandapon_async.client import Client
+
+__all__ = ["Resolution", "ResolvedOutcome", "carries_waybill", "next_state", "resolve_outcome"]
+
+CLOCK_TOLERANCE = 600.0  # seconds our clock and the vendor's may differ; they accept no more
+
+
+class Resolution(enum.StrEnum):
+    """What the state says about a write."""
+
+    SUCCEEDED = "succeeded"
+    ABSENT = "absent"
+    UNDECIDED = "undecided"
+
+
+@attrs.define(frozen=True)
+class ResolvedOutcome:
+    """A finding, why, and the id that the vendor gave where there is one."""
+
+    finding: Resolution
+    note: str
+    result: str | None = None
+
+
+Rule = Callable[["Client", Intent], Awaitable[ResolvedOutcome]]
+
+
+async def resolve_outcome(client: Client, intent: Intent) -> ResolvedOutcome:
+    """Read the state that an intent wanted to change, and say what it shows."""
+    rule = _RULES.get(intent.operation)
+    if rule is None:
+        return ResolvedOutcome(
+            Resolution.UNDECIDED, "no call shows what became of it; ask the vendor's console"
+        )
+    return await rule(client, intent)
+
+
+def next_state(settlement: ResolvedOutcome, age: float, settle_after: float) -> IntentState | None:
+    """The state a settlement leads to; None if nothing can be said yet. `age` and the other in seconds."""
+    if settlement.finding is Resolution.SUCCEEDED:
+        return IntentState.SETTLED_DONE
+    if settlement.finding is Resolution.ABSENT and age >= settle_after:
+        return IntentState.SETTLED_ABSENT
+    return None
+
+
+async def _returned(client: Client, intent: Intent) -> ResolvedOutcome:
+    """1688 goods return: our waybill is there, or the form has moved on past waiting for the goods."""
+    try:
+        refund = await client.v1.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
+    except NotFoundError:
+        return ResolvedOutcome(Resolution.UNDECIDED, "the vendor does not know the form")
+    if carries_waybill(refund, intent.facts.get("freightBill")):
+        return ResolvedOutcome(Resolution.SUCCEEDED, "the form carries our waybill")
+    if refund.freight_bill:
+        return ResolvedOutcome(Resolution.ABSENT, "the form carries another waybill than ours")
+    if refund.status is AlibabaStatus.WAIT_SELLER_RECEIVE or refund.buyer_send_goods:
+        return ResolvedOutcome(Resolution.SUCCEEDED, "the form says that the goods were sent")
+    if refund.status in (AlibabaStatus.WAIT_BUYER_SEND, AlibabaStatus.WAIT_SELLER_AGREE):
+        where = AlibabaStatus(refund.status).value
+        return ResolvedOutcome(Resolution.ABSENT, f"the form still stands at {where}, without a waybill")
+    # Refunded, closed or sent back to the buyer: ours may have been taken in before, and is not shown.
+    return ResolvedOutcome(Resolution.UNDECIDED, "the form has moved on and shows no waybill")
+
+
+def carries_waybill(refund: Refund, freight_bill: Any) -> bool:
+    """Whether a refund form shows this waybill; blanks and case do not make it another."""
+    if not refund.freight_bill or not isinstance(freight_bill, str):
+        return False
+    return _plain(refund.freight_bill) == _plain(freight_bill)
+
+
+def _plain(freight_bill: str) -> str:
+    return "".join(freight_bill.split()).upper()
+
+
+async def _cancelled_taobao(client: Client, intent: Intent) -> ResolvedOutcome:
+    """Taobao cancel: the reverse order is closed."""
+    detail = await client.v1.taobao.refunds.get(refund_id=intent.natural_key["refundId"])
+    order = detail.refund_order_aggregate and detail.refund_order_aggregate.refund_order
+    status = order.refund_status if order else None
+    if status is TaobaoStatus.CLOSED:
+        return ResolvedOutcome(Resolution.SUCCEEDED, "the reverse order is closed")
+    if isinstance(status, TaobaoStatus):
+        return ResolvedOutcome(Resolution.ABSENT, f"the reverse order stands at {int(status)}")
+    return ResolvedOutcome(Resolution.UNDECIDED, "the reverse order's status is not known to this version")
+
+
+async def _cancelled_order(client: Client, intent: Intent) -> ResolvedOutcome:
+    """1688 order cancel: the order is cancelled."""
+    order = await client.v1.alibaba.orders.get(order_id=intent.natural_key["orderId"])
+    status = order.base_info.status if order.base_info else None
+    if status in (OrderStatus.CANCEL, OrderStatus.TERMINATED):
+        return ResolvedOutcome(Resolution.SUCCEEDED, f"the order stands at {OrderStatus(status).value}")
+    if isinstance(status, OrderStatus):
+        return ResolvedOutcome(Resolution.ABSENT, f"the order stands at {status.value}")
+    return ResolvedOutcome(Resolution.UNDECIDED, "the order's status is not shown")
+
+
+async def _created(client: Client, intent: Intent) -> ResolvedOutcome:
+    """1688 refund application: the order's lines name their refund form, where the vendor passes it on.
+
+    Whether it does is not known. A line that shows no refund field at all therefore proves nothing.
+    """
+    key = intent.natural_key
+    response = await client.v1.alibaba.orders.get(order_id=key["orderId"]).with_response()
+    order: Order = response.value
+    lines = [
+        line for line in order.product_items or () if line.sub_item_id in set(map(str, key["orderEntryIds"]))
+    ]
+    candidates = {refund for line in lines for refund in (line.refund_id, line.refund_id_for_as) if refund}
+    for refund_id in sorted(candidates):
+        if await client.journal.claimed(intent, refund_id):
+            continue
+        try:
+            refund = await client.v1.alibaba.refunds.get(refund_id=refund_id)
+        except NotFoundError:
+            continue
+        if _is_ours(refund, intent):
+            return ResolvedOutcome(Resolution.SUCCEEDED, "the order names a form with our amounts", refund_id)
+    if candidates:
+        return ResolvedOutcome(
+            Resolution.UNDECIDED,
+            f"the order names {', '.join(sorted(candidates))}, which is not ours as it seems",
+        )
+    if lines and _lines_tell(response.data):
+        return ResolvedOutcome(Resolution.ABSENT, "the order's lines name no refund form")
+    return ResolvedOutcome(
+        Resolution.UNDECIDED,
+        "the order does not show its refund forms; wait for the callback, or look into the vendor's console",
+    )
+
+
+def _is_ours(refund: Refund, intent: Intent) -> bool:
+    """Amounts and time must be ours; reason and lines too, where the form shows them."""
+    key = intent.natural_key
+    since = refund.gmt_apply or refund.gmt_create
+    lines = refund.order_entry_id_list
+    return (
+        refund.apply_payment == key["applyPayment"]
+        and (refund.apply_carriage or 0) == key["applyCarriage"]
+        and (refund.apply_reason_id is None or refund.apply_reason_id == key["applyReasonId"])
+        and (not lines or set(lines) == set(map(str, key["orderEntryIds"])))
+        and since is not None
+        and since.timestamp() >= intent.created - CLOCK_TOLERANCE
+    )
+
+
+def _lines_tell(data: Any) -> bool:
+    """Whether the answer's lines have a place for a refund form at all, even an empty one."""
+    lines = data.get("productItems") if isinstance(data, Mapping) else None
+    if not isinstance(lines, list) or not lines:
+        return False
+    return all(isinstance(line, Mapping) and "refundId" in line for line in lines)
+
+
+_RULES: Mapping[str, Rule] = {
+    "alibaba.refunds.return_goods": _returned,
+    "alibaba.refunds.create": _created,
+    "alibaba.orders.cancel": _cancelled_order,
+    "taobao.refunds.cancel": _cancelled_taobao,
+}

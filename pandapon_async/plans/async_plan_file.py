@@ -1,0 +1,73 @@
+"""The plan's file behind a thread of its own, so that a slow disk never holds the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+from pandapon_async.plans.plan_file import PlanFile
+from pandapon_async.plans.rows import PlanRow, RowState
+
+__all__ = ["AsyncPlanFile", "finished"]
+
+T = TypeVar("T")
+
+
+class AsyncPlanFile:
+    """A book that is asked from the event loop. Use `async with AsyncPlanFile(open_book) as desk`."""
+
+    def __init__(self, open_book: Callable[[], PlanFile]) -> None:
+        self._open_book = open_book
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-plan")
+        self._book: PlanFile | None = None
+
+    async def __aenter__(self) -> Self:
+        opening = asyncio.get_running_loop().run_in_executor(self._executor, self._open_book)
+        try:
+            self._book = await finished(opening)
+        except BaseException:
+            self._executor.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        book, self._book = self._book, None
+        if book is not None:
+            await finished(asyncio.get_running_loop().run_in_executor(self._executor, book.close))
+        self._executor.shutdown(wait=False)
+
+    async def do(self, work: Callable[[PlanFile], T]) -> T:
+        """Do something with the book, after all that was asked for before. Once begun it is finished."""
+        book = self._book
+        assert book is not None, "the desk is closed"
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, book)
+
+    async def change(self, row: int, **facts: Any) -> None:
+        """Change a row."""
+        await self.do(lambda book: book.change(row, **facts))
+
+    async def rows(self, states: Iterable[RowState]) -> AsyncIterator[PlanRow]:
+        """Rows in these states, in order, read page by page; each comes once, whatever becomes of it."""
+        wanted, after = tuple(states), -1
+        while page := await self.do(functools.partial(PlanFile.page, states=wanted, after=after)):
+            for row in page:
+                yield row
+            after = page[-1].row
+
+
+async def finished(future: asyncio.Future[T]) -> T:
+    """The result. A caller that is cancelled waits for it all the same: the file is in use until then."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        if (
+            not future.cancelled()
+            and future.exception() is None
+            and isinstance(book := future.result(), PlanFile)
+        ):
+            book.close()
+        raise

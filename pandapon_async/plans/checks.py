@@ -1,0 +1,266 @@
+"""What the vendor says of a row before it is sent: does it exist, may it be done, how much is it about.
+
+Only reads. An answer that says no refuses the row; an answer that does not come, or does not say, leaves
+it planned with a note, as the vendor checks everything again when the row is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from pandapon_async.client import Client
+from pandapon_async.errors import (
+    ApiError,
+    AuthenticationError,
+    NotFoundError,
+    Outcome,
+    PandaponError,
+    RateLimitError,
+)
+from pandapon_async.journal.resolve import carries_waybill
+from pandapon_async.models.alibaba.orders import Order, OrderItem
+from pandapon_async.models.alibaba.refunds import GoodsStatus, RefundReason, RefundStatus
+from pandapon_async.money import Fen
+from pandapon_async.plans.plan_types import PlanKind, PlanType
+from pandapon_async.plans.rows import PlanRow
+from pandapon_async.tables.cells import plain_text
+
+__all__ = ["CheckResult", "Checks"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+REMEMBERED = 1_000
+"""Answers kept for the rows that follow: those of one order mostly stand together."""
+
+
+@attrs.define
+class CheckResult:
+    """What a check found. With a `reason` the row is refused, for what stands in `field`."""
+
+    field: str = ""
+    reason: str | None = None
+    amount_fen: int | None = None
+    currency: str | None = None
+    reason_id: int | None = None
+    note: str | None = None
+    checked: bool = True
+
+    def add_note(self, text: str) -> None:
+        """Something worth knowing that is no reason to refuse."""
+        self.note = text if self.note is None else f"{self.note}; {text}"
+
+    def not_checked(self, why: str) -> None:
+        """Something could not be found out."""
+        self.checked = False
+        self.add_note(f"not checked: {why}")
+
+
+class _Refused(Exception):
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+class Checks:
+    """The checks of one plan; answers that several rows need are asked for once."""
+
+    def __init__(self, client: Client, kind: PlanType) -> None:
+        self._client = client
+        self._kind = kind
+        self._orders = _Shared[str, Order](self._order)
+        self._reasons = _Shared[tuple[str, tuple[str, ...], str], list[RefundReason]](self._offered)
+
+    async def check(self, row: PlanRow) -> CheckResult:
+        """Ask what is to be asked about a row. Raises AuthenticationFailed only."""
+        finding = CheckResult()
+        try:
+            if self._kind.name is PlanKind.RETURNS:
+                await self._check_return(row, finding)
+            else:
+                await self._check_reason(row, finding)
+                await self._check_amount(row, finding)
+        except _Refused as refused:
+            finding.field, finding.reason = refused.field, str(refused)
+        return finding
+
+    def close(self) -> None:
+        """Nobody waits for answers any more."""
+        self._orders.close()
+        self._reasons.close()
+
+    async def _order(self, order_id: str) -> Order:
+        return await self._client.v1.alibaba.orders.get(order_id=order_id)
+
+    async def _offered(self, key: tuple[str, tuple[str, ...], str]) -> list[RefundReason]:
+        order_id, lines, goods_status = key
+        return await self._client.v1.alibaba.refunds.reasons(
+            order_id=order_id, order_entry_ids=lines, goods_status=goods_status
+        )
+
+    async def _check_return(self, row: PlanRow, finding: CheckResult) -> None:
+        try:
+            refund = await self._client.v1.alibaba.refunds.get(refund_id=row.arguments["refund_id"])
+        except PandaponError as error:
+            _not_answered(error, finding, "refund_id", "refund form")
+            return
+        finding.amount_fen, finding.currency = refund.apply_payment, "CNY"
+        if refund.apply_payment is None:
+            finding.add_note("the refund form shows no amount")
+        if refund.status is RefundStatus.WAIT_BUYER_SEND:
+            return
+        if carries_waybill(refund, row.arguments["freight_bill"]):
+            raise _Refused("refund_id", "was sent back already, with this very waybill")
+        stands = refund.status.value if isinstance(refund.status, RefundStatus) else "a state not known here"
+        raise _Refused(
+            "refund_id",
+            f"the form stands at {stands}; goods are sent back at {RefundStatus.WAIT_BUYER_SEND.value} only",
+        )
+
+    async def _check_reason(self, row: PlanRow, finding: CheckResult) -> None:
+        """The reason must be offered for these lines; it says whether a voucher and freight go with it."""
+        arguments = row.arguments
+        lines = tuple(sorted(arguments["order_entry_ids"]))
+        try:
+            offered = await self._reasons.get((arguments["order_id"], lines, arguments["goods_status"]))
+        except PandaponError as error:
+            if row.reason_text is not None:
+                raise _Refused("reason", "the id of this reason could not be asked for; try again") from None
+            _not_answered(error, finding, "order_id", "reasons")
+            return
+        reason = _chosen(offered, row)
+        finding.reason_id = reason.id
+        if reason.need_voucher and not row.pictures:
+            raise _Refused("vouchers", "this reason needs at least one voucher")
+        if reason.no_refund_carriage and arguments["apply_carriage"]:
+            raise _Refused("apply_carriage", "with this reason no freight is refunded: must be 0")
+
+    async def _check_amount(self, row: PlanRow, finding: CheckResult) -> None:
+        try:
+            order = await self._orders.get(row.arguments["order_id"])
+        except PandaponError as error:
+            _not_answered(error, finding, "order_id", "order")
+            return
+        lines = _lines_of(order, row)
+        paid = _sum(line.item_amount for line in lines)
+        refunded = _sum(line.refund or Decimal(0) for line in lines)
+        if paid is None or refunded is None:
+            finding.not_checked("the order does not show what was paid")
+            return
+        freight = order.base_info.shipping_fee if order.base_info else None
+        _compare(row, paid - refunded, None if freight is None else _sum([freight]), finding)
+        for line in lines:
+            if isinstance(line.refund_status, RefundStatus) and not line.refund_status.terminal:
+                finding.add_note("a refund form of this order line is open already")
+                break
+
+
+def _not_answered(error: PandaponError, finding: CheckResult, field: str, what: str) -> None:
+    """No answer leaves the row unchecked; an answer that says no refuses it."""
+    if isinstance(error, AuthenticationError):
+        raise error
+    if isinstance(error, NotFoundError):
+        raise _Refused(field, f"the vendor knows no such {what}")
+    if (
+        isinstance(error, ApiError)
+        and error.outcome is Outcome.ANSWERED
+        and not isinstance(error, RateLimitError)
+    ):
+        raise _Refused(field, f"the vendor refuses to show the {what} (code {error.code})")
+    finding.not_checked(f"the {what} could not be read ({type(error).__name__})")
+
+
+def _chosen(offered: list[RefundReason], row: PlanRow) -> RefundReason:
+    names = ", ".join(f"{reason.id} {reason.name}" for reason in offered) or "none"
+    if row.reason_text is None:
+        wanted = row.arguments["apply_reason_id"]
+        for reason in offered:
+            if reason.id == wanted:
+                return reason
+        raise _Refused("reason_id", f"is not offered for these goods; offered: {names}")
+    found = [reason for reason in offered if plain_text(reason.name) == row.reason_text and reason.id]
+    if len(found) != 1:
+        raise _Refused("reason", f"is not offered for these goods; offered: {names}")
+    return found[0]
+
+
+def _lines_of(order: Order, row: PlanRow) -> list[OrderItem]:
+    """The lines of the order that the row is about; none if the order shows no lines at all."""
+    shown = {line.sub_item_id: line for line in order.product_items or () if line.sub_item_id}
+    wanted = dict.fromkeys(row.arguments["order_entry_ids"])
+    if shown and not wanted.keys() <= shown.keys():
+        raise _Refused("order_entry_ids", "the order has no such line")
+    return [shown[entry] for entry in wanted] if shown else []
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> int | None:
+    """Yuan added up, as fen; None if one is missing, there is none at all, or one is no amount of money."""
+    total, count = 0, 0
+    for amount in amounts:
+        if amount is None:
+            return None
+        try:
+            total += Fen.from_yuan(amount)
+        except (TypeError, ValueError):
+            return None
+        count += 1
+    return total if count else None
+
+
+def _compare(row: PlanRow, paid: int, freight_paid: int | None, finding: CheckResult) -> None:
+    """Refuse what asks for more than was paid or, as long as nothing was shipped, for anything else."""
+    payment, carriage = row.arguments["apply_payment"], row.arguments["apply_carriage"]
+    if carriage > payment:
+        raise _Refused("apply_carriage", "is more than the whole amount, of which it is a part")
+    if freight_paid is None:
+        finding.not_checked("the order does not show the freight")
+    freight = carriage if freight_paid is None else freight_paid
+    if carriage > freight:
+        raise _Refused("apply_carriage", f"asks for {carriage} fen of freight where {freight} were paid")
+    if payment > paid + freight:
+        raise _Refused("apply_payment", f"asks for {payment} fen where {paid + freight} can be refunded")
+    unshipped = row.arguments["goods_status"] == GoodsStatus.REFUND_WAIT_SELLER_SEND
+    if unshipped and payment not in (paid, paid + freight):
+        raise _Refused(
+            "apply_payment",
+            f"what was not shipped is refunded in full: {paid} fen, or {paid + freight} with freight",
+        )
+
+
+class _Shared(Generic[K, V]):
+    """One lookup per key, shared by all who want it meanwhile and for a while after; no failure is kept."""
+
+    def __init__(self, look_up: Callable[[K], Coroutine[Any, Any, V]]) -> None:
+        self._look_up = look_up
+        self._tasks: dict[K, asyncio.Task[V]] = {}
+
+    async def get(self, key: K) -> V:
+        """The answer; raises what the lookup raised."""
+        task = self._tasks.get(key)
+        if task is None:
+            while len(self._tasks) >= REMEMBERED:
+                del self._tasks[next(iter(self._tasks))]
+            task = self._tasks[key] = asyncio.create_task(self._look_up(key))
+            task.add_done_callback(_looked_at)
+        try:
+            return await asyncio.shield(task)  # one of those who wait may be cancelled
+        except PandaponError:
+            if self._tasks.get(key) is task:
+                del self._tasks[key]
+            raise
+
+    def close(self) -> None:
+        """Let go of what is still under way."""
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

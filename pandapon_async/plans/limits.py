@@ -1,0 +1,50 @@
+"""The caps that an operator puts on a plan: over one of them, nothing of it is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.money import Fen
+from pandapon_async.plans.options import ApplyOptions
+from pandapon_async.plans.plan_file import PlanFile
+from pandapon_async.plans.rows import RowState
+
+__all__ = ["check_limits", "refuse_over_limits"]
+
+
+def check_limits(path: str | Path, options: ApplyOptions) -> None:
+    """Raise ConfigurationError if the plan in a file is over `max_total` or `max_each`. Blocks."""
+    book = PlanFile.open(Path(path))
+    try:
+        refuse_over_limits(book, options)
+    finally:
+        book.close()
+
+
+def refuse_over_limits(book: PlanFile, options: ApplyOptions) -> None:
+    """Raise ConfigurationError for a plan that is over a limit, or whose amounts are not known."""
+    if options.max_total is None and options.max_each is None:
+        return
+    counted = [state for state in RowState if state not in (RowState.REFUSED, RowState.REJECTED)]
+    if not options.resend_absent:
+        counted.remove(RowState.SETTLED_ABSENT)
+    total, largest, unknown = book.amounts(counted)
+    if unknown:
+        raise ConfigurationError(
+            f"of {unknown} rows it is not known how much money they are about, so no limit can be kept: "
+            "plan again without --offline, or apply without limits"
+        )
+    if options.max_total is not None and total > options.max_total:
+        raise ConfigurationError(
+            f"the plan comes to {_told(total)}, --max-total is {_told(options.max_total)}; nothing was sent"
+        )
+    if options.max_each is not None and largest > options.max_each:
+        raise ConfigurationError(
+            f"a row is about {_told(largest)}, --max-each is {_told(options.max_each)}; nothing was sent"
+        )
+
+
+def _told(fen: int) -> str:
+    """Both units: an amount that is a hundred times off is then seen to be."""
+    return f"{int(fen)} fen ({Fen(fen).yuan} yuan)"

@@ -1,0 +1,76 @@
+"""What planning and applying are told besides their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.money import Fen
+from pandapon_async.tables.cells import AmountUnit
+
+__all__ = ["ApplyOptions", "PlanOptions"]
+
+
+def _positive(_: object, attribute: attrs.Attribute[int | None], value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise InvalidArgumentError(
+            f"{attribute.name} must be a whole number above 0", argument=attribute.name
+        )
+
+
+def _fen(_: object, attribute: attrs.Attribute[int | None], value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise InvalidArgumentError(
+            f"{attribute.name} is whole fen, 0 or more; for yuan write Fen.from_yuan('12.50')",
+            argument=attribute.name,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class PlanOptions:
+    """How to read a table and how far to check it. All have defaults.
+
+    `map` names columns: `{"refund_id": "退款编号", "apply_payment_yuan": "金额"}`; an empty name says that
+    there is no such column. `constants` hold for all rows, by field. `amount_unit` says what money counts
+    in where a column's name does not say it. `images` is the folder that images must lie in (the table's
+    own, otherwise). `sheet` and `header_row` say where in a workbook. `offline` asks the vendor nothing.
+    `concurrency` is how many checks are on their way at once (None: the client's).
+    """
+
+    map: Mapping[str, str] = attrs.field(factory=dict)
+    constants: Mapping[str, str] = attrs.field(factory=dict)
+    amount_unit: AmountUnit | None = None
+    images: Path | None = None
+    sheet: str | None = None
+    header_row: int | None = None
+    offline: bool = False
+    concurrency: int | None = attrs.field(default=None, validator=_positive)
+
+
+@attrs.frozen(kw_only=True)
+class ApplyOptions:
+    """Under which limits a plan is applied. All have defaults.
+
+    `max_total` and `max_each` are fen: a plan that is over one of them is not begun. After
+    `stop_after_failures` rows that were rejected, not sent or of unknown outcome nothing new is started.
+    `resend_absent` sends again what was settled as absent. `allow_repeat` does again what the journal says
+    was done before. `wait` waits at the end until the absence of what is unknown can be believed.
+    `vendor_message` keeps what the platform said of a refusal, which may name people.
+    `dry_run` sends nothing.
+    `expected` is the number of rows and the fen that somebody agreed to: a plan that has changed since is
+    not begun.
+    """
+
+    max_total: Fen | int | None = attrs.field(default=None, validator=_fen)
+    max_each: Fen | int | None = attrs.field(default=None, validator=_fen)
+    stop_after_failures: int | None = attrs.field(default=None, validator=_positive)
+    resend_absent: bool = False
+    allow_repeat: bool = False
+    wait: bool = True
+    vendor_message: bool = False
+    dry_run: bool = False
+    concurrency: int | None = attrs.field(default=None, validator=_positive)
+    expected: tuple[int, int] | None = None

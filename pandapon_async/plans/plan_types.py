@@ -1,0 +1,261 @@
+"""What can be planned in bulk, and which columns it takes: returns of goods and refund applications.
+
+A kind names the declared call that carries it out. Lengths, counts and forms of its arguments come from
+that declaration; here is only what a spreadsheet adds: how a column is called, and how its cell is read.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from pandapon_async.declare.endpoint import Endpoint, endpoints
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.models.alibaba.refunds import DisputeRequest
+from pandapon_async.reconcile.columns import NAMES
+from pandapon_async.tables.cells import (
+    AmountUnit,
+    Cell,
+    Refused,
+    amount_fen,
+    blank,
+    currency_code,
+    id_text,
+    plain_text,
+)
+
+__all__ = ["REFUNDS", "RETURNS", "SEPARATORS", "ColumnSpec", "PlanKind", "PlanType", "plan_type_of"]
+
+SEPARATORS = re.compile(r"[;,|\n；，、｜]+")
+"""What stands between several ids, or several paths, in one cell."""
+_DISPUTES: Mapping[str, DisputeRequest] = {
+    **dict.fromkeys(("refund", "仅退款", "退款"), DisputeRequest.REFUND),
+    **dict.fromkeys(("returnrefund", "退货退款", "退款退货", "退货"), DisputeRequest.RETURN_REFUND),
+}
+
+
+class PlanKind(enum.StrEnum):
+    """What a plan does."""
+
+    RETURNS = "returns"
+    REFUNDS = "refunds"
+
+
+Read = Callable[[Cell, AmountUnit | None], Any]
+
+
+@attrs.frozen
+class ColumnSpec:
+    """A column: its names (which say it outright, which say it in such a table), and how a cell is read.
+
+    `argument` is the argument it carries; None if it is for people, or looked into before. `money` is read
+    in the unit of its column; `default` stands where there is no such column.
+    """
+
+    name: str
+    outright: frozenset[str]
+    general: frozenset[str]
+    read: Read
+    argument: str | None
+    money: bool = False
+    default: Any = None
+
+
+@attrs.frozen
+class PlanType:
+    """One kind of plan. `amount` is the field that says how much money a row moves, if one does."""
+
+    name: PlanKind
+    call: str
+    fields: tuple[ColumnSpec, ...]
+    identified_by: tuple[str, ...]
+    amount: str | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The declared call that carries a row out."""
+        return endpoints()[self.call]
+
+
+def plan_type_of(name: str) -> PlanType:
+    """The kind of this name."""
+    for kind in (RETURNS, REFUNDS):
+        if kind.name == name:
+            return kind
+    raise ConfigurationError(f"no such kind of plan: {name}; known: {', '.join(PlanKind)}")
+
+
+def _id(cell: Cell, _: AmountUnit | None) -> str | None:
+    return id_text(cell)
+
+
+def _number(cell: Cell, _: AmountUnit | None) -> int | None:
+    text = id_text(cell)
+    if text is not None and not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
+        raise Refused("must be a whole number")
+    return None if text is None else int(text)
+
+
+def _ids(cell: Cell, _: AmountUnit | None) -> list[str] | None:
+    """Several ids in one cell. A number is one id, and only as sure as a spreadsheet's numbers are."""
+    if not isinstance(cell, str):
+        one = id_text(cell)
+        return None if one is None else [one]
+    return [found for part in SEPARATORS.split(cell) if (found := id_text(part))] or None
+
+
+def _money(cell: Cell, unit: AmountUnit | None) -> int:
+    assert unit is not None, "the unit of a money column is settled before a cell of it is read"
+    return amount_fen(cell, unit)
+
+
+def _words(cell: Cell, _: AmountUnit | None) -> str | None:
+    """Free text for the seller, as it was written: unlike names and ids it is not normalised."""
+    if blank(cell):
+        return None
+    return cell.strip() if isinstance(cell, str) else plain_text(cell)
+
+
+def _name(cell: Cell, _: AmountUnit | None) -> str | None:
+    return plain_text(cell)
+
+
+def _dispute(cell: Cell, _: AmountUnit | None) -> str | None:
+    text = plain_text(cell)
+    return None if text is None else _DISPUTES.get(text.lower(), text)
+
+
+def _currency(cell: Cell, _: AmountUnit | None) -> str:
+    code = currency_code(cell)
+    if code != "CNY":
+        raise Refused("after-sales of 1688 are in CNY")
+    return code
+
+
+def _paths(cell: Cell, _: AmountUnit | None) -> str | None:
+    """What names the images, as written: one path, or several."""
+    if blank(cell):
+        return None
+    if not isinstance(cell, str):
+        raise Refused("is a number or a date, not the path of an image")
+    return cell.strip()
+
+
+def _names(outright: str, general: str = "", of: str | None = None) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of a column, together with those by which a ledger's column of the field `of` is known."""
+    shared = NAMES[of] if of is not None else (frozenset[str](), frozenset[str]())
+    return shared[0] | frozenset(outright.split()), shared[1] | frozenset(general.split())
+
+
+_SHOP = ColumnSpec("shop", *_names("", of="shop"), _name, None)
+_VOUCHERS = ColumnSpec(
+    "vouchers",
+    *_names(
+        "vouchers voucher voucherpaths proofs proofimages 凭证 凭证图片 退款凭证 退货凭证 举证图片",
+        "images image pictures picture 图片 照片",
+    ),
+    _paths,
+    "vouchers",
+)
+_DESCRIPTION = ColumnSpec(
+    "description",
+    *_names(
+        "description refunddescription returndescription 退款说明 退货说明 问题描述 描述",
+        "remark note 说明 备注",
+    ),
+    _words,
+    "description",
+)
+
+RETURNS = PlanType(
+    PlanKind.RETURNS,
+    "v1.alibaba.refunds.return_goods",
+    (
+        ColumnSpec("refund_id", *_names("", of="refund_id"), _id, "refund_id"),
+        ColumnSpec(
+            "logistics_company_no",
+            *_names(
+                """logisticscompanyno logisticscompanycode companyno carrierno carriercode couriercode
+                物流公司编号 物流公司编码 物流公司代码 快递公司编号 快递公司编码 快递公司代码""",
+                "carrier courier 物流公司 快递公司 承运商",
+            ),
+            _id,
+            "logistics_company_no",
+        ),
+        ColumnSpec(
+            "freight_bill",
+            *_names(
+                """freightbill waybill waybillno waybillnumber trackingno trackingnumber expressno
+                运单号 运单编号 快递单号 物流单号 退货运单号 退货快递单号 退货物流单号""",
+                "tracking express",
+            ),
+            _id,
+            "freight_bill",
+        ),
+        _DESCRIPTION,
+        _VOUCHERS,
+        _SHOP,
+    ),
+    identified_by=("refund_id",),
+)
+
+REFUNDS = PlanType(
+    PlanKind.REFUNDS,
+    "v1.alibaba.refunds.create",
+    (
+        ColumnSpec("order_id", *_names("", of="order_id"), _id, "order_id"),
+        ColumnSpec(
+            "order_entry_ids",
+            *_names(
+                """orderentryids orderentryid entryids entryid suborderids suborderid subitemids subitemid
+                lineids 子订单号 子订单编号 子订单id 订单明细id 订单明细编号 明细id 明细编号 子单号""",
+                "lines entries 明细",
+            ),
+            _ids,
+            "order_entry_ids",
+        ),
+        ColumnSpec(
+            "dispute_request",
+            *_names("disputerequest disputetype refundtype 退款类型 售后类型 申请类型", "类型 type"),
+            _dispute,
+            "dispute_request",
+        ),
+        ColumnSpec(
+            "apply_payment",
+            *_names("applypayment applyamount 申请退款金额 申请金额", of="amount"),
+            _money,
+            "apply_payment",
+            money=True,
+        ),
+        ColumnSpec(
+            "apply_carriage",
+            *_names(
+                "applycarriage refundcarriage 退运费 退运费金额 申请退运费 申请运费", "carriage freight 运费"
+            ),
+            _money,
+            "apply_carriage",
+            money=True,
+            default=0,
+        ),
+        ColumnSpec(
+            "reason_id",
+            *_names("reasonid applyreasonid refundreasonid 退款原因id 退款原因编号 原因id 原因编号"),
+            _number,
+            "apply_reason_id",
+        ),
+        ColumnSpec(
+            "reason", *_names("refundreason applyreason 退款原因 申请原因", "reason 原因"), _name, None
+        ),
+        _DESCRIPTION,
+        ColumnSpec("goods_status", *_names("goodsstatus 货物状态 收货状态 货品状态"), _name, "goods_status"),
+        _VOUCHERS,
+        _SHOP,
+        ColumnSpec("currency", *_names("", of="currency"), _currency, None, default="CNY"),
+    ),
+    identified_by=("order_id", "order_entry_ids"),
+    amount="apply_payment",
+)

@@ -1,0 +1,136 @@
+"""From a table's records to rows of a plan: each record becomes exactly one row, planned or refused.
+
+What is checked here needs no network: cells, images, and the rules of the call's own declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from pandapon_async.declare.endpoint import encode_arguments
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.journal.writes import natural_key
+from pandapon_async.plans.columns import Columns
+from pandapon_async.plans.plan_types import ColumnSpec, PlanType
+from pandapon_async.plans.rows import PlanRow, RowState
+from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
+from pandapon_async.tables.cells import Cell, Refused
+from pandapon_async.tables.table import Record, Table
+
+__all__ = ["PlanReader", "encode_row"]
+
+UNRESOLVED = 1
+"""Stands for a reason's id as long as only its words are known; checked like any id, never sent."""
+
+
+class _Problem(Exception):
+    """The first thing that is wrong with a row: in which field, and why."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+def encode_row(kind: PlanType, row: PlanRow) -> dict[str, Any]:
+    """The row's arguments as they will travel, images as their digests. Raises InvalidArgument."""
+    given = dict(row.arguments)
+    if row.pictures:
+        given["vouchers"] = row.pictures
+    return encode_arguments(kind.endpoint.parameters, given)
+
+
+@attrs.frozen
+class PlanReader:
+    """Reads the rows of one table."""
+
+    kind: PlanType
+    table: Table
+    columns: Columns
+    pictures: Pictures
+
+    def rows(self) -> Iterator[tuple[PlanRow, list[PlannedPicture]]]:
+        """Every row with its images, in order."""
+        fields = list(self.columns.positions)
+        for record in self.table.records([self.columns.positions[field] for field in fields]):
+            yield self._row(record, dict(zip(fields, record.cells, strict=False)))
+
+    def _row(self, record: Record, cells: Mapping[str, Cell]) -> tuple[PlanRow, list[PlannedPicture]]:
+        row = PlanRow(row=record.row)
+        found: list[PlannedPicture] = []
+        try:
+            if record.problem is not None:
+                raise _Problem("", record.problem)
+            values = self._values(cells)
+            row.shop = values.pop("shop")
+            found = self._pictures(values.pop("vouchers", None))
+            row.pictures = [picture.digest for picture in found]
+            self._fill(row, values)
+        except _Problem as problem:
+            row.state, row.reason = RowState.REFUSED, str(problem)
+            row.column = self.columns.name_of(problem.field) if problem.field else ""
+            self._forget(row)
+        return row, found
+
+    def _forget(self, row: PlanRow) -> None:
+        """Drop what no such call can carry: where columns are shifted, it may be somebody's name."""
+        for parameter in self.kind.endpoint.parameters:
+            if parameter.name in row.arguments:
+                try:
+                    parameter.rule.encode(row.arguments[parameter.name])
+                except ValueError:
+                    del row.arguments[parameter.name]
+
+    def _values(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
+        """What each cell says; where there is no column, what holds for all rows."""
+        values: dict[str, Any] = {}
+        for field in self.kind.fields:
+            if field.name in cells:
+                values[field.name] = self._read(field, cells[field.name])
+            else:
+                values[field.name] = self.columns.constants.get(field.name, field.default)
+        return values
+
+    def _read(self, field: ColumnSpec, cell: Cell) -> Any:
+        try:
+            return field.read(cell, self.columns.units.get(field.name))
+        except Refused as refused:
+            raise _Problem(field.name, str(refused)) from None
+
+    def _pictures(self, cell: str | None) -> list[PlannedPicture]:
+        if cell is None:
+            return []
+        try:
+            return self.pictures.of_cell(cell)
+        except Refused as refused:
+            raise _Problem("vouchers", str(refused)) from None
+
+    def _fill(self, row: PlanRow, values: dict[str, Any]) -> None:
+        row.reason_text = values.pop("reason", None)
+        row.currency = values.pop("currency", None)
+        for field in self.kind.fields:
+            value = values.get(field.name)
+            if field.argument is not None and value is not None:
+                row.arguments[field.argument] = value
+        if row.reason_text is not None and "apply_reason_id" not in row.arguments:
+            row.arguments["apply_reason_id"] = UNRESOLVED
+        else:
+            row.reason_text = None
+        encoded = self._encoded(row)
+        if row.reason_text is not None:
+            del row.arguments["apply_reason_id"]
+        else:
+            row.key = natural_key(self.kind.endpoint, encoded)
+        if self.kind.amount is not None:
+            row.amount_fen = row.arguments[self.kind.amount]
+            row.touches = [f"{row.arguments['order_id']}/{line}" for line in row.arguments["order_entry_ids"]]
+
+    def _encoded(self, row: PlanRow) -> dict[str, Any]:
+        try:
+            return encode_row(self.kind, row)
+        except InvalidArgumentError as error:
+            argument = error.argument
+            field = next((field.name for field in self.kind.fields if field.argument == argument), "")
+            raise _Problem(field, str(error)) from None

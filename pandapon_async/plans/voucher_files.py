@@ -1,0 +1,88 @@
+"""The proof images that a table names: where they are, and whether the vendor will take them.
+
+A table says which files leave this machine, and tables come from others. So its images must lie in the
+folder that was named for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import attrs
+
+from pandapon_async.bulk.vouchers import picture_rule
+from pandapon_async.plans.plan_types import SEPARATORS
+from pandapon_async.tables.cells import Refused
+
+__all__ = ["Pictures", "PlannedPicture"]
+
+REMEMBERED = 10_000
+
+
+@attrs.frozen
+class PlannedPicture:
+    """An image to upload: its whole path, the SHA-256 of its bytes, how many they are."""
+
+    path: str
+    digest: str
+    size: int
+
+
+class Pictures:
+    """Looks into the images of a table; one that is named by many rows is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.resolve()
+        self._rule = picture_rule()
+        self._seen: dict[Path, PlannedPicture | str] = {}
+
+    def of_cell(self, cell: str) -> list[PlannedPicture]:
+        """The images that a cell names, in its order. Raises Refused for one that cannot be uploaded."""
+        parts = [cell] if self._is_one(cell) else SEPARATORS.split(cell)
+        names = [part.strip() for part in parts if part.strip()]
+        found = []
+        for number, name in enumerate(names, start=1):
+            picture = self._look(name)
+            if isinstance(picture, str):
+                raise Refused(f"image {number} of {len(names)}: {picture}" if len(names) > 1 else picture)
+            found.append(picture)
+        return found
+
+    def _is_one(self, cell: str) -> bool:
+        """Whether the whole cell is the name of a file, commas and all."""
+        try:
+            return self._path(cell).is_file()
+        except (OSError, ValueError):
+            return False
+
+    def _path(self, name: str) -> Path:
+        path = self._folder / name
+        if "\\" in name and not path.exists():  # written on Windows
+            path = self._folder / name.replace("\\", "/")
+        return path.resolve()
+
+    def _look(self, name: str) -> PlannedPicture | str:
+        """The image, or why it cannot be used. The reason does not repeat the name."""
+        try:
+            path = self._path(name)
+            if not path.is_relative_to(self._folder):
+                return "lies outside of the images folder (name another with --images)"
+            if not path.is_file():
+                return "no such file in the images folder"
+        except (OSError, ValueError):
+            return "is no path of a file"
+        if path not in self._seen:
+            while len(self._seen) >= REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            self._seen[path] = self._check(path)
+        return self._seen[path]
+
+    def _check(self, path: Path) -> PlannedPicture | str:
+        try:
+            data = self._rule.encode(path).read()
+        except ValueError as error:
+            return str(error)
+        except OSError as error:
+            return f"cannot be read ({error.strerror or type(error).__name__})"
+        return PlannedPicture(str(path), hashlib.sha256(data).hexdigest(), len(data))

@@ -1,0 +1,230 @@
+"""Changes of a SQLite store on a thread of its own, many to a commit.
+
+While one group is being flushed to the disk, the changes that come in gather for the next: a thousand
+writes cost a flush per group and not per write, and nothing blocks the event loop. The journal of
+writes and the store of callbacks both stand on this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import attrs
+
+__all__ = ["BatchWriter", "Grouped", "one_by_one"]
+
+
+class Grouped(Protocol):
+    """A store whose changes can be grouped. All methods block."""
+
+    def begin(self, *, durable: bool) -> None:
+        """Start a group; `durable` means that its commit survives a power cut."""
+
+    def commit(self) -> None:
+        """Make the group last."""
+
+    def rollback(self) -> None:
+        """Forget the group, if there is one."""
+
+    def unavailable(self, error: sqlite3.Error) -> Exception:
+        """What to raise when the file cannot be used."""
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+S = TypeVar("S", bound=Grouped)
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class _Change:
+    """One change that waits to be committed, and who waits for it."""
+
+    work: Any
+    durable: bool
+    done: asyncio.Future[Any]
+
+
+def one_by_one(store: Any, works: list[Any]) -> list[Any]:
+    """The result of every change of a group, or the error of one that failed by itself.
+
+    What is wrong with the file is everybody's affair, all else its own.
+    """
+    results: list[Any] = []
+    for work in works:
+        try:
+            results.append(work(store))
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            results.append(error)
+    return results
+
+
+class BatchWriter(Generic[S]):
+    """Carries out changes of the store that `opener` opens (on the thread) on first use.
+
+    A change is a function of the store, or whatever else `carry_out` understands: it gets a group's
+    changes within a transaction and gives their results in order.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[[], S],
+        name: str,
+        carry_out: Callable[[S, list[Any]], list[Any]] = one_by_one,
+    ) -> None:
+        self._opener = opener
+        self._name = name
+        self._carry_out = carry_out
+        self._store: S | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._opening: asyncio.Future[S] | None = None
+        self._ending: asyncio.Future[None] | None = None
+        self._waiting: list[_Change] = []
+        self._flush: asyncio.Future[list[Any]] | None = None
+        self._due_in: asyncio.AbstractEventLoop | None = None
+        self._holders = 0
+        self._closing = False
+
+    async def open(self) -> None:
+        """Open the store, to stay open until `aclose`. Called by itself on first use."""
+        self._closing = False
+        await self._open()
+
+    async def _open(self) -> None:
+        while self._store is None:
+            if _is_over(self._opening):
+                self._opening = None
+            if self._opening is None:
+                executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+                self._opening = asyncio.get_running_loop().run_in_executor(executor, self._opener)
+                self._opening.add_done_callback(functools.partial(self._opened, executor))
+            opening = self._opening
+            await asyncio.wait([opening])
+            opening.result()
+
+    def _opened(self, executor: ThreadPoolExecutor, opening: asyncio.Future[S]) -> None:
+        self._opening = None
+        if opening.exception() is None:
+            self._store, self._executor = opening.result(), executor
+        else:
+            executor.shutdown(wait=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether changes can be submitted."""
+        return self._store is not None
+
+    async def run(self, work: Callable[[S], T], *, durable: bool = False) -> T:
+        """Run one change in the next group; gives its result once the group is committed.
+
+        `durable` makes the whole group survive a power cut. Cancelling the caller does not stop the change.
+        """
+        return cast(T, await self.carry_out(work, durable=durable))
+
+    async def carry_out(self, change: Any, *, durable: bool = False) -> Any:
+        """The same for a change of any kind that the store knows."""
+        if self._store is None:
+            await self._open()
+        return await self.submit(change, durable=durable)
+
+    def submit(self, change: Any, *, durable: bool = False) -> asyncio.Future[Any]:
+        """The same without waiting, on an open store; nobody need look at the result."""
+        loop = asyncio.get_running_loop()
+        if _is_over(self._flush) or (self._waiting and _is_over(self._waiting[0].done)):
+            self._flush, self._waiting = None, []  # nobody is left who waits for these
+        done: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append(_Change(change, durable, done))
+        if self._flush is None and self._due_in is not loop:
+            # Not at once: what else is ready to run in this turn of the loop goes into the same group.
+            self._due_in = loop
+            loop.call_soon(self._begin_flush)
+        return done
+
+    def _begin_flush(self) -> None:
+        """Hand what waits to the thread. No task is behind it, so nobody can cancel a commit."""
+        self._due_in = None
+        if self._flush is not None or not self._waiting or self._store is None or self._executor is None:
+            return
+        group, self._waiting = self._waiting, []
+        loop = asyncio.get_running_loop()
+        self._flush = loop.run_in_executor(self._executor, self._commit, self._store, group)
+        self._flush.add_done_callback(functools.partial(self._end_flush, group))
+
+    def _commit(self, store: S, group: list[_Change]) -> list[Any]:
+        try:
+            store.begin(durable=any(change.durable for change in group))
+            try:
+                results = self._carry_out(store, [change.work for change in group])
+                store.commit()
+            finally:
+                store.rollback()
+            return results
+        except sqlite3.Error as error:
+            raise store.unavailable(error) from error
+
+    def _end_flush(self, group: list[_Change], flush: asyncio.Future[list[Any]]) -> None:
+        error = flush.exception()
+        results = [error] * len(group) if error is not None else flush.result()
+        for change, result in zip(group, results, strict=True):
+            done = change.done
+            if done.done():
+                continue
+            if isinstance(result, Exception):
+                done.set_exception(result)
+                done.exception()  # nobody may be waiting any more: then it must not warn of that
+            else:
+                done.set_result(result)
+        self._flush = None
+        self._begin_flush()
+        self._close_if_idle()
+
+    def hold(self) -> None:
+        """Somebody will have more to write: `aclose` leaves the store open until as many `release`."""
+        self._holders += 1
+
+    def release(self) -> None:
+        """End a `hold`; the last one closes what was to be closed meanwhile."""
+        self._holders -= 1
+        self._close_if_idle()
+
+    async def aclose(self) -> None:
+        """Finish what is waiting and close the store, or leave that to who holds it. May be called twice.
+
+        What is still changed afterwards is written as well: the store opens for it and closes after it.
+        """
+        self._closing = True
+        if self._opening is not None and not _is_over(self._opening):
+            await asyncio.wait([self._opening])
+        while self._store is not None and (self._waiting or self._flush is not None):
+            self._begin_flush()
+            if self._flush is not None:
+                await asyncio.wait([self._flush])
+                await asyncio.sleep(0)  # its results are handed out right after it
+        self._close_if_idle()
+        if self._ending is not None and not _is_over(self._ending):
+            await asyncio.shield(self._ending)
+
+    def _close_if_idle(self) -> None:
+        if not self._closing or self._holders or self._waiting or self._flush is not None:
+            return
+        if self._store is None or self._executor is None:
+            return
+        store, executor = self._store, self._executor
+        self._store = self._executor = None
+        self._ending = asyncio.get_running_loop().run_in_executor(executor, store.close)
+        self._ending.add_done_callback(asyncio.Future.exception)
+        executor.shutdown(wait=False)
+
+
+def _is_over(future: asyncio.Future[Any] | None) -> bool:
+    """Whether this belongs to an event loop that ended before it did."""
+    return future is not None and future.get_loop().is_closed()

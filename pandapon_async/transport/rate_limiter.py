@@ -1,0 +1,177 @@
+"""Permits for the quota and slots for requests under way.
+
+A permit that is free is given without a task switch; otherwise the call joins a line that one
+timer serves. A cancelled waiter costs nobody anything: the line skips it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from pandapon_async.clock import Clock
+from pandapon_async.core.adaptive import AdaptiveRate
+from pandapon_async.core.rate import SlidingWindow
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.transport.wait_queue import WaitQueue, closed, too_late
+
+__all__ = ["ConcurrencyLimiter", "Limiter"]
+
+ADAPTIVE = AdaptiveRate()
+
+
+class Limiter:
+    """One quota: `rate` calls in any second, None for no limit. Share it between clients of one account.
+
+    `permits` counts what was given, `paused_seconds` how long the server's own wishes held everybody,
+    `slowed` how often a throttle took the rate down. `adaptive` says how far and for how long; with None a
+    throttle only pauses, as it does without a limit. `configured` is the rate it was made with.
+    """
+
+    def __init__(
+        self, rate: float | None, clock: Clock | None = None, adaptive: AdaptiveRate | None = ADAPTIVE
+    ) -> None:
+        if rate is not None and not 0 < rate < math.inf:
+            raise ConfigurationError("rate must be calls per second above 0, or None for no limit")
+        self._clock = clock or Clock()
+        self._unlimited = rate is None
+        self._pace = SlidingWindow(rate if rate is not None else 1.0, adaptive=adaptive)
+        self._line = WaitQueue(self._clock)
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.configured: float | None = rate
+        self.permits: int = 0
+        self.paused_seconds: float = 0.0
+        self.slowed: int = 0
+
+    @property
+    def rate(self) -> float | None:
+        """Calls per second that are allowed now: `configured`, or less for a while after a throttle."""
+        return None if self._unlimited else self._pace.rate_at(self._clock.now())
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a permit."""
+        return len(self._line)
+
+    async def acquire(self, deadline: float = float("inf"), owner: object = None) -> None:
+        """Wait for a permit; `owner` is what `close` goes by.
+
+        Raises DeadlineExceeded at once if the turn would come after `deadline` (in `Clock.now` seconds),
+        NotSent if the client is closed meanwhile.
+        """
+        now = self._clock.now()
+        line, pace = self._line, self._pace
+        if (not line.joined or not line.waiting()) and (
+            pace.paused_until <= now if self._unlimited else pace.take_free(now)
+        ):
+            self.permits += 1
+            return
+        if self.expected() > deadline:
+            raise too_late()
+        self._bind()
+        if self._timer is None:
+            self._schedule(now)
+        await line.join(deadline, owner, self._pass_on)
+
+    def expected(self, before: int = 0) -> float:
+        """When a newcomer can count on a permit, with so many others `before` it who are not in line yet."""
+        if self._unlimited:
+            return self._pace.paused_until
+        return self._pace.expected(self._clock.now(), self._line.ahead() + before)
+
+    def pause(self, seconds: float) -> None:
+        """The server pushed back: nobody gets a permit for so long. Longer pauses win over shorter ones."""
+        now = self._clock.now()
+        until = now + seconds
+        self.paused_seconds += max(0.0, until - max(now, self._pace.paused_until))
+        self._pace.pause_until(until)
+        self._line.fail_later_than(until)
+
+    def throttled(self, seconds: float, sent: float) -> bool:
+        """A call that went out at `sent` (in `Clock.now` seconds) was refused for pace: pause, and slow down.
+
+        Everybody waits for so many `seconds`, and goes on at a lower rate. The refusals of one burst count
+        once: what went out before the first of them came back says nothing more. Gives whether the rate
+        went down.
+        """
+        self.pause(seconds)
+        if self._unlimited or not self._pace.throttled(self._clock.now(), sent):
+            return False
+        self.slowed += 1
+        return True
+
+    def close(self, owner: object) -> None:
+        """Wake this owner's waiters with an error; others go on waiting."""
+        self._line.fail_all(owner)
+        if not self._line.waiting() and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _pass_on(self) -> None:
+        """A permit of somebody cancelled in the moment of being granted it goes to the next in line."""
+        self._line.grant_next(self._clock.now())
+
+    def _bind(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._timer is not None and self._loop is not None and not self._loop.is_closed():
+                raise ConfigurationError("this limiter has waiters in another event loop; use one per loop")
+            self._loop, self._timer = loop, None
+
+    def _schedule(self, now: float) -> None:
+        due = self._pace.paused_until if self._unlimited else self._pace.next_at(now)
+        self._timer = self._clock.call_later(max(0.0, due - now), self._serve)
+
+    def _serve(self) -> None:
+        """Give out what is due, then sleep until the next one is."""
+        self._timer = None
+        now = self._clock.now()
+        pace, line = self._pace, self._line
+        while (pace.paused_until if self._unlimited else pace.next_at(now)) <= now:
+            if not line.grant_next(now):
+                return
+            self.permits += 1
+            if not self._unlimited:
+                pace.take(now)
+        if line.waiting():
+            self._schedule(now)
+
+
+class ConcurrencyLimiter:
+    """How many requests one client may have under way at once.
+
+    Waiting for a slot never eats the request's own time.
+    """
+
+    def __init__(self, count: int, clock: Clock) -> None:
+        self._clock = clock
+        self._line = WaitQueue(clock)
+        self._closed = False
+        self.free: int = count
+
+    def ahead(self) -> int:
+        """How many would get a slot before a newcomer of the current priority."""
+        return self._line.ahead()
+
+    async def take(self, deadline: float, owner: object) -> None:
+        """Wait for a slot; raises DeadlineExceeded when the deadline passes first, NotSent once closed."""
+        if self._closed:
+            raise closed()
+        if self.free > 0:
+            self.free -= 1
+            return
+        await self._line.join(deadline, owner, self.release)
+        if self._closed:  # in the very moment of being granted
+            self.release()
+            raise closed()
+
+    def release(self) -> None:
+        """Hand the slot to the next in line, or keep it for a newcomer."""
+        if not self._line.grant_next(self._clock.now()):
+            self.free += 1
+
+    def close(self, owner: object) -> None:
+        """Wake all waiters with an error; nobody waits from now on."""
+        self._closed = True
+        self._line.fail_all(owner)

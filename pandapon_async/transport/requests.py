@@ -1,0 +1,247 @@
+"""What is known of a call before its arguments: prepared once per call and settings, used each time."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, unquote, urlencode
+
+import attrs
+from yarl import URL
+
+from pandapon_async.core.envelope import Envelope, read_envelope
+from pandapon_async.core.json_codec import dumps, refuse_floats
+from pandapon_async.core.outcome import Safety
+from pandapon_async.core.shape import Reader, Shaped
+from pandapon_async.core.signing import Signer
+from pandapon_async.core.structure import StructureError, structurer
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, encode_arguments
+from pandapon_async.declare.fields import ImageField
+from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
+from pandapon_async.images import Image
+from pandapon_async.settings import Override, Settings
+from pandapon_async.transport.pipeline import PreparedRequest
+
+__all__ = ["RequestBuilder", "undeclared"]
+
+
+@attrs.define(eq=False)
+class RequestBuilder:
+    """How one declared call is put on the wire and read back."""
+
+    endpoint: Endpoint
+    base_url: str
+    path: str
+    in_query: frozenset[str]
+    in_path: frozenset[str]
+    has_image: bool
+    url: URL | None  # without its query; None where arguments are in the path
+    signer: Signer | None
+    read: Callable[[bytes], Envelope]
+    _structure: Callable[[Any, Any], Any] | None = None
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, settings: Settings) -> RequestBuilder:
+        """The plan of a call under these settings."""
+        override = settings.overrides.get(endpoint.name, Override())
+        if endpoint.evidence is Evidence.INFERRED and not settings.allow_inferred and override.path is None:
+            raise ConfigurationError(
+                f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from its twin. "
+                "Try it with Settings(allow_inferred=True), or give the right one: "
+                f'Settings(overrides={{"{endpoint.name}": Override(path="/...")}})'
+            )
+        path = override.path or endpoint.path
+        where = _locations(endpoint, override, path)
+        in_path = frozenset(wire for wire, location in where.items() if location is Location.PATH)
+        in_query = frozenset(wire for wire, location in where.items() if location is Location.QUERY)
+        return cls(
+            endpoint=endpoint,
+            base_url=settings.base_url,
+            path=path,
+            in_query=in_query,
+            in_path=in_path,
+            has_image=any(isinstance(parameter.rule, ImageField) for parameter in endpoint.parameters),
+            url=None if in_path else URL(settings.base_url + path, encoded=True),
+            signer=override.signer,
+            read=_reader(endpoint),
+        )
+
+    async def prepare_with_image(self, arguments: Mapping[str, Any]) -> PreparedRequest:
+        """The same for a call that `has_image`: looks into files, which must not hold the event loop."""
+        return await asyncio.to_thread(self.prepare, arguments)
+
+    def prepare(self, arguments: Mapping[str, Any]) -> PreparedRequest:
+        """Check the arguments and put each where it goes. Raises InvalidArgument."""
+        try:
+            encoded = encode_arguments(self.endpoint.parameters, arguments)
+        except InvalidArgumentError as error:
+            error.endpoint = self.endpoint.name
+            raise
+        if self.url is not None and not self.in_query:
+            return PreparedRequest(
+                self.endpoint, self.url, self._body(encoded), encoded, self.signer, self.read
+            )
+        path, rest = self.path, dict(encoded)
+        for wire in self.in_path:
+            path = path.replace(f"{{{wire}}}", quote(str(rest.pop(wire)), safe=""))
+        query = {wire: rest.pop(wire) for wire in encoded if wire in self.in_query}
+        url = self._url(path, query)
+        return PreparedRequest(self.endpoint, url, self._body(rest), encoded, self.signer, self.read)
+
+    def _url(self, path: str, query: Mapping[str, Any]) -> URL:
+        plain = _plain_query(query)
+        if self.url is None or plain is None:
+            return URL(self.base_url + path + query_text(query), encoded=True)
+        return self.url.with_query(plain)  # a fifth of what it takes to read a whole new url
+
+    def _body(self, encoded: dict[str, Any]) -> bytes | dict[str, Any] | None:
+        if self.endpoint.method == "GET":
+            return None
+        if self.has_image and any(isinstance(value, Image) for value in encoded.values()):
+            return encoded
+        return dumps(encoded)
+
+    def decode(self, data: Any, request_id: str | None) -> Any:
+        """The envelope's data as the declared type.
+
+        Raises DecodeError for other data and, for a read, NotFound for none.
+        """
+        if self.endpoint.response_type is None:
+            return None
+        if isinstance(data, Shaped):
+            try:
+                return data.value()
+            except StructureError:
+                data = data.plain()  # once more, to say where
+        if self._structure is None:
+            self._structure = structurer(self.endpoint.response_type)
+        if data is None and self.endpoint.safety is Safety.READ and self.endpoint.response_type is not Any:
+            raise NotFoundError(
+                "a successful answer without data", request_id=request_id, code=200, http_status=200
+            )
+        try:
+            return self._structure(data, self.endpoint.response_type)
+        except StructureError as mismatch:
+            raise DecodeError(
+                f"the call succeeded, but its data does not fit: {mismatch.path}: {mismatch}",
+                path=mismatch.path,
+                data=data,
+                request_id=request_id,
+            ) from None
+
+
+def _reader(endpoint: Endpoint) -> Callable[[bytes], Envelope]:
+    """What reads the answers: only where nothing but the model is wanted of the data, by their shape."""
+    by_shape = endpoint.safety is Safety.READ and endpoint.confirmed_by is None
+    return Reader(endpoint.response_type).read if by_shape else read_envelope
+
+
+def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:
+    """Where each argument goes. An override that would lose one is an error, not a call without it."""
+    moved = Location(override.arguments) if override.arguments else None
+    where: dict[str, Location] = {}
+    for parameter in endpoint.parameters:
+        wire, location = parameter.wire, parameter.location
+        if f"{{{wire}}}" in path:
+            location = Location.PATH
+        elif moved is not None:
+            location = moved
+        image_elsewhere = isinstance(parameter.rule, ImageField) and location is not Location.BODY
+        body_of_get = endpoint.method == "GET" and location is Location.BODY
+        if image_elsewhere or body_of_get or (location is Location.PATH and f"{{{wire}}}" not in path):
+            raise ConfigurationError(f"the override of {endpoint.name} has no place for {parameter.name}")
+        where[wire] = location
+    try:
+        check_path(re.sub(r"\{(\w+)\}", lambda match: "x" if match[1] in where else match[0], path))
+    except InvalidArgumentError as error:
+        raise ConfigurationError(f"the override of {endpoint.name}: {error}") from None
+    return where
+
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def undeclared(
+    base_url: str, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
+) -> PreparedRequest:
+    """A call that nobody declared, checked as far as it can be. Raises InvalidArgument."""
+    if endpoint.method not in METHODS:
+        raise InvalidArgumentError(f"method must be one of {', '.join(METHODS)}", argument="method")
+    check_path(endpoint.path)
+    try:
+        refuse_floats(json, "json")
+        body = dumps(json) if json is not None else None
+    except ValueError as error:
+        raise InvalidArgumentError(str(error), argument="json") from None
+    try:
+        refuse_floats(params, "params")
+        texts = {name: _param(value) for name, value in (params or {}).items()}
+        url = URL(base_url + endpoint.path + query_text(texts), encoded=True)
+    except ValueError as error:
+        raise InvalidArgumentError(str(error), argument="params") from None
+    return PreparedRequest(endpoint, url, body, {"json": json, "params": texts})
+
+
+def check_path(path: str) -> None:
+    """Raise InvalidArgument for a path that could lead elsewhere than it seems to."""
+    plain, before = path, ""
+    while plain != before:
+        plain, before = unquote(plain), plain
+    odd = not path.isascii() or not path.isprintable() or set(path) & set(" ?#\\{}")
+    if not path.startswith("/") or path.startswith("//") or odd:
+        raise InvalidArgumentError(
+            "path begins with one / and has no blanks, ? or #; use params", argument="path"
+        )
+    if {".", ".."} & set(re.split(r"[/\\;]", plain)):
+        raise InvalidArgumentError("path must not climb with ..", argument="path")
+
+
+def _param(value: Any) -> str | list[str]:
+    if isinstance(value, list | tuple):
+        return [_param_text(item) for item in value]
+    return _param_text(value)
+
+
+def _param_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal) and not value.is_finite():
+        raise ValueError("params must be finite numbers")
+    if not isinstance(value, str | int | Decimal):
+        raise ValueError(
+            f"params are text, numbers, true or false, or lists of them, not {type(value).__name__}"
+        )
+    return str(int(value)) if isinstance(value, int) else str(value)
+
+
+def query_text(query: Mapping[str, Any]) -> str:
+    """`?a=1&b=2`, everything percent-encoded; booleans as true and false, lists as repeated names."""
+    if not query:
+        return ""
+    plain = {name: _query_value(value) for name, value in query.items()}
+    return "?" + urlencode(plain, doseq=True, quote_via=quote, safe="")
+
+
+_PLAIN_PAIR = re.compile("[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*")  # stays as it is when it is percent-encoded
+
+
+def _plain_query(query: Mapping[str, Any]) -> str | None:
+    """The text of a query that needs no encoding, as ids, numbers and states need none."""
+    pairs = []
+    for name, value in query.items():
+        pair = f"{name}={value}"
+        if value.__class__ not in (str, int) or _PLAIN_PAIR.fullmatch(pair) is None:
+            return None
+        pairs.append(pair)
+    return "&".join(pairs)
+
+
+def _query_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return [_query_value(item) for item in value]
+    return value

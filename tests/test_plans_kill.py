@@ -1,0 +1,108 @@
+"""A plan applied by a process that is killed with -9 again and again, against a vendor that loses answers."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pandapon_async.sandbox import Sandbox
+from tests.support import plan_files
+
+FAULTS = "reset_after:0.10,reset_before:0.05,error_500:0.03,error_502_html:0.02"
+MOST_RUNS = 8
+
+
+async def plan(server: Sandbox, kind: str, table: Path) -> Path:
+    out = table.with_name("plan.db")
+    code, _, err = await plan_files.run(server, kind, "plan", table, "--out", out, "--concurrency", 32)
+    assert code == 0, err
+    return out
+
+
+async def apply_killed(server: Sandbox, kind: str, plan: Path, kills: int, between: range) -> tuple[int, str]:
+    """Apply, killing it `kills` times in the middle, and then as often as it takes; the last exit code."""
+    chance = random.Random(11)
+    command = (kind, "apply", plan, "--yes", "--settle-after", "0.5", "--concurrency", 16)
+    killed = 0
+    for _ in range(kills):
+        process = await plan_files.start(server, *command)
+        await plan_files.seen(server, len(server.log) + chance.choice(between), process)
+        killed += process.returncode is None
+        if process.returncode is None:
+            process.kill()
+        await plan_files.finish(process)
+    assert killed == kills, "the run was over before it could be killed"
+    for _ in range(MOST_RUNS):
+        code, out, err = await plan_files.run(server, *command)
+        if code != 3:
+            return code, out
+    raise AssertionError(err)
+
+
+def check(server: Sandbox, plan: Path, rows: int, kind: str) -> Counter[str]:
+    """No write landed twice, every row is at its end, and says what really happened."""
+    states = plan_files.states_of(plan)
+    assert sum(states.values()) == rows
+    assert set(states) <= plan_files.ENDED, states
+    effects = plan_files.effects_per_key(server, kind)
+    assert [key for key, count in effects.items() if count > 1] == []
+    assert sum(effects.values()) == states["confirmed"] + states["settled_done"]
+    results = plan_files.results_of(plan.with_name("results.jsonl"))
+    assert [line["row"] for line in results] == list(range(2, rows + 2))
+    assert Counter(line["state"] for line in results) == states
+    return states
+
+
+async def returns(tmp_path: Path, rows: int, kills: int, between: range) -> Counter[str]:
+    async with Sandbox(refunds=30 * rows, seed=5) as server:
+        ids = plan_files.returnable(server, rows)
+        images = plan_files.write_images(tmp_path, 7)
+        table = plan_files.write_table(tmp_path / "returns.csv", plan_files.return_rows(ids, images))
+        out = await plan(server, "returns", table)
+        plan_files.misbehave(server, FAULTS)
+        await apply_killed(server, "returns", out, kills, between)
+        states = check(server, out, rows, "return_goods")
+        succeeded = plan_files.effects_per_key(server, "return_goods")
+        for line in plan_files.results_of(tmp_path / "results.jsonl"):
+            assert (line["refund_id"] in succeeded) == (line["state"] in ("confirmed", "settled_done"))
+        return states
+
+
+async def refunds(tmp_path: Path, rows: int, kills: int, between: range) -> Counter[str]:
+    async with Sandbox(refunds=1000, seed=5) as server:
+        images = plan_files.write_images(tmp_path, 9)
+        table = plan_files.write_table(tmp_path / "refunds.csv", plan_files.refund_rows(rows, images))
+        out = await plan(server, "refunds", table)
+        plan_files.misbehave(server, FAULTS)
+        await apply_killed(server, "refunds", out, kills, between)
+        states = check(server, out, rows, "create")
+        made = {effect.refund_id for effect in server.effects if effect.kind == "create"}
+        results = plan_files.results_of(tmp_path / "results.jsonl")
+        assert {line["result"] for line in results if line["result"]} == made
+        assert len(plan_files.effects_per_key(server, "voucher")) == 9
+        return states
+
+
+async def test_returns_killed_three_times(tmp_path: Path) -> None:
+    states = await returns(tmp_path, 300, 3, range(40, 100))
+    assert states["confirmed"] > 200
+
+
+async def test_refunds_killed_three_times(tmp_path: Path) -> None:
+    states = await refunds(tmp_path, 100, 3, range(20, 40))
+    assert states["confirmed"] + states["settled_done"] > 60
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+async def test_returns_killed_ten_times(tmp_path: Path) -> None:
+    print(await returns(tmp_path, 3_000, 10, range(100, 300)))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+async def test_refunds_killed_ten_times(tmp_path: Path) -> None:
+    print(await refunds(tmp_path, 500, 10, range(50, 90)))
