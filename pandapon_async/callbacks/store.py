@@ -11,10 +11,7 @@ import contextlib
 import enum
 import json
 import os
-import sqlite3
-import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -22,13 +19,11 @@ from filelock import FileLock, Timeout
 
 from pandapon_async.callbacks.messages import MessageOrder
 from pandapon_async.errors import PandaponError
+from pandapon_async.storage.sqlite_file import IN_MEMORY, FileFormat, SqliteStore
 
 __all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 
 FORMAT = 1
-IN_MEMORY = ":memory:"
-BUSY_SECONDS = 10.0
-"""How long to wait for another process that is writing."""
 
 NO_HANDLER = "no handler"
 INTERRUPTED = "the process ended while it was handled"
@@ -137,80 +132,22 @@ _INSERT = f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}) VALUES ({', '
 _READ = tuple(field.name for field in attrs.fields(Record) if field.name != "order")
 
 
-class MessageStore:
+FILE_FORMAT = FileFormat(
+    name="callbacks store",
+    application_id=0x50506362,  # "PPcb"
+    number=FORMAT,
+    schema=_SCHEMA,
+    first_table="messages",
+    error=CallbackStoreUnavailableError,
+)
+
+
+class MessageStore(SqliteStore):
     """The file. All methods block."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path: str = str(path)
+        super().__init__(path, FILE_FORMAT, FILE_FORMAT.open(path))
         self._lock = FileLock(f"{self.path}.lock", thread_local=False)
-        try:
-            if self.path != IN_MEMORY:
-                _make_private(self.path)
-            self._connection = sqlite3.connect(
-                self.path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
-            )
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise CallbackStoreUnavailableError(f"{self.path} cannot be opened: {error}") from error
-        except OSError as error:
-            raise CallbackStoreUnavailableError(f"{self.path} cannot be opened: {error.strerror}") from None
-
-    def _prepare(self) -> None:
-        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        if tables and ("messages",) not in tables:
-            raise CallbackStoreUnavailableError(
-                f"{self.path} is a database of something else; choose another"
-            )
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, FORMAT):
-            raise CallbackStoreUnavailableError(
-                f"{self.path} has format {version}; this version reads format {FORMAT}"
-            )
-        self._write_ahead()
-        self.begin(durable=True)
-        try:
-            for statement in _SCHEMA.split(";"):
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {FORMAT}")
-            self.commit()
-        finally:
-            self.rollback()
-
-    def _write_ahead(self) -> None:
-        """Switch to the write-ahead log. Of processes that do so at once, SQLite lets one wait in vain."""
-        patience = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > patience:
-                    raise
-                time.sleep(0.005)
-
-    def begin(self, *, durable: bool) -> None:
-        """Start a group of changes; `durable` means that its commit survives a power cut."""
-        # The level holds per transaction. What is answered with 200 must last; that a message was handled
-        # need not: lost, it is handled once more.
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        self._connection.execute("BEGIN IMMEDIATE")
-
-    def commit(self) -> None:
-        """Make the group last."""
-        self._connection.execute("COMMIT")
-
-    def rollback(self) -> None:
-        """Forget the group, if there is one."""
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-
-    def unavailable(self, error: sqlite3.Error) -> CallbackStoreUnavailableError:
-        """What to raise when the file cannot be used."""
-        return CallbackStoreUnavailableError(f"{self.path} cannot be used: {error}")
 
     def add(self, entry: Entry, forget_before: float) -> bool:
         """Store a message; False if it is there already (then it only counts as a copy).
@@ -331,19 +268,13 @@ class MessageStore:
 
     def close(self) -> None:
         """Close the file, and let another process take the messages out."""
-        self._connection.close()
+        super().close()
         if self._lock.is_locked:
             self._lock.release()
 
     def _many(self, condition: str, values: tuple[Any, ...]) -> list[Record]:
         query = f"SELECT {', '.join(_READ)} FROM messages WHERE {condition}"
         return [_record(row) for row in self._connection.execute(query, values).fetchall()]
-
-
-def _make_private(path: str) -> None:
-    """Make the file before SQLite does, readable by its owner alone; SQLite's own files follow it."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:

@@ -1,0 +1,338 @@
+"""One way to keep things in a SQLite file, for the four stores: journal, callbacks, run state and plan.
+
+Without it each store had its own idea of whose a file is, of its version, of a locked file, of permissions.
+A store says what its files look like, once, and builds on `SqliteStore`:
+
+    FORMAT = FileFormat(
+        name="journal", application_id=0x50506A6E, number=2, schema=_SCHEMA, first_table="intents",
+        upgrades={1: _upgrade_1}, error=JournalUnavailableError,
+    )
+
+    class JournalStore(SqliteStore):
+        def __init__(self, path: str) -> None:
+            super().__init__(path, FORMAT, FORMAT.open(path))
+
+A file is made complete under another name and then linked into place, readable by its owner alone: nobody
+ever sees half of one, and of several processes that make it at once one wins. It carries an application id
+(whose it is) and a format number. An older format is brought up by one function per step, all steps in one
+transaction; a newer one is refused. Files written before there were application ids are known by
+`first_table`. Every error is raised as the format's own, in our words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+__all__ = ["IN_MEMORY", "FileFormat", "SqliteStore", "link_into_place", "reason_of"]
+
+IN_MEMORY = ":memory:"
+PATIENCE = 10.0
+"""Seconds for which a change waits for another process to finish its own."""
+STALE_SECONDS = 86_400.0
+"""How old the draft of a killed process must be to be removed."""
+
+Upgrade = Callable[[sqlite3.Connection], object]
+
+_REASONS: Final[Mapping[int, str]] = {
+    sqlite3.SQLITE_BUSY: "another process has it locked",
+    sqlite3.SQLITE_LOCKED: "another process has it locked",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_ERROR: "the file is damaged, or was changed by another program",
+    sqlite3.SQLITE_READONLY: "there is no permission to write it",
+    sqlite3.SQLITE_PERM: "there is no permission to use it",
+    sqlite3.SQLITE_CANTOPEN: "there is no permission, or no such folder",
+    sqlite3.SQLITE_IOERR: "the disk reports an error",
+}
+
+
+def reason_of(error: sqlite3.Error) -> str:
+    """Why SQLite could not do it, in our words."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return "the file is damaged" if isinstance(error, sqlite3.DatabaseError) else type(error).__name__
+    return _REASONS.get(code & 0xFF, f"SQLite reports {error.sqlite_errorname}")
+
+
+@attrs.frozen(kw_only=True)
+class FileFormat:
+    """What the files of one store look like, and how they are opened and made."""
+
+    name: str
+    """What the file is called in messages, such as "journal"."""
+    application_id: int
+    number: int
+    """The format that this version writes."""
+    schema: str
+    """The statements that make an empty file, separated by semicolons at the end of a line."""
+    error: Callable[[str], Exception]
+    """Makes the error to raise of a message."""
+    first_table: str | None = None
+    """A table by which files are known that carry no application id."""
+    upgrades: Mapping[int, Upgrade] = attrs.field(factory=dict)
+    """For each older format, what makes the next one of it. Called within a transaction."""
+    page_size: int | None = None
+    empty_is_damage: bool = False
+    """Whether a file of 0 bytes is refused. Otherwise it is filled."""
+
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        patience: float = PATIENCE,
+        exclusive: bool = False,
+        write_ahead: bool = True,
+        must_exist: bool = False,
+    ) -> sqlite3.Connection:
+        """Open a file of this format, brought up to the present one; make it if it is not there.
+
+        Args:
+            path: the file, or ":memory:".
+            patience: seconds to wait for another process that has it locked.
+            exclusive: keep every other process out until the connection is closed.
+            write_ahead: use the write-ahead log, so that a commit is one append.
+            must_exist: raise instead of making it.
+
+        Raises: the format's `error`, with the path and the reason.
+        """
+        with self.failing(path, "opened"):
+            if str(path) != IN_MEMORY:
+                self._find_or_make(Path(path), must_exist)
+            connection = _connect(path, patience)
+            try:
+                if exclusive:
+                    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                version = self._version(connection, path)
+                if write_ahead:
+                    _write_ahead(connection, patience)
+                if exclusive or version != self.number:
+                    self._bring_up(connection, path, "EXCLUSIVE" if exclusive else "IMMEDIATE")
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def create(self, path: str | os.PathLike[str]) -> sqlite3.Connection:
+        """Make a file that must not exist, to be filled fast by one process and then linked into place.
+
+        Nothing in it is safe from a crash until the caller sets `journal_mode` and `synchronous`.
+        """
+        with self.failing(path, "made"):
+            _make_private(Path(path))
+            connection = _connect(path, PATIENCE)
+            try:
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("PRAGMA synchronous = OFF")
+                self._fill(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def unusable(self, path: str | os.PathLike[str], doing: str, reason: str) -> Exception:
+        """The error that says what could not be done with the file, and why."""
+        return self.error(f"the {self.name} {path} cannot be {doing}: {reason}")
+
+    @contextlib.contextmanager
+    def failing(self, path: str | os.PathLike[str], doing: str) -> Iterator[None]:
+        """Raise what goes wrong with the file as this format's error. `doing` is a participle: "read"."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self.unusable(path, doing, reason_of(error)) from error
+        except OSError as error:
+            raise self.unusable(path, doing, error.strerror or type(error).__name__) from None
+
+    def _find_or_make(self, path: Path, must_exist: bool) -> None:
+        if path.is_file():
+            if self.empty_is_damage and path.stat().st_size == 0:
+                raise self.unusable(path, "opened", "the file is damaged: it is empty")
+            return
+        if must_exist:
+            raise self.unusable(path, "opened", "there is no such file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make(path)
+
+    def _make(self, path: Path) -> None:
+        """Make the file complete under another name, and link it into place unless another was quicker."""
+        _clear_away(path)
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.new")
+        try:
+            _make_private(draft)
+            connection = _connect(draft, PATIENCE)
+            try:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("BEGIN")
+                self._fill(connection)
+                connection.execute("COMMIT")
+                connection.execute("PRAGMA journal_mode = WAL")
+            finally:
+                connection.close()
+            with contextlib.suppress(FileExistsError):
+                link_into_place(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _fill(self, connection: sqlite3.Connection) -> None:
+        if self.page_size is not None:
+            connection.execute(f"PRAGMA page_size = {self.page_size}")
+        for statement in self.schema.split(";\n"):
+            connection.execute(statement)
+        self._mark(connection)
+
+    def _mark(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA application_id = {self.application_id}")
+        connection.execute(f"PRAGMA user_version = {self.number}")
+
+    def _version(self, connection: sqlite3.Connection, path: str | os.PathLike[str]) -> int:
+        """The file's format; 0 if there is nothing in it. Raises for a file that is not ours to use."""
+        (owner,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {name for (name,) in rows}
+        if owner == 0 and not tables:
+            return 0
+        if owner != self.application_id and (owner != 0 or self.first_table not in tables):
+            raise self.error(
+                f"{path} is not a {self.name} but a database of something else; choose another file"
+            )
+        if version > self.number:
+            raise self.error(
+                f"the {self.name} {path} has format {version}; this version of pandapon-async reads up to "
+                f"format {self.number}: update pandapon-async, or choose another file"
+            )
+        if any(step not in self.upgrades for step in range(version, self.number)):
+            raise self.error(
+                f"the {self.name} {path} has format {version}, which this version of pandapon-async does not "
+                f"read any more; finish it with the version that wrote it, or choose another file"
+            )
+        return int(version)
+
+    def _bring_up(self, connection: sqlite3.Connection, path: str | os.PathLike[str], lock: str) -> None:
+        """Fill an empty file, or bring an older one up; another process may have been quicker."""
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"BEGIN {lock}")
+        try:
+            version = self._version(connection, path)
+            if version == 0:
+                self._fill(connection)
+            elif version != self.number:
+                for step in range(version, self.number):
+                    self.upgrades[step](connection)
+                self._mark(connection)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+
+class SqliteStore:
+    """An open file with what every store does with it. All methods block. Used by one thread at a time."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], file_format: FileFormat, connection: sqlite3.Connection
+    ) -> None:
+        self.path: str = str(path)
+        self._format = file_format
+        self._connection = connection
+        self._durable: bool | None = None
+
+    def begin(self, *, durable: bool) -> None:
+        """Start a group of changes. With `durable` its commit survives a power cut, and not only a kill."""
+        # The level holds per transaction: what was never sent need not be flushed, what is sent must.
+        if durable is not self._durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make the group last."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Forget the group, if there is one."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements inside, or none."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def unavailable(self, error: sqlite3.Error) -> Exception:
+        """What to raise when the file cannot be used."""
+        return self._format.unusable(self.path, "used", reason_of(error))
+
+    def close(self) -> None:
+        """Close the file. May be called twice."""
+        self._connection.close()
+
+
+def link_into_place(draft: Path, path: Path) -> None:
+    """Let a complete file appear under its name, on the disk too. Raises FileExistsError if there is one."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: claim the name first, as replacing asks nobody
+        _make_private(path)
+        draft.replace(path)
+    _sync_folder(path.parent)
+
+
+def _connect(path: str | os.PathLike[str], patience: float) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, timeout=patience, check_same_thread=False)
+
+
+def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch to the write-ahead log. If several processes do so at once, SQLite lets one wait in vain."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
+                raise
+            time.sleep(0.005)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file before SQLite does, for its owner alone; the files that SQLite adds follow it."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the new name to the disk, as the file's content is. Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _clear_away(path: Path) -> None:
+    """Remove the drafts of processes that were killed while they made the file."""
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*.new*"):
+        with contextlib.suppress(OSError):
+            if draft.stat().st_mtime < time.time() - STALE_SECONDS:
+                draft.unlink()
