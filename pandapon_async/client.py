@@ -240,8 +240,8 @@ class Client:
 
         Gives the intent as it stands afterwards: `settled_done`, `settled_absent`, or still `unknown` where
         nothing can be said yet. Absence is believed only `Settings.settle_after` seconds after the write;
-        `wait` looks again with growing pauses until then. Raises InvalidArgument for an id that is not in
-        the journal.
+        `wait` looks again with growing pauses until then. Raises InvalidArgumentError for an id that
+        the journal does not have.
         """
         from pandapon_async.journal.resolve import next_state, resolve_outcome
 

@@ -200,7 +200,7 @@ async def test_a_narrow_terminal_shows_ids_and_states_whole_and_says_what_to_do(
     plain = re.sub(r"\x1b\[[0-9;]*m", " ", listed.out)
     assert len(re.findall(r"\b[0-9a-f]{12}\b", plain)) == 3
     assert len(re.findall(r"confirmed|unknown", plain)) == 5, "three rows and the sum"
-    assert "the answer was lost or unclear (ConnectionLost)" in " ".join(plain.split())
+    assert "the answer was lost or unclear (ConnectionLostError)" in " ".join(plain.split())
     assert f"pandapon journal resolve --all --wait --journal {journal}" in listed.err
     looked = await shell.beside("journal", "resolve", "--all", "--dry-run", "--settle-after", "1000")
     assert "absent:" in looked.out

@@ -261,7 +261,7 @@ async def test_rows_that_could_not_be_checked_end_with_code_3(shell: Shell, tmp_
         plan_files.misbehave(server, "throttle_429:1.0:retry_after=3600")
         ended = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
     assert (ended.code, facts(ended)["unchecked"]) == (3, 1)
-    assert "not checked: the refund form could not be read (Throttled)" in ended.out
+    assert "not checked: the refund form could not be read (RateLimitError)" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def declared() -> type[refunds.Refunds]:
     (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
     added = [line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
     assert len(added) <= 15
-    source = "\n".join(["class Refunds(Group):", *added])
+    source = "\n".join(["class Refunds(Resource):", *added])
     module = types.ModuleType(refunds.__name__)
     module.__dict__.update(refunds.__dict__)
     exec(compile("from __future__ import annotations\n" + source, "CONTRIBUTING.md", "exec"), module.__dict__)

@@ -69,18 +69,18 @@ async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path
         (
             answer(http(envelope({"refundId": None}))),
             IntentState.UNKNOWN,
-            "OutcomeUnknown (MalformedResponse)",
+            "OutcomeUnknownError (MalformedResponseError)",
         ),
         (answer(http(envelope(None, code=5004))), IntentState.REJECTED, "ApiError"),
-        (answer(http(envelope(None, code=5100))), IntentState.UNKNOWN, "OutcomeUnknown (ApiError)"),
-        (answer(http(envelope(None, code=500))), IntentState.UNKNOWN, "OutcomeUnknown (ApiError)"),
+        (answer(http(envelope(None, code=5100))), IntentState.UNKNOWN, "OutcomeUnknownError (ApiError)"),
+        (answer(http(envelope(None, code=500))), IntentState.UNKNOWN, "OutcomeUnknownError (ApiError)"),
         (
             answer(http(b"<html>", "502 Bad Gateway")),
             IntentState.UNKNOWN,
-            "OutcomeUnknown (MalformedResponse)",
+            "OutcomeUnknownError (MalformedResponseError)",
         ),
         (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, "AuthenticationError"),
-        (reset_before_answer, IntentState.UNKNOWN, "OutcomeUnknown (ConnectionLost)"),
+        (reset_before_answer, IntentState.UNKNOWN, "OutcomeUnknownError (ConnectionLostError)"),
     ],
 )
 async def test_every_outcome_has_its_state(

@@ -258,7 +258,7 @@ async def test_refusals_are_kept_with_their_meaning(tmp_path: Path) -> None:
         for line in made.results:
             assert line["state"] == "rejected"
             assert line["reason"] == "the refund form stands where no goods can be sent back (code 4007)"
-            assert line["error"] == "Rejected 4007"
+            assert line["error"] == "RejectedError 4007"
             assert "vendor_message" not in line
 
 

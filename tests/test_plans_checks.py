@@ -217,7 +217,7 @@ def test_an_answer_that_does_not_come_leaves_the_row_unchecked(tmp_path: Path) -
     check()
     row = outcome(tmp_path)
     assert (row["state"], row["checked"], row["amount_fen"]) == ("planned", 0, None)
-    assert row["note"] == "not checked: the refund form could not be read (MalformedResponse)"
+    assert row["note"] == "not checked: the refund form could not be read (MalformedResponseError)"
 
 
 def test_no_answer_about_the_reasons_leaves_the_row_unchecked(tmp_path: Path) -> None:

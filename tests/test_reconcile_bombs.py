@@ -33,14 +33,14 @@ SLOW = {"texts"}  # eight million of them are allowed, which takes some seconds
 READ = """
 import resource, sys, time
 from pathlib import Path
-from pandapon_async.errors import InvalidArgument
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.tables.table import open_table
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 begun = time.process_time()
 try:
     for _ in open_table(Path(sys.argv[1])).records([0]):
         pass
-except InvalidArgument as error:
+except InvalidArgumentError as error:
     print(error)
     took = time.process_time() - begun
     sys.exit(0 if took < 15 else f"{took} seconds")

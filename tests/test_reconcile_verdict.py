@@ -88,7 +88,7 @@ def verdict(ledger: LedgerRow, lookup: Lookup | None, rule: VerdictRule = RULE) 
         (row(status="whatever"), found(), "unknown_status"),
         (row(), found(status=None), "unknown_status"),
         (row(), Lookup(outcome=Outcome.MISSING), "missing_upstream"),
-        (row(), Lookup(outcome=Outcome.FAILED, error="lookup failed: Throttled"), "unverified"),
+        (row(), Lookup(outcome=Outcome.FAILED, error="lookup failed: RateLimitError"), "unverified"),
         (row(), None, "unverified"),
         (row(duplicate_of=1), found(), "duplicate_local"),
         (row(duplicate_of=1, problem="no amount"), found(), "unreadable"),

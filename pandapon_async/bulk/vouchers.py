@@ -107,7 +107,7 @@ class Uploader:
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def upload(self, source: ImageSource, *, digest: str | None = None) -> UploadedVoucher:
-        """The voucher of an image. `digest`: it must be this very image, or InvalidArgument is raised."""
+        """The voucher of an image; raises InvalidArgumentError if it no longer has this `digest`."""
         return (await self.response(source, digest=digest)).value
 
     async def response(self, source: ImageSource, *, digest: str | None = None) -> Response[UploadedVoucher]:

@@ -30,7 +30,7 @@ def read_arguments(
 ) -> dict[str, Any]:
     """The arguments by name, from `key=value` texts and a JSON object; the texts win.
 
-    Keys are Python names or wire names. Raises InvalidArgument that says which argument is wrong.
+    Keys are Python names or wire names. Raises InvalidArgumentError that says which argument is wrong.
     """
     known = {key: parameter for parameter in parameters for key in (parameter.wire, parameter.name)}
     given: dict[str, Any] = {}

@@ -60,7 +60,7 @@ class Shaped:
     _make: Callable[[Any], Any] | None = attrs.field(repr=False)
 
     def value(self) -> Any:
-        """The model. Raises Mismatch if the data does not fit it; the general way says where."""
+        """The model. Raises StructureError if the data does not fit it; the general way says where."""
         structs, make = self._structs, self._make
         self._structs = self._make = None  # what is left can be pickled, and is small
         assert make is not None
@@ -179,7 +179,7 @@ class _Writer:
             "    extra = {wire: item for wire, item in extra.items() if item is not UNSET}",
             f"    items = value.f{list(sample).index(where)}",
             "    if items is UNSET:",
-            "        raise Mismatch('a list', None)",
+            "        raise StructureError('a list', None)",
             f"    return page(items=[{make_item}(one) for one in items], total=total_of(extra), extra=extra)",
         )
         return _struct([("", wire, many if wire == where else Any) for wire in sample]) | None, "make_page"

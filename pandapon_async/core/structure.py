@@ -121,7 +121,7 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
     lines = [
         "def structure(value, _):",
         "    if value.__class__ is not dict:",
-        "        raise Mismatch('an object', value)",
+        "        raise StructureError('an object', value)",
         "    made, get, missing = new(kind), value.get, 0",
         "    try:",
     ]
@@ -131,7 +131,7 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
         lines += [f"        {line}" for line in set_field(field, number)]
         lines.append("            missing += 1")
     lines += [
-        "    except Mismatch as mismatch:",
+        "    except StructureError as mismatch:",
         "        mismatch.steps.append('.' + wire)",
         "        made = None",  # half of an object: its repr would fail where tracebacks show variables
         "        raise",

@@ -426,7 +426,7 @@ def parameters_of_class(kind: Any) -> tuple[Parameter, ...]:
 def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[str, Any]:
     """The wire form of the arguments by wire name; None means not given.
 
-    Raises InvalidArgument for an unknown, missing or refused argument.
+    Raises InvalidArgumentError for an unknown, missing or refused argument.
     """
     encoded: dict[str, Any] = {}
     known = 0

@@ -86,8 +86,8 @@ class Journal:
         """Write down what is about to be done; with `sending`, that the bytes leave right after it.
 
         The row then says `sent` at once, which saves a change, and survives a power cut.
-        Raises DuplicateIntent if the same natural key is open already or, for an operation that may
-        happen `once` only, was carried out before; JournalUnavailable if it cannot be written.
+        Raises DuplicateIntentError if the same natural key is open already or, for an operation that may
+        happen `once` only, was carried out before; JournalUnavailableError if it cannot be written.
         """
         if sending:
             intent.state, intent.attempts = IntentState.SENT, 1

@@ -114,7 +114,7 @@ async def begin_write(
     allow_repeat: bool,
     at_once: bool = False,
 ) -> Write:
-    """Note the intent. Raises DuplicateIntent or JournalUnavailable; nothing was sent then.
+    """Note the intent. Raises DuplicateIntentError or JournalUnavailableError; nothing was sent then.
 
     `at_once` says that nothing will have to be waited for: then one change of the journal, at
     `Write.sending`, notes the intent and the sending together, and nothing is written down here.

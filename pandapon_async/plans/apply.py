@@ -72,7 +72,7 @@ async def apply(
     finds out about what is unknown, and leaves alone what ended.
 
     Raises ConfigurationError for a plan of another account, one that is over its limits, was begun with
-    another journal, or is being applied by another process; AuthenticationFailed and JournalUnavailable
+    another journal, or is being applied by another process; AuthenticationError and JournalUnavailableError
     when no further row could be sent. Whatever ends it early, the plan knows where it was.
     """
     path = Path(plan)

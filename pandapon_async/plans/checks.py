@@ -77,7 +77,7 @@ class Checks:
         self._reasons = _Shared[tuple[str, tuple[str, ...], str], list[RefundReason]](self._offered)
 
     async def check(self, row: PlanRow) -> CheckResult:
-        """Ask what is to be asked about a row. Raises AuthenticationFailed only."""
+        """Ask what is to be asked about a row. Raises AuthenticationError only."""
         finding = CheckResult()
         try:
             if self._kind.name is PlanKind.RETURNS:

@@ -51,7 +51,7 @@ def resolve_columns(
 ) -> Columns:
     """Find the columns of a table. `constants` are values that hold for all rows, by field.
 
-    Raises InvalidArgument, with the columns there are and what was recognised, when a required field has
+    Raises InvalidArgumentError, with the columns there are and what was recognised, when a required field has
     neither column nor value, two columns claim one field, or no one says what money counts in.
     """
     tidied = tuple([" ".join(tidy(name).split()) for name in names])

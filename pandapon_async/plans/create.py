@@ -58,8 +58,9 @@ async def plan(
     `kind` is "returns" (send goods back) or "refunds" (open refund forms), `table` a CSV, XLSX or Parquet
     file, `out` the plan, which must not exist; None checks only. Gives what the plan comes to.
 
-    Raises InvalidArgument for a table or options that cannot work and ConfigurationError for an `out` that
-    is taken, both before anything is asked; AuthenticationFailed at the first refusal. No plan is left then.
+    Raises InvalidArgumentError for a table or options that cannot work and ConfigurationError for an `out`
+    that is taken, both before anything is asked; AuthenticationError at the first refusal. No plan is left
+    then.
     """
     maker = _Maker(
         client, plan_type_of(kind), Path(table), options or PlanOptions(), progress or NullProgress()

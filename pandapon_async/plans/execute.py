@@ -49,7 +49,7 @@ class Sender:
     async def send(self, row: PlanRow) -> RowState:
         """Send a row, unless the journal knows of the same write; gives where the row stands then.
 
-        Raises AuthenticationFailed and JournalUnavailable, after which no other row can be sent either.
+        Raises AuthenticationError and JournalUnavailableError, after which no other row can be sent either.
         """
         urls = await self._urls(row)
         if urls is None:
@@ -87,7 +87,7 @@ class Sender:
     async def settle(self, row: PlanRow) -> RowState:
         """Find out by reading the state what became of a row of unknown outcome.
 
-        Raises AuthenticationFailed; every other failed read leaves the row unknown.
+        Raises AuthenticationError; every other failed read leaves the row unknown.
         """
         if row.intent_id is None:
             return await self.look_up(row)

@@ -35,7 +35,7 @@ class _Problem(Exception):
 
 
 def encode_row(kind: PlanType, row: PlanRow) -> dict[str, Any]:
-    """The row's arguments as they will travel, images as their digests. Raises InvalidArgument."""
+    """The row's arguments as they will travel, images as their digests. Raises InvalidArgumentError."""
     given = dict(row.arguments)
     if row.pictures:
         given["vouchers"] = row.pictures

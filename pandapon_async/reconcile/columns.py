@@ -97,7 +97,7 @@ def split_unit(name: str) -> tuple[str, AmountUnit | None]:
 def resolve_columns(names: Sequence[str], options: Options) -> Columns:
     """Find the columns of a ledger.
 
-    Raises InvalidArgument, with the columns there are and what was recognised, when the refund id or
+    Raises InvalidArgumentError, with the columns there are and what was recognised, when the refund id or
     the amount cannot be found, when two columns claim one field, or when no one says the amount's unit.
     """
     names = tuple([" ".join(tidy(name).split()) for name in names])

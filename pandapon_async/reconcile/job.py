@@ -65,8 +65,8 @@ async def reconcile(
     interrupted, looks up again only what failed, and ends with the same rows. A run that was complete
     holds for an hour; after that the same call looks up everything anew.
 
-    Raises InvalidArgument for a ledger or options that cannot work and ConfigurationError for a state or
-    directory that is not this run's, both before anything is looked up; AuthenticationFailed at the
+    Raises InvalidArgumentError for a ledger or options that cannot work and ConfigurationError for a state or
+    directory that is not this run's, both before anything is looked up; AuthenticationError at the
     first refusal. Whatever ends it early, what was looked up is kept.
     """
     job = _Job(client, Path(ledger), Path(out), options or Options(), progress or NullProgress(), clock)

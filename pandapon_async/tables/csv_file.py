@@ -26,7 +26,7 @@ BLOCK = 1 << 18
 def file_encoding(path: Path) -> str:
     """`utf-8-sig` or `gb18030`, whichever the whole file is valid in.
 
-    Raises InvalidArgument with the first bad byte's position, and for UTF-16.
+    Raises InvalidArgumentError with the first bad byte's position, and for UTF-16.
     """
     with path.open("rb") as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):

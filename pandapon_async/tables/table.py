@@ -47,7 +47,7 @@ def open_table(path: Path, *, sheet: str | None = None, header_row: int | None =
     """The reader for a file, chosen by its first bytes.
 
     `sheet` names a sheet of a workbook (the first one otherwise), `header_row` the row of the column
-    names (the first row that is not blank otherwise). Raises InvalidArgument for what cannot be read.
+    names (the first row that is not blank otherwise). Raises InvalidArgumentError for what cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(8)

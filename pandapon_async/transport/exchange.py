@@ -41,7 +41,7 @@ def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
 
 
 async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """All of an answer's body. Raises ResponseTooLarge; then the connection must be closed."""
+    """All of an answer's body. Raises ResponseTooLargeError; then the connection must be closed."""
     pieces: list[bytes] = []
     size = 0
     while not content.at_eof():

@@ -57,8 +57,8 @@ class Limiter:
     async def acquire(self, deadline: float = float("inf"), owner: object = None) -> None:
         """Wait for a permit; `owner` is what `close` goes by.
 
-        Raises DeadlineExceeded at once if the turn would come after `deadline` (in `Clock.now` seconds),
-        NotSent if the client is closed meanwhile.
+        Raises DeadlineExceededError at once if the turn would come after `deadline` (in `Clock.now` seconds),
+        NotSentError if the client is closed meanwhile.
         """
         now = self._clock.now()
         line, pace = self._line, self._pace
@@ -155,7 +155,7 @@ class ConcurrencyLimiter:
         return self._line.ahead()
 
     async def take(self, deadline: float, owner: object) -> None:
-        """Wait for a slot; raises DeadlineExceeded when the deadline passes first, NotSent once closed."""
+        """Wait for a slot. Raises DeadlineExceededError at the deadline, NotSentError once closed."""
         if self._closed:
             raise closed()
         if self.free > 0:

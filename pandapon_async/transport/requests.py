@@ -74,7 +74,7 @@ class RequestBuilder:
         return await asyncio.to_thread(self.prepare, arguments)
 
     def prepare(self, arguments: Mapping[str, Any]) -> PreparedRequest:
-        """Check the arguments and put each where it goes. Raises InvalidArgument."""
+        """Check the arguments and put each where it goes. Raises InvalidArgumentError."""
         try:
             encoded = encode_arguments(self.endpoint.parameters, arguments)
         except InvalidArgumentError as error:
@@ -107,7 +107,7 @@ class RequestBuilder:
     def decode(self, data: Any, request_id: str | None) -> Any:
         """The envelope's data as the declared type.
 
-        Raises DecodeError for other data and, for a read, NotFound for none.
+        Raises DecodeError for other data and, for a read, NotFoundError for none.
         """
         if self.endpoint.response_type is None:
             return None
@@ -167,7 +167,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 def undeclared(
     base_url: str, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
 ) -> PreparedRequest:
-    """A call that nobody declared, checked as far as it can be. Raises InvalidArgument."""
+    """A call that nobody declared, checked as far as it can be. Raises InvalidArgumentError."""
     if endpoint.method not in METHODS:
         raise InvalidArgumentError(f"method must be one of {', '.join(METHODS)}", argument="method")
     check_path(endpoint.path)
@@ -186,7 +186,7 @@ def undeclared(
 
 
 def check_path(path: str) -> None:
-    """Raise InvalidArgument for a path that could lead elsewhere than it seems to."""
+    """Raise InvalidArgumentError for a path that could lead elsewhere than it seems to."""
     plain, before = path, ""
     while plain != before:
         plain, before = unquote(plain), plain

@@ -113,8 +113,8 @@ class Session:
     ) -> RawResponse:
         """One request on the wire, at most, and its whole answer by `deadline` (in `Clock.now` seconds).
 
-        Raises NotSent, ConnectionLost, DeadlineExceeded, MalformedResponse or ResponseTooLarge; their
-        `outcome` says whether the server may have acted.
+        Raises NotSentError, ConnectionLostError, DeadlineExceededError, MalformedResponseError or
+        ResponseTooLargeError; their `outcome` says whether the server may have acted.
         """
         session, task = self._session, asyncio.current_task()
         if session is None or session.closed:

@@ -183,7 +183,7 @@ class CancellableTimers:
         self._closed = False
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; raises NotSent if the client is closed meanwhile, or was before."""
+        """Wait; raises NotSentError if the client is closed meanwhile, or was before."""
         if self._closed:
             raise closed()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

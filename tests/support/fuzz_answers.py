@@ -194,7 +194,7 @@ def answers(draw: st.DrawFn) -> tuple[Any, Any]:
 
 
 def check_structure(case: tuple[Any, Any]) -> None:
-    """Every answer: a model that says what the data says, or Mismatch, which repeats nothing of it."""
+    """Every answer: a model that says what the data says, or StructureError, which repeats nothing of it."""
     kind, data = case
     with at_once():
         try:

@@ -120,7 +120,7 @@ MAPS = st.dictionaries(
 
 
 def check_columns(case: tuple[list[str], dict[str, str], Any]) -> None:
-    """Every header: each field at one column at most and no column twice, or InvalidArgument."""
+    """Every header: each field at one column at most and no column twice, or InvalidArgumentError."""
     names, mapping, unit = case
     with at_once():
         for resolve in (_for_ledger, _for_returns, _for_refunds):
@@ -179,7 +179,7 @@ def _table(data: bytes) -> list[list[Any]] | None:
 
 
 def check_bytes(data: bytes) -> None:
-    """Every file: a table, or InvalidArgument."""
+    """Every file: a table, or InvalidArgumentError."""
     _table(data)
 
 
