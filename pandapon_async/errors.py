@@ -22,6 +22,7 @@ __all__ = [
     "DeadlineExceededError",
     "DecodeError",
     "DuplicateIntentError",
+    "ErrorKind",
     "InvalidArgumentError",
     "JournalUnavailableError",
     "MalformedResponseError",
@@ -33,6 +34,7 @@ __all__ = [
     "RateLimitError",
     "RejectedError",
     "ResponseTooLargeError",
+    "error_kind_of",
 ]
 
 
@@ -286,3 +288,61 @@ class CallbackRefusedError(PandaponError):
     def __init__(self, message: str, *, reason: CallbackReason | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.reason = reason
+
+
+class ErrorKind(enum.StrEnum):
+    """What ended a write, as the journal, plans and reports store it. The codes never change their meaning.
+
+    Most stand for a class of this module; the last three are ends of a write that no error describes.
+    """
+
+    CONFIGURATION = "configuration"
+    INVALID_ARGUMENT = "invalid_argument"
+    NOT_SENT = "not_sent"
+    CONNECTION_LOST = "connection_lost"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    DUPLICATE_INTENT = "duplicate_intent"
+    JOURNAL_UNAVAILABLE = "journal_unavailable"
+    DEADLINE = "deadline"
+    MALFORMED_RESPONSE = "malformed_response"
+    RESPONSE_TOO_LARGE = "response_too_large"
+    DECODE = "decode"
+    AUTHENTICATION = "authentication"
+    NOT_FOUND = "not_found"
+    RATE_LIMIT = "rate_limit"
+    REJECTED = "rejected"
+    API = "api"
+    CALLBACK_REFUSED = "callback_refused"
+    OTHER = "other"
+    CANCELLED = "cancelled"
+    PROCESS_ENDED = "process_ended"
+    IMAGE = "image"
+
+
+_KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
+    # A class stands before those that it derives from.
+    (ConfigurationError, ErrorKind.CONFIGURATION),
+    (InvalidArgumentError, ErrorKind.INVALID_ARGUMENT),
+    (NotSentError, ErrorKind.NOT_SENT),
+    (ConnectionLostError, ErrorKind.CONNECTION_LOST),
+    (OutcomeUnknownError, ErrorKind.OUTCOME_UNKNOWN),
+    (DuplicateIntentError, ErrorKind.DUPLICATE_INTENT),
+    (JournalUnavailableError, ErrorKind.JOURNAL_UNAVAILABLE),
+    (DeadlineExceededError, ErrorKind.DEADLINE),
+    (MalformedResponseError, ErrorKind.MALFORMED_RESPONSE),
+    (ResponseTooLargeError, ErrorKind.RESPONSE_TOO_LARGE),
+    (DecodeError, ErrorKind.DECODE),
+    (AuthenticationError, ErrorKind.AUTHENTICATION),
+    (NotFoundError, ErrorKind.NOT_FOUND),
+    (RateLimitError, ErrorKind.RATE_LIMIT),
+    (RejectedError, ErrorKind.REJECTED),
+    (ApiError, ErrorKind.API),
+    (CallbackRefusedError, ErrorKind.CALLBACK_REFUSED),
+)
+
+
+def error_kind_of(error: BaseException) -> ErrorKind:
+    """The code of an error. Of an `OutcomeUnknownError` it is the code of the failure that hid the answer."""
+    cause = error.__cause__
+    shown = cause if isinstance(error, OutcomeUnknownError) and isinstance(cause, PandaponError) else error
+    return next((kind for known, kind in _KINDS if isinstance(shown, known)), ErrorKind.OTHER)

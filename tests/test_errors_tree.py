@@ -11,7 +11,15 @@ import pytest
 
 import pandapon_async
 from pandapon_async import errors
-from pandapon_async.errors import Attempt, Outcome, PandaponError
+from pandapon_async.errors import (
+    Attempt,
+    ConnectionLostError,
+    ErrorKind,
+    Outcome,
+    OutcomeUnknownError,
+    PandaponError,
+    error_kind_of,
+)
 
 CLASSES = [
     kind
@@ -156,3 +164,17 @@ def test_outcomes_of_the_classes() -> None:
         "RateLimitError",
         "RejectedError",
     }
+
+
+def test_every_class_has_an_error_kind_of_its_own() -> None:
+    codes = [error_kind_of(kind("x")) for kind in CLASSES]
+    assert len(set(codes)) == len(CLASSES)
+    assert error_kind_of(CLASSES[0]("x")) is ErrorKind.OTHER, "the root is no kind of its own"
+    assert error_kind_of(ValueError()) is ErrorKind.OTHER
+
+
+def test_the_kind_of_an_unknown_outcome_is_what_hid_the_answer() -> None:
+    error = OutcomeUnknownError("x")
+    assert error_kind_of(error) is ErrorKind.OUTCOME_UNKNOWN
+    error.__cause__ = ConnectionLostError("x")
+    assert error_kind_of(error) is ErrorKind.CONNECTION_LOST
