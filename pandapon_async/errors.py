@@ -11,6 +11,8 @@ from __future__ import annotations
 import enum
 from typing import Any, NamedTuple
 
+from pandapon_async.plain_text import one_line
+
 __all__ = [
     "ApiError",
     "Attempt",
@@ -105,7 +107,7 @@ class PandaponError(Exception):
             )
             if value is not None
         ]
-        return f"{text} ({', '.join(facts)})" if facts else text
+        return one_line(f"{text} ({', '.join(facts)})" if facts else text)
 
 
 class ConfigurationError(PandaponError, ValueError):

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Protocol, TextIO
 
 from pandapon_async.clock import Clock, duration
+from pandapon_async.plain_text import one_line
 
 __all__ = ["ConsoleProgress", "Counts", "NullProgress", "Progress"]
 
@@ -78,7 +79,8 @@ class ConsoleProgress(Progress):
     """Writes progress to a stream. Must be used in the event loop's thread."""
 
     def __init__(self, stream: TextIO, clock: Clock | None = None, *, live: bool | None = None) -> None:
-        self._stream = stream
+        # The command's own stream spells out control characters, and this one needs two of them.
+        self._stream: TextIO = getattr(stream, "rich_proxied_file", stream)
         self._clock = clock or Clock()
         self._live = stream.isatty() if live is None else live
         self._timer: asyncio.TimerHandle | None = None
@@ -90,7 +92,7 @@ class ConsoleProgress(Progress):
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        self._write_line(text)
+        self._write_line(one_line(text))
 
     def begin(self, task: str, total: int, done: int, counts: Counts) -> None:
         """Count from here on, and show it."""

@@ -44,7 +44,26 @@ def test_no_cell_is_a_formula(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1-1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "＝1", "-2x", "--2"]
+    "text",
+    [
+        "=1+1",
+        "+1-1",
+        "-1+cmd|' /C calc'!A0",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "＝1",
+        "-2x",
+        "--2",
+        "\ufeff=1+1",
+        "\u200b=1",
+        "\u200d\u2060+1-1",
+        " =1",
+        "\xa0@x",
+        "\u3000=1",
+        "\x1b=1",
+        "\u202e-2x",
+    ],
 )
 def test_formulas_are_defused(text: str) -> None:
     assert defuse(text) == f"'{text}"

@@ -26,6 +26,7 @@ from pandapon_async.cli import (
     sandbox,
     vouchers,
 )
+from pandapon_async.cli.output import plain_output
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
@@ -35,6 +36,7 @@ from pandapon_async.errors import (
     PandaponError,
     RejectedError,
 )
+from pandapon_async.plain_text import one_line
 
 __all__ = ["ExitCode", "app", "main"]
 
@@ -79,9 +81,9 @@ def explain(error: PandaponError) -> str:
     """An error as an operator wants it: what happened, the vendor's own words, what to do."""
     lines = [f"error: {error}"]
     if isinstance(error, RejectedError) and error.error_info:
-        lines.append(f"the platform says: {error.error_info}")
+        lines.append(f"the platform says: {one_line(error.error_info)}")
     elif isinstance(error, ApiError) and error.msg:
-        lines.append(f"the vendor says: {error.msg}")
+        lines.append(f"the vendor says: {one_line(error.msg)}")
     if error.__cause__ is not None and isinstance(error.__cause__, PandaponError):
         lines.append(f"because: {error.__cause__}")
     lines += getattr(error, "__notes__", ())
@@ -90,11 +92,12 @@ def explain(error: PandaponError) -> str:
 
 def main() -> None:
     """Run the command line; errors of ours become one message and an exit code."""
-    try:
-        app()
-    except PandaponError as error:
-        print(explain(error), file=sys.stderr)
-        raise SystemExit(exit_code(error)) from None
+    with plain_output():
+        try:
+            app()
+        except PandaponError as error:
+            print(explain(error), file=sys.stderr)
+            raise SystemExit(exit_code(error)) from None
 
 
 def exit_code(error: PandaponError) -> int:

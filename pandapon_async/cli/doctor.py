@@ -10,13 +10,13 @@ from typing import Annotated
 
 import attrs
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pandapon_async.cli import doctor_local as local
 from pandapon_async.cli import doctor_network as network
 from pandapon_async.cli.doctor_check import Check, DoctorContext
+from pandapon_async.cli.output import Console
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials, Settings
 

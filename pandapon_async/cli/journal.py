@@ -18,11 +18,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import attrs
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pandapon_async import bulk
+from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
 from pandapon_async.clock import duration

@@ -1,17 +1,67 @@
-"""How results are printed: for people on a terminal, one line of JSON each when piped."""
+"""How results are printed: for people on a terminal, one line of JSON each when piped.
+
+All that the command writes goes through here: `main` runs under `plain_output`, which spells out control
+characters in whatever is printed, and rich draws with the `Console` of this module, which does the same with
+what it is given. So nobody has to think of it where the vendor's words are printed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["for_people", "note", "print_lines", "print_result", "print_table"]
+from pandapon_async.plain_text import visible
+
+__all__ = ["Console", "for_people", "note", "plain_output", "print_lines", "print_result", "print_table"]
+
+
+class _PlainStream:
+    """A text stream that spells out control characters. Rich finds the stream itself by the name it uses."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.rich_proxied_file = stream
+
+    def write(self, text: str) -> int:
+        """Write the text as it may be shown."""
+        self.rich_proxied_file.write(visible(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write them one after the other."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+@contextlib.contextmanager
+def plain_output() -> Iterator[None]:
+    """While this lasts, nothing that is printed controls a terminal."""
+    out, err = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _PlainStream(out), _PlainStream(err)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = out, err
+
+
+class Console(RichConsole):
+    """Rich's console, whose only control characters are its own."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments to draw."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
 
 
 def for_people() -> bool:

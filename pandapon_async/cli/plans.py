@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from pandapon_async import plans
+from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import (
     BaseUrl,
     Concurrency,

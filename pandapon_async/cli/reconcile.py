@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pandapon_async import reconcile as job
+from pandapon_async.cli.output import Console
 from pandapon_async.client import Client
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pandapon_async.errors import ConfigurationError
+from pandapon_async.plain_text import INVISIBLE
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict
 
 __all__ = ["COLUMNS", "EXCEPTION_COLUMNS", "FILES", "RowsWriter", "check_directory", "defuse", "rows_digest"]
@@ -54,7 +55,8 @@ FILES = {
 """What a run writes, and by which words near its beginning each file is known as ours."""
 
 LINE_END = "\r\n"  # as RFC 4180 has it; with \n alone the csv module would not quote a lone \r
-_FORMULA = tuple("=+-@\t\r\n\0＝＋－＠")
+_FORMULA = re.compile(f"[{INVISIBLE}\\s]*[=+@＝＋－＠-]|[\t\r\n\0]")
+"""What begins a formula, also behind what no program shows: they trim it and then see the sign."""
 _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)
 
 
@@ -64,7 +66,7 @@ def defuse(text: str) -> str:
     >>> defuse("=1+1"), defuse("-20")
     ("'=1+1", '-20')
     """
-    if text.startswith(_FORMULA) and not _PLAIN_NUMBER.fullmatch(text):
+    if _FORMULA.match(text) and not _PLAIN_NUMBER.fullmatch(text):
         return f"'{text}"
     return text
 

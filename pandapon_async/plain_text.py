@@ -1,0 +1,64 @@
+"""What others wrote, made safe to show: no character of it moves a cursor, opens a line or hides a word.
+
+The vendor's messages, file names and request ids reach terminals and logs. An escape sequence among them
+retitles a window, fills a clipboard or rewrites the line above; a line break forges a log line; a
+bidirectional override shows a file name backwards. Such characters are shown as `\\u001b`, which is also
+what JSON calls them, so a JSON text means the same before and after.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+__all__ = ["INVISIBLE", "LOGGER", "one_line", "visible"]
+
+INVISIBLE = (
+    "\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U00013455"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
+)
+"""Control, format and separator characters and lone surrogates, as ranges for a class of `re`."""
+
+LOGGER = "pandapon_async"
+
+_HIDDEN = re.compile(f"[{INVISIBLE}]")
+_BREAKS = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
+
+
+def visible(text: str) -> str:
+    """The text with every control character spelled out; line feeds stay.
+
+    >>> visible("a\\x1b[2J\\nb")
+    'a\\\\u001b[2J\\nb'
+    """
+    return _HIDDEN.sub(_spelled, text)
+
+
+def one_line(text: str) -> str:
+    """The same on one line: line breaks and tabs become one blank.
+
+    >>> one_line("no such\\r\\nrefund")
+    'no such refund'
+    """
+    return visible(_BREAKS.sub(" ", text))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1]
+
+
+class _OneLine(logging.Filter):
+    """Keeps a record of ours on one line, whatever its arguments say."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Never drops a record."""
+        said = record.getMessage()
+        if (plain := one_line(said)) != said:
+            record.msg, record.args = plain, ()
+        return True
+
+
+_filter = _OneLine()
+logging.getLogger(LOGGER).addFilter(_filter)
