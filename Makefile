@@ -4,14 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test nightly check gate format bench clean help
+.PHONY: demo test nightly check format bench clean help
 
 help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
 	@echo "make test     all tests of the default suite"
-	@echo "make nightly  the long tests as well"
+	@echo "make nightly  the long tests as well, and what a call costs in instructions"
 	@echo "make check    ruff, mypy --strict, pyright, every public name typed"
-	@echo "make gate     what a call costs, in instructions, against its bars"
 	@echo "make bench    measure against other clients: some ten minutes, on a quiet machine"
 
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -39,9 +38,11 @@ $(VENV)/generator/.done: $(VENV)/.run
 	$(VENV)/generator/bin/python -m pip --disable-pip-version-check install --quiet openapi-python-client==0.29.1
 	touch $@
 
+# The long tests, then instructions per call beside bare aiohttp (`benchmarks/bars.toml`).
 nightly: $(VENV)/.test $(VENV)/generator/.done
 	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
 		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly -o faulthandler_timeout=7200
+	timeout 300 $(BIN)/python -m benchmarks.instructions --check
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -57,10 +58,6 @@ $(VENV)/.bench: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
-
-# Instructions per call beside bare aiohttp: what a change makes dearer is seen on any machine.
-gate: $(VENV)/.test
-	timeout 300 $(BIN)/python -m benchmarks.instructions --check
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

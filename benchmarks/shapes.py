@@ -26,7 +26,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "sellerAgreeReturnDescribe": "str",
     },
     "Property": {"propId": "int", "propName": "str", "valueId": "int", "valueName": "str"},
-    "WaitQueue": {
+    "Line": {
         "createTime": "int",
         "currency": "str",
         "itemImageUrl": "str",
@@ -62,7 +62,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "timeoutDate": "str",
         "timeoutType": "str",
     },
-    "Aggregate": {"logistics": "Logistics", "purchaseOrderLine": "WaitQueue", "refundOrder": "Order"},
+    "Aggregate": {"logistics": "Logistics", "purchaseOrderLine": "Line", "refundOrder": "Order"},
     "Refund": {"currency": "str", "distributorId": "str", "refundOrderAggregate": "Aggregate"},
 }
 _PLAIN: dict[str, Any] = {"str": str, "int": int, "bool": bool}

@@ -3,7 +3,7 @@
 `python -m benchmarks.structuring` compares this client's models with classes for cattrs as it comes,
 msgspec and pydantic. Those take the fields as they are, and numbers in a wrong field are turned into
 text or refused; ours also make money, moments and enumerations, and keep what they do not know. From bytes,
-ours are read as the client reads them: in their envelope, by the shape that it has learned of them.
+ours are read as the client reads them: in their envelope.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmarks import report, rivals
 from benchmarks.child import in_child
 from benchmarks.replies import refund
 from benchmarks.shapes import attrs_class, msgspec_class, pydantic_class
-from pandapon_async.core.shape import Reader, Shaped
+from pandapon_async.core.envelope import read_envelope
 from pandapon_async.core.structure import structurer
 from pandapon_async.models.taobao.refunds import RefundDetail
 
@@ -32,11 +32,10 @@ Way = tuple[Callable[[Any], Any], Callable[[bytes], Any]]
 
 
 def _ours() -> Way:
-    structure, reader = structurer(RefundDetail), Reader(RefundDetail)
+    structure = structurer(RefundDetail)
 
     def from_bytes(text: bytes) -> Any:
-        data = reader.read(b'{"code":200,"data":' + text + b"}").data
-        return data.value() if isinstance(data, Shaped) else structure(data, RefundDetail)
+        return structure(read_envelope(b'{"code":200,"data":' + text + b"}").data, RefundDetail)
 
     return (lambda data: structure(data, RefundDetail)), from_bytes
 

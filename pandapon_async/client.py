@@ -25,7 +25,7 @@ from pandapon_async.journal.writes import account_of, journal_of
 from pandapon_async.settings import Credentials, Settings
 from pandapon_async.transport.pipeline import CallContext, Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
-from pandapon_async.transport.requests import RequestBuilder, undeclared
+from pandapon_async.transport.requests import RequestBuilder, prepare_undeclared
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.wait_queue import CancellableTimers
@@ -82,7 +82,7 @@ class Client:
             owner=object(),
         )
         self._pipeline.statistics.watch(limiter)
-        self._plans: dict[str, RequestBuilder] = {}
+        self._builders: dict[str, RequestBuilder] = {}
 
     @classmethod
     def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
@@ -142,7 +142,7 @@ class Client:
         except TypeError as error:
             raise ConfigurationError(f"no such setting: {error}") from None
         copy._pipeline = attrs.evolve(self._pipeline, settings=settings)
-        copy._plans = {}
+        copy._builders = {}
         return copy
 
     def call(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Call[Any]:
@@ -186,35 +186,35 @@ class Client:
         return Call(self._execute_undeclared(endpoint, json, params))
 
     async def _execute(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Response[Any]:
-        plan = self._plans.get(endpoint.name)
-        if plan is None:
-            plan = self._plans[endpoint.name] = RequestBuilder.of(endpoint, self.settings)
-        if plan.has_image:
-            prepare = await plan.prepare_with_image(arguments)
+        builder = self._builders.get(endpoint.name)
+        if builder is None:
+            builder = self._builders[endpoint.name] = RequestBuilder.of(endpoint, self.settings)
+        if builder.has_image:
+            prepared = await builder.prepare_with_image(arguments)
         else:
-            prepare = plan.prepare(arguments)
-        envelope, trail = await self._pipeline.run(prepare)
+            prepared = builder.prepare(arguments)
+        envelope, context = await self._pipeline.run(prepared)
         try:
-            value = plan.decode(envelope.data, envelope.request_id)
+            value = builder.decode(envelope.data, envelope.request_id)
         except PandaponError as error:
             error.endpoint = endpoint.name
-            error.attempts = len(trail.history)
-            error.history = tuple(trail.history)
+            error.attempts = len(context.history)
+            error.history = tuple(context.history)
             raise
-        return self._response(value, envelope, trail)
+        return self._response(value, envelope, context)
 
     async def _execute_undeclared(
         self, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
     ) -> Response[Any]:
         try:
-            prepare = undeclared(self.settings.base_url, endpoint, json, params)
+            prepared = prepare_undeclared(self.settings.base_url, endpoint, json, params)
         except InvalidArgumentError as error:
             error.endpoint = endpoint.name
             raise
-        envelope, trail = await self._pipeline.run(prepare)
-        return self._response(envelope.data, envelope, trail)
+        envelope, context = await self._pipeline.run(prepared)
+        return self._response(envelope.data, envelope, context)
 
-    def _response(self, value: Any, envelope: Envelope, trail: CallContext) -> Response[Any]:
+    def _response(self, value: Any, envelope: Envelope, context: CallContext) -> Response[Any]:
         # By position, as names cost a third more: in the order in which `Response` has them.
         return Response(
             value,
@@ -223,11 +223,11 @@ class Client:
             envelope.msg,
             envelope.develop_id,
             envelope.data,
-            trail.http_status,
-            len(trail.history),
-            tuple(trail.history),
-            self._pipeline.settings.clock.now() - trail.started,
-            trail.waited,
+            context.http_status,
+            len(context.history),
+            tuple(context.history),
+            self._pipeline.settings.clock.now() - context.started,
+            context.waited,
         )
 
     @property

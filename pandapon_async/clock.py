@@ -6,13 +6,14 @@ No decision of the library rests on a time, a timer or a die that does not come 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-__all__ = ["Clock", "duration"]
+__all__ = ["Clock", "duration", "time_limit"]
 
 
 class Clock:
@@ -37,6 +38,18 @@ class Clock:
     def nonce(self) -> str:
         """A fresh nonce of 32 characters, from the system's secure source."""
         return secrets.token_hex(16)
+
+
+@contextlib.asynccontextmanager
+async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Raise TimeoutError if the block takes longer than this many seconds of `clock`."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as scope:
+        timer = clock.call_later(max(0.0, seconds), lambda: scope.reschedule(loop.time()))
+        try:
+            yield scope
+        finally:
+            timer.cancel()
 
 
 def duration(seconds: float) -> str:

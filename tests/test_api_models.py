@@ -22,6 +22,7 @@ from pandapon_async.core.model import Model, camel
 from pandapon_async.core.structure import structurer
 from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba import orders as alibaba
+from pandapon_async.models.alibaba.orders import OrderStatus
 from pandapon_async.models.taobao.orders import OrderAddress
 from pandapon_async.money import Fen
 
@@ -183,3 +184,8 @@ def test_an_order_counts_in_yuan_and_its_ids_are_text() -> None:
     assert order.product_items[0].refund_id_for_as == "TQ1"
     assert order.product_items[0].extra == {"weightUnit": "g"}
     assert order.order_biz_info == {"dropshipping": True}
+
+
+def test_a_status_that_is_no_text_stays_what_it_is() -> None:
+    assert OrderStatus.read(7) == 7
+    assert OrderStatus.read("wait_buyer_pay") is OrderStatus.read("waitbuyerpay")

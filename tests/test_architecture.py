@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pandapon_async
+from pandapon_async import bulk
 
 ROOT = Path(pandapon_async.__file__).parent
 PACKAGE = ROOT.name
@@ -139,3 +140,9 @@ def test_the_arrows_are_really_drawn() -> None:
     assert set(imports(package)) == {PACKAGE, f"{PACKAGE}.bulk", f"{PACKAGE}.errors"}
     room = ast.parse(f"from {PACKAGE}.plans import apply")
     assert set(imports(room)) == {f"{PACKAGE}.plans", f"{PACKAGE}.plans.apply"}
+
+
+def test_what_the_package_does_not_have_is_no_attribute() -> None:
+    assert pandapon_async.__getattr__("bulk") is bulk
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        pandapon_async.__getattr__("nothing")

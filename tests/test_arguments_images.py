@@ -162,3 +162,16 @@ def test_the_rule_of_the_declarations() -> None:
     assert ImageField().schema()["contentEncoding"] == "base64"
     with pytest.raises(ValueError, match="at most 1048576 bytes"):
         ImageField().encode(PNG + bytes(1_048_576))
+
+
+def test_an_image_that_shrank_since_it_was_checked_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "proof.jpg"
+    path.write_bytes(JPEG)
+    image = Image(path, len(JPEG), "jpeg")
+    assert image.read() == JPEG
+    path.write_bytes(JPEG[:-1])
+    with pytest.raises(ValueError, match="changed while it was waiting"):
+        image.read()
+    path.unlink()
+    with pytest.raises(ValueError, match="changed while it was waiting"):
+        image.digest()

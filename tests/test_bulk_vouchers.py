@@ -294,3 +294,14 @@ async def test_memory_of_a_thousand_uploads(tmp_path: Path) -> None:
     print(found)
     assert found["done"] == 1_000
     assert found["over"] < 150
+
+
+def test_an_upload_that_takes_no_image_is_a_fault_of_the_declaration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pandapon_async.bulk import vouchers
+    from pandapon_async.declare.endpoint import endpoints
+
+    monkeypatch.setattr(vouchers, "_endpoint", lambda: endpoints()["v1.alibaba.refunds.get"])
+    with pytest.raises(ConfigurationError, match="takes no image"):
+        vouchers.picture_rule()

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pandapon_async.callbacks import (
     Receiver,
     ReceiverResponse,
 )
+from pandapon_async.callbacks.asgi import AsgiApp
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
@@ -420,3 +421,43 @@ def test_many_stores_may_open_a_new_file_at_once(tmp_path: Path) -> None:
         store.close()
     assert errors == []
     assert len(opened) == 8
+
+
+class Talk:
+    """An ASGI server's side."""
+
+    def __init__(self, *events: dict[str, Any]) -> None:
+        self._events: Iterator[dict[str, Any]] = iter(events)
+        self.sent: list[dict[str, Any]] = []
+
+    async def receive(self) -> dict[str, Any]:
+        return next(self._events)
+
+    async def send(self, event: dict[str, Any]) -> None:
+        self.sent.append(event)
+
+
+def app(store: Path | str = ":memory:") -> AsgiApp:
+    return Receiver(CREDENTIALS, CallbackSettings(), store=store).asgi_app()
+
+
+async def test_asgi_scopes_that_are_not_known_are_left_alone() -> None:
+    talk = Talk()
+    await app()({"type": "later"}, talk.receive, talk.send)  # type: ignore[arg-type]
+    assert talk.sent == []
+
+
+async def test_an_asgi_client_that_leaves_in_its_body_is_not_answered() -> None:
+    talk = Talk({"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"})
+    scope = {"type": "http", "method": "POST", "headers": [(b"authorization", b"0" * 64)]}
+    await app()(scope, talk.receive, talk.send)  # type: ignore[arg-type]
+    assert talk.sent == []
+
+
+async def test_an_asgi_lifespan_with_events_that_are_not_known() -> None:
+    talk = Talk({"type": "lifespan.startup"}, {"type": "lifespan.later"}, {"type": "lifespan.shutdown"})
+    await app()({"type": "lifespan"}, talk.receive, talk.send)  # type: ignore[arg-type]
+    assert [event["type"] for event in talk.sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.cli.call_help import describe
+from pandapon_async.cli.call_help import _bounds, describe
 from pandapon_async.cli.values import read_arguments
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.declare import fields as rules
@@ -147,3 +147,10 @@ def holes_filled(value: Any) -> Any:
 def test_anything_typed_is_read_or_refused_and_nothing_else(text: str, rule: rules.Field) -> None:
     with contextlib.suppress(InvalidArgumentError):
         wire(rule, text)
+
+
+def test_no_bound_below() -> None:
+    from pandapon_async.declare.fields import IntegerField
+
+    assert _bounds(IntegerField(None, 9)) == "at most 9"
+    assert _bounds(IntegerField(1, 9)) == "1 to 9"

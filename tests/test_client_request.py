@@ -339,3 +339,12 @@ def test_whatever_the_data_is_only_our_errors_come_out(data: Any) -> None:
                 assert error is None or isinstance(error, PandaponError)
 
     run(scenario())
+
+
+@virtual_time
+async def test_params_of_an_undeclared_call_are_finite() -> None:
+    async with FaultServer() as server, client(server.url) as pandapon:
+        for number in ("NaN", "Infinity"):
+            with pytest.raises(InvalidArgumentError, match="finite"):
+                await pandapon.request("GET", "/x", params={"a": Decimal(number)}, safety=Safety.READ)
+        assert server.requests == []

@@ -148,7 +148,7 @@ async def test_closing_wakes_who_waits_for_a_slot_or_a_permit() -> None:
         pandapon.limiter.pause(10)
         calls = [read(pandapon) for _ in range(5)]
         await settle()
-        assert len(pandapon._pipeline.slots._line) == 3
+        assert len(pandapon._pipeline.slots._queue) == 3
         assert pandapon.limiter.waiting == 2
         began = asyncio.get_running_loop().time()
         await pandapon.aclose()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.envelope import Envelope
-from pandapon_async.core.outcome import RawResponse, Safety, for_operation, may_repeat, read_answer
+from pandapon_async.core.outcome import RawResponse, Safety, for_operation, may_repeat, read_response
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage, endpoints
 from pandapon_async.errors import (
     ApiError,
@@ -63,7 +63,7 @@ def failure(
     status: int, content: bytes, called: Endpoint | None = None, codes: Codes | None = None
 ) -> PandaponError:
     with pytest.raises(PandaponError) as caught:
-        read_answer(RawResponse(status, content), called or endpoint(), codes or Codes())
+        read_response(RawResponse(status, content), called or endpoint(), codes or Codes())
     return caught.value
 
 
@@ -156,7 +156,7 @@ def test_what_an_answer_means(row: Row) -> None:
 
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_success_is_a_good_status_and_the_code_200(status: int) -> None:
-    envelope = read_answer(RawResponse(status, body(200, data={"a": 1})), endpoint(), Codes())
+    envelope = read_response(RawResponse(status, body(200, data={"a": 1})), endpoint(), Codes())
     assert (envelope.code, envelope.data, envelope.request_id) == (200, {"a": 1}, "r-1")
 
 
@@ -169,7 +169,7 @@ def test_an_unknown_outcome_is_never_repeated_by_a_guarded_call(
     """For every status and code there is: success, or an error that keeps laws 1 and 3."""
     content = HTML if code is None else body(code)
     try:
-        read_answer(RawResponse(status, content), endpoint(), Codes())
+        read_response(RawResponse(status, content), endpoint(), Codes())
     except PandaponError as caught:
         error = caught
     else:
@@ -197,7 +197,7 @@ def test_an_error_tells_what_the_vendor_said_and_keeps_its_words_out_of_the_text
 
 def test_a_throttle_carries_what_the_server_asked_for() -> None:
     with pytest.raises(RateLimitError, match=r"asked to wait 2\.5 s") as caught:
-        read_answer(RawResponse(429, b"", retry_after=2.5), endpoint(), Codes())
+        read_response(RawResponse(429, b"", retry_after=2.5), endpoint(), Codes())
     assert caught.value.retry_after == 2.5
 
 
@@ -264,10 +264,10 @@ def test_the_third_layer(
 ) -> None:
     called = endpoint(confirmed_by)
     if error is None:
-        assert read_answer(data(content), called, Codes()).data == content
+        assert read_response(data(content), called, Codes()).data == content
         return
     with pytest.raises(error) as caught:
-        read_answer(data(content), called, Codes())
+        read_response(data(content), called, Codes())
     assert caught.value.outcome is outcome
     seen = for_operation(caught.value, Safety.ONCE, "i")
     assert isinstance(seen, OutcomeUnknownError) is (outcome is UNKNOWN)
@@ -278,7 +278,7 @@ def test_the_third_layer(
 def test_a_refusal_inside_carries_its_code_and_words_but_does_not_say_them() -> None:
     content = {"success": False, "errorCode": 4007, "errorInfo": "Zhang San said no"}
     with pytest.raises(RejectedError, match="4007") as caught:
-        read_answer(data(content, 201), endpoint("success"), Codes())
+        read_response(data(content, 201), endpoint("success"), Codes())
     assert (caught.value.error_code, caught.value.error_info) == ("4007", "Zhang San said no")
     assert (caught.value.code, caught.value.http_status) == (200, 201)
     assert "Zhang" not in str(caught.value) + repr(caught.value)
@@ -298,7 +298,7 @@ def test_inner_error_codes_can_be_told_apart_by_setting(
     codes: Codes, error: type[PandaponError], before_execution: bool | None
 ) -> None:
     with pytest.raises(error) as caught:
-        read_answer(data({"success": False, "errorCode": "busy"}), endpoint("success"), codes)
+        read_response(data({"success": False, "errorCode": "busy"}), endpoint("success"), codes)
     assert caught.value.outcome is (UNKNOWN if before_execution is False else ANSWERED)
     assert caught.value.request_id == "r-1"
     assert getattr(caught.value, "before_execution", None) is before_execution
@@ -310,13 +310,13 @@ def test_inner_error_codes_can_be_told_apart_by_setting(
 @pytest.mark.parametrize("code", ["gw.QosAppFrequencyLimit", "ApiCallLimit"])
 def test_the_upstreams_gateway_throttles_are_known(code: str) -> None:
     with pytest.raises(RateLimitError) as caught:
-        read_answer(data({"success": False, "errorCode": code}), endpoint(), Codes())
+        read_response(data({"success": False, "errorCode": code}), endpoint(), Codes())
     assert caught.value.before_execution
 
 
 def test_codes_are_settings() -> None:
     codes = Codes(success={0, 200}, throttle={50001}, refused={50002}, authentication={15}, not_found={5001})
-    assert read_answer(RawResponse(200, body(0)), endpoint(), codes).code == 0
+    assert read_response(RawResponse(200, body(0)), endpoint(), codes).code == 0
     found = {code: failure(200, body(code), codes=codes) for code in (50001, 50002, 15, 5001, 429)}
     assert {code: type(error) for code, error in found.items()} == {
         50001: RateLimitError,
@@ -337,7 +337,7 @@ def test_an_unclear_code_leaves_the_outcome_unknown_in_either_layer() -> None:
         RawResponse(200, body(5001)),
     ):
         with pytest.raises(ApiError) as caught:
-            read_answer(answer, called, Codes())
+            read_response(answer, called, Codes())
         assert caught.value.outcome is UNKNOWN
         assert not may_repeat(caught.value, Safety.CHECKED)
         assert isinstance(for_operation(caught.value, Safety.CHECKED, None), OutcomeUnknownError)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pandapon_async.core.model import BEIJING, Id, Model, OpenEnum, PageModel, field, model, parse_moment
 from pandapon_async.core.structure import StructureError, structurer, wire_fields
-from pandapon_async.models.alibaba.refunds import Refund, RefundReason
+from pandapon_async.models.alibaba.refunds import Refund, RefundReason, RefundStatus
 from pandapon_async.models.alibaba.refunds import RefundStatus as AlibabaStatus
 from pandapon_async.models.taobao.refunds import CancelledRefund, RefundPage
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
@@ -342,3 +342,41 @@ def test_terminal_states() -> None:
         AlibabaStatus.REFUND_CLOSE,
     }
     assert {s for s in TaobaoStatus if s.terminal} == {TaobaoStatus.SUCCESS, TaobaoStatus.CLOSED}
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (int | str, "x", 1.5),
+        (Fen, "12", "1.2"),
+        (bool | None, True, 1),
+        (list[int] | None, [1], ["1"]),
+        (list[int], [1], {"a": 1}),
+    ],
+)
+def test_a_value_of_another_kind_is_told_and_not_converted(kind: Any, good: Any, bad: Any) -> None:
+    assert structurer(kind)(good, None) is not None
+    with pytest.raises(StructureError):
+        structurer(kind)(bad, None)
+
+
+def test_unions_are_told_apart_by_what_came() -> None:
+    number_or_text: Any = int | str | None
+    assert structurer(number_or_text)(None, None) is None
+    one_or_many: Any = RefundReason | list[int]
+    assert structurer(one_or_many)([1], None) == [1]
+    assert isinstance(structurer(one_or_many)({}, None), RefundReason)
+    exact: Any = Decimal | bool
+    assert structurer(exact)(True, None) is True
+    assert structurer(exact)(Decimal("1.5"), None) == Decimal("1.5")
+    status: Any = RefundStatus | str | None
+    assert structurer(status)("of next year", None) == "of next year"
+    assert structurer(status)(None, None) is None
+    fee: Any = Fen
+    assert structurer(fee)(5, None) == structurer(fee)("5", None) == Fen(5)
+    one_or_more_ids: Any = Id | list[int]
+    assert structurer(one_or_more_ids)("110", None) == "110"
+    identity: Any = Id
+    for kind, wrong in ((status, [1]), (identity, 1.5), (identity, True), (exact, "text")):
+        with pytest.raises(StructureError):
+            structurer(kind)(wrong, None)

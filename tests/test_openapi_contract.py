@@ -13,7 +13,7 @@ from openapi_schema_validator import OAS31Validator
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.core.model import parse_moment
-from pandapon_async.core.outcome import RawResponse, read_answer
+from pandapon_async.core.outcome import RawResponse, read_response
 from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.core.unstructure import count_extra, to_json
 from pandapon_async.declare.endpoint import Endpoint, Location, encode_arguments, endpoints
@@ -141,7 +141,7 @@ def test_an_example_answer_counts_as_success(endpoint: Endpoint) -> None:
     for seed in SEEDS:
         data = example_answer(endpoint, seed, asked)
         body = dumps({"requestId": "1", "code": 200, "developId": None, "msg": "成功", "data": data})
-        envelope = read_answer(RawResponse(200, body), endpoint, Codes())
+        envelope = read_response(RawResponse(200, body), endpoint, Codes())
         if endpoint.response_type is not None:
             structurer(endpoint.response_type)(envelope.data, endpoint.response_type)
             OAS31Validator(response_schema(endpoint)).validate(envelope.data)

@@ -15,7 +15,7 @@ from pandapon_async.core.model import parse_moment
 from pandapon_async.models.alibaba.refunds import RefundStatus as Status1688
 from pandapon_async.models.taobao.refunds import RefundStatus as StatusTaobao
 from pandapon_async.sandbox import LEDGER_AS_OF, Sandbox
-from pandapon_async.sandbox.ledger import COLUMNS, GHOSTS, csv_chunks, ledger_rows, truth
+from pandapon_async.sandbox.ledger import COLUMNS, GHOSTS, _origin, _row, csv_chunks, ledger_rows, truth
 from pandapon_async.sandbox.numbering import (
     LARGEST_NUMBER,
     ORDER_1688,
@@ -170,3 +170,10 @@ def test_a_shorter_ledger_is_the_start_of_a_longer_one() -> None:
     assert list(sandbox.truth()) != list(Sandbox(refunds=300, seed=12).truth())
     with pytest.raises(ValueError, match="from 0 to 300"):
         sandbox.ledger_rows(301)
+
+
+def test_a_repeated_row_of_the_ledger_repeats_one_that_can_be_read() -> None:
+    assert _origin(7, 0, 0) is None, "the first row has nothing before it to repeat"
+    for index in range(200):
+        row, _ = _row(7, index)
+        assert row["refund_id"]

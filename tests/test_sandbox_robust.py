@@ -20,7 +20,7 @@ from pandapon_async.core.signing import signed_headers
 from pandapon_async.core.structure import structurer
 from pandapon_async.declare.endpoint import Endpoint, Location, Signing, endpoints
 from pandapon_async.openapi import wire_example
-from pandapon_async.sandbox import Sandbox
+from pandapon_async.sandbox import Sandbox, disruption
 
 REFUNDS = 8
 NOW = 1_715_669_977.0
@@ -168,3 +168,17 @@ def test_no_input_breaks_a_call(asker: Asker, name: str) -> None:
             structurer(endpoint.response_type)(envelope.data, endpoint.response_type)
 
     sent()
+
+
+class Gone:
+    transport = None
+
+
+def test_a_client_that_left_before_it_was_disrupted() -> None:
+    """The connection can be gone when its turn to be broken comes: nothing more to break, nothing raised."""
+    from pandapon_async.sandbox.envelope import SandboxResponse
+
+    answer = SandboxResponse.__new__(SandboxResponse)
+    assert disruption.break_off(Gone()).status == 200  # type: ignore[arg-type]
+    assert disruption.reset(Gone()).status == 200  # type: ignore[arg-type]
+    assert disruption.send_half(Gone(), answer).status == 200  # type: ignore[arg-type]

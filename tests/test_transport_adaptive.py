@@ -63,7 +63,7 @@ class Recorded(SlidingWindow):
 
 def recorded(rate: float) -> tuple[Limiter, Recorded]:
     limiter = Limiter(rate, LoopClock())
-    limiter._pace = pace = Recorded(rate)
+    limiter._window = pace = Recorded(rate)
     return limiter, pace
 
 

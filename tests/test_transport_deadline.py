@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,13 @@ from pandapon_async import (
     RetryPolicy,
     Safety,
 )
+from pandapon_async.journal.store import IntentState
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import at_rest, client
 from tests.support.faults import sent
 from tests.support.server import Exchange, FaultServer, http, ok
-from tests.support.virtual import LoopClock, outcome, settle, virtual_time
+from tests.support.virtual import LoopClock, VirtualLoop, outcome, settle, virtual_time
 
 
 def now() -> float:
@@ -211,3 +213,71 @@ async def test_a_throttle_of_one_client_pauses_the_other_that_shares_its_quota()
         assert await read(two) is None
         assert now() - began == pytest.approx(7, abs=0.02)
         assert await first is None
+
+
+@virtual_time
+async def test_a_disk_that_is_slower_than_the_deadline_sends_nothing() -> None:
+    """The intent is on disk, and by then there is no time left: surely not sent, and noted as that."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    async with FaultServer() as server, client(server.url, timeout=5) as pandapon:
+        add = pandapon.journal.add
+
+        async def slow(*arguments: Any, **more: Any) -> None:
+            await add(*arguments, **more)
+            loop.stall(60)
+
+        pandapon.journal.add = slow  # type: ignore[method-assign]
+        with pytest.raises(DeadlineExceededError) as caught:
+            await pandapon.v1.taobao.refunds.cancel(refund_id="110000235001")
+        assert caught.value.outcome is Outcome.NOT_SENT
+        assert server.requests == []
+        assert await pandapon.journal.counts() == {IntentState.NOT_SENT: 1}
+        at_rest(pandapon)
+
+
+async def silence(exchange: Exchange) -> None:
+    await exchange.request()
+    await asyncio.sleep(1_000)
+
+
+@virtual_time
+async def test_each_request_ends_at_its_own_time() -> None:
+    async with FaultServer(then=silence) as server, client(server.url, timeout=30) as pandapon:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        ends: dict[float, float] = {}
+
+        async def one(seconds: float) -> None:
+            error = await outcome(
+                pandapon.with_settings(timeout=seconds).request("POST", "/x", safety=Safety.READ)
+            )
+            assert isinstance(error, DeadlineExceededError)
+            assert error.outcome is Outcome.UNKNOWN
+            ends[seconds] = loop.time() - begun
+
+        await asyncio.gather(*map(one, (20, 5, 10, 7)))
+        assert ends == {timeout: pytest.approx(timeout, abs=0.02) for timeout in (5, 7, 10, 20)}
+        at_rest(pandapon)
+
+
+@virtual_time
+async def test_somebody_elses_cancellation_wins_over_the_deadline() -> None:
+    async with FaultServer(then=silence) as server, client(server.url, timeout=5) as pandapon:
+        task = asyncio.ensure_future(pandapon.request("POST", "/x", safety=Safety.READ))
+        await settle()
+        asyncio.get_running_loop().call_later(5, task.cancel)  # in the same moment
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        at_rest(pandapon)
+
+
+@virtual_time
+async def test_after_its_deadline_a_task_goes_on_unharmed() -> None:
+    async with FaultServer(silence, ok()) as server, client(server.url, timeout=5) as pandapon:
+        assert isinstance(await outcome(pandapon.request("POST", "/x", safety=Safety.ONCE)), Exception)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        await asyncio.sleep(60)
+        assert await pandapon.request("POST", "/x", safety=Safety.READ) is not None

@@ -53,7 +53,7 @@ def recorded(rate: float) -> tuple[Limiter, list[float]]:
     """A limiter, and the list of the times of its permits."""
     limiter = Limiter(rate, LoopClock())
     pace = Recorded(rate)
-    limiter._pace = pace
+    limiter._window = pace
     return limiter, pace.times
 
 
@@ -352,7 +352,7 @@ async def test_cancelled_in_the_moment_of_closing_nothing_is_complained_about() 
     limiter.pause(5)
     tasks = [
         asyncio.ensure_future(limiter.acquire(FOREVER, owner)),
-        asyncio.ensure_future(slots.take(FOREVER, owner)),
+        asyncio.ensure_future(slots.acquire(FOREVER, owner)),
     ]
     await settle()
     limiter.close(owner)
@@ -447,11 +447,11 @@ async def test_those_who_left_do_not_fill_the_line() -> None:
     limiter.pause(1000)
     for _ in range(100):
         tasks = [asyncio.ensure_future(take(limiter)) for _ in range(20)]
-        tasks += [asyncio.ensure_future(slots.take(FOREVER, None)) for _ in range(20)]  # type: ignore[arg-type]
+        tasks += [asyncio.ensure_future(slots.acquire(FOREVER, None)) for _ in range(20)]  # type: ignore[arg-type]
         await settle(3)
         for task in tasks:
             task.cancel()
         await settle(3)
-    for line in (limiter._line, slots._line):
+    for line in (limiter._queue, slots._queue):
         assert sum(map(len, line._queues)) < 100
         assert len(line) == 0

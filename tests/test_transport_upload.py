@@ -18,8 +18,15 @@ from aiohttp.abc import AbstractStreamWriter
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pandapon_async import Client, InvalidArgumentError, Outcome, OutcomeUnknownError, bulk
+from pandapon_async import (
+    Client,
+    InvalidArgumentError,
+    Outcome,
+    OutcomeUnknownError,
+    bulk,
+)
 from pandapon_async.images import Image
+from pandapon_async.transport import image_body as upload
 from pandapon_async.transport.image_body import PIECE, ImageBody
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
@@ -297,3 +304,26 @@ def test_queued_paths_hold_no_images(tmp_path: Path) -> None:
             assert peak < 12_000_000, f"{peak:,} bytes for 100 images of 1,000,000"
 
     run(scenario())
+
+
+def test_a_file_that_shrinks_between_the_look_and_the_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "proof.jpg"
+    path.write_bytes(JPEG)
+    look = os.fstat
+
+    def then_it_shrinks(descriptor: int) -> os.stat_result:
+        found = look(descriptor)
+        os.truncate(path, 10)
+        return found
+
+    monkeypatch.setattr(os, "fstat", then_it_shrinks)
+    with pytest.raises(upload._Unreadable, match="while it was being sent"):
+        upload._read_file(path, 0, len(JPEG), len(JPEG), None)
+
+
+def test_an_upload_is_never_made_into_text() -> None:
+    body = upload.ImageBody({"image": Image(JPEG, len(JPEG), "jpeg")})
+    with pytest.raises(TypeError, match="only ever streamed"):
+        body.decode()

@@ -19,8 +19,8 @@ from pandapon_async.callbacks.messages import Message, read
 from pandapon_async.callbacks.settings import CallbackSettings
 from pandapon_async.callbacks.statistics import Statistics
 from pandapon_async.callbacks.store import NO_HANDLER, MessageState, MessageStore, Record
-from pandapon_async.callbacks.timing import Alarm, time_limit
-from pandapon_async.clock import Clock
+from pandapon_async.callbacks.timing import Alarm
+from pandapon_async.clock import Clock, time_limit
 from pandapon_async.errors import CallbackRefusedError
 from pandapon_async.storage.batch_writer import BatchWriter
 

@@ -30,9 +30,8 @@ from pandapon_async.callbacks.store import (
     MessageStore,
     Record,
 )
-from pandapon_async.callbacks.timing import time_limit
 from pandapon_async.callbacks.verify import several, verify
-from pandapon_async.clock import Clock
+from pandapon_async.clock import Clock, time_limit
 from pandapon_async.core.json_codec import loads
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
 from pandapon_async.settings import Credentials

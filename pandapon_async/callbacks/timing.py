@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 
 from pandapon_async.clock import Clock
 
-__all__ = ["Alarm", "time_limit"]
-
-
-@contextlib.asynccontextmanager
-async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[None]:
-    """TimeoutError for what takes longer than this."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as scope:
-        timer = clock.call_later(seconds, lambda: scope.reschedule(loop.time()))
-        try:
-            yield
-        finally:
-            timer.cancel()
+__all__ = ["Alarm"]
 
 
 class Alarm:

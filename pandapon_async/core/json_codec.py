@@ -1,63 +1,45 @@
-"""JSON in and out, such that no number ever becomes a float.
+"""JSON in and out; no number ever becomes a float.
 
 There are two readers. The careful one is the standard library's scanner, told to make a `Decimal` of every
 number with a fraction or an exponent, and to refuse a name that occurs twice in one object: the last one
 would win in silence, and it may be the `code` or an amount. The quick one is msgspec, which reads numbers as
-exactly, but does not see such names. So its result counts only if, written again, it is what came. Writing
-uses orjson, which refuses what is no JSON type instead of choosing a form for it.
+exactly, but does not see such names. So its result counts only if writing it again gives the bytes that came.
+Writing uses orjson, which refuses other types instead of choosing a form for them.
 """
 
 from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import msgspec
 import orjson
 
-from pandapon_async.core.collector import no_collection
+__all__ = ["dumps", "loads", "refuse_floats"]
 
-__all__ = ["LARGE", "decoder", "dumps", "loads", "refuse_floats"]
-
-LARGE = 64 * 1024  # bytes
 LARGEST_EXPONENT = 308  # as doubles; with more, int() of a Decimal can fill the memory
 
 
 def loads(data: bytes) -> Any:
     """The value of a JSON document; whole numbers are int, others Decimal.
 
-    Raises ValueError for anything that is no JSON (NaN, a byte order mark, text that is not UTF-8,
+    Raises ValueError for anything that is not JSON (NaN, a byte order mark, text that is not UTF-8,
     nesting without end, a name twice), never another exception; it carries nothing of the document.
     """
-    if len(data) < LARGE:
-        return _read(data)
-    with no_collection():
-        return _read(data)
-
-
-def _read(data: bytes) -> Any:
     value = _quickly(data)
     return _carefully(data) if value is None else value  # which says what is wrong, if anything is
 
 
-def decoder(kind: Any) -> Callable[[bytes], Any]:
-    """A function that reads an object of this kind, in terms of msgspec, if it is written compactly.
-
-    It gives None for all else, right or wrong.
-    """
-    decode = msgspec.json.Decoder(kind, float_hook=_number).decode
-
-    def read(data: bytes) -> Any:
-        try:
-            value: Any = decode(data)
-            return value if _encode(value) == data else None
-        except (ValueError, RecursionError):
-            return None
-
-    return read
+def _quickly(data: bytes) -> dict[str, Any] | None:
+    """An object that is written compactly; None for everything else, right or wrong."""
+    try:
+        value: dict[str, Any] = _decode(data)
+        return value if _encode(value) == data else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _carefully(data: bytes) -> Any:
@@ -152,4 +134,4 @@ def _refuse(_: str) -> NoReturn:
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_quickly = decoder(dict)
+_decode = msgspec.json.Decoder(dict, float_hook=_number).decode

@@ -7,7 +7,7 @@ envelope's `code`, and the inner flag that some operations carry (`success`, `ca
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -27,7 +27,7 @@ from pandapon_async.errors import (
     RejectedError,
 )
 
-__all__ = ["Operation", "RawResponse", "Safety", "for_operation", "may_repeat", "read_answer"]
+__all__ = ["Operation", "RawResponse", "Safety", "for_operation", "may_repeat", "read_response"]
 
 
 class Safety(enum.StrEnum):
@@ -69,36 +69,33 @@ class RawResponse:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False, eq=False)
 
 
-def read_answer(
-    answer: RawResponse, operation: Operation, codes: Codes, read: Callable[[bytes], Envelope] = read_envelope
-) -> Envelope:
+def read_response(response: RawResponse, operation: Operation, codes: Codes) -> Envelope:
     """The envelope of a call that succeeded in all three layers; raises what it was otherwise.
 
-    `read` is `read_envelope`, or a `Reader` that knows how this call's answers look.
     An error's `outcome` says whether the server surely did or did not carry out the operation;
     `for_operation` then makes of it what the caller of this operation must see.
     """
-    status = answer.http_status
+    status = response.http_status
     try:
-        envelope = read(answer.body)
+        envelope = read_envelope(response.body)
     except ValueError as reason:
-        raise _without_envelope(answer, str(reason)) from None
+        raise _without_envelope(response, str(reason)) from None
     succeeded = envelope.code in codes.success
     if status == 429:
         # Refused by status and done by code: a throttle, but nobody knows what was carried out.
-        raise _throttled(answer, envelope, before_execution=not succeeded)
+        raise _throttled(response, envelope, before_execution=not succeeded)
     if succeeded and 200 <= status < 300:
-        _check_inside(answer, envelope, operation, codes)
+        _check_inside(response, envelope, operation, codes)
         return envelope
-    raise _refusal(answer, envelope, operation, codes)
+    raise _refusal(response, envelope, operation, codes)
 
 
-def _without_envelope(answer: RawResponse, reason: str) -> PandaponError:
-    status = answer.http_status
+def _without_envelope(response: RawResponse, reason: str) -> PandaponError:
+    status = response.http_status
     if status == 429:
-        return _throttled(answer, None, before_execution=True)
+        return _throttled(response, None, before_execution=True)
     if status == 503:
-        return _throttled(answer, None, before_execution=False)
+        return _throttled(response, None, before_execution=False)
     if status in (401, 403):
         return AuthenticationError(f"refused with HTTP {status}; {_CHECK_KEY}", http_status=status)
     if 300 <= status < 400:
@@ -115,13 +112,13 @@ _CHECK_KEY = (
 )
 
 
-def _refusal(answer: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> PandaponError:
-    status, code = answer.http_status, envelope.code
-    facts = _facts(answer, envelope)
+def _refusal(response: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> PandaponError:
+    status, code = response.http_status, envelope.code
+    facts = _facts(response, envelope)
     if status == 503:
-        return _throttled(answer, envelope, before_execution=False)
+        return _throttled(response, envelope, before_execution=False)
     if code in codes.throttle or code in codes.refused:
-        return _throttled(answer, envelope, before_execution=code in codes.refused)
+        return _throttled(response, envelope, before_execution=code in codes.refused)
     redirected = 300 <= status < 400
     broken = status >= 500 or redirected or status == 408
     if code in codes.authentication or status in (401, 403):
@@ -137,30 +134,30 @@ def _refusal(answer: RawResponse, envelope: Envelope, operation: Operation, code
         return failed
     if code in codes.not_found:
         return NotFoundError(f"the vendor knows no such thing (code {code})", **facts)
-    refused = ApiError(f"the vendor refused with code {code} (its words are in .msg)", **facts)
+    refused = ApiError(f"the vendor refused with code {code} (the vendor's message is in .msg)", **facts)
     if code in codes.success or str(code) in operation.unclear_codes:
         refused.outcome = Outcome.UNKNOWN  # status and code contradict each other, or the code is unclear
     return refused
 
 
-def _facts(answer: RawResponse, envelope: Envelope) -> dict[str, Any]:
+def _facts(response: RawResponse, envelope: Envelope) -> dict[str, Any]:
     return {
         "code": envelope.code,
         "msg": envelope.msg,
-        "http_status": answer.http_status,
+        "http_status": response.http_status,
         "request_id": envelope.request_id,
     }
 
 
-def _throttled(answer: RawResponse, envelope: Envelope | None, *, before_execution: bool) -> RateLimitError:
+def _throttled(response: RawResponse, envelope: Envelope | None, *, before_execution: bool) -> RateLimitError:
     code = envelope.code if envelope else None
-    wait = f", asked to wait {answer.retry_after:g} s" if answer.retry_after is not None else ""
+    wait = f", asked to wait {response.retry_after:g} s" if response.retry_after is not None else ""
     error = RateLimitError(
-        f"too many calls (HTTP {answer.http_status}, code {code}{wait})",
-        retry_after=answer.retry_after,
+        f"too many calls (HTTP {response.http_status}, code {code}{wait})",
+        retry_after=response.retry_after,
         code=code,
         msg=envelope.msg if envelope else None,
-        http_status=answer.http_status,
+        http_status=response.http_status,
         request_id=envelope.request_id if envelope else None,
     )
     error.before_execution = before_execution
@@ -169,7 +166,7 @@ def _throttled(answer: RawResponse, envelope: Envelope | None, *, before_executi
     return error
 
 
-def _check_inside(answer: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> None:
+def _check_inside(response: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> None:
     """The third layer: the data itself may say that the operation was refused.
 
     Where it says neither yes nor no, or both, nobody knows whether the operation was carried out.
@@ -180,11 +177,11 @@ def _check_inside(answer: RawResponse, envelope: Envelope, operation: Operation,
     if confirmed is True and (success is None or success is True):
         return
     if confirmed is not True and (confirmed is False or success is False):
-        raise _rejection(answer, envelope, fields, operation, codes)
+        raise _rejection(response, envelope, fields, operation, codes)
     where = operation.confirmed_by or "success"
     raise MalformedResponseError(
         f"code {envelope.code}, but {where} does not say whether it was accepted",
-        http_status=answer.http_status,
+        http_status=response.http_status,
         request_id=envelope.request_id,
     )
 
@@ -202,22 +199,22 @@ def _confirmation(data: Any, fields: dict[str, Any], where: str | None) -> bool 
 
 
 def _rejection(
-    answer: RawResponse, envelope: Envelope, fields: dict[str, Any], operation: Operation, codes: Codes
+    response: RawResponse, envelope: Envelope, fields: dict[str, Any], operation: Operation, codes: Codes
 ) -> PandaponError:
     code = _plain(fields.get("errorCode"))
-    words = _plain(fields.get("errorInfo")) or _plain(fields.get("errorMsg"))
+    info = _plain(fields.get("errorInfo")) or _plain(fields.get("errorMsg"))
     text = (
         f"the platform refused inside a successful answer (error code {code or 'not given'}; "
-        "its words are in .error_info)"
+        "the message is in .error_info)"
     )
-    facts = _facts(answer, envelope)
-    rejected = RejectedError(text, error_code=code, error_info=words, **facts)
+    facts = _facts(response, envelope)
+    rejected = RejectedError(text, error_code=code, error_info=info, **facts)
     if code in operation.unclear_codes:
         rejected.outcome = Outcome.UNKNOWN
         return rejected
     other: PandaponError | None = None
     if code in codes.throttle or code in codes.refused:
-        other = _throttled(answer, envelope, before_execution=code in codes.refused)
+        other = _throttled(response, envelope, before_execution=code in codes.refused)
     elif code in codes.authentication:
         other = AuthenticationError(f"the platform refused with error code {code}; {_CHECK_KEY}", **facts)
     elif code in codes.not_found:

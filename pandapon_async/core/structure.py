@@ -21,7 +21,6 @@ from typing import Annotated, Any, Final, Union
 
 import attrs
 
-from pandapon_async.core.collector import no_collection
 from pandapon_async.core.model import (
     EPOCH,
     MILLISECOND,
@@ -40,21 +39,15 @@ if typing.TYPE_CHECKING:
 
 __all__ = [
     "LIST_FIELDS",
-    "NAMES",
-    "ModelField",
+    "TOTAL_FIELDS",
     "StructureError",
-    "is_model",
-    "model_fields",
-    "set_field",
     "structurer",
-    "total_of",
     "wire_fields",
 ]
 
 Hook = Callable[[Any, Any], Any]
 
 LIST_FIELDS = ("list", "items", "records", "rows", "result", "data")
-LONG = 50  # items of a list
 # Not "count": that may be the items of this page, and as a total it would end an iteration early.
 TOTAL_FIELDS = ("total", "totalCount", "totalRecord", "totalNum")
 
@@ -103,7 +96,7 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
     converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
     converter.register_structure_hook_factory(_is_open_enum, _open_enum_hook)
-    converter.register_structure_hook_factory(is_model, lambda kind: _model_hook(converter, kind))
+    converter.register_structure_hook_factory(_is_model, lambda kind: _model_hook(converter, kind))
     converter.register_structure_hook_factory(_is_page, lambda kind: _page_hook(converter, kind))
     converter.register_structure_hook_factory(_is_union, lambda kind: _union_hook(converter, kind))
     converter.register_structure_hook_func(_is_id, _id)
@@ -117,7 +110,7 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
     once more. A hook is called only for what is not of the right class already.
     """
     fields = wire_fields(kind)
-    names: dict[str, Any] = {**NAMES, "kind": kind, "fields": fields}
+    names: dict[str, Any] = {**_NAMES, "kind": kind, "fields": fields}
     lines = [
         "def structure(value, _):",
         "    if value.__class__ is not dict:",
@@ -125,10 +118,10 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
         "    made, get, missing = new(kind), value.get, 0",
         "    try:",
     ]
-    for number, field in enumerate(model_fields(kind, converter)):
+    for number, field in enumerate(_fields(kind, converter)):
         names |= {f"hook{number}": field.hook, f"usual{number}": getattr(field.hook, "usual", None)}
         lines.append(f"        item = get(wire := {field.wire!r})")
-        lines += [f"        {line}" for line in set_field(field, number)]
+        lines += [f"        {line}" for line in _set_field(field, number)]
         lines.append("            missing += 1")
     lines += [
         "    except StructureError as mismatch:",
@@ -147,14 +140,14 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
 
 
 # What written functions know; `fen` is what `Fen` does, without its checks.
-NAMES: Final[Mapping[str, Any]] = {
+_NAMES: Final[Mapping[str, Any]] = {
     "StructureError": StructureError,
     "new": object.__new__, "NO_EXTRA": NO_EXTRA, "Fen": Fen, "fen": int.__new__,
     "EPOCH": EPOCH, "MILLISECOND": MILLISECOND,
 }  # fmt: skip
 
 
-class ModelField(typing.NamedTuple):
+class _Field(typing.NamedTuple):
     """A field of a model: the types it may have, null left out, and the hook for what is not null."""
 
     wire: str
@@ -163,32 +156,25 @@ class ModelField(typing.NamedTuple):
     hook: Hook
 
 
-def model_fields(kind: Any, converter: Converter | None = None) -> Iterator[ModelField]:
-    """All fields of a model, in its order."""
-    converter = converter or _converter()
+def _fields(kind: Any, converter: Converter) -> Iterator[_Field]:
     hints = typing.get_type_hints(kind, include_extras=True)
     for wire, field in wire_fields(kind).items():
         arms = _arms(hints[field.name])
         hook = converter.get_structure_hook(arms[0] if len(arms) == 1 else hints[field.name])
-        yield ModelField(wire, field.name, arms, hook)
+        yield _Field(wire, field.name, arms, hook)
 
 
-def set_field(
-    field: ModelField, number: int, at_once: Mapping[str, str] | None = None, given: str = "item is not None"
-) -> list[str]:
-    """For a written function: the lines that set one field to what `item` says, null last.
-
-    `at_once` says under which conditions the hook is not needed, and what the item becomes then.
-    """
+def _set_field(field: _Field, number: int) -> list[str]:
+    """For a written function: the lines that set one field to what `item` says, null last."""
     lines: list[str] = []
-    choices = dict(at_once or _at_once(field, number))
-    choices.setdefault(given, f"hook{number}(item, None)")
+    choices = {**_at_once(field, number), "item is not None": f"hook{number}(item, None)"}
     for condition, made in choices.items():
         lines += [f"{'elif' if lines else 'if'} {condition}:", f"    made.{field.name} = {made}"]
     return [*lines, "else:", f"    made.{field.name} = None"]
 
 
-def _at_once(field: ModelField, number: int) -> dict[str, str]:
+def _at_once(field: _Field, number: int) -> dict[str, str]:
+    """Under which conditions the hook is not needed, and what the item becomes then."""
     if field.arms == [Fen]:
         return {"item.__class__ is int": "fen(Fen, item)"}
     if field.arms == [datetime]:
@@ -220,12 +206,12 @@ def _page_hook(converter: Converter, kind: type[PageModel]) -> Hook:
         except StructureError as mismatch:
             mismatch.steps.append(f".{where}")
             raise
-        return kind(items=items, total=total_of(extra), extra=extra)
+        return kind(items=items, total=_total(extra), extra=extra)
 
     return structure
 
 
-def total_of(others: Mapping[str, Any]) -> int | None:
+def _total(others: Mapping[str, Any]) -> int | None:
     """What a page says of all items there are, in its fields besides the list."""
     return next((others[name] for name in TOTAL_FIELDS if others.get(name).__class__ is int), None)
 
@@ -237,12 +223,6 @@ def _list_hook(converter: Converter, kind: Any) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         if value.__class__ is not list:
             raise StructureError("a list", value)
-        if len(value) < LONG:
-            return each(value)
-        with no_collection():
-            return each(value)
-
-    def each(value: list[Any]) -> list[Any]:
         items: list[Any] = []
         try:
             for item in value:
@@ -314,7 +294,7 @@ def _is_open_enum(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, OpenEnum)
 
 
-def is_model(kind: Any) -> bool:
+def _is_model(kind: Any) -> bool:
     """Whether this is a model, and not a page of them."""
     return isinstance(kind, type) and issubclass(kind, Model) and not issubclass(kind, PageModel)
 

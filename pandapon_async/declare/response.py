@@ -6,16 +6,11 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from pandapon_async.core.shape import Shaped
 from pandapon_async.errors import Attempt
 
 __all__ = ["Response"]
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-def _plain(data: Any) -> Any:
-    return data.plain() if isinstance(data, Shaped) else data
 
 
 @attrs.define
@@ -33,15 +28,9 @@ class Response(Generic[T_co]):
     code: int
     msg: str | None = attrs.field(repr=False)
     develop_id: str | None = attrs.field(repr=False)
-    _data: Any = attrs.field(repr=False, alias="data", eq=_plain)
+    data: Any = attrs.field(repr=False)
     http_status: int
     attempts: int
     history: tuple[Attempt, ...] = attrs.field(repr=False)
     seconds: float
     waited: float
-
-    @property
-    def data(self) -> Any:
-        """The envelope's data as it came, as plain JSON values; read when it is first asked for."""
-        self._data = _plain(self._data)
-        return self._data

@@ -25,10 +25,10 @@ from pandapon_async.core.outcome import RawResponse
 from pandapon_async.settings import Settings
 from pandapon_async.transport.exchange import (
     STALE_CONNECTIONS,
-    answer_of,
     connect_limits,
+    only_stale_connections,
+    raw_response,
     read_bounded,
-    talks_too_soon,
 )
 
 if TYPE_CHECKING:
@@ -122,12 +122,12 @@ class Direct:
                 message, content = await protocol.read()
                 while 100 <= message.code < 200 and message.code != 101:
                     message, content = await protocol.read()
-                answer = await read_bounded(content, settings.max_response_bytes)
+                content_bytes = await read_bounded(content, settings.max_response_bytes)
                 connection.release()
             finally:
                 connection.close()  # unless it was given back
-            return answer_of(message.code, message.headers, answer, settings)
-        raise talks_too_soon()
+            return raw_response(message.code, message.headers, content_bytes, settings)
+        raise only_stale_connections()
 
 
 def _request(method: str, url: URL, common: str, headers: Mapping[str, str], body: bytes | None) -> bytes:

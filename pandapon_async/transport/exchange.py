@@ -15,7 +15,7 @@ from pandapon_async.core.retry import parse_retry_after
 from pandapon_async.errors import NotSentError, ResponseTooLargeError
 from pandapon_async.settings import Settings
 
-__all__ = ["STALE_CONNECTIONS", "answer_of", "connect_limits", "read_bounded", "talks_too_soon"]
+__all__ = ["STALE_CONNECTIONS", "connect_limits", "only_stale_connections", "raw_response", "read_bounded"]
 
 STALE_CONNECTIONS: Final = 8  # taken from the pool in a row before a call gives up
 
@@ -33,7 +33,7 @@ def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
     seconds = milliseconds / 1000
     sooner = seconds - min(0.01, seconds / 10)
     return aiohttp.ClientTimeout(
-        total=None,  # see `Deadlines`
+        total=None,  # the whole request has a limit of its own, see `Session.send`
         connect=sooner,
         sock_connect=min(connect, sooner),
         ceil_threshold=math.inf,  # by default aiohttp rounds up to whole seconds
@@ -56,7 +56,7 @@ async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def answer_of(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> RawResponse:
+def raw_response(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> RawResponse:
     """The answer with what its headers say about waiting."""
     retry_after = None
     if "Retry-After" in headers or "Retry-After-Ms" in headers:  # a throttle may also come as a 200
@@ -69,6 +69,6 @@ def answer_of(status: int, headers: Mapping[str, str], body: bytes, settings: Se
     return RawResponse(status, body, retry_after, headers)
 
 
-def talks_too_soon() -> NotSentError:
-    """The error of a call that found no connection without something on it that nobody asked for."""
-    return NotSentError("the server talks before it is asked")
+def only_stale_connections() -> NotSentError:
+    """The error of a call that found only connections with data on them that nobody asked for."""
+    return NotSentError("the server sent data before the request; the connection was dropped")

@@ -71,7 +71,7 @@ def _unsent(failure: Exception) -> NotSentError | None:
 
 
 def _tls_reason(failure: aiohttp.ClientSSLError) -> str:
-    """OpenSSL's own words, such as ": self-signed certificate"."""
+    """OpenSSL's own message, such as ": self-signed certificate"."""
     cause = getattr(failure, "certificate_error", failure.os_error)
-    words = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
-    return f": {words}" if words else ""
+    message = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
+    return f": {message}" if message else ""

@@ -11,18 +11,15 @@ since each one counts against the quota. This is the only layer that retries.
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import attrs
-from yarl import URL
 
-from pandapon_async.core.envelope import Envelope, read_envelope
-from pandapon_async.core.outcome import RawResponse, for_operation, may_repeat, read_answer
+from pandapon_async.core.envelope import Envelope
+from pandapon_async.core.outcome import RawResponse, for_operation, may_repeat, read_response
 from pandapon_async.core.retry import RetryBudget
-from pandapon_async.core.signing import Signer, signed_headers
+from pandapon_async.core.signing import signed_headers
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import (
     Attempt,
@@ -36,21 +33,19 @@ from pandapon_async.errors import (
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.writes import Write, begin_write
 from pandapon_async.settings import Credentials, Settings, is_loopback
-from pandapon_async.transport.image_body import ImageBody
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
+from pandapon_async.transport.requests import PreparedRequest
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.wait_queue import CancellableTimers, closed, payments_refused, too_late
 
-__all__ = ["CallContext", "Pipeline", "PreparedRequest", "Statistics"]
-
-LARGE_BODY = 256 * 1024  # bytes
+__all__ = ["CallContext", "Pipeline", "Statistics"]
 
 log: Final = logging.getLogger("pandapon_async")
 
 
-class _Paced:
-    """What can be told of the rate; no count, so no field."""
+class _RateProperties:
+    """Properties derived from the limiter; kept out of the attrs fields."""
 
     __slots__ = ("_limiter",)
 
@@ -66,7 +61,7 @@ class _Paced:
 
 
 @attrs.define
-class Statistics(_Paced):
+class Statistics(_RateProperties):
     """Running counts of a client and all its copies."""
 
     calls: int = 0
@@ -75,30 +70,6 @@ class Statistics(_Paced):
     throttled: int = 0
     failed: int = 0
     slowed: int = 0
-
-
-@attrs.define
-class PreparedRequest:
-    """A call ready to be sent, except for the signature.
-
-    `body` is bytes, image fields or None; `fields` are the checked arguments by wire name; `read` makes an
-    envelope of the answer's body.
-    """
-
-    endpoint: Endpoint
-    url: URL
-    body: bytes | dict[str, Any] | None
-    fields: Mapping[str, Any]
-    signer: Signer | None = None
-    read: Callable[[bytes], Envelope] = read_envelope
-
-    def payload(self) -> bytes | io.BytesIO | ImageBody | None:
-        """The body of one attempt; one that is streamed is new each time, as it cannot be sent again."""
-        body = self.body
-        if isinstance(body, dict):
-            return ImageBody(body)
-        # aiohttp would write it at once, and warn that this holds up the loop.
-        return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 
 
 @attrs.define
@@ -132,59 +103,59 @@ class Pipeline:
     account: str
     owner: object
 
-    async def run(self, outgoing: PreparedRequest) -> tuple[Envelope, CallContext]:
+    async def run(self, prepared: PreparedRequest) -> tuple[Envelope, CallContext]:
         """The envelope of a call that succeeded, or the error its caller must see."""
         self.session.open()
-        if outgoing.endpoint.releases_money and payments_refused.get():
+        if prepared.endpoint.releases_money and payments_refused.get():
             raise InvalidArgumentError(
                 "this call releases money: bulk work makes it only with allow_payments=True",
-                endpoint=outgoing.endpoint.name,
+                endpoint=prepared.endpoint.name,
             )
         started = self.settings.clock.now()
-        trail = CallContext(started + self.settings.timeout, started)
+        context = CallContext(started + self.settings.timeout, started)
         self.statistics.calls += 1
-        endpoint = outgoing.endpoint
+        endpoint = prepared.endpoint
         try:
             if not endpoint.repeatable:
-                trail.write = await begin_write(
+                context.write = await begin_write(
                     self.journal,
                     self.account,
                     endpoint,
-                    outgoing.fields,
+                    prepared.fields,
                     allow_repeat=self.settings.allow_repeat,
                     at_once=self.slots.free > 0 and self.limiter.expected() <= started,
                 )
-            envelope = await self._attempts(outgoing, trail)
+            envelope = await self._attempts(prepared, context)
         except PandaponError as error:
             self.statistics.failed += 1
-            final = for_operation(error, endpoint.safety, trail.write.intent.id if trail.write else None)
+            final = for_operation(error, endpoint.safety, context.write.intent.id if context.write else None)
             final.endpoint = endpoint.name
-            final.attempts = len(trail.history)
-            final.history = tuple(trail.history)
+            final.attempts = len(context.history)
+            final.history = tuple(context.history)
             try:
-                if trail.write is not None:
-                    await trail.write.failed(final)
+                if context.write is not None:
+                    await context.write.failed(final)
                 if final is error:
                     raise
                 raise final from error
             finally:
                 # An error knows this frame: holding it here would keep the body until a full collection.
                 del final
-                trail.error = None
+                context.error = None
         except BaseException:
-            if trail.write is not None:
-                trail.write.abandoned()
+            if context.write is not None:
+                context.write.abandoned()
             raise
-        if trail.write is not None:
-            await trail.write.confirmed(envelope)
-        self.budget.repay((len(trail.history) - 1) * self.settings.retry.cost)
-        return envelope, trail
+        if context.write is not None:
+            await context.write.confirmed(envelope)
+        self.budget.repay((len(context.history) - 1) * self.settings.retry.cost)
+        return envelope, context
 
-    async def _attempts(self, outgoing: PreparedRequest, trail: CallContext) -> Envelope:
+    async def _attempts(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
         """One attempt; only if it fails in a way that may be repeated, the retry loop."""
-        safety = outgoing.endpoint.safety
+        safety = prepared.endpoint.safety
         try:
-            return await self._attempt(outgoing, trail)
+            return await self._attempt(prepared, context)
         except PandaponError as error:
             if not may_repeat(error, safety):
                 raise
@@ -201,22 +172,22 @@ class Pipeline:
             nonlocal result, made
             if not made:
                 try:
-                    result = await self._attempt(outgoing, trail)
+                    result = await self._attempt(prepared, context)
                 except PandaponError as error:
                     result = error
             made = False
             return isinstance(result, PandaponError) and may_repeat(result, safety)
 
         def wait(state: RetryCallState) -> float:
-            return policy.delay(state.attempt_number, trail.error, clock.random())
+            return policy.delay(state.attempt_number, context.error, clock.random())
 
         async def sleep(seconds: float) -> None:
-            await self._back_off(seconds, trail)
+            await self._back_off(seconds, context)
 
         try:
             await AsyncRetrying(
                 retry=retry_if_result(bool),
-                stop=lambda state: self._give_up(state.attempt_number, trail),
+                stop=lambda state: self._give_up(state.attempt_number, context),
                 wait=wait,
                 sleep=sleep,
                 retry_error_callback=lambda state: None,
@@ -228,37 +199,37 @@ class Pipeline:
         finally:
             result = None
 
-    async def _attempt(self, outgoing: PreparedRequest, trail: CallContext) -> Envelope:
+    async def _attempt(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
         """One request on the wire, at most."""
         clock = self.settings.clock
         begun = clock.now()
-        if not self.slots.free and self.limiter.expected(self.slots.ahead()) > trail.deadline:
+        if not self.slots.free and self.limiter.expected(self.slots.ahead()) > context.deadline:
             raise too_late()  # those who wait for a slot before this call will want a permit each
-        await self.slots.take(trail.deadline, self.owner)
+        await self.slots.acquire(context.deadline, self.owner)
         try:
-            await self.limiter.acquire(trail.deadline, self.owner)
+            await self.limiter.acquire(context.deadline, self.owner)
             if self.session.closed:
                 raise closed()
-            if trail.write is not None:
-                await trail.write.sending()
+            if context.write is not None:
+                await context.write.sending()
             sent = clock.now()
-            waited = trail.pending + sent - begun
-            trail.waited, trail.pending = trail.waited + waited, 0.0
+            waited = context.pending + sent - begun
+            context.waited, context.pending = context.waited + waited, 0.0
             try:
-                envelope = await self._exchange(outgoing, trail)
+                envelope = await self._exchange(prepared, context)
             except PandaponError as error:
-                self._record(outgoing, trail, sent, waited, error)
+                self._record(prepared, context, sent, waited, error)
                 raise
-            self._record(outgoing, trail, sent, waited, None, envelope)
+            self._record(prepared, context, sent, waited, None, envelope)
             return envelope
         finally:
             self.slots.release()
 
-    async def _exchange(self, outgoing: PreparedRequest, trail: CallContext) -> Envelope:
-        settings, credentials, endpoint = self.settings, self.credentials, outgoing.endpoint
+    async def _exchange(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
+        settings, credentials, endpoint = self.settings, self.credentials, prepared.endpoint
         clock = settings.clock
         begun = clock.now()
-        if trail.deadline <= begun:
+        if context.deadline <= begun:
             raise too_late()
         unit = 1000 if settings.timestamp_unit == "ms" else 1
         try:
@@ -268,7 +239,7 @@ class Pipeline:
                 credentials.user_id,
                 str(int(self.server_time.wall() * unit)),
                 clock.nonce(),
-                outgoing.signer or settings.signer,
+                prepared.signer or settings.signer,
             )
         except Exception as failure:
             raise ConfigurationError(f"the signer failed ({type(failure).__name__})") from failure
@@ -276,28 +247,28 @@ class Pipeline:
             raise ConfigurationError(
                 "the signer and the clock's nonce must give text that a header can carry"
             )
-        url = outgoing.url
+        url = prepared.url
         if endpoint.signs_in_query:
             # How `sign` is made is not known: it is taken to be the signature, over the same values.
             url = url.update_query(timestamp=headers["timestamp"], sign=headers["signature"])
-        body = outgoing.payload()
+        body = prepared.payload()
         if body is not None:
             headers["Content-Type"] = "application/json"
-        answer = await self.session.send(settings, endpoint.method, url, headers, body, trail.deadline)
-        trail.http_status = answer.http_status
+        response = await self.session.send(settings, endpoint.method, url, headers, body, context.deadline)
+        context.http_status = response.http_status
         try:
-            return read_answer(answer, endpoint, settings.codes, outgoing.read)
+            return read_response(response, endpoint, settings.codes)
         except AuthenticationError as error:
             signed = int(headers["timestamp"]) / unit
-            self._look_at_the_clock(error, answer, endpoint, trail, signed, begun)
+            self._look_at_the_clock(error, response, endpoint, context, signed, begun)
             raise
 
     def _look_at_the_clock(
         self,
         error: AuthenticationError,
-        answer: RawResponse,
+        response: RawResponse,
         endpoint: Endpoint,
-        trail: CallContext,
+        context: CallContext,
         signed: float,
         sent: float,
     ) -> None:
@@ -308,14 +279,14 @@ class Pipeline:
         settings = self.settings
         trusted = settings.base_url.startswith("https:") or is_loopback(settings.base_url)
         correct = settings.correct_clock and trusted
-        right = self.server_time.explain(error, answer.headers, signed, sent, correct=correct)
-        again = any(attempt.reason == type(error).__name__ for attempt in trail.history)
+        right = self.server_time.explain(error, response.headers, signed, sent, correct=correct)
+        again = any(attempt.reason == type(error).__name__ for attempt in context.history)
         error.retryable = right and endpoint.safety.repeatable and not again
 
     def _record(
         self,
-        outgoing: PreparedRequest,
-        trail: CallContext,
+        prepared: PreparedRequest,
+        context: CallContext,
         sent: float,
         waited: float,
         error: PandaponError | None,
@@ -323,14 +294,14 @@ class Pipeline:
     ) -> None:
         """Write down what became of an attempt, tell the observer, and obey a throttle."""
         statistics, settings = self.statistics, self.settings
-        trail.error = error
-        if trail.write is not None:
-            trail.write.answered(error)
+        context.error = error
+        if context.write is not None:
+            context.write.answered(error)
         statistics.attempts += 1
-        if trail.history:
+        if context.history:
             statistics.retried += 1
-        number, seconds = len(trail.history) + 1, settings.clock.now() - sent
-        status = trail.http_status or None
+        number, seconds = len(context.history) + 1, settings.clock.now() - sent
+        status = context.http_status or None
         if envelope is not None:
             attempt = Attempt(number, "ok", seconds, waited, None, status, envelope.code, envelope.request_id)
         else:
@@ -344,7 +315,7 @@ class Pipeline:
                 code=getattr(error, "code", None),
                 request_id=error.request_id if error else None,
             )
-        trail.history.append(attempt)
+        context.history.append(attempt)
         if isinstance(error, RateLimitError):
             statistics.throttled += 1
             if self.limiter.throttled(settings.retry.pause(error), sent):
@@ -352,34 +323,34 @@ class Pipeline:
                 log.info("throttled: slowed down to %.3g calls a second", self.limiter.rate)
         if settings.observer is not None:
             try:
-                settings.observer(outgoing.endpoint.name, attempt)
+                settings.observer(prepared.endpoint.name, attempt)
             except Exception:  # what became of the call must not be lost over it
-                log.exception("the observer failed at an attempt of %s", outgoing.endpoint.name)
+                log.exception("the observer failed at an attempt of %s", prepared.endpoint.name)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("%s: %s", outgoing.endpoint.name, attempt)
+            log.debug("%s: %s", prepared.endpoint.name, attempt)
 
-    def _give_up(self, attempts: int, trail: CallContext) -> bool:
-        policy, error = self.settings.retry, trail.error
+    def _give_up(self, attempts: int, context: CallContext) -> bool:
+        policy, error = self.settings.retry, context.error
         if attempts >= policy.attempts or error is None or not policy.accepts(error):
             return True
         return not self.budget.spend(policy.cost)
 
-    async def _back_off(self, seconds: float, trail: CallContext) -> None:
+    async def _back_off(self, seconds: float, context: CallContext) -> None:
         """Wait before a repeat, unless the wait would cross the deadline: then fail at once."""
         clock = self.settings.clock
         begun = clock.now()
         if self.limiter.rate is None:
             # Only chance spreads the callers then: it has to begin when a pause ends, not when it begins.
             seconds += max(0.0, self.limiter.expected() - begun)
-        if begun + seconds >= trail.deadline or self.limiter.expected() > trail.deadline:
-            raise _no_time_left(trail) from trail.error
+        if begun + seconds >= context.deadline or self.limiter.expected() > context.deadline:
+            raise _no_time_left(context) from context.error
         await self.timers.sleep(seconds)
-        trail.pending = clock.now() - begun
+        context.pending = clock.now() - begun
 
 
-def _no_time_left(trail: CallContext) -> DeadlineExceededError:
+def _no_time_left(context: CallContext) -> DeadlineExceededError:
     late = DeadlineExceededError("the deadline would pass before the next attempt")
-    late.outcome = trail.error.outcome if trail.error else late.outcome
+    late.outcome = context.error.outcome if context.error else late.outcome
     return late
 
 

@@ -1,7 +1,7 @@
 """Permits for the quota and slots for requests under way.
 
-A permit that is free is given without a task switch; otherwise the call joins a line that one
-timer serves. A cancelled waiter costs nobody anything: the line skips it.
+A permit that is free is given without a task switch; otherwise the call joins a queue that one
+timer serves. A cancelled waiter costs nobody anything: the queue skips it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Limiter:
             raise ConfigurationError("rate must be calls per second above 0, or None for no limit")
         self._clock = clock or Clock()
         self._unlimited = rate is None
-        self._pace = SlidingWindow(rate if rate is not None else 1.0, adaptive=adaptive)
-        self._line = WaitQueue(self._clock)
+        self._window = SlidingWindow(rate if rate is not None else 1.0, adaptive=adaptive)
+        self._queue = WaitQueue(self._clock)
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.configured: float | None = rate
@@ -47,12 +47,12 @@ class Limiter:
     @property
     def rate(self) -> float | None:
         """Calls per second that are allowed now: `configured`, or less for a while after a throttle."""
-        return None if self._unlimited else self._pace.rate_at(self._clock.now())
+        return None if self._unlimited else self._window.rate_at(self._clock.now())
 
     @property
     def waiting(self) -> int:
         """How many calls wait for a permit."""
-        return len(self._line)
+        return len(self._queue)
 
     async def acquire(self, deadline: float = float("inf"), owner: object = None) -> None:
         """Wait for a permit; `owner` is what `close` goes by.
@@ -61,9 +61,9 @@ class Limiter:
         NotSentError if the client is closed meanwhile.
         """
         now = self._clock.now()
-        line, pace = self._line, self._pace
-        if (not line.joined or not line.waiting()) and (
-            pace.paused_until <= now if self._unlimited else pace.take_free(now)
+        queue, window = self._queue, self._window
+        if (not queue.joined or not queue.waiting()) and (
+            window.paused_until <= now if self._unlimited else window.take_free(now)
         ):
             self.permits += 1
             return
@@ -72,21 +72,21 @@ class Limiter:
         self._bind()
         if self._timer is None:
             self._schedule(now)
-        await line.join(deadline, owner, self._pass_on)
+        await queue.join(deadline, owner, self._pass_on)
 
     def expected(self, before: int = 0) -> float:
-        """When a newcomer can count on a permit, with so many others `before` it who are not in line yet."""
+        """When a newcomer can count on a permit, with so many `before` it that are not queued yet."""
         if self._unlimited:
-            return self._pace.paused_until
-        return self._pace.expected(self._clock.now(), self._line.ahead() + before)
+            return self._window.paused_until
+        return self._window.expected(self._clock.now(), self._queue.ahead() + before)
 
     def pause(self, seconds: float) -> None:
         """The server pushed back: nobody gets a permit for so long. Longer pauses win over shorter ones."""
         now = self._clock.now()
         until = now + seconds
-        self.paused_seconds += max(0.0, until - max(now, self._pace.paused_until))
-        self._pace.pause_until(until)
-        self._line.fail_later_than(until)
+        self.paused_seconds += max(0.0, until - max(now, self._window.paused_until))
+        self._window.pause_until(until)
+        self._queue.fail_later_than(until)
 
     def throttled(self, seconds: float, sent: float) -> bool:
         """A call that went out at `sent` (in `Clock.now` seconds) was refused for pace: pause, and slow down.
@@ -96,21 +96,21 @@ class Limiter:
         went down.
         """
         self.pause(seconds)
-        if self._unlimited or not self._pace.throttled(self._clock.now(), sent):
+        if self._unlimited or not self._window.throttled(self._clock.now(), sent):
             return False
         self.slowed += 1
         return True
 
     def close(self, owner: object) -> None:
         """Wake this owner's waiters with an error; others go on waiting."""
-        self._line.fail_all(owner)
-        if not self._line.waiting() and self._timer is not None:
+        self._queue.fail_all(owner)
+        if not self._queue.waiting() and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _pass_on(self) -> None:
-        """A permit of somebody cancelled in the moment of being granted it goes to the next in line."""
-        self._line.grant_next(self._clock.now())
+        """If a waiter is cancelled just as it gets its permit, the permit goes to the next waiter."""
+        self._queue.grant_next(self._clock.now())
 
     def _bind(self) -> None:
         loop = asyncio.get_running_loop()
@@ -120,21 +120,21 @@ class Limiter:
             self._loop, self._timer = loop, None
 
     def _schedule(self, now: float) -> None:
-        due = self._pace.paused_until if self._unlimited else self._pace.next_at(now)
+        due = self._window.paused_until if self._unlimited else self._window.next_at(now)
         self._timer = self._clock.call_later(max(0.0, due - now), self._serve)
 
     def _serve(self) -> None:
         """Give out what is due, then sleep until the next one is."""
         self._timer = None
         now = self._clock.now()
-        pace, line = self._pace, self._line
-        while (pace.paused_until if self._unlimited else pace.next_at(now)) <= now:
-            if not line.grant_next(now):
+        window, queue = self._window, self._queue
+        while (window.paused_until if self._unlimited else window.next_at(now)) <= now:
+            if not queue.grant_next(now):
                 return
             self.permits += 1
             if not self._unlimited:
-                pace.take(now)
-        if line.waiting():
+                window.take(now)
+        if queue.waiting():
             self._schedule(now)
 
 
@@ -146,32 +146,32 @@ class ConcurrencyLimiter:
 
     def __init__(self, count: int, clock: Clock) -> None:
         self._clock = clock
-        self._line = WaitQueue(clock)
+        self._queue = WaitQueue(clock)
         self._closed = False
         self.free: int = count
 
     def ahead(self) -> int:
         """How many would get a slot before a newcomer of the current priority."""
-        return self._line.ahead()
+        return self._queue.ahead()
 
-    async def take(self, deadline: float, owner: object) -> None:
+    async def acquire(self, deadline: float, owner: object) -> None:
         """Wait for a slot. Raises DeadlineExceededError at the deadline, NotSentError once closed."""
         if self._closed:
             raise closed()
         if self.free > 0:
             self.free -= 1
             return
-        await self._line.join(deadline, owner, self.release)
+        await self._queue.join(deadline, owner, self.release)
         if self._closed:  # in the very moment of being granted
             self.release()
             raise closed()
 
     def release(self) -> None:
-        """Hand the slot to the next in line, or keep it for a newcomer."""
-        if not self._line.grant_next(self._clock.now()):
+        """Hand the slot to the next in the queue, or keep it for a newcomer."""
+        if not self._queue.grant_next(self._clock.now()):
             self.free += 1
 
     def close(self, owner: object) -> None:
         """Wake all waiters with an error; nobody waits from now on."""
         self._closed = True
-        self._line.fail_all(owner)
+        self._queue.fail_all(owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -12,10 +13,8 @@ from urllib.parse import quote, unquote, urlencode
 import attrs
 from yarl import URL
 
-from pandapon_async.core.envelope import Envelope, read_envelope
 from pandapon_async.core.json_codec import dumps, refuse_floats
 from pandapon_async.core.outcome import Safety
-from pandapon_async.core.shape import Reader, Shaped
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, encode_arguments
@@ -23,9 +22,33 @@ from pandapon_async.declare.fields import ImageField
 from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
 from pandapon_async.images import Image
 from pandapon_async.settings import Override, Settings
-from pandapon_async.transport.pipeline import PreparedRequest
+from pandapon_async.transport.image_body import ImageBody
 
-__all__ = ["RequestBuilder", "undeclared"]
+__all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared"]
+
+LARGE_BODY = 256 * 1024  # bytes
+
+
+@attrs.define
+class PreparedRequest:
+    """A call ready to be sent, except for the signature.
+
+    `body` is bytes, image fields or None; `fields` are the checked arguments by wire name.
+    """
+
+    endpoint: Endpoint
+    url: URL
+    body: bytes | dict[str, Any] | None
+    fields: Mapping[str, Any]
+    signer: Signer | None = None
+
+    def payload(self) -> bytes | io.BytesIO | ImageBody | None:
+        """The body of one attempt; one that is streamed is new each time, as it cannot be sent again."""
+        body = self.body
+        if isinstance(body, dict):
+            return ImageBody(body)
+        # aiohttp would write it at once, and warn that this holds up the loop.
+        return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 
 
 @attrs.define(eq=False)
@@ -40,12 +63,11 @@ class RequestBuilder:
     has_image: bool
     url: URL | None  # without its query; None where arguments are in the path
     signer: Signer | None
-    read: Callable[[bytes], Envelope]
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint, settings: Settings) -> RequestBuilder:
-        """The plan of a call under these settings."""
+        """The builder of a call under these settings."""
         override = settings.overrides.get(endpoint.name, Override())
         if endpoint.evidence is Evidence.INFERRED and not settings.allow_inferred and override.path is None:
             raise ConfigurationError(
@@ -66,7 +88,6 @@ class RequestBuilder:
             has_image=any(isinstance(parameter.rule, ImageField) for parameter in endpoint.parameters),
             url=None if in_path else URL(settings.base_url + path, encoded=True),
             signer=override.signer,
-            read=_reader(endpoint),
         )
 
     async def prepare_with_image(self, arguments: Mapping[str, Any]) -> PreparedRequest:
@@ -81,15 +102,13 @@ class RequestBuilder:
             error.endpoint = self.endpoint.name
             raise
         if self.url is not None and not self.in_query:
-            return PreparedRequest(
-                self.endpoint, self.url, self._body(encoded), encoded, self.signer, self.read
-            )
+            return PreparedRequest(self.endpoint, self.url, self._body(encoded), encoded, self.signer)
         path, rest = self.path, dict(encoded)
         for wire in self.in_path:
             path = path.replace(f"{{{wire}}}", quote(str(rest.pop(wire)), safe=""))
         query = {wire: rest.pop(wire) for wire in encoded if wire in self.in_query}
         url = self._url(path, query)
-        return PreparedRequest(self.endpoint, url, self._body(rest), encoded, self.signer, self.read)
+        return PreparedRequest(self.endpoint, url, self._body(rest), encoded, self.signer)
 
     def _url(self, path: str, query: Mapping[str, Any]) -> URL:
         plain = _plain_query(query)
@@ -111,11 +130,6 @@ class RequestBuilder:
         """
         if self.endpoint.response_type is None:
             return None
-        if isinstance(data, Shaped):
-            try:
-                return data.value()
-            except StructureError:
-                data = data.plain()  # once more, to say where
         if self._structure is None:
             self._structure = structurer(self.endpoint.response_type)
         if data is None and self.endpoint.safety is Safety.READ and self.endpoint.response_type is not Any:
@@ -131,12 +145,6 @@ class RequestBuilder:
                 data=data,
                 request_id=request_id,
             ) from None
-
-
-def _reader(endpoint: Endpoint) -> Callable[[bytes], Envelope]:
-    """What reads the answers: only where nothing but the model is wanted of the data, by their shape."""
-    by_shape = endpoint.safety is Safety.READ and endpoint.confirmed_by is None
-    return Reader(endpoint.response_type).read if by_shape else read_envelope
 
 
 def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:
@@ -164,7 +172,7 @@ def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, L
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def undeclared(
+def prepare_undeclared(
     base_url: str, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
 ) -> PreparedRequest:
     """A call that nobody declared, checked as far as it can be. Raises InvalidArgumentError."""

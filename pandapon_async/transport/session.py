@@ -17,19 +17,19 @@ import aiohttp
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
+from pandapon_async.clock import time_limit
 from pandapon_async.core.outcome import RawResponse
 from pandapon_async.errors import ConfigurationError, PandaponError
 from pandapon_async.settings import Settings
-from pandapon_async.transport.deadlines import Deadlines
 from pandapon_async.transport.direct import Direct, usable
 from pandapon_async.transport.exchange import (
     STALE_CONNECTIONS,
-    answer_of,
     connect_limits,
+    only_stale_connections,
+    raw_response,
     read_bounded,
-    talks_too_soon,
 )
-from pandapon_async.transport.failures import explain, late
+from pandapon_async.transport.failures import explain
 from pandapon_async.transport.image_body import ImageBody
 
 if TYPE_CHECKING:
@@ -81,7 +81,6 @@ class Session:
         self._direct: Direct | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.closed: bool = False
-        self._deadlines = Deadlines()
 
     def open(self) -> aiohttp.ClientSession:
         """The session, checked to belong to the running loop."""
@@ -116,31 +115,23 @@ class Session:
         Raises NotSentError, ConnectionLostError, DeadlineExceededError, MalformedResponseError or
         ResponseTooLargeError; their `outcome` says whether the server may have acted.
         """
-        session, task = self._session, asyncio.current_task()
+        session = self._session
         if session is None or session.closed:
             session = self.open()
-        assert task is not None
-        cancelling = task.cancelling()
-        self._deadlines.begin(task, deadline, settings.clock)
         error: PandaponError
         try:
             seconds = deadline - settings.clock.now()
             at_once = body is None or body.__class__ is bytes
-            if at_once and settings.proxy is None and self._direct is not None and usable(session):
-                return await self._direct.exchange(settings, method, url, headers, body, seconds)
-            return await _exchange(session, settings, method, url, headers, body, seconds)
-        except asyncio.CancelledError:
-            if not self._deadlines.finish(task) or task.uncancel() > cancelling:
-                raise  # somebody else wants this to end
-            error = late()
+            async with time_limit(settings.clock, seconds):
+                if at_once and settings.proxy is None and self._direct is not None and usable(session):
+                    return await self._direct.exchange(settings, method, url, headers, body, seconds)
+                return await _exchange(session, settings, method, url, headers, body, seconds)
         except PandaponError:
             raise
         except _TransportFailure as failure:
             error = failure.error
         except Exception as failure:
             error = explain(failure)
-        finally:
-            self._deadlines.finish(task)
         if isinstance(body, ImageBody) and body.failure is not None:
             error = body.failure
         try:
@@ -151,7 +142,6 @@ class Session:
     async def close(self) -> None:
         """Close what is ours; may be called twice."""
         self.closed = True
-        self._deadlines.close()
         if self._session is not None and not self._borrowed:
             await self._session.close()
 
@@ -186,8 +176,8 @@ async def _exchange(
             continue  # aiohttp has closed it, and nothing was sent
         try:
             content = await read_bounded(response.content, settings.max_response_bytes)
-            return answer_of(response.status, response.headers, content, settings)
+            return raw_response(response.status, response.headers, content, settings)
         finally:
             response.release()  # closes the connection if anything is left on it
             await response.wait_for_close()  # for the body, if it is still being sent
-    raise talks_too_soon()
+    raise only_stale_connections()

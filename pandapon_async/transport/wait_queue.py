@@ -1,4 +1,4 @@
-"""A line of waiting calls: first come first served within a priority, safe to cancel anywhere."""
+"""A queue of waiting calls: first come first served within a priority, safe to cancel anywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pandapon_async.errors import DeadlineExceededError, NotSentError, PandaponE
 
 __all__ = ["CancellableTimers", "Priority", "WaitQueue", "Waiter", "payments_refused", "priority"]
 
-SPARE = 32  # places in a line that those who left may hold, beyond as many as are waiting
+SPARE = 32  # places in a queue that those who left may hold, beyond as many as are waiting
 
 
 class Priority(enum.IntEnum):
@@ -84,7 +84,7 @@ class WaitQueue:
         self._clock = clock
         self._queues: tuple[deque[Waiter], ...] = tuple(deque() for _ in Priority)
         self._live = [0 for _ in Priority]
-        self.joined: int = 0  # who waits, and who was granted or failed and has not gone on yet
+        self.joined: int = 0  # waiters still inside `join`, including those already woken
         self._soonest = math.inf  # no waiter's deadline is before this moment
 
     def __len__(self) -> int:
@@ -95,7 +95,7 @@ class WaitQueue:
         return sum(self._live[: _current.get() + 1])
 
     async def join(self, deadline: float, owner: object, unused: Callable[[], None]) -> None:
-        """Wait until granted. Raises what the line is failed with; leaves no trace when cancelled.
+        """Wait until granted. Raises what the queue is failed with; leaves no trace when cancelled.
 
         `unused` is called if the turn was granted in the very moment the waiter was cancelled.
         """
@@ -119,7 +119,7 @@ class WaitQueue:
             timer.cancel()
             self._live[level] -= 1
             self.joined -= 1
-            waiter.future = None  # it may stay in line for a while; an error in it would keep the whole call
+            waiter.future = None  # it may stay queued for a while; an error in it would keep the whole call
             del future  # and here it would be a cycle, as the error knows this frame
             self._tidy(level)
 
@@ -146,7 +146,7 @@ class WaitQueue:
     def fail_later_than(self, moment: float) -> None:
         """Fail at once everybody whose deadline is before this moment: they would wait in vain.
 
-        Every refusal of a burst asks for this; only one that concerns somebody looks through the line.
+        Every refusal of a burst asks for this; only one that concerns somebody looks through the queue.
         """
         if moment < self._soonest:
             return
@@ -166,7 +166,7 @@ class WaitQueue:
                     waiter.fail(closed())
 
     def _tidy(self, level: int) -> None:
-        """Drop those who left from the middle of the line before they outnumber those who wait."""
+        """Drop those who left from the middle of the queue before they outnumber those who wait."""
         queue = self._queues[level]
         if len(queue) > 2 * self._live[level] + SPARE:
             waiting = [waiter for waiter in queue if waiter.waits]

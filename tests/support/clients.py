@@ -43,7 +43,7 @@ def at_rest(client: Client, *, idle: int | None = None) -> None:
     """Assert that nothing is held or waiting: slots, permits, tasks, connections."""
     pipeline = client._pipeline
     assert pipeline.slots.free == client.settings.concurrency
-    assert len(pipeline.slots._line) == 0
+    assert len(pipeline.slots._queue) == 0
     assert client.limiter.waiting == 0
     assert not pipeline.timers._futures
     session = pipeline.session._session

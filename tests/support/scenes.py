@@ -65,7 +65,7 @@ class Stage:
         """Add what a client still holds, while it is open and nothing runs."""
         pipeline = client._pipeline
         taken = client.settings.concurrency - pipeline.slots.free
-        waiting = len(pipeline.slots._line) + client.limiter.waiting + len(pipeline.timers._futures)
+        waiting = len(pipeline.slots._queue) + client.limiter.waiting + len(pipeline.timers._futures)
         self.figures.permits += taken + waiting
         session = pipeline.session._session
         if session is not None and session.connector is not None and not session.closed:
