@@ -175,10 +175,10 @@ def test_indexes_of_an_earlier_file_give_way(tmp_path: Path) -> None:
 CHILD = """
 import asyncio, os, signal, sys
 from pandapon_async import Client, Credentials, Settings
-from pandapon_async.journal.store import Store
+from pandapon_async.journal.store import JournalStore
 
 url, journal, moment, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-commits, commit = 0, Store.commit
+commits, commit = 0, JournalStore.commit
 
 def dying(store):
     global commits
@@ -193,7 +193,7 @@ async def main():
     settings = Settings(base_url=url, rate=None, concurrency=1, journal=journal)
     async with Client(Credentials("key", "secret", "1"), settings) as client:
         await client.journal.open()
-        Store.commit = dying
+        JournalStore.commit = dying
         await asyncio.gather(*(
             client.v1.alibaba.refunds.return_goods(
                 refund_id=f"TQ{n}", logistics_company_no="SF", freight_bill="SF1")

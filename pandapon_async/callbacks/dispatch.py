@@ -209,7 +209,7 @@ class Dispatcher:
 
 
 def message_of(record: Record) -> Message:
-    """A stored message as handlers get it; CallbackRefused if it cannot be read."""
+    """A stored message as handlers get it; CallbackRefusedError if it cannot be read."""
     return attrs.evolve(
         read(record.body),
         id=record.id,

@@ -84,7 +84,7 @@ class Message:
 
 
 def read(raw: bytes) -> Message:
-    """Read a message, whose signature was verified before. Raises CallbackRefused if it is none.
+    """Read a message, whose signature was verified before. Raises CallbackRefusedError if it is none.
 
     An unknown type, an unknown platform and an unknown body are no reason to refuse.
 

@@ -151,7 +151,7 @@ class Receiver:
     async def start(self) -> None:
         """Open the store and handle what is in it; may be called twice.
 
-        Raises CallbackStoreUnavailable if the file cannot be used. A request starts a receiver that was
+        Raises CallbackStoreUnavailableError if the file cannot be used. A request starts a receiver that was
         not started, too, but then nothing is handled until the first one comes.
         """
         if self._starting is None:

@@ -54,14 +54,14 @@ def verify(
 
     `raw_body` is the body as it came, `authorization` the header of that name as it came (None: there
     was none). `credentials` are one or several: during a rotation the new ones and the old ones.
-    Gives the credentials that it was signed with. Raises CallbackRefused for everything else, with
+    Gives the credentials that it was signed with. Raises CallbackRefusedError for everything else, with
     the `reason`; ConfigurationError only for arguments of one's own that cannot work.
 
     >>> body = b'{"messageType": "ORDER_PAY"}'
     >>> verify(body, "é" * 64, Credentials("key", "secret", "1"))
     Traceback (most recent call last):
     ...
-    pandapon_async.errors.CallbackRefused: the signature is not 64 hex digits
+    pandapon_async.errors.CallbackRefusedError: the signature is not 64 hex digits
     """
     known = several(credentials)
     check_base(base)

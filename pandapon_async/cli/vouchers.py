@@ -49,7 +49,10 @@ def upload(
         typer.Option(help="Results, a line of JSON per image; a later run adds to it and skips what it has."),
     ] = None,
     compress: Annotated[
-        bool, typer.Option("--shrink", help="Make smaller what is over the vendor's limit (needs Pillow).")
+        bool,
+        typer.Option(
+            "--compress", "--shrink", help="Make smaller what is over the vendor's limit (needs Pillow)."
+        ),
     ] = False,
     dry_run: DryRun = False,
     rate: Rate = None,

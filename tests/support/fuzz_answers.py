@@ -240,7 +240,7 @@ def says_the_same(made: Any, data: Any) -> None:
 
 
 def check_message(raw: bytes) -> None:
-    """Every push: a message with what came, or CallbackRefused."""
+    """Every push: a message with what came, or CallbackRefusedError."""
     with at_once():
         try:
             message = read(raw)
