@@ -109,8 +109,8 @@ async def test_a_stop_lets_finish_what_is_on_its_way(tmp_path: Path) -> None:
         while len(made.succeeded) < 6:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
         stop.request("interrupted", hurry=True)
-        applied = await running
-        assert applied.stopped == "interrupted"
+        result = await running
+        assert result.stopped == "interrupted"
         assert set(made.states) == {"planned", "confirmed"}
         assert made.states["confirmed"] == len(made.succeeded) < 20
         assert (await made.apply()).exit_code == 0
@@ -207,12 +207,15 @@ async def test_a_write_that_the_journal_knows_is_not_sent_again(tmp_path: Path) 
         table = plan_files.write_table(second / "table.csv", plan_files.refund_rows(4))
         async with made.client() as client:
             await plans.plan(client, "refunds", table, second / "plan.db")
-            applied = await plans.apply(client, second / "plan.db")
-        assert applied.done == 4
+            result = await plans.apply(client, second / "plan.db")
+        assert result.done == 4
         assert len(made.succeeded) == 4
         lines = plan_files.results_of(second / "results.jsonl")
         assert [bool(line["note"]) for line in lines] == [True, True, True, False]
-        assert lines[0]["note"] == "nothing was sent: the journal has this write already"
+        assert lines[0]["note"] == (
+            "a refund form of this order line is open already; "
+            "nothing was sent: the journal has this write already"
+        )
         assert lines[0]["result"] == made.results[0]["result"]
 
 
@@ -238,13 +241,13 @@ async def test_another_waybill_for_the_same_form_needs_to_be_meant(tmp_path: Pat
             assert "--allow-repeat" in line["reason"]
             table = plan_files.write_table(second / "again.csv", rows)
             await plans.plan(client, "returns", table, second / "again.db")
-            applied = await plans.apply(
+            result = await plans.apply(
                 client,
                 second / "again.db",
                 options=ApplyOptions(allow_repeat=True),
                 results=second / "again.jsonl",
             )
-        assert applied.done == 1
+        assert result.done == 1
         assert made.succeeded == {refund_id: 2}
 
 
@@ -253,12 +256,12 @@ async def test_refusals_are_kept_with_their_meaning(tmp_path: Path) -> None:
         for number in range(0, 600, 2):
             if made.server.refund(number).refund_id in {line["refund_id"] for line in await _lines(made)}:
                 made.server.advance(number, "refundclose")
-        applied = await made.apply()
-        assert applied.exit_code == 1
+        result = await made.apply()
+        assert result.exit_code == 1
         for line in made.results:
             assert line["state"] == "rejected"
             assert line["reason"] == "the refund form stands where no goods can be sent back (code 4007)"
-            assert line["error"] == "RejectedError 4007"
+            assert line["error"] == "rejected 4007"
             assert "vendor_message" not in line
 
 
@@ -283,8 +286,8 @@ async def test_a_refusal_because_ours_is_in_already_is_done(tmp_path: Path) -> N
         (arguments,) = await _lines(made)
         async with made.client(journal=":memory:") as client:
             await client.v1.alibaba.refunds.return_goods(**arguments)
-        applied = await made.apply()
-        assert (applied.done, made.states) == (1, {"settled_done": 1})
+        result = await made.apply()
+        assert (result.done, made.states) == (1, {"settled_done": 1})
         assert "4007" in made.results[0]["note"]
         assert list(made.succeeded.values()) == [1]
 
@@ -292,9 +295,9 @@ async def test_a_refusal_because_ours_is_in_already_is_done(tmp_path: Path) -> N
 async def test_an_image_that_changed_is_not_sent(tmp_path: Path) -> None:
     async with bench(tmp_path, rows=4, images=2) as made:
         (tmp_path / "proof-1.jpg").write_bytes(plan_files.JPEG + b"something else")
-        applied = await made.apply()
+        result = await made.apply()
         assert made.states == {"confirmed": 2, "not_sent": 2}
-        assert applied.exit_code == 1
+        assert result.exit_code == 1
         assert made.results[1]["reason"].startswith("image 1 could not be uploaded: image is not the one")
         assert len(plan_files.effects_per_key(made.server, "voucher")) == 1
         plan_files.write_images(tmp_path, 2)
@@ -411,7 +414,7 @@ async def test_refused_applications_keep_the_vendors_words_when_asked_for(tmp_pa
         (line,) = made.results
         assert (line["state"], line["error"], line["vendor_message"]) == (
             "rejected",
-            "ApiError 5011",
+            "api 5011",
             "too much, Mr Li",
         )
         assert line["reason"] == "the amount is not what can be refunded (code 5011)"
@@ -419,3 +422,25 @@ async def test_refused_applications_keep_the_vendors_words_when_asked_for(tmp_pa
 
 def _refuse(*_: Any) -> Any:
     raise Refusal(5011, "too much, Mr Li")
+
+
+@virtual_time
+async def _remarks_stay(folder: Path) -> None:
+    async with bench(folder, "refunds", rows=1) as made:
+        rows = plan_files.refund_rows(1)
+        rows.append({**rows[0], "apply_payment_fen": "1"})
+        table = plan_files.write_table(folder / "two.csv", rows)
+        made.plan.unlink()
+        async with made.client() as client:
+            await plans.plan(client, "refunds", table, made.plan)
+        plan_files.misbehave(made.server, "reset_before:1.0:endpoint=*.create:after=1")
+        await made.apply(wait=False, concurrency=1)
+        (_, second) = plan_files.rows_of(made.plan)
+        assert (second["state"], second["resolution"]) == ("unknown", "undecided")
+        assert second["remarks"] == '["row 2 is about the same order line"]'
+        note = made.results[1]["note"]
+        assert note.startswith("row 2 is about the same order line; undecided: the order names ")
+
+
+def test_a_warning_stays_when_the_answer_is_lost(tmp_path: Path) -> None:
+    _remarks_stay(tmp_path)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pandapon_async import AuthenticationError, Client, Settings, plans
+from pandapon_async import AuthenticationError, Client, ConfigurationError, Settings, plans
 from pandapon_async.plans import PlanSummary, RowState
+from pandapon_async.plans.checks import _Shared
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 from tests.support.clients import client
 from tests.support.server import Behaviour, FaultServer, answer, envelope, http, ok
-from tests.support.virtual import virtual_time
+from tests.support.virtual import settle, virtual_time
 
 RETURN = {"refund_id": "TQ1", "logistics_company_no": "SF", "freight_bill": "SF1"}
 REFUND = {
@@ -49,11 +51,11 @@ async def checked(kind: str, folder: Path, rows: list[dict[str, Any]], *answers:
     behaviours: list[Behaviour] = [one if callable(one) else ok(one) for one in answers]
     table = plan_files.write_table(folder / "table.csv", rows)
     async with FaultServer(*behaviours) as server, client(server.url) as pandapon:
-        overview = await plans.plan(
+        summary = await plans.plan(
             pandapon, kind, table, folder / "plan.db", options=plans.PlanOptions(concurrency=1)
         )
         assert len(server.requests) == len(answers)
-        return overview
+        return summary
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -86,7 +88,7 @@ async def test_a_return_is_for_a_form_that_waits_for_it(
         assert said in row["reason"]
     else:
         assert row["checked"] == 1
-        assert (row["note"] or "").endswith(said or "")
+        assert (plan_files.note_of(row) or "").endswith(said or "")
         assert (row["amount_fen"], row["currency"]) == (data["applyPayment"], "CNY")
 
 
@@ -125,8 +127,8 @@ async def test_an_application_asks_for_no_more_than_was_paid(
     await checked("refunds", tmp_path, [{**REFUND, **changes}], REASONS, order)
     row = outcome(tmp_path)
     assert (row["state"], row["column"]) == ("planned" if column is None else "refused", column)
-    assert (row["reason"] or row["note"] or "").find(said or "") >= 0
-    assert row["checked"] == (not (row["note"] or "").startswith("not checked"))
+    assert (row["reason"] or plan_files.note_of(row) or "").find(said or "") >= 0
+    assert row["checked"] == (not (plan_files.note_of(row) or "").startswith("not checked"))
 
 
 @pytest.mark.parametrize(
@@ -188,15 +190,15 @@ async def test_a_reason_in_words_is_looked_up(
 async def test_rows_that_are_equal_once_the_reason_is_known_are_found(tmp_path: Path) -> None:
     row = {name: value for name, value in REFUND.items() if name != "reason_id"}
     rows = [{**row, "reason_id": "", "reason": "协商一致退款"}, {**row, "reason_id": "20022", "reason": ""}]
-    overview = await checked("refunds", tmp_path, rows, REASONS, ORDER)
-    assert (overview.states[RowState.PLANNED], overview.states[RowState.REFUSED]) == (1, 1)
-    assert overview.refused[0].reason.startswith("the same as row ")
+    summary = await checked("refunds", tmp_path, rows, REASONS, ORDER)
+    assert (summary.states[RowState.PLANNED], summary.states[RowState.REFUSED]) == (1, 1)
+    assert summary.refused[0].reason.startswith("the same as row ")
 
 
 async def test_what_several_rows_need_is_asked_for_once(tmp_path: Path) -> None:
     rows = [{**REFUND, "apply_payment_fen": str(500 + number)} for number in range(5)]
-    overview = await checked("refunds", tmp_path, rows, REASONS, ORDER)
-    assert overview.states[RowState.PLANNED] == 5
+    summary = await checked("refunds", tmp_path, rows, REASONS, ORDER)
+    assert summary.states[RowState.PLANNED] == 5
 
 
 async def test_a_plan_with_a_refused_key_leaves_nothing(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_an_answer_that_does_not_come_leaves_the_row_unchecked(tmp_path: Path) -
     check()
     row = outcome(tmp_path)
     assert (row["state"], row["checked"], row["amount_fen"]) == ("planned", 0, None)
-    assert row["note"] == "not checked: the refund form could not be read (MalformedResponseError)"
+    assert plan_files.note_of(row) == "not checked: the refund form could not be read (malformed_response)"
 
 
 def test_no_answer_about_the_reasons_leaves_the_row_unchecked(tmp_path: Path) -> None:
@@ -229,7 +231,7 @@ def test_no_answer_about_the_reasons_leaves_the_row_unchecked(tmp_path: Path) ->
     check()
     row = outcome(tmp_path)
     assert (row["state"], row["checked"]) == ("planned", 0)
-    assert "the reasons could not be read" in row["note"]
+    assert "the reasons could not be read" in plan_files.note_of(row)
 
 
 def test_no_answer_about_a_reason_in_words_refuses_the_row(tmp_path: Path) -> None:
@@ -262,3 +264,27 @@ async def test_a_plan_uploads_nothing_and_changes_nothing(tmp_path: Path) -> Non
     assert refunds.planned[0].amount_fen == sum(500 + number for number in range(20))
     assert (returns.unchecked, refunds.unchecked) == (0, 0)
     assert Decimal(refunds.planned[0].amount_fen) / 100 == Decimal("101.90")
+
+
+@virtual_time
+async def test_a_shared_lookup_is_made_once_and_no_failure_is_kept() -> None:
+    asked: list[int] = []
+
+    async def look_up(key: int) -> int:
+        asked.append(key)
+        await asyncio.sleep(1)
+        if len(asked) == 1:
+            raise ConfigurationError("not now")
+        return key * 2
+
+    shared = _Shared(look_up)
+    failed = await asyncio.gather(shared.get(4), shared.get(4), return_exceptions=True)
+    assert [type(error) for error in failed] == [ConfigurationError] * 2
+    assert asked == [4]
+    assert list(await asyncio.gather(shared.get(4), shared.get(4))) == [8, 8]
+    assert asked == [4, 4]
+    under_way = asyncio.create_task(shared.get(5))
+    await settle()
+    shared.close()
+    await asyncio.wait([under_way])
+    assert under_way.cancelled()

@@ -157,3 +157,14 @@ def test_an_empty_name_says_that_there_is_no_such_column() -> None:
     names = ["refund_id", "carrier", "waybill", "remark"]
     assert "description" not in resolve(RETURNS, names, {"description": ""}).positions
     assert "no freight_bill column" in refused(RETURNS, names, {"freight_bill": ""})
+
+
+def test_one_column_named_twice_is_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="twice"):
+        resolve_columns(
+            REFUNDS,
+            ["a", "b"],
+            mapping={"apply_payment_fen": "a", "apply_payment_yuan": "b"},
+            constants={},
+            amount_unit=None,
+        )

@@ -16,10 +16,10 @@ from pandapon_async import (
     Fen,
     InvalidArgumentError,
 )
-from pandapon_async.plans import ApplyOptions
+from pandapon_async.plans import ApplyOptions, Stop
 from tests.support import plan_files
 from tests.support.bench import bench
-from tests.support.virtual import virtual_time
+from tests.support.virtual import LoopClock, settle, virtual_time
 
 ONCE = "reset_after:1.0:endpoint=*.return_goods:times=1"
 
@@ -49,7 +49,7 @@ async def test_a_plan_over_its_limits_is_not_begun(
 
 async def test_a_limit_needs_to_know_the_amounts(tmp_path: Path) -> None:
     async with bench(tmp_path, offline=True) as made:
-        with pytest.raises(ConfigurationError, match="of 5 rows it is not known how much money"):
+        with pytest.raises(ConfigurationError, match="the amount of 5 rows is not known"):
             await made.apply(max_total=10**9)
         assert (await made.apply()).exit_code == 0
 
@@ -115,9 +115,9 @@ async def test_a_plan_with_nothing_open_may_change_its_journal(tmp_path: Path) -
 async def stops_after_failures(folder: Path) -> None:
     async with bench(folder, rows=30) as made:
         plan_files.misbehave(made.server, "reset_before:1.0:endpoint=*.return_goods")
-        applied = await made.apply(stop_after_failures=3, concurrency=2)
-        assert applied.stopped == "3 rows failed; the limit is 3"
-        assert applied.exit_code == 3
+        result = await made.apply(stop_after_failures=3, concurrency=2)
+        assert result.stopped == "3 rows failed; the limit is 3"
+        assert result.exit_code == 3
         assert 24 <= made.states["planned"] <= 27
         assert set(made.states) == {"planned", "settled_absent"}
 
@@ -129,8 +129,8 @@ def test_nothing_new_is_started_after_so_many_failures(tmp_path: Path) -> None:
 async def test_a_dry_run_sends_nothing_and_keeps_nothing(tmp_path: Path) -> None:
     async with bench(tmp_path, images=1) as made:
         before, seen = made.plan.read_bytes(), len(made.server.log)
-        applied = await made.apply(dry_run=True)
-        assert (applied.exit_code, applied.dry_run, applied.left) == (0, True, 5)
+        result = await made.apply(dry_run=True)
+        assert (result.exit_code, result.dry_run, result.left) == (0, True, 5)
         assert len(made.server.log) == seen
         assert made.plan.read_bytes() == before
         assert {path.name for path in tmp_path.iterdir()} <= {
@@ -154,7 +154,9 @@ async def test_what_is_no_plan_is_refused(tmp_path: Path, content: bytes | None)
         made.plan.unlink()
         if content is not None:
             made.plan.write_bytes(content)
-        with pytest.raises(ConfigurationError, match=r"no such plan|is no plan|cannot be used as a plan"):
+        with pytest.raises(
+            ConfigurationError, match=r"no such plan|damaged: it is empty|is not a SQLite database"
+        ):
             await made.apply()
 
 
@@ -177,3 +179,18 @@ async def test_a_plan_in_use_names_who_has_it(tmp_path: Path) -> None:
             await made.apply()
         assert (await running).exit_code == 0
         assert list(made.succeeded.values()) == [1] * 3
+
+
+@virtual_time
+async def test_who_is_in_a_hurry_waits_for_nothing() -> None:
+    stop, clock = Stop(), LoopClock()
+    waiting = asyncio.create_task(stop.pause(60, clock))
+    await settle()
+    stop.request("interrupted")
+    await settle()
+    assert not waiting.done(), "a stop without hurry lets what was begun end"
+    stop.request("again", hurry=True)
+    await waiting
+    await stop.pause(60, clock)
+    assert asyncio.get_running_loop().time() == 1000.0
+    assert stop.reason == "interrupted"

@@ -132,8 +132,8 @@ class Applying(RuleBasedStateMachine):
             rows = plan_files.refund_rows(ROWS, names)
         table = plan_files.write_table(self.folder / "table.csv", rows)
         async with self._client() as client:
-            overview = await plans.plan(client, self.kind, table, self.plan)
-        assert overview.states[RowState.PLANNED] == ROWS
+            summary = await plans.plan(client, self.kind, table, self.plan)
+        assert summary.states[RowState.PLANNED] == ROWS
 
     def _client(self) -> Client:
         clock = FreshClock()

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pandapon_async import Client, ConfigurationError, InvalidArgumentError, plans
 from pandapon_async.errors import PandaponError
-from pandapon_async.plans import PlanOptions, PlanSummary, RowState
+from pandapon_async.plans import PlanOptions, PlanSummary, RowState, voucher_files
+from pandapon_async.plans.voucher_files import Pictures
 from tests.support import plan_files
 from tests.support.clients import client
 
@@ -136,40 +137,40 @@ async def test_the_second_of_two_equal_rows_is_refused(tmp_path: Path) -> None:
         {**REFUND, "order_entry_ids": "12;13", "apply_payment_fen": "501"},
         {**REFUND, "order_entry_ids": "14"},
     ]
-    overview = await planned("refunds", plan_files.write_table(tmp_path / "t.csv", rows))
+    summary = await planned("refunds", plan_files.write_table(tmp_path / "t.csv", rows))
     found = plan_files.rows_of(tmp_path / "plan.db")
     assert [row["state"] for row in found] == ["planned", "refused", "planned", "planned"]
     assert found[1]["reason"] == "the same as row 2"
-    assert [(note.row, note.reason) for note in overview.notes] == [(4, "row 2 is about the same order line")]
+    assert [(note.row, note.reason) for note in summary.notes] == [(4, "row 2 is about the same order line")]
 
 
 async def test_a_reason_in_words_needs_the_vendor(tmp_path: Path) -> None:
     changed = {("reason" if name == "reason_id" else name): value for name, value in REFUND.items()}
     row = await only("refunds", tmp_path, {**changed, "reason": "协商一致退款"})
     assert (row["state"], row["column"]) == ("refused", "reason")
-    assert "plan online" in row["reason"]
+    assert "plan without --offline" in row["reason"]
 
 
 async def test_every_row_ends_in_one_place_and_the_money_adds_up(tmp_path: Path) -> None:
     rows = plan_files.refund_rows(30)
     for number in range(0, 30, 7):
         rows[number]["goods_status"] = "lost"
-    overview = await planned("refunds", plan_files.write_table(tmp_path / "t.csv", rows))
-    assert (overview.rows, overview.states[RowState.PLANNED], overview.states[RowState.REFUSED]) == (
+    summary = await planned("refunds", plan_files.write_table(tmp_path / "t.csv", rows))
+    assert (summary.rows, summary.states[RowState.PLANNED], summary.states[RowState.REFUSED]) == (
         30,
         25,
         5,
     )
     wanted = sum(500 + number for number in range(30) if number % 7)
-    (all_,) = overview.planned
+    (all_,) = summary.planned
     assert (all_.rows, all_.amount_fen, all_.currency) == (25, wanted, "CNY")
-    assert sum(shop.amount_fen for shop in overview.shops) == wanted
-    assert sum(shop.rows for shop in overview.shops) == 25
-    assert [row[3] for row in overview.largest] == [529, 527, 526, 525, 524, 523, 522, 520, 519, 518]
-    assert [refusal.row for refusal in overview.refused] == [2, 9, 16, 23, 30]
-    assert overview.offline
-    assert overview.unchecked == 25
-    assert "the vendor was asked nothing" in overview.inferred[-1]
+    assert sum(shop.amount_fen for shop in summary.shops) == wanted
+    assert sum(shop.rows for shop in summary.shops) == 25
+    assert [row[3] for row in summary.largest] == [529, 527, 526, 525, 524, 523, 522, 520, 519, 518]
+    assert [refusal.row for refusal in summary.refused] == [2, 9, 16, 23, 30]
+    assert summary.offline
+    assert summary.unchecked == 25
+    assert "the vendor was not asked" in summary.inferred[-1]
 
 
 async def test_a_workbook_is_read_as_well(tmp_path: Path) -> None:
@@ -275,8 +276,8 @@ async def test_an_image_under_many_names_is_one_image(tmp_path: Path) -> None:
         {**RETURN, "refund_id": f"TQ{number}", "vouchers": names}
         for number, names in enumerate(["a.jpg;b.jpg", "c.jpg", "d.jpg", "a.jpg"], start=1)
     ]
-    overview = await planned("returns", plan_files.write_table(tmp_path / "t.csv", rows))
-    assert (overview.pictures, overview.picture_bytes) == (2, 104 + 9)
+    summary = await planned("returns", plan_files.write_table(tmp_path / "t.csv", rows))
+    assert (summary.pictures, summary.picture_bytes) == (2, 104 + 9)
 
 
 async def test_reasons_never_repeat_what_was_in_the_cell(tmp_path: Path) -> None:
@@ -285,9 +286,9 @@ async def test_reasons_never_repeat_what_was_in_the_cell(tmp_path: Path) -> None
         for name in REFUND
         if name not in ("shop", "description")
     ]
-    overview = await planned("refunds", plan_files.write_table(tmp_path / "t.csv", rows))
-    assert overview.states[RowState.REFUSED] == len(rows)
-    said = " ".join(refusal.reason for refusal in overview.refused)
+    summary = await planned("refunds", plan_files.write_table(tmp_path / "t.csv", rows))
+    assert summary.states[RowState.REFUSED] == len(rows)
+    said = " ".join(refusal.reason for refusal in summary.refused)
     assert "138" not in said
     assert "王" not in said
 
@@ -295,7 +296,7 @@ async def test_reasons_never_repeat_what_was_in_the_cell(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("exchanges", {}, "no such kind of plan"),
+        ("exchanges", {}, "no such plan type"),
         ("returns", {"map": {"refund_id": "nope"}}, "names no column"),
         ("returns", {"sheet": "one"}, "has no sheets"),
         ("returns", {"images": Path("/nowhere/at/all")}, "no such folder"),
@@ -326,8 +327,8 @@ async def test_a_table_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 async def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
     table = plan_files.write_table(tmp_path / "t.csv", [RETURN])
     async with offline() as pandapon:
-        overview = await plans.plan(pandapon, "returns", table, None, options=PlanOptions(offline=True))
-    assert overview.states[RowState.PLANNED] == 1
+        summary = await plans.plan(pandapon, "returns", table, None, options=PlanOptions(offline=True))
+    assert summary.states[RowState.PLANNED] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
@@ -335,8 +336,7 @@ async def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
 def test_any_text_in_any_cell_makes_a_row_and_no_error(text: str) -> None:
     from pandapon_async.plans.columns import resolve_columns
     from pandapon_async.plans.plan_types import REFUNDS
-    from pandapon_async.plans.row_parser import PlanReader
-    from pandapon_async.plans.voucher_files import Pictures
+    from pandapon_async.plans.row_parser import RowParser
     from pandapon_async.tables.table import Record
 
     names = list(REFUND)
@@ -350,7 +350,31 @@ def test_any_text_in_any_cell_makes_a_row_and_no_error(text: str) -> None:
                 cells = [text if position == at else REFUND[names[position]] for position in wanted]
                 yield Record(2, cells)
 
-        reader = PlanReader(REFUNDS, Table(), columns, Pictures(Path("/nowhere")))  # type: ignore[arg-type]
+        reader = RowParser(REFUNDS, Table(), columns, Pictures(Path("/nowhere")))  # type: ignore[arg-type]
         ((row, _),) = reader.rows()
         assert row.state in (RowState.PLANNED, RowState.REFUSED)
         assert (row.reason is None) == (row.state is RowState.PLANNED)
+
+
+def test_images_are_looked_at_again_when_the_memory_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voucher_files, "REMEMBERED", 2)
+    names = plan_files.write_images(tmp_path, 3)
+    looked = Pictures(tmp_path)
+    first = [looked.of_cell(name)[0].digest for name in names]
+    assert len(looked._seen) == 2
+    assert [looked.of_cell(name)[0].digest for name in names] == first
+    assert len(set(first)) == 3
+
+
+def test_an_image_that_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None:
+    plan_files.write_images(tmp_path, 1)
+    looked = Pictures(tmp_path)
+
+    class Broken:
+        def encode(self, _: object) -> object:
+            raise PermissionError(13, "Permission denied")
+
+    looked._rule = Broken()  # type: ignore[assignment]
+    assert looked._look("proof-0.jpg") == "cannot be read (Permission denied)"

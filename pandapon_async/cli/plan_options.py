@@ -52,7 +52,7 @@ HeaderRow = Annotated[
     int | None, typer.Option(min=1, help="Row of the column names; default: the first with any.")
 ]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Ask the vendor nothing: states and amounts stay unchecked.")
+    bool, typer.Option("--offline", help="Do not ask the vendor: states and amounts stay unchecked.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show everything, write and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -65,7 +65,7 @@ JournalFile = Annotated[
 ]
 SettleAfter = Annotated[
     float | None,
-    typer.Option(min=0.001, help="Seconds until it is believed that a write did not land; default: 60."),
+    typer.Option(min=0.001, help="Seconds after a write before its absence is believed; default: 60."),
 ]
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,2})?)\s*(?P<unit>fen|yuan|分|元)?")
@@ -91,7 +91,9 @@ def fen(text: str | None, option: str) -> Fen | None:
         return None
     match = _AMOUNT.fullmatch(text.strip().lower())
     if match is None:
-        raise typer.BadParameter("is no amount such as 500000 (fen) or 5000yuan", param_hint=option)
+        raise typer.BadParameter(
+            f"{text!r} is not an amount; write 500000 (fen) or 5000yuan", param_hint=option
+        )
     if match["unit"] in ("yuan", "元"):
         return Fen.from_yuan(match["number"])
     if "." in match["number"]:

@@ -11,7 +11,7 @@ from pandapon_async.cli.output import Console
 from pandapon_async.money import Fen
 from pandapon_async.plans import ApplyResult, Money, PlanSummary, Refusal, RowState
 
-__all__ = ["amount", "rows", "show_applied", "show_overview", "what_it_does"]
+__all__ = ["amount", "rows", "show_result", "show_summary", "what_it_does"]
 
 SHOWN = 20
 _DEEDS = {
@@ -43,42 +43,42 @@ def amount(fen: int, currency: str) -> str:
     return f"{currency} {Fen(fen).yuan:,.2f}"
 
 
-def show_overview(console: Console, overview: PlanSummary) -> None:
+def show_summary(console: Console, summary: PlanSummary) -> None:
     """What a plan comes to."""
-    refused = overview.states[RowState.REFUSED]
-    planned = overview.rows - refused
-    _say(console, f"{overview.source}: {rows(overview.rows)}, {planned:,} planned, {refused:,} refused")
-    begun = {state: count for state, count in overview.states.items() if count and state not in _AT_FIRST}
+    refused = summary.states[RowState.REFUSED]
+    planned = summary.rows - refused
+    _say(console, f"{summary.source}: {rows(summary.rows)}, {planned:,} planned, {refused:,} refused")
+    begun = {state: count for state, count in summary.states.items() if count and state not in _AT_FIRST}
     if begun:
         _say(console, "applied before: " + ", ".join(f"{n:,} {state.value}" for state, n in begun.items()))
-        left = ", ".join(amount(money.amount_fen, money.currency) for money in overview.to_send)
-        _say(console, f"to be sent now: {rows(overview.sendable)}" + (f", {left}" if left else ""))
+        left = ", ".join(amount(money.amount_fen, money.currency) for money in summary.to_send)
+        _say(console, f"to be sent now: {rows(summary.sendable)}" + (f", {left}" if left else ""))
     if planned:
-        _money(console, overview)
-        _largest(console, overview)
-    _listed(console, "refused", overview.refused, refused)
-    _listed(console, "worth a look", overview.notes, overview.noted)
-    if overview.pictures:
-        size = overview.picture_bytes / 1024 / 1024
-        there = f", {overview.pictures_uploaded:,} of them uploaded" if overview.pictures_uploaded else ""
-        _say(console, f"images: {overview.pictures:,} different, {size:,.1f} MiB{there}")
-    for note in overview.inferred:
+        _money(console, summary)
+        _largest(console, summary)
+    _listed(console, "refused", summary.refused, refused)
+    _listed(console, "worth a look", summary.notes, summary.noted)
+    if summary.pictures:
+        size = summary.picture_bytes / 1024 / 1024
+        there = f", {summary.pictures_uploaded:,} of them uploaded" if summary.pictures_uploaded else ""
+        _say(console, f"images: {summary.pictures:,} different, {size:,.1f} MiB{there}")
+    for note in summary.inferred:
         _say(console, f"note: {note}")
-    if overview.unchecked and not overview.offline:
-        _say(console, f"note: {rows(overview.unchecked)} of the plan could not be checked in full")
+    if summary.unchecked and not summary.offline:
+        _say(console, f"note: {rows(summary.unchecked)} of the plan could not be checked in full")
 
 
-def _money(console: Console, overview: PlanSummary) -> None:
+def _money(console: Console, summary: PlanSummary) -> None:
     table = Table(title="money", title_justify="left")
     table.add_column("shop")
     table.add_column("rows", justify="right")
     table.add_column("amount", justify="right")
-    for shop in overview.shops[:SHOWN]:
+    for shop in summary.shops[:SHOWN]:
         _money_row(table, shop.shop or "(no shop named)", shop)
-    if len(overview.shops) > SHOWN:
-        table.add_row(f"and {len(overview.shops) - SHOWN} more shops", "", "", style="dim")
+    if len(summary.shops) > SHOWN:
+        table.add_row(f"and {len(summary.shops) - SHOWN} more shops", "", "", style="dim")
     table.add_section()
-    for total in overview.planned:
+    for total in summary.planned:
         _money_row(table, f"all in {total.currency}", total)
     console.print(table)
 
@@ -90,15 +90,15 @@ def _money_row(table: Table, name: str, money: Money) -> None:
     table.add_row(Text(name), f"{money.rows:,}", shown)
 
 
-def _largest(console: Console, overview: PlanSummary) -> None:
-    if not overview.largest:
+def _largest(console: Console, summary: PlanSummary) -> None:
+    if not summary.largest:
         return
     table = Table(title="the largest", title_justify="left")
     table.add_column("row", justify="right")
     table.add_column("id")
     table.add_column("shop")
     table.add_column("amount", justify="right")
-    for row, name, shop, fen, currency in overview.largest:
+    for row, name, shop, fen, currency in summary.largest:
         table.add_row(str(row), Text(name), Text(shop or ""), amount(fen, currency))
     console.print(table)
 
@@ -118,23 +118,23 @@ def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -
     console.print(table)
 
 
-def show_applied(console: Console, applied: ApplyResult) -> None:
+def show_result(console: Console, result: ApplyResult) -> None:
     """Where a plan stands."""
-    table = Table(title=Text(f"{applied.source}: {rows(applied.rows)}"), title_justify="left")
+    table = Table(title=Text(f"{result.source}: {rows(result.rows)}"), title_justify="left")
     table.add_column("state")
     table.add_column("rows", justify="right")
     table.add_column("amount", justify="right")
-    for state, count in applied.states.items():
+    for state, count in result.states.items():
         if count:
-            sums = applied.money.get(state, {})
+            sums = result.money.get(state, {})
             shown = ", ".join(amount(fen, currency) for currency, fen in sums.items())
             table.add_row(state.value, f"{count:,}", shown, style=_STYLES.get(state, "yellow"))
     console.print(table)
-    if applied.problems:
-        problems = Table(title="not simply well", title_justify="left")
+    if result.problems:
+        problems = Table(title="needs attention", title_justify="left")
         for column in ("row", "state", "id", "intent", "reason"):
             problems.add_column(column, overflow="fold" if column in ("reason", "intent") else "ellipsis")
-        for problem in applied.problems:
+        for problem in result.problems:
             problems.add_row(
                 str(problem.row),
                 problem.state.value,
@@ -143,8 +143,8 @@ def show_applied(console: Console, applied: ApplyResult) -> None:
                 Text("; ".join(filter(None, (problem.reason, problem.note)))),
             )
         console.print(problems)
-    if applied.results:
-        _say(console, f"results: {applied.results}")
+    if result.results:
+        _say(console, f"results: {result.results}")
 
 
 def _say(console: Console, text: str) -> None:

@@ -33,7 +33,7 @@ from pandapon_async.cli.plan_options import (
     fen,
     given,
 )
-from pandapon_async.cli.plan_show import amount, rows, show_applied, show_overview, what_it_does
+from pandapon_async.cli.plan_show import amount, rows, show_result, show_summary, what_it_does
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import (
@@ -68,7 +68,7 @@ def run_plan(
             )
 
     try:
-        overview = asyncio.run(work())
+        summary = asyncio.run(work())
     except AuthenticationError as error:
         _say(f"error: {error}\n{CHECK_ACCESS}\nNo plan was written.")
         return 4
@@ -79,31 +79,31 @@ def run_plan(
         _say(f"error: {error}; no plan was written.")
         return 3
     if sys.stdout.isatty():
-        show_overview(Console(), overview)
+        show_summary(Console(), summary)
     else:
-        _write_json({"plan": None if dry_run else str(out), **overview.to_json()})
-    if not overview.sendable:
-        _say("no row can be sent: mend the table and plan again.")
-        return 3 if overview.unchecked and not overview.offline else 1
+        _write_json({"plan": None if dry_run else str(out), **summary.to_json()})
+    if not summary.sendable:
+        _say("no row can be sent: fix the table and plan again.")
+        return 3 if summary.unchecked and not summary.offline else 1
     if out is not None and not dry_run:
         command = shlex.join(["pandapon", kind.value, "apply", str(out)])
         _say(f"planned, nothing was sent. To carry it out:\n  {command}")
-    if overview.unchecked and not overview.offline:
+    if summary.unchecked and not summary.offline:
         return 3
-    return 1 if overview.states[RowState.REFUSED] else 0
+    return 1 if summary.states[RowState.REFUSED] else 0
 
 
 def show_command(kind: PlanKind) -> Callable[[Path], None]:
     """The command that shows a plan again."""
 
     def show(plan: Plan) -> None:
-        """Show what a plan comes to and where it stands; asks nobody, changes nothing."""
-        overview = plans.summarize(plan)
-        _check_kind(kind, overview, plan)
+        """Show what a plan comes to and where it stands; makes no request, changes nothing."""
+        summary = plans.summarize(plan)
+        _check_plan_type(kind, summary, plan)
         if sys.stdout.isatty():
-            show_overview(Console(), overview)
+            show_summary(Console(), summary)
         else:
-            _write_json({"plan": str(plan), **overview.to_json()})
+            _write_json({"plan": str(plan), **summary.to_json()})
 
     return show
 
@@ -130,16 +130,19 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             int | None, typer.Option(min=1, help="Start nothing new after so many failed rows.")
         ] = None,
         resend_absent: Annotated[
-            bool, typer.Option("--resend-absent", help="Send again what was sent before and did not land.")
+            bool,
+            typer.Option(
+                "--resend-absent", help="Send again what was sent before and was not found afterwards."
+            ),
         ] = False,
         allow_repeat: Annotated[
-            bool, typer.Option("--allow-repeat", help="Do again what the journal says was done before.")
+            bool, typer.Option("--allow-repeat", help="Send again what the journal says was done before.")
         ] = False,
         wait: Annotated[
-            bool, typer.Option(help="Wait at the end until unknown outcomes can be found out.")
+            bool, typer.Option(help="Wait at the end until unknown outcomes can be looked up.")
         ] = True,
         words: Annotated[
-            bool, typer.Option("--words", help="Keep what the platform says of refusals; it may name people.")
+            bool, typer.Option("--words", help="Keep what the platform says of refusals. It may name people.")
         ] = False,
         journal: JournalFile = None,
         settle_after: SettleAfter = None,
@@ -147,13 +150,13 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         concurrency: Concurrency = None,
         base_url: BaseUrl = None,
     ) -> None:
-        """Carry a plan out; goes on where it was interrupted, and does nothing twice.
+        """Carry a plan out. An interrupted one resumes where it stopped; nothing is sent twice.
 
         Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent or of
         unknown outcome), 4 authentication.
         """
-        overview = plans.summarize(plan, resend_absent=resend_absent)
-        _check_kind(kind, overview, plan)
+        summary = plans.summarize(plan, resend_absent=resend_absent)
+        _check_plan_type(kind, summary, plan)
         options = ApplyOptions(
             max_total=fen(max_total, "--max-total"),
             max_each=fen(max_each, "--max-each"),
@@ -164,7 +167,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             vendor_message=words,
             dry_run=dry_run,
             concurrency=concurrency,
-            expected=(overview.sendable, sum(money.amount_fen for money in overview.to_send)),
+            expected=(summary.sendable, sum(money.amount_fen for money in summary.to_send)),
         )
         settings = given(
             rate=rate,
@@ -173,9 +176,9 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             journal=journal,
             settle_after=settle_after,
         )
-        show_overview(Console(stderr=True), overview)
+        show_summary(Console(stderr=True), summary)
         plans.check_limits(plan, options)  # before anybody is asked
-        if not dry_run and not yes and not _agreed(overview):
+        if not dry_run and not yes and not _agreed(summary):
             _say("nothing was sent.")
             raise typer.Exit(3)
         raise typer.Exit(_run_apply(kind, plan, out, options, beside_the_plan(plan, settings)))
@@ -183,21 +186,21 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
     return apply
 
 
-def _check_kind(kind: PlanKind, overview: PlanSummary, plan: Path) -> None:
-    if overview.kind != kind:
-        raise ConfigurationError(f"{plan} is a plan of {overview.kind}: use `pandapon {overview.kind}`")
+def _check_plan_type(kind: PlanKind, summary: PlanSummary, plan: Path) -> None:
+    if summary.kind != kind:
+        raise ConfigurationError(f"{plan} is a plan of {summary.kind}: use `pandapon {summary.kind}`")
 
 
-def _agreed(overview: PlanSummary) -> bool:
+def _agreed(summary: PlanSummary) -> bool:
     """Ask, where there is somebody to ask."""
-    open_rows = sum(count for state, count in overview.states.items() if state.open)
-    if not overview.sendable and not open_rows:
+    open_rows = sum(count for state, count in summary.states.items() if state.open)
+    if not summary.sendable and not open_rows:
         return True  # nothing would be sent
     if not sys.stdin.isatty():
         raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
-    money = ", ".join(amount(money.amount_fen, money.currency) for money in overview.to_send)
-    earlier = f" and find out about {open_rows:,} that an earlier run left open" if open_rows else ""
-    question = f"Send {what_it_does(overview.kind, overview.sendable)} ({money or 'no amount'}){earlier}?"
+    money = ", ".join(amount(money.amount_fen, money.currency) for money in summary.to_send)
+    earlier = f" and look up {open_rows:,} that an earlier run left open" if open_rows else ""
+    question = f"Send {what_it_does(summary.kind, summary.sendable)} ({money or 'no amount'}){earlier}?"
     return typer.confirm(question, err=True)
 
 
@@ -205,23 +208,23 @@ def _run_apply(
     kind: PlanKind, plan: Path, out: Path | None, options: ApplyOptions, settings: dict[str, Any]
 ) -> int:
     try:
-        applied = asyncio.run(_apply(plan, out, options, settings))
+        result = asyncio.run(_apply(plan, out, options, settings))
     except AuthenticationError as error:
         _say(f"error: {error}\n{CHECK_ACCESS}\n{_go_on()}")
         return 4
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say(f"cut off; what was on its way is of unknown outcome until it is asked about. {_go_on()}")
+        _say(f"cut off; what was on its way is of unknown outcome until it is looked up. {_go_on()}")
         return 3
     except (JournalUnavailableError, OSError, sqlite3.Error) as error:
         _say(f"error: {error}. Nothing more was sent. {_go_on()}")
         return 3
     if sys.stdout.isatty():
-        show_applied(Console(), applied)
+        show_result(Console(), result)
     else:
-        _write_json({"plan": str(plan), **applied.to_json()})
-    if not applied.dry_run:
-        _advise(kind, applied)
-    return applied.exit_code
+        _write_json({"plan": str(plan), **result.to_json()})
+    if not result.dry_run:
+        _advise(kind, result)
+    return result.exit_code
 
 
 async def _apply(
@@ -247,20 +250,20 @@ async def _apply(
         )
 
 
-def _advise(kind: PlanKind, applied: ApplyResult) -> None:
+def _advise(kind: PlanKind, result: ApplyResult) -> None:
     """What is left to do, and how."""
-    if applied.stopped:
-        _say(f"stopped early: {applied.stopped}.")
-    unknown = applied.states[RowState.UNKNOWN] + applied.states[RowState.APPLYING]
+    if result.stopped:
+        _say(f"stopped early: {result.stopped}.")
+    unknown = result.states[RowState.UNKNOWN] + result.states[RowState.APPLYING]
     if unknown:
         _say(
             f"{rows(unknown)} of unknown outcome, which will not be sent again. Apply the plan once more "
-            "to ask about them, or look into the vendor's console and say what you saw:\n"
-            f"  pandapon journal resolve INTENT --as done|absent --note '...' --journal {applied.journal}"
+            "to look them up, or look into the vendor's console and say what you saw:\n"
+            f"  pandapon journal resolve INTENT --as done|absent --note '...' --journal {result.journal}"
         )
-    if absent := applied.states[RowState.SETTLED_ABSENT]:
-        _say(f"{rows(absent)} did not land. To send again what did not land, add --resend-absent.")
-    if applied.left or applied.states[RowState.NOT_SENT]:
+    if absent := result.states[RowState.SETTLED_ABSENT]:
+        _say(f"{rows(absent)} not found after the write. To send those again, add --resend-absent.")
+    if result.left or result.states[RowState.NOT_SENT]:
         _say(_go_on())
 
 

@@ -1,16 +1,16 @@
 """Bulk writes in two steps: `plan` checks a table and changes nothing, `apply` carries the plan out.
 
-A plan is a file that a person can look at, agree to, and hand on. Applied and killed at any moment, it
-goes on where it was, and nothing in it is carried out twice.
+A plan is a file that a person can look at, agree to, and hand on. Killed at any moment and applied again, it
+resumes where it stopped, and nothing in it is carried out twice.
 """
 
 from pandapon_async.plans.apply import apply
+from pandapon_async.plans.apply_result import ApplyResult, Problem
 from pandapon_async.plans.create import plan
 from pandapon_async.plans.limits import check_limits
 from pandapon_async.plans.options import ApplyOptions, PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanKind
-from pandapon_async.plans.result import ApplyResult, Problem
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.stop import Stop
 from pandapon_async.plans.summary import Money, PlanSummary, Refusal, summarize

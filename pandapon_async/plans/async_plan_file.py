@@ -17,37 +17,37 @@ T = TypeVar("T")
 
 
 class AsyncPlanFile:
-    """A book that is asked from the event loop. Use `async with AsyncPlanFile(open_book) as desk`."""
+    """A plan's file for the event loop. Use `async with AsyncPlanFile(opener) as plan_file`."""
 
-    def __init__(self, open_book: Callable[[], PlanFile]) -> None:
-        self._open_book = open_book
+    def __init__(self, opener: Callable[[], PlanFile]) -> None:
+        self._opener = opener
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="pandapon-plan")
-        self._book: PlanFile | None = None
+        self._file: PlanFile | None = None
 
     async def __aenter__(self) -> Self:
-        opening = asyncio.get_running_loop().run_in_executor(self._executor, self._open_book)
+        opening = asyncio.get_running_loop().run_in_executor(self._executor, self._opener)
         try:
-            self._book = await finished(opening)
+            self._file = await finished(opening)
         except BaseException:
             self._executor.shutdown(wait=False)
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        book, self._book = self._book, None
-        if book is not None:
-            await finished(asyncio.get_running_loop().run_in_executor(self._executor, book.close))
+        file, self._file = self._file, None
+        if file is not None:
+            await finished(asyncio.get_running_loop().run_in_executor(self._executor, file.close))
         self._executor.shutdown(wait=False)
 
     async def do(self, work: Callable[[PlanFile], T]) -> T:
-        """Do something with the book, after all that was asked for before. Once begun it is finished."""
-        book = self._book
-        assert book is not None, "the desk is closed"
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, book)
+        """Do something with the file, after all earlier requests. Once begun it is finished."""
+        file = self._file
+        assert file is not None, "the plan file is closed"
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, file)
 
     async def change(self, row: int, **facts: Any) -> None:
         """Change a row."""
-        await self.do(lambda book: book.change(row, **facts))
+        await self.do(lambda file: file.change(row, **facts))
 
     async def rows(self, states: Iterable[RowState]) -> AsyncIterator[PlanRow]:
         """Rows in these states, in order, read page by page; each comes once, whatever becomes of it."""
@@ -67,7 +67,7 @@ async def finished(future: asyncio.Future[T]) -> T:
         if (
             not future.cancelled()
             and future.exception() is None
-            and isinstance(book := future.result(), PlanFile)
+            and isinstance(file := future.result(), PlanFile)
         ):
-            book.close()
+            file.close()
         raise

@@ -21,6 +21,7 @@ from pandapon_async.errors import (
     Outcome,
     PandaponError,
     RateLimitError,
+    error_kind_of,
 )
 from pandapon_async.journal.resolve import carries_waybill
 from pandapon_async.models.alibaba.orders import Order, OrderItem
@@ -41,24 +42,25 @@ REMEMBERED = 1_000
 
 @attrs.define
 class CheckResult:
-    """What a check found. With a `reason` the row is refused, for what stands in `field`."""
+    """What a check found."""
 
+    refused: bool = False
+    """Whether the row must not be sent, for what stands in `field`."""
     field: str = ""
     reason: str | None = None
+    """Why it is refused."""
     amount_fen: int | None = None
     currency: str | None = None
     reason_id: int | None = None
-    note: str | None = None
+    """The id of a reason that the table gives by its name."""
+    remarks: list[str] = attrs.field(factory=list)
+    """What is worth knowing and no reason to refuse."""
     checked: bool = True
-
-    def add_note(self, text: str) -> None:
-        """Something worth knowing that is no reason to refuse."""
-        self.note = text if self.note is None else f"{self.note}; {text}"
 
     def not_checked(self, why: str) -> None:
         """Something could not be found out."""
         self.checked = False
-        self.add_note(f"not checked: {why}")
+        self.remarks.append(f"not checked: {why}")
 
 
 class _Refused(Exception):
@@ -70,24 +72,24 @@ class _Refused(Exception):
 class Checks:
     """The checks of one plan; answers that several rows need are asked for once."""
 
-    def __init__(self, client: Client, kind: PlanType) -> None:
+    def __init__(self, client: Client, plan_type: PlanType) -> None:
         self._client = client
-        self._kind = kind
+        self._plan_type = plan_type
         self._orders = _Shared[str, Order](self._order)
         self._reasons = _Shared[tuple[str, tuple[str, ...], str], list[RefundReason]](self._offered)
 
     async def check(self, row: PlanRow) -> CheckResult:
         """Ask what is to be asked about a row. Raises AuthenticationError only."""
-        finding = CheckResult()
+        result = CheckResult()
         try:
-            if self._kind.name is PlanKind.RETURNS:
-                await self._check_return(row, finding)
+            if self._plan_type.name is PlanKind.RETURNS:
+                await self._check_return(row, result)
             else:
-                await self._check_reason(row, finding)
-                await self._check_amount(row, finding)
+                await self._check_reason(row, result)
+                await self._check_amount(row, result)
         except _Refused as refused:
-            finding.field, finding.reason = refused.field, str(refused)
-        return finding
+            result.refused, result.field, result.reason = True, refused.field, str(refused)
+        return result
 
     def close(self) -> None:
         """Nobody waits for answers any more."""
@@ -103,15 +105,15 @@ class Checks:
             order_id=order_id, order_entry_ids=lines, goods_status=goods_status
         )
 
-    async def _check_return(self, row: PlanRow, finding: CheckResult) -> None:
+    async def _check_return(self, row: PlanRow, result: CheckResult) -> None:
         try:
             refund = await self._client.v1.alibaba.refunds.get(refund_id=row.arguments["refund_id"])
         except PandaponError as error:
-            _not_answered(error, finding, "refund_id", "refund form")
+            _not_answered(error, result, "refund_id", "refund form")
             return
-        finding.amount_fen, finding.currency = refund.apply_payment, "CNY"
+        result.amount_fen, result.currency = refund.apply_payment, "CNY"
         if refund.apply_payment is None:
-            finding.add_note("the refund form shows no amount")
+            result.remarks.append("the refund form shows no amount")
         if refund.status is RefundStatus.WAIT_BUYER_SEND:
             return
         if carries_waybill(refund, row.arguments["freight_bill"]):
@@ -122,7 +124,7 @@ class Checks:
             f"the form stands at {stands}; goods are sent back at {RefundStatus.WAIT_BUYER_SEND.value} only",
         )
 
-    async def _check_reason(self, row: PlanRow, finding: CheckResult) -> None:
+    async def _check_reason(self, row: PlanRow, result: CheckResult) -> None:
         """The reason must be offered for these lines; it says whether a voucher and freight go with it."""
         arguments = row.arguments
         lines = tuple(sorted(arguments["order_entry_ids"]))
@@ -131,36 +133,36 @@ class Checks:
         except PandaponError as error:
             if row.reason_text is not None:
                 raise _Refused("reason", "the id of this reason could not be asked for; try again") from None
-            _not_answered(error, finding, "order_id", "reasons")
+            _not_answered(error, result, "order_id", "reasons")
             return
         reason = _chosen(offered, row)
-        finding.reason_id = reason.id
+        result.reason_id = reason.id
         if reason.need_voucher and not row.pictures:
             raise _Refused("vouchers", "this reason needs at least one voucher")
         if reason.no_refund_carriage and arguments["apply_carriage"]:
             raise _Refused("apply_carriage", "with this reason no freight is refunded: must be 0")
 
-    async def _check_amount(self, row: PlanRow, finding: CheckResult) -> None:
+    async def _check_amount(self, row: PlanRow, result: CheckResult) -> None:
         try:
             order = await self._orders.get(row.arguments["order_id"])
         except PandaponError as error:
-            _not_answered(error, finding, "order_id", "order")
+            _not_answered(error, result, "order_id", "order")
             return
         lines = _lines_of(order, row)
         paid = _sum(line.item_amount for line in lines)
         refunded = _sum(line.refund or Decimal(0) for line in lines)
         if paid is None or refunded is None:
-            finding.not_checked("the order does not show what was paid")
+            result.not_checked("the order does not show what was paid")
             return
         freight = order.base_info.shipping_fee if order.base_info else None
-        _compare(row, paid - refunded, None if freight is None else _sum([freight]), finding)
+        _compare(row, paid - refunded, None if freight is None else _sum([freight]), result)
         for line in lines:
             if isinstance(line.refund_status, RefundStatus) and not line.refund_status.terminal:
-                finding.add_note("a refund form of this order line is open already")
+                result.remarks.append("a refund form of this order line is open already")
                 break
 
 
-def _not_answered(error: PandaponError, finding: CheckResult, field: str, what: str) -> None:
+def _not_answered(error: PandaponError, result: CheckResult, field: str, what: str) -> None:
     """No answer leaves the row unchecked; an answer that says no refuses it."""
     if isinstance(error, AuthenticationError):
         raise error
@@ -172,7 +174,7 @@ def _not_answered(error: PandaponError, finding: CheckResult, field: str, what: 
         and not isinstance(error, RateLimitError)
     ):
         raise _Refused(field, f"the vendor refuses to show the {what} (code {error.code})")
-    finding.not_checked(f"the {what} could not be read ({type(error).__name__})")
+    result.not_checked(f"the {what} could not be read ({error_kind_of(error)})")
 
 
 def _chosen(offered: list[RefundReason], row: PlanRow) -> RefundReason:
@@ -212,13 +214,13 @@ def _sum(amounts: Iterable[Decimal | None]) -> int | None:
     return total if count else None
 
 
-def _compare(row: PlanRow, paid: int, freight_paid: int | None, finding: CheckResult) -> None:
+def _compare(row: PlanRow, paid: int, freight_paid: int | None, result: CheckResult) -> None:
     """Refuse what asks for more than was paid or, as long as nothing was shipped, for anything else."""
     payment, carriage = row.arguments["apply_payment"], row.arguments["apply_carriage"]
     if carriage > payment:
         raise _Refused("apply_carriage", "is more than the whole amount, of which it is a part")
     if freight_paid is None:
-        finding.not_checked("the order does not show the freight")
+        result.not_checked("the order does not show the freight")
     freight = carriage if freight_paid is None else freight_paid
     if carriage > freight:
         raise _Refused("apply_carriage", f"asks for {carriage} fen of freight where {freight} were paid")

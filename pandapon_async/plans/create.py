@@ -18,6 +18,7 @@ import attrs
 
 from pandapon_async import bulk
 from pandapon_async.bulk import Done
+from pandapon_async.bulk.long_run import account_of, calls_at_once, with_patience
 from pandapon_async.client import Client
 from pandapon_async.errors import (
     AuthenticationError,
@@ -31,10 +32,9 @@ from pandapon_async.plans.columns import Columns, resolve_columns
 from pandapon_async.plans.options import PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanKind, PlanType, plan_type_of
-from pandapon_async.plans.quota import account_of, patient, window
-from pandapon_async.plans.row_parser import PlanReader, encode_row
+from pandapon_async.plans.row_parser import RowParser, encode_row
 from pandapon_async.plans.rows import PlanRow, RowState
-from pandapon_async.plans.summary import PlanSummary, overview_of
+from pandapon_async.plans.summary import PlanSummary, summary_of
 from pandapon_async.plans.voucher_files import Pictures
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.tables.table import Table, file_digest, open_table
@@ -62,10 +62,10 @@ async def plan(
     that is taken, both before anything is asked; AuthenticationError at the first refusal. No plan is left
     then.
     """
-    maker = _Maker(
+    creator = _Creator(
         client, plan_type_of(kind), Path(table), options or PlanOptions(), progress or NullProgress()
     )
-    return await maker.make(None if out is None else Path(out))
+    return await creator.create(None if out is None else Path(out))
 
 
 @attrs.frozen
@@ -77,33 +77,33 @@ class _Source:
     digest: str
 
 
-class _Maker:
+class _Creator:
     """One plan, step by step."""
 
     def __init__(
-        self, client: Client, kind: PlanType, table: Path, options: PlanOptions, progress: Progress
+        self, client: Client, plan_type: PlanType, table: Path, options: PlanOptions, progress: Progress
     ) -> None:
         self._client = client
-        self._kind = kind
+        self._plan_type = plan_type
         self._table = table
         self._options = options
         self._progress = progress
 
-    async def make(self, out: Path | None) -> PlanSummary:
+    async def create(self, out: Path | None) -> PlanSummary:
         source = await asyncio.to_thread(self._open, out)
         draft = await asyncio.to_thread(_draft_path, out)
         try:
-            async with AsyncPlanFile(lambda: PlanFile.create(draft)) as desk:
-                await self._fill(desk, source)
-                overview = await desk.do(overview_of)
+            async with AsyncPlanFile(lambda: PlanFile.create(draft)) as plan_file:
+                await self._fill(plan_file, source)
+                summary = await plan_file.do(summary_of)
                 if out is not None:
-                    await desk.do(lambda book: book.complete())
+                    await plan_file.do(lambda file: file.complete())
             if out is not None:
                 await asyncio.to_thread(_publish, draft, out)
-            return overview
+            return summary
         finally:
             self._progress.end()
-            # Asked of the executor itself: a thread's work that is cancelled before it began is never done.
+            # By the executor itself: `to_thread` would drop the work if it is cancelled before it begins.
             await finished(asyncio.get_running_loop().run_in_executor(None, _remove, draft))
 
     def _open(self, out: Path | None) -> _Source:
@@ -117,7 +117,7 @@ class _Maker:
             raise InvalidArgumentError(f"no such folder: {options.images}", argument="images")
         table = open_table(self._table, sheet=options.sheet, header_row=options.header_row)
         columns = resolve_columns(
-            self._kind,
+            self._plan_type,
             table.columns,
             mapping=options.map,
             constants=options.constants,
@@ -125,20 +125,20 @@ class _Maker:
         )
         return _Source(table, columns, file_digest(self._table))
 
-    async def _fill(self, desk: AsyncPlanFile, source: _Source) -> None:
+    async def _fill(self, plan_file: AsyncPlanFile, source: _Source) -> None:
         self._progress.note(f"reading {self._table.name}")
         pictures = await asyncio.to_thread(Pictures, self._options.images or self._table.parent)
-        rows = PlanReader(self._kind, source.table, source.columns, pictures).rows()
+        rows = RowParser(self._plan_type, source.table, source.columns, pictures).rows()
         count = 0
-        while batch := await desk.do(lambda _: list(itertools.islice(rows, BATCH))):
-            count += await desk.do(functools.partial(PlanFile.add, rows=batch))
+        while batch := await plan_file.do(lambda _: list(itertools.islice(rows, BATCH))):
+            count += await plan_file.do(functools.partial(PlanFile.add, rows=batch))
         if await asyncio.to_thread(file_digest, self._table) != source.digest:
             raise InvalidArgumentError(f"{self._table.name} was changed while it was read; start again")
         inferred = list(source.columns.inferred)
         if self._options.offline:
-            inferred.append("offline: the vendor was asked nothing; amounts and states are unchecked")
+            inferred.append("offline: the vendor was not asked; amounts and states are unchecked")
         facts = {
-            "kind": self._kind.name,
+            "kind": self._plan_type.name,
             "source": {
                 "name": self._table.name,
                 "sha256": source.digest,
@@ -152,65 +152,67 @@ class _Maker:
             "account": account_of(self._client),
             "made_at": self._client.settings.clock.wall(),
         }
-        await desk.do(lambda book: book.set(facts))
+        await plan_file.do(lambda file: file.set(facts))
         if self._options.offline:
-            await self._refuse_unresolved(desk)
+            await self._refuse_unresolved(plan_file)
         else:
-            await self._check(desk, source.columns)
+            await self._check(plan_file, source.columns)
 
-    async def _refuse_unresolved(self, desk: AsyncPlanFile) -> None:
-        async for row in desk.rows((RowState.PLANNED,)):
+    async def _refuse_unresolved(self, plan_file: AsyncPlanFile) -> None:
+        async for row in plan_file.rows((RowState.PLANNED,)):
             if row.reason_text is not None:
-                await desk.change(
+                await plan_file.change(
                     row.row,
                     state=RowState.REFUSED,
                     column="reason",
-                    reason="only the vendor can say which id this reason has: give reason_id, or plan online",
+                    reason="only the vendor knows its id: give reason_id, or plan without --offline",
                 )
 
-    async def _check(self, desk: AsyncPlanFile, columns: Columns) -> None:
+    async def _check(self, plan_file: AsyncPlanFile, columns: Columns) -> None:
         """Ask about every row that is still good, in order: of two equal rows the later is refused."""
-        client = patient(self._client)
-        checks = Checks(client, self._kind)
-        self._progress.begin("checking", await _planned(desk), 0, client.statistics)
-        results = bulk.run(
+        client = with_patience(self._client)
+        checks = Checks(client, self._plan_type)
+        self._progress.begin("checking", await _planned(plan_file), 0, client.statistics)
+        ended = bulk.run(
             checks.check,
-            desk.rows((RowState.PLANNED,)),
-            concurrency=self._options.concurrency or window(client.settings),
+            plan_file.rows((RowState.PLANNED,)),
+            concurrency=self._options.concurrency or calls_at_once(client.settings),
             ordered=True,
         )
         try:
-            async with contextlib.aclosing(results):
-                async for result in results:
-                    if isinstance(result, Done):
-                        await self._note(desk, columns, result.item, result.value)
-                    elif not isinstance(result.error, AuthenticationError):
-                        raise result.error  # no lookup's failure: `check` makes a finding of those
-                    self._progress.advance(failed=not isinstance(result, Done) or bool(result.value.reason))
+            async with contextlib.aclosing(ended):
+                async for check in ended:
+                    if isinstance(check, Done):
+                        await self._keep(plan_file, columns, check.item, check.value)
+                    elif not isinstance(check.error, AuthenticationError):
+                        raise check.error  # not a failed lookup: `check` makes a result of those
+                    self._progress.advance(failed=not isinstance(check, Done) or check.value.refused)
         finally:
             checks.close()
 
-    async def _note(self, desk: AsyncPlanFile, columns: Columns, row: PlanRow, finding: CheckResult) -> None:
-        if finding.note is not None:
-            row.add_note(finding.note)
+    async def _keep(
+        self, plan_file: AsyncPlanFile, columns: Columns, row: PlanRow, result: CheckResult
+    ) -> None:
+        for remark in result.remarks:
+            row.add_remark(remark)
         facts = {
-            "amount_fen": row.amount_fen if self._kind.amount else finding.amount_fen,
-            "currency": finding.currency or row.currency,
-            "note": row.note,
-            "checked": finding.checked,
+            "amount_fen": row.amount_fen if self._plan_type.amount else result.amount_fen,
+            "currency": result.currency or row.currency,
+            "remarks": row.remarks,
+            "checked": result.checked,
         }
-        if finding.reason is not None:
-            column = columns.name_of(finding.field) if finding.field else ""
-            facts |= {"state": RowState.REFUSED, "column": column, "reason": finding.reason}
-        await desk.change(row.row, **facts)
-        if finding.reason is None and row.reason_text is not None:
-            row.arguments["apply_reason_id"] = finding.reason_id
-            row.key = natural_key(self._kind.endpoint, encode_row(self._kind, row))
-            await desk.do(lambda book: book.recheck_key(row))
+        if result.refused:
+            column = columns.name_of(result.field) if result.field else ""
+            facts |= {"state": RowState.REFUSED, "column": column, "reason": result.reason}
+        await plan_file.change(row.row, **facts)
+        if not result.refused and row.reason_text is not None:
+            row.arguments["apply_reason_id"] = result.reason_id
+            row.key = natural_key(self._plan_type.endpoint, encode_row(self._plan_type, row))
+            await plan_file.do(lambda file: file.recheck_key(row))
 
 
-async def _planned(desk: AsyncPlanFile) -> int:
-    rows = await desk.do(lambda book: book.select("SELECT count(*) FROM rows WHERE state = 'planned'"))
+async def _planned(plan_file: AsyncPlanFile) -> int:
+    rows = await plan_file.do(lambda file: file.select("SELECT count(*) FROM rows WHERE state = 'planned'"))
     return int(rows[0][0])
 
 

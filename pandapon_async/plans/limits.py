@@ -15,25 +15,25 @@ __all__ = ["check_limits", "refuse_over_limits"]
 
 def check_limits(path: str | Path, options: ApplyOptions) -> None:
     """Raise ConfigurationError if the plan in a file is over `max_total` or `max_each`. Blocks."""
-    book = PlanFile.open(Path(path))
+    file = PlanFile.open(Path(path))
     try:
-        refuse_over_limits(book, options)
+        refuse_over_limits(file, options)
     finally:
-        book.close()
+        file.close()
 
 
-def refuse_over_limits(book: PlanFile, options: ApplyOptions) -> None:
+def refuse_over_limits(file: PlanFile, options: ApplyOptions) -> None:
     """Raise ConfigurationError for a plan that is over a limit, or whose amounts are not known."""
     if options.max_total is None and options.max_each is None:
         return
     counted = [state for state in RowState if state not in (RowState.REFUSED, RowState.REJECTED)]
     if not options.resend_absent:
         counted.remove(RowState.SETTLED_ABSENT)
-    total, largest, unknown = book.amounts(counted)
+    total, largest, unknown = file.amounts(counted)
     if unknown:
         raise ConfigurationError(
-            f"of {unknown} rows it is not known how much money they are about, so no limit can be kept: "
-            "plan again without --offline, or apply without limits"
+            f"the amount of {unknown} rows is not known, so no limit can be kept: plan again without "
+            "--offline, or apply without limits"
         )
     if options.max_total is not None and total > options.max_total:
         raise ConfigurationError(

@@ -45,11 +45,11 @@ def me(now: float) -> dict[str, Any]:
 def _holder(plan: Path) -> str:
     patience = time.monotonic() + PATIENCE
     while True:
-        book = PlanFile.open(plan)
+        file = PlanFile.open(plan)
         try:
-            known: dict[str, Any] = book.get("plan_lock") or {}
+            known: dict[str, Any] = file.get("applied_by") or {}
         finally:
-            book.close()
+            file.close()
         if known and _may_live(known):
             since = datetime.fromtimestamp(known["since"], UTC).isoformat(timespec="seconds")
             return f"process {known['pid']} on {known['host']} since {since}"

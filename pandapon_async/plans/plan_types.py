@@ -1,6 +1,6 @@
 """What can be planned in bulk, and which columns it takes: returns of goods and refund applications.
 
-A kind names the declared call that carries it out. Lengths, counts and forms of its arguments come from
+A plan type names the declared call that carries it out. Lengths, counts and forms of its arguments come from
 that declaration; here is only what a spreadsheet adds: how a column is called, and how its cell is read.
 """
 
@@ -67,7 +67,7 @@ class ColumnSpec:
 
 @attrs.frozen
 class PlanType:
-    """One kind of plan. `amount` is the field that says how much money a row moves, if one does."""
+    """One type of plan. `amount` is the field that says how much money a row moves, if one does."""
 
     name: PlanKind
     call: str
@@ -82,11 +82,11 @@ class PlanType:
 
 
 def plan_type_of(name: str) -> PlanType:
-    """The kind of this name."""
-    for kind in (RETURNS, REFUNDS):
-        if kind.name == name:
-            return kind
-    raise ConfigurationError(f"no such kind of plan: {name}; known: {', '.join(PlanKind)}")
+    """The plan type of this name. Raises ConfigurationError if there is none."""
+    for plan_type in (RETURNS, REFUNDS):
+        if plan_type.name == name:
+            return plan_type
+    raise ConfigurationError(f"no such plan type: {name}; known: {', '.join(PlanKind)}")
 
 
 def _id(cell: Cell, _: AmountUnit | None) -> str | None:

@@ -38,6 +38,6 @@ _MEANINGS: Mapping[PlanKind, Mapping[str, str]] = {
 }
 
 
-def meaning_of(kind: PlanType, code: object) -> str | None:
-    """What a code of refusal says about a row of this kind; None if it is not known."""
-    return _MEANINGS[kind.name].get(str(code))
+def meaning_of(plan_type: PlanType, code: object) -> str | None:
+    """What a code of refusal says about a row of this type; None if it is not known."""
+    return _MEANINGS[plan_type.name].get(str(code))

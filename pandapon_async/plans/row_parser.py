@@ -20,7 +20,7 @@ from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
 from pandapon_async.tables.cells import Cell, Refused
 from pandapon_async.tables.table import Record, Table
 
-__all__ = ["PlanReader", "encode_row"]
+__all__ = ["RowParser", "encode_row"]
 
 UNRESOLVED = 1
 """Stands for a reason's id as long as only its words are known; checked like any id, never sent."""
@@ -34,19 +34,19 @@ class _Problem(Exception):
         self.field = field
 
 
-def encode_row(kind: PlanType, row: PlanRow) -> dict[str, Any]:
+def encode_row(plan_type: PlanType, row: PlanRow) -> dict[str, Any]:
     """The row's arguments as they will travel, images as their digests. Raises InvalidArgumentError."""
     given = dict(row.arguments)
     if row.pictures:
         given["vouchers"] = row.pictures
-    return encode_arguments(kind.endpoint.parameters, given)
+    return encode_arguments(plan_type.endpoint.parameters, given)
 
 
 @attrs.frozen
-class PlanReader:
+class RowParser:
     """Reads the rows of one table."""
 
-    kind: PlanType
+    plan_type: PlanType
     table: Table
     columns: Columns
     pictures: Pictures
@@ -76,7 +76,7 @@ class PlanReader:
 
     def _forget(self, row: PlanRow) -> None:
         """Drop what no such call can carry: where columns are shifted, it may be somebody's name."""
-        for parameter in self.kind.endpoint.parameters:
+        for parameter in self.plan_type.endpoint.parameters:
             if parameter.name in row.arguments:
                 try:
                     parameter.rule.encode(row.arguments[parameter.name])
@@ -86,7 +86,7 @@ class PlanReader:
     def _values(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
         """What each cell says; where there is no column, what holds for all rows."""
         values: dict[str, Any] = {}
-        for field in self.kind.fields:
+        for field in self.plan_type.fields:
             if field.name in cells:
                 values[field.name] = self._read(field, cells[field.name])
             else:
@@ -110,7 +110,7 @@ class PlanReader:
     def _fill(self, row: PlanRow, values: dict[str, Any]) -> None:
         row.reason_text = values.pop("reason", None)
         row.currency = values.pop("currency", None)
-        for field in self.kind.fields:
+        for field in self.plan_type.fields:
             value = values.get(field.name)
             if field.argument is not None and value is not None:
                 row.arguments[field.argument] = value
@@ -122,15 +122,15 @@ class PlanReader:
         if row.reason_text is not None:
             del row.arguments["apply_reason_id"]
         else:
-            row.key = natural_key(self.kind.endpoint, encoded)
-        if self.kind.amount is not None:
-            row.amount_fen = row.arguments[self.kind.amount]
+            row.key = natural_key(self.plan_type.endpoint, encoded)
+        if self.plan_type.amount is not None:
+            row.amount_fen = row.arguments[self.plan_type.amount]
             row.touches = [f"{row.arguments['order_id']}/{line}" for line in row.arguments["order_entry_ids"]]
 
     def _encoded(self, row: PlanRow) -> dict[str, Any]:
         try:
-            return encode_row(self.kind, row)
+            return encode_row(self.plan_type, row)
         except InvalidArgumentError as error:
             argument = error.argument
-            field = next((field.name for field in self.kind.fields if field.argument == argument), "")
+            field = next((field.name for field in self.plan_type.fields if field.argument == argument), "")
             raise _Problem(field, str(error)) from None

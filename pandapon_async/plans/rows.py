@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.errors import ErrorKind
+from pandapon_async.journal.resolve import Resolution
 from pandapon_async.journal.store import Intent, IntentState
 
 __all__ = ["PlanRow", "RowState", "state_of"]
@@ -15,15 +17,24 @@ __all__ = ["PlanRow", "RowState", "state_of"]
 class RowState(enum.StrEnum):
     """Where a row stands."""
 
-    PLANNED = "planned"  # to be sent
-    APPLYING = "applying"  # begun, and not known to have ended
-    CONFIRMED = "confirmed"  # the vendor said yes
-    SETTLED_DONE = "settled_done"  # was unknown; it landed
-    UNKNOWN = "unknown"  # sent, and nobody knows what became of it
-    SETTLED_ABSENT = "settled_absent"  # was unknown; it did not land. Sent again only if told to
-    REJECTED = "rejected"  # the vendor said no
-    NOT_SENT = "not_sent"  # tried, and surely not carried out: will be tried again
-    REFUSED = "refused"  # by the plan: it will not be sent
+    PLANNED = "planned"
+    """To be sent."""
+    APPLYING = "applying"
+    """Begun, and not known to have ended."""
+    CONFIRMED = "confirmed"
+    """The vendor said yes."""
+    SETTLED_DONE = "settled_done"
+    """Was unknown; the state, read afterwards, shows that it succeeded."""
+    UNKNOWN = "unknown"
+    """Sent, and nobody knows what became of it."""
+    SETTLED_ABSENT = "settled_absent"
+    """Was unknown; the state, read afterwards, does not show it. Sent again only on request."""
+    REJECTED = "rejected"
+    """The vendor said no."""
+    NOT_SENT = "not_sent"
+    """Tried, and surely not carried out: it will be tried again."""
+    REFUSED = "refused"
+    """Refused by the plan: it will not be sent."""
 
     @property
     def done(self) -> bool:
@@ -46,45 +57,76 @@ _JSON = {"json": True}
 
 @attrs.define(kw_only=True)
 class PlanRow:
-    """A row. `row` is its number as a spreadsheet shows it.
-
-    `arguments` are those of the call, without the images; `pictures` the digests of these, in order. `key`
-    is its natural key, as the journal knows it; `touches` the order lines it is about; `reason_text` the
-    reason of an application as long as its id is not known. `column` and `reason` say why it was refused,
-    or what went wrong; `note` what else is worth knowing; `checked` whether the vendor was asked about it.
-    `before` is the newest intent of the same key that was there before this row was sent. `error` is the
-    kind of a failure and the vendor's code, `vendor_message` what the platform said, kept only if asked for.
-    """
+    """A row of a plan."""
 
     row: int
+    """Its number as a spreadsheet shows it."""
     state: RowState = RowState.PLANNED
+    """Where it stands."""
     shop: str | None = None
+    """The shop that the table names, for people."""
     amount_fen: int | None = None
+    """How much money it is about; None if that is not known."""
     currency: str | None = None
+    """The currency of `amount_fen`."""
     arguments: dict[str, Any] = attrs.field(factory=dict, metadata=_JSON)
+    """The arguments of the call, without the images."""
     pictures: list[str] = attrs.field(factory=list, metadata=_JSON)
+    """The SHA-256 digests of its images, in order."""
     key: dict[str, Any] | None = attrs.field(default=None, metadata=_JSON)
+    """Its natural key, as the journal knows it."""
     touches: list[str] = attrs.field(factory=list, metadata=_JSON)
+    """The order lines that it is about."""
     reason_text: str | None = None
+    """The name of an application's reason, as long as the reason's id is not known."""
     column: str | None = None
+    """The column for which it was refused."""
     reason: str | None = None
-    note: str | None = None
+    """Why it was refused, or what went wrong."""
+    remarks: list[str] = attrs.field(factory=list, metadata=_JSON)
+    """What else is worth knowing. Remarks are only ever added."""
     checked: bool = attrs.field(default=False, converter=bool)
+    """Whether the vendor was asked about it before it was sent."""
     before: str | None = None
+    """The newest intent of the same key that existed before this row was sent."""
     intent_id: str | None = None
+    """The journal's intent of its write."""
     request_id: str | None = None
+    """The request that the vendor can look up."""
     result: str | None = None
-    error: str | None = None
+    """The id that the vendor gave."""
+    resolution: Resolution | None = None
+    """What the last look at a write of unknown outcome showed; None if nothing was read."""
+    resolution_note: str | None = None
+    """What the last look rests on, or why nothing could be read."""
+    error_kind: ErrorKind | None = None
+    """What ended the write."""
+    error_code: str | None = None
+    """The vendor's code of a failure."""
     vendor_message: str | None = None
+    """What the platform said of a refusal; kept only on request, as it may name people."""
     updated: float | None = None
+    """When it changed last, in seconds since 1970."""
 
-    def add_note(self, text: str) -> None:
-        """Something else that is worth knowing."""
-        self.note = text if not self.note else f"{self.note}; {text}"
+    @property
+    def note(self) -> str | None:
+        """The remarks and the last look, in one text for people."""
+        parts = list(self.remarks)
+        if self.resolution_note is not None:
+            shown = self.resolution.value if self.resolution is not None and self.state.open else None
+            parts.append(": ".join(filter(None, (shown, self.resolution_note))))
+        return "; ".join(parts) or None
 
+    @property
+    def error(self) -> str | None:
+        """What ended the write with the vendor's code, for people."""
+        return " ".join(filter(None, (self.error_kind, self.error_code))) or None
 
-_AT_THE_DOOR = "AuthenticationError"
-"""What the journal notes of a refusal that came before anything was looked at: to be tried again."""
+    def add_remark(self, text: str) -> None:
+        """Keep something else that is worth knowing."""
+        if text not in self.remarks:
+            self.remarks = [*self.remarks, text]
+
 
 _STATES = {
     IntentState.CONFIRMED: RowState.CONFIRMED,
@@ -93,10 +135,30 @@ _STATES = {
     IntentState.SETTLED_DONE: RowState.SETTLED_DONE,
     IntentState.SETTLED_ABSENT: RowState.SETTLED_ABSENT,
 }
+_REFUSED_AT_THE_DOOR = (ErrorKind.AUTHENTICATION, ErrorKind.RATE_LIMIT)
+"""Refusals that came before anything was looked at: the row is to be tried again."""
 
 
 def state_of(intent: Intent) -> RowState:
-    """Where a row stands whose write is this intent; what is still open there is unknown here."""
-    if intent.state is IntentState.REJECTED and (intent.note or "").startswith(_AT_THE_DOOR):
+    """Where a row stands whose write is this intent. What is still open there is unknown here."""
+    if intent.state is IntentState.REJECTED and ending_of(intent) in _REFUSED_AT_THE_DOOR:
         return RowState.NOT_SENT
     return _STATES.get(intent.state, RowState.UNKNOWN)
+
+
+def ending_of(intent: Intent) -> ErrorKind | None:
+    """What ended the write."""
+    name = (intent.note or "").partition(" ")[0]
+    return {
+        "AuthenticationError": ErrorKind.AUTHENTICATION,
+        "RateLimitError": ErrorKind.RATE_LIMIT,
+        "RejectedError": ErrorKind.REJECTED,
+    }.get(name)
+
+
+def last_look(intent: Intent) -> tuple[Resolution | None, str | None]:
+    """What the last look at the write showed, and what it rests on."""
+    word, _, rest = (intent.note or "").partition(": ")
+    if word in set(Resolution):
+        return Resolution(word), rest
+    return None, intent.note

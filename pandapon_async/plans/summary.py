@@ -14,7 +14,7 @@ from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanType, plan_type_of
 from pandapon_async.plans.rows import PlanRow, RowState
 
-__all__ = ["Money", "PlanSummary", "Refusal", "identity", "overview_of", "sendable_states", "summarize"]
+__all__ = ["Money", "PlanSummary", "Refusal", "identity", "sendable_states", "summarize", "summary_of"]
 
 LARGEST = 10
 LISTED = 1_000
@@ -82,47 +82,45 @@ class PlanSummary:
 
 
 def summarize(path: str | Path, *, resend_absent: bool = False) -> PlanSummary:
-    """What the plan in a file comes to. Raises ConfigurationError if it is none. Blocks."""
-    book = PlanFile.open(Path(path))
+    """What the plan in a file comes to. Raises ConfigurationError if it is not a plan. Blocks."""
+    file = PlanFile.open(Path(path))
     try:
-        return overview_of(book, resend_absent=resend_absent)
+        return summary_of(file, resend_absent=resend_absent)
     finally:
-        book.close()
+        file.close()
 
 
-def overview_of(book: PlanFile, *, resend_absent: bool = False) -> PlanSummary:
-    """Read a plan's overview from its file."""
-    kind = plan_type_of(book.get("kind"))
-    counted = dict(book.select("SELECT state, count(*) FROM rows GROUP BY state"))
+def summary_of(file: PlanFile, *, resend_absent: bool = False) -> PlanSummary:
+    """Read what a plan comes to from its file."""
+    plan_type = plan_type_of(file.get("kind"))
+    counted = dict(file.select("SELECT state, count(*) FROM rows GROUP BY state"))
     states = {state: int(counted.get(state.value, 0)) for state in RowState}
-    source = book.get("source")
+    source = file.get("source")
     rows = sum(states.values())
     if rows != source["rows"]:
         raise AssertionError(f"{source['rows']} rows were read, {rows} are in the plan")
     to_send = sendable_states(resend_absent=resend_absent)
-    pictures = book.select("SELECT count(*), coalesce(sum(size), 0), count(url) FROM pictures")[0]
+    pictures = file.select("SELECT count(*), coalesce(sum(size), 0), count(url) FROM pictures")[0]
     return PlanSummary(
-        kind=kind.name,
+        kind=plan_type.name,
         source=source["name"],
         rows=rows,
         states=states,
-        planned=_money(book, "state <> 'refused'"),
-        to_send=_money(book, f"state IN ({_quoted(to_send)})"),
-        shops=_shops(book),
-        largest=_largest(book, kind),
-        refused=_texts(book, "state = 'refused'", "reason"),
-        notes=_texts(book, "state <> 'refused' AND note IS NOT NULL", "note"),
-        noted=int(
-            book.select("SELECT count(*) FROM rows WHERE state <> 'refused' AND note IS NOT NULL")[0][0]
-        ),
+        planned=_money(file, "state <> 'refused'"),
+        to_send=_money(file, f"state IN ({_quoted(to_send)})"),
+        shops=_shops(file),
+        largest=_largest(file, plan_type),
+        refused=_refused(file),
+        notes=_noted(file),
+        noted=int(file.select(f"SELECT count(*) FROM rows WHERE {_NOTED}")[0][0]),
         unchecked=int(
-            book.select("SELECT count(*) FROM rows WHERE state <> 'refused' AND NOT checked")[0][0]
+            file.select("SELECT count(*) FROM rows WHERE state <> 'refused' AND NOT checked")[0][0]
         ),
         pictures=int(pictures[0]),
         picture_bytes=int(pictures[1]),
         pictures_uploaded=int(pictures[2]),
-        inferred=tuple(book.get("inferred")),
-        offline=bool(book.get("offline")),
+        inferred=tuple(file.get("inferred")),
+        offline=bool(file.get("offline")),
     )
 
 
@@ -135,39 +133,50 @@ def sendable_states(*, resend_absent: bool) -> tuple[RowState, ...]:
 _SUMS = "count(*), coalesce(sum(amount_fen), 0), count(*) - count(amount_fen)"
 
 
-def _money(book: PlanFile, where: str) -> tuple[Money, ...]:
+def _money(file: PlanFile, where: str) -> tuple[Money, ...]:
     query = f"SELECT coalesce(currency, 'CNY'), {_SUMS} FROM rows WHERE {where} GROUP BY 1 ORDER BY 1"
-    return tuple(Money(*values) for values in book.select(query))
+    return tuple(Money(*values) for values in file.select(query))
 
 
-def _shops(book: PlanFile) -> tuple[Money, ...]:
+def _shops(file: PlanFile) -> tuple[Money, ...]:
     query = (
         f"SELECT coalesce(currency, 'CNY'), {_SUMS}, shop FROM rows WHERE state <> 'refused'"
         " GROUP BY 1, shop ORDER BY 3 DESC, shop LIMIT ?"
     )
-    return tuple(Money(*values) for values in book.select(query, (LISTED,)))
+    return tuple(Money(*values) for values in file.select(query, (LISTED,)))
 
 
-def _largest(book: PlanFile, kind: PlanType) -> tuple[tuple[int, str, str | None, int, str], ...]:
+def _largest(file: PlanFile, plan_type: PlanType) -> tuple[tuple[int, str, str | None, int, str], ...]:
     query = (
         "SELECT row FROM rows WHERE state <> 'refused' AND amount_fen IS NOT NULL"
         " ORDER BY amount_fen DESC, row LIMIT ?"
     )
     found = []
-    for (number,) in book.select(query, (LARGEST,)):
-        row = book.page(tuple(RowState), number - 1, 1)[0]
-        found.append((row.row, identity(kind, row), row.shop, row.amount_fen or 0, row.currency or "CNY"))
+    for (number,) in file.select(query, (LARGEST,)):
+        row = file.page(tuple(RowState), number - 1, 1)[0]
+        found.append(
+            (row.row, identity(plan_type, row), row.shop, row.amount_fen or 0, row.currency or "CNY")
+        )
     return tuple(found)
 
 
-def identity(kind: PlanType, row: PlanRow) -> str:
+def identity(plan_type: PlanType, row: PlanRow) -> str:
     """What a row is about, in one word."""
-    return str(row.arguments.get(kind.identified_by[0], ""))
+    return str(row.arguments.get(plan_type.identified_by[0], ""))
 
 
-def _texts(book: PlanFile, where: str, column: str) -> tuple[Refusal, ...]:
-    query = f"SELECT row, coalesce(column, ''), {column} FROM rows WHERE {where} ORDER BY row LIMIT ?"
-    return tuple(Refusal(*values) for values in book.select(query, (LISTED,)))
+_NOTED = "state <> 'refused' AND (remarks <> '[]' OR resolution_note IS NOT NULL)"
+
+
+def _refused(file: PlanFile) -> tuple[Refusal, ...]:
+    query = "SELECT row, coalesce(column, ''), reason FROM rows WHERE state = 'refused' ORDER BY row LIMIT ?"
+    return tuple(Refusal(*values) for values in file.select(query, (LISTED,)))
+
+
+def _noted(file: PlanFile) -> tuple[Refusal, ...]:
+    numbers = file.select(f"SELECT row FROM rows WHERE {_NOTED} ORDER BY row LIMIT ?", (LISTED,))
+    rows = (file.page(tuple(RowState), number - 1, 1)[0] for (number,) in numbers)
+    return tuple(Refusal(row.row, row.column or "", row.note or "") for row in rows)
 
 
 def _quoted(states: tuple[RowState, ...]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pandapon_async.bulk import Done, fetch_refunds
+from pandapon_async.bulk.long_run import calls_at_once, with_patience
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
@@ -31,7 +32,6 @@ from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
-from pandapon_async.settings import Settings
 from pandapon_async.tables.table import file_digest, open_table
 
 __all__ = ["reconcile", "state_path"]
@@ -223,13 +223,13 @@ class _Job:
 
     async def _fetch(self, state: RunStore, pending: Iterator[Pending]) -> int:
         """Look up what is pending, each result kept the moment it is there; gives their number."""
-        client = _patient(self._client)
+        client = with_patience(self._client)
         results = fetch_refunds(
             client,
             pending,
             platform=lambda item: item.platform,
             refund_id=lambda item: item.refund_id,
-            concurrency=self._options.concurrency or _window(client.settings),
+            concurrency=self._options.concurrency or calls_at_once(client.settings),
         )
         count = 0
         async with contextlib.aclosing(cast("Any", results)):
@@ -277,22 +277,6 @@ class _Job:
             if not task.cancelled():
                 task.exception()  # looked at, so that nobody warns of it
             raise
-
-
-def _patient(client: Client) -> Client:
-    """The same client, with time enough to sit out the longest pause that the vendor may ask for.
-
-    Otherwise every lookup whose turn falls into such a pause would fail at once, thousands of them.
-    """
-    settings = client.settings
-    return client.with_settings(timeout=settings.timeout + settings.retry.retry_after_maximum)
-
-
-def _window(settings: Settings) -> int:
-    """How many lookups on their way at once: no more than get their permit in half of their time."""
-    if settings.rate is None:
-        return settings.concurrency
-    return max(1, min(settings.concurrency, int(settings.rate * settings.timeout / 2)))
 
 
 def _as_of(state: RunStore) -> datetime:

@@ -162,6 +162,11 @@ def rows_of(plan: Path) -> list[dict[str, Any]]:
     return found
 
 
+def note_of(row: Mapping[str, Any]) -> str:
+    """What else is worth knowing of a row, as results and summaries show it."""
+    return "; ".join([*json.loads(row["remarks"]), *filter(None, [row["resolution_note"]])])
+
+
 def results_of(path: Path) -> list[dict[str, Any]]:
     """The lines of a result file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

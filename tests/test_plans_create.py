@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pandapon_async import Client, ConfigurationError, InvalidArgumentError, Settings, plans
-from pandapon_async.plans import PlanFile
+from pandapon_async.plans import PlanFile, create
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 
@@ -53,10 +54,31 @@ async def test_a_cancelled_plan_leaves_nothing(tmp_path: Path) -> None:
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.2") as server:
         settings = Settings(base_url=server.base_url, rate=None)
         async with Client(server.credentials, settings) as client:
-            planning_ = asyncio.create_task(plans.plan(client, "refunds", table, tmp_path / "p.db"))
+            planning = asyncio.create_task(plans.plan(client, "refunds", table, tmp_path / "p.db"))
             while not server.log:  # noqa: ASYNC110 (no event tells of it)
                 await asyncio.sleep(0.005)
-            planning_.cancel()
+            planning.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await planning_
+                await planning
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv"}
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_file_system_without_hard_links(
+    exists: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    draft, out = tmp_path / ".draft", tmp_path / "plan.db"
+    draft.write_text("new")
+    if exists:
+        out.write_text("old")
+        with pytest.raises(ConfigurationError, match="never overwritten"):
+            create._publish(draft, out)
+        assert out.read_text() == "old"
+    else:
+        create._publish(draft, out)
+        assert out.read_text() == "new"
+        assert not draft.exists()

@@ -32,21 +32,21 @@ def check_results(path: Path, plan: str) -> None:
         raise ConfigurationError(f"{path} is not the result of this plan; choose another --out")
 
 
-def write_results(path: Path, book: PlanFile, kind: PlanType) -> None:
+def write_results(path: Path, file: PlanFile, plan_type: PlanType) -> None:
     """Write where every row stands."""
-    plan = book.get("source")["sha256"][:12]
+    plan = file.get("source")["sha256"][:12]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with complete_file(path) as file:
-        for row in book.rows():
-            file.write(orjson.dumps(_line(plan, kind, row)).decode() + "\n")
+    with complete_file(path) as output:
+        for row in file.rows():
+            output.write(orjson.dumps(_line(plan, plan_type, row)).decode() + "\n")
 
 
-def _line(plan: str, kind: PlanType, row: PlanRow) -> dict[str, Any]:
+def _line(plan: str, plan_type: PlanType, row: PlanRow) -> dict[str, Any]:
     return {
         "plan": plan,
         "row": row.row,
         "state": row.state.value,
-        **{name: row.arguments.get(name) for name in kind.identified_by},
+        **{name: row.arguments.get(name) for name in plan_type.identified_by},
         "shop": row.shop,
         "amount_fen": row.amount_fen,
         "currency": row.currency,
@@ -56,6 +56,9 @@ def _line(plan: str, kind: PlanType, row: PlanRow) -> dict[str, Any]:
         "column": row.column,
         "reason": row.reason,
         "error": row.error,
+        "error_kind": row.error_kind,
+        "error_code": row.error_code,
+        "resolution": row.resolution,
         "note": row.note,
         **({"vendor_message": row.vendor_message} if row.vendor_message is not None else {}),
     }

@@ -12,14 +12,14 @@ from pandapon_async.plans.plan_types import plan_type_of
 from pandapon_async.plans.rows import RowState
 from pandapon_async.plans.summary import identity
 
-__all__ = ["ApplyResult", "Problem", "applied_of"]
+__all__ = ["ApplyResult", "Problem", "result_of"]
 
 LISTED = 20
 
 
 @attrs.frozen
 class Problem:
-    """A row that did not simply go well."""
+    """A row that needs attention."""
 
     row: int
     state: RowState
@@ -31,30 +31,37 @@ class Problem:
 
 @attrs.frozen(kw_only=True)
 class ApplyResult:
-    """Where a plan stands. `money` is fen by state and currency, of the rows whose amount is known.
-
-    `problems` lists the first rows that are open or failed; `stopped` says why the run ended early.
-    """
+    """Where a plan stands after a run."""
 
     kind: str
+    """"returns" or "refunds"."""
     source: str
+    """The name of the table."""
     rows: int
+    """How many rows the plan has."""
     states: dict[RowState, int]
+    """How many rows stand in each state."""
     money: dict[RowState, dict[str, int]]
+    """Fen by state and currency, of the rows whose amount is known."""
     problems: tuple[Problem, ...]
+    """The first rows that are open or failed."""
     stopped: str | None
+    """Why the run ended early."""
     journal: str | None
+    """The journal's file."""
     results: str | None
+    """The file with a line per row."""
     dry_run: bool = False
+    """Whether nothing was to be sent."""
 
     @property
     def done(self) -> int:
-        """Rows that surely were carried out."""
+        """How many rows surely were carried out."""
         return sum(count for state, count in self.states.items() if state.done)
 
     @property
     def left(self) -> int:
-        """Rows that are not at their end: not yet sent, or of unknown outcome."""
+        """How many rows are not at their end: not yet sent, or of unknown outcome."""
         return sum(self.states[state] for state in (RowState.PLANNED, RowState.APPLYING, RowState.UNKNOWN))
 
     @property
@@ -76,32 +83,32 @@ class ApplyResult:
         return facts | {"done": self.done, "left": self.left, "exit_code": self.exit_code}
 
 
-def applied_of(
-    book: PlanFile, stopped: str | None, *, results: Path | None = None, dry_run: bool = False
+def result_of(
+    file: PlanFile, stopped: str | None, *, results: Path | None = None, dry_run: bool = False
 ) -> ApplyResult:
     """Read from a plan's file where it stands."""
-    kind, source = plan_type_of(book.get("kind")), book.get("source")
-    counted = dict(book.select("SELECT state, count(*) FROM rows GROUP BY state"))
+    plan_type, source = plan_type_of(file.get("kind")), file.get("source")
+    counted = dict(file.select("SELECT state, count(*) FROM rows GROUP BY state"))
     states = {state: int(counted.get(state.value, 0)) for state in RowState}
     if sum(states.values()) != source["rows"]:
         raise AssertionError(f"{source['rows']} rows were read, {sum(states.values())} are in the plan")
     money: dict[RowState, dict[str, int]] = {}
     sums = "SELECT state, coalesce(currency, 'CNY'), sum(amount_fen) FROM rows WHERE amount_fen IS NOT NULL"
-    for state, currency, amount in book.select(f"{sums} GROUP BY 1, 2 ORDER BY 1, 2"):
+    for state, currency, amount in file.select(f"{sums} GROUP BY 1, 2 ORDER BY 1, 2"):
         money.setdefault(RowState(state), {})[currency] = amount
     troubled = [state for state in RowState if state.open or state.failed]
     return ApplyResult(
-        kind=kind.name,
+        kind=plan_type.name,
         source=source["name"],
         rows=source["rows"],
         states=states,
         money=money,
         problems=tuple(
-            Problem(row.row, row.state, identity(kind, row), row.intent_id, row.reason, row.note)
-            for row in book.page(troubled, -1, LISTED)
+            Problem(row.row, row.state, identity(plan_type, row), row.intent_id, row.reason, row.note)
+            for row in file.page(troubled, -1, LISTED)
         ),
         stopped=stopped,
-        journal=book.get("journal"),
+        journal=file.get("journal"),
         results=None if results is None else str(results),
         dry_run=dry_run,
     )

@@ -1,11 +1,15 @@
-"""What a long run needs of its client: how many calls at once, time to sit out a pause, whose they are."""
+"""What a long run needs of its client: how many calls at once, and time to sit out a pause."""
 
 from __future__ import annotations
 
-from pandapon_async.client import Client
+from typing import TYPE_CHECKING
+
 from pandapon_async.settings import Settings
 
-__all__ = ["account_of", "patient", "window"]
+if TYPE_CHECKING:
+    from pandapon_async.client import Client
+
+__all__ = ["account_of", "calls_at_once", "with_patience"]
 
 
 def account_of(client: Client) -> str:
@@ -13,8 +17,8 @@ def account_of(client: Client) -> str:
     return client._pipeline.account
 
 
-def patient(client: Client) -> Client:
-    """The same client, with time enough for the longest pause that the vendor may ask for.
+def with_patience(client: Client) -> Client:
+    """The same client with time for the longest pause that the vendor may ask for.
 
     Otherwise every call whose turn falls into such a pause would fail at once, thousands of them.
     """
@@ -22,8 +26,8 @@ def patient(client: Client) -> Client:
     return client.with_settings(timeout=settings.timeout + settings.retry.retry_after_maximum)
 
 
-def window(settings: Settings) -> int:
-    """How many calls on their way at once: no more than get their permit in half of their time."""
+def calls_at_once(settings: Settings) -> int:
+    """How many calls to begin at once: no more than get their permit in half of their time."""
     if settings.rate is None:
         return settings.concurrency
     return max(1, min(settings.concurrency, int(settings.rate * settings.timeout / 2)))
