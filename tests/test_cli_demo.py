@@ -28,3 +28,27 @@ def test_the_demo_leaves_other_folders_alone(shell: Shell) -> None:
     assert ended.code == 2
     assert "not from an earlier demo" in ended.err
     assert [path.name for path in shell.folder.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("name", ["ledger.csv", "report/rows.csv", "report/notes.txt"])
+def test_the_demo_replaces_nothing_of_the_users(shell: Shell, name: str) -> None:
+    """A folder with the same names in it, or one whose ledger was changed since, is not the demo's."""
+    mine = shell.folder / "demo" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("refund_id,amount_fen\nTQ1,5\n")
+    ended = shell("demo", "--refunds", "20", "--faults", "0")
+    assert (ended.code, mine.read_text()) == (2, "refund_id,amount_fen\nTQ1,5\n")
+    assert "choose another --out" in ended.err
+
+
+def test_a_ledger_that_was_changed_is_kept(shell: Shell) -> None:
+    options = ("--refunds", "20", "--rate", "2000", "--faults", "0")
+    assert shell("demo", *options).code == 0
+    ledger, mine = shell.folder / "demo" / "ledger.csv", shell.folder / "demo" / "report" / "mine.txt"
+    mine.write_text("precious")
+    assert shell("demo", *options, "--seed", "8").code == 0
+    assert mine.read_text() == "precious"
+    ledger.write_text(changed := ledger.read_text() + "TQ1,5\n")
+    ended = shell("demo", *options)
+    assert (ended.code, ledger.read_text()) == (2, changed)
+    assert "was changed since the demo made it" in ended.err

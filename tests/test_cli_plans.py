@@ -62,7 +62,7 @@ async def test_the_way_of_a_plan(shell: Shell, tmp_path: Path) -> None:
         applied = await shell.beside("returns", "apply", "plan.db", "--yes", "--max-total", "99999999yuan")
         assert (applied.code, facts(applied)["states"]) == (1, {"confirmed": 4, "refused": 1})
         assert len(plan_files.effects_per_key(server, "return_goods")) == 4
-        lines = plan_files.results_of(tmp_path / "results.jsonl")
+        lines = plan_files.results_of(tmp_path / "plan.db.results.jsonl")
         assert [(line["row"], line["state"]) for line in lines] == [
             (2, "confirmed"), (3, "confirmed"), (4, "confirmed"), (5, "confirmed"), (6, "refused"),
         ]  # fmt: skip
@@ -182,7 +182,7 @@ async def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on(tmp_path: Path) -
         states = json.loads(out)["states"]
         assert set(states) == {"planned", "confirmed"}
         assert states["confirmed"] == len(server.effects) < 25
-        assert len(plan_files.results_of(tmp_path / "results.jsonl")) == 40
+        assert len(plan_files.results_of(tmp_path / "plan.db.results.jsonl")) == 40
 
 
 async def test_two_processes_apply_one_plan(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ async def test_a_write_that_the_journal_knows_is_not_sent_again(tmp_path: Path) 
             result = await plans.apply(client, second / "plan.db")
         assert result.done == 4
         assert len(made.succeeded) == 4
-        lines = plan_files.results_of(second / "results.jsonl")
+        lines = plan_files.results_of(second / "plan.db.results.jsonl")
         assert [bool(line["note"]) for line in lines] == [True, True, True, False]
         assert lines[0]["note"] == (
             "a refund form of this order line is open already; "
@@ -236,7 +236,7 @@ async def test_another_waybill_for_the_same_form_needs_to_be_meant(tmp_path: Pat
         async with made.client() as client:
             await plans.plan(client, "returns", table, second / "plan.db")
             await plans.apply(client, second / "plan.db")
-            (line,) = plan_files.results_of(second / "results.jsonl")
+            (line,) = plan_files.results_of(second / "plan.db.results.jsonl")
             assert line["state"] == "rejected"
             assert "--allow-repeat" in line["reason"]
             table = plan_files.write_table(second / "again.csv", rows)

@@ -50,7 +50,7 @@ def check(server: Sandbox, plan: Path, rows: int, kind: str) -> Counter[str]:
     effects = plan_files.effects_per_key(server, kind)
     assert [key for key, count in effects.items() if count > 1] == []
     assert sum(effects.values()) == states["confirmed"] + states["settled_done"]
-    results = plan_files.results_of(plan.with_name("results.jsonl"))
+    results = plan_files.results_of(plan.with_name(f"{plan.name}.results.jsonl"))
     assert [line["row"] for line in results] == list(range(2, rows + 2))
     assert Counter(line["state"] for line in results) == states
     return states
@@ -66,7 +66,7 @@ async def returns(tmp_path: Path, rows: int, kills: int, between: range) -> Coun
         await apply_killed(server, "returns", out, kills, between)
         states = check(server, out, rows, "return_goods")
         succeeded = plan_files.effects_per_key(server, "return_goods")
-        for line in plan_files.results_of(tmp_path / "results.jsonl"):
+        for line in plan_files.results_of(tmp_path / "plan.db.results.jsonl"):
             assert (line["refund_id"] in succeeded) == (line["state"] in ("confirmed", "settled_done"))
         return states
 
@@ -80,7 +80,7 @@ async def refunds(tmp_path: Path, rows: int, kills: int, between: range) -> Coun
         await apply_killed(server, "refunds", out, kills, between)
         states = check(server, out, rows, "create")
         made = {effect.refund_id for effect in server.effects if effect.kind == "create"}
-        results = plan_files.results_of(tmp_path / "results.jsonl")
+        results = plan_files.results_of(tmp_path / "plan.db.results.jsonl")
         assert {line["result"] for line in results if line["result"]} == made
         assert len(plan_files.effects_per_key(server, "voucher")) == 9
         return states

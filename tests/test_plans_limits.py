@@ -142,8 +142,8 @@ async def test_a_dry_run_sends_nothing_and_keeps_nothing(tmp_path: Path) -> None
 
 async def test_results_of_something_else_are_not_overwritten(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
-        (tmp_path / "results.jsonl").write_text('{"plan":"another","row":2}\n')
-        with pytest.raises(ConfigurationError, match="is not the result of this plan"):
+        (tmp_path / "plan.db.results.jsonl").write_text('{"plan":"another","row":2}\n')
+        with pytest.raises(ConfigurationError, match="was not written by this plan"):
             await made.apply()
         assert list(made.server.effects) == []
 

@@ -122,6 +122,7 @@ async def test_every_row_gets_the_verdict_that_was_planted(tmp_path: Path) -> No
     left_out = summary.verdicts[Verdict.DUPLICATE_LOCAL] + summary.verdicts[Verdict.UNREADABLE]
     assert asked == summary.run["lookups"] == 600 - left_out
     assert sorted(file.name for file in out.iterdir()) == [
+        ".pandapon.lock",
         "exceptions.csv",
         "report.html",
         "rows.csv",
@@ -249,7 +250,7 @@ async def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, stops: list[in
                 asyncio.current_task().uncancel()  # type: ignore[union-attr]
             assert not known & set(refunds_asked(server, ids, seen))
             known = recorded(state_path(ledger, out))
-            assert not list(out.glob(".*"))
+            assert not list(out.glob(".*.partial"))
             assert stop == "writing" or not (out / "rows.csv").exists()
         seen = len(server.log)
         async with client(server) as pandapon:
@@ -446,7 +447,8 @@ async def test_a_state_is_for_one_ledger_and_one_meaning(tmp_path: Path) -> None
 
 
 @virtual_time
-async def test_two_runs_at_once_do_not_share_a_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["ledger.csv", "another.csv"])
+async def test_two_runs_at_once_do_not_share_a_folder(tmp_path: Path, other: str) -> None:
     out = tmp_path / "out"
 
     class Second(NullProgress):
@@ -459,16 +461,17 @@ async def test_two_runs_at_once_do_not_share_a_state(tmp_path: Path) -> None:
 
         async def run(self) -> None:
             with pytest.raises(ConfigurationError) as error:
-                await reconcile(pandapon, ledger, out)
+                await reconcile(pandapon, tmp_path / other, out)
             self.told = str(error.value)
 
     async with sandbox(60) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
+        (tmp_path / "another.csv").write_bytes(ledger.read_bytes() + b"\n")
         async with client(server) as pandapon:
             second = Second()
             await reconcile(pandapon, ledger, out, progress=second)
             await second.task
-    assert "in use by another running reconciliation" in second.told
+    assert "is being written by another process" in second.told
 
 
 @virtual_time

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import shutil
+import hashlib
+import io
+import json
 import sys
 from collections import Counter, deque
 from pathlib import Path
@@ -19,6 +21,7 @@ import typer
 
 from pandapon_async.clock import Clock
 from pandapon_async.errors import Attempt, ConfigurationError
+from pandapon_async.storage.files import Mark, whole_file
 
 if TYPE_CHECKING:
     from pandapon_async.sandbox import Sandbox
@@ -27,11 +30,14 @@ __all__ = ["demo"]
 
 LEDGER = "ledger.csv"
 REPORT = "report"
+MARKER = ".pandapon-demo.json"
+"""Says which ledgers the demo made here, by their digests: nothing else is replaced."""
+MARK = Mark('{"made_by": "pandapon demo"', "an earlier demo")
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for the ledger and the report; its old content goes.")
+        Path, typer.Option(help="Folder for the ledger and the report; new, or of an earlier demo.")
     ] = Path("demo"),
     refunds: Annotated[int, typer.Option(min=1, help="How many refunds the sandbox has.")] = 2_000,
     rate: Annotated[float, typer.Option(min=1, help="Calls per second: kept by us, enforced by it.")] = 200.0,
@@ -94,7 +100,7 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
                 client,
                 out / LEDGER,
                 out / REPORT,
-                options=Options(as_of=LEDGER_AS_OF),
+                options=Options(as_of=LEDGER_AS_OF, fresh=True),
                 progress=ConsoleProgress(sys.stderr),
             )
             paused, retried = client.limiter.paused_seconds, client.statistics.retried
@@ -117,24 +123,40 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
 
 
 def _prepare(sandbox: Sandbox, out: Path) -> list[str]:
-    """An empty folder with the ledger in it; gives the verdict that each row must get."""
-    if out.exists():
-        _remove_old(out)
-    out.mkdir(parents=True, exist_ok=True)
+    """A folder with the ledger in it; gives the verdict that each row must get."""
+    made = _made_before(out)
     rows = list(sandbox.ledger_rows())
-    with (out / LEDGER).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
+    ledger = text.getvalue()
+    out.mkdir(parents=True, exist_ok=True)
+    with whole_file(out / MARKER, MARK) as file:  # first: a ledger without it is taken for the user's own
+        digest = hashlib.sha256(ledger.encode()).hexdigest()
+        json.dump({"made_by": "pandapon demo", "ledgers": sorted({*made, digest})}, file)
+    with whole_file(out / LEDGER, Mark(",".join(rows[0]), MARK.made_by)) as file:
+        file.write(ledger)
     return list(sandbox.truth())
 
 
-def _remove_old(out: Path) -> None:
-    """Make room for a new run; refuses a folder that no demo made."""
-    if any(out.iterdir()) and not (out / LEDGER).is_file():
+def _made_before(out: Path) -> list[str]:
+    """The digests of the ledgers that earlier demos made here; refuses a folder with other things in it."""
+    if out.exists() and not out.is_dir():
+        raise ConfigurationError(f"{out} is a file; --out is a folder")
+    if not out.exists() or not any(out.iterdir()):
+        return []
+    marker, ledger = out / MARKER, out / LEDGER
+    MARK.check(marker)
+    if not marker.is_file():
         raise ConfigurationError(f"{out} is not empty and not from an earlier demo; choose another --out")
-    (out / LEDGER).unlink(missing_ok=True)
-    shutil.rmtree(out / REPORT, ignore_errors=True)
+    try:
+        made: list[str] = json.loads(marker.read_text(encoding="utf-8"))["ledgers"]
+    except (ValueError, KeyError):
+        raise ConfigurationError(f"{marker} is damaged; choose another --out") from None
+    if ledger.exists() and hashlib.sha256(ledger.read_bytes()).hexdigest() not in made:
+        raise ConfigurationError(f"{ledger} was changed since the demo made it; choose another --out")
+    return made
 
 
 def _differences(out: Path, truth: list[str]) -> int:

@@ -12,9 +12,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pandapon_async.openapi.document import SERVER, document
+from pandapon_async.storage.files import EVERYBODY, Mark, whole_file
 
 __all__ = ["openapi", "yaml_lines"]
 
+MARK = Mark("This document is made from the declarations of", "`pandapon openapi`")
 _PLAIN_KEY = re.compile(r"[A-Za-z_/$][A-Za-z0-9_/${}.-]*", re.ASCII)
 _NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -37,7 +39,8 @@ def openapi(
     if out is None:
         sys.stdout.write(text)
     else:
-        out.write_text(text, encoding="utf-8")
+        with whole_file(out, MARK, mode=EVERYBODY) as file:
+            file.write(text)
 
 
 def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:

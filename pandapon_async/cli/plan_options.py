@@ -16,6 +16,7 @@ __all__ = [
     "BaseUrl",
     "Concurrency",
     "DryRun",
+    "GroupReadable",
     "HeaderRow",
     "Images",
     "JournalFile",
@@ -62,6 +63,12 @@ BaseUrl = Annotated[str | None, typer.Option(help="Another PandaPon, such as a s
 JournalFile = Annotated[
     Path | None,
     typer.Option("--journal", help="The journal of writes; default: PANDAPON_JOURNAL, or the account's own."),
+]
+GroupReadable = Annotated[
+    bool,
+    typer.Option(
+        "--group-readable", help="Let the group of the written files read them; default: their owner alone."
+    ),
 ]
 SettleAfter = Annotated[
     float | None,

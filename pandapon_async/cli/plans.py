@@ -24,6 +24,7 @@ from pandapon_async.cli.plan_options import (
     BaseUrl,
     Concurrency,
     DryRun,
+    GroupReadable,
     JournalFile,
     Plan,
     Rate,
@@ -117,7 +118,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         dry_run: DryRun = False,
         out: Annotated[
             Path | None,
-            typer.Option(help="One line of JSON per row; default: results.jsonl beside the plan."),
+            typer.Option(help="One line of JSON per row; default: PLAN.results.jsonl."),
         ] = None,
         max_total: Annotated[
             str | None,
@@ -144,6 +145,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         words: Annotated[
             bool, typer.Option("--words", help="Keep what the platform says of refusals. It may name people.")
         ] = False,
+        group_readable: GroupReadable = False,
         journal: JournalFile = None,
         settle_after: SettleAfter = None,
         rate: Rate = None,
@@ -165,6 +167,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             allow_repeat=allow_repeat,
             wait=wait,
             vendor_message=words,
+            group_readable=group_readable,
             dry_run=dry_run,
             concurrency=concurrency,
             expected=(summary.sendable, sum(money.amount_fen for money in summary.to_send)),

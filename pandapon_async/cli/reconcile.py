@@ -23,6 +23,7 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.cli.output import Console
+from pandapon_async.cli.plan_options import GroupReadable
 from pandapon_async.client import Client
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
@@ -80,6 +81,7 @@ def reconcile(
         bool, typer.Option(help="Look up again at the end what failed for a passing reason.")
     ] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
+    group_readable: GroupReadable = False,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
@@ -103,6 +105,7 @@ def reconcile(
         second_pass=second_pass,
         concurrency=concurrency,
         fresh=fresh,
+        group_readable=group_readable,
     )
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url}
     given = {name: value for name, value in settings.items() if value is not None}

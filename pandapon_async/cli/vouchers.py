@@ -15,17 +15,17 @@ from typing import Annotated, Any, Final
 import attrs
 import orjson
 import typer
-from filelock import FileLock, Timeout
 
 from pandapon_async import bulk
 from pandapon_async.bulk import Done, Failed, UploadedVoucher
 from pandapon_async.bulk.vouchers import picture_rule
-from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, Rate, given
+from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, GroupReadable, Rate, given
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
 from pandapon_async.images import Image
 from pandapon_async.reconcile import ConsoleProgress
+from pandapon_async.storage.files import Mark, append_to, mode_of, only_writer
 
 __all__ = ["vouchers_app"]
 
@@ -33,6 +33,7 @@ vouchers_app: Final = typer.Typer(
     help="Upload proof images.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
+MARK = Mark('{"path":', "`pandapon vouchers upload`")
 ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
@@ -54,6 +55,7 @@ def upload(
             "--compress", "--shrink", help="Make smaller what is over the vendor's limit (needs Pillow)."
         ),
     ] = False,
+    group_readable: GroupReadable = False,
     dry_run: DryRun = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
@@ -69,7 +71,7 @@ def upload(
     if dry_run:
         raise typer.Exit(_check(images))
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
-    with _Results.opened(out) as results:
+    with _Results.opened(out, group_readable) as results:
         raise typer.Exit(_run(images, results, compress, concurrency or 16, settings))
 
 
@@ -110,29 +112,20 @@ class _Results:
 
     @classmethod
     @contextlib.contextmanager
-    def opened(cls, path: Path | None) -> Iterator[_Results]:
+    def opened(cls, path: Path | None, group_readable: bool) -> Iterator[_Results]:
         """The results at `path`, with what earlier runs put there."""
         if path is None:
             yield cls(None)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{path}.lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise ConfigurationError(f"{path} is being written by another process; wait for it") from None
-        try:
+        with only_writer(path):
+            MARK.check(path)
             results = cls(path)
             torn = results._read()
-            results.file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
+            with append_to(path, mode=mode_of(group_readable)) as results.file:
                 if torn:
                     os.write(results.file, b"\n")
                 yield results
-            finally:
-                os.close(results.file)
-        finally:
-            lock.release()
 
     def _read(self) -> bool:
         """Learn what is uploaded already; whether the last line was cut short. Refuses another file."""

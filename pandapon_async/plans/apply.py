@@ -13,8 +13,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-
 from pandapon_async import bulk
 from pandapon_async.bulk import Done
 from pandapon_async.bulk.long_run import account_of, calls_at_once, with_patience
@@ -30,11 +28,12 @@ from pandapon_async.plans.limits import refuse_over_limits
 from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile, StoredPicture
 from pandapon_async.plans.plan_types import plan_type_of
-from pandapon_async.plans.results_file import check_results, write_results
+from pandapon_async.plans.results_file import digest_of, mark_of, results_path, write_results
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.stop import Stop
 from pandapon_async.plans.summary import PlanSummary, sendable_states, summary_of
 from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.storage.files import only_writer
 
 __all__ = ["apply"]
 
@@ -73,7 +72,7 @@ async def apply(
         client: sends the rows; it must be of the plan's account.
         plan: the file that `plan` wrote.
         options: limits, and what else is allowed.
-        results: the file that gets a line of JSON per row, in order (default: results.jsonl beside the plan).
+        results: the file that gets a line of JSON per row, in order (default: PLAN.results.jsonl).
         progress: is told how far it is.
         stop: lets somebody else end the run in good order.
 
@@ -92,7 +91,7 @@ async def apply(
         options or ApplyOptions(),
         progress or NullProgress(),
         stop or Stop(),
-        path.with_name("results.jsonl") if results is None else Path(results),
+        results_path(path) if results is None else Path(results),
     )
     return await work.run()
 
@@ -114,7 +113,7 @@ class _Application:
         self._failures = 0
 
     async def run(self) -> ApplyResult:
-        lock = await self._take()
+        held = await self._take()
         try:
             async with AsyncPlanFile(lambda: PlanFile.open(self._plan)) as plan_file:
                 if not self._options.dry_run:
@@ -123,24 +122,32 @@ class _Application:
                 return await self._run(plan_file)
         finally:
             self._progress.end()
-            lock.release()
+            held.close()
 
-    async def _take(self) -> FileLock:
-        """The plan for this process alone; cancelled meanwhile, it is given back."""
-        taking = asyncio.ensure_future(asyncio.to_thread(plan_lock.take, self._plan))
+    def _lock(self) -> contextlib.ExitStack:
+        with contextlib.ExitStack() as held:
+            held.callback(plan_lock.take(self._plan).release)
+            if not self._options.dry_run:
+                self._results.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(only_writer(self._results))
+            return held.pop_all()
+
+    async def _take(self) -> contextlib.ExitStack:
+        """The plan and its results for this process alone; cancelled meanwhile, they are given back."""
+        taking = asyncio.ensure_future(asyncio.to_thread(self._lock))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
             await asyncio.wait([taking])  # what a thread has begun it carries out
             if not taking.cancelled() and taking.exception() is None:
-                taking.result().release()
+                taking.result().close()
             raise
 
     async def _run(self, plan_file: AsyncPlanFile) -> ApplyResult:
         plan_type = plan_type_of(await plan_file.do(lambda file: file.get("kind")))
         await self._check_whose(plan_file)
-        digest = (await plan_file.do(lambda file: file.get("source")))["sha256"][:12]
-        await asyncio.to_thread(check_results, self._results, digest)
+        mark = mark_of(await plan_file.do(digest_of))
+        await asyncio.to_thread(mark.check, self._results)
         summary = await plan_file.do(self._summary)
         self._check_expected(summary)
         await plan_file.do(lambda file: refuse_over_limits(file, self._options))
@@ -159,8 +166,11 @@ class _Application:
             await self._work(plan_file, sender)
         finally:
             self._progress.end()
-            await asyncio.shield(plan_file.do(lambda file: write_results(self._results, file, plan_type)))
+            await asyncio.shield(plan_file.do(self._write_results))
         return await plan_file.do(lambda file: result_of(file, self._stop.reason, results=self._results))
+
+    def _write_results(self, file: PlanFile) -> None:
+        write_results(self._results, file, group_readable=self._options.group_readable)
 
     def _summary(self, file: PlanFile) -> PlanSummary:
         return summary_of(file, resend_absent=self._options.resend_absent)

@@ -59,6 +59,7 @@ class ApplyOptions:
     `resend_absent` sends again what was settled as absent. `allow_repeat` does again what the journal says
     was done before. `wait` waits at the end until the absence of what is unknown can be believed.
     `vendor_message` keeps what the platform said of a refusal, which may name people.
+    `group_readable` lets the group of the results file read it (0640), and not its owner alone (0600).
     `dry_run` sends nothing.
     `expected` is the number of rows and the fen that somebody agreed to: a plan that has changed since is
     not begun.
@@ -71,6 +72,7 @@ class ApplyOptions:
     allow_repeat: bool = False
     wait: bool = True
     vendor_message: bool = False
+    group_readable: bool = False
     dry_run: bool = False
     concurrency: int | None = attrs.field(default=None, validator=_positive)
     expected: tuple[int, int] | None = None

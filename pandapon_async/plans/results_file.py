@@ -1,44 +1,46 @@
-"""results.jsonl: where every row of a plan stands, a line of JSON each, in the order of the table.
+"""PLAN.results.jsonl: where every row of a plan stands, a line of JSON each, in the order of the table.
 
-It is written under another name and renamed when complete. Free text that was meant for the seller is not
-in it, nor what the platform said, unless that was asked for.
+Free text that was meant for the seller is not in it, nor what the platform said, unless that was asked for.
 """
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pandapon_async.errors import ConfigurationError
+from pandapon_async.plain_text import visible
 from pandapon_async.plans.plan_file import PlanFile
-from pandapon_async.plans.plan_types import PlanType
+from pandapon_async.plans.plan_types import PlanType, plan_type_of
 from pandapon_async.plans.rows import PlanRow
-from pandapon_async.reconcile.outputs import complete_file
+from pandapon_async.storage.files import Mark, mode_of, whole_file
 
-__all__ = ["check_results", "write_results"]
-
-
-def check_results(path: Path, plan: str) -> None:
-    """Refuse, before any work, a file that is not this plan's earlier result."""
-    if not path.exists():
-        return
-    found: Any = None
-    with contextlib.suppress(OSError, orjson.JSONDecodeError), path.open("rb") as file:
-        found = orjson.loads(file.readline(1 << 16) or b"null")
-    if not isinstance(found, dict) or found.get("plan") != plan:
-        raise ConfigurationError(f"{path} is not the result of this plan; choose another --out")
+__all__ = ["digest_of", "mark_of", "results_path", "write_results"]
 
 
-def write_results(path: Path, file: PlanFile, plan_type: PlanType) -> None:
+def results_path(plan: Path) -> Path:
+    """Where the results of a plan go unless told otherwise."""
+    return plan.with_name(f"{plan.name}.results.jsonl")
+
+
+def mark_of(plan: str) -> Mark:
+    """How the results of the plan with this digest are known."""
+    return Mark(f'{{"plan":"{plan}"', "this plan")
+
+
+def write_results(path: Path, plan_file: PlanFile, *, group_readable: bool = False) -> None:
     """Write where every row stands."""
-    plan = file.get("source")["sha256"][:12]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with complete_file(path) as output:
-        for row in file.rows():
-            output.write(orjson.dumps(_line(plan, plan_type, row)).decode() + "\n")
+    plan, plan_type = digest_of(plan_file), plan_type_of(plan_file.get("kind"))
+    with whole_file(path, mark_of(plan), mode=mode_of(group_readable)) as file:
+        for row in plan_file.rows():
+            file.write(visible(orjson.dumps(_line(plan, plan_type, row)).decode()) + "\n")
+
+
+def digest_of(plan_file: PlanFile) -> str:
+    """What tells the plan of this table from others."""
+    digest: str = plan_file.get("source")["sha256"]
+    return digest[:12]
 
 
 def _line(plan: str, plan_type: PlanType, row: PlanRow) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
+from pandapon_async.storage.files import clear_drafts, only_writer
 from pandapon_async.tables.table import file_digest, open_table
 
 __all__ = ["reconcile", "state_path"]
@@ -105,15 +106,21 @@ class _Job:
     async def run(self, state_file: Path | None) -> Summary:
         digest = await self._in_thread(self._check_files)
         reader = await self._in_thread(self._open_ledger)
-        opened: list[RunStore] = []  # filled by the thread: cancelled meanwhile, there is a state to close
-        try:
-            path = state_file or _state_path(self._out, digest)
-            await self._in_thread(lambda: opened.append(RunStore.open(path)))
+        path = state_file or _state_path(self._out, digest)
+        opened: list[RunStore] = []
+        with contextlib.ExitStack() as held:  # filled by the thread, also when this is cancelled meanwhile
+            held.callback(self._progress.end)
+            await self._in_thread(lambda: self._take(path, held, opened))
             return await self._run(opened[0], reader, digest)
-        finally:
-            self._progress.end()
-            for state in opened:
-                state.close()
+
+    def _take(self, path: Path, held: contextlib.ExitStack, opened: list[RunStore]) -> None:
+        """The folder and the state, for this run alone; `held` gives them back."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        held.enter_context(only_writer(self._out))
+        clear_drafts(self._out)
+        state = RunStore.open(path)
+        held.callback(state.close)
+        opened.append(state)
 
     def _check_files(self) -> str:
         """Refuses what cannot work; gives the ledger's digest."""
@@ -251,12 +258,17 @@ class _Job:
         self._progress.advance(failed=lookup.outcome is Outcome.FAILED)
 
     def _write(self, state: RunStore, run: dict[str, Any]) -> Summary:
-        self._out.mkdir(parents=True, exist_ok=True)
         rule = VerdictRule(
             as_of=_as_of(state), basis=self._options.amount_basis, tolerance_fen=self._options.tolerance_fen
         )
         return write_outputs(
-            self._out, state, rule, run=run, report_rows=self._options.report_rows, check=self._check
+            self._out,
+            state,
+            rule,
+            run=run,
+            report_rows=self._options.report_rows,
+            group_readable=self._options.group_readable,
+            check=self._check,
         )
 
     def _now(self) -> datetime:

@@ -61,7 +61,8 @@ class Options:
 
     `second_pass` looks up again at the end what failed for a passing reason; `concurrency` is how many
     lookups are on their way at once (None: the client's); `fresh` forgets an earlier run of this ledger;
-    `report_rows` is how many exceptions the HTML report lists.
+    `report_rows` is how many exceptions the HTML report lists; `group_readable` lets the group of the written
+    files read them (0640), and not their owner alone (0600).
     """
 
     map: Mapping[str, str] = attrs.field(factory=dict, validator=_known_fields)
@@ -77,6 +78,7 @@ class Options:
     concurrency: int | None = None
     fresh: bool = False
     report_rows: int = 500
+    group_readable: bool = False
 
     def meaning(self) -> dict[str, Any]:
         """The options that a resumed run must share with the one that began, ready for JSON."""

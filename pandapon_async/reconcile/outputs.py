@@ -1,26 +1,25 @@
 """The files of a run: rows.csv, exceptions.csv, summary.json (and report.html, see `report`).
 
-All of them are written under another name and renamed when complete, summary.json last; so there is
-never half a file, and a summary vouches for the files beside it. Cells that a spreadsheet would take
+All of them are written whole (see `storage.files`), summary.json last; so there is never half a file, and a
+summary vouches for the files beside it. Cells that a spreadsheet would take
 for a formula are defused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
 import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.plain_text import INVISIBLE
+from pandapon_async.plain_text import INVISIBLE, visible
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict
+from pandapon_async.storage.files import Mark
 
 __all__ = ["COLUMNS", "EXCEPTION_COLUMNS", "FILES", "RowsWriter", "check_directory", "defuse", "rows_digest"]
 
@@ -46,13 +45,14 @@ COLUMNS = (
 VARYING = 2  # request id and time differ from run to run; everything before them does not
 EXCEPTION_COLUMNS = (*COLUMNS[:-VARYING], "difference_fen", "age_days", *COLUMNS[-VARYING:])
 
+_MADE_BY = "a reconciliation"
 FILES = {
-    "rows.csv": ",".join(COLUMNS),
-    "exceptions.csv": ",".join(EXCEPTION_COLUMNS),
-    "report.html": "<!-- made by pandapon-async reconcile -->",
-    "summary.json": '"made_by": "pandapon-async reconcile"',
+    "rows.csv": Mark(",".join(COLUMNS), _MADE_BY),
+    "exceptions.csv": Mark(",".join(EXCEPTION_COLUMNS), _MADE_BY),
+    "report.html": Mark("<!-- made by pandapon-async reconcile -->", _MADE_BY),
+    "summary.json": Mark('"made_by": "pandapon-async reconcile"', _MADE_BY),
 }
-"""What a run writes, and by which words near its beginning each file is known as ours."""
+"""What a run writes, and how each file is known as ours."""
 
 LINE_END = "\r\n"  # as RFC 4180 has it; with \n alone the csv module would not quote a lone \r
 _FORMULA = re.compile(f"[{INVISIBLE}\\s]*[=+@＝＋－＠-]|[\t\r\n\0]")
@@ -76,29 +76,7 @@ def check_directory(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigurationError(f"{out} is a file; --out is a folder")
     for name, mark in FILES.items():
-        path = out / name
-        if not path.exists():
-            continue
-        head = b""
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            head = file.read(1024)
-        if mark.encode() not in head:
-            raise ConfigurationError(f"{path} was not written by a reconciliation; choose another --out")
-
-
-@contextlib.contextmanager
-def complete_file(path: Path) -> Iterator[IO[str]]:
-    """A text file that appears under its name only when it is complete."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        mark.check(out / name)
 
 
 class RowsWriter:
@@ -187,14 +165,6 @@ def rows_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """A JSON file, indented for people."""
-    with complete_file(path) as file:
-        json.dump(content, file, ensure_ascii=False, indent=2)
-        file.write("\n")
-
-
-def write_text(path: Path, pieces: Iterable[str]) -> None:
-    """A text file from its pieces."""
-    with complete_file(path) as file:
-        file.writelines(pieces)
+def write_json(file: IO[str], content: Any) -> None:
+    """JSON, indented for people."""
+    file.write(visible(json.dumps(content, ensure_ascii=False, indent=2)) + "\n")

@@ -71,7 +71,7 @@ def money(fen: int | None, currency: str | None) -> str:
 def report_pieces(summary: Summary, listed: Sequence[ReportRow]) -> Iterator[str]:
     """The page, piece by piece. `listed` are the exceptions to show, the first ones of the ledger."""
     title = escape(_headline(summary))
-    yield f"<!doctype html>\n{FILES['report.html']}\n"
+    yield f"<!doctype html>\n{FILES['report.html'].words}\n"
     yield (
         '<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pandapon_async.reconcile.outputs import RowsWriter, complete_file, write_json, write_text
+from pandapon_async.reconcile.outputs import FILES, RowsWriter, write_json
 from pandapon_async.reconcile.report import ReportRow, report_pieces
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.summary import Summary, Totals
 from pandapon_async.reconcile.verdict import Verdict, VerdictRule, judge
+from pandapon_async.storage.files import mode_of, whole_file
 
 __all__ = ["write_outputs"]
 
@@ -24,6 +26,7 @@ def write_outputs(
     *,
     run: dict[str, Any],
     report_rows: int,
+    group_readable: bool = False,
     check: Callable[[], None],
 ) -> Summary:
     """Judge every row under one rule and write the four files; `check` may raise to stop.
@@ -32,7 +35,11 @@ def write_outputs(
     """
     totals = Totals()
     listed: list[ReportRow] = []
-    with complete_file(out / "rows.csv") as rows, complete_file(out / "exceptions.csv") as exceptions:
+    written = {
+        name: functools.partial(whole_file, out / name, mark, mode=mode_of(group_readable))
+        for name, mark in FILES.items()
+    }
+    with written["rows.csv"]() as rows, written["exceptions.csv"]() as exceptions:
         writer = RowsWriter(rows, exceptions)
         for row, lookup in state.joined():
             judgement = judge(row, lookup, rule)
@@ -54,6 +61,8 @@ def write_outputs(
         rows_digest=writer.digest(),
         run=run,
     )
-    write_text(out / "report.html", report_pieces(summary, listed))
-    write_json(out / "summary.json", summary.to_json())
+    with written["report.html"]() as report:
+        report.writelines(report_pieces(summary, listed))
+    with written["summary.json"]() as file:
+        write_json(file, summary.to_json())
     return summary

@@ -40,7 +40,7 @@ class Bench:
 
     @property
     def results(self) -> list[dict[str, Any]]:
-        return plan_files.results_of(self.folder / "results.jsonl")
+        return plan_files.results_of(self.folder / "plan.db.results.jsonl")
 
     @property
     def states(self) -> dict[str, int]:

@@ -355,11 +355,11 @@ async def plan(evidence: Evidence, folder: Path) -> None:
         )
         assert len(server.requests) > 5
         evidence.saw(server)
-    evidence.add_files(folder, "plan.db*", "results*", "journal.sqlite*")
+    evidence.add_files(folder, "plan.db*", "journal.sqlite*")
     evidence.keep("plan.db", "free text", "what is to be sent later has to be kept until then")
     assert stat.S_IMODE((folder / "plan.db").stat().st_mode) & 0o077 == 0, "the plan can be read by others"
     assert b"canary-neighbour" in evidence.pieces["plan.db"]
-    assert {"plan.db", "results.jsonl", "journal.sqlite"} <= set(evidence.pieces)
+    assert {"plan.db", "plan.db.results.jsonl", "journal.sqlite"} <= set(evidence.pieces)
 
 
 async def doctor(evidence: Evidence, folder: Path) -> None:

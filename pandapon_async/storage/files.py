@@ -1,0 +1,189 @@
+"""Files for people and programs, written so that nothing of anybody's is lost or shown to a third person.
+
+Five things went wrong without it: a run that was killed left half a file; two runs into one folder mixed
+theirs; a link that somebody had planted under the name of our draft led the writing elsewhere; a file of the
+user's that had the name of ours was overwritten; and every account of the machine could read amounts and ids.
+So a file is written as a draft with a name nobody can guess, appears under its own name when it is
+complete, replaces only a file that carries our mark, and belongs to its owner alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import attrs
+from filelock import FileLock, Timeout
+
+from pandapon_async.errors import ConfigurationError
+
+__all__ = [
+    "EVERYBODY",
+    "Mark",
+    "append_to",
+    "clear_drafts",
+    "make_private_folder",
+    "mode_of",
+    "only_writer",
+    "whole_file",
+]
+
+OWNER_ONLY = 0o600
+GROUP_READABLE = 0o640
+EVERYBODY = 0o644
+"""For what holds nothing of anybody's, such as the description of the calls."""
+_LOOKED_AT = 1024
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
+
+
+@attrs.frozen
+class Mark:
+    """How a file of ours is known: by words among its first 1,024 bytes."""
+
+    words: str
+    made_by: str
+    """What wrote it, as it completes "was not written by"."""
+
+    def check(self, path: Path, option: str = "--out") -> None:
+        """Refuse what is not ours to replace. Nothing, and a file without content, may be replaced.
+
+        Raises: ConfigurationError that names the file and the option.
+        """
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _unusable(path, error) from None
+        if stat.S_ISLNK(found.st_mode):
+            raise ConfigurationError(f"{path} is a link; remove it, or choose another {option}")
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigurationError(f"{path} is not a file; choose another {option}")
+        if found.st_size and self.words.encode() not in _head(path):
+            raise ConfigurationError(f"{path} was not written by {self.made_by}; choose another {option}")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    with open(descriptor, "rb") as file:
+        return file.read(_LOOKED_AT)
+
+
+def mode_of(group_readable: bool) -> int:
+    """The permissions of results: for the owner alone, or for the group to read as well."""
+    return GROUP_READABLE if group_readable else OWNER_ONLY
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iterator[IO[str]]:
+    """A text file in UTF-8 that appears under its name only when it is complete, and on the disk.
+
+    Args:
+        path: the file; what is there is replaced if it carries `mark`.
+        mark: how files of this kind are known.
+        mode: who may read it, see `mode_of`.
+
+    Raises: ConfigurationError if what is there is not ours, before anything is written and again before it is
+    replaced.
+    """
+    mark.check(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, OWNER_ONLY)
+    try:
+        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+            _set_mode(descriptor, mode)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        mark.check(path)
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def append_to(path: Path, *, mode: int = OWNER_ONLY) -> Iterator[int]:
+    """A descriptor that adds to the end of a file, which is made if it is not there. No link is followed."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, OWNER_ONLY)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        _set_mode(descriptor, mode)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """While this lasts no other process writes the same file, or into the same folder.
+
+    Raises: ConfigurationError at once if another one does.
+    """
+    name = path / ".pandapon.lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
+    lock = FileLock(name, mode=OWNER_ONLY, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigurationError(
+            f"{path} is being written by another process; wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise _unusable(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def clear_drafts(folder: Path) -> None:
+    """Remove what killed runs left half written in a folder that only this process writes into."""
+    for found in folder.glob(".*.partial"):
+        if _DRAFT.fullmatch(found.name):
+            with contextlib.suppress(OSError):
+                found.unlink()
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter, or make it so if it is the owner's already."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        with contextlib.suppress(PermissionError):  # it is somebody else's
+            folder.chmod(0o700)
+
+
+def _set_mode(descriptor: int, mode: int) -> None:
+    """Set it whatever the umask says. A file of another owner keeps its own."""
+    if os.name != "nt":
+        with contextlib.suppress(PermissionError):
+            os.fchmod(descriptor, mode)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the new name to the disk as well. Windows has no such call."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    if error.errno == errno.ELOOP:
+        return ConfigurationError(f"{path} is a link; remove it, or choose another --out")
+    return ConfigurationError(f"{path} cannot be used: {error.strerror or type(error).__name__}")
