@@ -149,7 +149,7 @@ def test_addresses_are_added_and_changed() -> None:
     for _ in range(2):
         assert call(behind, "v1.addresses.save", **facts) is None
     call(behind, "v2.addresses.save", **{**facts, "id": 1_002, "city": "y"})
-    assert [one["city"] for one in behind.addresses.values()] == ["x", "y"]
+    assert [one["city"] for one in behind.own.addresses.values()] == ["x", "y"]
     assert refused(behind, "v1.addresses.save", **facts, id=7) == 404
     keys = [effect.key for effect in behind.effects]
     assert keys[0] == keys[1]

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from pandapon_async import Client, Credentials, Settings
 from pandapon_async.sandbox import Sandbox
 
 RUN = "import typer; from pandapon_async.cli.sandbox import sandbox; typer.run(sandbox)"
@@ -29,6 +30,32 @@ async def started(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+async def test_further_keys_and_sub_accounts_are_accepted() -> None:
+    arguments = (
+        "--port",
+        "0",
+        "--refunds",
+        "99",
+        "--user-id",
+        "77",
+        "--access-key",
+        "second",
+        "--visible-after",
+        "9",
+    )
+    async with started(*arguments) as process:
+        assert process.stdout is not None
+        lines = [(await process.stdout.readline()).decode().strip() for _ in range(4)]
+        url, _, secret, _ = (line.partition("=")[2] for line in lines)
+        async with Client(Credentials("second", secret, "77"), Settings(base_url=url, rate=None)) as client:
+            form = Sandbox(refunds=99).find("taobao", 10).refund_id
+            await client.v1.taobao.refunds.cancel(refund_id=form)
+            seen = await client.v1.taobao.refunds.get(refund_id=form)
+    assert seen.refund_order_aggregate is not None
+    assert seen.refund_order_aggregate.refund_order is not None
+    assert seen.refund_order_aggregate.refund_order.refund_status == 10
 
 
 async def test_it_prints_an_environment_serves_and_sums_up() -> None:

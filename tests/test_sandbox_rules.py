@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async import Credentials
 from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.sandbox import Fault, chaos, parse_faults
 from pandapon_async.sandbox.checks import AuthChecker, argument_check
@@ -54,7 +55,7 @@ def test_a_rate_below_one_is_one_in_a_longer_window() -> None:
 
 
 def test_nonces_are_kept_for_two_windows_and_forgotten_after_four() -> None:
-    door = AuthChecker("key", "secret", "user", 200)
+    door = AuthChecker([Credentials("key", "secret", "user")], 200)
     assert not door.is_repeated("a", 0.0)
     assert door.is_repeated("a", 1_199.0)
     for step in range(1, 40):
@@ -65,7 +66,7 @@ def test_nonces_are_kept_for_two_windows_and_forgotten_after_four() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 5)), max_size=60))
 def test_a_nonce_of_the_last_two_windows_is_always_known(steps: list[tuple[int, int]]) -> None:
-    door = AuthChecker("key", "secret", "user", 200)
+    door = AuthChecker([Credentials("key", "secret", "user")], 200)
     now, last = 0, dict[int, int]()
     for gap, nonce in steps:
         now += gap

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from pandapon_async.sandbox import Fault, Sandbox
+    from pandapon_async.settings import Credentials
 
 __all__ = ["sandbox"]
 
@@ -39,6 +41,18 @@ def sandbox(
     faults: Annotated[
         str, typer.Option(help='Rules such as "reset_after:0.05,throttle_429:0.01" or "chaos:0.1".')
     ] = "",
+    visible_after: Annotated[
+        float, typer.Option(min=0, help="Seconds until reads show what a write changed.")
+    ] = 0.0,
+    user_id: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="A further sub-account of every key; repeatable.")
+    ] = None,
+    access_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY", help="A further key with the same secret, as after a rotation; repeatable."
+        ),
+    ] = None,
     log_limit: Annotated[
         int, typer.Option(min=0, help="How many requests /_sandbox/log remembers.")
     ] = 100_000,
@@ -51,6 +65,8 @@ def sandbox(
     from pandapon_async.sandbox import Sandbox  # only now: every other command starts without a server
 
     served = Sandbox(
+        accounts=_accounts(access_key or (), user_id or ()),
+        visible_after=visible_after,
         host=host,
         port=port,
         refunds=refunds,
@@ -66,6 +82,18 @@ def sandbox(
         typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
     typer.echo(_summary(served), err=True)
+
+
+def _accounts(keys: Iterable[str], user_ids: Iterable[str]) -> list[Credentials]:
+    """Every key with every sub-account."""
+    from pandapon_async.sandbox.server import ACCESS_KEY, ACCESS_SECRET, USER_ID
+    from pandapon_async.settings import Credentials
+
+    return [
+        Credentials(access_key, ACCESS_SECRET, user_id)
+        for access_key in dict.fromkeys((ACCESS_KEY, *keys))
+        for user_id in dict.fromkeys((USER_ID, *user_ids))
+    ]
 
 
 async def _serve(served: Sandbox) -> None:

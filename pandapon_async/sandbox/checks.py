@@ -6,7 +6,7 @@ not known; here it is the header's own, over the same timestamp.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from pandapon_async.core.signing import NONCE_LENGTH, signature
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.envelope import Refusal
+from pandapon_async.settings import Credentials
 
 __all__ = ["CLOCK_WINDOW", "IN_QUERY", "AuthChecker", "argument_check"]
 
@@ -26,20 +27,31 @@ IN_QUERY: Mapping[str, str] = {"timestamp": "timestamp", "sign": "signature"}
 
 
 class AuthChecker:
-    """Checks the signed headers, and remembers every nonce for at least twice the clock's window.
+    """Checks the signed headers of all accounts; remembers every nonce for at least twice the clock's window.
 
     Nonces are kept in two sets that change places, so forgetting costs nothing and memory stays bounded
     by the requests of four windows.
     """
 
-    def __init__(self, access_key: str, access_secret: str, user_id: str, status: int) -> None:
-        self._access_key = access_key
-        self._access_secret = access_secret
-        self._user_id = user_id
+    def __init__(self, accounts: Iterable[Credentials], status: int) -> None:
         self._status = status
+        self._secrets: dict[str, str] = {}
+        self._users: dict[str, set[str]] = {}
+        for account in accounts:
+            self.admit(account)
         self._young: set[str] = set()
         self._old: set[str] = set()
         self._turned = float("-inf")
+
+    def admit(self, account: Credentials) -> None:
+        """Accept these credentials from now on; a known key gets one more sub-account."""
+        if self._secrets.setdefault(account.access_key, account.access_secret) != account.access_secret:
+            raise ValueError("one access key has one secret")
+        self._users.setdefault(account.access_key, set()).add(account.user_id)
+
+    def revoke(self, access_key: str) -> None:
+        """Refuse this key from now on."""
+        del self._secrets[access_key], self._users[access_key]
 
     def is_repeated(self, nonce: str, now: float) -> bool:
         """Whether this nonce was seen before; from now on it was. Asked for every request that arrives."""
@@ -61,17 +73,18 @@ class AuthChecker:
                 raise self._refusal(f"header {name} is missing")
             found.append(value)
         access_key, timestamp, nonce, user_id, signed = found
-        if access_key != self._access_key:
+        secret = self._secrets.get(access_key)
+        if secret is None:
             raise self._refusal("unknown access key")
         if not (len(nonce) == NONCE_LENGTH and nonce.isascii() and nonce.isalnum()):
             raise self._refusal(f"nonce-str must be {NONCE_LENGTH} letters or digits")
         if not timestamp.isascii():
             raise self._refusal("timestamp must be digits")
-        if signed != signature(access_key, timestamp, nonce, self._access_secret):
+        if signed != signature(access_key, timestamp, nonce, secret):
             raise self._refusal("bad signature")
         if not _within_window(timestamp, now):
             raise self._refusal(f"timestamp outside {CLOCK_WINDOW:.0f} s")
-        if user_id != self._user_id:
+        if user_id not in self._users[access_key]:
             raise self._refusal("unknown user id")
         if repeated:
             raise self._refusal("nonce reused")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import socket
 import struct
 
@@ -10,7 +11,7 @@ from aiohttp import web
 from pandapon_async.sandbox.envelope import SandboxResponse
 from pandapon_async.sandbox.faults import Fault, FaultKind
 
-__all__ = ["break_off", "reset", "send_half", "substitute"]
+__all__ = ["break_off", "in_envelope_only", "reset", "send_half", "substitute"]
 
 _LINGER_NOTHING = struct.pack("ii", 1, 0)
 _GATEWAY_PAGE = (
@@ -47,7 +48,8 @@ def send_half(request: web.BaseRequest, answer: SandboxResponse) -> web.Response
 def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
     """The answer that a gateway gives in the service's place: status, page, headers.
 
-    A page of None means that it is an envelope, whose code is the status; throttle_code hides it in a 200.
+    A page of None means that it is an envelope, whose code is the status; `in_envelope_only` says whether it
+    comes with HTTP 200.
     """
     after = 1.0 if fault.kind is FaultKind.THROTTLE_429 and fault.retry_after is None else fault.retry_after
     headers = {} if after is None else {"Retry-After": f"{after:g}"}
@@ -57,4 +59,22 @@ def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
         return 503, _GATEWAY_PAGE.format("503 Service Temporarily Unavailable"), headers
     if fault.kind in (FaultKind.THROTTLE_429, FaultKind.THROTTLE_CODE):
         return 429, None, headers
+    if fault.kind in (FaultKind.REFUSAL, FaultKind.REFUSAL_AFTER):
+        return fault.status, _page(fault), headers
     return 500, None, {}
+
+
+def in_envelope_only(fault: Fault) -> bool:
+    """Whether the HTTP status says that all is well."""
+    refusal = fault.kind in (FaultKind.REFUSAL, FaultKind.REFUSAL_AFTER)
+    return fault.kind is FaultKind.THROTTLE_CODE or (refusal and fault.body == "code")
+
+
+def _page(fault: Fault) -> str | None:
+    if fault.body != "html":
+        return "" if fault.body == "empty" else None
+    try:
+        phrase = http.HTTPStatus(fault.status).phrase
+    except ValueError:  # 499 and its like are gateways' own
+        phrase = "Request Refused"
+    return _GATEWAY_PAGE.format(f"{fault.status} {phrase}")

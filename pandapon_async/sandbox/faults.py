@@ -32,11 +32,23 @@ class FaultKind(enum.StrEnum):
     ERROR_503 = "error_503"  # a gateway's page, with Retry-After if the rule says so
     THROTTLE_429 = "throttle_429"  # HTTP 429 with Retry-After, nothing carried out
     THROTTLE_CODE = "throttle_code"  # HTTP 200, envelope code 429, nothing carried out
+    REFUSAL = "refusal"  # nothing carried out, answered with `status` and `body`
+    REFUSAL_AFTER = "refusal_after"  # carried out, and then answered with `status` and `body`
+    LANDS_LATE = "lands_late"  # TCP RST, and carried out `delay` seconds later
+    VISIBLE_LATE = "visible_late"  # carried out and answered; reads show it `visible_after` seconds later
 
 
 CARRIED_OUT = frozenset(
-    {FaultKind.LATENCY, FaultKind.RESET_AFTER, FaultKind.TRUNCATED, FaultKind.ERROR_500_AFTER}
+    {
+        FaultKind.LATENCY,
+        FaultKind.RESET_AFTER,
+        FaultKind.TRUNCATED,
+        FaultKind.ERROR_500_AFTER,
+        FaultKind.REFUSAL_AFTER,
+        FaultKind.VISIBLE_LATE,
+    }
 )
+BODIES = ("html", "envelope", "code", "empty")
 
 
 def _share(_: object, __: attrs.Attribute[float], value: float) -> None:
@@ -44,14 +56,28 @@ def _share(_: object, __: attrs.Attribute[float], value: float) -> None:
         raise ValueError("share must be from 0 to 1")
 
 
+def _status(_: object, __: attrs.Attribute[int], value: int) -> None:
+    if not 400 <= value <= 599:
+        raise ValueError("status of a refusal must be from 400 to 599")
+
+
+def _body(_: object, __: attrs.Attribute[str], value: str) -> None:
+    if value not in BODIES:
+        raise ValueError(f"body of a refusal must be one of {', '.join(BODIES)}")
+
+
 @attrs.define(frozen=True)
 class Fault:
     """One rule: `share` of the requests to `endpoint` meet a fault of this kind.
 
     `endpoint` is a pattern of names ("v1.*.refunds.get", "*.create"), None for all. The first `after`
-    matching requests are spared, and after `times` faults the rule is done. `delay` (seconds) is for
-    latency, `retry_after` (seconds) the header of throttle_429 (1 unless given), throttle_code and
-    error_503 (none unless given).
+    matching requests are spared, and after `times` faults the rule is done.
+
+    `delay` (seconds) is for latency and lands_late. `retry_after` (seconds) is the header of throttle_429 (1
+    unless given), throttle_code, error_503 and the refusals (none unless given). `status` and `body` are the
+    refusals': an "html" page, an "envelope" whose code is the status, the same in HTTP 200 ("code"), or
+    "empty". `visible_after` goes with every kind that carries the request out: so many seconds pass until
+    reads show what it changed (None: as the sandbox has it; for visible_late, 60).
     """
 
     kind: FaultKind = attrs.field(converter=FaultKind)
@@ -61,11 +87,21 @@ class Fault:
     after: int = 0
     delay: float = 0.1
     retry_after: float | None = None
+    status: int = attrs.field(default=403, validator=_status)
+    body: str = attrs.field(default="html", validator=_body)
+    visible_after: float | None = None
 
     @property
     def carries_out(self) -> bool:
-        """Whether the request is processed all the same."""
+        """Whether the request is processed all the same, and at once."""
         return self.kind in CARRIED_OUT
+
+    @property
+    def hidden_for(self) -> float | None:
+        """How many seconds reads do not show what the request changed; None if the rule does not say."""
+        if self.visible_after is None and self.kind is FaultKind.VISIBLE_LATE:
+            return 60.0
+        return self.visible_after
 
 
 @attrs.define(eq=False)
@@ -147,6 +183,9 @@ _SETTINGS: Mapping[str, Callable[[str], Any]] = {
     "after": int,
     "delay": float,
     "retry_after": float,
+    "status": int,
+    "body": str,
+    "visible_after": float,
 }
 
 

@@ -9,7 +9,7 @@ and they answer to the order's own id (as the lines of single-line orders do), t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -116,6 +116,7 @@ class OrderBook:
         self._refunds = refunds
         self.changed: dict[str, OrderState] = {}
         self.placed: list[str] = []
+        self.on_change: Callable[[OrderState], None] | None = None
 
     def find(self, order_id: str) -> OrderState | None:
         """The order of this id as it is now, or None."""
@@ -126,14 +127,16 @@ class OrderBook:
         return self.find(order_id) or _any_order(order_id)
 
     def put(self, order: OrderState) -> None:
-        """Keep a changed order."""
+        """Keep a changed order, or a placed one."""
+        if self.on_change is not None:
+            self.on_change(order)
+        if order.placed and order.order_id not in self.changed:
+            self.placed.append(order.order_id)
         self.changed[order.order_id] = order
 
     def next_id(self) -> str:
         """The id of the next order to be placed; no refund's order has one of these."""
-        order_id = ORDER_1688.text(2 * len(self.placed) + 1)
-        self.placed.append(order_id)
-        return order_id
+        return ORDER_1688.text(2 * len(self.placed) + 1)
 
     def __len__(self) -> int:
         return len(self.placed) + (self._refunds.count + 1) // 2

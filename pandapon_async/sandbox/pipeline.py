@@ -1,13 +1,16 @@
 """One request's way from the socket to its answer.
 
-The way is always the same: note the arrival, count it against the rate, draw its fault, read it, check
-headers and arguments, carry it out, answer. A planted fault takes the place of what comes after it.
+The way is always the same: note the arrival, count it against the rate, draw its fault, read it, let land
+what is late and due, check headers and arguments, carry it out, answer. A planted fault takes the place of
+what comes after it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import heapq
 import math
 from collections.abc import Awaitable, Callable, Mapping, MutableSequence
 from email.utils import formatdate
@@ -18,7 +21,7 @@ import attrs
 import orjson
 from aiohttp import web
 
-from pandapon_async.declare.endpoint import Signing
+from pandapon_async.declare.endpoint import Endpoint, Safety, Signing
 from pandapon_async.sandbox import disruption
 from pandapon_async.sandbox.checks import IN_QUERY, AuthChecker
 from pandapon_async.sandbox.envelope import Refusal, SandboxResponse, envelope
@@ -27,12 +30,22 @@ from pandapon_async.sandbox.handlers import Handler
 from pandapon_async.sandbox.rate import Arrivals, SlidingWindow
 from pandapon_async.sandbox.records import Counters, RequestRecord
 from pandapon_async.sandbox.routes import Route, Routes
-from pandapon_async.sandbox.upstream import Upstream
+from pandapon_async.sandbox.upstream import Call, Upstream
 
 __all__ = ["MAXIMUM_BODY", "Pipeline"]
 
 MAXIMUM_BODY = 4 * 1024 * 1024
 DEEPEST = 100
+
+
+@attrs.define(frozen=True, eq=False)
+class _Checked:
+    """A request whose headers and arguments are right."""
+
+    endpoint: Endpoint
+    arguments: dict[str, Any]
+    user_id: str
+    hidden_for: float
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -53,6 +66,7 @@ class Pipeline:
     sleep: Callable[[float], Awaitable[Any]]
     connection_of: Callable[[web.BaseRequest], int]
     waiting: set[asyncio.Task[Any]] = attrs.field(factory=set)
+    landing: list[tuple[float, int, _Checked]] = attrs.field(factory=list)
     _arrivals: Arrivals = attrs.field(factory=Arrivals)
     _date: tuple[int, str] = (-1, "")
 
@@ -65,6 +79,17 @@ class Pipeline:
             return await self._serve(request)
         finally:
             counters.in_flight -= 1
+
+    def land(self) -> None:
+        """Carry out what lands late, as far as its time has come."""
+        while self.landing and self.landing[0][0] <= self.upstream.clock():
+            moment, _, checked = heapq.heappop(self.landing)
+            with contextlib.suppress(Refusal):  # nobody is left to hear it
+                self._carry_out(checked, moment)
+
+    def _land_later(self, checked: _Checked, number: int, delay: float) -> None:
+        if checked.endpoint.safety is not Safety.READ:
+            heapq.heappush(self.landing, (self.upstream.clock() + delay, number, checked))
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = _plain(request.raw_path).partition("?")
@@ -94,13 +119,20 @@ class Pipeline:
             after = {"Retry-After": str(max(1, math.ceil(wait)))}
             refusal = Refusal(429, "too many requests in one second", status=429, headers=after)
             return self._respond(entry, self._envelope(entry, path, refusal=refusal))
-        if fault is not None and not fault.carries_out:
+        late = fault is not None and fault.kind is FaultKind.LANDS_LATE
+        if fault is not None and not fault.carries_out and not late:
             return self._prevent(request, entry, path, fault)
+        self.land()  # the body may have taken its time
         try:
             asked = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-            data = self._carry_out(request, route, known, {**asked, **texts}, body, repeated)
-            answer = self._envelope(entry, path, data=data)
+            checked = self._check(request, route, known, {**asked, **texts}, body, repeated, fault)
+            if fault is not None and late:
+                self._land_later(checked, entry.number, fault.delay)
+                return disruption.reset(request)
+            answer = self._envelope(entry, path, data=self._carry_out(checked))
         except Refusal as refusal:
+            if late:
+                return disruption.reset(request)
             answer = self._envelope(entry, path, refusal=refusal)
         entry.status, entry.code = answer.status, answer.code
         return (
@@ -119,6 +151,7 @@ class Pipeline:
         nonce = request.headers.get("nonce-str")
         repeated = nonce is not None and self.doorkeeper.is_repeated(nonce, now)
         counters.nonces_repeated += repeated
+        user_id = request.headers.get("user-id")
         transport = request.transport
         peer = None if transport is None else transport.get_extra_info("peername")
         entry = RequestRecord(
@@ -131,11 +164,12 @@ class Pipeline:
             None if nonce is None else _plain(nonce),
             self.connection_of(request),
             peer[1] if peer else 0,
+            user_id=None if user_id is None else _plain(user_id),
         )
         self.log.append(entry)
         return entry, repeated
 
-    def _carry_out(
+    def _check(
         self,
         request: web.BaseRequest,
         route: Route | None,
@@ -143,8 +177,9 @@ class Pipeline:
         texts: dict[str, str],
         body: bytes,
         repeated: bool,
-    ) -> Any:
-        """The data of the answer, or a Refusal."""
+        fault: Fault | None,
+    ) -> _Checked:
+        """The call that the request makes, or a Refusal."""
         if route is None:
             status = 405 if known else 404
             raise Refusal(status, "wrong method" if known else "no such call", status=status)
@@ -155,7 +190,18 @@ class Pipeline:
             texts = {name: text for name, text in texts.items() if name not in IN_QUERY}
         arguments = _arguments(request, body)
         route.check(arguments, texts)
-        return self.handlers.get(endpoint.name, self.fallback)(self.upstream, endpoint, arguments)
+        hidden_for = None if fault is None else fault.hidden_for
+        if hidden_for is None:
+            hidden_for = self.upstream.visible_after
+        return _Checked(endpoint, arguments, request.headers["user-id"], hidden_for)
+
+    def _carry_out(self, checked: _Checked, moment: float | None = None) -> Any:
+        """The data of the answer, or a Refusal."""
+        endpoint, upstream = checked.endpoint, self.upstream
+        handler = self.handlers.get(endpoint.name, self.fallback)
+        with upstream.calling(Call(checked.user_id, checked.hidden_for, moment)):
+            books = upstream.seen() if endpoint.safety is Safety.READ else upstream
+            return handler(books, endpoint, checked.arguments)
 
     def _prevent(
         self, request: web.BaseRequest, entry: RequestRecord, path: str, fault: Fault
@@ -163,11 +209,15 @@ class Pipeline:
         """Faults that come before anything is carried out."""
         if fault.kind is FaultKind.RESET_BEFORE:
             return disruption.reset(request)
+        return self._substitute(entry, path, fault)
+
+    def _substitute(self, entry: RequestRecord, path: str, fault: Fault) -> web.Response:
+        """Another answer than that of the call."""
         status, page, headers = disruption.substitute(fault)
         if page is not None:
-            entry.status = status
+            entry.status, entry.code = status, None
             return web.Response(status=status, text=page, content_type="text/html", headers=headers)
-        shown = 200 if fault.kind is FaultKind.THROTTLE_CODE else status
+        shown = 200 if disruption.in_envelope_only(fault) else status
         refusal = Refusal(status, "planted fault", status=shown, headers=headers)
         return self._respond(entry, self._envelope(entry, path, refusal=refusal))
 
@@ -179,9 +229,10 @@ class Pipeline:
             return disruption.reset(request)
         if fault.kind is FaultKind.TRUNCATED:
             return disruption.send_half(request, answer)
-        if fault.kind is FaultKind.ERROR_500_AFTER:
-            refusal = Refusal(500, "planted fault", status=500)
-            return self._respond(entry, self._envelope(entry, request.path, refusal=refusal))
+        if fault.kind in (FaultKind.ERROR_500_AFTER, FaultKind.REFUSAL_AFTER):
+            return self._substitute(entry, request.path, fault)
+        if fault.kind is FaultKind.VISIBLE_LATE:
+            return self._respond(entry, answer)
         task = asyncio.current_task()
         assert task is not None
         self.waiting.add(task)

@@ -19,7 +19,7 @@ class RequestRecord:
     `digest` is the SHA-256 of the body in hex, None if the body was never read. `status` and `code`
     are those of the answer, also of one that a planted `fault` then withheld: both are None where
     nothing was processed. `connection` numbers the connections from 1 (two requests of one number
-    came over the same one), `port` is the client's.
+    came over the same one), `port` is the client's, `user_id` what the header of that name said.
     """
 
     number: int
@@ -35,6 +35,7 @@ class RequestRecord:
     status: int | None = None
     code: int | None = None
     fault: str | None = None
+    user_id: str | None = None
 
 
 @attrs.define(frozen=True)
@@ -44,7 +45,8 @@ class Effect:
     `key` is the natural key: the id of what changed, the order's key for a new refund, the image's digest
     for a voucher, the buyer's own number for a Taobao order; where the wish has no name, its digest. Two
     effects of one kind with the same key and digest are the same wish carried out twice. `endpoint` is
-    None for the platform's own moves. `refund_id` and `order_id` are what changed or came to be, if any.
+    None for the platform's own moves, and so is `user_id`, the sub-account whose call it was. `refund_id` and
+    `order_id` are what changed or came to be, if any.
     """
 
     time: float
@@ -54,6 +56,7 @@ class Effect:
     digest: str
     refund_id: str | None = None
     order_id: str | None = None
+    user_id: str | None = None
 
 
 @attrs.define(eq=False)

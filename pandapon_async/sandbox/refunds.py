@@ -7,7 +7,7 @@ same ledger whenever it is drawn; they are scattered over it, as books are not k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 
 import attrs
@@ -186,6 +186,7 @@ class RefundBook:
         self.count = count
         self.changed: dict[int, RefundState] = {}
         self.version: int = 0
+        self.on_change: Callable[[RefundState], None] | None = None
         self._next = count + count % 2  # created refunds are 1688's: even numbers
 
     def __contains__(self, number: int) -> bool:
@@ -204,6 +205,8 @@ class RefundBook:
 
     def put(self, refund: RefundState) -> None:
         """Keep a changed refund."""
+        if self.on_change is not None:
+            self.on_change(refund)
         self.changed[refund.number] = refund
         self.version += 1
 

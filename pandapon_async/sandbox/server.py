@@ -53,11 +53,18 @@ class Sandbox:
 
     `refunds` is how many there are (a million cost nothing), `rate` the most calls in any sliding second
     (None: no limit), `faults` the rules of what goes wrong, also in the short form of `parse_faults`.
+    `accounts` are further key pairs and sub-accounts: all see the same orders and refunds, each sub-account
+    has its own carts and addresses. `visible_after` is how many seconds of `clock` pass until reads show a
+    change of a refund form or a 1688 order.
     `clock` gives the wall time in seconds: a callable, or an object with `wall()` and `now()`; `monotonic`
     the time that the rate is measured on. `log_limit` keeps only the last so many requests in `log` (None:
-    all). `auth_status` is the HTTP status of refused authentication. The vendor's error codes, its quota
-    and whether it checks nonces are not known: what happens here is this sandbox's choice, see
-    `pandapon_async.sandbox.envelope`.
+    all).
+
+    The vendor's error codes, its quota and whether it checks nonces are not known: what happens here is this
+    sandbox's choice, see `pandapon_async.sandbox.envelope`. Other readings are played on request:
+    `auth_status` is the HTTP status of refused authentication, `second_form_refused` whether an application
+    is refused (5010) while a form of its line is open, `orders_name_refunds` whether the lines of an order
+    name their forms.
     """
 
     def __init__(
@@ -77,20 +84,28 @@ class Sandbox:
         user_id: str = USER_ID,
         log_limit: int | None = None,
         auth_status: int = 200,
+        accounts: Iterable[Credentials] = (),
+        visible_after: float = 0.0,
+        second_form_refused: bool = False,
+        orders_name_refunds: bool = True,
     ) -> None:
+        if not visible_after >= 0:
+            raise ValueError("visible_after must be 0 or more seconds")
         wall, steady = _times(clock, monotonic)
         self.refunds = refunds
         self.seed = seed
         self.credentials: Credentials = Credentials(access_key, access_secret, user_id)
         self.counters: Counters = Counters()
-        self._upstream = Upstream(seed, refunds, wall)
+        self._upstream = Upstream(seed, refunds, wall, visible_after)
+        self._upstream.second_form_refused = second_form_refused
+        self._upstream.orders_name_refunds = orders_name_refunds
         self._log = request_log(log_limit)
         self._address = host, port
         self._listening: asyncio.Server | None = None
         self._server: _CountingServer | None = None
         self._pipeline = Pipeline(
             upstream=self._upstream,
-            doorkeeper=AuthChecker(access_key, access_secret, user_id, auth_status),
+            doorkeeper=AuthChecker((self.credentials, *accounts), auth_status),
             window=None if rate is None else SlidingWindow(rate),
             plan=FaultPlan(parse_faults(faults) if isinstance(faults, str) else faults, seed),
             routes=Routes(endpoints()),
@@ -161,10 +176,26 @@ class Sandbox:
     @property
     def effects(self) -> Sequence[Effect]:
         """Every change of state, newest last."""
+        self._pipeline.land()
         return self._upstream.effects
+
+    @property
+    def landing(self) -> int:
+        """How many writes whose connection is gone are still to be carried out (`lands_late`)."""
+        self._pipeline.land()
+        return len(self._pipeline.landing)
+
+    def admit(self, account: Credentials) -> None:
+        """Accept another key pair, or another sub-account of a key, from now on."""
+        self._pipeline.doorkeeper.admit(account)
+
+    def revoke(self, access_key: str) -> None:
+        """Refuse a key from now on; KeyError if it is not accepted."""
+        self._pipeline.doorkeeper.revoke(access_key)
 
     def refund(self, number: int) -> RefundState:
         """Refund `number` as it is now; LookupError if there is none."""
+        self._pipeline.land()
         return self._upstream.refunds.get(number)
 
     def refund_ids(self, platform: str | None = None) -> Iterator[str]:
@@ -183,10 +214,12 @@ class Sandbox:
 
     def advance(self, number: int, status: Status) -> RefundState:
         """Let the seller or the platform take a step; ValueError if no step leads to `status` from here."""
+        self._pipeline.land()
         return self._upstream.advance(number, status)
 
     def order(self, order_id: str) -> OrderState:
         """A 1688 order as it is now; LookupError if there is none."""
+        self._pipeline.land()
         order = self._upstream.orders.find(order_id)
         if order is None:
             raise LookupError(f"there is no order {order_id}")
@@ -197,6 +230,7 @@ class Sandbox:
 
         ValueError if no step leads to `status` from here, LookupError if there is no such order.
         """
+        self._pipeline.land()
         return ordering.advance(self._upstream, order_id, status)
 
     def ledger_rows(self, rows: int | None = None) -> Iterator[dict[str, str]]:

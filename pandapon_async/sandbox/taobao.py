@@ -1,21 +1,19 @@
-"""Taobao, apart from its refunds: a cart, orders, and what is said about them."""
+"""Taobao orders."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pandapon_async.sandbox.carts import TaobaoCart
 from pandapon_async.sandbox.numbering import PURCHASE_ORDER
 
 __all__ = ["Taobao"]
 
 
 class Taobao:
-    """What the account has on Taobao. Orders placed here have ids that no refund's order has."""
+    """The orders on Taobao. Those placed here have ids that no refund's order has."""
 
     def __init__(self) -> None:
-        self.cart: TaobaoCart = TaobaoCart()
         self.orders: dict[str, dict[str, Any]] = {}
 
     def place(

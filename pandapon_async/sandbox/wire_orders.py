@@ -20,12 +20,16 @@ __all__ = ["order_1688"]
 _BUYER = 2_208_000_000_001
 
 
-def order_1688(order: OrderState, refunds: RefundBook) -> dict[str, Any]:
-    """The detail answer."""
+def order_1688(order: OrderState, refunds: RefundBook, *, names_refunds: bool = True) -> dict[str, Any]:
+    """The detail answer; without `names_refunds` its lines have no field for a refund form."""
     forms = [refunds.find(line.refund_id, ALIBABA) if line.refund_id else None for line in order.lines]
     items = [_item(order, line, form) for line, form in zip(order.lines, forms, strict=True)]
+    base = _base(order, [form for form in forms if form is not None])
+    if not names_refunds:
+        for part in (base, *items):
+            del part["refundId"], part["refundStatus"]
     return {
-        "baseInfo": _base(order, [form for form in forms if form is not None]),
+        "baseInfo": base,
         "productItems": items,
         "nativeLogistics": _logistics(order),
         "internationalLogistics": None,

@@ -19,10 +19,11 @@ CARRIERS = (("FF-AIR", "云途物流", "express"), ("FF-SEA", "递四方", "econ
 def save(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Add an address, or change one; code 404 for an id that is none. No data comes back."""
     address_id = arguments.get("id")
+    addresses = upstream.own.addresses
     if address_id is None:
-        upstream.addresses[1_001 + len(upstream.addresses)] = arguments
-    elif address_id in upstream.addresses:
-        upstream.addresses[address_id] = arguments
+        addresses[1_001 + len(addresses)] = arguments
+    elif address_id in addresses:
+        addresses[address_id] = arguments
     else:
         raise Refusal(404, "address does not exist")
     upstream.note(endpoint.name, "address", address_id and str(address_id), arguments)

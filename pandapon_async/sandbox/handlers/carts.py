@@ -16,13 +16,13 @@ __all__: list[str] = []
 @handles_both("alibaba.carts.get")
 def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """The whole cart of 1688."""
-    return upstream.cart.wire(endpoint.name[:2])
+    return upstream.own.cart.wire(endpoint.name[:2])
 
 
 @handles_both("alibaba.carts.set_quantity")
 def set_quantity(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Buy so many of a cart entry."""
-    upstream.cart.set_quantity(arguments["id"], arguments["quantity"])
+    upstream.own.cart.set_quantity(arguments["id"], arguments["quantity"])
     upstream.note(endpoint.name, "cart_quantity", str(arguments["id"]), arguments)
     return True
 
@@ -38,7 +38,7 @@ def create_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
     """One unpaid order per shop; the entries leave the cart."""
     orders = ordering.place(upstream, endpoint.name, _chosen(upstream, endpoint, arguments), arguments)
     for entry_id in dict.fromkeys(arguments["cartIds"]):
-        del upstream.cart.entries[entry_id]
+        del upstream.own.cart.entries[entry_id]
     return placed(orders)
 
 
@@ -54,14 +54,14 @@ def _chosen(
             entry.shop,
             ("offerId", int(entry.product.offer_id)) if first else ("offerMapId", entry.product.offer_map_id),
         )
-        for entry in upstream.cart.chosen(arguments["cartIds"])
+        for entry in upstream.own.cart.chosen(arguments["cartIds"])
     )
 
 
 @handles_both("taobao.carts.add")
 def add(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Put a product into Taobao's cart. No page shows the answer."""
-    entry = upstream.taobao.cart.add(arguments)
+    entry = upstream.own.taobao_cart.add(arguments)
     item = arguments.get("itemId") or arguments.get("itemMapId")
     upstream.note(endpoint.name, "cart_add", f"{item}/{arguments['skuId']}", arguments)
     return {"success": True, "id": entry.id}
@@ -70,7 +70,7 @@ def add(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> An
 @handles_both("taobao.carts.create_order")
 def create_taobao_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Order entries of Taobao's cart; they leave it. No page shows the answer."""
-    entries = upstream.taobao.cart.chosen(arguments["ids"])
+    entries = upstream.own.taobao_cart.chosen(arguments["ids"])
     lines = [
         {
             "itemId": str(entry.facts.get("itemId") or entry.facts.get("itemMapId")),
@@ -81,6 +81,6 @@ def create_taobao_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[
     ]
     order = upstream.taobao.place(lines)
     for entry in entries:
-        del upstream.taobao.cart.entries[entry.id]
+        del upstream.own.taobao_cart.entries[entry.id]
     upstream.note(endpoint.name, "order", None, arguments, order_id=order["purchaseOrderId"])
     return order

@@ -50,7 +50,7 @@ def create_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
     """One unpaid order per shop."""
     shops = ordering.by_shop(ordering.wanted(arguments))
     orders = ordering.place(upstream, endpoint.name, shops, arguments)
-    return [order_1688(order, upstream.refunds) for order in orders]
+    return [_shown(upstream, order) for order in orders]
 
 
 @handles_both("alibaba.orders.page")
@@ -61,9 +61,7 @@ def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> A
         "total": len(upstream.orders),
         "pageNo": asked.number,
         "pageSize": asked.size,
-        "list": [
-            order_1688(order, upstream.refunds) for order in upstream.orders.page(asked.first, asked.size)
-        ],
+        "list": [_shown(upstream, order) for order in upstream.orders.page(asked.first, asked.size)],
     }
 
 
@@ -73,7 +71,7 @@ def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> An
     order = upstream.orders.find(arguments["orderId"])
     if order is None:
         raise Refusal(404, "order does not exist")
-    return order_1688(order, upstream.refunds)
+    return _shown(upstream, order)
 
 
 @handles_both("alibaba.orders.cancel")
@@ -111,6 +109,10 @@ def confirm_receipt(upstream: Upstream, endpoint: Endpoint, arguments: dict[str,
     except Refused as refused:
         return {"success": False, "errorCode": refused.code, "errorInfo": refused.info}
     return {"success": True, "errorCode": None, "errorInfo": None}
+
+
+def _shown(upstream: Upstream, order: OrderState) -> dict[str, Any]:
+    return order_1688(order, upstream.refunds, names_refunds=upstream.orders_name_refunds)
 
 
 def _one_shop(arguments: dict[str, Any]) -> dict[str, list[ordering.Wanted]]:
