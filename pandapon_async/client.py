@@ -19,8 +19,8 @@ from pandapon_async.core.retry import RetryBudget
 from pandapon_async.declare.endpoint import Call, Endpoint, Evidence, Stage, endpoints
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import Intent, IntentState
 from pandapon_async.journal.writes import account_of, journal_of
 from pandapon_async.settings import Credentials, Settings
 from pandapon_async.transport.pipeline import CallContext, Pipeline, Statistics
@@ -248,16 +248,23 @@ class Client:
         intent = await self._intent(intent_id)
         pauses = iter((2.0, 10.0, self.settings.settle_after))
         while intent.state is IntentState.UNKNOWN:
-            settlement = await resolve_outcome(self, intent)
+            outcome = await resolve_outcome(self.v1, self.journal, intent)
             age = self.settings.clock.wall() - intent.updated
-            state = next_state(settlement, age, self.settings.settle_after)
+            state = next_state(outcome, age, self.settings.settle_after)
             if state is not None:
-                note = f"{settlement.finding}: {settlement.note}"
-                await self.journal.settle(intent.id, state, result=settlement.result, note=note)
+                await self.journal.resolve(
+                    intent.id,
+                    state,
+                    result=outcome.result,
+                    resolution=outcome.resolution,
+                    remark=outcome.note,
+                )
                 return await self._intent(intent_id)
             pause = next(pauses, None) if wait else None
             if pause is None:
-                return attrs.evolve(intent, note=f"{settlement.finding}: {settlement.note}")
+                return attrs.evolve(
+                    intent, resolution=outcome.resolution, remarks=[*intent.remarks, outcome.note]
+                )
             await self._pipeline.timers.sleep(pause)
         return intent
 

@@ -31,7 +31,7 @@ import aiohttp
 import attrs
 
 from pandapon_async import Client, OutcomeUnknownError, PandaponError, Settings, bulk
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.numbering import refund_id
 from tests.support import plan_files

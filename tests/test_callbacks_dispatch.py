@@ -430,7 +430,7 @@ async def test_a_file_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
 ) -> None:
     calls: list[int] = []
     async with running(tmp_path) as receiver:
-        store = receiver._commits._store
+        store = receiver._writer._store
         assert store is not None
         whole = store.commit
         failing = 0

@@ -21,8 +21,8 @@ from aiohttp import ClientSession, web
 
 from pandapon_async import Client, OutcomeUnknownError, Settings
 from pandapon_async.callbacks import MessageState, MessageStore
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import IntentState
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
 from pandapon_async.settings import Credentials

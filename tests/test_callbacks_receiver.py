@@ -83,11 +83,11 @@ async def test_it_is_flushed_to_the_disk_in_groups(tmp_path: Path) -> None:
     async with receiver(tmp_path / "cb.sqlite") as house:
         statements: list[str] = []
         # On the store's own thread: from another it waits for SQLite's lock with Python's in its hand.
-        await house._commits.run(lambda store: store._connection.set_trace_callback(statements.append))
+        await house._writer.run(lambda store: store._connection.set_trace_callback(statements.append))
         bodies = [message(number) for number in range(200)]
         answers = await asyncio.gather(*(house.receive(body, signed(body)) for body in bodies))
         assert set(answers) == {OK}
-        await house._commits.run(lambda store: store._connection.set_trace_callback(None))
+        await house._writer.run(lambda store: store._connection.set_trace_callback(None))
     inserts = [at for at, text in enumerate(statements) if text.startswith("INSERT")]
     assert len(inserts) == 200
     levels = {next(text for text in reversed(statements[:at]) if text.startswith("PRAGMA")) for at in inserts}
@@ -193,7 +193,7 @@ class Gate:
     """Holds the store's thread at the beginning of a commit."""
 
     def __init__(self, house: Receiver) -> None:
-        store = house._commits._store
+        store = house._writer._store
         assert store is not None
         self._begin = store.begin
         self.opened = threading.Event()
@@ -232,7 +232,7 @@ async def test_more_than_can_be_stored_at_once_is_sent_back() -> None:
 async def test_a_file_that_cannot_be_used_answers_503_and_recovers(tmp_path: Path) -> None:
     path = tmp_path / "cb.sqlite"
     async with Receiver(CREDENTIALS, store=path) as house:
-        store = house._commits._store
+        store = house._writer._store
         assert store is not None
         whole = store._connection
 

@@ -10,18 +10,17 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.callbacks import (
-    CallbackType,
+from pandapon_async.callbacks import CallbackType, Message, RefundChange
+from pandapon_async.cli.callbacks import CREATE, journal_settler
+from pandapon_async.journal import (
     CreateUnderWay,
     FoundCreate,
-    Message,
-    RefundChange,
+    Intent,
+    IntentState,
+    Journal,
     Settled,
     settle_creates,
 )
-from pandapon_async.cli.callbacks import CREATE, journal_settler
-from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import Intent, IntentState
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 ORDER = 2542285634920880794
@@ -65,7 +64,7 @@ async def create(
     if state is not IntentState.INTENDED:
         await journal.sending(intent)
     if state not in (IntentState.INTENDED, IntentState.SENT):
-        await journal.settle(intent.id, state, **settled)
+        await journal.resolve(intent.id, state, **settled)
     return intent
 
 
@@ -77,7 +76,7 @@ async def test_a_message_settles_the_one_create_of_its_order() -> None:
         settled = await journal.get(intent.id)
         assert settled is not None
         assert (settled.state, settled.result) == (IntentState.SETTLED_DONE, "TQ1")
-        assert settled.note == f"callback {'a' * 12} names the form"
+        assert settled.remarks == [f"callback {'a' * 12} names the form"]
         untouched = await journal.get(other.id)
         assert untouched is not None
         assert untouched.state is IntentState.UNKNOWN
@@ -99,7 +98,7 @@ async def test_a_message_that_is_faster_than_the_answer_comes_again(state: Inten
         intent = await create(journal, state)
         with pytest.raises(CreateUnderWay):
             await journal_settler(journal)(applied())
-        await journal.settle(intent.id, IntentState.CONFIRMED, result="TQ1")
+        await journal.resolve(intent.id, IntentState.CONFIRMED, result="TQ1")
         assert await journal_settler(journal)(applied()) is Settled.NOTHING
 
 

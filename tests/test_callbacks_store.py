@@ -92,7 +92,7 @@ class PlanFile:
     def finish(self, at: int, state: MessageState, wait: float = 0.0) -> None:
         if at < len(self.held):
             record = self.held.pop(at)
-            self.store.settle(record.seq, state, self.now, due=self.now + wait, finished=[], note=None)
+            self.store.finish(record.seq, state, self.now, due=self.now + wait, finished=[], note=None)
             if state is MessageState.DONE:
                 self.done.append(record.id)
 
@@ -188,7 +188,7 @@ def test_what_is_forgotten_goes_in_parts_and_dead_letters_stay() -> None:
     apply(book, ("claim", 5))
     for _ in range(4):
         apply(book, ("done", 0))
-    book.store.settle(book.held[0].seq, MessageState.DEAD, 0.0, due=0.0, finished=[], note="X")
+    book.store.finish(book.held[0].seq, MessageState.DEAD, 0.0, due=0.0, finished=[], note="X")
     assert [book.store.forget(1.0, limit=3) for _ in range(3)] == [3, 1, 0]
     assert book.store.counts()[MessageState.DEAD] == 1
     book.store.close()

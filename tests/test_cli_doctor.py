@@ -19,8 +19,8 @@ import trustme
 from pandapon_async import AdaptiveRate, Clock, RetryPolicy, Settings
 from pandapon_async.cli import doctor_local, doctor_network
 from pandapon_async.cli.doctor_check import Check, DoctorContext
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import IntentState
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox
 from tests.support.clients import CREDENTIALS
 from tests.support.command import Ended, Shell
@@ -342,7 +342,7 @@ async def test_a_journal_in_which_all_is_settled(tmp_path: Path) -> None:
     journal = Journal(path)
     facts: dict[str, Any] = {"account": "a", "operation": "create", "facts": {}, "digest": "d", "once": True}
     intent = await journal.intend(natural_key={"order": 1}, **facts)
-    await journal.settle(intent.id, IntentState.NOT_SENT)
+    await journal.resolve(intent.id, IntentState.NOT_SENT)
     await journal.aclose()
     check = await doctor_local.journal(patient_with(path))
     assert (check.state, check.found, check.advice) == ("ok", f"{path}: 1 writes, 0 of unknown outcome", "")

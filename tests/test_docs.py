@@ -45,7 +45,7 @@ from pandapon_async import (
 from pandapon_async.client import _SHARED
 from pandapon_async.core.signing import signature
 from pandapon_async.declare.endpoint import endpoints
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.plans import RowState
 from pandapon_async.reconcile import Verdict
 from pandapon_async.sandbox import FaultKind, Sandbox, parse_faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from pandapon_async import (
     Settings,
 )
 from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.errors import ErrorKind
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.store import JournalStore
 from pandapon_async.journal.writes import journal_of, natural_key
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
@@ -41,7 +44,7 @@ CREATE: dict[str, Any] = {
 
 def rows(path: Path) -> list[tuple[Any, ...]]:
     db = sqlite3.connect(path)
-    found = db.execute("SELECT state, attempts, result, note FROM intents ORDER BY created").fetchall()
+    found = db.execute("SELECT state, attempts, result, error_kind FROM intents ORDER BY created").fetchall()
     db.close()
     return found
 
@@ -63,28 +66,28 @@ async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "state", "note"),
+    ("behaviour", "state", "error_kind"),
     [
         (answer(http(envelope({"refundId": "TQ77"}))), IntentState.CONFIRMED, None),
         (
             answer(http(envelope({"refundId": None}))),
             IntentState.UNKNOWN,
-            "OutcomeUnknownError (MalformedResponseError)",
+            ErrorKind.MALFORMED_RESPONSE,
         ),
-        (answer(http(envelope(None, code=5004))), IntentState.REJECTED, "ApiError"),
-        (answer(http(envelope(None, code=5100))), IntentState.UNKNOWN, "OutcomeUnknownError (ApiError)"),
-        (answer(http(envelope(None, code=500))), IntentState.UNKNOWN, "OutcomeUnknownError (ApiError)"),
+        (answer(http(envelope(None, code=5004))), IntentState.REJECTED, ErrorKind.API),
+        (answer(http(envelope(None, code=5100))), IntentState.UNKNOWN, ErrorKind.API),
+        (answer(http(envelope(None, code=500))), IntentState.UNKNOWN, ErrorKind.API),
         (
             answer(http(b"<html>", "502 Bad Gateway")),
             IntentState.UNKNOWN,
-            "OutcomeUnknownError (MalformedResponseError)",
+            ErrorKind.MALFORMED_RESPONSE,
         ),
-        (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, "AuthenticationError"),
-        (reset_before_answer, IntentState.UNKNOWN, "OutcomeUnknownError (ConnectionLostError)"),
+        (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, ErrorKind.AUTHENTICATION),
+        (reset_before_answer, IntentState.UNKNOWN, ErrorKind.CONNECTION_LOST),
     ],
 )
 async def test_every_outcome_has_its_state(
-    behaviour: Behaviour, state: IntentState, note: str | None
+    behaviour: Behaviour, state: IntentState, error_kind: ErrorKind | None
 ) -> None:
     async with FaultServer(behaviour) as server, client(server.url) as pandapon:
         error: PandaponError | None = None
@@ -93,7 +96,7 @@ async def test_every_outcome_has_its_state(
         except PandaponError as caught:
             error = caught
         (intent,) = await pandapon.journal.find()
-        assert (intent.state, intent.note, intent.attempts) == (state, note, 1)
+        assert (intent.state, intent.error_kind, intent.attempts) == (state, error_kind, 1)
         assert intent.result == ("TQ77" if state is IntentState.CONFIRMED else None)
         assert isinstance(error, OutcomeUnknownError) == (state is IntentState.UNKNOWN)
         assert len(server.requests) == 1
@@ -161,3 +164,64 @@ async def test_accounts_share_a_file_and_not_their_keys(tmp_path: Path) -> None:
             async with Client(credentials, settings) as pandapon:
                 await pandapon.v1.alibaba.refunds.create(**CREATE)
         assert len(server.requests) == 2
+
+
+async def test_a_create_that_was_resolved_as_done_is_not_sent_again() -> None:
+    """One alone, and beside other writes in the same commits."""
+    async with (
+        FaultServer(reset_before_answer, then=ok({"refundId": "TQ77"})) as server,
+        client(server.url) as pandapon,
+    ):
+        create = pandapon.v1.alibaba.refunds.create
+        with pytest.raises(OutcomeUnknownError) as lost:
+            await create(**CREATE)
+        assert lost.value.intent_id is not None
+        await pandapon.journal.resolve(lost.value.intent_id, IntentState.SETTLED_DONE, result="TQ9")
+        with pytest.raises(DuplicateIntentError) as caught:
+            await create(**CREATE)
+        assert (caught.value.state, caught.value.result) == ("settled_done", "TQ9")
+        others = [create(**{**CREATE, "order_entry_ids": [number]}) for number in range(10, 15)]
+        results = await asyncio.gather(
+            *others[:3], create(**CREATE), *others[3:], create(**CREATE), return_exceptions=True
+        )
+        refused = [result for result in results if isinstance(result, DuplicateIntentError)]
+        assert [one.intent_id for one in refused] == [lost.value.intent_id] * 2
+        assert len(server.requests) == 6, "the first, and the five others"
+
+
+@pytest.mark.parametrize("writes", [1, 5])
+async def test_the_intent_is_flushed_before_its_bytes_leave(
+    writes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whether it goes out at once or waits first: the commit that makes it `sent` survives a power cut."""
+    flushed: set[str] = set()
+    commit = JournalStore.commit
+
+    def watched(store: JournalStore) -> None:
+        (level,) = store._connection.execute("PRAGMA synchronous").fetchone()
+        rows = store._connection.execute("SELECT natural_key FROM intents WHERE state = 'sent'").fetchall()
+        commit(store)
+        if level >= 2:  # FULL
+            flushed.update(json.loads(key)["refundId"] for (key,) in rows)
+
+    left: dict[str, bool] = {}
+
+    async def look(exchange: Exchange) -> None:
+        await exchange.head()
+        length = int(exchange.server.requests[-1].header("content-length") or 0)
+        refund_id = json.loads(await exchange.reader.readexactly(length))["refundId"]
+        left[refund_id] = refund_id in flushed
+        await exchange.send(http(envelope({"success": True})))
+
+    monkeypatch.setattr(JournalStore, "commit", watched)
+    async with (
+        FaultServer(then=look) as server,
+        client(server.url, journal=tmp_path / "j.sqlite", concurrency=2) as pandapon,
+    ):
+        await asyncio.gather(
+            *(
+                pandapon.v1.alibaba.refunds.return_goods(**{**RETURN, "refund_id": f"TQ{number}"})
+                for number in range(writes)
+            )
+        )
+    assert left == {f"TQ{number}": True for number in range(writes)}

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from pandapon_async import Client, OutcomeUnknownError, PandaponError, Settings
+from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import Intent, IntentState
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
 from tests.support.server import Exchange, FaultServer, envelope, http
@@ -64,7 +64,7 @@ async def closed(journal: Journal) -> None:
 async def test_settles_at_work_while_it_closes_are_all_written(path: Path) -> None:
     journal = Journal(path)
     intents = [await intend(journal, number) for number in range(20)]
-    tasks = [asyncio.create_task(journal.settle(one.id, IntentState.CONFIRMED)) for one in intents]
+    tasks = [asyncio.create_task(journal.resolve(one.id, IntentState.CONFIRMED)) for one in intents]
     await asyncio.sleep(0)
     await journal.aclose()
     assert await asyncio.gather(*tasks) == [True] * 20
@@ -81,7 +81,7 @@ async def test_a_settle_that_begins_while_it_closes_is_written(path: Path, turns
     closing = asyncio.create_task(journal.aclose())
     for _ in range(turns):
         await asyncio.sleep(0)
-    assert await journal.settle(intent.id, IntentState.CONFIRMED, result="TQ1")
+    assert await journal.resolve(intent.id, IntentState.CONFIRMED, result="TQ1")
     journal.release()
     await closing
     await closed(journal)
@@ -92,9 +92,9 @@ async def test_a_settle_that_begins_while_it_closes_is_written(path: Path, turns
 async def test_what_comes_after_it_closed_is_written_and_leaves_nothing_open(path: Path) -> None:
     journal = Journal(path)
     intent = await intend(journal)
-    await journal.settle(intent.id, IntentState.UNKNOWN)
+    await journal.resolve(intent.id, IntentState.UNKNOWN)
     await journal.aclose()
-    assert await journal.settle(intent.id, IntentState.SETTLED_DONE)
+    assert await journal.resolve(intent.id, IntentState.SETTLED_DONE)
     await closed(journal)
     assert await on_disk(path) == ["settled_done"]
     assert await files(path) == ["journal.sqlite"]
@@ -155,7 +155,7 @@ async def _ok(exchange: Exchange) -> None:
 async def test_a_resolve_at_work_when_its_client_closes_settles_or_says_so(path: Path) -> None:
     journal = Journal(path)
     intent = await intend(journal)
-    await journal.settle(intent.id, IntentState.UNKNOWN)
+    await journal.resolve(intent.id, IntentState.UNKNOWN)
     async with FaultServer() as server:
         pandapon = client(server.url, journal=journal)
         resolving = asyncio.create_task(pandapon.resolve(intent.id, wait=True))

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from pandapon_async.errors import DuplicateIntentError, JournalUnavailableError
-from pandapon_async.journal import store as store_module
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import IntentState, JournalStore
+from pandapon_async.journal.store import JournalStore
+from pandapon_async.storage import sqlite_file
 
 KEY = {"refundId": "TQ1"}
 
@@ -162,7 +163,7 @@ def test_of_many_processes_at_once_one_writes(path: Path) -> None:
 
 
 async def test_a_locked_file_stops_the_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.05)
     journal = Journal(path)
     await journal.open()
 
@@ -245,7 +246,7 @@ async def test_an_open_intent_refuses_a_second_one_also_from_another_journal(pat
         with pytest.raises(DuplicateIntentError) as caught:
             await intend(journal)
         assert (caught.value.intent_id, caught.value.state) == (intent.id, "intended")
-    await first.settle(intent.id, IntentState.NOT_SENT)
+    await first.resolve(intent.id, IntentState.NOT_SENT)
     again = await intend(second)
     assert again.id != intent.id
     await first.aclose()
@@ -255,7 +256,7 @@ async def test_an_open_intent_refuses_a_second_one_also_from_another_journal(pat
 async def test_what_may_happen_once_is_refused_after_it_happened(path: Path) -> None:
     journal = Journal(path)
     intent = await intend(journal, once=True)
-    await journal.settle(intent.id, IntentState.CONFIRMED, result="TQ77")
+    await journal.resolve(intent.id, IntentState.CONFIRMED, result="TQ77")
     with pytest.raises(DuplicateIntentError) as caught:
         await intend(journal, once=True)
     assert caught.value.result == "TQ77"
@@ -277,7 +278,7 @@ async def test_every_journal_file_has_an_identity_of_its_own(path: Path, tmp_pat
 async def test_intents_are_found_by_their_natural_key_newest_first(path: Path) -> None:
     journal = Journal(path)
     first = await intend(journal, {"b": 1, "a": [2]})
-    await journal.settle(first.id, IntentState.SETTLED_ABSENT)
+    await journal.resolve(first.id, IntentState.SETTLED_ABSENT)
     second = await intend(journal, {"a": [2], "b": 1})
     await intend(journal, {"a": [2], "b": 2})
     found = await journal.with_key("a", "alibaba.refunds.return_goods", {"b": 1, "a": [2]})
@@ -289,7 +290,7 @@ async def test_intents_are_found_by_their_natural_key_newest_first(path: Path) -
 async def test_intents_come_in_pages(path: Path) -> None:
     journal = Journal(path)
     made = [(await intend(journal, {"k": number})).id for number in range(7)]
-    await journal.settle(made[3], IntentState.NOT_SENT)
+    await journal.resolve(made[3], IntentState.NOT_SENT)
     found = [intent.id async for intent in journal.all(page=2)]
     assert found == made
     states = [IntentState.INTENDED]

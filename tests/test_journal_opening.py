@@ -16,9 +16,9 @@ from pandapon_async import (
     JournalUnavailableError,
 )
 from pandapon_async.journal import journal as journals
-from pandapon_async.journal import store as stores
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
+from pandapon_async.storage import sqlite_file
 from tests.support.virtual import LoopClock, virtual_time
 
 
@@ -37,7 +37,9 @@ def test_opening_waits_for_another_process_that_is_opening_too(
 
         def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
             if sql == "PRAGMA journal_mode = WAL" and len(waited) < 2:
-                raise sqlite3.OperationalError("database is locked")
+                busy = sqlite3.OperationalError("database is locked")
+                busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise busy
             return super().execute(sql, *arguments)
 
     monkeypatch.setattr(
@@ -48,7 +50,7 @@ def test_opening_waits_for_another_process_that_is_opening_too(
     JournalStore(path, "s").close()
     assert len(waited) == 2
     waited.clear()
-    monkeypatch.setattr(stores, "BUSY_SECONDS", -1.0)
+    monkeypatch.setattr(sqlite_file, "PATIENCE", 0.0)
     with pytest.raises(JournalUnavailableError, match="locked"):
         JournalStore(path, "s")
     assert waited == []

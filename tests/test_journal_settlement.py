@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pandapon_async import Client, ConnectionLostError, InvalidArgumentError
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal import Intent, IntentState, Resolution
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import client
 from tests.support.server import FaultServer, answer, envelope, http, ok
@@ -40,7 +40,7 @@ async def unknown(pandapon: Client, operation: str, key: Mapping[str, Any], **fa
         once=False,
     )
     await journal.sending(intent)
-    await journal.settle(intent.id, UNKNOWN)
+    await journal.resolve(intent.id, UNKNOWN)
     return intent
 
 
@@ -85,7 +85,7 @@ def test_a_return_of_goods(data: dict[str, Any], state: IntentState) -> None:
     @virtual_time
     async def check() -> None:
         intent = await settled(returned(), *[data] * 4)
-        assert intent.state is state, intent.note
+        assert intent.state is state, intent.remarks
 
     check()
 
@@ -95,8 +95,7 @@ async def test_a_form_that_is_not_found_settles_nothing() -> None:
     missing = answer(http(envelope(None, code=404)))
     intent = await settled(returned(), *[missing] * 4)
     assert intent.state is UNKNOWN
-    assert intent.note is not None
-    assert "does not know" in intent.note
+    assert "does not know" in intent.remarks[-1]
 
 
 def line(entry: int, **more: Any) -> dict[str, Any]:
@@ -151,7 +150,7 @@ def test_an_application(answers: tuple[Any, ...], state: IntentState) -> None:
     @virtual_time
     async def check() -> None:
         intent = await settled(CREATED, *answers * 4)
-        assert intent.state is state, intent.note
+        assert intent.state is state, intent.remarks
         assert intent.result == ("TQ9" if state is DONE else None)
 
     check()
@@ -162,12 +161,11 @@ async def test_a_form_that_belongs_to_another_intent_is_not_ours() -> None:
     """Closed and applied for anew: the line still names the first form, whose amounts are the same."""
     async with FaultServer(ok(NAMED), ok(refund())) as server, client(server.url) as pandapon:
         first = await unknown(pandapon, CREATE, KEY)
-        await pandapon.journal.settle(first.id, IntentState.CONFIRMED, result="TQ9")
+        await pandapon.journal.resolve(first.id, IntentState.CONFIRMED, result="TQ9")
         second = await unknown(pandapon, CREATE, KEY)
         settled = await pandapon.resolve(second.id)
         assert settled.state is UNKNOWN
-        assert settled.note is not None
-        assert "TQ9" in settled.note
+        assert "TQ9" in settled.remarks[-1]
 
 
 @virtual_time
@@ -180,9 +178,10 @@ async def test_absence_is_believed_only_after_a_while() -> None:
         clock = pandapon.settings.clock
         assert isinstance(clock, LoopClock)
         first = await pandapon.resolve(intent.id)
-        assert (first.state, first.note) == (
+        assert (first.state, first.resolution, first.remarks) == (
             UNKNOWN,
-            "absent: the form still stands at waitbuyersend, without a waybill",
+            Resolution.ABSENT,
+            ["the form still stands at waitbuyersend, without a waybill"],
         )
         began = clock.now()
         last = await pandapon.resolve(intent.id, wait=True)

@@ -16,8 +16,8 @@ from pandapon_async import (
     JournalUnavailableError,
     plans,
 )
-from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import IntentState
+from pandapon_async.errors import ErrorKind
+from pandapon_async.journal import IntentState, Journal
 from pandapon_async.plans import ApplyOptions, ApplyResult, RowState, Stop
 from pandapon_async.sandbox.envelope import Refusal
 from tests.support import plan_files
@@ -86,10 +86,10 @@ async def operators_word(folder: Path) -> None:
         assert made.states == {"unknown": 2}
         async with made.client() as client:
             done, absent = [problem.intent_id or "" for problem in first.problems]
-            await client.journal.settle(
-                done, IntentState.SETTLED_DONE, note="seen in the console", result="TQ5"
+            await client.journal.resolve(
+                done, IntentState.SETTLED_DONE, remark="seen in the console", result="TQ5"
             )
-            await client.journal.settle(absent, IntentState.SETTLED_ABSENT, note="not in the console")
+            await client.journal.resolve(absent, IntentState.SETTLED_ABSENT, remark="not in the console")
         await made.apply(wait=False)
         assert [(line["state"], line["result"], line["note"]) for line in made.results] == [
             ("settled_done", "TQ5", "seen in the console"),
@@ -166,10 +166,12 @@ async def test_a_journal_that_fails_stops_everything_before_it_is_sent(
     async with bench(tmp_path, rows=20) as made:
         add = JournalStore.add
 
-        def full(store: JournalStore, intent: Any) -> Any:
+        def full(store: JournalStore, intent: Any, once: bool) -> Any:
             if len(made.succeeded) >= 3:
-                raise sqlite3.OperationalError("database or disk is full")
-            return add(store, intent)
+                failed = sqlite3.OperationalError("database or disk is full")
+                failed.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise failed
+            return add(store, intent, once)
 
         with monkeypatch.context() as patch:
             patch.setattr(JournalStore, "add", full)
@@ -332,7 +334,7 @@ async def test_a_write_that_is_under_way_elsewhere_is_left_to_it(tmp_path: Path)
         first = await made.apply(wait=False)
         assert (first.exit_code, made.states) == (3, {"unknown": 1, "confirmed": 1})
         assert made.results[0]["reason"] == "the same write is under way elsewhere"
-        await other.settle(intent.id, IntentState.REJECTED, note="RejectedError")
+        await other.resolve(intent.id, IntentState.REJECTED, error_kind=ErrorKind.REJECTED)
         assert (await made.apply(wait=False)).exit_code == 1
         assert made.results[0]["state"] == "rejected"
         await other.aclose()
@@ -357,7 +359,7 @@ async def test_a_write_that_was_begun_elsewhere_in_the_same_moment(
                     (intent,) = await client.journal.find()
                 again = attrs.evolve(intent, id="second", state=IntentState.SENT)
                 assert journal._store is not None
-                await asyncio.to_thread(journal._store.add, again)
+                await asyncio.to_thread(journal._store.add, again, False)
                 return []
             return await with_key(journal, *key)
 
@@ -384,7 +386,7 @@ async def test_the_newest_intent_of_a_key_is_not_always_ours(
                 (ours,) = await with_key(journal, *key)
                 theirs = attrs.evolve(ours, id="theirs", state=other, created=ours.created + 1)
                 assert journal._store is not None
-                await asyncio.to_thread(journal._store.add, theirs)
+                await asyncio.to_thread(journal._store.add, theirs, False)
             return await with_key(journal, *key)
 
         monkeypatch.setattr(Journal, "with_key", late)

@@ -16,8 +16,7 @@ from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.core.structure import structurer
 from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError
-from pandapon_async.journal.resolve import Resolution, ResolvedOutcome, resolve_outcome
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal import Intent, IntentState, Resolution, ResolvedOutcome, resolve_outcome
 from pandapon_async.models.alibaba.orders import Order, OrderStatus, ShippingAddress
 from pandapon_async.models.alibaba.refunds import RefundStatus
 from pandapon_async.money import Fen
@@ -211,7 +210,9 @@ async def lost(kind: str, arguments: dict[str, Any]) -> tuple[ResolvedOutcome, l
             created=now,
             updated=now,
         )
-        return await resolve_outcome(client, intent), [effect.refund_id or "" for effect in sandbox.effects]
+        return await resolve_outcome(client.v1, client.journal, intent), [
+            effect.refund_id or "" for effect in sandbox.effects
+        ]
 
 
 SECOND_LINE = int(Sandbox(refunds=1).refund(0).entry_ids[0]) + 1
@@ -223,14 +224,14 @@ SECOND_LINE = int(Sandbox(refunds=1).refund(0).entry_ids[0]) + 1
 )
 async def test_the_order_tells_what_became_of_an_application(order_id: int, entries: list[int]) -> None:
     settlement, opened = await lost("reset_after", application(order_id, *entries))
-    assert (settlement.finding, [settlement.result]) == (Resolution.SUCCEEDED, opened)
+    assert (settlement.resolution, [settlement.result]) == (Resolution.SUCCEEDED, opened)
     settlement, opened = await lost("reset_before", application(order_id, *entries))
-    assert (settlement.finding, opened) == (Resolution.ABSENT, [])
+    assert (settlement.resolution, opened) == (Resolution.ABSENT, [])
 
 
 async def test_a_line_that_nobody_ever_named_shows_only_once_its_application_landed() -> None:
     settlement, opened = await lost("truncated", application(17, 5))
-    assert (settlement.finding, [settlement.result]) == (Resolution.SUCCEEDED, opened)
+    assert (settlement.resolution, [settlement.result]) == (Resolution.SUCCEEDED, opened)
 
 
 # --- the life of an order

@@ -18,7 +18,7 @@ import pytest
 
 from pandapon_async import Client, DuplicateIntentError, OutcomeUnknownError, Safety, bulk, plans
 from pandapon_async.callbacks import CallbackSettings, Receiver
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.reconcile import reconcile
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.transport.image_body import ImageBody
@@ -140,7 +140,7 @@ async def books(pandapon: Client) -> Any:
     try:
         await journal.sending(intent)
     finally:
-        await journal.settle(intent.id, IntentState.CONFIRMED, result="1")
+        await journal.resolve(intent.id, IntentState.CONFIRMED, result="1")
     with pytest.raises(DuplicateIntentError):
         await journal.intend(**about, facts={}, digest="0", once=True)
     return [await journal.get(intent.id), await journal.find(), await journal.counts()]

@@ -16,7 +16,7 @@ from pandapon_async import (
     RetryPolicy,
     Safety,
 )
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.intent import IntentState
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import at_rest, client

@@ -17,7 +17,6 @@ from pandapon_async.callbacks.statistics import Statistics
 from pandapon_async.callbacks.store import CallbackStoreUnavailableError, MessageState, MessageStore, Record
 from pandapon_async.callbacks.verify import verify
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
-from pandapon_async.journal.callbacks import CreateUnderWay, FoundCreate, Settled, settle_creates
 
 __all__ = [
     "CallbackReason",
@@ -25,8 +24,6 @@ __all__ = [
     "CallbackSettings",
     "CallbackStoreUnavailableError",
     "CallbackType",
-    "CreateUnderWay",
-    "FoundCreate",
     "Message",
     "MessageOrder",
     "MessageState",
@@ -36,13 +33,11 @@ __all__ = [
     "ReceiverResponse",
     "Record",
     "RefundChange",
-    "Settled",
     "Statistics",
     "StatusChange",
     "TaobaoOrderView",
     "TaobaoRefundChange",
     "TaobaoSubOrder",
     "read",
-    "settle_creates",
     "verify",
 ]

@@ -39,13 +39,13 @@ class Dispatcher:
 
     def __init__(
         self,
-        commits: BatchWriter[MessageStore],
+        writer: BatchWriter[MessageStore],
         handlers: Handlers,
         settings: CallbackSettings,
         statistics: Statistics,
         clock: Clock,
     ) -> None:
-        self._commits = commits
+        self._writer = writer
         self._handlers = handlers
         self._settings = settings
         self._statistics = statistics
@@ -85,7 +85,7 @@ class Dispatcher:
         if broken_off:
             await asyncio.wait(broken_off)
             now = self._clock.wall()
-            await self._commits.run(lambda store: store.release(broken_off.values(), now))
+            await self._writer.run(lambda store: store.release(broken_off.values(), now))
 
     async def _run(self) -> None:
         while not self._closing:
@@ -103,19 +103,19 @@ class Dispatcher:
         """Hand out what is due; gives the seconds until it is worth looking again."""
         settings, now = self._settings, self._clock.wall()
         if not self._leads:
-            self._leads = await self._commits.run(lambda store: store.lead())
+            self._leads = await self._writer.run(lambda store: store.lead())
             if not self._leads:
                 return POLL
             most = settings.retry.attempts
-            if left := await self._commits.run(lambda store: store.recover(most, now)):
+            if left := await self._writer.run(lambda store: store.recover(most, now)):
                 log.warning("callbacks: %d messages of an ended process are handled again", left)
         if now >= self._forget_at:
-            more = await self._commits.run(lambda store: store.forget(now - settings.remember))
+            more = await self._writer.run(lambda store: store.forget(now - settings.remember))
             self._forget_at = now if more else now + FORGET_EVERY
         free = settings.concurrency - len(self._running)
         if free <= 0:
             return POLL
-        records, due = await self._commits.run(lambda store: store.claim(now, free))
+        records, due = await self._writer.run(lambda store: store.claim(now, free))
         for record in records:
             task = asyncio.create_task(self._handle(record), name=f"pandapon-callback-{record.id[:12]}")
             self._running[task] = record.seq
@@ -137,7 +137,7 @@ class Dispatcher:
             reason = str(error.reason) if isinstance(error, CallbackRefusedError) else type(error).__name__
             self._statistics.dead += 1
             log.error("callback %s is a dead letter: it cannot be read (%s)", record.id[:12], reason)
-            await self._settle(record, MessageState.DEAD, set(), reason)
+            await self._finish(record, MessageState.DEAD, set(), reason)
             return
         finished = set(record.finished)
         handlers = self._handlers.of(message)
@@ -152,15 +152,16 @@ class Dispatcher:
         if not failures:
             self._statistics.handled += 1
             self._statistics.unhandled += not handlers
-            await self._settle(record, MessageState.DONE, finished, None if handlers else NO_HANDLER)
+            note = None if handlers else NO_HANDLER
+            await self._finish(record, MessageState.DONE, finished, note, unhandled=not handlers)
         elif record.attempts >= settings.retry.attempts:
             self._statistics.dead += 1
             log.error("callback %s is a dead letter: %s", record.id[:12], "; ".join(failures))
-            await self._settle(record, MessageState.DEAD, finished, "; ".join(failures))
+            await self._finish(record, MessageState.DEAD, finished, "; ".join(failures))
         else:
             self._statistics.failed += 1
             delay = settings.retry.delay(record.attempts, None, self._clock.random())
-            await self._settle(record, MessageState.PENDING, finished, "; ".join(failures), delay)
+            await self._finish(record, MessageState.PENDING, finished, "; ".join(failures), delay)
 
     async def _call(self, handler: Registered, message: Message) -> str | None:
         """Call one handler; the name of the error's class if it fails."""
@@ -188,16 +189,29 @@ class Dispatcher:
             return type(error).__name__
         return None
 
-    async def _settle(
-        self, record: Record, state: MessageState, finished: set[str], note: str | None, delay: float = 0.0
+    async def _finish(
+        self,
+        record: Record,
+        state: MessageState,
+        finished: set[str],
+        note: str | None,
+        delay: float = 0.0,
+        *,
+        unhandled: bool = False,
     ) -> None:
         """Note what became of an attempt, as soon as the file can be written."""
         while True:
             now = self._clock.wall()
             try:
-                await self._commits.run(
-                    lambda store, now=now: store.settle(  # type: ignore[misc]  # a default has no type
-                        record.seq, state, now, due=now + delay, finished=finished, note=note
+                await self._writer.run(
+                    lambda store, now=now: store.finish(  # type: ignore[misc]  # a default has no type
+                        record.seq,
+                        state,
+                        now,
+                        due=now + delay,
+                        finished=finished,
+                        note=note,
+                        unhandled=unhandled,
                     )
                 )
                 return

@@ -117,9 +117,9 @@ class Receiver:
         self.handlers: Handlers = Handlers()
         self.path: str = str(store)
         self._clock = clock or Clock()
-        self._commits = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
+        self._writer = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
         self._dispatcher = Dispatcher(
-            self._commits, self.handlers, self.settings, self.statistics, self._clock
+            self._writer, self.handlers, self.settings, self.statistics, self._clock
         )
         self._starting: asyncio.Lock | None = None
         self._started = False
@@ -158,7 +158,7 @@ class Receiver:
             self._starting = asyncio.Lock()
         async with self._starting:
             if not self._started:
-                await self._commits.open()
+                await self._writer.open()
                 self._dispatcher.start()
                 self._started = True
 
@@ -167,7 +167,7 @@ class Receiver:
         if self._started:
             self._started = False
             await self._dispatcher.aclose()
-        await self._commits.aclose()
+        await self._writer.aclose()
         self._starting = None
 
     def aiohttp_app(self, path: str = "") -> web.Application:
@@ -192,18 +192,18 @@ class Receiver:
 
     async def counts(self) -> dict[MessageState, int]:
         """How many messages stand in each state."""
-        return await self._commits.run(lambda store: store.counts())
+        return await self._writer.run(lambda store: store.counts())
 
     async def find(
         self, state: MessageState | None = None, *, unhandled: bool = False, limit: int = 100
     ) -> list[Record]:
         """Stored messages in this state (any, if None), newest first; `unhandled`: that no handler wanted."""
-        return await self._commits.run(lambda store: store.find(state, unhandled=unhandled, limit=limit))
+        return await self._writer.run(lambda store: store.find(state, unhandled=unhandled, limit=limit))
 
     async def replay(self, ids: Iterable[str] | None = None) -> int:
         """Handle these messages again, or all dead letters; how many that are. `ids` are whole ids."""
         wanted, now = None if ids is None else list(ids), self._clock.wall()
-        found = await self._commits.run(lambda store: store.replay(wanted, now))
+        found = await self._writer.run(lambda store: store.replay(wanted, now))
         self._dispatcher.wake()
         return found
 
@@ -337,7 +337,7 @@ class Receiver:
         self._storing += 1
         try:
             async with time_limit(self._clock, self.settings.answer_within):
-                new = await self._commits.run(lambda store: store.add(entry, forget_before), durable=True)
+                new = await self._writer.run(lambda store: store.add(entry, forget_before), durable=True)
         except (TimeoutError, CallbackStoreUnavailableError) as error:
             self.statistics.unavailable += 1
             log.error("callbacks: a message is not on disk in time (%s)", type(error).__name__)

@@ -11,6 +11,7 @@ import contextlib
 import enum
 import json
 import os
+import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,9 +24,10 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY, FileFormat, SqliteStor
 
 __all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 
-FORMAT = 1
+FORMAT = 2
 
 NO_HANDLER = "no handler"
+"""What is noted for people of a message that no handler wanted."""
 INTERRUPTED = "the process ended while it was handled"
 
 _SCHEMA = """
@@ -50,7 +52,8 @@ CREATE TABLE IF NOT EXISTS messages (
     copies INTEGER NOT NULL DEFAULT 0,
     finished TEXT NOT NULL DEFAULT '[]',
     note TEXT,
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    unhandled INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS by_due ON messages (due, seq) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS by_key ON messages (key, moment, pushed) WHERE key IS NOT NULL;
@@ -60,6 +63,11 @@ CREATE INDEX IF NOT EXISTS by_state ON messages (state, updated);
 """
 
 # A message's turn has come when nothing earlier of its key waits and nothing of its key is being handled.
+_UPGRADE_1 = f"""
+ALTER TABLE messages ADD COLUMN unhandled INTEGER NOT NULL DEFAULT 0;
+UPDATE messages SET unhandled = 1 WHERE state = 'done' AND note = '{NO_HANDLER}';
+"""
+
 _TURN = """
     state = 'pending' AND due <= :now AND NOT EXISTS (
         SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
@@ -117,13 +125,17 @@ class Entry:
 
 @attrs.define(kw_only=True)
 class Record(Entry):
-    """A stored message. `copies` are the duplicates that were dropped, `finished` the handlers that are done
-    with it, `note` what went wrong (the class of an error, never its text)."""
+    """A stored message.
+
+    `copies` are the duplicates that were dropped, `finished` the handlers that are done with it, `unhandled`
+    whether no handler wanted it, `note` what went wrong (the class of an error, never its text).
+    """
 
     seq: int
     attempts: int
     copies: int
     finished: list[str]
+    unhandled: bool
     order: MessageOrder = MessageOrder.UNKNOWN
 
 
@@ -132,12 +144,19 @@ _INSERT = f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}) VALUES ({', '
 _READ = tuple(field.name for field in attrs.fields(Record) if field.name != "order")
 
 
+def _upgrade_1(connection: sqlite3.Connection) -> None:
+    """That no handler wanted a message was told by its note alone."""
+    for statement in _UPGRADE_1.split(";\n"):
+        connection.execute(statement)
+
+
 FILE_FORMAT = FileFormat(
     name="callbacks store",
     application_id=0x50506362,  # "PPcb"
     number=FORMAT,
     schema=_SCHEMA,
     first_table="messages",
+    upgrades={1: _upgrade_1},
     error=CallbackStoreUnavailableError,
 )
 
@@ -203,7 +222,7 @@ class MessageStore(SqliteStore):
             record.state, record.attempts = MessageState.HANDLING, record.attempts + 1
         return records, due
 
-    def settle(
+    def finish(
         self,
         seq: int,
         state: MessageState,
@@ -211,12 +230,14 @@ class MessageStore(SqliteStore):
         *,
         due: float,
         finished: Iterable[str],
-        note: str | None,
+        note: str | None = None,
+        unhandled: bool = False,
     ) -> None:
-        """Note what became of an attempt."""
+        """Note what became of an attempt. `unhandled` says that no handler wanted the message."""
         self._connection.execute(
-            "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ? WHERE seq = ?",
-            (state.value, now, due, json.dumps(sorted(finished)), note, seq),
+            "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ?, unhandled = ?"
+            " WHERE seq = ?",
+            (state.value, now, due, json.dumps(sorted(finished)), note, unhandled, seq),
         )
 
     def release(self, seqs: Iterable[int], now: float) -> None:
@@ -229,7 +250,10 @@ class MessageStore(SqliteStore):
 
     def replay(self, ids: Iterable[str] | None, now: float) -> int:
         """Handle messages again, by all handlers; None means all dead ones. How many that are."""
-        again = "UPDATE messages SET state = 'pending', attempts = 0, finished = '[]', due = ?, updated = ?"
+        again = (
+            "UPDATE messages SET state = 'pending', attempts = 0, finished = '[]', unhandled = 0,"
+            " due = ?, updated = ?"
+        )
         if ids is None:
             return self._connection.execute(f"{again} WHERE state = 'dead'", (now, now)).rowcount
         return sum(
@@ -257,7 +281,7 @@ class MessageStore(SqliteStore):
         """Messages in this state (any, if None), newest first; `unhandled`: those that no handler wanted."""
         condition, values = ("1", ()) if state is None else ("state = ?", (state.value,))
         if unhandled:
-            condition, values = f"{condition} AND note = ?", (*values, NO_HANDLER)
+            condition += " AND unhandled"
         return self._many(f"{condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
 
     def counts(self) -> dict[MessageState, int]:
@@ -279,7 +303,7 @@ class MessageStore(SqliteStore):
 
 def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:
     facts = dict(zip(_READ, row, strict=True))
-    facts["timed"] = bool(facts["timed"])
+    facts["timed"], facts["unhandled"] = bool(facts["timed"]), bool(facts["unhandled"])
     facts["state"] = MessageState(facts["state"])
     facts["finished"] = json.loads(facts["finished"])
     return Record(**facts, order=order)

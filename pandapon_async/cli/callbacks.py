@@ -18,19 +18,15 @@ import typer
 
 from pandapon_async.callbacks import (
     CallbackSettings,
-    FoundCreate,
     Message,
     MessageState,
     MessageStore,
     Receiver,
     Record,
-    Settled,
-    settle_creates,
 )
 from pandapon_async.cli.output import for_people, note, print_lines, print_table
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal import FoundCreate, IntentState, Journal, Resolution, Settled, settle_creates
 from pandapon_async.journal.writes import journal_of
 from pandapon_async.settings import Credentials, Settings, environment
 
@@ -176,7 +172,13 @@ def journal_settler(journal: Journal) -> Callable[[Message], Awaitable[Settled]]
         return intent is not None and await journal.claimed(intent, refund_id)
 
     async def settle(intent_id: str, refund_id: str, why: str) -> bool:
-        return await journal.settle(intent_id, IntentState.SETTLED_DONE, result=refund_id, note=why)
+        return await journal.resolve(
+            intent_id,
+            IntentState.SETTLED_DONE,
+            result=refund_id,
+            resolution=Resolution.SUCCEEDED,
+            remark=why,
+        )
 
     return settle_creates(find, taken, settle)
 

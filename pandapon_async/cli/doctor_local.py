@@ -13,9 +13,9 @@ from pathlib import Path
 from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError
-from pandapon_async.journal.journal import IN_MEMORY
-from pandapon_async.journal.store import IntentState
+from pandapon_async.journal.intent import IntentState
 from pandapon_async.settings import is_loopback
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["disk", "journal", "rate", "versions"]
 

@@ -24,8 +24,8 @@ from pandapon_async.errors import (
     PandaponError,
     RateLimitError,
 )
-from pandapon_async.journal.journal import IN_MEMORY
 from pandapon_async.settings import Settings, is_loopback
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["clock", "dns", "key", "tls"]
 

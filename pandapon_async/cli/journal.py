@@ -26,11 +26,16 @@ from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
 from pandapon_async.clock import duration
-from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError, PandaponError
-from pandapon_async.journal.journal import IN_MEMORY, Journal
-from pandapon_async.journal.resolve import Resolution, next_state, resolve_outcome
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ErrorKind,
+    InvalidArgumentError,
+    PandaponError,
+)
+from pandapon_async.journal import Intent, IntentState, Journal, Resolution, next_state, resolve_outcome
 from pandapon_async.plans import Stop
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["journal_app"]
 
@@ -51,7 +56,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, also on a term
 SHOWN = 50
 OPEN = tuple(state for state in IntentState if state.open)
 _STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
-_WORDS = {"done": IntentState.SETTLED_DONE, "absent": IntentState.SETTLED_ABSENT}
+_WORDS = {
+    "done": (IntentState.SETTLED_DONE, Resolution.SUCCEEDED),
+    "absent": (IntentState.SETTLED_ABSENT, Resolution.ABSENT),
+}
 _ADVICE = {
     IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
     IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
@@ -169,7 +177,7 @@ async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool, wh
 
 def _advise(unknown: list[Intent], client: Client, where: str) -> None:
     """What can be done about what is still unknown."""
-    young = [one for one in unknown if (one.note or "").startswith(Resolution.ABSENT)]
+    young = [one for one in unknown if one.resolution is Resolution.ABSENT]
     if young:
         _say(
             f"{len(young)} not to be seen so far. That counts {duration(client.settings.settle_after)} after"
@@ -207,7 +215,7 @@ async def _find_out(client: Client, intent: Intent) -> Intent:
     except AuthenticationError:
         raise
     except PandaponError as error:
-        return attrs.evolve(intent, note=f"could not be found out: {error}")
+        return _not_read(intent, error)
 
 
 async def _look(client: Client, intent: Intent) -> Intent:
@@ -215,19 +223,29 @@ async def _look(client: Client, intent: Intent) -> Intent:
     if intent.state is not IntentState.UNKNOWN:
         return intent
     try:
-        settlement = await resolve_outcome(client, intent)
+        outcome = await resolve_outcome(client.v1, client.journal, intent)
     except AuthenticationError:
         raise
     except PandaponError as error:
-        return attrs.evolve(intent, note=f"could not be found out: {error}")
+        return _not_read(intent, error)
     age = client.settings.clock.wall() - intent.updated
-    state = next_state(settlement, age, client.settings.settle_after) or intent.state
-    note = f"{settlement.finding}: {settlement.note}"
-    return attrs.evolve(intent, state=state, note=note, result=settlement.result or intent.result)
+    return attrs.evolve(
+        intent,
+        state=next_state(outcome, age, client.settings.settle_after) or intent.state,
+        resolution=outcome.resolution,
+        remarks=[*intent.remarks, outcome.note],
+        result=outcome.result or intent.result,
+    )
+
+
+def _not_read(intent: Intent, error: PandaponError) -> Intent:
+    return attrs.evolve(
+        intent, resolution=None, remarks=[*intent.remarks, f"the state was not read: {error}"]
+    )
 
 
 async def _take_word(journal: Journal, id: str, word: str, note: str, yes: bool, dry_run: bool) -> int:
-    """Settle one intent as an operator says; who said it, and when, stays in the note."""
+    """Settle one intent as an operator says; who said it, and when, stays in a remark."""
     intent = await _intent(journal, id)
     if intent.state is not IntentState.UNKNOWN:
         raise InvalidArgumentError(
@@ -239,10 +257,11 @@ async def _take_word(journal: Journal, id: str, word: str, note: str, yes: bool,
         return 1
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     said = f"{_who()} at {moment} said {word}: {note}"
+    state, resolution = _WORDS[word]
     if dry_run:
-        _tell(attrs.evolve(intent, state=_WORDS[word], note=said))
+        _tell(attrs.evolve(intent, state=state, resolution=resolution, remarks=[*intent.remarks, said]))
         return 0
-    await journal.settle(intent.id, _WORDS[word], note=said)
+    await journal.resolve(intent.id, state, resolution=resolution, remark=said)
     _tell(await _intent(journal, intent.id))
     return 0
 
@@ -328,17 +347,23 @@ def _story(intent: Intent) -> str:
     lines = [f"{intent.operation} {_what(intent)}"]
     if intent.result:
         lines.append(f"-> {intent.result}")
-    if intent.note:
-        lines.append(_said(intent))
+    lines += _reasons(intent)
     return "\n".join(lines)
 
 
-def _said(intent: Intent) -> str:
-    """The note in people's words."""
-    note = intent.note or ""
-    if intent.state is IntentState.UNKNOWN and note.startswith("OutcomeUnknownError"):
-        return f"the answer was lost or unclear{note.removeprefix('OutcomeUnknownError')}"
-    return note
+def _reasons(intent: Intent) -> list[str]:
+    """Why it stands where it stands, a line each."""
+    kind, lines = intent.error_kind, list(intent.remarks)
+    if intent.resolution is not None and lines:
+        lines[-1] = f"{intent.resolution}: {lines[-1]}"
+    if kind is ErrorKind.CANCELLED:
+        lines.insert(0, "the caller cancelled it")
+    elif kind is ErrorKind.PROCESS_ENDED:
+        lines.insert(0, "the process ended before its end was noted")
+    elif kind is not None:
+        lost = intent.state is IntentState.UNKNOWN
+        lines.insert(0, f"the answer was lost or unclear ({kind})" if lost else f"ended by: {kind}")
+    return lines
 
 
 def _what(intent: Intent) -> str:
@@ -356,8 +381,8 @@ def _tell(intent: Intent) -> None:
         return
     result = f" -> {intent.result}" if intent.result else ""
     print(f"{intent.id[:12]} {intent.operation} {_what(intent)}: {intent.state.value}{result}")
-    if intent.note:
-        print(f"  {_said(intent)}")
+    for line in _reasons(intent):
+        print(f"  {line}")
 
 
 async def _write_lines(intents: AsyncIterator[Intent]) -> None:

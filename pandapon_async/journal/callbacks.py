@@ -59,15 +59,15 @@ FindCreates = Callable[[str], Awaitable[Sequence[FoundCreate]]]
 IsTaken = Callable[[str, str], Awaitable[bool]]
 """(intent id, refund id) -> whether the journal holds the refund already as the result of another create."""
 
-Settle = Callable[[str, str, str], Awaitable[bool]]
-"""(intent id, refund id, note): enter into the journal that the create landed; False if it was settled."""
+Resolve = Callable[[str, str, str], Awaitable[bool]]
+"""(intent id, refund id, remark): note in the journal that the create succeeded; False if it was settled."""
 
 Confirm = Callable[[str, str], Awaitable[bool]]
 """(intent id, refund id) -> whether the refund, read from the vendor, is the one that the create wanted."""
 
 
 def settle_creates(
-    find: FindCreates, taken: IsTaken, settle: Settle, confirm: Confirm | None = None
+    find: FindCreates, taken: IsTaken, resolve: Resolve, confirm: Confirm | None = None
 ) -> Callable[[Message], Awaitable[Settled]]:
     """A handler for `receiver.on("1688", "refund")` that settles creates of unknown outcome.
 
@@ -94,7 +94,7 @@ def settle_creates(
         if len(creates) != 1:
             return _left(message, f"{len(creates)} open creates of its order could be meant")
         note = f"callback {message.id[:12]} names the form"
-        return Settled.SETTLED if await settle(creates[0].intent_id, refund_id, note) else Settled.NOTHING
+        return Settled.SETTLED if await resolve(creates[0].intent_id, refund_id, note) else Settled.NOTHING
 
     return settle_create
 

@@ -18,20 +18,20 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
 from pandapon_async.clock import Clock
-from pandapon_async.errors import DuplicateIntentError, JournalUnavailableError
-from pandapon_async.journal.changes import Add, Sending, Settle, carry_out
-from pandapon_async.journal.store import Intent, IntentState, JournalStore
+from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError
+from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.store import JournalStore
 from pandapon_async.storage.batch_writer import BatchWriter
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Journal"]
 
 T = TypeVar("T")
-IN_MEMORY = ":memory:"
 STALE_SECONDS = 86_400.0
 """How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
 
@@ -48,15 +48,13 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str] = IN_MEMORY, *, clock: Clock | None = None) -> None:
         self.path: str = str(path)
         self._clock = clock or Clock()
-        self._commits: BatchWriter[JournalStore] = BatchWriter(
-            self._open_store, "pandapon-journal", carry_out
-        )
+        self._writer: BatchWriter[JournalStore] = BatchWriter(self._open_store, "pandapon-journal")
         self._next_session = uuid.uuid4().hex
         self._opened_at = 0.0
 
     @property
     def _store(self) -> JournalStore | None:
-        return self._commits._store
+        return self._writer._store
 
     def draft(
         self,
@@ -70,7 +68,7 @@ class Journal:
         """An intent that is not written down yet: to be given to `add`."""
         now = self._clock.wall()
         return Intent(
-            id=_new_id(),
+            id=uuid.uuid4().hex,
             account=account,
             operation=operation,
             natural_key=natural_key,
@@ -92,9 +90,9 @@ class Journal:
         if sending:
             intent.state, intent.attempts = IntentState.SENT, 1
         try:
-            earlier = await self._carry_out(Add(intent, once), durable=sending)
+            earlier = await self._run(lambda store: store.add(intent, once), durable=sending)
         except asyncio.CancelledError:
-            self.settle_soon(intent.id, IntentState.NOT_SENT, "cancelled before it was sent")
+            self.resolve_soon(intent.id, IntentState.NOT_SENT, ErrorKind.CANCELLED)
             raise
         if earlier is not None:
             raise _duplicate(earlier)
@@ -118,47 +116,65 @@ class Journal:
 
     async def sending(self, intent: Intent) -> None:
         """To be awaited right before the bytes leave; survives a power cut."""
-        if not await self._carry_out(Sending(intent.id, self._clock.wall()), durable=True):
+        now = self._clock.wall()
+        if not await self._run(lambda store: store.sending(intent.id, now), durable=True):
             raise JournalUnavailableError(
                 f"intent {intent.id} was settled by somebody else; nothing was sent"
             )
 
-    async def settle(
+    async def resolve(
         self,
         intent_id: str,
         state: IntentState,
         *,
         request_id: str | None = None,
         result: str | None = None,
-        note: str | None = None,
+        resolution: Resolution | None = None,
+        error_kind: ErrorKind | None = None,
+        remark: str | None = None,
     ) -> bool:
-        """Note what became of a write. False if it was settled before (a final state stays)."""
-        change = Settle(intent_id, state, self._clock.wall(), request_id, result, note)
-        return cast(bool, await self._carry_out(change))
+        """Note what became of a write. False if it was settled before (a final state stays).
 
-    def settle_soon(self, intent_id: str, state: IntentState, note: str) -> None:
+        What is not given stays as it was; a `remark` is added to those that are there.
+        """
+        now = self._clock.wall()
+        return await self._run(
+            lambda store: store.resolve(
+                intent_id,
+                state,
+                now,
+                request_id=request_id,
+                result=result,
+                resolution=resolution,
+                error_kind=error_kind,
+                remark=remark,
+            )
+        )
+
+    def resolve_soon(self, intent_id: str, state: IntentState, error_kind: ErrorKind) -> None:
         """The same without waiting, for a call that is being cancelled."""
-        if self._commits.is_open:  # or else the intent was never written down
-            self._commits.submit(Settle(intent_id, state, self._clock.wall(), None, None, note))
+        now = self._clock.wall()
+        if self._writer.is_open:  # or else the intent was never written down
+            self._writer.submit(lambda store: store.resolve(intent_id, state, now, error_kind=error_kind))
 
     def hold(self) -> None:
         """A write is under way: `aclose` leaves the file open until its end is noted (`release`)."""
-        self._commits.hold()
+        self._writer.hold()
 
     def release(self) -> None:
         """A write is at its end."""
-        self._commits.release()
+        self._writer.release()
 
     async def get(self, intent_id: str) -> Intent | None:
         """One intent by its id or an unambiguous beginning of it."""
-        return await self._change(lambda store: store.get(intent_id))
+        return await self._run(lambda store: store.get(intent_id))
 
     async def find(
         self, states: Iterable[IntentState] | None = None, limit: int | None = None
     ) -> list[Intent]:
         """Intents in these states, oldest first."""
         wanted = None if states is None else list(states)
-        return await self._change(lambda store: store.find(wanted, limit))
+        return await self._run(lambda store: store.find(wanted, limit))
 
     async def all(
         self, states: Iterable[IntentState] | None = None, page: int = 500
@@ -168,7 +184,7 @@ class Journal:
         after = 0
         while True:
             # Its default has no type for mypy.
-            found, after = await self._change(lambda store, after=after: store.page(wanted, after, page))  # type: ignore[misc]
+            found, after = await self._run(lambda store, after=after: store.page(wanted, after, page))  # type: ignore[misc]
             for intent in found:
                 yield intent
             if not found:
@@ -176,24 +192,24 @@ class Journal:
 
     async def with_key(self, account: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
         """All intents of one natural key, newest first."""
-        return await self._change(lambda store: store.with_key(account, operation, natural_key))
+        return await self._run(lambda store: store.with_key(account, operation, natural_key))
 
     async def claimed(self, intent: Intent, result: str) -> bool:
         """Whether the id that the vendor gave belongs to another intent already."""
-        return await self._change(lambda store: store.claimed(intent, result))
+        return await self._run(lambda store: store.claimed(intent, result))
 
     async def counts(self) -> dict[IntentState, int]:
         """How many intents stand in each state."""
-        return await self._change(lambda store: store.counts())
+        return await self._run(lambda store: store.counts())
 
     async def identity(self) -> str:
         """What tells this journal from every other, also from one made anew in its place."""
-        return await self._change(lambda store: store.identity())
+        return await self._run(lambda store: store.identity())
 
     async def open(self) -> None:
-        """Open the file and bury the sessions of dead processes. Called by itself on first use."""
+        """Open the file and close what ended processes left open. Called by itself on first use."""
         self._opened_at = self._clock.wall()
-        await self._commits.open()
+        await self._writer.open()
 
     def _open_store(self) -> JournalStore:
         """Runs on the journal's thread; every opening is a session of its own."""
@@ -207,7 +223,7 @@ class Journal:
             alive.acquire(blocking=False)
             store = JournalStore(self.path, session, lambda: _release(alive))
             try:
-                self._bury_the_dead(store, self._opened_at)
+                self._close_abandoned(store, self._opened_at)
             except sqlite3.Error as error:
                 raise store.unavailable(error) from error
             self._clear_away()
@@ -222,7 +238,7 @@ class Journal:
             raise
         return store
 
-    def _bury_the_dead(self, store: JournalStore, now: float) -> None:
+    def _close_abandoned(self, store: JournalStore, now: float) -> None:
         """Settle what ended processes left; a living one holds the lock of its session."""
         store.begin(durable=True)
         try:
@@ -251,37 +267,17 @@ class Journal:
     def _lock_path(self, session: str) -> str:
         return f"{self.path}.{session}.lock"
 
-    async def _change(self, work: Callable[[JournalStore], T]) -> T:
-        return cast(T, await self._carry_out(work))
-
-    async def _carry_out(self, change: Any, *, durable: bool = False) -> Any:
-        if not self._commits.is_open:
+    async def _run(self, work: Callable[[JournalStore], T], *, durable: bool = False) -> T:
+        if not self._writer.is_open:
             self._opened_at = self._clock.wall()  # here, as a clock may belong to the loop
-        return await self._commits.carry_out(change, durable=durable)
+        return await self._writer.run(work, durable=durable)
 
     async def aclose(self) -> None:
         """Finish what is waiting and close the file. May be called twice.
 
         A write under way keeps it open until its end is noted; what comes later opens it once more.
         """
-        await self._commits.aclose()
-
-
-_ids: list[str] = []
-"""Ids drawn in advance: each look into the system's randomness hands Python's lock to another thread."""
-
-
-def _new_id() -> str:
-    try:
-        return _ids.pop()
-    except IndexError:
-        drawn = os.urandom(16 * 256).hex()
-        _ids.extend(drawn[at : at + 32] for at in range(32, len(drawn), 32))
-        return drawn[:32]
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ids.clear)  # a child must not hand out its parent's
+        await self._writer.aclose()
 
 
 def _release(lock: FileLock) -> None:

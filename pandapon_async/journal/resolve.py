@@ -1,6 +1,6 @@
-"""What became of a write whose answer was lost: read the state, and say landed, absent or undecided.
+"""What became of a write whose answer was lost: read the state, and say succeeded, absent or undecided.
 
-One rule per operation, each resting on what a read can show. *Landed* is believed at once. *Absent* is
+One rule per operation, each resting on what a read can show. *Succeeded* is believed at once. *Absent* is
 believed only when the write is old enough to have arrived (`Settings.settle_after`), since a request
 that was lost on our side may still be on its way on theirs. Where no read can tell, the rule says
 undecided and what would help: the callback, or an operator looking into the vendor's console.
@@ -8,70 +8,101 @@ undecided and what would help: the callback, or an operator looking into the ven
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import attrs
 
+from pandapon_async.declare.endpoint import Call
 from pandapon_async.errors import NotFoundError
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.journal import Journal
 from pandapon_async.models.alibaba.orders import Order, OrderStatus
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.alibaba.refunds import RefundStatus as AlibabaStatus
+from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
 
-if TYPE_CHECKING:
-    from pandapon_async.client import Client
-
-__all__ = ["Resolution", "ResolvedOutcome", "carries_waybill", "next_state", "resolve_outcome"]
+__all__ = ["Reader", "ResolvedOutcome", "carries_waybill", "next_state", "resolve_outcome"]
 
 CLOCK_TOLERANCE = 600.0  # seconds our clock and the vendor's may differ; they accept no more
 
 
-class Resolution(enum.StrEnum):
-    """What the state says about a write."""
+class _Orders(Protocol):
+    def get(self, *, order_id: Any) -> Call[Order]: ...
 
-    SUCCEEDED = "succeeded"
-    ABSENT = "absent"
-    UNDECIDED = "undecided"
+
+class _Refunds(Protocol):
+    def get(self, *, refund_id: str) -> Call[Refund]: ...
+
+
+class _TaobaoRefunds(Protocol):
+    def get(self, *, refund_id: str) -> Call[RefundDetail]: ...
+
+
+class _Alibaba(Protocol):
+    @property
+    def orders(self) -> _Orders: ...
+    @property
+    def refunds(self) -> _Refunds: ...
+
+
+class _Taobao(Protocol):
+    @property
+    def refunds(self) -> _TaobaoRefunds: ...
+
+
+class Reader(Protocol):
+    """The calls that the rules make. A client has them."""
+
+    @property
+    def alibaba(self) -> _Alibaba:
+        """`orders.get` and `refunds.get` of 1688."""
+        ...
+
+    @property
+    def taobao(self) -> _Taobao:
+        """`refunds.get` of Taobao."""
+        ...
 
 
 @attrs.define(frozen=True)
 class ResolvedOutcome:
-    """A finding, why, and the id that the vendor gave where there is one."""
+    """What a read shows of a write."""
 
-    finding: Resolution
+    resolution: Resolution
     note: str
+    """Why, for people."""
     result: str | None = None
+    """The id that the vendor gave, where there is one."""
 
 
-Rule = Callable[["Client", Intent], Awaitable[ResolvedOutcome]]
+Rule = Callable[[Reader, Journal, Intent], Awaitable[ResolvedOutcome]]
 
 
-async def resolve_outcome(client: Client, intent: Intent) -> ResolvedOutcome:
+async def resolve_outcome(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """Read the state that an intent wanted to change, and say what it shows."""
     rule = _RULES.get(intent.operation)
     if rule is None:
         return ResolvedOutcome(
             Resolution.UNDECIDED, "no call shows what became of it; ask the vendor's console"
         )
-    return await rule(client, intent)
+    return await rule(reader, journal, intent)
 
 
-def next_state(settlement: ResolvedOutcome, age: float, settle_after: float) -> IntentState | None:
-    """The state a settlement leads to; None if nothing can be said yet. `age` and the other in seconds."""
-    if settlement.finding is Resolution.SUCCEEDED:
+def next_state(outcome: ResolvedOutcome, age: float, settle_after: float) -> IntentState | None:
+    """The state that an outcome leads to; None if nothing can be said yet. `age` and the other in seconds."""
+    if outcome.resolution is Resolution.SUCCEEDED:
         return IntentState.SETTLED_DONE
-    if settlement.finding is Resolution.ABSENT and age >= settle_after:
+    if outcome.resolution is Resolution.ABSENT and age >= settle_after:
         return IntentState.SETTLED_ABSENT
     return None
 
 
-async def _returned(client: Client, intent: Intent) -> ResolvedOutcome:
+async def _returned(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """1688 goods return: our waybill is there, or the form has moved on past waiting for the goods."""
     try:
-        refund = await client.v1.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
+        refund = await reader.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
     except NotFoundError:
         return ResolvedOutcome(Resolution.UNDECIDED, "the vendor does not know the form")
     if carries_waybill(refund, intent.facts.get("freightBill")):
@@ -98,9 +129,9 @@ def _plain(freight_bill: str) -> str:
     return "".join(freight_bill.split()).upper()
 
 
-async def _cancelled_taobao(client: Client, intent: Intent) -> ResolvedOutcome:
+async def _cancelled_taobao(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """Taobao cancel: the reverse order is closed."""
-    detail = await client.v1.taobao.refunds.get(refund_id=intent.natural_key["refundId"])
+    detail = await reader.taobao.refunds.get(refund_id=intent.natural_key["refundId"])
     order = detail.refund_order_aggregate and detail.refund_order_aggregate.refund_order
     status = order.refund_status if order else None
     if status is TaobaoStatus.CLOSED:
@@ -110,9 +141,9 @@ async def _cancelled_taobao(client: Client, intent: Intent) -> ResolvedOutcome:
     return ResolvedOutcome(Resolution.UNDECIDED, "the reverse order's status is not known to this version")
 
 
-async def _cancelled_order(client: Client, intent: Intent) -> ResolvedOutcome:
+async def _cancelled_order(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """1688 order cancel: the order is cancelled."""
-    order = await client.v1.alibaba.orders.get(order_id=intent.natural_key["orderId"])
+    order = await reader.alibaba.orders.get(order_id=intent.natural_key["orderId"])
     status = order.base_info.status if order.base_info else None
     if status in (OrderStatus.CANCEL, OrderStatus.TERMINATED):
         return ResolvedOutcome(Resolution.SUCCEEDED, f"the order stands at {OrderStatus(status).value}")
@@ -121,23 +152,23 @@ async def _cancelled_order(client: Client, intent: Intent) -> ResolvedOutcome:
     return ResolvedOutcome(Resolution.UNDECIDED, "the order's status is not shown")
 
 
-async def _created(client: Client, intent: Intent) -> ResolvedOutcome:
+async def _created(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """1688 refund application: the order's lines name their refund form, where the vendor passes it on.
 
     Whether it does is not known. A line that shows no refund field at all therefore proves nothing.
     """
     key = intent.natural_key
-    response = await client.v1.alibaba.orders.get(order_id=key["orderId"]).with_response()
+    response = await reader.alibaba.orders.get(order_id=key["orderId"]).with_response()
     order: Order = response.value
     lines = [
         line for line in order.product_items or () if line.sub_item_id in set(map(str, key["orderEntryIds"]))
     ]
     candidates = {refund for line in lines for refund in (line.refund_id, line.refund_id_for_as) if refund}
     for refund_id in sorted(candidates):
-        if await client.journal.claimed(intent, refund_id):
+        if await journal.claimed(intent, refund_id):
             continue
         try:
-            refund = await client.v1.alibaba.refunds.get(refund_id=refund_id)
+            refund = await reader.alibaba.refunds.get(refund_id=refund_id)
         except NotFoundError:
             continue
         if _is_ours(refund, intent):

@@ -18,11 +18,19 @@ import orjson
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.endpoint import Endpoint
-from pandapon_async.errors import DuplicateIntentError, JournalUnavailableError, Outcome, PandaponError
+from pandapon_async.errors import (
+    DuplicateIntentError,
+    ErrorKind,
+    JournalUnavailableError,
+    Outcome,
+    PandaponError,
+    error_kind_of,
+)
 from pandapon_async.images import Image
-from pandapon_async.journal.journal import IN_MEMORY, Journal
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal.intent import Intent, IntentState
+from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Write", "account_of", "begin_write", "journal_of", "natural_key"]
 
@@ -73,7 +81,7 @@ class Write:
         where, data = self.endpoint.confirmed_by, envelope.data
         said = data.get(where) if where and isinstance(data, dict) else None
         result = str(said) if isinstance(said, str | int) and not isinstance(said, bool) else None
-        await self._settle(IntentState.CONFIRMED, request_id=envelope.request_id, result=result)
+        await self._ended(IntentState.CONFIRMED, request_id=envelope.request_id, result=result)
 
     async def failed(self, error: PandaponError) -> None:
         """The call ended with an error; its outcome says what is to be noted."""
@@ -82,21 +90,21 @@ class Write:
             Outcome.ANSWERED: IntentState.REJECTED,
             Outcome.UNKNOWN: IntentState.UNKNOWN,
         }[error.outcome]
-        await self._settle(state, request_id=error.request_id, note=_note(error))
+        await self._ended(state, request_id=error.request_id, error_kind=error_kind_of(error))
 
     def abandoned(self) -> None:
         """The call was cancelled; nothing may be awaited any more."""
         state = IntentState.UNKNOWN if self.on_wire else IntentState.NOT_SENT
         try:
             if self.written:
-                self.journal.settle_soon(self.intent.id, state, "cancelled by the caller")
+                self.journal.resolve_soon(self.intent.id, state, ErrorKind.CANCELLED)
         finally:
             self.journal.release()
 
-    async def _settle(self, state: IntentState, **facts: str | None) -> None:
+    async def _ended(self, state: IntentState, **facts: Any) -> None:
         try:
             if self.written:
-                await self.journal.settle(self.intent.id, state, **facts)
+                await self.journal.resolve(self.intent.id, state, **facts)
         except JournalUnavailableError as failure:
             # The answer is known to the caller and must reach it. The row stays `sent`, which the next
             # start turns into `unknown`: found out again then, never sent again.
@@ -188,8 +196,3 @@ def _sorted(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     return [item for _, item in sorted({str(item): item for item in value}.items())]
-
-
-def _note(error: PandaponError) -> str:
-    cause = error.__cause__
-    return f"{type(error).__name__}{f' ({type(cause).__name__})' if isinstance(cause, PandaponError) else ''}"

@@ -23,12 +23,12 @@ from pandapon_async.errors import (
     RejectedError,
     error_kind_of,
 )
-from pandapon_async.journal.resolve import Resolution, carries_waybill
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal import Intent, IntentState, Resolution
+from pandapon_async.journal.resolve import carries_waybill
 from pandapon_async.plans.async_plan_file import AsyncPlanFile
 from pandapon_async.plans.plan_types import PlanKind, PlanType
 from pandapon_async.plans.refusals import meaning_of
-from pandapon_async.plans.rows import PlanRow, RowState, ending_of, last_look, state_of
+from pandapon_async.plans.rows import PlanRow, RowState, last_look, state_of
 
 __all__ = ["RowSender"]
 
@@ -194,7 +194,7 @@ class RowSender:
             facts["result"] = intent.result
         else:
             facts["reason"] = self._why(state, error, intent)
-            facts |= _error_columns(error) if error is not None else {"error_kind": ending_of(intent)}
+            facts |= _error_columns(error) if error is not None else {"error_kind": intent.error_kind}
             facts["vendor_message"] = _message_of(error) if self.vendor_message else None
         await self._change(row, state=state, **facts)
         return row.state
@@ -212,7 +212,7 @@ class RowSender:
         known = meaning_of(self.plan_type, code)
         if known is not None:
             return f"{known} (code {code})"
-        return str(error) if error is not None else f"refused ({ending_of(intent) or 'no more is known'})"
+        return str(error) if error is not None else f"refused ({intent.error_kind or 'no more is known'})"
 
     async def _is_in_already(self, row: PlanRow, error: PandaponError | None) -> bool:
         if self.plan_type.name is not PlanKind.RETURNS or _code_of(error) != ALREADY:

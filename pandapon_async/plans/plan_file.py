@@ -17,7 +17,7 @@ import attrs
 import orjson
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
-from pandapon_async.journal.resolve import Resolution
+from pandapon_async.journal import Resolution
 from pandapon_async.plans.plan_format import COLUMNS, FORMAT, JSON_COLUMNS
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import PlannedPicture

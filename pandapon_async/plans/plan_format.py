@@ -10,7 +10,7 @@ import attrs
 import orjson
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
-from pandapon_async.journal.resolve import Resolution
+from pandapon_async.journal import Resolution
 from pandapon_async.plans.rows import PlanRow
 from pandapon_async.storage.sqlite_file import FileFormat
 

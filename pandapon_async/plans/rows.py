@@ -8,8 +8,7 @@ from typing import Any
 import attrs
 
 from pandapon_async.errors import ErrorKind
-from pandapon_async.journal.resolve import Resolution
-from pandapon_async.journal.store import Intent, IntentState
+from pandapon_async.journal import Intent, IntentState, Resolution
 
 __all__ = ["PlanRow", "RowState", "state_of"]
 
@@ -141,24 +140,11 @@ _REFUSED_AT_THE_DOOR = (ErrorKind.AUTHENTICATION, ErrorKind.RATE_LIMIT)
 
 def state_of(intent: Intent) -> RowState:
     """Where a row stands whose write is this intent. What is still open there is unknown here."""
-    if intent.state is IntentState.REJECTED and ending_of(intent) in _REFUSED_AT_THE_DOOR:
+    if intent.state is IntentState.REJECTED and intent.error_kind in _REFUSED_AT_THE_DOOR:
         return RowState.NOT_SENT
     return _STATES.get(intent.state, RowState.UNKNOWN)
 
 
-def ending_of(intent: Intent) -> ErrorKind | None:
-    """What ended the write."""
-    name = (intent.note or "").partition(" ")[0]
-    return {
-        "AuthenticationError": ErrorKind.AUTHENTICATION,
-        "RateLimitError": ErrorKind.RATE_LIMIT,
-        "RejectedError": ErrorKind.REJECTED,
-    }.get(name)
-
-
 def last_look(intent: Intent) -> tuple[Resolution | None, str | None]:
     """What the last look at the write showed, and what it rests on."""
-    word, _, rest = (intent.note or "").partition(": ")
-    if word in set(Resolution):
-        return Resolution(word), rest
-    return None, intent.note
+    return intent.resolution, intent.remarks[-1] if intent.remarks else None

@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import attrs
 
-__all__ = ["BatchWriter", "Grouped", "one_by_one"]
+__all__ = ["BatchWriter", "Grouped"]
 
 
 class Grouped(Protocol):
@@ -47,43 +47,20 @@ T = TypeVar("T")
 class _Change:
     """One change that waits to be committed, and who waits for it."""
 
-    work: Any
+    work: Callable[[Any], Any]
     durable: bool
     done: asyncio.Future[Any]
 
 
-def one_by_one(store: Any, works: list[Any]) -> list[Any]:
-    """The result of every change of a group, or the error of one that failed by itself.
-
-    What is wrong with the file is everybody's affair, all else its own.
-    """
-    results: list[Any] = []
-    for work in works:
-        try:
-            results.append(work(store))
-        except sqlite3.Error:
-            raise
-        except Exception as error:
-            results.append(error)
-    return results
-
-
 class BatchWriter(Generic[S]):
-    """Carries out changes of the store that `opener` opens (on the thread) on first use.
+    """Makes changes of the store that `opener` opens (on the thread) on first use.
 
-    A change is a function of the store, or whatever else `carry_out` understands: it gets a group's
-    changes within a transaction and gives their results in order.
+    A change is a function of the store. It is called within a transaction, in the order of submission.
     """
 
-    def __init__(
-        self,
-        opener: Callable[[], S],
-        name: str,
-        carry_out: Callable[[S, list[Any]], list[Any]] = one_by_one,
-    ) -> None:
+    def __init__(self, opener: Callable[[], S], name: str) -> None:
         self._opener = opener
         self._name = name
-        self._carry_out = carry_out
         self._store: S | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._opening: asyncio.Future[S] | None = None
@@ -128,21 +105,17 @@ class BatchWriter(Generic[S]):
 
         `durable` makes the whole group survive a power cut. Cancelling the caller does not stop the change.
         """
-        return cast(T, await self.carry_out(work, durable=durable))
-
-    async def carry_out(self, change: Any, *, durable: bool = False) -> Any:
-        """The same for a change of any kind that the store knows."""
         if self._store is None:
             await self._open()
-        return await self.submit(change, durable=durable)
+        return cast(T, await self.submit(work, durable=durable))
 
-    def submit(self, change: Any, *, durable: bool = False) -> asyncio.Future[Any]:
+    def submit(self, work: Callable[[S], Any], *, durable: bool = False) -> asyncio.Future[Any]:
         """The same without waiting, on an open store; nobody need look at the result."""
         loop = asyncio.get_running_loop()
         if _is_over(self._flush) or (self._waiting and _is_over(self._waiting[0].done)):
             self._flush, self._waiting = None, []  # nobody is left who waits for these
         done: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Change(change, durable, done))
+        self._waiting.append(_Change(work, durable, done))
         if self._flush is None and self._due_in is not loop:
             # Not at once: what else is ready to run in this turn of the loop goes into the same group.
             self._due_in = loop
@@ -163,7 +136,7 @@ class BatchWriter(Generic[S]):
         try:
             store.begin(durable=any(change.durable for change in group))
             try:
-                results = self._carry_out(store, [change.work for change in group])
+                results = [_result_of(change.work, store) for change in group]
                 store.commit()
             finally:
                 store.rollback()
@@ -223,6 +196,16 @@ class BatchWriter(Generic[S]):
         self._ending = asyncio.get_running_loop().run_in_executor(executor, store.close)
         self._ending.add_done_callback(asyncio.Future.exception)
         executor.shutdown(wait=False)
+
+
+def _result_of(work: Callable[[Any], Any], store: Any) -> Any:
+    """What a change gives, or the error that it raised: its own affair, unless the file is at fault."""
+    try:
+        return work(store)
+    except sqlite3.Error:
+        raise
+    except Exception as error:
+        return error
 
 
 def _is_over(future: asyncio.Future[Any] | None) -> bool:

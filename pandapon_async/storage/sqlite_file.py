@@ -62,7 +62,7 @@ def reason_of(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return "the file is damaged" if isinstance(error, sqlite3.DatabaseError) else type(error).__name__
-    return _REASONS.get(code & 0xFF, f"SQLite reports {error.sqlite_errorname}")
+    return _REASONS.get(code & 0xFF) or f"SQLite reports error {code}"
 
 
 @attrs.frozen(kw_only=True)
@@ -90,7 +90,7 @@ class FileFormat:
         self,
         path: str | os.PathLike[str],
         *,
-        patience: float = PATIENCE,
+        patience: float | None = None,
         exclusive: bool = False,
         write_ahead: bool = True,
         must_exist: bool = False,
@@ -99,13 +99,14 @@ class FileFormat:
 
         Args:
             path: the file, or ":memory:".
-            patience: seconds to wait for another process that has it locked.
+            patience: seconds to wait for another process that has it locked; default 10.
             exclusive: keep every other process out until the connection is closed.
             write_ahead: use the write-ahead log, so that a commit is one append.
             must_exist: raise instead of making it.
 
         Raises: the format's `error`, with the path and the reason.
         """
+        patience = PATIENCE if patience is None else patience
         with self.failing(path, "opened"):
             if str(path) != IN_MEMORY:
                 self._find_or_make(Path(path), must_exist)

@@ -1,0 +1,46 @@
+"""The journal of writes: what was about to be sent is on disk before the first byte leaves.
+
+The vendor has no idempotency key, so nothing on its side stops a second refund. Every client has a journal
+(`client.journal`); here are its parts, for those who look into one or settle what is left open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.journal import Journal
+
+if TYPE_CHECKING:
+    from pandapon_async.journal.callbacks import CreateUnderWay, FoundCreate, Settled, settle_creates
+    from pandapon_async.journal.resolve import Reader, ResolvedOutcome, next_state, resolve_outcome
+
+__all__ = [
+    "CreateUnderWay",
+    "FoundCreate",
+    "Intent",
+    "IntentState",
+    "Journal",
+    "Reader",
+    "Resolution",
+    "ResolvedOutcome",
+    "Settled",
+    "next_state",
+    "resolve_outcome",
+    "settle_creates",
+]
+
+_LATER = {
+    "callbacks": ("CreateUnderWay", "FoundCreate", "Settled", "settle_creates"),
+    "resolve": ("Reader", "ResolvedOutcome", "next_state", "resolve_outcome"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What stands on models and callbacks is loaded when it is first asked for: a client starts without."""
+    import importlib
+
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

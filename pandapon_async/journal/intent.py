@@ -1,0 +1,79 @@
+"""One write in the journal: what was to be done, where it stands, and why."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import attrs
+
+from pandapon_async.errors import ErrorKind
+
+__all__ = ["ENDED", "OPEN", "Intent", "IntentState", "Resolution"]
+
+
+class IntentState(enum.StrEnum):
+    """Where a write stands. The first three are open, the others are final."""
+
+    INTENDED = "intended"  # on disk, not yet sent
+    SENT = "sent"  # may be on the wire
+    UNKNOWN = "unknown"  # sent, and nobody knows what became of it
+    CONFIRMED = "confirmed"  # the vendor said yes
+    REJECTED = "rejected"  # the vendor said no
+    NOT_SENT = "not_sent"  # surely never reached the vendor
+    SETTLED_DONE = "settled_done"  # was unknown; a read or an operator found that it was carried out
+    SETTLED_ABSENT = "settled_absent"  # was unknown; a read or an operator found nothing
+
+    @property
+    def open(self) -> bool:
+        """Whether the outcome can still be anything."""
+        return self in OPEN
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the operation surely was carried out."""
+        return self in (IntentState.CONFIRMED, IntentState.SETTLED_DONE)
+
+
+OPEN = (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
+ENDED = tuple(state for state in IntentState if state not in OPEN)
+
+
+class Resolution(enum.StrEnum):
+    """What a look at the vendor's side shows of a write whose answer was lost."""
+
+    SUCCEEDED = "succeeded"
+    ABSENT = "absent"
+    UNDECIDED = "undecided"  # it cannot be seen there
+
+
+@attrs.define(kw_only=True)
+class Intent:
+    """One row of the journal. Times are seconds since 1970."""
+
+    id: str
+    account: str
+    operation: str
+    """The call's name without its generation, such as "alibaba.refunds.create"."""
+    natural_key: dict[str, Any]
+    """What makes two writes the same one."""
+    digest: str
+    """The SHA-256 of all arguments."""
+    facts: dict[str, Any]
+    """What is needed to find out what became of it, such as the waybill."""
+    state: IntentState
+    session: str
+    """Which opening of the journal wrote it."""
+    created: float
+    updated: float
+    attempts: int = 0
+    """How often it was sent."""
+    request_id: str | None = None
+    result: str | None = None
+    """The id that the vendor gave to what was made."""
+    resolution: Resolution | None = None
+    """What the last look at the vendor's side showed, if there was one."""
+    error_kind: ErrorKind | None = None
+    """What ended the call, if it did not succeed."""
+    remarks: list[str] = attrs.field(factory=list)
+    """What else is known of it, for people, oldest first. Nothing is decided by these."""

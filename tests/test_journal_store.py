@@ -1,0 +1,257 @@
+"""The rows of the journal: what may be begun, what stands in its way, and what a crash leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError
+from pandapon_async.journal import Intent, IntentState, Journal, Resolution
+from pandapon_async.journal.store import JournalStore
+from tests.support.server import FaultServer, ok
+
+ENDS = [state for state in IntentState if state not in (IntentState.INTENDED, IntentState.SENT)]
+IN_THE_WAY = {IntentState.CONFIRMED, IntentState.SETTLED_DONE}
+numbers = st.integers(0, 5)
+
+
+def intent(number: int, key: int, state: IntentState = IntentState.INTENDED) -> Intent:
+    return Intent(
+        id=f"id-{number}",
+        account="a",
+        operation="o",
+        natural_key={"k": key},
+        digest="d",
+        facts={"f": [number]},
+        state=state,
+        session="",
+        created=float(number),
+        updated=0.0,
+    )
+
+
+@attrs.define
+class Model:
+    """The rule of the journal once more, by hand: at most one open intent per key, once is once."""
+
+    rows: dict[str, Intent] = attrs.field(factory=dict)
+
+    def add(self, new: Intent, once: bool) -> bool:
+        same = [one for one in self.rows.values() if one.natural_key == new.natural_key]
+        if any(one.state.open or (once and one.state in IN_THE_WAY) for one in same):
+            return False
+        self.rows[new.id] = attrs.evolve(new)
+        return True
+
+    def sending(self, number: int) -> bool:
+        row = self.rows.get(f"id-{number}")
+        if row is None or row.state not in (IntentState.INTENDED, IntentState.SENT):
+            return False
+        row.state = IntentState.SENT
+        return True
+
+    def resolve(self, number: int, state: IntentState) -> bool:
+        row = self.rows.get(f"id-{number}")
+        if row is None or not row.state.open:
+            return False
+        row.state = state
+        return True
+
+
+changes = st.one_of(
+    st.tuples(st.just("add"), st.integers(0, 2), st.booleans(), st.booleans()),
+    st.tuples(st.just("sending"), numbers),
+    st.tuples(st.just("resolve"), numbers, st.sampled_from(ENDS)),
+)
+
+
+@given(st.lists(st.lists(changes, min_size=1, max_size=6), max_size=6))
+def test_however_changes_share_commits_the_rule_holds(groups: list[list[tuple[Any, ...]]]) -> None:
+    """Each inner list shares a transaction; what is refused is told what stands in its way."""
+    store, model, number = JournalStore(":memory:", "s"), Model(), 0
+    for group in groups:
+        store.begin(durable=True)
+        for what, *arguments in group:
+            if what == "add":
+                key, once, sent = arguments
+                new = intent(number, key, IntentState.SENT if sent else IntentState.INTENDED)
+                number += 1
+                earlier = store.add(new, once)
+                assert (earlier is None) == model.add(new, once)
+                assert earlier is None or earlier.natural_key == new.natural_key
+            elif what == "sending":
+                assert store.sending(f"id-{arguments[0]}", 1.0) == model.sending(*arguments)
+            else:
+                assert store.resolve(f"id-{arguments[0]}", arguments[1], 2.0) == model.resolve(*arguments)
+        store.commit()
+    assert {one.id: one.state for one in store.find(None, None)} == {
+        name: row.state for name, row in model.rows.items()
+    }
+    store.close()
+
+
+def changed(store: JournalStore, *works: Callable[[JournalStore], Any]) -> list[Any]:
+    store.begin(durable=True)
+    results = [work(store) for work in works]
+    store.commit()
+    return results
+
+
+def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
+    store = JournalStore(":memory:", "s")
+    first, second, third = (intent(*pair, IntentState.SENT) for pair in ((1, 1), (2, 1), (3, 2)))
+    results = changed(
+        store, *(lambda store, one=one: store.add(one, False) for one in (first, second, third))
+    )
+    assert [found and found.id for found in results] == [None, "id-1", None]
+    store.close()
+
+
+@pytest.mark.parametrize("state", [IntentState.CONFIRMED, IntentState.SETTLED_DONE])
+async def test_what_succeeded_stands_in_the_way_also_within_one_commit(state: IntentState) -> None:
+    """Its end and the next attempts at it are noted by one commit, beside other writes."""
+    journal = Journal()
+    about: dict[str, Any] = {"account": "a", "operation": "o", "facts": {}, "digest": "d"}
+    first = await journal.intend(natural_key={"k": 1}, once=True, **about)
+    await journal.sending(first)
+    await journal.resolve(first.id, IntentState.UNKNOWN)
+    results = await asyncio.gather(
+        journal.intend(natural_key={"k": 2}, once=True, **about),
+        journal.resolve(first.id, state, result="TQ1"),
+        journal.intend(natural_key={"k": 1}, once=True, **about),
+        journal.intend(natural_key={"k": 3}, once=True, **about),
+        journal.intend(natural_key={"k": 1}, once=True, **about),
+        return_exceptions=True,
+    )
+    kinds = [type(result) for result in results]
+    assert kinds == [Intent, bool, DuplicateIntentError, Intent, DuplicateIntentError]
+    refused = results[4]
+    assert isinstance(refused, DuplicateIntentError)
+    assert (refused.intent_id, refused.state, refused.result) == (first.id, state, "TQ1")
+    await journal.aclose()
+
+
+def test_a_key_that_is_settled_in_the_same_group_is_free() -> None:
+    """A call is cancelled and made again at once: the end of the first is noted before the second."""
+    store = JournalStore(":memory:", "s")
+    changed(store, lambda store: store.add(intent(1, 1, IntentState.SENT), True))
+    results = changed(
+        store,
+        lambda store: store.resolve("id-1", IntentState.NOT_SENT, 1.0),
+        lambda store: store.add(intent(2, 1), True),
+    )
+    assert results == [True, None]
+    store.close()
+
+
+def test_remarks_are_added_and_nothing_that_is_known_is_lost() -> None:
+    store = JournalStore(":memory:", "s")
+    changed(store, lambda store: store.add(intent(1, 1, IntentState.SENT), True))
+    changed(
+        store,
+        lambda store: store.resolve(
+            "id-1", IntentState.UNKNOWN, 1.0, request_id="r-1",
+            error_kind=ErrorKind.CONNECTION_LOST, remark="row 2 is about the same order line",
+        ),
+        lambda store: store.resolve(
+            "id-1", IntentState.SETTLED_DONE, 2.0, result="TQ1", resolution=Resolution.SUCCEEDED,
+            remark='the form "carries" our waybill',
+        ),
+    )  # fmt: skip
+    found = store.get("id-1")
+    assert found is not None
+    assert found.remarks == ["row 2 is about the same order line", 'the form "carries" our waybill']
+    assert (found.request_id, found.result) == ("r-1", "TQ1")
+    assert (found.error_kind, found.resolution) == (ErrorKind.CONNECTION_LOST, Resolution.SUCCEEDED)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["state = 'confirmeX'", "facts = '{]'", "remarks = 'x'", "error_kind = 'x'", "natural_key = '['"],
+)
+def test_a_row_that_cannot_be_read_is_damage_and_stands_in_the_way(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "journal.sqlite"
+    store = JournalStore(str(path))
+    changed(store, lambda store: store.add(intent(1, 1), True))
+    changed(store, lambda store: store.resolve("id-1", IntentState.CONFIRMED, 1.0))
+    store._connection.execute(f"UPDATE intents SET {damage}")
+    with pytest.raises(JournalUnavailableError, match="is damaged: a row of it cannot be read"):
+        store.find(None, None)
+    if "natural_key" not in damage:
+        with pytest.raises(JournalUnavailableError, match="is damaged"):
+            store.add(intent(2, 1), True)
+    store.close()
+
+
+# A client in a process of its own that is killed before or after a given commit of its journal.
+CHILD = """
+import asyncio, os, signal, sys
+from pandapon_async import Client, Credentials, Settings
+from pandapon_async.journal.store import JournalStore
+
+url, journal, moment, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+commits, commit = 0, JournalStore.commit
+
+def dying(store):
+    global commits
+    commits += 1
+    if commits == number and moment == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    commit(store)
+    if commits == number and moment == "after":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    settings = Settings(base_url=url, rate=None, concurrency=1, journal=journal)
+    async with Client(Credentials("key", "secret", "1"), settings) as client:
+        await client.journal.open()
+        JournalStore.commit = dying
+        await asyncio.gather(*(
+            client.v1.alibaba.refunds.return_goods(
+                refund_id=f"TQ{n}", logistics_company_no="SF", freight_bill="SF1")
+            for n in (1, 2)))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 7))
+async def test_a_crash_at_any_commit_leaves_the_truth(tmp_path: Path, moment: str, number: int) -> None:
+    """One write goes out at once, the other waits its turn: both ways into the journal are taken."""
+    path = tmp_path / "journal.sqlite"
+    async with FaultServer(then=ok({"success": True})) as server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CHILD, server.url, str(path), moment, str(number), stderr=PIPE,
+            env={**os.environ, "PANDAPON_RATE": ""},
+        )  # fmt: skip
+        _, err = await process.communicate()
+        assert process.returncode in (-signal.SIGKILL, 0), err.decode()
+        seen = {json.loads(request.body)["refundId"] for request in server.requests}
+        assert len(server.requests) == len(seen)
+    journal = Journal(path)
+    states = {str(one.natural_key["refundId"]): one.state for one in await journal.find()}
+    await journal.aclose()
+    maybe = {IntentState.UNKNOWN, IntentState.CONFIRMED}
+    for refund_id in ("TQ1", "TQ2"):
+        state = states.get(refund_id)
+        assert state in {None, IntentState.NOT_SENT, *maybe}
+        if refund_id in seen:
+            assert state in maybe
+    if number == 1 and moment == "before":
+        assert not seen
+    if process.returncode == 0:
+        assert set(states.values()) == {IntentState.CONFIRMED}

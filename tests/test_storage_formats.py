@@ -1,0 +1,143 @@
+"""Files that earlier versions wrote are opened: the same states, the same counts, the same meaning.
+
+The files in tests/data/formats were written by the last version before the change, by scripts of a few
+lines that called its own stores: journal-1 (every state, every kind of note, two accounts, and what a killed
+process left behind), callbacks-1 (every state, a dropped copy, a message that was being handled).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pandapon_async.callbacks import MessageState, MessageStore
+from pandapon_async.errors import ErrorKind
+from pandapon_async.journal import IntentState, Journal, Resolution
+
+FORMATS = Path(__file__).parent / "data" / "formats"
+DONE, ABSENT, UNKNOWN = IntentState.SETTLED_DONE, IntentState.SETTLED_ABSENT, IntentState.UNKNOWN
+REJECTED, NOT_SENT = IntentState.REJECTED, IntentState.NOT_SENT
+
+
+def copy_of(name: str, folder: Path) -> Path:
+    return Path(shutil.copy(FORMATS / name, folder / name))
+
+
+def old_rows(path: Path, query: str) -> dict[str, tuple[object, ...]]:
+    connection = sqlite3.connect(path)
+    found = {row[0]: row[1:] for row in connection.execute(query)}
+    connection.close()
+    return found
+
+
+MEANINGS = {
+    None: (None, None, []),
+    "Rejected": (None, ErrorKind.REJECTED, []),
+    "AuthenticationFailed (Rejected)": (None, ErrorKind.AUTHENTICATION, []),
+    "Throttled": (None, ErrorKind.RATE_LIMIT, []),
+    "NotSent": (None, ErrorKind.NOT_SENT, []),
+    "DeadlineExceeded": (None, ErrorKind.DEADLINE, []),
+    "OutcomeUnknown (ConnectionLost)": (None, ErrorKind.CONNECTION_LOST, []),
+    "cancelled before it was sent": (None, ErrorKind.CANCELLED, []),
+    "cancelled by the caller": (None, ErrorKind.CANCELLED, []),
+    "the process ended before the answer was noted": (None, ErrorKind.PROCESS_ENDED, []),
+    "the process ended before it was sent": (None, ErrorKind.PROCESS_ENDED, []),
+    "landed: the order names a form with our amounts": (
+        Resolution.SUCCEEDED,
+        None,
+        ["the order names a form with our amounts"],
+    ),
+    "absent: the order's lines name no refund form": (
+        Resolution.ABSENT,
+        None,
+        ["the order's lines name no refund form"],
+    ),
+    "wei at 2025-11-28T03:00:00+00:00 said done: seen in the console": (
+        Resolution.SUCCEEDED,
+        None,
+        ["wei at 2025-11-28T03:00:00+00:00 said done: seen in the console"],
+    ),
+    "wei at 2025-11-28T03:00:00+00:00 said absent: not in the console": (
+        Resolution.ABSENT,
+        None,
+        ["wei at 2025-11-28T03:00:00+00:00 said absent: not in the console"],
+    ),
+    "callback aaaaaaaaaaaa names the form": (
+        Resolution.SUCCEEDED,
+        None,
+        ["callback aaaaaaaaaaaa names the form"],
+    ),
+}
+
+
+async def test_a_journal_of_format_1(tmp_path: Path) -> None:
+    path = copy_of("journal-1.sqlite", tmp_path)
+    before = old_rows(
+        path, "SELECT id, state, result, request_id, attempts, created, note FROM intents ORDER BY rowid"
+    )
+    (identity,) = old_rows(path, "SELECT id FROM identity")
+    journal = Journal(path)
+    found = await journal.find()
+    assert await journal.identity() == identity
+    await journal.aclose()
+    assert [one.id for one in found] == list(before)
+    seen = set()
+    for one in found:
+        state, result, request_id, attempts, created, note = before[one.id]
+        # What was under way belongs to a process that ended since.
+        ended = {"sent": UNKNOWN, "intended": NOT_SENT}.get(str(state))
+        assert one.state == (ended or state)
+        assert (one.result, one.request_id, one.attempts, one.created) == (
+            result,
+            request_id,
+            attempts,
+            created,
+        )
+        expected = (None, ErrorKind.PROCESS_ENDED, []) if ended else MEANINGS[note]  # type: ignore[index]
+        assert (one.resolution, one.error_kind, one.remarks) == expected
+        seen.add(note)
+    assert seen == set(MEANINGS), "the file holds every kind of note"
+    assert {str(state) for state, *_ in before.values()} == {str(state) for state in IntentState}
+
+
+async def test_a_journal_is_brought_up_once(tmp_path: Path) -> None:
+    path = copy_of("journal-1.sqlite", tmp_path)
+    for _ in range(2):
+        journal = Journal(path)
+        counts = await journal.counts()
+        await journal.aclose()
+        assert counts == {
+            IntentState.CONFIRMED: 3, REJECTED: 3, NOT_SENT: 5, UNKNOWN: 8, DONE: 3, ABSENT: 2,
+        }  # fmt: skip
+
+
+def test_a_callbacks_store_of_format_1(tmp_path: Path) -> None:
+    path = copy_of("callbacks-1.sqlite", tmp_path)
+    before = old_rows(path, "SELECT id, state, note, attempts, copies, body FROM messages")
+    store = MessageStore(path)
+    found = store.find()
+    unhandled = store.find(unhandled=True)
+    counts = store.counts()
+    store.close()
+    assert {one.id: (one.state, one.note, one.attempts, one.copies, one.body) for one in found} == before
+    assert [one.refund_id for one in unhandled] == ["TQ2"]
+    assert [one.refund_id for one in found if one.unhandled] == ["TQ2"]
+    assert counts == {
+        MessageState.PENDING: 3,
+        MessageState.HANDLING: 1,
+        MessageState.DONE: 2,
+        MessageState.DEAD: 2,
+    }
+
+
+@pytest.mark.parametrize("name", ["plan-1-refunds-journal.sqlite", "plan-1-returns-journal.sqlite"])
+async def test_the_journals_of_old_plans(tmp_path: Path, name: str) -> None:
+    path = copy_of(name, tmp_path)
+    before = old_rows(path, "SELECT id, state FROM intents")
+    journal = Journal(path)
+    after = {one.id: (str(one.state),) for one in await journal.find()}
+    await journal.aclose()
+    assert after == before
