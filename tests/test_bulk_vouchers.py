@@ -7,7 +7,10 @@ import hashlib
 import io
 import json
 import os
+import struct
 import sys
+import tracemalloc
+import zlib
 from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from pandapon_async import (
     bulk,
 )
 from pandapon_async.bulk import Done, Failed, UploadedVoucher
-from pandapon_async.bulk.compress import shrunk
+from pandapon_async.bulk.compress import compress_image
 from pandapon_async.bulk.vouchers import Uploader
 from pandapon_async.models.alibaba.refunds import Voucher
 from pandapon_async.sandbox import Sandbox
@@ -200,7 +203,7 @@ class TestShrinking:
 
     @pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGBA"), ("PNG", "P"), ("PNG", "L"), ("BMP", "RGB")])
     def test_every_kind_of_image_becomes_a_jpeg(self, kind: str, mode: str) -> None:
-        small = shrunk(self.photograph(700, kind, mode), 200_000)
+        small = compress_image(self.photograph(700, kind, mode), 200_000)
         assert small.startswith(b"\xff\xd8\xff")
         assert len(small) <= 200_000
 
@@ -213,27 +216,46 @@ class TestShrinking:
         exif[0x8825] = {1: "N", 2: (31.0, 13.0, 0.0)}
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=98, exif=exif)
-        small = Image.open(io.BytesIO(shrunk(out.getvalue(), 90_000)))
+        small = Image.open(io.BytesIO(compress_image(out.getvalue(), 90_000)))
         assert dict(small.getexif()) == {}
         assert small.height > small.width
 
     def test_what_is_damaged_is_said_so(self) -> None:
         data = self.photograph(900)
         with pytest.raises(ValueError, match="damaged"):
-            shrunk(data[: len(data) // 2], 1000)
+            compress_image(data[: len(data) // 2], 1000)
         with pytest.raises(ValueError, match="small enough"):
-            shrunk(data, 10)
+            compress_image(data, 10)
 
-    def test_a_picture_of_a_billion_pixels_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("pandapon_async.bulk.compress.LARGEST_PIXELS", 1000)
-        with pytest.raises(ValueError, match="too many pixels"):
-            shrunk(self.photograph(100), 1000)
+    @pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (30_000_001, 1), (60_000, 2_000)])
+    def test_too_many_pixels_are_refused_before_they_are_decoded(self, width: int, height: int) -> None:
+        """100 million pixels of one colour are a file of 400 KB, and took 1.7 GB."""
+        header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+        chunks = (b"IHDR" + header, b"IDAT" + zlib.compress(b""), b"IEND")
+        pieces = [
+            struct.pack(">I", len(one) - 4) + one + struct.pack(">I", zlib.crc32(one)) for one in chunks
+        ]
+        tracemalloc.start()
+        try:
+            with pytest.raises(ValueError, match=f"has {width} x {height} pixels; at most 30,000,000 can be"):
+                compress_image(PNG[:8] + b"".join(pieces), 1000)
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
+
+    def test_only_formats_that_the_vendor_takes_are_opened(self) -> None:
+        from PIL import Image
+
+        out = io.BytesIO()
+        Image.new("RGB", (9, 9)).save(out, "TIFF")
+        with pytest.raises(ValueError, match="damaged"):
+            compress_image(out.getvalue(), 1000)
 
 
 def test_without_pillow_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'pandapon-async\[images\]'"):
-        shrunk(PNG, 10)
+        compress_image(PNG, 10)
 
 
 MEASURE = """

@@ -13,19 +13,29 @@ from typing import Any
 
 from pandapon_async.errors import ConfigurationError
 
-__all__ = ["ORIGINAL_BYTES", "shrunk"]
+__all__ = ["ORIGINAL_BYTES", "compress_image"]
 
 ORIGINAL_BYTES = 64 * 1024 * 1024
 """The largest file that is opened to be made smaller."""
-LARGEST_PIXELS = 100_000_000
+MOST_PIXELS = 30_000_000
+"""A picture of one colour takes kilobytes as a file and four bytes a pixel in memory, several times over."""
+MOST_PIXELS_OF_A_JPEG = 120_000_000
+"""Phones make such; a JPEG can be read at a half, a quarter or an eighth of its size, and is."""
+FORMATS = ("JPEG", "PNG", "GIF", "BMP")
 SIDES = (4096, 2560, 1600, 1024, 640, 400)
 QUALITIES = (90, 80, 65)
 
 
-def shrunk(data: bytes, maximum_bytes: int) -> bytes:
-    """The picture as JPEG of at most `maximum_bytes`, as large and as good as that allows.
+def compress_image(data: bytes, maximum_bytes: int) -> bytes:
+    """The picture as JPEG, as large and as good as the limit allows.
 
-    Raises ValueError if it is no whole picture, and ConfigurationError without Pillow.
+    Args:
+        data: a JPEG, PNG, GIF (its first frame) or BMP.
+        maximum_bytes: the most that the result may have.
+
+    Raises:
+        ValueError: the picture is damaged, has too many pixels, or cannot be made small enough.
+        ConfigurationError: Pillow is not installed.
     """
     try:
         pillow: Any = importlib.import_module("PIL.Image")
@@ -37,10 +47,14 @@ def shrunk(data: bytes, maximum_bytes: int) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own warning of large pictures; the limit here is ours
-            with pillow.open(io.BytesIO(data)) as opened:
-                if opened.width * opened.height > LARGEST_PIXELS:
-                    raise ValueError("has too many pixels to be made smaller")
-                picture = _plain(turning.exif_transpose(opened))
+            with pillow.open(io.BytesIO(data), formats=FORMATS) as opened:
+                _check_pixels(opened)  # only its header was read so far
+                opened.draft("RGB", (SIDES[0], SIDES[0]))
+                # A palette's neighbours are not alike, so only colours can be mixed.
+                picture = opened.convert("RGBA") if opened.mode in ("P", "PA") else opened
+                picture.thumbnail((SIDES[0], SIDES[0]))  # before what follows, which makes copies
+                turning.exif_transpose(picture, in_place=True)
+                picture = _plain(picture)
     except (OSError, SyntaxError, pillow.DecompressionBombError):
         raise ValueError("is damaged and cannot be made smaller") from None
     for side in SIDES:
@@ -51,6 +65,14 @@ def shrunk(data: bytes, maximum_bytes: int) -> bytes:
             if out.tell() <= maximum_bytes:
                 return out.getvalue()
     raise ValueError("cannot be made small enough")
+
+
+def _check_pixels(picture: Any) -> None:
+    most = MOST_PIXELS_OF_A_JPEG if picture.format == "JPEG" else MOST_PIXELS
+    if picture.width * picture.height > most:
+        raise ValueError(
+            f"has {picture.width} x {picture.height} pixels; at most {most:,} can be made smaller"
+        )
 
 
 def _plain(picture: Any) -> Any:

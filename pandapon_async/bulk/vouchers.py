@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from pandapon_async.bulk.compress import ORIGINAL_BYTES, shrunk
+from pandapon_async.bulk.compress import ORIGINAL_BYTES, compress_image
 from pandapon_async.bulk.run import Done, Failed, OnError, run
 from pandapon_async.client import Client
 from pandapon_async.core.model import model
@@ -191,4 +191,4 @@ def _checked_or_shrunk(source: Any, rule: ImageField) -> tuple[bytes, str, bool]
     data, digest, _ = _checked(source, attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES))
     if len(data) <= rule.maximum_bytes:
         return data, digest, False
-    return rule.encode(shrunk(data, rule.maximum_bytes)).read(), digest, True
+    return rule.encode(compress_image(data, rule.maximum_bytes)).read(), digest, True
