@@ -37,7 +37,7 @@ def make_app(
     async def refund_changed(message: Message) -> None:
         """Read the state rather than believe the message: no order is promised, and messages get lost."""
         if message.platform == "1688" and message.refund_id is not None:
-            refund = await pandapon.v1.alibaba.refunds.get(refund_id=message.refund_id)
+            refund = await pandapon.alibaba.refunds.get(refund_id=message.refund_id)
             refunds[message.refund_id] = str(refund.status)
 
     async def client(_: web.Application) -> AsyncIterator[None]:

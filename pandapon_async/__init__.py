@@ -9,7 +9,8 @@ from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.retry import RetryPolicy
-from pandapon_async.declare.endpoint import Call, Stage
+from pandapon_async.declare.call import Call
+from pandapon_async.declare.endpoint import Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import (
     ApiError,

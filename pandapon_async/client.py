@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
+import copy
 import importlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiohttp
 import attrs
@@ -16,36 +16,43 @@ import attrs
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.retry import RetryBudget
-from pandapon_async.declare.endpoint import Call, Endpoint, Evidence, Stage, endpoints
+from pandapon_async.declare.arguments import encode_arguments
+from pandapon_async.declare.call import Call
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.writes import account_of, journal_of
-from pandapon_async.settings import Credentials, Settings
+from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
 from pandapon_async.transport.pipeline import CallContext, Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
-from pandapon_async.transport.requests import RequestBuilder, prepare_undeclared
+from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.wait_queue import CancellableTimers
 
 if TYPE_CHECKING:
     import os
+    from typing import Unpack
 
-    from pandapon_async.api import V1, V2
+    from pandapon_async.api import V1, V2, Addresses, Alibaba, Freight, Taobao
 
 __all__ = ["Client"]
 
 _SHARED = frozenset({"base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal"})
+SafetyName = Literal["read", "repeatable", "checked", "once", "never_automatic"]
+_GROUPS = ("alibaba", "taobao", "addresses", "freight", "v1", "v2")
 
 
 class Client:
     """One account's way to the API, for one event loop.
 
-    Use it as `async with Client(credentials, settings) as pandapon:`, or call `aclose` yourself. The
-    calls are at `pandapon.v1` and `pandapon.v2`; what is not declared goes through `request`. A
-    borrowed `session` is used and left open.
+    Use it as `async with Client(credentials, settings) as pandapon:`, or call `aclose` yourself. The calls
+    are at `pandapon.alibaba`, `pandapon.taobao`, `pandapon.addresses` and `pandapon.freight`; they use the
+    documented path of the newest generation of the API that has one. `pandapon.v1` and `pandapon.v2` are the
+    same groups pinned to a generation. What is not declared goes through `request`. A borrowed `session` is
+    used and left open.
     """
 
     def __init__(
@@ -82,28 +89,58 @@ class Client:
             owner=object(),
         )
         self._pipeline.statistics.watch(limiter)
-        self._builders: dict[str, RequestBuilder] = {}
+        self._builders: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
 
     @classmethod
-    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
+    def from_env(
+        cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Unpack[SettingsArguments]
+    ) -> Self:
         """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID, PANDAPON_BASE_URL and
         PANDAPON_RATE, in the environment or a `.env` file; other settings as arguments.
         """
         return cls(Credentials.from_env(env_file), Settings.from_env(env_file, **settings))
 
     @cached_property
+    def alibaba(self) -> Alibaba:
+        """1688: goods, carts, orders, refunds."""
+        from pandapon_async.api import Alibaba
+
+        return Alibaba(self)
+
+    @cached_property
+    def taobao(self) -> Taobao:
+        """Taobao: goods, carts, orders, refunds."""
+        from pandapon_async.api import Taobao
+
+        return Taobao(self)
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        """The account's own addresses."""
+        from pandapon_async.api import Addresses
+
+        return Addresses(self)
+
+    @cached_property
+    def freight(self) -> Freight:
+        """Warehouse logistics: the way abroad."""
+        from pandapon_async.api import Freight
+
+        return Freight(self)
+
+    @cached_property
     def v1(self) -> V1:
-        """The first generation of the API."""
+        """The calls of the first generation of the API, pinned to it."""
         from pandapon_async.api import V1
 
-        return V1(self)
+        return V1(self, "v1")
 
     @cached_property
     def v2(self) -> V2:
-        """The second generation of the API."""
+        """The calls of the second generation of the API, pinned to it."""
         from pandapon_async.api import V2
 
-        return V2(self)
+        return V2(self, "v2")
 
     @property
     def settings(self) -> Settings:
@@ -121,37 +158,100 @@ class Client:
         return self._pipeline.limiter
 
     @property
+    def account(self) -> str:
+        """The account (vendor, key and sub-account) as journal and plans name it; tells none of the three."""
+        return self._pipeline.account
+
+    @property
     def clock_correction(self) -> float:
         """Seconds added to this machine's time in signatures; 0 unless the server showed it to be wrong."""
         return self._pipeline.server_time.correction
 
-    def with_settings(self, **changes: Any) -> Self:
+    def with_settings(self, **changes: Unpack[SettingsChanges]) -> Self:
         """A cheap copy with other settings that shares session, quota, retry budget and counts.
 
         `pandapon.with_settings(timeout=5)`. What is shared (base_url, rate, adaptive_rate, concurrency,
         limiter, journal, clock) cannot be changed in a copy. Closing a copy closes nothing.
+
+        Raises:
+            ConfigurationError: A setting is shared, unknown or wrong.
         """
         if wrong := _SHARED & changes.keys():
             raise ConfigurationError(
                 f"{', '.join(sorted(wrong))} is shared by all copies; make another Client"
             )
-        copy = type(self).__new__(type(self))
-        copy._is_copy = True
-        try:
-            settings = attrs.evolve(self.settings, **changes)
-        except TypeError as error:
-            raise ConfigurationError(f"no such setting: {error}") from None
-        copy._pipeline = attrs.evolve(self._pipeline, settings=settings)
-        copy._builders = {}
-        return copy
+        settings = attrs.evolve(self.settings, **changes)
+        _check_overrides(settings)
+        other = copy.copy(self)
+        for name in _GROUPS:  # those that were looked at call the original
+            other.__dict__.pop(name, None)
+        other._is_copy = True
+        other._pipeline = attrs.evolve(self._pipeline, settings=settings)
+        other._builders = {}
+        return other
 
-    def call(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Call[Any]:
-        """Carry out a declared call; the typed methods of `v1` and `v2` end up here."""
+    def call(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any],
+        *,
+        generation: Literal["v1", "v2"] | str | None = None,
+    ) -> Call[Any]:
+        """Carry out an operation; the typed methods end up here.
+
+        Args:
+            operation: One of `pandapon_async.api.registry.operations()`.
+            arguments: By Python name.
+            generation: The generation that it is pinned to; None chooses.
+
+        Raises:
+            InvalidArgumentError: An argument is unknown, missing or wrong; nothing was sent.
+            ConfigurationError: No page shows the path, and the settings do not allow an inferred one.
+        """
+        builder, encoded = self._encode(operation, arguments, generation)
+        endpoint = builder.endpoint
         if endpoint.stage is Stage.DEPRECATED:
             warnings.warn(
                 f"the vendor marks {endpoint.name} as to be deprecated", DeprecationWarning, stacklevel=3
             )
-        return Call(self._execute(endpoint, arguments))
+        if builder.has_image:
+            return Call(endpoint.name, lambda: self._upload(builder, encoded))
+        request = builder.prepare(encoded)
+        return Call(endpoint.name, lambda: self._execute(builder, request))
+
+    def _encode(
+        self, operation: Operation, arguments: Mapping[str, Any], generation: str | None
+    ) -> tuple[RequestBuilder, dict[str, Any]]:
+        """What carries out an operation, with its arguments checked."""
+        key = operation.name, generation
+        builders = self._builders.get(key)
+        if builders is None:
+            builders = self._builders[key] = tuple(self._builders_of(operation, generation))
+        if generation is not None or operation.same_arguments:
+            return builders[0], builders[0].encode(arguments)
+        by_endpoint = {builder.endpoint: builder for builder in builders}
+        # Each may have to read them, and an iterator can be read once.
+        given = {name: list(one) if isinstance(one, Iterator) else one for name, one in arguments.items()}
+        try:
+            endpoint, encoded = operation.choose(
+                tuple(by_endpoint), given.keys(), lambda one: encode_arguments(one.parameters, given)
+            )
+        except InvalidArgumentError as error:
+            error.endpoint = operation.name
+            raise
+        return by_endpoint[endpoint], encoded
+
+    def _builders_of(self, operation: Operation, generation: str | None) -> Iterator[RequestBuilder]:
+        """Of the generations that may carry out an operation; several where the arguments decide."""
+        settings = self.settings
+        corrected = [name for name, override in settings.overrides.items() if override.path is not None]
+        candidates = operation.candidates(allow_inferred=settings.allow_inferred, corrected=corrected)
+        if generation is not None:
+            endpoint = operation.generations[generation]
+            yield RequestBuilder.of(endpoint, settings, chosen=endpoint is candidates[0])
+            return
+        for endpoint in candidates[:1] if operation.same_arguments else candidates:
+            yield RequestBuilder.of(endpoint, settings)
 
     def request(
         self,
@@ -160,12 +260,15 @@ class Client:
         *,
         json: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
-        safety: Safety = Safety.ONCE,
+        safety: Safety | SafetyName = Safety.ONCE,
     ) -> Call[Any]:
         """Call what is not declared: signed, paced and checked like every other call.
 
         `safety` says what may be done if the answer is lost; the default repeats nothing. Gives the
         envelope's data as plain JSON values, with Decimal where others have floats.
+
+        Raises:
+            InvalidArgumentError: The method, the path or a value cannot be sent; nothing was sent.
         """
         try:
             safety = Safety(safety)
@@ -183,17 +286,21 @@ class Client:
             confirmed_by=None,
             unclear_codes=frozenset(),
         )
-        return Call(self._execute_undeclared(endpoint, json, params))
+        try:
+            prepared = prepare_undeclared(self.settings.base_url, endpoint, json, params)
+        except InvalidArgumentError as error:
+            error.endpoint = endpoint.name
+            raise
+        return Call(endpoint.name, lambda: self._execute_undeclared(prepared))
 
-    async def _execute(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Response[Any]:
-        builder = self._builders.get(endpoint.name)
-        if builder is None:
-            builder = self._builders[endpoint.name] = RequestBuilder.of(endpoint, self.settings)
-        if builder.has_image:
-            prepared = await builder.prepare_with_image(arguments)
-        else:
-            prepared = builder.prepare(arguments)
-        envelope, context = await self._pipeline.run(prepared)
+    async def _upload(self, builder: RequestBuilder, encoded: dict[str, Any]) -> Response[Any]:
+        return await self._execute(builder, await builder.prepare_with_image(encoded))
+
+    async def _execute(self, builder: RequestBuilder, request: PreparedRequest) -> Response[Any]:
+        endpoint = builder.endpoint
+        if endpoint.releases_money:
+            _check_payments_allowed(endpoint)
+        envelope, context = await self._pipeline.run(request)
         try:
             value = builder.decode(envelope.data, envelope.request_id)
         except PandaponError as error:
@@ -203,15 +310,10 @@ class Client:
             raise
         return self._response(value, envelope, context)
 
-    async def _execute_undeclared(
-        self, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
-    ) -> Response[Any]:
-        try:
-            prepared = prepare_undeclared(self.settings.base_url, endpoint, json, params)
-        except InvalidArgumentError as error:
-            error.endpoint = endpoint.name
-            raise
-        envelope, context = await self._pipeline.run(prepared)
+    async def _execute_undeclared(self, request: PreparedRequest) -> Response[Any]:
+        if request.endpoint.releases_money:
+            _check_payments_allowed(request.endpoint)
+        envelope, context = await self._pipeline.run(request)
         return self._response(envelope.data, envelope, context)
 
     def _response(self, value: Any, envelope: Envelope, context: CallContext) -> Response[Any]:
@@ -299,10 +401,21 @@ class Client:
         return f"<Client of {self.settings.base_url}>"
 
 
+def _check_payments_allowed(endpoint: Endpoint) -> None:
+    # Loaded here: bulk work stands below the client, and most programs do none.
+    from pandapon_async.bulk.guard import check_payments_allowed
+
+    check_payments_allowed(endpoint.name)
+
+
 def _check_overrides(settings: Settings) -> None:
     """A misspelt name would be ignored in silence, and the call go where it went before."""
+    if not settings.overrides:
+        return
+    from pandapon_async.api.registry import endpoints, nearest_names, operations
+
     for name in settings.overrides:
-        if name not in endpoints():
-            near = difflib.get_close_matches(name, endpoints(), 1)
+        if name not in operations() and name not in endpoints():
+            near = nearest_names(name, most=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigurationError(f"overrides name no call {name}{hint}")

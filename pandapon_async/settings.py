@@ -13,7 +13,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 from urllib.parse import urlsplit
 
 import attrs
@@ -21,20 +21,31 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
+from pandapon_async.core.options import Options
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer, signature
 from pandapon_async.errors import Attempt, ConfigurationError
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from pandapon_async.journal.journal import Journal
     from pandapon_async.transport.rate_limiter import Limiter
 
-__all__ = ["AUTOMATIC", "Credentials", "Observer", "Override", "Settings"]
+__all__ = [
+    "AUTOMATIC",
+    "Credentials",
+    "Observer",
+    "Override",
+    "Settings",
+    "SettingsArguments",
+    "SettingsChanges",
+]
 
 AUTOMATIC = "automatic"
 """The journal's default place: a file in the user's state directory, in memory towards loopback."""
 
-Observer = Callable[[str, Attempt], None]
+Observer = Callable[[str, Attempt], object]
 """Called after every attempt with the name of the call and what became of it; must not block."""
 
 
@@ -109,7 +120,7 @@ def _a(kind: type[Any]) -> Callable[[object, attrs.Attribute[Any], Any], None]:
 
 
 @attrs.define(frozen=True)
-class Credentials:
+class Credentials(Options):
     """The key pair of the console and the sub-account (`user_id`) that calls are made for."""
 
     access_key: str = attrs.field(validator=_header_text, repr=_beginning)
@@ -128,7 +139,7 @@ class Credentials:
 
 
 @attrs.define(frozen=True)
-class Override:
+class Override(Options):
     """A correction to one declared call, without a new release.
 
     `path` replaces the declared path; `arguments` sends all arguments that are not in the path in
@@ -156,8 +167,41 @@ def _overrides(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be a mapping of names of calls to Override(...)")
 
 
+class SettingsChanges(TypedDict, total=False):
+    """What `Client.with_settings` takes, for type checkers; a test compares it with `Settings`."""
+
+    timeout: float
+    connect_timeout: float
+    retry: RetryPolicy
+    timestamp_unit: Literal["ms", "s"]
+    signer: Signer
+    max_response_bytes: int
+    observer: Observer | None
+    allow_repeat: bool
+    settle_after: float
+    overrides: Mapping[str, Override]
+    codes: Codes
+    ssl_context: ssl.SSLContext | None
+    proxy: str | None
+    allow_plain_http: bool
+    allow_inferred: bool
+    correct_clock: bool
+
+
+class SettingsArguments(SettingsChanges, total=False):
+    """What `from_env` takes: every setting."""
+
+    base_url: str
+    rate: float | None
+    adaptive_rate: AdaptiveRate | None
+    concurrency: int
+    limiter: Limiter | None
+    journal: Journal | str | os.PathLike[str]
+    clock: Clock
+
+
 @attrs.define(frozen=True, kw_only=True)
-class Settings:
+class Settings(Options):
     """How calls are made. Frozen; `attrs.evolve` or `Client.with_settings` make changed copies.
 
     `rate` is calls per second over the whole client (None: unlimited; the vendor names no quota),
@@ -222,7 +266,9 @@ class Settings:
             )
 
     @classmethod
-    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Any) -> Self:
+    def from_env(
+        cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Unpack[SettingsArguments]
+    ) -> Self:
         """From PANDAPON_BASE_URL, PANDAPON_JOURNAL and PANDAPON_RATE ("none": unlimited); arguments win."""
         values = environment(env_file)
         if (url := values.get("PANDAPON_BASE_URL")) and "base_url" not in settings:

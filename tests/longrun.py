@@ -207,12 +207,12 @@ async def ending(client: Client, url: str) -> Ending:
     writes = collections.Counter(
         (effect["endpoint"], effect["key"].partition("/")[0])
         for effect in effects
-        if effect["endpoint"] in ("v1.alibaba.refunds.create", "v1.taobao.refunds.cancel")
+        if effect["endpoint"] in ("alibaba.refunds.create", "taobao.refunds.cancel")
     )
     intents = collections.defaultdict(set)
     async for intent in client.journal.all():
         key = intent.natural_key
-        intents[f"v1.{intent.operation}", str(key.get("orderId") or key.get("refundId"))].add(intent.state)
+        intents[intent.operation, str(key.get("orderId") or key.get("refundId"))].add(intent.state)
     return Ending(
         journal={str(state): count for state, count in (await client.journal.counts()).items()},
         carried_out=writes.total(),

@@ -15,17 +15,11 @@ from typing import Any
 import attrs
 import pytest
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.endpoint import (
-    Endpoint,
-    Evidence,
-    Parameter,
-    Signing,
-    encode_arguments,
-    endpoints,
-    parameters_of_class,
-)
+from pandapon_async.declare.arguments import ObjectField, encode_arguments, parameters_of_class
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Parameter, Signing
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.images import Image
 from tests.example_arguments import example_arguments
@@ -82,7 +76,7 @@ def _inside(rule: rules.Field, location: str, path: str) -> Iterator[Any]:
         yield from _inside(rule.rule, location, path)
     elif isinstance(rule, rules.ListField):
         yield from _inside(rule.item, location, f"{path}[]")
-    elif isinstance(rule, rules.ObjectField):
+    elif isinstance(rule, ObjectField):
         yield from facts(parameters_of_class(rule._class()), location, f"{path}.")
 
 
@@ -134,15 +128,15 @@ def test_arguments_are_the_documented_ones(call: dict[str, Any]) -> None:
     documented = {one["wire"]: one for one in call["parameters"]}
     if endpoint.signing is Signing.QUERY:  # the signature's own, added when the call is signed
         assert documented.pop("timestamp")["location"] == documented.pop("sign")["location"] == "query"
-    if endpoint.name not in ARGUMENTS_INFERRED:
-        inferred = INSIDE_INFERRED.get(endpoint.name, "\0")
+    if endpoint.pin not in ARGUMENTS_INFERRED:
+        inferred = INSIDE_INFERRED.get(endpoint.pin, "\0")
         assert {path for path in declared if not path.startswith(inferred)} == documented.keys()
     found = {
-        (endpoint.name, path): differences(one, declared[path])
+        (endpoint.pin, path): differences(one, declared[path])
         for path, one in documented.items()
         if differences(one, declared[path])
     }
-    assert found == {key: value for key, value in EXCEPTIONS.items() if key[0] == endpoint.name}
+    assert found == {key: value for key, value in EXCEPTIONS.items() if key[0] == endpoint.pin}
 
 
 def test_only_warehouse_logistics_is_signed_in_the_query() -> None:
@@ -195,7 +189,7 @@ def test_both_generations_agree_on_safety_and_answer() -> None:
             assert second.method == first.method, name
 
 
-@pytest.mark.parametrize("endpoint", DECLARED.values(), ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("endpoint", DECLARED.values(), ids=lambda endpoint: endpoint.pin)
 def test_every_call_explains_itself(endpoint: Endpoint) -> None:
     assert len(endpoint.summary) > 20
     assert endpoint.summary[0].isupper()
@@ -208,7 +202,7 @@ def test_every_call_explains_itself(endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("optional", [True, False], ids=["all", "required"])
-@pytest.mark.parametrize("endpoint", DECLARED.values(), ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("endpoint", DECLARED.values(), ids=lambda endpoint: endpoint.pin)
 def test_examples_made_from_the_rules_are_accepted(endpoint: Endpoint, optional: bool) -> None:
     encoded = encode_arguments(endpoint.parameters, example_arguments(endpoint, optional=optional))
     expected = {
@@ -261,5 +255,5 @@ def test_no_call_takes_a_float_for_money(endpoint: Endpoint, parameter: Paramete
 
 
 def test_inferred_calls_say_that_they_are() -> None:
-    guessed = {BY_PATH[call["path"]].name for call in GUESSED}
+    guessed = {BY_PATH[call["path"]].pin for call in GUESSED}
     assert guessed == {name for name, one in DECLARED.items() if one.evidence is Evidence.INFERRED}

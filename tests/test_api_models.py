@@ -17,10 +17,10 @@ from typing import Annotated, Any, Union
 import attrs
 import pytest
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.json_codec import loads
 from pandapon_async.core.model import Model, camel
 from pandapon_async.core.structure import structurer
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba import orders as alibaba
 from pandapon_async.models.alibaba.orders import OrderStatus
 from pandapon_async.models.taobao.orders import OrderAddress

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pandapon_async.core.json_codec import dumps, loads
-from pandapon_async.declare.fields import JsonTextField, ListField, NumberField, ObjectField
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.fields import JsonTextField, ListField, NumberField
 from pandapon_async.models.taobao.goods import ProductQuery
 from pandapon_async.models.taobao.orders import OrderAddress, OrderLine
 

@@ -158,7 +158,7 @@ def test_a_repr_shows_neither_path_nor_bytes(tmp_path: Path) -> None:
 
 
 def test_the_rule_of_the_declarations() -> None:
-    assert ImageField().encode(PNG).read() == PNG
+    assert ImageField().open(PNG).read() == PNG
     assert ImageField().schema()["contentEncoding"] == "base64"
     with pytest.raises(ValueError, match="at most 1048576 bytes"):
         ImageField().encode(PNG + bytes(1_048_576))

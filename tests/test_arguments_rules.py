@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.core.model import camel
+from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.fields import (
     BoolField,
     EnumField,
@@ -27,7 +28,6 @@ from pandapon_async.declare.fields import (
     JsonTextField,
     ListField,
     NumberField,
-    ObjectField,
     Reference,
     TextField,
     TextIdField,
@@ -278,7 +278,7 @@ REFUSED: list[tuple[Field, Any, str]] = [
     (ObjectField(Line), [], "not list"),
     (ObjectField(Line), {}, "id is required"),
     (ObjectField(Line), {"id": None}, "id is required"),
-    (ObjectField(Line), {"id": 1, "noted": "x"}, "unknown argument noted; known: id, note"),
+    (ObjectField(Line), {"id": 1, "noted": "x"}, "unknown argument noted; did you mean note?"),
     (ObjectField(Line), {"id": 1, 2: "x", "y": "z"}, "unknown argument"),
     (ObjectField(Line), {"id": 1, "note": "123456"}, "note must have 1 to 5 characters"),
     (JsonField(), {"a": 1.5}, "a is a float"),

@@ -22,7 +22,8 @@ from pandapon_async import (
     Safety,
     bulk,
 )
-from pandapon_async.transport.wait_queue import _current, payments_refused
+from pandapon_async.bulk.guard import payments_refused
+from pandapon_async.transport.wait_queue import _current
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import at_rest, client
 from tests.support.server import FaultServer, answer, envelope, http, ok

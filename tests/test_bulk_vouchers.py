@@ -34,7 +34,7 @@ from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
-UPLOAD = "v2.alibaba.refunds.upload_voucher"
+UPLOAD = "alibaba.refunds.upload_voucher"
 LIMIT = 1_048_576
 GIF, PNG, BMP = b"GIF89a" + bytes(20), b"\x89PNG\r\n\x1a\n" + bytes(20), b"BM" + bytes(20)
 
@@ -316,14 +316,3 @@ async def test_memory_of_a_thousand_uploads(tmp_path: Path) -> None:
     print(found)
     assert found["done"] == 1_000
     assert found["over"] < 150
-
-
-def test_an_upload_that_takes_no_image_is_a_fault_of_the_declaration(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from pandapon_async.bulk import vouchers
-    from pandapon_async.declare.endpoint import endpoints
-
-    monkeypatch.setattr(vouchers, "_endpoint", lambda: endpoints()["v1.alibaba.refunds.get"])
-    with pytest.raises(ConfigurationError, match="takes no image"):
-        vouchers.picture_rule()

@@ -109,7 +109,7 @@ def arguments() -> dict[str, Any]:
 
 async def test_aiohttp_a_message_settles_a_lost_create(tmp_path: Path, arguments: dict[str, Any]) -> None:
     """The whole way: the sandbox opens the form, loses the answer, pushes; the journal knows."""
-    lost = Fault(FaultKind.RESET_AFTER, endpoint="v1.alibaba.refunds.create", times=1)
+    lost = Fault(FaultKind.RESET_AFTER, endpoint="alibaba.refunds.create", times=1)
     journal = Journal(tmp_path / "journal.sqlite")
     async with Sandbox(refunds=10, faults=[lost]) as sandbox:
         settings = Settings(base_url=sandbox.base_url, journal=journal, rate=None)

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.cli.call_help import _bounds, describe
 from pandapon_async.cli.values import read_arguments
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.endpoint import Endpoint, Location, Parameter, encode_arguments, endpoints
+from pandapon_async.declare.arguments import ObjectField, encode_arguments
+from pandapon_async.declare.endpoint import Endpoint, Location, Parameter
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.models.alibaba.refunds import GoodsStatus, OrderEntryCount
 from pandapon_async.models.taobao.refunds import RefundStatus
@@ -32,7 +34,7 @@ def wire(rule: rules.Field, *texts: str) -> Any:
     return encode_arguments(one(rule), given)["someName"]
 
 
-COUNTS = rules.ListField(rules.ObjectField(OrderEntryCount))
+COUNTS = rules.ListField(ObjectField(OrderEntryCount))
 READ: list[tuple[rules.Field, tuple[str, ...], Any]] = [
     (rules.TextField(), ("a=b,c",), "a=b,c"),
     (rules.TextIdField(), ("77",), "77"),
@@ -118,7 +120,7 @@ def test_documents_may_hold_moments_images_and_wire_names(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.parametrize("endpoint", endpoints().values(), ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("endpoint", endpoints().values(), ids=lambda endpoint: endpoint.pin)
 def test_the_wire_form_of_an_example_can_be_given_as_a_document(endpoint: Endpoint, tmp_path: Path) -> None:
     """What `--dry-run` shows can be sent again, the texts that hold JSON and the images apart."""
     document = wire_example(endpoint)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.cli import output
 from pandapon_async.cli.endpoints import COLUMNS
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.openapi.catalogue import room_of, undocumented
 from tests.support.command import Shell
 
@@ -31,10 +31,11 @@ def listed(shell: Shell, *options: str) -> list[dict[str, Any]]:
 
 def test_every_call_is_one_line(shell: Shell) -> None:
     rows = listed(shell)
-    assert [row["name"] for row in rows] == list(DECLARED)
+    assert [f"{row['generation']}.{row['name']}" for row in rows] == list(DECLARED)
     endpoint = DECLARED["v1.taobao.refunds.cancel"]
-    assert next(row for row in rows if row["name"] == endpoint.name) == {
-        "name": "v1.taobao.refunds.cancel",
+    assert next(row for row in rows if row["path"] == endpoint.path) == {
+        "name": "taobao.refunds.cancel",
+        "generation": "v1",
         "method": "GET",
         "path": "/open/order/refund/cancel/{refundId}",
         "safety": "checked",
@@ -42,27 +43,35 @@ def test_every_call_is_one_line(shell: Shell) -> None:
         "evidence": "documented",
         "summary": endpoint.summary,
         "page": endpoint.page,
+        "chosen": False,  # the plain name means the second generation, which is released
     }
+
+
+def test_each_operation_has_one_generation_that_its_plain_name_means(shell: Shell) -> None:
+    chosen = {row["name"]: row["generation"] for row in listed(shell) if row["chosen"]}
+    assert chosen == {name: one.ranked[0].generation for name, one in operations().items()}
+    assert chosen["alibaba.refunds.get"] == "v1"  # the second generation's path is inferred
+    assert chosen["alibaba.refunds.create"] == "v2"
 
 
 FILTERS: list[tuple[tuple[str, ...], Any]] = [
     (("--group", "refunds"), lambda one: room_of(one).group == "refunds"),
-    (("--platform", "1688"), lambda one: ".alibaba." in one.name),
-    (("--platform", "taobao"), lambda one: ".taobao." in one.name),
-    (("--generation", "v2"), lambda one: one.name.startswith("v2.")),
+    (("--platform", "1688"), lambda one: one.name.startswith("alibaba.")),
+    (("--platform", "taobao"), lambda one: one.name.startswith("taobao.")),
+    (("--generation", "v2"), lambda one: one.generation == "v2"),
     (("--stage", "to be deprecated"), lambda one: one.stage == "to be deprecated"),
     (("--evidence", "public client"), lambda one: one.evidence == "public client"),
     (("--safety", "never_automatic"), lambda one: one.safety == "never_automatic"),
     (
         ("--group", "refunds", "--platform", "1688", "--generation", "v1", "--evidence", "inferred"),
-        lambda one: one.name == "v1.alibaba.refunds.upload_voucher",
+        lambda one: one.pin == "v1.alibaba.refunds.upload_voucher",
     ),
 ]
 
 
 @pytest.mark.parametrize(("options", "wanted"), FILTERS, ids=[" ".join(options) for options, _ in FILTERS])
 def test_filters(shell: Shell, options: tuple[str, ...], wanted: Any) -> None:
-    names = [row["name"] for row in listed(shell, *options)]
+    names = [f"{row['generation']}.{row['name']}" for row in listed(shell, *options)]
     assert names == [name for name, one in DECLARED.items() if wanted(one)]
     assert 0 < len(names) < len(DECLARED)
 
@@ -86,7 +95,7 @@ def test_calls_without_a_path_are_shown_if_asked_for(shell: Shell) -> None:
     assert len(rows) == len(missing) + len(DECLARED)
     assert {(row["name"], row["method"], row["path"]) for row in missing} == {(None, None, None)}
     some = listed(shell, "--undocumented", "--group", "refunds", "--platform", "1688", "--generation", "v1")
-    assert some[-1]["summary"] == "v1 1688 refunds: List of logistics companies - all logistics companies"
+    assert some[-1]["summary"] == "1688 refunds: List of logistics companies - all logistics companies"
     assert listed(shell, "--undocumented", "--safety", "read") == listed(shell, "--safety", "read")
 
 
@@ -104,7 +113,7 @@ def test_a_person_gets_a_table(shell: Shell, monkeypatch: pytest.MonkeyPatch) ->
     ended = shell("endpoints", "--group", "refunds", "--undocumented")
     head, *rows = ended.out.splitlines()
     assert re.findall(r"[a-z]+", head) == list(COLUMNS)
-    assert any(row.startswith("v1.alibaba.refunds.get") for row in rows)
+    assert any(row.startswith("alibaba.refunds.get") for row in rows)
     assert any("path not known" in row for row in rows)
-    assert listed(shell, "--group", "refunds", "--json")[0]["name"] == "v1.alibaba.refunds.get"
+    assert listed(shell, "--group", "refunds", "--json")[0]["name"] == "alibaba.refunds.get"
     assert output.for_people()

@@ -48,7 +48,7 @@ async def test_calls_and_jobs(rate: float | None) -> None:
             found: dict[str, Any] = {}
             async for result in bulk.fetch_refunds(pandapon, ids, concurrency=16):
                 assert isinstance(result, bulk.Done)
-                found[result.item] = result.value.refund_id  # type: ignore[union-attr]
+                found[result.item] = result.value.refund_id
             assert found == {refund_id: refund_id for refund_id in ids}
             images = [JPEG + bytes(size) for size in (0, 1, 300_000)]
             vouchers = await asyncio.gather(

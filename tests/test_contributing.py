@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import types
 from pathlib import Path
+from typing import Any
 
-from pandapon_async.api.v1.alibaba import refunds
-from pandapon_async.declare.endpoint import Endpoint, _registry
+import pytest
+
+from pandapon_async.api import registry
+from pandapon_async.api.alibaba import refunds
+from pandapon_async.declare.call import operation_of
 from pandapon_async.models.alibaba.refunds import RefundReason
 from pandapon_async.openapi import document
 from tests.support.clients import client
 from tests.support.server import FaultServer, ok
 
 ROOT = Path(__file__).parents[1]
-NAME = "v1.alibaba.refunds.largest_fee"
+NAME = "alibaba.refunds.largest_fee"
 
 
 def declared() -> type[refunds.Refunds]:
@@ -30,16 +34,21 @@ def declared() -> type[refunds.Refunds]:
     return group
 
 
-async def test_a_call_is_added_by_its_declaration_alone() -> None:
+async def test_a_call_is_added_by_its_declaration_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refunds.Refunds, "largest_fee", declared().largest_fee, raising=False)  # type: ignore[attr-defined]
     try:
-        group = declared()
-        endpoint: Endpoint = group.largest_fee.endpoint  # type: ignore[attr-defined]
-        assert endpoint.name == NAME
-        assert [parameter.wire for parameter in endpoint.parameters] == ["orderId", "orderEntryIds"]
+        registry.operations.cache_clear()
+        registry.endpoints.cache_clear()
+        operation = registry.operations()[NAME]
+        assert operation_of(refunds.Refunds.largest_fee) is operation  # type: ignore[attr-defined]
+        parameters = operation.generations["v1"].parameters
+        assert [parameter.wire for parameter in parameters] == ["orderId", "orderEntryIds"]
         async with FaultServer(then=ok({"id": 5})) as server, client(server.url) as pandapon:
-            answer = await group(pandapon).largest_fee(order_id=1, order_entry_ids=[2])  # type: ignore[attr-defined]
-            assert answer == RefundReason(id=5)
+            group: Any = pandapon.alibaba.refunds
+            assert await group.largest_fee(order_id=1, order_entry_ids=[2]) == RefundReason(id=5)
             assert server.requests[0].target == "/alibaba/refund/fee/max"
         assert "/alibaba/refund/fee/max" in document()["paths"]
     finally:
-        _registry.pop(NAME, None)
+        monkeypatch.undo()
+        registry.operations.cache_clear()
+        registry.endpoints.cache_clear()

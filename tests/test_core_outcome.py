@@ -14,10 +14,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import RawResponse, Safety, for_operation, may_repeat, read_response
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage, endpoints
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,

@@ -42,9 +42,9 @@ from pandapon_async import (
     callbacks,
     cli,
 )
+from pandapon_async.api.registry import endpoints
 from pandapon_async.client import _SHARED
 from pandapon_async.core.signing import signature
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.plans import RowState
 from pandapon_async.reconcile import Verdict

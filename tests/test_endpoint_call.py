@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.declare.endpoint import Call
+from pandapon_async.declare.call import Call
 from pandapon_async.declare.response import Response
 
 
@@ -20,22 +20,24 @@ async def answer(value: Any, error: Exception | None = None) -> Response[Any]:
 
 
 async def test_awaiting_gives_the_value() -> None:
-    assert await Call(answer(7)) == 7
+    assert await Call("a.call", lambda: answer(7)) == 7
 
 
 async def test_with_response_gives_all_that_is_known() -> None:
-    response = await Call(answer(7)).with_response()
+    response = await Call("a.call", lambda: answer(7)).with_response()
     assert (response.value, response.request_id, response.attempts, response.code) == (7, "r-1", 2, 200)
 
 
 async def test_tasks_gather_groups_and_timeouts_take_it() -> None:
-    assert await asyncio.create_task(Call(answer(1))) == 1
-    assert list(await asyncio.gather(Call(answer(1)), Call(answer(2)))) == [1, 2]
+    assert await asyncio.create_task(Call("a.call", lambda: answer(1))) == 1
+    assert list(
+        await asyncio.gather(Call("a.call", lambda: answer(1)), Call("a.call", lambda: answer(2)))
+    ) == [1, 2]
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(Call(answer(3)))
+        task = group.create_task(Call("a.call", lambda: answer(3)))
     assert task.result() == 3
-    assert await asyncio.wait_for(Call(answer(4)), 1) == 4
-    call = Call(answer(5))
+    assert await asyncio.wait_for(Call("a.call", lambda: answer(4)), 1) == 4
+    call = Call("a.call", lambda: answer(5))
     assert inspect.isawaitable(call)
     assert asyncio.iscoroutine(call)
     call.close()
@@ -43,15 +45,15 @@ async def test_tasks_gather_groups_and_timeouts_take_it() -> None:
 
 async def test_errors_come_through_a_task() -> None:
     with pytest.raises(KeyError):
-        await Call(answer(0, KeyError("x")))
+        await Call("a.call", lambda: answer(0, KeyError("x")))
     with pytest.raises(KeyError):
-        await asyncio.ensure_future(Call(answer(0, KeyError("x"))))
+        await asyncio.ensure_future(Call("a.call", lambda: answer(0, KeyError("x"))))
 
 
 async def test_it_can_be_awaited_once() -> None:
-    call = Call(answer(1))
+    call = Call("a.call", lambda: answer(1))
     await call
-    with pytest.raises(RuntimeError, match="already awaited"):
+    with pytest.raises(RuntimeError, match=r"a\.call was awaited before"):
         await call
 
 
@@ -66,7 +68,7 @@ async def test_a_cancelled_task_cancels_what_is_inside() -> None:
             raise
         raise AssertionError
 
-    task = asyncio.create_task(Call(slow()))
+    task = asyncio.create_task(Call("a.call", lambda: slow()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -86,7 +88,7 @@ def test_thrown_errors_reach_the_inside_in_every_form() -> None:
     asyncio.set_event_loop(loop)
     try:
         for thrown in ((KeyError,), (KeyError("x"),), (KeyError, KeyError("x")), (KeyError, "x", None)):
-            call = Call(patient())
+            call = Call("a.call", lambda: patient())
             call.send(None)
             assert call.throw(*thrown) is None
             with pytest.raises(StopIteration) as end:

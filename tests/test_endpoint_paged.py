@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.declare.endpoint import Call, paged
+from pandapon_async.declare.call import Call, paged
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import MalformedResponseError
 
@@ -33,9 +33,13 @@ class Shelf:
 
     def page(self, *, page_no: int = 1, page_size: int = 3, word: str | None = None) -> Call[Sheet]:
         """One sheet."""
-        self.asked.append({"page_no": page_no, "page_size": page_size, "word": word})
         found = self.sheets[page_no - 1] if page_no <= len(self.sheets) else Sheet([])
-        return Call(self._answer(found))
+        asked = {"page_no": page_no, "page_size": page_size, "word": word}
+        return Call("shelf.page", lambda: self._asked(asked, found))
+
+    async def _asked(self, asked: dict[str, Any], sheet: Sheet) -> Response[Sheet]:
+        self.asked.append(asked)
+        return await self._answer(sheet)
 
     async def _answer(self, sheet: Sheet) -> Response[Sheet]:
         return Response(sheet, None, 200, None, None, None, 200, 1, (), 0.0, 0.0)
@@ -127,7 +131,7 @@ async def test_cancelling_goes_through_to_the_call_under_way() -> None:
 
 
 def test_it_says_what_it_is() -> None:
-    assert inspect.isasyncgenfunction(Shelf.pages)
+    assert inspect.isasyncgen(Shelf().pages())
     assert Shelf.pages.__doc__ == "All pages of `page`, item by item; takes the same arguments."
     assert list(inspect.signature(Shelf.pages).parameters) == ["self", "page_no", "page_size", "word"]
 
@@ -137,12 +141,12 @@ async def test_the_error_names_the_call() -> None:
     from pandapon_async.models.taobao.refunds import RefundDetail, RefundPage
 
     class Always:
-        def call(self, endpoint: Any, arguments: Any) -> Call[Any]:
+        def call(self, operation: Any, arguments: Any, *, generation: str | None = None) -> Call[Any]:
             page = RefundPage(items=[RefundDetail(currency="CNY")])
-            return Call(Shelf()._answer(page))  # type: ignore[arg-type]
+            return Call("shelf.page", lambda: Shelf()._answer(page))  # type: ignore[arg-type]
 
     pages = V1(Always()).taobao.refunds.pages()
     await anext(pages)
     with pytest.raises(MalformedResponseError) as caught:
         await anext(pages)
-    assert caught.value.endpoint == "v1.taobao.refunds.page"
+    assert caught.value.endpoint == "taobao.refunds.page"

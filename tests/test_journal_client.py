@@ -18,7 +18,7 @@ from pandapon_async import (
     PandaponError,
     Settings,
 )
-from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.api.registry import endpoints
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal

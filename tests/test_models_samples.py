@@ -10,11 +10,11 @@ from typing import Any
 import attrs
 import pytest
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.envelope import read_envelope
 from pandapon_async.core.json_codec import loads
 from pandapon_async.core.model import Model, parse_moment
 from pandapon_async.core.structure import structurer, wire_fields
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.taobao.refunds import CancelledRefund, RefundStatus
 from pandapon_async.money import Fen
 

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 from openapi_schema_validator import OAS31Validator
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.core.model import parse_moment
 from pandapon_async.core.outcome import RawResponse, read_response
 from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.core.unstructure import count_extra, to_json
-from pandapon_async.declare.endpoint import Endpoint, Location, encode_arguments, endpoints
+from pandapon_async.declare.arguments import encode_arguments
+from pandapon_async.declare.endpoint import Endpoint, Location
 from pandapon_async.openapi import (
     example_answer,
     example_arguments,
@@ -28,7 +30,7 @@ from pandapon_async.openapi.document import request_schema
 
 DECLARED = endpoints()
 SEEDS = range(5)
-each = pytest.mark.parametrize("endpoint", DECLARED.values(), ids=lambda endpoint: endpoint.name)
+each = pytest.mark.parametrize("endpoint", DECLARED.values(), ids=lambda endpoint: endpoint.pin)
 
 
 @each

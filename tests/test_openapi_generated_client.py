@@ -52,7 +52,7 @@ async def test_a_generated_client_makes_a_call(tmp_path: Path) -> None:
             keys.user_id,
             folder=tmp_path,
         )
-        assert [entry.endpoint for entry in sandbox.log] == ["v1.alibaba.refunds.reasons"]
+        assert [entry.endpoint for entry in sandbox.log] == ["alibaba.refunds.reasons"]
     found = json.loads(printed)
     assert found["type"] == "V1AlibabaRefundsReasonsResponse200"
     assert found["answer"]["code"] == 200

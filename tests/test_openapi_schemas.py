@@ -11,9 +11,9 @@ import attrs
 import pytest
 from openapi_schema_validator import OAS31Validator
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.model import Id, Model, OpenEnum, PageModel, field, model
 from pandapon_async.core.structure import StructureError, structurer, wire_fields
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.money import Fen

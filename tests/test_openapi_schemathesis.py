@@ -27,8 +27,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.signing import signed_headers
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.declare.fields import JsonTextField
 from pandapon_async.openapi import document
 from pandapon_async.sandbox import Sandbox

@@ -311,9 +311,9 @@ async def test_images_are_uploaded_once_across_runs(tmp_path: Path) -> None:
         plan_files.misbehave(made.server, "error_500:1.0:endpoint=*.return_goods")
         await made.apply(wait=False, stop_after_failures=1, concurrency=1)
         plan_files.misbehave(made.server, "")
-        uploads = sum(entry.endpoint == "v2.alibaba.refunds.upload_voucher" for entry in made.server.log)
+        uploads = sum(entry.endpoint == "alibaba.refunds.upload_voucher" for entry in made.server.log)
         await made.apply(wait=False)
-        after = sum(entry.endpoint == "v2.alibaba.refunds.upload_voucher" for entry in made.server.log)
+        after = sum(entry.endpoint == "alibaba.refunds.upload_voucher" for entry in made.server.log)
         assert (uploads, after) == (3, 3)
 
 
@@ -410,7 +410,7 @@ async def test_refused_applications_keep_the_vendors_words_when_asked_for(tmp_pa
     async with bench(tmp_path, "refunds", rows=1, offline=True) as made:
         made.server._pipeline.handlers = {
             **made.server._pipeline.handlers,
-            "v1.alibaba.refunds.create": _refuse,
+            "alibaba.refunds.create": _refuse,
         }
         await made.apply(vendor_message=True)
         (line,) = made.results

@@ -258,7 +258,7 @@ async def test_a_plan_uploads_nothing_and_changes_nothing(tmp_path: Path) -> Non
         assert list(server.effects) == []
         asked = {entry.endpoint for entry in server.log}
         expected = sum(server.find("1688", "waitbuyersend", skip).apply_payment for skip in range(20))
-    assert asked == {"v1.alibaba.refunds.get", "v1.alibaba.refunds.reasons", "v1.alibaba.orders.get"}
+    assert asked == {"alibaba.refunds.get", "alibaba.refunds.reasons", "alibaba.orders.get"}
     assert returns.states[RowState.PLANNED] == refunds.states[RowState.PLANNED] == 20
     assert returns.planned[0].amount_fen == expected
     assert refunds.planned[0].amount_fen == sum(500 + number for number in range(20))

@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.model import camel, parse_moment
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.taobao import refunds as taobao
 from pandapon_async.sandbox import Effect, RefundState
@@ -33,7 +33,7 @@ def upstream(refunds: int = 300) -> Upstream:
 
 
 def call(behind: Upstream, name: str, **arguments: Any) -> Any:
-    return HANDLERS[name](behind, endpoints()[name], arguments)
+    return HANDLERS[endpoints()[name].name](behind, endpoints()[name], arguments)
 
 
 def find(behind: Upstream, platform: str, status: Status) -> RefundState:
@@ -87,7 +87,7 @@ class Operations(RuleBasedStateMachine):
     @rule(number=numbers)
     def cancel(self, number: int) -> None:
         self.remember()
-        refund, cancelled = self.behind.cancel("v1.taobao.refunds.cancel", refund_id(number))
+        refund, cancelled = self.behind.cancel("taobao.refunds.cancel", refund_id(number))
         assert cancelled is (
             number in self.before and number % 2 == 1 and self.before[number] in (0, 10, 20, 30, -10)
         )
@@ -123,7 +123,7 @@ class Operations(RuleBasedStateMachine):
     @rule()
     def create(self) -> None:
         self.remember()
-        self.step(self.behind.open_refund("v1.alibaba.refunds.create", application()).number)
+        self.step(self.behind.open_refund("alibaba.refunds.create", application()).number)
 
     @invariant()
     def nothing_is_anywhere_else(self) -> None:
@@ -173,7 +173,7 @@ def test_a_second_return_meets_a_status_that_does_not_allow_it() -> None:
     )
     (effect,) = behind.effects
     assert (effect.endpoint, effect.kind, effect.key) == (
-        "v1.alibaba.refunds.return_goods",
+        "alibaba.refunds.return_goods",
         "return_goods",
         refund.refund_id,
     )
@@ -216,7 +216,7 @@ def test_the_same_application_twice_opens_two_refunds_and_the_effects_show_it() 
 
 def test_a_created_refund_is_found_by_its_number_and_listed_last() -> None:
     behind = upstream(3)
-    created = behind.open_refund("v1.alibaba.refunds.create", application())
+    created = behind.open_refund("alibaba.refunds.create", application())
     assert created.number == 4
     assert behind.refunds.get(4) == created
     assert list(behind.refunds.numbers()) == [0, 1, 2, 4]
@@ -323,7 +323,7 @@ def test_a_payment_proof_is_an_effect_of_its_order() -> None:
     assert behind.effects == [
         Effect(
             NOW,
-            "v1.taobao.orders.upload_pay_certificate",
+            "taobao.orders.upload_pay_certificate",
             "pay_certificate",
             "1022505290408395575",
             hashlib.sha256(JPEG).hexdigest(),
@@ -368,10 +368,10 @@ def test_filters_by_id_find_one_refund() -> None:
 def test_a_filter_by_status_follows_the_changes() -> None:
     behind = upstream()
     total, before = listed(behind, refundStatus=10)
-    behind.cancel("v1.taobao.refunds.cancel", before[1])
+    behind.cancel("taobao.refunds.cancel", before[1])
     assert listed(behind, refundStatus=10) == (total - 1, [before[0], *before[2:]])
     closed, _ = listed(behind, refundStatus=-20)
-    behind.cancel("v1.taobao.refunds.cancel", before[0])
+    behind.cancel("taobao.refunds.cancel", before[0])
     assert listed(behind, refundStatus=-20)[0] == closed + 1
     assert listed(behind, refundStatus=55) == (0, [])
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pandapon_async import Client, Settings
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.core.structure import structurer
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError
 from pandapon_async.journal import Intent, IntentState, Resolution, ResolvedOutcome, resolve_outcome
 from pandapon_async.models.alibaba.orders import Order, OrderStatus, ShippingAddress
@@ -47,7 +47,7 @@ def upstream(refunds: int = 100) -> Upstream:
 
 
 def call(behind: Upstream, name: str, /, **arguments: Any) -> Any:
-    return HANDLERS[name](behind, endpoints()[name], arguments)
+    return HANDLERS[endpoints()[name].name](behind, endpoints()[name], arguments)
 
 
 def refused(behind: Upstream, name: str, /, **arguments: Any) -> int:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pandapon_async import Credentials
-from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.api.registry import endpoints
 from pandapon_async.sandbox import Fault, chaos, parse_faults
 from pandapon_async.sandbox.checks import AuthChecker, argument_check
 from pandapon_async.sandbox.envelope import Refusal
@@ -169,8 +169,8 @@ def test_a_path_is_matched_before_it_is_decoded() -> None:
     assert routes.find("GET", "/alibaba/refund/info") == (None, {}, True)
 
 
-def kinds(plan: FaultPlan, numbers: range, endpoint: str | None = "v1.x") -> list[str | None]:
-    chosen = [plan.choose(number, endpoint) for number in numbers]
+def kinds(plan: FaultPlan, numbers: range, name: str | None = "v1.x") -> list[str | None]:
+    chosen = [plan.choose(number, (name,) if name else ()) for number in numbers]
     return [None if fault is None else fault.kind.value for fault in chosen]
 
 
@@ -191,8 +191,15 @@ def test_times_after_and_endpoint_bound_a_rule() -> None:
     assert kinds(FaultPlan([Fault("refuse", endpoint="v1.*")], 3), range(2), None) == [None, None]
 
 
+def test_a_pattern_may_name_the_generation_or_leave_it_out() -> None:
+    names = ("alibaba.refunds.get", "v2.alibaba.refunds.get")
+    for pattern, meant in (("*.refunds.get", True), ("v2.*", True), ("alibaba.*", True), ("v1.*", False)):
+        fault = FaultPlan([Fault("refuse", endpoint=pattern)], 3).choose(1, names)
+        assert (fault is not None) is meant, pattern
+
+
 def test_no_rules_no_faults() -> None:
-    assert FaultPlan((), 1).choose(1, "v1.x") is None
+    assert FaultPlan((), 1).choose(1, ("x", "v1.x")) is None
 
 
 def test_the_short_form_reads_every_setting() -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.signing import signed_headers
 from pandapon_async.core.structure import structurer
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.handlers import HANDLERS
@@ -229,7 +229,7 @@ async def test_the_argument_of_a_post_may_stand_in_the_query(
 async def test_a_declared_call_without_a_handler_gets_an_answer_of_its_type(
     session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(HANDLERS, "v1.alibaba.refunds.get")
+    monkeypatch.delitem(HANDLERS, "alibaba.refunds.get")
     async with Sandbox(refunds=1, clock=lambda: NOW) as sandbox:
         _, answer = await ask(session, sandbox, body={"refundId": "TQ1"})
     assert (answer["code"], answer["data"]["refundId"]) == (200, "TQ1")

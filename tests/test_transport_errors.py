@@ -411,7 +411,8 @@ async def test_a_signer_that_fails_leaves_nothing_taken_and_nothing_open() -> No
         raise LookupError("the key store is down")
 
     async with FaultServer() as server, client(server.url, signer=broken) as pandapon:
-        for signer in (broken, lambda *_: "a\r\nX: y", lambda *_: b"bytes"):
+        signers: tuple[Any, ...] = (broken, lambda *_: "a\r\nX: y", lambda *_: b"bytes")
+        for signer in signers:
             error = await outcome(pandapon.with_settings(signer=signer).request("POST", "/thing"))
             assert type(error) is ConfigurationError
             assert error.outcome is Outcome.NOT_SENT

@@ -10,7 +10,8 @@ from pandapon_async import (
     Override,
     Settings,
 )
-from pandapon_async.declare.endpoint import Evidence, endpoints
+from pandapon_async.api.registry import endpoints
+from pandapon_async.declare.endpoint import Evidence
 from pandapon_async.transport.requests import RequestBuilder, _plain_query, query_text
 
 
@@ -23,7 +24,7 @@ def test_an_inferred_path_is_called_only_when_that_is_allowed() -> None:
 
 def test_an_overriding_path_is_checked() -> None:
     endpoint = endpoints()["v1.alibaba.refunds.get"]
-    settings = Settings(overrides={endpoint.name: Override(path="/a/{nobody_gives_this}")})
+    settings = Settings(overrides={endpoint.pin: Override(path="/a/{nobody_gives_this}")})
     with pytest.raises(ConfigurationError, match="override of"):
         RequestBuilder.of(endpoint, settings)
 

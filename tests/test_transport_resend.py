@@ -59,7 +59,7 @@ async def test_cancel_is_sent_once(dropped: Behaviour, warm: bool) -> None:
         assert server.connections == 1
         error = caught.value
         assert error.attempts == 1
-        assert error.endpoint == "v1.taobao.refunds.cancel"
+        assert error.endpoint == "taobao.refunds.cancel"
         assert error.intent_id
         assert not error.retryable
         at_rest(pandapon)

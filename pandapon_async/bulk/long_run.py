@@ -14,7 +14,7 @@ __all__ = ["account_of", "calls_at_once", "with_patience"]
 
 def account_of(client: Client) -> str:
     """Whose writes these are, as the journal knows it."""
-    return client._pipeline.account
+    return client.account
 
 
 def with_patience(client: Client) -> Client:

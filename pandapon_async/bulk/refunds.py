@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from pandapon_async.bulk.run import Done, Failed, OnError, run
-from pandapon_async.client import Client
-from pandapon_async.declare.endpoint import Call
+from pandapon_async.declare.call import Call
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.taobao.refunds import RefundDetail
+
+if TYPE_CHECKING:
+    from pandapon_async.client import Client
 
 __all__ = ["Platform", "fetch_refunds"]
 
@@ -18,6 +20,39 @@ Item = TypeVar("Item")
 Platform = Literal["1688", "taobao"]
 
 
+@overload
+def fetch_refunds(
+    client: Client,
+    refund_ids: Iterable[Item] | AsyncIterable[Item],
+    platform: Literal["1688"] = "1688",
+    *,
+    refund_id: Callable[[Item], Any] | None = None,
+    concurrency: int = 32,
+    on_error: OnError = "yield",
+    ordered: bool = False,
+) -> AsyncGenerator[Done[Item, Refund] | Failed[Item], None]: ...
+@overload
+def fetch_refunds(
+    client: Client,
+    refund_ids: Iterable[Item] | AsyncIterable[Item],
+    platform: Literal["taobao"],
+    *,
+    refund_id: Callable[[Item], Any] | None = None,
+    concurrency: int = 32,
+    on_error: OnError = "yield",
+    ordered: bool = False,
+) -> AsyncGenerator[Done[Item, RefundDetail] | Failed[Item], None]: ...
+@overload
+def fetch_refunds(
+    client: Client,
+    refund_ids: Iterable[Item] | AsyncIterable[Item],
+    platform: Platform | Callable[[Item], Platform],
+    *,
+    refund_id: Callable[[Item], Any] | None = None,
+    concurrency: int = 32,
+    on_error: OnError = "yield",
+    ordered: bool = False,
+) -> AsyncGenerator[Done[Item, Refund | RefundDetail] | Failed[Item], None]: ...
 def fetch_refunds(
     client: Client,
     refund_ids: Iterable[Item] | AsyncIterable[Item],
@@ -27,7 +62,7 @@ def fetch_refunds(
     concurrency: int = 32,
     on_error: OnError = "yield",
     ordered: bool = False,
-) -> AsyncGenerator[Done[Item, Refund | RefundDetail] | Failed[Item], None]:
+) -> AsyncGenerator[Any, None]:
     """Look up every refund; yields `Done` with the refund form or `Failed`, one per item.
 
     The items are refund ids, or anything from which `refund_id` takes one; `platform` is "1688" or
@@ -39,10 +74,12 @@ def fetch_refunds(
         identity: Any = refund_id(item) if refund_id is not None else item
         where = platform(item) if callable(platform) else platform
         if where == "1688":
-            return client.v1.alibaba.refunds.get(refund_id=identity)
+            return client.alibaba.refunds.get(refund_id=identity)
         if where == "taobao":
-            return client.v1.taobao.refunds.get(refund_id=identity)
+            return client.taobao.refunds.get(refund_id=identity)
         raise InvalidArgumentError("platform must be '1688' or 'taobao'", argument="platform")
 
+    if not callable(platform) and platform not in ("1688", "taobao"):
+        raise InvalidArgumentError("platform must be '1688' or 'taobao'", argument="platform")
     clock = client.settings.clock
     return run(look_up, refund_ids, concurrency=concurrency, on_error=on_error, ordered=ordered, clock=clock)

@@ -20,10 +20,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
+from pandapon_async.bulk.guard import payments_refused
 from pandapon_async.clock import Clock
-from pandapon_async.declare.endpoint import Call
+from pandapon_async.declare.call import Call
 from pandapon_async.errors import AuthenticationError, ConfigurationError, OutcomeUnknownError
-from pandapon_async.transport.wait_queue import Priority, payments_refused, priority
+from pandapon_async.transport.wait_queue import Priority, priority
 
 __all__ = ["Done", "Failed", "OnError", "run"]
 

@@ -10,26 +10,29 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, MutableMapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
+from pandapon_async.api.registry import operations
 from pandapon_async.bulk.compress import ORIGINAL_BYTES, compress_image
 from pandapon_async.bulk.run import Done, Failed, OnError, run
-from pandapon_async.client import Client
 from pandapon_async.core.model import model
-from pandapon_async.declare.endpoint import Call, Endpoint, endpoints
+from pandapon_async.declare.call import Call
 from pandapon_async.declare.fields import ImageField
 from pandapon_async.declare.response import Response
-from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.images import ImageSource
 from pandapon_async.models.alibaba.refunds import Voucher
+
+if TYPE_CHECKING:
+    from pandapon_async.client import Client
 
 __all__ = ["UploadedVoucher", "Uploader", "picture_rule", "upload_vouchers"]
 
 Item = TypeVar("Item")
 
-UPLOAD = "v2.alibaba.refunds.upload_voucher"
+UPLOAD = "alibaba.refunds.upload_voucher"
 REMEMBERED = 100_000
 """Distinct images that are remembered, at some 500 bytes each; a repeat of an older one is uploaded anew."""
 
@@ -50,14 +53,8 @@ class UploadedVoucher(Voucher):
 
 def picture_rule() -> ImageField:
     """What the vendor takes as an image, from the declaration of the upload."""
-    for parameter in _endpoint().parameters:
-        if isinstance(parameter.rule, ImageField):
-            return parameter.rule
-    raise ConfigurationError(f"{UPLOAD} takes no image")
-
-
-def _endpoint() -> Endpoint:
-    return endpoints()[UPLOAD]
+    parameters = operations()[UPLOAD].ranked[0].parameters
+    return next(one.rule for one in parameters if isinstance(one.rule, ImageField))
 
 
 def upload_vouchers(
@@ -83,7 +80,7 @@ def upload_vouchers(
 
     def upload(item: Item) -> Call[UploadedVoucher]:
         source: Any = item if image is None else image(item)
-        return Call(uploader.response(source))
+        return Call(UPLOAD, lambda: uploader.response(source))
 
     clock = client.settings.clock
     return run(upload, images, concurrency=concurrency, on_error=on_error, ordered=ordered, clock=clock)
@@ -126,7 +123,7 @@ class Uploader:
         async with self._turn(found):
             if (earlier := self.known.get(found)) is not None:
                 return _reused(earlier)
-            response = await self._client.call(_endpoint(), {"image": data}).with_response()
+            response = await self._client.alibaba.refunds.upload_voucher(image=data).with_response()
             voucher = UploadedVoucher(
                 image_domain=response.value.image_domain,
                 image_relative_url=response.value.image_relative_url,
@@ -182,7 +179,7 @@ def _reused(earlier: UploadedVoucher) -> Response[UploadedVoucher]:
 
 
 def _checked(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
-    data = rule.encode(source).read()
+    data = rule.open(source).read()
     return data, hashlib.sha256(data).hexdigest(), False
 
 
@@ -191,4 +188,4 @@ def _checked_or_shrunk(source: Any, rule: ImageField) -> tuple[bytes, str, bool]
     data, digest, _ = _checked(source, attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES))
     if len(data) <= rule.maximum_bytes:
         return data, digest, False
-    return rule.encode(compress_image(data, rule.maximum_bytes)).read(), digest, True
+    return rule.open(compress_image(data, rule.maximum_bytes)).read(), digest, True

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from pandapon_async.api.registry import endpoints, nearest_names, operations
 from pandapon_async.cli.call_help import SAFETY, help_text
 from pandapon_async.cli.call_preview import preview
 from pandapon_async.cli.output import note, print_result
@@ -20,17 +20,20 @@ from pandapon_async.client import Client
 from pandapon_async.core.json_codec import loads
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.unstructure import count_extra, to_json
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage, encode_arguments, endpoints
+from pandapon_async.declare.arguments import encode_arguments, open_images
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, OutcomeUnknownError
-from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
+from pandapon_async.settings import AUTOMATIC, Credentials, Settings, SettingsArguments, is_loopback
 
 __all__ = ["call"]
 
 
 def complete_name(incomplete: str) -> list[tuple[str, str]]:
-    """Names of calls, for the shell."""
-    return [(name, one.summary) for name, one in endpoints().items() if name.startswith(incomplete)]
+    """Names of calls, for the shell; pinned ones once a generation is begun."""
+    plain = [(name, one.ranked[0].summary) for name, one in operations().items()]
+    pinned = [(name, one.summary) for name, one in endpoints().items()] if incomplete[:1] == "v" else []
+    return [(name, told) for name, told in (*plain, *pinned) if name.startswith(incomplete)]
 
 
 def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -38,20 +41,25 @@ def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str
     from pandapon_async.cli.call_help import describe
     from pandapon_async.declare import fields as rules
 
-    endpoint = endpoints().get(context.params.get("name") or "")
-    found = []
-    for parameter in endpoint.parameters if endpoint else ():
-        found.append((f"{parameter.name}=", describe(parameter.rule)))
+    try:
+        candidates = _find(context.params.get("name") or "", allow_inferred=True)
+    except InvalidArgumentError:
+        return []
+    found: dict[str, str] = {}
+    for parameter in (each for endpoint in candidates for each in endpoint.parameters):
+        found.setdefault(f"{parameter.name}=", describe(parameter.rule))
         if isinstance(parameter.rule, rules.EnumField) and incomplete.startswith(f"{parameter.name}="):
-            found += [(f"{parameter.name}={member.value}", member.name) for member in parameter.rule.values]
-    return [(text, told) for text, told in found if text.startswith(incomplete) and text != incomplete]
+            found |= {f"{parameter.name}={member.value}": member.name for member in parameter.rule.values}
+    return [
+        (text, told) for text, told in found.items() if text.startswith(incomplete) and text != incomplete
+    ]
 
 
 def call(
     context: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="Such as v1.alibaba.refunds.get.", autocompletion=complete_name),
+        typer.Argument(help="Such as alibaba.refunds.get.", autocompletion=complete_name),
     ] = None,
     arguments: Annotated[
         list[str] | None,
@@ -59,8 +67,8 @@ def call(
             metavar="[KEY=VALUE]...", help="The call's arguments.", autocompletion=complete_argument
         ),
     ] = None,
-    json_: Annotated[
-        str | None, typer.Option("--json", help="Arguments as a JSON object: '{...}', @file or - for stdin.")
+    body: Annotated[
+        str | None, typer.Option("--body", help="Arguments as a JSON object: '{...}', @file or - for stdin.")
     ] = None,
     with_response: Annotated[
         bool, typer.Option("--with-response", help="Print envelope and attempts as well.")
@@ -101,35 +109,60 @@ def call(
     if name is None:
         typer.echo(context.get_help())
         raise typer.Exit(0 if help_ else 2)
-    endpoint = _find(name)
+    candidates = _find(name, allow_inferred=allow_inferred)
     if help_:
-        typer.echo(help_text(endpoint))
+        typer.echo(help_text(candidates[0], name))
         return
-    given = read_arguments(endpoint.parameters, arguments or (), _document(json_))
-    encoded = encode_arguments(endpoint.parameters, given)
+    endpoint, given = _read(candidates, arguments or (), _document(body), pinned=name in endpoints())
+    encoded = open_images(endpoint.parameters, encode_arguments(endpoint.parameters, given))
     if dry_run:
         print_result(preview(endpoint, encoded))
         return
     _permit(endpoint, yes=yes, moves_money=moves_money, allow_inferred=allow_inferred)
-    options: dict[str, Any] = {"base_url": base_url, "rate": rate, "timeout": timeout}
-    chosen = {option: value for option, value in options.items() if value is not None}
-    settings = Settings.from_env(**chosen, allow_inferred=allow_inferred, allow_repeat=repeat)
+    chosen: SettingsArguments = {"allow_inferred": allow_inferred, "allow_repeat": repeat}
+    if base_url is not None:
+        chosen["base_url"] = base_url
+    if rate is not None:
+        chosen["rate"] = rate
+    if timeout is not None:
+        chosen["timeout"] = timeout
+    settings = Settings.from_env(**chosen)
     response = _make(endpoint, given, settings)
     _print(response, whole=with_response, personal=personal, extra=extra)
 
 
-def _find(name: str) -> Endpoint:
-    declared = endpoints()
-    if name in declared:
-        return declared[name]
-    nearest = [one for one in declared if one.endswith(f".{name}")]
-    nearest = nearest or difflib.get_close_matches(name, declared, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(nearest[:3])}?" if nearest else "see `pandapon endpoints`"
-    raise InvalidArgumentError(f"no call is named {name}; {hint}", argument="name")
+def _find(name: str, *, allow_inferred: bool) -> tuple[Endpoint, ...]:
+    """What a name may stand for: one endpoint, or several of which the arguments choose."""
+    if name in endpoints():
+        return (endpoints()[name],)
+    operation = operations().get(name)
+    if operation is None:
+        nearest = nearest_names(name)
+        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `pandapon endpoints`"
+        raise InvalidArgumentError(f"no call is named {name}; {hint}", argument="name")
+    candidates = operation.candidates(allow_inferred=allow_inferred)
+    return candidates[:1] if operation.same_arguments else candidates
+
+
+def _read(
+    candidates: tuple[Endpoint, ...], typed: Sequence[str], document: Mapping[str, Any], *, pinned: bool
+) -> tuple[Endpoint, dict[str, Any]]:
+    """The arguments, and of several candidates the one that takes them."""
+    operation = operations()[candidates[0].name]
+    if pinned or operation.same_arguments:
+        return candidates[0], read_arguments(candidates[0].parameters, typed, document)
+
+    def read(endpoint: Endpoint) -> dict[str, Any]:
+        given = read_arguments(endpoint.parameters, typed, document)
+        encode_arguments(endpoint.parameters, given)
+        return given
+
+    names = {*document, *(text.partition("=")[0] for text in typed)}
+    return operation.choose(candidates, names, read)
 
 
 def _document(source: str | None) -> Mapping[str, Any]:
-    """The object that `--json` gives: itself, in a file (`@file`) or on stdin (`-`)."""
+    """The object that `--body` gives: itself, in a file (`@file`) or on stdin (`-`)."""
     if source is None:
         return {}
     try:
@@ -141,11 +174,11 @@ def _document(source: str | None) -> Mapping[str, Any]:
             text = source.encode()
         value = loads(text)
     except OSError as error:
-        raise InvalidArgumentError(f"--json cannot be read: {error.strerror}", argument="--json") from None
+        raise InvalidArgumentError(f"--body cannot be read: {error.strerror}", argument="--body") from None
     except ValueError as error:
-        raise InvalidArgumentError(f"--json must be a JSON object ({error})", argument="--json") from None
+        raise InvalidArgumentError(f"--body must be a JSON object ({error})", argument="--body") from None
     if not isinstance(value, dict):
-        raise InvalidArgumentError("--json must be a JSON object", argument="--json")
+        raise InvalidArgumentError("--body must be a JSON object", argument="--body")
     return value
 
 
@@ -153,8 +186,8 @@ def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred:
     """Refuse, or ask about, what must not happen by mistake."""
     if endpoint.evidence is Evidence.INFERRED and not allow_inferred:
         raise ConfigurationError(
-            f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from its twin. "
-            "To try it say --allow-inferred"
+            f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from the other "
+            "generation. To try it say --allow-inferred"
         )
     if endpoint.stage is Stage.DEPRECATED:
         note(f"the vendor marks {endpoint.name} as to be deprecated")
@@ -191,7 +224,8 @@ async def _send(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings
     async with Client(Credentials.from_env(), settings) as client:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # told already, in words for people
-            started = client.call(endpoint, given)
+            operation = operations()[endpoint.name]
+            started = client.call(operation, given, generation=endpoint.generation)
         return await started.with_response()
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Parameter, Stage, parameters_of_class
+from pandapon_async.declare.arguments import ObjectField, parameters_of_class
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Parameter, Stage
 from pandapon_async.images import Image
 from pandapon_async.openapi.examples import example, nested_class
 
@@ -24,10 +25,10 @@ SAFETY = {
 }
 
 
-def help_text(endpoint: Endpoint) -> str:
-    """All that is known of a call, as plain text."""
+def help_text(endpoint: Endpoint, name: str) -> str:
+    """All that is known of a call, as plain text; `name` is the one that was asked for."""
     lines = [
-        f"pandapon call {endpoint.name} [KEY=VALUE ...]",
+        f"pandapon call {name} [KEY=VALUE ...]",
         "",
         inspect.getdoc(endpoint.declaration) or "",
         "",
@@ -43,7 +44,7 @@ def help_text(endpoint: Endpoint) -> str:
     if endpoint.evidence is not Evidence.DOCUMENTED:
         how = "; needs --allow-inferred" if endpoint.evidence is Evidence.INFERRED else ""
         lines.append(f"Evidence: {endpoint.evidence} (no page of the vendor shows the path{how})")
-    lines += ["", "Example:", f"  {_example(endpoint)}"]
+    lines += ["", "Example:", f"  {_example(endpoint, name)}"]
     return "\n".join(lines)
 
 
@@ -75,12 +76,12 @@ def describe(rule: rules.Field) -> str:
         case rules.ListField():
             count = _range(rule.minimum, rule.maximum)
             how = "comma separated or KEY given again"
-            if isinstance(rule.item, rules.ObjectField | rules.JsonField):
+            if isinstance(rule.item, ObjectField | rules.JsonField):
                 how = "as JSON or KEY given again"
             return f"list of {count}, {how}: {describe(rule.item)}"
         case rules.JsonTextField():
             return describe(rule.rule)
-        case rules.ObjectField():
+        case ObjectField():
             return f"JSON object {{{', '.join(map(_field, parameters_of_class(nested_class(rule))))}}}"
         case rules.TextField():
             return _text(rule)
@@ -132,16 +133,16 @@ def _bounds(rule: rules.IntegerField) -> str:
     return _range(rule.minimum, rule.maximum)
 
 
-def _example(endpoint: Endpoint) -> str:
+def _example(endpoint: Endpoint, name: str) -> str:
     """A command line that passes the rules, with the required arguments alone."""
     words = [f"{one.name}={_word(one.rule)}" for one in endpoint.parameters if one.required]
-    return " ".join(["pandapon call", endpoint.name, *words])
+    return " ".join(["pandapon call", name, *words])
 
 
 def _word(rule: rules.Field) -> str:
     value: Any = "proof.jpg" if isinstance(rule, rules.ImageField) else _wire(rule)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if isinstance(rule, rules.ListField) and not isinstance(rule.item, rules.ObjectField | rules.JsonField):
+    if isinstance(rule, rules.ListField) and not isinstance(rule.item, ObjectField | rules.JsonField):
         text = ",".join(map(str, value))
     return shlex.quote(text)
 

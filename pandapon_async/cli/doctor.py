@@ -18,7 +18,7 @@ from pandapon_async.cli import doctor_network as network
 from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.cli.output import Console
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.settings import Credentials, Settings
+from pandapon_async.settings import Credentials, Settings, SettingsArguments
 
 __all__ = ["doctor"]
 
@@ -28,7 +28,7 @@ def doctor(
     online: Annotated[bool, typer.Option(help="Also make one signed call (a read).")] = True,
 ) -> None:
     """Check clock, network, TLS, key, quota, journal, disk and versions; say what to do."""
-    given = {} if base_url is None else {"base_url": base_url}
+    given: SettingsArguments = {} if base_url is None else {"base_url": base_url}
     try:
         settings = Settings.from_env(**given)
     except ConfigurationError as error:

@@ -9,16 +9,16 @@ from typing import Annotated, Any, Literal
 import attrs
 import typer
 
+from pandapon_async.api import registry
 from pandapon_async.cli.output import for_people, print_lines, print_table
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare import endpoint as declarations
-from pandapon_async.declare.endpoint import Evidence, Stage
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.openapi.catalogue import Room, room_of, undocumented
 
 __all__ = ["endpoints"]
 
-COLUMNS = ("name", "method", "path", "safety", "stage", "evidence", "summary")
+COLUMNS = ("name", "generation", "method", "path", "safety", "stage", "evidence", "summary")
 PATH_NOT_KNOWN = "path not known"
 
 
@@ -39,7 +39,7 @@ class Filter:
         found = (room.group, room.platform, room.generation)
         return all(one in (None, other) for one, other in zip(asked, found, strict=True))
 
-    def takes(self, one: declarations.Endpoint) -> bool:
+    def takes(self, one: Endpoint) -> bool:
         """Whether a call is asked for."""
         asked = (self.stage, self.evidence, self.safety)
         found = (one.stage, one.evidence, one.safety)
@@ -67,7 +67,7 @@ def endpoints(
 
         sys.stdout.write(coverage())
         return
-    rooms = [*map(room_of, declarations.endpoints().values()), *(row.room for row in undocumented())]
+    rooms = [*map(room_of, registry.endpoints().values()), *(row.room for row in undocumented())]
     known = sorted({room.group for room in rooms})
     if group is not None and group not in known:
         raise InvalidArgumentError(f"no such group; there are {', '.join(known)}", argument="--group")
@@ -80,9 +80,10 @@ def endpoints(
 
 
 def _declared(asked: Filter) -> Iterator[dict[str, Any]]:
-    for one in declarations.endpoints().values():
+    for one in registry.endpoints().values():
         if asked.takes(one):
-            yield {name: getattr(one, name) for name in (*COLUMNS, "page")}
+            chosen = registry.operations()[one.name].ranked[0] is one
+            yield {**{name: getattr(one, name) for name in (*COLUMNS, "page")}, "chosen": chosen}
 
 
 def _missing(asked: Filter) -> Iterator[dict[str, Any]]:
@@ -93,7 +94,9 @@ def _missing(asked: Filter) -> Iterator[dict[str, Any]]:
         if asked.has(row.room):
             yield {
                 **dict.fromkeys(COLUMNS),
+                "generation": row.generation,
                 "evidence": PATH_NOT_KNOWN,
-                "summary": f"{row.generation} {row.room}: {row.title}",
+                "summary": f"{row.room}: {row.title}",
                 "page": row.page,
+                "chosen": False,
             }

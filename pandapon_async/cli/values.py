@@ -15,7 +15,8 @@ from typing import Any
 
 from pandapon_async.core.json_codec import loads
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.endpoint import Parameter, parameters_of_class
+from pandapon_async.declare.arguments import ObjectField, parameters_of_class, unknown_argument
+from pandapon_async.declare.endpoint import Parameter
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.openapi.examples import nested_class
 
@@ -55,8 +56,7 @@ def _by_key(typed: Iterable[str]) -> dict[str, list[str]]:
 
 def _known(known: Mapping[str, Parameter], key: str) -> Parameter:
     if key not in known:
-        names = ", ".join(dict.fromkeys(parameter.name for parameter in known.values())) or "none"
-        raise InvalidArgumentError(f"unknown argument {key}; known: {names}", argument=key)
+        raise unknown_argument(key, [parameter.name for parameter in known.values()])
     return known[key]
 
 
@@ -85,14 +85,14 @@ def _list(item: rules.Field, texts: list[str]) -> list[Any]:
         return [_from_text(item, one) for one in texts]
     if text.lstrip().startswith("["):
         return [_from_json(item, one) for one in _json(text)]
-    if isinstance(item, rules.ObjectField | rules.JsonField):
+    if isinstance(item, ObjectField | rules.JsonField):
         return [_from_text(item, text)]
     return [_from_text(item, one.strip()) for one in text.split(",")]
 
 
 def _from_text(rule: rules.Field, text: str) -> Any:
     match rule:
-        case rules.ObjectField() | rules.JsonField():
+        case ObjectField() | rules.JsonField():
             return _from_json(rule, _json(text))
         case rules.IntegerField() | rules.FenField():
             return _number(text)
@@ -118,7 +118,7 @@ def _from_json(rule: rules.Field, value: Any) -> Any:
             return _from_json(rule.rule, value)
         case rules.ListField() if isinstance(value, list):
             return [_from_json(rule.item, item) for item in value]
-        case rules.ObjectField() if isinstance(value, dict):
+        case ObjectField() if isinstance(value, dict):
             known = {one.wire: one for one in parameters_of_class(nested_class(rule))}
             by_name = {one.name: one for one in known.values()}
             found = {name: known.get(name) or by_name.get(name) for name in value}

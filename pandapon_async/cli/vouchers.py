@@ -23,7 +23,6 @@ from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, GroupR
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
-from pandapon_async.images import Image
 from pandapon_async.reconcile import ConsoleProgress
 from pandapon_async.storage.files import Mark, append_to, mode_of, only_writer
 
@@ -91,7 +90,7 @@ def _check(images: Iterable[Path]) -> int:
     rule, wrong = picture_rule(), 0
     for path in images:
         try:
-            image: Image = rule.encode(path)
+            image = rule.open(path)
             _write({"path": str(path), "size": image.size, "format": image.format})
         except (ValueError, OSError) as error:
             wrong += 1

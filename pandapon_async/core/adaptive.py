@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.options import Options
 from pandapon_async.errors import ConfigurationError
 
 __all__ = ["Adaptation", "AdaptiveRate"]
@@ -35,7 +36,7 @@ def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 @attrs.define(frozen=True, kw_only=True)
-class AdaptiveRate:
+class AdaptiveRate(Options):
     """How far the rate goes down at a throttle and how fast it comes back. All of it is inference.
 
     A throttle takes the rate to `slower` times what went through in the second before it, but never below

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from pandapon_async.core.options import Options
+
 __all__ = ["Codes"]
 
 
@@ -18,7 +20,7 @@ def _set(values: Iterable[int | str]) -> frozenset[int | str]:
 
 
 @attrs.define(frozen=True, kw_only=True)
-class Codes:
+class Codes(Options):
     """Sets of codes, as numbers (the envelope's `code`) or text (an inner `errorCode`).
 
     `throttle`: too many calls, whether or not something was carried out before. `refused`: too many

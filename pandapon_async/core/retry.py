@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.options import Options
 from pandapon_async.errors import ConfigurationError, PandaponError, RateLimitError
 
 __all__ = ["RetryBudget", "RetryPolicy", "parse_retry_after"]
@@ -34,7 +35,7 @@ def _whole(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
 
 
 @attrs.define(frozen=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Options):
     """How often and how long. All times are in seconds.
 
     `attempts` counts the first one. A delay is drawn from [0, min(maximum, base * 2**n)] (full

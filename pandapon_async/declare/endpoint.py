@@ -1,62 +1,40 @@
-"""How a call is declared, once.
-
-A declaration is a method without a body, in `pandapon_async.api`: its signature names the
-arguments and their rules, its return type the answer's model, its docstring the rest, and `@call`
-adds what the wire needs. The typed method, the command line's `call`, the exported schema, the
-sandbox's route and the contract tests are all read from it.
-"""
+"""What is known of a call: an operation, and the endpoint of each generation of the API that has it."""
 
 from __future__ import annotations
 
-import asyncio
 import enum
-import functools
 import inspect
-import re
 import typing
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
-from pandapon_async.core.model import Wire, camel
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.fields import Field, JsonField
-from pandapon_async.errors import InvalidArgumentError, MalformedResponseError
-
-if TYPE_CHECKING:
-    from pandapon_async.declare.response import Response
+from pandapon_async.declare.arguments import Location, Parameter, rule_and_wire, unknown_argument
+from pandapon_async.errors import InvalidArgumentError
 
 __all__ = [
-    "Call",
-    "Caller",
+    "GENERATIONS",
     "Endpoint",
     "Evidence",
     "Location",
+    "Operation",
     "Parameter",
-    "Resource",
     "Safety",
     "Signing",
     "Stage",
-    "call",
-    "encode_arguments",
-    "endpoints",
-    "object_schema",
-    "paged",
-    "parameters_of_class",
-    "twin",
 ]
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-P = ParamSpec("P")
-F = TypeVar("F", bound=Callable[..., Any])
+
+GENERATIONS = ("v1", "v2")
+"""The generations of the vendor's API, the newest last."""
 
 
 class Stage(enum.StrEnum):
-    """What the vendor's page says of the call."""
+    """What the vendor's page says of the call; an earlier member is chosen before a later one."""
 
     RELEASED = "released"
     IN_DEVELOPMENT = "in development"
@@ -68,7 +46,7 @@ class Evidence(enum.StrEnum):
 
     DOCUMENTED = "documented"  # on a page of the vendor
     PUBLIC_CLIENT = "public client"  # in the source of a public client
-    INFERRED = "inferred"  # by the pattern of its twin in the other generation
+    INFERRED = "inferred"  # by the pattern of the other generation's path
 
 
 class Signing(enum.StrEnum):
@@ -78,29 +56,13 @@ class Signing(enum.StrEnum):
     QUERY = "query"  # timestamp and sign in the query (warehouse logistics); how sign is made is not known
 
 
-class Location(enum.StrEnum):
-    """Where an argument goes."""
-
-    PATH = "path"
-    QUERY = "query"
-    BODY = "body"
-
-
-@attrs.define(frozen=True)
-class Parameter:
-    """One argument: its Python name, its wire name, its rule, where it goes."""
-
-    name: str
-    wire: str
-    rule: Field
-    location: Location
-    required: bool
-    default: Any = None
-
-
 @attrs.define(frozen=True, eq=False, slots=False)
 class Endpoint:
-    """One declared call. `signature` is the declaration itself; all else is read from it."""
+    """One operation in one generation. `declaration` is the method's signature; all else is read from it.
+
+    `name` is the operation's and the same in both generations; `pin` has the generation in front. A call
+    that nobody declared has no generation.
+    """
 
     name: str
     method: str
@@ -115,11 +77,12 @@ class Endpoint:
     signing: Signing = Signing.HEADERS
     key: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    generation: str = ""
 
-    @property
-    def operation(self) -> str:
-        """The name without its generation: both generations of a call do the same to the same thing."""
-        return re.sub(r"^v\d+\.", "", self.name)
+    @cached_property
+    def pin(self) -> str:
+        """The name with the generation in front: "v1.alibaba.refunds.get"."""
+        return f"{self.generation}.{self.name}" if self.generation else self.name
 
     @cached_property
     def repeatable(self) -> bool:
@@ -152,7 +115,7 @@ class Endpoint:
         return tuple(found)
 
     def _parameter(self, name: str, hint: Any, *, required: bool, default: Any) -> Parameter:
-        rule, wire = _rule_and_wire(name, hint)
+        rule, wire = rule_and_wire(name, hint)
         if f"{{{wire}}}" in self.path:
             location = Location.PATH
         else:
@@ -174,287 +137,90 @@ class Endpoint:
         return (inspect.getdoc(self.declaration) or "").partition("\n")[0]
 
 
-_registry: dict[str, Endpoint] = {}
+@attrs.define(frozen=True, eq=False, slots=False)
+class Operation:
+    """What a call does, whichever generation carries it out. `generations` has its endpoint in each."""
 
+    name: str
+    generations: Mapping[str, Endpoint]
 
-def endpoints() -> Mapping[str, Endpoint]:
-    """Every declared call by name, in the order of declaration."""
-    import pandapon_async.api  # noqa: F401  (declaring is importing)
+    @cached_property
+    def ranked(self) -> tuple[Endpoint, ...]:
+        """Its endpoints, the one to use first: documented, released before in development before
+        deprecated, and the newer generation. One that is only inferred comes last.
+        """
+        stages = list(Stage)
 
-    return _registry
+        def rank(endpoint: Endpoint) -> tuple[bool, int, int]:
+            inferred = endpoint.evidence is Evidence.INFERRED
+            return inferred, stages.index(endpoint.stage), -GENERATIONS.index(endpoint.generation)
 
+        return tuple(sorted(self.generations.values(), key=rank))
 
-class Caller(Protocol):
-    """What a group of calls stands on: the client, or anything that can carry out a declaration."""
+    @cached_property
+    def same_arguments(self) -> bool:
+        """Whether all generations take the same arguments, as all but six operations do."""
+        return len({id(endpoint.declaration) for endpoint in self.generations.values()}) == 1
 
-    def call(self, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Call[Any]: ...
+    def candidates(self, *, allow_inferred: bool, corrected: Collection[str] = ()) -> tuple[Endpoint, ...]:
+        """The endpoints that the plain name may use, in the order of `ranked`.
 
+        One that is only inferred is among them if `allow_inferred` or if its path is `corrected` (names of
+        calls, pinned or, where no generation is documented, plain). If none may be used, the first of all:
+        whoever prepares it says why it is refused.
+        """
+        documented = [one for one in self.ranked if one.evidence is not Evidence.INFERRED]
+        names = set(corrected) - (set() if not documented else {self.name})
+        inferred = [
+            one
+            for one in self.ranked
+            if one.evidence is Evidence.INFERRED and (allow_inferred or {one.pin, one.name} & names)
+        ]
+        return (*documented, *inferred) or self.ranked[:1]
 
-class Resource:
-    """A room of the API: holds declarations, knows whom to ask."""
+    def choose(
+        self, candidates: tuple[Endpoint, ...], given: Collection[str], read: Callable[[Endpoint], T]
+    ) -> tuple[Endpoint, T]:
+        """The first candidate whose `read` takes what is given, and what it made of it.
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-
-class Call(Coroutine[Any, Any, T_co]):
-    """A call on its way: await it for the typed result.
-
-    `await call.with_response()` gives the result together with the envelope and the attempts. A call
-    can be awaited once, and may be handed to `asyncio.create_task`, `gather` or a task group.
-    """
-
-    __slots__ = ("_answer",)
-
-    def __init__(self, answer: Coroutine[Any, Any, Response[T_co]]) -> None:
-        self._answer = answer
-
-    def with_response(self) -> Coroutine[Any, Any, Response[T_co]]:
-        """The same call, giving a `Response` instead of its value alone."""
-        return self._answer
-
-    def __await__(self) -> Generator[Any, Any, T_co]:
-        response = yield from self._answer.__await__()
-        return response.value
-
-    def send(self, value: Any, /) -> Any:
-        try:
-            return self._answer.send(value)
-        except StopIteration as end:
-            raise StopIteration(end.value.value) from None
-
-    def throw(
-        self,
-        kind: type[BaseException] | BaseException,
-        value: BaseException | object = None,
-        trace: TracebackType | None = None,
-        /,
-    ) -> Any:
-        error = kind if isinstance(kind, BaseException) else value
-        try:
-            # The three forms of throw, which only the interpreter uses.
-            return self._answer.throw(error if isinstance(error, BaseException) else kind())  # type: ignore[operator]
-        except StopIteration as end:
-            raise StopIteration(end.value.value) from None
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-def call(
-    method: str,
-    path: str,
-    *,
-    safety: Safety,
-    page: str,
-    stage: Stage = Stage.RELEASED,
-    evidence: Evidence = Evidence.DOCUMENTED,
-    confirmed_by: str | None = None,
-    unclear_codes: tuple[str, ...] = (),
-    signing: Signing = Signing.HEADERS,
-    key: tuple[str, ...] = (),
-    facts: tuple[str, ...] = (),
-) -> Callable[[F], F]:
-    """Turn a method without a body into a call of the API.
-
-    `page` is the vendor page it rests on. `confirmed_by` names the field of the data that says whether
-    the operation was accepted ("success"), or "data" where the data itself says it; `unclear_codes`
-    are inner error codes after which the operation may have been carried out all the same. `signing`
-    is for the few calls that carry their signature in the query. Of a write, `key` names the
-    arguments (by wire name) that make two of them the same one, all if empty, and `facts` those that
-    are needed to find out what became of it.
-    """
-
-    def declare(function: F) -> F:
-        return _method(
-            function,
-            Endpoint(
-                name=_name(function.__module__, function.__name__),
-                method=method,
-                path=path,
-                safety=safety,
-                stage=stage,
-                evidence=evidence,
-                page=page,
-                confirmed_by=confirmed_by,
-                unclear_codes=frozenset(unclear_codes),
-                declaration=function,
-                signing=signing,
-                key=key,
-                facts=facts,
-            ),
+        `given` are the names of the arguments. Raises InvalidArgumentError if no candidate takes them: the
+        error of the first that knows all the names, or one that says which names do not go together.
+        """
+        refused: dict[str, InvalidArgumentError] = {}
+        for endpoint in candidates:
+            try:
+                return endpoint, read(endpoint)
+            except InvalidArgumentError as error:
+                refused[endpoint.generation] = error
+        takes = {
+            one.generation: {name for each in one.parameters for name in (each.name, each.wire)}
+            for one in candidates
+        }
+        for name in sorted(given):
+            if not any(name in names for names in takes.values()):
+                raise unknown_argument(name, [each.name for one in candidates for each in one.parameters])
+        for generation, names in takes.items():
+            if set(given) <= names:
+                raise self._with_hint(refused[generation], candidates, read)
+        odd = [name for name in sorted(given) if not all(name in names for names in takes.values())]
+        parts = [f"{name} of {next(one for one, names in takes.items() if name in names)}" for name in odd]
+        raise InvalidArgumentError(
+            f"no generation takes these arguments together: {', '.join(parts)}", argument=odd[0]
         )
 
-    return declare
-
-
-def twin(
-    original: Callable[Concatenate[Any, P], Call[T]],
-    path: str,
-    *,
-    room: str,
-    page: str,
-    stage: Stage | None = None,
-    evidence: Evidence = Evidence.DOCUMENTED,
-) -> Callable[Concatenate[Any, P], Call[T]]:
-    """The same call of the other generation: all is taken over but the path and the page.
-
-    `room` is the module it is declared in (`__name__`).
-    """
-    endpoint: Endpoint = original.endpoint  # type: ignore[attr-defined]  # set by `_method`
-    return _method(
-        original,
-        attrs.evolve(
-            endpoint,
-            name=_name(room, original.__name__),
-            path=path,
-            page=page,
-            stage=stage or endpoint.stage,
-            evidence=evidence,
-        ),
-    )
-
-
-def _name(module: str, function: str) -> str:
-    return f"{module.partition('.api.')[2] or module}.{function}"
-
-
-def _method(declared: F, endpoint: Endpoint) -> F:
-    """The method that carries out a declaration, known to the registry from now on."""
-
-    @functools.wraps(declared)
-    def method_of_group(self: Resource, **arguments: Any) -> Any:
-        return self._caller.call(endpoint, arguments)
-
-    method_of_group.endpoint = endpoint  # type: ignore[attr-defined]  # functions take attributes
-    _registry[endpoint.name] = endpoint
-    return typing.cast(F, method_of_group)
-
-
-class Page(Protocol[T]):
-    """A page of a list: its items, and how many there are in all where the vendor says."""
-
-    @property
-    def items(self) -> list[T]: ...
-    @property
-    def total(self) -> int | None: ...
-
-
-def paged(
-    page: Callable[Concatenate[Any, P], Call[Page[T]]],
-) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
-    """The iterator over all items of all pages, from the declaration of one page.
-
-    It ends at the stated total or, where none is stated, at the first empty page: a short page does
-    not end it, since a server may cap the page size. A total below the size of its own page is not
-    believed. A page that repeats the one before it is an error. While the items of one page are handed
-    out, the next is on its way; leaving early cancels it.
-    """
-
-    async def pages(self: Resource, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
-        def ask(number: int) -> asyncio.Future[Page[T]]:
-            # The same arguments with another page: no type says so.
-            return asyncio.ensure_future(page(self, *args, **{**arguments, "page_no": number}))  # type: ignore[arg-type]
-
-        first = arguments.pop("page_no", None)
-        number = 1 if first is None else typing.cast(int, first)
-        seen = 0
-        before: list[T] | None = None
-        upcoming = ask(number)
-        try:
-            while True:
-                current = await upcoming
-                items = current.items
-                if items and items == before:
-                    endpoint: Endpoint | None = getattr(page, "endpoint", None)
-                    raise MalformedResponseError(
-                        f"page {number} repeats page {number - 1}", endpoint=endpoint and endpoint.name
-                    )
-                seen += len(items)
-                last = not items or (current.total is not None and len(items) <= current.total <= seen)
-                if not last:  # one page ahead, and never more
-                    upcoming = ask(number + 1)
-                for item in items:
-                    yield item
-                if last:
-                    return
-                before, number = items, number + 1
-        finally:
-            upcoming.cancel()
-            await asyncio.wait([upcoming])
-            if not upcoming.cancelled():
-                upcoming.exception()  # looked at, so that nobody warns of it
-
-    pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
-    pages.__signature__ = inspect.signature(page)  # type: ignore[attr-defined]  # functions take attributes
-    return typing.cast("Callable[Concatenate[Any, P], AsyncIterator[T]]", pages)
-
-
-def _rule_and_wire(name: str, hint: Any) -> tuple[Field, str]:
-    """The rule and the wire name that an annotation carries, `| None` looked through."""
-    wire = camel(name)
-    rule: Field | None = None
-    pending = [hint]
-    while pending:
-        part = pending.pop()
-        if typing.get_origin(part) is Annotated:
-            inner, *marks = typing.get_args(part)
-            for mark in marks:
-                if isinstance(mark, Wire):
-                    wire = mark.name
-                elif hasattr(mark, "encode"):
-                    rule = mark
-            pending.append(inner)
-        elif rule is None:
-            pending.extend(one for one in typing.get_args(part) if typing.get_origin(one) is Annotated)
-    return rule or JsonField(), wire
-
-
-@functools.cache
-def parameters_of_class(kind: Any) -> tuple[Parameter, ...]:
-    """The fields of a request class, read like the arguments of a call."""
-    hints = typing.get_type_hints(kind, include_extras=True)
-    found = []
-    for field in attrs.fields(kind):
-        rule, wire = _rule_and_wire(field.name, hints[field.name])
-        required = field.default is attrs.NOTHING
-        default = None if required else field.default
-        found.append(Parameter(field.name, wire, rule, Location.BODY, required, default))
-    return tuple(found)
-
-
-def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The wire form of the arguments by wire name; None means not given.
-
-    Raises InvalidArgumentError for an unknown, missing or refused argument.
-    """
-    encoded: dict[str, Any] = {}
-    known = 0
-    for parameter in parameters:
-        if parameter.name in given:
-            known += 1
-            value = given[parameter.name]
-        else:
-            value = parameter.default
-        if value is None:
-            if parameter.required:
-                raise InvalidArgumentError(f"{parameter.name} is required", argument=parameter.name)
-            continue
-        try:
-            encoded[parameter.wire] = parameter.rule.encode(value)
-        except ValueError as error:
-            raise InvalidArgumentError(f"{parameter.name} {error}", argument=parameter.name) from None
-    if known < len(given):
-        unknown = sorted(map(str, given.keys() - {parameter.name for parameter in parameters}))
-        names = ", ".join(parameter.name for parameter in parameters) or "none"
-        raise InvalidArgumentError(f"unknown argument {unknown[0]}; known: {names}", argument=unknown[0])
-    return encoded
-
-
-def object_schema(parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """The JSON schema of an object of these parameters."""
-    return {
-        "type": "object",
-        "properties": {parameter.wire: parameter.rule.schema() for parameter in parameters},
-        "required": [parameter.wire for parameter in parameters if parameter.required],
-    }
+    def _with_hint(
+        self, error: InvalidArgumentError, candidates: tuple[Endpoint, ...], read: Callable[[Endpoint], T]
+    ) -> InvalidArgumentError:
+        """The error, with a word on a generation that would take it but whose path no page shows."""
+        for endpoint in self.ranked:
+            if endpoint not in candidates:
+                try:
+                    read(endpoint)
+                except InvalidArgumentError:
+                    continue
+                return InvalidArgumentError(
+                    f"{error}; {endpoint.generation} takes it, but no page shows its path; "
+                    "Settings(allow_inferred=True) permits it",
+                    argument=error.argument,
+                )
+        return error

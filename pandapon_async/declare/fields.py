@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import enum
 import functools
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
@@ -31,6 +32,7 @@ __all__ = [
     "IdInteger",
     "IdText",
     "ImageField",
+    "ImageFile",
     "IntegerField",
     "IntegerIdField",
     "JsonField",
@@ -38,7 +40,6 @@ __all__ = [
     "ListField",
     "NonEmpty",
     "NumberField",
-    "ObjectField",
     "OrderEntryIds",
     "OrderIdInteger",
     "OrderIdText",
@@ -338,35 +339,6 @@ class ListField:
 
 
 @attrs.define(frozen=True)
-class ObjectField:
-    """An object: an instance of an attrs class whose fields carry rules, or a mapping of its fields."""
-
-    kind: Callable[[], type[Any]] | type[Any]
-
-    def _class(self) -> Any:
-        return self.kind if isinstance(self.kind, type) else self.kind()
-
-    def encode(self, value: Any) -> dict[str, Any]:
-        from pandapon_async.declare.endpoint import encode_arguments, parameters_of_class
-
-        kind = self._class()
-        if isinstance(value, Mapping):
-            given: Mapping[str, Any] = value
-        elif isinstance(value, kind):
-            given = {field.name: getattr(value, field.name) for field in attrs.fields(kind)}
-        else:
-            raise ValueError(
-                f"must be {kind.__name__} or a mapping of its fields, not {type(value).__name__}"
-            )
-        return encode_arguments(parameters_of_class(kind), given)
-
-    def schema(self) -> dict[str, Any]:
-        from pandapon_async.declare.endpoint import object_schema, parameters_of_class
-
-        return object_schema(parameters_of_class(self._class()))
-
-
-@attrs.define(frozen=True)
 class JsonField:
     """Anything JSON can carry, handed through; for fields whose shape the vendor's pages do not show."""
 
@@ -402,13 +374,20 @@ class JsonTextField:
 class ImageField:
     """An image that travels as base64: bytes, a path or a binary file. Checked from its first bytes.
 
-    `formats` and `maximum_bytes` are the vendor's; the image is read when its turn comes to be sent.
+    `formats` and `maximum_bytes` are the vendor's. Bytes are checked at once; a path or a file is opened
+    when the call's turn comes.
     """
 
     maximum_bytes: int = 1_048_576
     formats: tuple[str, ...] = ("jpeg", "png", "gif", "bmp")
 
-    def encode(self, value: Any) -> Image:
+    def encode(self, value: Any) -> Image | ImageFile:
+        if isinstance(value, str | os.PathLike) or hasattr(value, "read"):
+            return ImageFile(value, self)
+        return self.open(value)
+
+    def open(self, value: Any) -> Image:
+        """The image, checked; reads a file."""
         return Image.open(value, maximum_bytes=self.maximum_bytes, formats=self.formats)
 
     def schema(self) -> dict[str, Any]:
@@ -419,6 +398,18 @@ class ImageField:
             "description": f"{', '.join(self.formats)} of at most {self.maximum_bytes} bytes, "
             "base64 without the data: prefix",
         }
+
+
+@attrs.define(frozen=True, repr=False)
+class ImageFile:
+    """An image that nobody has opened yet: its path or file, and the rule that it must keep."""
+
+    source: Any
+    rule: ImageField
+
+    def open(self) -> Image:
+        """The image, checked. Reads the file: not for the event loop."""
+        return self.rule.open(self.source)
 
 
 NonEmpty = Annotated[str, TextField()]

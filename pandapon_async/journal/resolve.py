@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from pandapon_async.declare.endpoint import Call
+from pandapon_async.declare.call import Call
 from pandapon_async.errors import NotFoundError
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal

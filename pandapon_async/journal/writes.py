@@ -133,7 +133,7 @@ async def begin_write(
     key = _key(endpoint, plain) or {"payload": digest}
     intent = journal.draft(
         account=account,
-        operation=endpoint.operation,
+        operation=endpoint.name,
         natural_key=key,
         facts={name: plain[name] for name in endpoint.facts if name in plain},
         digest=digest,

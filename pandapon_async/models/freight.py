@@ -12,13 +12,13 @@ from typing import Annotated
 import attrs
 
 from pandapon_async.core.model import Wire
+from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.fields import (
     IdText,
     IntegerField,
     ListField,
     NonEmpty,
     NumberField,
-    ObjectField,
     TextField,
     TextIdField,
 )

@@ -9,12 +9,10 @@ import attrs
 
 from pandapon_async.declare.endpoint import Endpoint
 
-__all__ = ["GENERATIONS", "PLATFORMS", "Room", "Undocumented", "room_of", "undocumented"]
+__all__ = ["PLATFORMS", "Room", "Undocumented", "room_of", "undocumented"]
 
 PLATFORMS = {"alibaba": "1688", "taobao": "taobao"}
 """The platforms, from their rooms in the API to their own names."""
-
-GENERATIONS = ("v1", "v2")
 
 
 @attrs.define(frozen=True)
@@ -48,13 +46,13 @@ class Undocumented:
 def room_of(endpoint: Endpoint) -> Room:
     """The group that a declared call is in, from its name.
 
-    >>> from pandapon_async.declare.endpoint import endpoints
+    >>> from pandapon_async.api.registry import endpoints
     >>> str(room_of(endpoints()["v1.alibaba.refunds.get"]))
     '1688 refunds'
     """
-    generation, *middle, _ = endpoint.name.split(".")
+    *middle, _ = endpoint.name.split(".")
     platform = PLATFORMS[middle[0]] if len(middle) > 1 else ""
-    return Room(generation, platform, middle[-1])
+    return Room(endpoint.generation, platform, middle[-1])
 
 
 def undocumented() -> list[Undocumented]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pandapon_async.declare.endpoint import Endpoint, Evidence, endpoints
+from pandapon_async.api.registry import endpoints, operations
+from pandapon_async.declare.endpoint import Endpoint, Evidence
 from pandapon_async.openapi.catalogue import Room, room_of, undocumented
 
 __all__ = ["coverage"]
@@ -18,10 +19,14 @@ Every call that this client knows, from its declarations. Made by
 
 - *documented*: a page of the vendor shows the path.
 - *public client*: the path was read in the source of a public client.
-- *inferred*: the path follows the pattern of its twin in the other generation. It is refused unless
+- *inferred*: the path follows the pattern of the other generation's. It is refused unless
   `Settings(allow_inferred=True)` allows it.
 - *path not known*: the vendor's navigation names the call, but no page that could be read shows its path.
   These cannot be called by name, as paths are never invented; `Client.request` takes any path.
+
+A call stands in one line per generation of the API that has it. The one in bold is what the plain name uses
+(`pandapon.alibaba.refunds.get`); the other is reached by its pin (`pandapon.v2.alibaba.refunds.get`),
+or where the arguments are its own.
 """
 _EVIDENCE = tuple(Evidence)
 
@@ -40,7 +45,7 @@ def coverage() -> str:
             "",
             "## Every call",
             "",
-            *(line for room in rooms for line in _calls(room, declared)),
+            *(line for group in dict.fromkeys(map(str, rooms)) for line in _calls(group)),
             "## Path not known",
             "",
             *_table(
@@ -68,23 +73,25 @@ def _counts(rooms: list[Room], declared: Mapping[str, Endpoint], missing: Counte
     return _table(heads, [*rows, ["all", "", *totals]])
 
 
-def _calls(room: Room, declared: Mapping[str, Endpoint]) -> list[str]:
+def _calls(group: str) -> list[str]:
     rows = [
         (
             f"`{one.name}`",
+            f"**{one.generation}**" if one is operation.ranked[0] else one.generation,
             f"`{one.method} {one.path}`",
             one.safety,
             one.stage,
             one.evidence,
             _link("page", one.page),
         )
-        for one in declared.values()
-        if room_of(one) == room
+        for operation in operations().values()
+        for one in operation.generations.values()
+        if str(room_of(one)) == group
     ]
     if not rows:
         return []
-    heads = ("call", "path", "safety", "stage", "evidence", "source")
-    return [f"### {room.generation} {room}", "", *_table(heads, rows), ""]
+    heads = ("call", "generation", "path", "safety", "stage", "evidence", "source")
+    return [f"### {group}", "", *_table(heads, rows), ""]
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> list[str]:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage, endpoints
+from pandapon_async.api.registry import endpoints, operations
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage
 from pandapon_async.openapi.answers import example_answer
 from pandapon_async.openapi.catalogue import room_of
 from pandapon_async.openapi.examples import wire_example
 from pandapon_async.openapi.schemas import Schemas, nullable
 
-__all__ = ["SERVER", "document", "request_schema"]
+__all__ = ["SERVER", "document", "operation_id", "request_schema"]
 
 SERVER = "https://api.pandapon.com"
 
@@ -135,10 +136,16 @@ def request_schema(endpoint: Endpoint, location: Location) -> dict[str, Any]:
     }
 
 
+def operation_id(endpoint: Endpoint) -> str:
+    """The plain name for the generation that it stands for, the pinned one for the other."""
+    chosen = operations()[endpoint.name].ranked[0] is endpoint
+    return (endpoint.name if chosen else endpoint.pin).replace(".", "_")
+
+
 def _operation(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
     told = (inspect.getdoc(endpoint.declaration) or "").partition("\n")[2].strip()
     operation: dict[str, Any] = {
-        "operationId": endpoint.name.replace(".", "_"),
+        "operationId": operation_id(endpoint),
         "tags": [_tag(endpoint)],
         "summary": endpoint.summary,
         "externalDocs": {"url": endpoint.page, "description": "The vendor's page"},

@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.endpoint import Endpoint, Parameter, encode_arguments, parameters_of_class
+from pandapon_async.declare.arguments import ObjectField, encode_arguments, parameters_of_class
+from pandapon_async.declare.endpoint import Endpoint, Parameter
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 
@@ -46,7 +47,7 @@ def _examples(parameters: tuple[Parameter, ...], optional: bool) -> dict[str, An
 
 def example(rule: rules.Field, *, optional: bool = True) -> Any:
     """A value that the rule accepts."""
-    if isinstance(rule, rules.ObjectField):
+    if isinstance(rule, ObjectField):
         kind = nested_class(rule)
         return kind(**_examples(parameters_of_class(kind), optional))
     if isinstance(rule, rules.ListField):
@@ -56,7 +57,7 @@ def example(rule: rules.Field, *, optional: bool = True) -> Any:
     return _plain_example(rule)
 
 
-def nested_class(rule: rules.ObjectField) -> Any:
+def nested_class(rule: ObjectField) -> Any:
     """The request class that an object is an instance of."""
     return rule.kind if isinstance(rule.kind, type) else rule.kind()
 

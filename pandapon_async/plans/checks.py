@@ -102,7 +102,7 @@ class Checks:
     async def _offered(self, key: tuple[str, tuple[str, ...], str]) -> list[RefundReason]:
         order_id, lines, goods_status = key
         return await self._client.v1.alibaba.refunds.reasons(
-            order_id=order_id, order_entry_ids=lines, goods_status=goods_status
+            order_id=order_id, order_entry_ids=lines, goods_status=GoodsStatus(goods_status)
         )
 
     async def _check_return(self, row: PlanRow, result: CheckResult) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.api.registry import operations
 from pandapon_async.client import Client
-from pandapon_async.declare.endpoint import encode_arguments
+from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
@@ -64,7 +65,8 @@ class RowSender:
         arguments = {**row.arguments, "vouchers": urls} if urls else row.arguments
         error: PandaponError | None = None
         try:
-            await self.client.call(self.plan_type.endpoint, arguments)
+            endpoint = self.plan_type.endpoint
+            await self.client.call(operations()[endpoint.name], arguments, generation=endpoint.generation)
         except DuplicateIntentError as duplicate:
             # Begun by somebody else between our look and our write.
             other = await self.client.journal.get(duplicate.intent_id or "")
@@ -107,7 +109,7 @@ class RowSender:
 
     async def _intents(self, row: PlanRow) -> list[Intent]:
         assert row.key is not None, "a row without a natural key is never planned"
-        return await self.client.journal.with_key(self.account, self.plan_type.endpoint.operation, row.key)
+        return await self.client.journal.with_key(self.account, self.plan_type.endpoint.name, row.key)
 
     def _decisive(self, intents: list[Intent]) -> Intent | None:
         """The intent that forbids another one of its key: an open one first, then one that landed."""

@@ -13,7 +13,8 @@ from typing import Any
 
 import attrs
 
-from pandapon_async.declare.endpoint import Endpoint, endpoints
+from pandapon_async.api.registry import endpoints
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.models.alibaba.refunds import DisputeRequest
 from pandapon_async.reconcile.columns import NAMES

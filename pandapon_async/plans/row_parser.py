@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from pandapon_async.declare.endpoint import encode_arguments
+from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.columns import Columns

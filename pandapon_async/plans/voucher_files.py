@@ -80,7 +80,7 @@ class Pictures:
 
     def _check(self, path: Path) -> PlannedPicture | str:
         try:
-            data = self._rule.encode(path).read()
+            data = self._rule.open(path).read()
         except ValueError as error:
             return str(error)
         except OSError as error:

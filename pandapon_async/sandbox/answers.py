@@ -19,7 +19,7 @@ __all__ = ["answer", "chance"]
 
 def answer(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """The data of an answer to this call, made up; ids that were asked for come back in it."""
-    return example_answer(endpoint, chance(endpoint.operation, arguments)[0], arguments)
+    return example_answer(endpoint, chance(endpoint.name, arguments)[0], arguments)
 
 
 def chance(name: str, arguments: dict[str, Any]) -> tuple[int, ...]:

@@ -199,9 +199,7 @@ class CallbackSender:
             number = number_of(effect.refund_id)
             if number is not None:
                 self._refund_changed(self._sandbox.refund(number), effect)
-        elif effect.order_id is not None and not (effect.endpoint or "").startswith(
-            ("v1.taobao", "v2.taobao")
-        ):
+        elif effect.order_id is not None and not (effect.endpoint or "").startswith("taobao."):
             status: Status | None = _ORDER_STATUS_AFTER.get(effect.kind)
             if effect.kind == "advance_order":
                 status = _advanced_to(effect)

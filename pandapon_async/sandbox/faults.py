@@ -70,8 +70,9 @@ def _body(_: object, __: attrs.Attribute[str], value: str) -> None:
 class Fault:
     """One rule: `share` of the requests to `endpoint` meet a fault of this kind.
 
-    `endpoint` is a pattern of names ("v1.*.refunds.get", "*.create"), None for all. The first `after`
-    matching requests are spared, and after `times` faults the rule is done.
+    `endpoint` is a pattern of names, with the generation in front or without ("v1.alibaba.*",
+    "*.refunds.get"), None for all. The first `after` matching requests are spared, and after `times` faults
+    the rule is done.
 
     `delay` (seconds) is for latency and lands_late. `retry_after` (seconds) is the header of throttle_429 (1
     unless given), throttle_code, error_503 and the refusals (none unless given). `status` and `body` are the
@@ -110,9 +111,9 @@ class _Rule:
     matched: int = 0
     done: int = 0
 
-    def applies(self, endpoint: str | None) -> bool:
+    def applies(self, names: Sequence[str]) -> bool:
         fault = self.fault
-        if fault.endpoint is not None and not fnmatchcase(endpoint or "", fault.endpoint):
+        if fault.endpoint is not None and not any(fnmatchcase(name, fault.endpoint) for name in names):
             return False
         self.matched += 1
         return self.matched > fault.after and (fault.times is None or self.done < fault.times)
@@ -125,15 +126,15 @@ class FaultPlan:
         self._rules = [_Rule(fault) for fault in faults]
         self._seed = seed
 
-    def choose(self, number: int, endpoint: str | None) -> Fault | None:
-        """The fault for request `number` to this endpoint, or None."""
+    def choose(self, number: int, names: Sequence[str]) -> Fault | None:
+        """The fault for request `number`, or None; `names` are those of the call, plain and pinned."""
         if not self._rules:
             return None
         point = draws(self._seed, "fault", number)[0] / 2**32
         reached = 0.0
         chosen: _Rule | None = None
         for rule in self._rules:
-            if rule.applies(endpoint) and chosen is None:
+            if rule.applies(names) and chosen is None:
                 reached += rule.fault.share
                 if point < reached:
                     chosen = rule

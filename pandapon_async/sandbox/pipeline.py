@@ -96,7 +96,7 @@ class Pipeline:
         route, texts, known = self.routes.find(request.method, path)
         entry, repeated = self._note(request, route)
         wait = None if self.window is None else self.window.admit(entry.arrived)
-        fault = self.plan.choose(entry.number, entry.endpoint) if wait is None else None
+        fault = self.plan.choose(entry.number, route.names if route else ()) if wait is None else None
         if fault is not None:
             entry.fault = fault.kind.value
             self.counters.faults[fault.kind.value] += 1

@@ -22,6 +22,11 @@ class Route:
     endpoint: Endpoint
     _check: Callable[[dict[str, Any], Mapping[str, str]], None] | None = None
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names of the call, plain and pinned."""
+        return self.endpoint.name, self.endpoint.pin
+
     def check(self, given: dict[str, Any], texts: Mapping[str, str]) -> None:
         """Join the texts of path and query to the body's arguments; a refusal names what is wrong."""
         if self._check is None:

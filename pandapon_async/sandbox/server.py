@@ -14,7 +14,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from pandapon_async.declare.endpoint import endpoints
+from pandapon_async.api.registry import endpoints
 from pandapon_async.sandbox import ledger, ordering
 from pandapon_async.sandbox.answers import answer
 from pandapon_async.sandbox.checks import AuthChecker

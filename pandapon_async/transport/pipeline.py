@@ -26,7 +26,6 @@ from pandapon_async.errors import (
     AuthenticationError,
     ConfigurationError,
     DeadlineExceededError,
-    InvalidArgumentError,
     PandaponError,
     RateLimitError,
 )
@@ -37,7 +36,7 @@ from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
-from pandapon_async.transport.wait_queue import CancellableTimers, closed, payments_refused, too_late
+from pandapon_async.transport.wait_queue import CancellableTimers, closed, too_late
 
 __all__ = ["CallContext", "Pipeline", "Statistics"]
 
@@ -106,11 +105,6 @@ class Pipeline:
     async def run(self, prepared: PreparedRequest) -> tuple[Envelope, CallContext]:
         """The envelope of a call that succeeded, or the error its caller must see."""
         self.session.open()
-        if prepared.endpoint.releases_money and payments_refused.get():
-            raise InvalidArgumentError(
-                "this call releases money: bulk work makes it only with allow_payments=True",
-                endpoint=prepared.endpoint.name,
-            )
         started = self.settings.clock.now()
         context = CallContext(started + self.settings.timeout, started)
         self.statistics.calls += 1

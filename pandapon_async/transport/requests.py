@@ -17,7 +17,8 @@ from pandapon_async.core.json_codec import dumps, refuse_floats
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import StructureError, structurer
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, encode_arguments
+from pandapon_async.declare.arguments import encode_arguments, open_images
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Location
 from pandapon_async.declare.fields import ImageField
 from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
 from pandapon_async.images import Image
@@ -66,12 +67,18 @@ class RequestBuilder:
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
-    def of(cls, endpoint: Endpoint, settings: Settings) -> RequestBuilder:
-        """The builder of a call under these settings."""
-        override = settings.overrides.get(endpoint.name, Override())
+    def of(cls, endpoint: Endpoint, settings: Settings, *, chosen: bool = True) -> RequestBuilder:
+        """The builder of a call under these settings.
+
+        `chosen` says that the plain name stands for this generation: its override holds here, too. One
+        under the pinned name goes before it.
+        """
+        plain = settings.overrides.get(endpoint.name) if chosen else None
+        override = settings.overrides.get(endpoint.pin) or plain or Override()
         if endpoint.evidence is Evidence.INFERRED and not settings.allow_inferred and override.path is None:
             raise ConfigurationError(
-                f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from its twin. "
+                f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from the other "
+                "generation. "
                 "Try it with Settings(allow_inferred=True), or give the right one: "
                 f'Settings(overrides={{"{endpoint.name}": Override(path="/...")}})'
             )
@@ -90,17 +97,25 @@ class RequestBuilder:
             signer=override.signer,
         )
 
-    async def prepare_with_image(self, arguments: Mapping[str, Any]) -> PreparedRequest:
-        """The same for a call that `has_image`: looks into files, which must not hold the event loop."""
-        return await asyncio.to_thread(self.prepare, arguments)
-
-    def prepare(self, arguments: Mapping[str, Any]) -> PreparedRequest:
-        """Check the arguments and put each where it goes. Raises InvalidArgumentError."""
+    def encode(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments by wire name, checked. Opens no file. Raises InvalidArgumentError."""
         try:
-            encoded = encode_arguments(self.endpoint.parameters, arguments)
+            return encode_arguments(self.endpoint.parameters, arguments)
         except InvalidArgumentError as error:
             error.endpoint = self.endpoint.name
             raise
+
+    async def prepare_with_image(self, encoded: dict[str, Any]) -> PreparedRequest:
+        """The same as `prepare` for a call that `has_image`: opens files, in a thread."""
+        try:
+            opened = await asyncio.to_thread(open_images, self.endpoint.parameters, encoded)
+        except InvalidArgumentError as error:
+            error.endpoint = self.endpoint.name
+            raise
+        return self.prepare(opened)
+
+    def prepare(self, encoded: dict[str, Any]) -> PreparedRequest:
+        """The request of checked arguments: each is put where it goes."""
         if self.url is not None and not self.in_query:
             return PreparedRequest(self.endpoint, self.url, self._body(encoded), encoded, self.signer)
         path, rest = self.path, dict(encoded)

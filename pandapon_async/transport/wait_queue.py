@@ -16,7 +16,7 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.errors import DeadlineExceededError, NotSentError, PandaponError
 
-__all__ = ["CancellableTimers", "Priority", "WaitQueue", "Waiter", "payments_refused", "priority"]
+__all__ = ["CancellableTimers", "Priority", "WaitQueue", "Waiter", "priority"]
 
 SPARE = 32  # places in a queue that those who left may hold, beyond as many as are waiting
 
@@ -41,12 +41,6 @@ def priority(level: Priority) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-payments_refused: contextvars.ContextVar[bool] = contextvars.ContextVar(
-    "pandapon_payments_refused", default=False
-)
-"""Set inside bulk work that was not told `allow_payments=True`."""
 
 
 @attrs.define(eq=False)

@@ -13,12 +13,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pandapon_async.api.registry import endpoints
 from pandapon_async.callbacks.messages import content_id, read
 from pandapon_async.core.envelope import read_envelope
 from pandapon_async.core.json_codec import loads
 from pandapon_async.core.model import Model
 from pandapon_async.core.structure import StructureError, structurer, wire_fields
-from pandapon_async.declare.endpoint import endpoints
 from pandapon_async.errors import CallbackRefusedError
 from pandapon_async.openapi.answers import example_data
 from tests.support.fuzzing import Target, at_once, damaged

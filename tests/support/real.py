@@ -10,9 +10,10 @@ from typing import Any
 import attrs
 
 from pandapon_async import Client
+from pandapon_async.api.registry import endpoints
 from pandapon_async.core.json_codec import dumps
 from pandapon_async.core.unstructure import to_json
-from pandapon_async.declare.endpoint import Endpoint, endpoints
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox import Sandbox
 from tests.example_arguments import example_arguments
 
@@ -115,7 +116,7 @@ _ARRANGED: Mapping[str, Callable[[_World], Awaitable[dict[str, Any]]]] = {
 async def real_arguments(endpoint: Endpoint, client: Client, sandbox: Sandbox, used: int) -> dict[str, Any]:
     """Arguments of a call that succeeds; `used` sets apart those of several calls to one sandbox."""
     given = dict(example_arguments(endpoint))
-    arrange = _ARRANGED.get(endpoint.operation)
+    arrange = _ARRANGED.get(endpoint.name)
     changes = await arrange(_World(client, sandbox, used)) if arrange else {}
     known = {parameter.name for parameter in endpoint.parameters}
     given.update({name: value for name, value in changes.items() if name in known})
@@ -125,7 +126,7 @@ async def real_arguments(endpoint: Endpoint, client: Client, sandbox: Sandbox, u
 async def carry_out(client: Client, endpoint: Endpoint, arguments: Mapping[str, Any]) -> Any:
     """Make a call through its typed method."""
     method: Any = client
-    for name in endpoint.name.split("."):
+    for name in endpoint.pin.split("."):
         method = getattr(method, name)
     return await method(**arguments)
 

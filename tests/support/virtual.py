@@ -130,10 +130,10 @@ async def settle(turns: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def outcome(awaitable: Awaitable[Any]) -> BaseException | None:
-    """How it ended; None if well."""
+async def outcome(call: Awaitable[Any] | Callable[[], Awaitable[Any]]) -> BaseException | None:
+    """How it ended; None if well. A function is called first: a wrong call fails there."""
     try:
-        await awaitable
+        await (call() if callable(call) else call)
     except Exception as error:
         return error
     return None

@@ -7,7 +7,7 @@ from typing import Any
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.answers import chance
 from pandapon_async.sandbox.envelope import Refusal
-from pandapon_async.sandbox.handlers.registry import handles_both
+from pandapon_async.sandbox.handlers.registry import handles
 from pandapon_async.sandbox.upstream import Upstream
 
 __all__: list[str] = []
@@ -15,7 +15,7 @@ __all__: list[str] = []
 CARRIERS = (("FF-AIR", "云途物流", "express"), ("FF-SEA", "递四方", "economy"))
 
 
-@handles_both("addresses.save")
+@handles("addresses.save")
 def save(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Add an address, or change one; code 404 for an id that is none. No data comes back."""
     address_id = arguments.get("id")
@@ -29,7 +29,7 @@ def save(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> A
     upstream.note(endpoint.name, "address", address_id and str(address_id), arguments)
 
 
-@handles_both("freight.estimate")
+@handles("freight.estimate")
 def estimate(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What sending one product abroad would cost, by carrier."""
     return {
@@ -40,14 +40,14 @@ def estimate(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) 
     }
 
 
-@handles_both("freight.preview")
+@handles("freight.preview")
 def preview(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What sending several abroad would cost, under the number that booking takes."""
     number = chance("render", arguments)[0] % 10**5
     return {"renderId": f"FF20240802{number:05d}", "currency": "CNY", "freightInfos": _offers(arguments)}
 
 
-@handles_both("freight.update_domestic_logistics")
+@handles("freight.update_domestic_logistics")
 def update_domestic_logistics(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Say what comes to the warehouse; the order may be any, but one must be named."""
     order_id = arguments.get("orderId") or arguments.get("tmallOrderId")
@@ -57,7 +57,7 @@ def update_domestic_logistics(upstream: Upstream, endpoint: Endpoint, arguments:
     return {"success": True}
 
 
-@handles_both("freight.create_international_order")
+@handles("freight.create_international_order")
 def create_international_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Book the way abroad; the same call twice books twice."""
     upstream.bookings += 1

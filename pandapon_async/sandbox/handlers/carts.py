@@ -7,19 +7,19 @@ from typing import Any
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox import ordering
 from pandapon_async.sandbox.handlers.orders import placed
-from pandapon_async.sandbox.handlers.registry import handles_both
+from pandapon_async.sandbox.handlers.registry import handles
 from pandapon_async.sandbox.upstream import Upstream
 
 __all__: list[str] = []
 
 
-@handles_both("alibaba.carts.get")
+@handles("alibaba.carts.get")
 def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """The whole cart of 1688."""
-    return upstream.own.cart.wire(endpoint.name[:2])
+    return upstream.own.cart.wire(endpoint.generation)
 
 
-@handles_both("alibaba.carts.set_quantity")
+@handles("alibaba.carts.set_quantity")
 def set_quantity(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Buy so many of a cart entry."""
     upstream.own.cart.set_quantity(arguments["id"], arguments["quantity"])
@@ -27,13 +27,13 @@ def set_quantity(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
     return True
 
 
-@handles_both("alibaba.carts.preview_order")
+@handles("alibaba.carts.preview_order")
 def preview_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What ordering these entries would give; like `orders.preview`, as no page shows the answer."""
     return ordering.preview(_chosen(upstream, endpoint, arguments))
 
 
-@handles_both("alibaba.carts.create_order")
+@handles("alibaba.carts.create_order")
 def create_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One unpaid order per shop; the entries leave the cart."""
     orders = ordering.place(upstream, endpoint.name, _chosen(upstream, endpoint, arguments), arguments)
@@ -45,7 +45,7 @@ def create_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
 def _chosen(
     upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]
 ) -> dict[str, list[ordering.Wanted]]:
-    first = endpoint.name.startswith("v1.")
+    first = endpoint.generation == "v1"
     return ordering.by_shop(
         ordering.Wanted(
             entry.product,
@@ -58,7 +58,7 @@ def _chosen(
     )
 
 
-@handles_both("taobao.carts.add")
+@handles("taobao.carts.add")
 def add(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Put a product into Taobao's cart. No page shows the answer."""
     entry = upstream.own.taobao_cart.add(arguments)
@@ -67,7 +67,7 @@ def add(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> An
     return {"success": True, "id": entry.id}
 
 
-@handles_both("taobao.carts.create_order")
+@handles("taobao.carts.create_order")
 def create_taobao_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Order entries of Taobao's cart; they leave it. No page shows the answer."""
     entries = upstream.own.taobao_cart.chosen(arguments["ids"])

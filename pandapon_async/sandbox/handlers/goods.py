@@ -8,7 +8,7 @@ import orjson
 
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.catalogue import Product, found_offers, offer_number, product
-from pandapon_async.sandbox.handlers.registry import handles_both
+from pandapon_async.sandbox.handlers.registry import handles
 from pandapon_async.sandbox.listing import page_of
 from pandapon_async.sandbox.upstream import Upstream
 from pandapon_async.sandbox.vouchers import decode_image
@@ -16,11 +16,11 @@ from pandapon_async.sandbox.vouchers import decode_image
 __all__: list[str] = []
 
 
-@handles_both("alibaba.goods.get")
+@handles("alibaba.goods.get")
 def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One product of 1688 in full; any id is one."""
     one = product(offer_number(arguments["offerId"]))
-    named = {"offerId" if endpoint.name.startswith("v1.") else "offerMapId": arguments["offerId"]}
+    named = {"offerId" if endpoint.generation == "v1" else "offerMapId": arguments["offerId"]}
     return {
         **named,
         "categoryId": 1_000_000 + one.salt % 1_000,
@@ -48,26 +48,26 @@ def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> An
     }
 
 
-@handles_both("alibaba.goods.search")
+@handles("alibaba.goods.search")
 def search(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What matches a keyword. Filters, order and bounds of price are taken and change nothing."""
     return _found(endpoint, arguments, "keyword", arguments["keyword"])
 
 
-@handles_both("alibaba.goods.search_by_image")
+@handles("alibaba.goods.search_by_image")
 def search_by_image(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What looks like a picture."""
     decode_image("imageBase64", arguments["imageBase64"])
     return _found(endpoint, arguments, "image", arguments["imageBase64"])
 
 
-@handles_both("alibaba.goods.search_in_shop")
+@handles("alibaba.goods.search_in_shop")
 def search_in_shop(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What a shop sells under a keyword; any shop has some."""
     return _found(endpoint, arguments, arguments["sellerOpenId"], arguments["keyword"])
 
 
-@handles_both("alibaba.goods.related")
+@handles("alibaba.goods.related")
 def related(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Products related to one, at most ten a page. Where the list stands in the answer is inferred."""
     first, total = found_offers("related", str(offer_number(arguments["offerId"])))
@@ -76,20 +76,20 @@ def related(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -
     return {"total": total, "pageNo": asked.number, "pageSize": asked.size, "list": found}
 
 
-@handles_both("alibaba.goods.decrypt_open_uid")
+@handles("alibaba.goods.decrypt_open_uid")
 def decrypt_open_uid(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """By its title a url in the first generation and a nickname in the second; no page shows it."""
     salt = product(offer_number(arguments["offerId"])).salt
-    return f"https://im.sandbox.invalid/{salt}" if endpoint.name.startswith("v1.") else f"店主{salt}"
+    return f"https://im.sandbox.invalid/{salt}" if endpoint.generation == "v1" else f"店主{salt}"
 
 
-@handles_both("taobao.goods.get")
+@handles("taobao.goods.get")
 def get_taobao(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One product of Taobao with its variants; any id is one."""
     return _taobao(arguments["itemId"])
 
 
-@handles_both("taobao.goods.get_batch")
+@handles("taobao.goods.get_batch")
 def get_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Several products; one in eight cannot be supplied."""
     asked = [query["itemId"] for query in orjson.loads(arguments["params"])]
@@ -101,7 +101,7 @@ def get_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any])
     }
 
 
-@handles_both("taobao.goods.search")
+@handles("taobao.goods.search")
 def search_taobao(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What matches a keyword, at most 40 a page. Where the list stands in the answer is inferred."""
     first, total = found_offers("taobao", arguments.get("keyword") or "")
@@ -123,7 +123,7 @@ def _found(endpoint: Endpoint, arguments: dict[str, Any], *words: str) -> dict[s
 
 
 def _summary(endpoint: Endpoint, one: Product) -> dict[str, Any]:
-    first = endpoint.name.startswith("v1.")
+    first = endpoint.generation == "v1"
     return {
         "imageUrl": one.image,
         "subject": one.subject,
@@ -134,7 +134,7 @@ def _summary(endpoint: Endpoint, one: Product) -> dict[str, Any]:
 
 
 def _name(endpoint: Endpoint, one: Product) -> str:
-    return one.offer_id if endpoint.name.startswith("v1.") else one.offer_map_id
+    return one.offer_id if endpoint.generation == "v1" else one.offer_map_id
 
 
 def _taobao(item_id: str) -> dict[str, Any]:

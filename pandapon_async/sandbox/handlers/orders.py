@@ -7,7 +7,7 @@ from typing import Any
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox import ordering
 from pandapon_async.sandbox.envelope import Refusal
-from pandapon_async.sandbox.handlers.registry import handles_both
+from pandapon_async.sandbox.handlers.registry import handles
 from pandapon_async.sandbox.listing import page_of
 from pandapon_async.sandbox.orders import OrderState
 from pandapon_async.sandbox.upstream import Refused, Upstream
@@ -16,19 +16,19 @@ from pandapon_async.sandbox.wire_orders import order_1688
 __all__ = ["placed"]
 
 
-@handles_both("alibaba.orders.preview")
+@handles("alibaba.orders.preview")
 def preview(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """What ordering these products as one order would give; refused inside a successful envelope."""
     return ordering.preview(_one_shop(arguments))
 
 
-@handles_both("alibaba.orders.preview_batch")
+@handles("alibaba.orders.preview_batch")
 def preview_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """The same shop by shop. The vendor's page shows no answer: it is like the other preview's here."""
     return ordering.preview(ordering.by_shop(ordering.wanted(arguments)))
 
 
-@handles_both("alibaba.orders.create")
+@handles("alibaba.orders.create")
 def create(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One unpaid order; the same call twice places two."""
     return placed(ordering.place(upstream, endpoint.name, _one_shop(arguments), arguments))
@@ -45,7 +45,7 @@ def placed(orders: list[OrderState]) -> dict[str, Any]:
     }
 
 
-@handles_both("alibaba.orders.create_batch")
+@handles("alibaba.orders.create_batch")
 def create_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One unpaid order per shop."""
     shops = ordering.by_shop(ordering.wanted(arguments))
@@ -53,7 +53,7 @@ def create_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
     return [_shown(upstream, order) for order in orders]
 
 
-@handles_both("alibaba.orders.page")
+@handles("alibaba.orders.page")
 def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One page of the account's orders, the newest placed first. No page shows the answer's shape."""
     asked = page_of(arguments)
@@ -65,7 +65,7 @@ def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> A
     }
 
 
-@handles_both("alibaba.orders.get")
+@handles("alibaba.orders.get")
 def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One order; code 404 if there is none (the real code is unknown)."""
     order = upstream.orders.find(arguments["orderId"])
@@ -74,14 +74,14 @@ def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> An
     return _shown(upstream, order)
 
 
-@handles_both("alibaba.orders.cancel")
+@handles("alibaba.orders.cancel")
 def cancel(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Cancel an order that is not paid yet."""
     ordering.cancel(upstream, endpoint.name, arguments)
     return True
 
 
-@handles_both("alibaba.orders.payment_link")
+@handles("alibaba.orders.payment_link")
 def payment_link(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Where an order is paid. This account has no standing agreement: asking for the link pays nothing."""
     order = ordering.payable(upstream, arguments["orderId"])
@@ -94,14 +94,14 @@ def payment_link(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
     }
 
 
-@handles_both("alibaba.orders.submit_to_pay")
+@handles("alibaba.orders.submit_to_pay")
 def submit_to_pay(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Pay orders. The vendor's page shows no answer."""
     orders = ordering.pay(upstream, endpoint.name, arguments["orderIds"])
     return {"success": True, "orderIds": [order.order_id for order in orders]}
 
 
-@handles_both("alibaba.orders.confirm_receipt")
+@handles("alibaba.orders.confirm_receipt")
 def confirm_receipt(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Confirm that lines arrived; refused inside a successful envelope, as the vendor's page shows."""
     try:

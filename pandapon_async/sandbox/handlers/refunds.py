@@ -6,7 +6,7 @@ from typing import Any
 
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.envelope import Refusal
-from pandapon_async.sandbox.handlers.registry import handles_both
+from pandapon_async.sandbox.handlers.registry import handles
 from pandapon_async.sandbox.listing import page_of
 from pandapon_async.sandbox.numbering import ALIBABA, TAOBAO
 from pandapon_async.sandbox.reasons import GOODS_STATUSES, reasons_for
@@ -18,7 +18,7 @@ from pandapon_async.sandbox.wire_taobao import refund_taobao
 __all__: list[str] = []
 
 
-@handles_both("alibaba.refunds.get")
+@handles("alibaba.refunds.get")
 def get_1688(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One refund form; code 404 if there is none (the real code is unknown)."""
     refund = upstream.refunds.find(arguments["refundId"], ALIBABA)
@@ -27,7 +27,7 @@ def get_1688(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) 
     return refund_1688(refund)
 
 
-@handles_both("alibaba.refunds.reasons")
+@handles("alibaba.refunds.reasons")
 def reasons(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """The reasons for goods in this state; the order may be any."""
     if arguments["goodsStatus"] not in GOODS_STATUSES:
@@ -35,13 +35,13 @@ def reasons(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -
     return [reason.wire() for reason in reasons_for(arguments["goodsStatus"])]
 
 
-@handles_both("alibaba.refunds.create")
+@handles("alibaba.refunds.create")
 def create(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Open a refund form; refused with the upstream's codes in the envelope."""
     return {"refundId": upstream.open_refund(endpoint.name, arguments).refund_id}
 
 
-@handles_both("alibaba.refunds.return_goods")
+@handles("alibaba.refunds.return_goods")
 def return_goods(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Send the goods back; refused inside a successful envelope, as the vendor's page shows."""
     try:
@@ -51,21 +51,21 @@ def return_goods(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
     return {"errorCode": None, "errorInfo": None, "success": True}
 
 
-@handles_both("alibaba.refunds.upload_voucher")
+@handles("alibaba.refunds.upload_voucher")
 def upload_voucher(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Take an image; the same image always gets the same url."""
     path = upstream.upload(endpoint.name, "imageData", arguments["imageData"])
     return {"imageDomain": IMAGE_DOMAIN, "imageRelativeUrl": path}
 
 
-@handles_both("taobao.refunds.get")
+@handles("taobao.refunds.get")
 def get_taobao(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One reverse order; success without data if there is none, the other way platforms say it."""
     refund = upstream.refunds.find(arguments["refundId"], TAOBAO)
     return None if refund is None else refund_taobao(refund, upstream.now_ms())
 
 
-@handles_both("taobao.refunds.cancel")
+@handles("taobao.refunds.cancel")
 def cancel(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """Close a reverse order; cancelSuccess is false if it was finished already, code 404 if there is none."""
     refund, cancelled = upstream.cancel(endpoint.name, arguments["refundId"])
@@ -75,7 +75,7 @@ def cancel(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) ->
     return {"cancelSuccess": cancelled, **refund_taobao(refund, now)}
 
 
-@handles_both("taobao.refunds.page")
+@handles("taobao.refunds.page")
 def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One page of reverse orders. The vendor's page shows no answer: its fields here are an inference."""
     asked = page_of(arguments)

@@ -1,7 +1,7 @@
 """Which function plays which declared call.
 
-`@handles("v1.some.call", "v2.some.call")` adds one. A handler takes the upstream, the endpoint and the
-checked arguments by wire name, and returns the envelope's data or raises a Refusal. A declared call
+`@handles("some.call")` adds one, for all generations of it. A handler takes the upstream, the endpoint
+and the checked arguments by wire name, and returns the envelope's data or raises a Refusal. A declared call
 without a handler gets an answer made from its response type, see `pandapon_async.sandbox.answers`.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.upstream import Upstream
 
-__all__ = ["HANDLERS", "Handler", "handles", "handles_both"]
+__all__ = ["HANDLERS", "Handler", "handles"]
 
 Handler = Callable[[Upstream, Endpoint, dict[str, Any]], Any]
 
@@ -28,8 +28,3 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
         return handler
 
     return register
-
-
-def handles_both(operation: str) -> Callable[[Handler], Handler]:
-    """Make a function the handler of a call in both generations, by its name without the generation."""
-    return handles(f"v1.{operation}", f"v2.{operation}")

@@ -1,9 +1,9 @@
-"""The account's own addresses, first generation."""
+"""The account's own addresses."""
 
 from __future__ import annotations
 
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Resource, call
+from pandapon_async.declare.call import At, Call, Resource, call
 from pandapon_async.declare.fields import IdInteger, NonEmpty
 
 __all__ = ["Addresses"]
@@ -14,9 +14,9 @@ class Addresses(Resource):
 
     @call(
         "POST",
-        "/open/address/addOrUpdate",
+        v1=At("/open/address/addOrUpdate", "https://doc-en.pandapon.com/api-263477669"),
+        v2=At("/v2/open/address/addOrUpdate", "https://doc-env2.pandapon.com/api-289121051"),
         safety=Safety.ONCE,
-        page="https://doc-en.pandapon.com/api-263477669",
     )
     def save(
         self,

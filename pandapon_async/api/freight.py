@@ -1,4 +1,4 @@
-"""Warehouse logistics, first generation: from the warehouse in China to the customer abroad.
+"""Warehouse logistics: from the warehouse in China to the customer abroad.
 
 The pages of these calls list `timestamp` and `sign` in the query where all others have headers; how
 that sign is made is not known. They show no answers either: the data is handed through as JSON.
@@ -12,8 +12,10 @@ from typing import Annotated
 
 from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Evidence, Resource, Signing, call
-from pandapon_async.declare.fields import IdText, IntegerField, ListField, NonEmpty, NumberField, ObjectField
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.call import At, Call, Resource, call
+from pandapon_async.declare.endpoint import Evidence, Signing
+from pandapon_async.declare.fields import IdText, IntegerField, ListField, NonEmpty, NumberField
 from pandapon_async.models.freight import (
     BookedItem,
     FreightAddress,
@@ -32,11 +34,14 @@ class Freight(Resource):
 
     @call(
         "POST",
-        "/open/pp/logistics/itemLogisticsPrice",
+        v1=At(
+            "/open/pp/logistics/itemLogisticsPrice",
+            "https://doc-en.pandapon.com/api-263477670",
+            evidence=Evidence.INFERRED,
+        ),
+        v2=At("/v2/open/pp/logistics/itemLogisticsPrice", "https://doc-env2.pandapon.com/api-289121052"),
         safety=Safety.READ,
-        evidence=Evidence.INFERRED,
         signing=Signing.QUERY,
-        page="https://doc-en.pandapon.com/api-263477670",
     )
     def estimate(
         self,
@@ -57,10 +62,10 @@ class Freight(Resource):
 
     @call(
         "POST",
-        "/open/pp/logistics/orderRenderFreight",
+        v1=At("/open/pp/logistics/orderRenderFreight", "https://doc.pandapon.com/api-250313135"),
+        v2=At("/v2/open/pp/logistics/orderRenderFreight", "https://doc-env2.pandapon.com/api-289121053"),
         safety=Safety.READ,
         signing=Signing.QUERY,
-        page="https://doc.pandapon.com/api-250313135",
     )
     def preview(
         self,
@@ -76,10 +81,14 @@ class Freight(Resource):
 
     @call(
         "POST",
-        "/open/pp/logistics/updateLogisticInfo",
+        v1=At("/open/pp/logistics/updateLogisticInfo", "https://doc.pandapon.com/api-250313136"),
+        v2=At(
+            "/v2/open/pp/logistics/updateLogisticInfo",
+            "https://doc-env2.pandapon.com/api-289121054",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.CHECKED,
         signing=Signing.QUERY,
-        page="https://doc.pandapon.com/api-250313136",
     )
     def update_domestic_logistics(
         self,
@@ -98,10 +107,14 @@ class Freight(Resource):
 
     @call(
         "POST",
-        "/open/pp/logistics/orderBookingFreight",
+        v1=At("/open/pp/logistics/orderBookingFreight", "https://doc.pandapon.com/api-250313137"),
+        v2=At(
+            "/v2/open/pp/logistics/orderBookingFreight",
+            "https://doc-env2.pandapon.com/api-289121055",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.ONCE,
         signing=Signing.QUERY,
-        page="https://doc.pandapon.com/api-250313137",
     )
     def create_international_order(
         self,

@@ -1,18 +1,19 @@
-"""1688 after-sales, first generation."""
+"""1688 after-sales."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Evidence, Resource, call
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.call import At, Call, Resource, call
+from pandapon_async.declare.endpoint import Evidence
 from pandapon_async.declare.fields import (
     EnumField,
     FenField,
     IntegerField,
     ListField,
-    ObjectField,
     OrderEntryIds,
     OrderIdInteger,
     Reference,
@@ -34,12 +35,31 @@ from pandapon_async.money import Fen
 
 __all__ = ["Refunds"]
 
+GoodsStatusArgument = Annotated[
+    GoodsStatus
+    | Literal[
+        "refundWaitSellerSend",
+        "refundWaitBuyerReceive",
+        "refundBuyerReceived",
+        "aftersaleBuyerNotReceived",
+        "aftersaleBuyerReceived",
+    ],
+    EnumField(GoodsStatus),
+]
+
 
 class Refunds(Resource):
     """Ask for reasons, upload proof images, open refund forms, follow them, send goods back."""
 
     @call(
-        "POST", "/alibaba/refund/info", safety=Safety.READ, page="https://doc-vnm.pandapon.com/api-250496578"
+        "POST",
+        v1=At("/alibaba/refund/info", "https://doc-vnm.pandapon.com/api-250496578"),
+        v2=At(
+            "/v2/alibaba/refund/info",
+            "https://doc-env2.pandapon.com/api-289121044",
+            evidence=Evidence.INFERRED,
+        ),
+        safety=Safety.READ,
     )
     def get(self, *, refund_id: RefundId1688) -> Call[Refund]:
         """One refund form in full.
@@ -52,16 +72,20 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/alibaba/refund/reason/list",
+        v1=At("/alibaba/refund/reason/list", "https://doc-en.pandapon.com/api-263477654"),
+        v2=At(
+            "/v2/alibaba/refund/reason/list",
+            "https://doc-env2.pandapon.com/api-289121045",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.READ,
-        page="https://doc-en.pandapon.com/api-263477654",
     )
     def reasons(
         self,
         *,
         order_id: OrderIdInteger,
         order_entry_ids: OrderEntryIds,
-        goods_status: Annotated[GoodsStatus | str, EnumField(GoodsStatus)],
+        goods_status: GoodsStatusArgument,
     ) -> Call[list[RefundReason]]:
         """The reasons the seller accepts for these order lines; `create` needs one of their ids.
 
@@ -72,11 +96,14 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/alibaba/refund/voucher/upload",
+        v1=At(
+            "/alibaba/refund/voucher/upload",
+            "https://doc-en.pandapon.com/api-263477655",
+            evidence=Evidence.INFERRED,
+        ),
+        v2=At("/v2/alibaba/refund/voucher/upload", "https://doc-env2.pandapon.com/api-289121046"),
         safety=Safety.REPEATABLE,
         confirmed_by="imageRelativeUrl",
-        evidence=Evidence.INFERRED,
-        page="https://doc-en.pandapon.com/api-263477655",
     )
     def upload_voucher(self, *, image: VoucherImage) -> Call[Voucher]:
         """Upload one proof image; the result's `.url` goes into `vouchers` of the other calls.
@@ -89,7 +116,8 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/alibaba/refund/detail/create",
+        v1=At("/alibaba/refund/detail/create", "https://doc-en.pandapon.com/api-263477656"),
+        v2=At("/v2/alibaba/refund/detail/create", "https://doc-env2.pandapon.com/api-289121047"),
         safety=Safety.ONCE,
         confirmed_by="refundId",
         unclear_codes=("5100",),
@@ -102,19 +130,20 @@ class Refunds(Resource):
             "applyReasonId",
             "goodsStatus",
         ),
-        page="https://doc-en.pandapon.com/api-263477656",
     )
     def create(
         self,
         *,
         order_id: OrderIdInteger,
         order_entry_ids: OrderEntryIds,
-        dispute_request: Annotated[DisputeRequest | str, EnumField(DisputeRequest)],
+        dispute_request: Annotated[
+            DisputeRequest | Literal["refund", "returnRefund"], EnumField(DisputeRequest)
+        ],
         apply_payment: Annotated[Fen | int, FenField()],
         apply_carriage: Annotated[Fen | int, FenField()],
         apply_reason_id: Annotated[int, IntegerField(1)],
         description: Annotated[str, TextField(2, 150)],
-        goods_status: Annotated[GoodsStatus | str, EnumField(GoodsStatus)],
+        goods_status: GoodsStatusArgument,
         vouchers: Annotated[Iterable[str] | None, ListField(TextField(), 1, 5)] = None,
         order_entry_count_list: Annotated[
             Iterable[OrderEntryCount] | None, ListField(ObjectField(OrderEntryCount))
@@ -130,13 +159,17 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/alibaba/refund/goods/return",
+        v1=At("/alibaba/refund/goods/return", "https://doc-en.pandapon.com/api-263477657"),
+        v2=At(
+            "/v2/alibaba/refund/goods/return",
+            "https://doc-env2.pandapon.com/api-289121048",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.CHECKED,
         confirmed_by="success",
         unclear_codes=("5001", "5002", "5003"),
         key=("refundId",),
         facts=("freightBill", "logisticsCompanyNo"),
-        page="https://doc-en.pandapon.com/api-263477657",
     )
     def return_goods(
         self,

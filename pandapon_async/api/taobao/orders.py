@@ -1,4 +1,4 @@
-"""Taobao orders, first generation."""
+"""Taobao orders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 from pandapon_async.core.model import Unread, Wire
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Evidence, Resource, Stage, call
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.call import At, Call, Resource, call
+from pandapon_async.declare.endpoint import Evidence, Stage
 from pandapon_async.declare.fields import (
     FenField,
     IdText,
@@ -15,20 +17,24 @@ from pandapon_async.declare.fields import (
     JsonTextField,
     ListField,
     NonEmpty,
-    ObjectField,
     OrderIdText,
 )
 from pandapon_async.images import ImageSource
 from pandapon_async.models.taobao.orders import Logistics, OrderAddress, OrderLine
 from pandapon_async.money import Fen
 
-__all__ = ["Orders"]
+__all__ = ["Orders", "OrdersV2"]
 
 
-class Orders(Resource):
-    """Create orders, follow their packages, and the rest around them."""
+class OrdersV2(Resource):
+    """Create orders, follow their packages, and the rest around them (second generation)."""
 
-    @call("POST", "/open/order", safety=Safety.ONCE, page="https://doc-en.pandapon.com/api-263477610")
+    @call(
+        "POST",
+        v1=At("/open/order", "https://doc-en.pandapon.com/api-263477610"),
+        v2=At("/v2/taobao/order", "https://doc-env2.pandapon.com/api-289120990", evidence=Evidence.INFERRED),
+        safety=Safety.ONCE,
+    )
     def create(
         self,
         *,
@@ -48,10 +54,13 @@ class Orders(Resource):
 
     @call(
         "GET",
-        "/open/order/logistics/detail/get",
+        v1=At(
+            "/open/order/logistics/detail/get",
+            "https://doc-en.pandapon.com/api-263477618",
+            evidence=Evidence.INFERRED,
+        ),
+        v2=At("/v2/taobao/order/logistics/detail/get", "https://doc-cnv2.pandapon.com/api-288535324"),
         safety=Safety.READ,
-        evidence=Evidence.INFERRED,
-        page="https://doc-en.pandapon.com/api-263477618",
     )
     def logistics(self, *, sub_purchase_order_id: OrderIdText) -> Call[Logistics]:
         """The packages of a sub-order, and how far each has come."""
@@ -59,9 +68,13 @@ class Orders(Resource):
 
     @call(
         "POST",
-        "/open/order/updateWarehouse",
+        v1=At("/open/order/updateWarehouse", "https://doc-en.pandapon.com/api-263477614"),
+        v2=At(
+            "/v2/taobao/order/updateWarehouse",
+            "https://doc-env2.pandapon.com/api-289120993",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.CHECKED,
-        page="https://doc-en.pandapon.com/api-263477614",
     )
     def update_warehouse(
         self, *, order_id: OrderIdText, warehouse_name: NonEmpty, warehouse_address: NonEmpty
@@ -71,9 +84,13 @@ class Orders(Resource):
 
     @call(
         "POST",
-        "/open/order/page/link/get",
+        v1=At("/open/order/page/link/get", "https://doc-en.pandapon.com/api-263477616"),
+        v2=At(
+            "/v2/taobao/order/page/link/get",
+            "https://doc-env2.pandapon.com/api-289120995",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.READ,
-        page="https://doc-en.pandapon.com/api-263477616",
     )
     def im_link(
         self,
@@ -92,14 +109,20 @@ class Orders(Resource):
         """
         ...
 
+
+class Orders(OrdersV2):
+    """Create orders, follow their packages, and the rest around them."""
+
     @call(
         "POST",
-        "/open/order/upload/payCertificate",
+        v1=At(
+            "/open/order/upload/payCertificate",
+            "https://doc-en.pandapon.com/api-263477612",
+            stage=Stage.DEPRECATED,
+        ),
         safety=Safety.CHECKED,
-        stage=Stage.DEPRECATED,
         key=("orderId",),
         confirmed_by="data",
-        page="https://doc-en.pandapon.com/api-263477612",
     )
     def upload_pay_certificate(
         self, *, image: Annotated[ImageSource, ImageField(), Wire("base64")], order_id: OrderIdText

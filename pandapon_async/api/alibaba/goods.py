@@ -1,4 +1,4 @@
-"""1688 goods, first generation."""
+"""1688 goods. The second generation names products by opaque ids, `offer_map_id` in its answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Final
 
 from pandapon_async.core.model import Unread, Wire
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Evidence, Resource, call, paged
+from pandapon_async.declare.call import At, ByGeneration, Call, Resource, call, paged
+from pandapon_async.declare.endpoint import Evidence
 from pandapon_async.declare.fields import (
     IdInteger,
     IdText,
@@ -23,7 +24,7 @@ from pandapon_async.declare.fields import (
 from pandapon_async.images import ImageSource
 from pandapon_async.models.alibaba.goods import Product, ProductPage, RelatedProductPage
 
-__all__ = ["Goods"]
+__all__ = ["Goods", "GoodsV1", "GoodsV2"]
 
 BeginPage = Annotated[int, IntegerField(1), Wire("beginPage")]
 PageSize = Annotated[int, IntegerField(1)]
@@ -31,29 +32,12 @@ Sort = Annotated[Mapping[str, str] | None, JsonTextField(JsonField())]
 Yuan = Annotated[Decimal | int | str | None, YuanField()]
 
 
-class Goods(Resource):
-    """Find products by words, by picture, in one shop, and read one in full."""
-
+class _Goods(Resource):
     @call(
         "POST",
-        "/alibaba/product/detail/get",
+        v1=At("/alibaba/product/keywords/query", "https://doc-en.pandapon.com/api-263477640"),
+        v2=At("/v2/alibaba/product/keywords/query", "https://doc-env2.pandapon.com/api-289121018"),
         safety=Safety.READ,
-        page="https://doc-vnm.pandapon.com/project-4008853/api-147289688",
-    )
-    def get(
-        self, *, offer_id: IdInteger, country: NonEmpty = "en", out_member_id: NonEmpty | None = None
-    ) -> Call[Product]:
-        """One product in full; `country` is the language of its texts, for now always "en".
-
-        `out_member_id` is the buyer's id in one's own books. Which fields come back is known in part.
-        """
-        ...
-
-    @call(
-        "POST",
-        "/alibaba/product/keywords/query",
-        safety=Safety.READ,
-        page="https://doc-en.pandapon.com/api-263477640",
     )
     def search(
         self,
@@ -80,9 +64,9 @@ class Goods(Resource):
 
     @call(
         "POST",
-        "/alibaba/product/image/query",
+        v1=At("/alibaba/product/image/query", "https://doc.pandapon.com/api-250313105"),
+        v2=At("/v2/alibaba/product/image/query", "https://doc-env2.pandapon.com/api-289121019"),
         safety=Safety.READ,
-        page="https://doc.pandapon.com/api-250313105",
     )
     def search_by_image(
         self,
@@ -112,9 +96,9 @@ class Goods(Resource):
 
     @call(
         "POST",
-        "/alibaba/product/query/selleroffer",
+        v1=At("/alibaba/product/query/selleroffer", "https://doc-en.pandapon.com/api-263477642"),
+        v2=At("/v2/alibaba/product/query/selleroffer", "https://doc-env2.pandapon.com/api-289121020"),
         safety=Safety.READ,
-        page="https://doc-en.pandapon.com/api-263477642",
     )
     def search_in_shop(
         self,
@@ -142,10 +126,15 @@ class Goods(Resource):
 
     @call(
         "POST",
-        "/alibaba/product/productRelatedRecommendQuery",
+        v1=At(
+            "/alibaba/product/productRelatedRecommendQuery",
+            "https://doc-en.pandapon.com/api-269244511",
+            evidence=Evidence.INFERRED,
+        ),
+        v2=At(
+            "/v2/alibaba/product/productRelatedRecommendQuery", "https://doc-env2.pandapon.com/api-289121023"
+        ),
         safety=Safety.READ,
-        evidence=Evidence.INFERRED,
-        page="https://doc-en.pandapon.com/api-269244511",
     )
     def related(
         self, *, offer_id: IdText, page_no: PageNo = 1, page_size: PageSize = 10, language: NonEmpty = "en"
@@ -161,10 +150,17 @@ class Goods(Resource):
 
     @call(
         "POST",
-        "/alibaba/product/openuid/decrypt",
+        v1=At(
+            "/alibaba/product/openuid/decrypt",
+            "https://doc-en.pandapon.com/api-263477639",
+            evidence=Evidence.PUBLIC_CLIENT,
+        ),
+        v2=At(
+            "/v2/alibaba/product/openuid/decrypt",
+            "https://doc-env2.pandapon.com/api-289121043",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.READ,
-        evidence=Evidence.PUBLIC_CLIENT,
-        page="https://doc-en.pandapon.com/api-263477639",
     )
     def decrypt_open_uid(self, *, offer_id: IdText, open_uid: NonEmpty) -> Call[Unread]:
         """How to reach the seller of a product on Wangwang, from the seller's open uid.
@@ -173,3 +169,50 @@ class Goods(Resource):
         generation gives a url, the second a nickname. Either identifies a person.
         """
         ...
+
+
+class GoodsV1(_Goods):
+    """Find products by words, by picture, in one shop, and read one in full (first generation)."""
+
+    @call(
+        "POST",
+        v1=At("/alibaba/product/detail/get", "https://doc-vnm.pandapon.com/project-4008853/api-147289688"),
+        safety=Safety.READ,
+    )
+    def get(
+        self, *, offer_id: IdInteger, country: NonEmpty = "en", out_member_id: NonEmpty | None = None
+    ) -> Call[Product]:
+        """One product in full; `country` is the language of its texts, for now always "en".
+
+        `out_member_id` is the buyer's id in one's own books. Which fields come back is known in part.
+        """
+        ...
+
+
+class GoodsV2(_Goods):
+    """Find products by words, by picture, in one shop, and read one in full (second generation)."""
+
+    @call(
+        "POST",
+        v2=At(
+            "/v2/alibaba/product/detail/get",
+            "https://doc-env2.pandapon.com/api-289121017",
+            evidence=Evidence.INFERRED,
+        ),
+        safety=Safety.READ,
+    )
+    def get(
+        self, *, offer_id: IdText, country: NonEmpty = "en", out_member_id: NonEmpty | None = None
+    ) -> Call[Product]:
+        """One product in full; `country` is the language of its texts.
+
+        The page could not be read. The arguments are the first generation's, but the id is text here,
+        since this generation's ids are opaque (as in `related`).
+        """
+        ...
+
+
+class Goods(GoodsV1, GoodsV2):
+    """Find products by words, by picture, in one shop, and read one in full."""
+
+    get = ByGeneration(GoodsV1.get, GoodsV2.get)

@@ -1,4 +1,4 @@
-"""Taobao after-sales ("reverse orders"), first generation; the vendor marks all of it "in development"."""
+"""Taobao after-sales ("reverse orders"); the vendor marks all of it "in development"."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, Final
 
 from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Evidence, Resource, Stage, call, paged
+from pandapon_async.declare.call import At, Call, Resource, call, paged
+from pandapon_async.declare.endpoint import Evidence, Stage
 from pandapon_async.declare.fields import (
     EnumField,
     IntegerField,
@@ -35,10 +36,13 @@ class Refunds(Resource):
 
     @call(
         "GET",
-        "/open/order/refund/query",
+        v1=At(
+            "/open/order/refund/query",
+            "https://doc-vnm.pandapon.com/api-250496551",
+            stage=Stage.IN_DEVELOPMENT,
+        ),
+        v2=At("/v2/taobao/order/refund/query", "https://doc-cnv2.pandapon.com/api-288803036"),
         safety=Safety.READ,
-        stage=Stage.IN_DEVELOPMENT,
-        page="https://doc-vnm.pandapon.com/api-250496551",
     )
     def get(self, *, refund_id: RefundIdTaobao) -> Call[RefundDetail]:
         """One reverse order with its order line and logistics; amounts are fen."""
@@ -46,10 +50,17 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/open/order/refund/queryList",
+        v1=At(
+            "/open/order/refund/queryList",
+            "https://doc-vnm.pandapon.com/api-250496545",
+            stage=Stage.IN_DEVELOPMENT,
+        ),
+        v2=At(
+            "/v2/taobao/order/refund/queryList",
+            "https://doc-env2.pandapon.com/api-289121004",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.READ,
-        stage=Stage.IN_DEVELOPMENT,
-        page="https://doc-vnm.pandapon.com/api-250496545",
     )
     def page(
         self,
@@ -74,12 +85,15 @@ class Refunds(Resource):
 
     @call(
         "GET",
-        "/open/order/refund/cancel/{refundId}",
+        v1=At(
+            "/open/order/refund/cancel/{refundId}",
+            "https://doc.pandapon.com/api-250313087",
+            stage=Stage.IN_DEVELOPMENT,
+        ),
+        v2=At("/v2/taobao/order/refund/cancel/{refundId}", "https://doc-env2.pandapon.com/api-289121008"),
         safety=Safety.CHECKED,
-        stage=Stage.IN_DEVELOPMENT,
         confirmed_by="cancelSuccess",
         key=("refundId",),
-        page="https://doc.pandapon.com/api-250313087",
     )
     def cancel(self, *, refund_id: RefundIdTaobao) -> Call[CancelledRefund]:
         """Cancel a reverse order, for good. A GET that writes: never resent after a lost answer."""
@@ -87,11 +101,14 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/open/order/refund/render",
+        v1=At(
+            "/open/order/refund/render",
+            "https://doc-en.pandapon.com/api-263477620",
+            stage=Stage.IN_DEVELOPMENT,
+            evidence=Evidence.INFERRED,
+        ),
+        v2=At("/v2/taobao/order/refund/render", "https://doc-cnv2.pandapon.com/api-288803028"),
         safety=Safety.READ,
-        stage=Stage.IN_DEVELOPMENT,
-        evidence=Evidence.INFERRED,
-        page="https://doc-en.pandapon.com/api-263477620",
     )
     def render(
         self,
@@ -108,10 +125,17 @@ class Refunds(Resource):
 
     @call(
         "POST",
-        "/open/order/refund/submit/message",
+        v1=At(
+            "/open/order/refund/submit/message",
+            "https://doc-en.pandapon.com/api-263477624",
+            stage=Stage.IN_DEVELOPMENT,
+        ),
+        v2=At(
+            "/v2/taobao/order/refund/submit/message",
+            "https://doc-env2.pandapon.com/api-289121009",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.ONCE,
-        stage=Stage.IN_DEVELOPMENT,
-        page="https://doc-en.pandapon.com/api-263477624",
     )
     def post_message(
         self,

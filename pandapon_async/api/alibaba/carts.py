@@ -1,4 +1,4 @@
-"""The 1688 shopping cart, first generation."""
+"""The 1688 shopping cart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Call, Evidence, Resource, call
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.call import At, Call, Resource, call
+from pandapon_async.declare.endpoint import Evidence
 from pandapon_async.declare.fields import (
     IdInteger,
     IntegerField,
@@ -15,7 +17,6 @@ from pandapon_async.declare.fields import (
     JsonField,
     ListField,
     NonEmpty,
-    ObjectField,
 )
 from pandapon_async.models.alibaba.carts import Cart
 from pandapon_async.models.alibaba.orders import FastAddress
@@ -31,10 +32,9 @@ class Carts(Resource):
 
     @call(
         "GET",
-        "/alibaba/cart/list",
+        v1=At("/alibaba/cart/list", "https://doc-en.pandapon.com/api-263477667", evidence=Evidence.INFERRED),
+        v2=At("/v2/alibaba/cart/list", "https://doc-cnv2.pandapon.com/api-288837580"),
         safety=Safety.READ,
-        evidence=Evidence.INFERRED,
-        page="https://doc-en.pandapon.com/api-263477667",
     )
     def get(self) -> Call[Cart]:
         """The whole cart, shop by shop: what can be bought, and what no longer can. It is not paged."""
@@ -42,10 +42,14 @@ class Carts(Resource):
 
     @call(
         "POST",
-        "/alibaba/cart/edit-quantity",
+        v1=At("/alibaba/cart/edit-quantity", "https://doc.pandapon.com/api-250313129"),
+        v2=At(
+            "/v2/alibaba/cart/edit-quantity",
+            "https://doc-env2.pandapon.com/api-289121030",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.REPEATABLE,
         confirmed_by="data",
-        page="https://doc.pandapon.com/api-250313129",
     )
     def set_quantity(
         self,
@@ -65,9 +69,13 @@ class Carts(Resource):
 
     @call(
         "POST",
-        "/alibaba/cart/preview/order",
+        v1=At("/alibaba/cart/preview/order", "https://doc.pandapon.com/api-250313128"),
+        v2=At(
+            "/v2/alibaba/cart/preview/order",
+            "https://doc-env2.pandapon.com/api-289121031",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.READ,
-        page="https://doc.pandapon.com/api-250313128",
     )
     def preview_order(self, *, cart_ids: CartIds, address_param: Address = None) -> Call[Unread]:
         """What ordering these cart entries would give; orders nothing.
@@ -79,9 +87,13 @@ class Carts(Resource):
 
     @call(
         "POST",
-        "/alibaba/cart/create/order",
+        v1=At("/alibaba/cart/create/order", "https://doc-en.pandapon.com/api-263477662"),
+        v2=At(
+            "/v2/alibaba/cart/create/order",
+            "https://doc-env2.pandapon.com/api-289121032",
+            evidence=Evidence.INFERRED,
+        ),
         safety=Safety.ONCE,
-        page="https://doc-en.pandapon.com/api-263477662",
     )
     def create_order(
         self,

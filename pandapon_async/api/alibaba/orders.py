@@ -1,0 +1,322 @@
+"""1688 orders. The second generation takes cargo by opaque ids, and addresses with nothing required."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from pandapon_async.core.model import Unread
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.call import At, ByGeneration, Call, Resource, call, paged
+from pandapon_async.declare.endpoint import Evidence
+from pandapon_async.declare.fields import (
+    IntegerField,
+    ListField,
+    NonEmpty,
+    OrderEntryIds,
+    OrderIdInteger,
+    OrderIdText,
+    PageNo,
+    TextIdField,
+)
+from pandapon_async.models.alibaba.orders import (
+    BatchCargo,
+    Cargo,
+    ConfirmedReceipt,
+    FastAddress,
+    FastCargo,
+    Order,
+    OrderPage,
+    OrderPreview,
+    PaymentLink,
+    ShippingAddress,
+)
+
+__all__ = ["Orders", "OrdersV1", "OrdersV2"]
+
+Address = Annotated[ShippingAddress, ObjectField(ShippingAddress)]
+Cargos = Annotated[Iterable[Cargo], ListField(ObjectField(Cargo))]
+BatchCargos = Annotated[Iterable[BatchCargo], ListField(ObjectField(BatchCargo))]
+OpaqueAddress = Annotated[FastAddress, ObjectField(FastAddress)]
+OpaqueCargos = Annotated[Iterable[FastCargo], ListField(ObjectField(FastCargo))]
+
+
+class _Orders(Resource):
+    @call(
+        "POST",
+        v1=At("/alibaba/order/page", "https://doc-en.pandapon.com/api-263477647", evidence=Evidence.INFERRED),
+        v2=At("/v2/alibaba/order/page", "https://doc-th.pandapon.com/api-289190488"),
+        safety=Safety.READ,
+    )
+    def page(
+        self, *, page_no: PageNo = 1, page_size: Annotated[int, IntegerField(1)] = 20
+    ) -> Call[OrderPage]:
+        """One page of the account's orders; `pages` goes through all of them.
+
+        Of this call only method and path are known, and those of the second generation: both arguments
+        and the shape of the answer are inferred, filters are not known (`Client.request` can send any).
+        """
+        ...
+
+    pages: Final = paged(page)
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/cancel", "https://doc-en.pandapon.com/api-263477650"),
+        v2=At("/v2/alibaba/order/cancel", "https://doc-cnv2.pandapon.com/api-288855711"),
+        safety=Safety.CHECKED,
+        confirmed_by="data",
+        key=("orderId",),
+    )
+    def cancel(
+        self,
+        *,
+        order_id: OrderIdInteger,
+        cancel_reason: NonEmpty,
+        remark: NonEmpty | None = None,
+        web_site: NonEmpty = "1688",
+    ) -> Call[bool]:
+        """Cancel an order that is not paid yet; True once it is accepted. `cancel_reason` is free text.
+
+        After a lost answer read the order: cancelled is done.
+        """
+        ...
+
+    @call(
+        "GET",
+        v1=At("/alibaba/order/pay/url", "https://doc-en.pandapon.com/api-263477651"),
+        v2=At("/v2/alibaba/order/pay/url", "https://doc-env2.pandapon.com/api-289121041"),
+        safety=Safety.NEVER_AUTOMATIC,
+    )
+    def payment_link(self, *, order_id: OrderIdText) -> Call[PaymentLink]:
+        """The link where an order is paid. It may PAY by itself: never repeated, in bulk only if allowed.
+
+        The page is titled "order payment" and its answer has `protocol_pay_success`: where the account
+        has a standing payment agreement, expect the money to be taken at once.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/batch/submit/to/pay", "https://doc-en.pandapon.com/api-263477643"),
+        v2=At(
+            "/v2/alibaba/order/batch/submit/to/pay",
+            "https://doc-env2.pandapon.com/api-289121033",
+            evidence=Evidence.INFERRED,
+        ),
+        safety=Safety.NEVER_AUTOMATIC,
+    )
+    def submit_to_pay(
+        self,
+        *,
+        order_ids: Annotated[
+            Iterable[int | str], ListField(TextIdField(r"[0-9]{1,20}", "2542285634920880794"))
+        ],
+    ) -> Call[Unread]:
+        """Submit orders for payment. Money leaves: never repeated, in bulk only if allowed.
+
+        After a lost answer read the orders' status. The page names no largest number of orders, and its
+        answer could not be read: it is handed through as JSON.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/receivegoods", "https://doc-en.pandapon.com/api-263477652"),
+        v2=At(
+            "/v2/alibaba/order/receivegoods",
+            "https://doc-env2.pandapon.com/api-289121042",
+            evidence=Evidence.INFERRED,
+        ),
+        safety=Safety.NEVER_AUTOMATIC,
+        confirmed_by="success",
+    )
+    def confirm_receipt(
+        self, *, order_id: OrderIdInteger, order_entry_ids: OrderEntryIds
+    ) -> Call[ConfirmedReceipt]:
+        """Confirm that the goods arrived, which releases the money to the seller, for good.
+
+        `order_entry_ids` are the lines that arrived. The page leaves open whether they are required;
+        they are here, so that no whole order is confirmed by omission.
+        """
+        ...
+
+
+class OrdersV1(_Orders):
+    """Preview, create, follow, cancel and pay orders, and confirm their receipt (first generation)."""
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/create/preview", "https://doc.pandapon.com/api-250313112"),
+        safety=Safety.READ,
+        confirmed_by="success",
+    )
+    def preview(self, *, address_param: Address, cargo_param_list: Cargos) -> Call[OrderPreview]:
+        """What ordering these products of one shop would give: amounts in fen, freight, flow. Orders nothing.
+
+        A refusal (no stock, below the smallest quantity) is raised as `RejectedError`.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/create/previewbatch", "https://doc-en.pandapon.com/api-263477644"),
+        safety=Safety.READ,
+    )
+    def preview_batch(self, *, address_param: Address, cargo_param_list: BatchCargos) -> Call[Unread]:
+        """What ordering these products of several shops would give; orders nothing.
+
+        The answer is not shown on the page and handed through as JSON.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/create", "https://doc-vnm.pandapon.com/api-250496568"),
+        safety=Safety.ONCE,
+    )
+    def create(
+        self,
+        *,
+        flow: NonEmpty,
+        address_param: Address,
+        cargo_param_list: Cargos,
+        message: NonEmpty | None = None,
+        shop_promotion_id: NonEmpty | None = None,
+        trade_type: NonEmpty | None = None,
+    ) -> Call[Unread]:
+        """Order products of one shop. Never sent twice by this client: look the order up before a repeat.
+
+        `flow` and `trade_type` are what the preview names (`flow_flag`, `trade_model_list`), `message` is
+        the remark to the seller. The answer is not shown on the page and handed through as JSON.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/batch/create", "https://doc-en.pandapon.com/api-263477645"),
+        safety=Safety.ONCE,
+    )
+    def create_batch(
+        self,
+        *,
+        address_param: Address,
+        cargo_param_list: BatchCargos,
+        flow: NonEmpty | None = None,
+        message: NonEmpty | None = None,
+        shop_promotion_id: NonEmpty | None = None,
+        trade_type: NonEmpty | None = None,
+    ) -> Call[list[Order]]:
+        """Order products of several shops: one order per shop comes back. Never sent twice by this client.
+
+        The answer was read on the second generation's page only. Some of the orders may exist although
+        the call failed: look them up before a repeat.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/alibaba/order/detail", "https://doc-vnm.pandapon.com/api-250496569"),
+        safety=Safety.READ,
+    )
+    def get(self, *, order_id: OrderIdText, web_site: NonEmpty = "1688") -> Call[Order]:
+        """One order as its buyer sees it; amounts are yuan. The page shows the first field only."""
+        ...
+
+
+class OrdersV2(_Orders):
+    """Preview, create, follow, cancel and pay orders, and confirm their receipt (second generation)."""
+
+    @call(
+        "POST",
+        v2=At("/v2/alibaba/order/create/preview", "https://doc-cnv2.pandapon.com/api-288855709"),
+        safety=Safety.READ,
+    )
+    def preview(
+        self,
+        *,
+        cargo_param_list: OpaqueCargos,
+        address_param: OpaqueAddress | None = None,
+    ) -> Call[OrderPreview]:
+        """What ordering these products would give: amounts in fen, freight, flow. Orders nothing.
+
+        The answer was read on the first generation's page only.
+        """
+        ...
+
+    @call(
+        "POST",
+        v2=At(
+            "/v2/alibaba/order/create/previewbatch",
+            "https://doc-env2.pandapon.com/api-289121034",
+            evidence=Evidence.INFERRED,
+        ),
+        safety=Safety.READ,
+    )
+    def preview_batch(self, *, address_param: OpaqueAddress, cargo_param_list: OpaqueCargos) -> Call[Unread]:
+        """What ordering these products of several shops would give; orders nothing.
+
+        The page could not be read: the arguments are those of `create_batch`, the answer is handed
+        through as JSON.
+        """
+        ...
+
+    @call(
+        "POST",
+        v2=At("/v2/alibaba/order/create", "https://doc-th.pandapon.com/api-289190490"),
+        safety=Safety.ONCE,
+    )
+    def create(
+        self,
+        *,
+        flow: NonEmpty,
+        address_param: OpaqueAddress,
+        cargo_param_list: OpaqueCargos,
+        message: NonEmpty | None = None,
+        shop_promotion_id: NonEmpty | None = None,
+        trade_type: NonEmpty | None = None,
+    ) -> Call[Unread]:
+        """Order products of one shop. Never sent twice by this client: look the order up before a repeat.
+
+        Only method and path could be read: the arguments are the first generation's, with this one's
+        cargo and address; the answer is handed through as JSON.
+        """
+        ...
+
+    @call(
+        "POST",
+        v2=At("/v2/alibaba/order/batch/create", "https://doc-cnv2.pandapon.com/api-288855706"),
+        safety=Safety.ONCE,
+    )
+    def create_batch(
+        self,
+        *,
+        flow: NonEmpty,
+        address_param: OpaqueAddress,
+        cargo_param_list: OpaqueCargos,
+        message: NonEmpty | None = None,
+        shop_promotion_id: NonEmpty | None = None,
+        trade_type: NonEmpty | None = None,
+        user_id: NonEmpty | None = None,
+        staff_name: NonEmpty | None = None,
+        platform_order: Annotated[int | None, IntegerField()] = None,
+        transfer_account_imgs: NonEmpty | None = None,
+        transfer_account_remark: NonEmpty | None = None,
+    ) -> Call[list[Order]]:
+        """Order products of several shops: one order per shop comes back. Never sent twice by this client.
+
+        `flow` is such as "general", `platform_order` the number of the order channel, `staff_name` the
+        employee who orders; the transfer fields are the proof and remark of a bank transfer. Some of the
+        orders may exist although the call failed: look them up before a repeat.
+        """
+        ...
+
+
+class Orders(OrdersV1, OrdersV2):
+    """Preview, create, follow, cancel and pay orders, and confirm their receipt."""
+
+    preview = ByGeneration(OrdersV1.preview, OrdersV2.preview)
+    preview_batch = ByGeneration(OrdersV1.preview_batch, OrdersV2.preview_batch)
+    create = ByGeneration(OrdersV1.create, OrdersV2.create)
+    create_batch = ByGeneration(OrdersV1.create_batch, OrdersV2.create_batch)

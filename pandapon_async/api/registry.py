@@ -1,0 +1,51 @@
+"""Every declared call by name."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from pandapon_async.api import Addresses, Alibaba, Freight, Taobao
+from pandapon_async.declare.call import Group, Resource, operation_of
+from pandapon_async.declare.endpoint import Endpoint, Operation
+
+__all__ = ["endpoints", "nearest_names", "operations"]
+
+_ROOTS: tuple[type[Resource], ...] = (Alibaba, Taobao, Addresses, Freight)
+
+
+@functools.cache
+def operations() -> Mapping[str, Operation]:
+    """Every operation by its name, such as "alibaba.refunds.get"."""
+    return MappingProxyType({one.name: one for root in _ROOTS for one in _operations_in(root)})
+
+
+def _operations_in(kind: type[Resource]) -> Iterator[Operation]:
+    for holder in reversed(kind.__mro__):
+        for name, declared in vars(holder).items():
+            if isinstance(declared, Group):
+                yield from _operations_in(declared.__get__(None, kind))
+            # Of several classes that have it, the one that users hold says what it is.
+            elif (operation := operation_of(getattr(kind, name))) is not None:
+                yield operation
+
+
+@functools.cache
+def endpoints() -> Mapping[str, Endpoint]:
+    """Every operation in every generation that has it, by its pinned name: "v1.alibaba.refunds.get"."""
+    found = [endpoint for operation in operations().values() for endpoint in operation.generations.values()]
+    return MappingProxyType({endpoint.pin: endpoint for endpoint in sorted(found, key=_generation)})
+
+
+def _generation(endpoint: Endpoint) -> str:
+    return endpoint.generation
+
+
+def nearest_names(name: str, *, most: int = 3) -> list[str]:
+    """The names of calls that were probably meant, pinned ones where a generation was named."""
+    pinned = name.partition(".")[0] in {"v1", "v2"}
+    known = endpoints() if pinned else operations()
+    ending = [one for one in known if one.endswith(f".{name}")]
+    return (ending or difflib.get_close_matches(name, known, n=most, cutoff=0.5))[:most]

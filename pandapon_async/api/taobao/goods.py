@@ -1,0 +1,106 @@
+"""Taobao goods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from pandapon_async.core.model import Wire
+from pandapon_async.core.outcome import Safety
+from pandapon_async.declare.arguments import ObjectField
+from pandapon_async.declare.call import At, Call, Resource, call, paged
+from pandapon_async.declare.endpoint import Evidence
+from pandapon_async.declare.fields import (
+    IdText,
+    IntegerField,
+    JsonTextField,
+    ListField,
+    NonEmpty,
+    PageNo,
+)
+from pandapon_async.models.taobao.goods import Product, ProductBatch, ProductPage, ProductQuery, SourceProduct
+
+__all__ = ["Goods", "GoodsV2"]
+
+
+class GoodsV2(Resource):
+    """Find products by words, and read them (second generation)."""
+
+    @call(
+        "GET",
+        v1=At("/open/product/get", "https://doc-vnm.pandapon.com/api-250496531"),
+        v2=At("/v2/taobao/product/get", "https://doc-env2.pandapon.com/api-289120986"),
+        safety=Safety.READ,
+    )
+    def get(self, *, item_id: IdText) -> Call[Product]:
+        """One product with its variants; the page does not say in what unit its prices are.
+
+        The second generation's ids are opaque text such as WUnUC1cILiBjt-Jv3lDdlQ.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At("/open/product/batch/check", "https://doc-en.pandapon.com/api-263477607"),
+        v2=At(
+            "/v2/taobao/product/batch/check",
+            "https://doc-env2.pandapon.com/api-289120987",
+            evidence=Evidence.INFERRED,
+        ),
+        safety=Safety.READ,
+    )
+    def get_batch(
+        self,
+        *,
+        products: Annotated[
+            Iterable[ProductQuery], JsonTextField(ListField(ObjectField(ProductQuery))), Wire("params")
+        ],
+    ) -> Call[ProductBatch]:
+        """Several products at once: which can be supplied, and why the others cannot.
+
+        The list travels as JSON text, which is written here. The page names no largest number.
+        """
+        ...
+
+    @call(
+        "POST",
+        v1=At(
+            "/open/product/item/search",
+            "https://doc-en.pandapon.com/api-263477606",
+            evidence=Evidence.INFERRED,
+        ),
+        v2=At("/v2/taobao/product/item/search", "https://doc-env2.pandapon.com/api-289120988"),
+        safety=Safety.READ,
+    )
+    def search(
+        self,
+        *,
+        keyword: NonEmpty | None = None,
+        page_no: PageNo = 1,
+        page_size: Annotated[int, IntegerField(1, 40)] = 40,
+        sort: NonEmpty | None = None,
+    ) -> Call[ProductPage]:
+        """One page of the products that match a keyword; `search_pages` goes through all of them.
+
+        Pages count from 1 and hold at most 40; `sort` is such as "tk_rate_desc". No page shows the
+        answer: how the list is recognised is an inference.
+        """
+        ...
+
+    search_pages: Final = paged(search)
+
+
+class Goods(GoodsV2):
+    """Find products by words, and read them."""
+
+    @call(
+        "POST",
+        v1=At("/open/product/source/get", "https://doc-vnm.pandapon.com/api-250496526"),
+        safety=Safety.READ,
+    )
+    def get_source(self, *, item_id: IdText, language: NonEmpty | None = None) -> Call[SourceProduct]:
+        """One product as its source shows it; `language` such as "vi" asks for a translation.
+
+        The call is in the Vietnamese documentation only.
+        """
+        ...
