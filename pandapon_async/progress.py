@@ -1,6 +1,6 @@
 """How far a run is, on stderr: done, rate, throttled, retried, failed, time left.
 
-On a terminal one line that is redrawn, elsewhere (a log, a cron mail) a plain line every few seconds.
+On a terminal a bar that is redrawn, elsewhere (a log, a cron mail) a plain line every few seconds.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ import asyncio
 from collections import deque
 from typing import Protocol, TextIO
 
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bars
+
 from pandapon_async.clock import Clock, duration
-from pandapon_async.plain_text import one_line
 
 __all__ = ["ConsoleProgress", "Counts", "NullProgress", "Progress"]
 
@@ -79,10 +82,10 @@ class ConsoleProgress(Progress):
     """Writes progress to a stream. Must be used in the event loop's thread."""
 
     def __init__(self, stream: TextIO, clock: Clock | None = None, *, live: bool | None = None) -> None:
-        # The command's own stream spells out control characters, and this one needs two of them.
-        self._stream: TextIO = getattr(stream, "rich_proxied_file", stream)
+        self._stream = stream
         self._clock = clock or Clock()
         self._live = stream.isatty() if live is None else live
+        self._bars: Bars | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task = ""
         self._total = self._done = self._failed = 0
@@ -92,7 +95,7 @@ class ConsoleProgress(Progress):
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        self._write_line(one_line(text))
+        self._write_line(text)
 
     def begin(self, task: str, total: int, done: int, counts: Counts) -> None:
         """Count from here on, and show it."""
@@ -100,6 +103,8 @@ class ConsoleProgress(Progress):
         self._task, self._total, self._done, self._failed = task, total, done, 0
         self._counts, self._before = counts, (counts.throttled, counts.retried)
         self._samples = deque([(self._clock.now(), done)])
+        if self._live:
+            self._bars = self._begin_bar()
         self._schedule()
 
     def advance(self, *, failed: bool) -> None:
@@ -113,21 +118,43 @@ class ConsoleProgress(Progress):
             return
         self._timer.cancel()
         self._timer = None
-        self._write_line(self.line())
+        if self._bars is not None:
+            self._show(self._bars)
+            self._bars.stop()
+            self._bars = None
+        else:
+            self._write_line(self.line())
 
     def _schedule(self) -> None:
         self._timer = self._clock.call_later(LIVE_EVERY if self._live else PLAIN_EVERY, self._tick)
 
     def _tick(self) -> None:
-        if self._live:
-            self._stream.write(f"\r\x1b[2K{self.line()}")
-            self._stream.flush()
+        if self._bars is not None:
+            self._show(self._bars)
         else:
             self._write_line(self.line())
         self._schedule()
 
+    def _begin_bar(self) -> Bars:
+        bars = Bars(
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=self._stream, force_terminal=True),
+            auto_refresh=False,  # it is redrawn by our clock, in our thread
+            get_time=self._clock.now,
+        )
+        bars.add_task(self.line(), total=self._total, completed=self._done)
+        bars.start()
+        return bars
+
+    def _show(self, bars: Bars) -> None:
+        bars.update(bars.task_ids[0], completed=self._done, description=self.line(), refresh=True)
+
     def _write_line(self, text: str) -> None:
-        self._stream.write(f"\r\x1b[2K{text}\n" if self._live else f"{text}\n")
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
+        self._stream.write(f"{text}\n")
         self._stream.flush()
 
     def line(self) -> str:

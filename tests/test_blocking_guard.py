@@ -10,7 +10,7 @@ import pytest
 from blockbuster import BlockingError
 
 from pandapon_async.reconcile.run_store import RunStore
-from pandapon_async.tables.table import file_digest
+from pandapon_async.tables.open import file_digest
 from tests.support.blocking import EXEMPT, allowed
 
 ROOT = Path(__file__).parent.parent

@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.reconcile.columns import resolve_columns
+from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.options import AmountBasis, Options
 
 SANDBOX = ("platform", "shop", "refund_id", "order_id", "amount_fen", "currency", "status", "applied_at")
 
 
 def resolved(names: tuple[str, ...], **options: Any) -> dict[str, str]:
-    columns = resolve_columns(names, Options(**options))
-    return {**columns.named(), "unit": columns.amount_unit}
+    columns = resolver(Options(**options)).resolve(names)
+    return {**columns.named(), "unit": columns.units["amount"]}
 
 
 def test_the_plain_case() -> None:
-    columns = resolve_columns(SANDBOX, Options())
+    columns = resolver(Options()).resolve(SANDBOX)
     assert columns.named() == {name.removesuffix("_fen"): name for name in SANDBOX}
-    assert columns.amount_unit == "fen"
-    assert columns.inferred == ()
+    assert columns.units == {"amount": "fen"}
+    assert inferred(columns, Options()) == []
     assert columns.name_of("shop") == "shop"
 
 
@@ -134,7 +134,7 @@ def test_mapping() -> None:
     [
         ({"refund_id": "gone"}, "names no column"),
         ({"refund_id": "twin"}, "names more than one column"),
-        ({"amount": "a", "amount_fen": "amount_fen"}, "names a second column"),
+        ({"amount": "a", "amount_fen": "amount_fen"}, "names amount twice"),
     ],
 )
 def test_mapping_that_cannot_be(mapping: dict[str, str], problem: str) -> None:
@@ -143,12 +143,13 @@ def test_mapping_that_cannot_be(mapping: dict[str, str], problem: str) -> None:
 
 
 def test_what_was_concluded_is_said() -> None:
-    inferred = resolve_columns(("refund_id", "amount_fen"), Options()).inferred
-    assert len(inferred) == 3
-    assert "TQ" in inferred[0]
-    assert "CNY" in inferred[1]
-    assert "only amounts" in inferred[2]
-    told = resolve_columns(("refund_id", "amount_fen", "platform"), Options(platform="1688")).inferred
+    notes = inferred(resolver(Options()).resolve(("refund_id", "amount_fen")), Options())
+    assert len(notes) == 3
+    assert "TQ" in notes[0]
+    assert "CNY" in notes[1]
+    assert "only amounts" in notes[2]
+    options = Options(platform="1688")
+    told = inferred(resolver(options).resolve(("refund_id", "amount_fen", "platform")), options)
     assert told[0] == "all rows are 1688, as told: column platform is not read"
 
 
@@ -171,7 +172,7 @@ def test_options_that_change_the_meaning() -> None:
     plain = Options().meaning()
     assert Options(concurrency=3, fresh=True, second_pass=False, report_rows=1).meaning() == plain
     assert Options(amount_basis="applied").meaning()["amount_basis"] == AmountBasis.APPLIED
-    assert Options(status_map={"b": ("2", "1"), "a": ()}).meaning()["status_map"] == {
+    assert Options(status_map={"b": ("20", "10"), "a": ()}).meaning()["status_map"] == {
         "a": [],
-        "b": ["1", "2"],
+        "b": ["10", "20"],
     }

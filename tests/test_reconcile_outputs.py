@@ -381,14 +381,15 @@ def test_the_meter_on_a_terminal_and_its_window() -> None:
         meter.advance(failed=False)
     clock.move(1)
     assert "50.0/s" in stream.getvalue()
-    assert "\n" not in stream.getvalue()
+    meter.note("[bold]a note[/bold]")
+    assert "[bold]a note[/bold]" in stream.getvalue()
     clock.move(60)
     assert " 0.0/s" in meter.line()
     for _ in range(50):
         meter.advance(failed=False)
     assert "left" not in meter.line()
     meter.end()
-    assert stream.getvalue().endswith("\n")
+    assert "100 of 100" in stream.getvalue().splitlines()[-2]
 
 
 def test_an_empty_task_and_silence() -> None:

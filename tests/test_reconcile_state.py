@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pandapon_async.errors import ConfigurationError
+from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
+from pandapon_async.tables.open import file_digest
 
 
 def row(number: int, refund_id: str | None = None, **facts: object) -> LedgerRow:
@@ -41,8 +44,8 @@ def test_facts_survive(path: Path) -> None:
 
 def test_it_is_in_wal_mode_and_locked(path: Path) -> None:
     state = RunStore.open(path)
-    assert state._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    with pytest.raises(ConfigurationError, match="in use by another running reconciliation"):
+    assert state._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with pytest.raises(ConfigurationError, match="another process has it locked"):
         RunStore.open(path)
     state.close()
     RunStore.open(path).close()
@@ -128,7 +131,7 @@ def test_a_transaction_is_all_or_nothing(path: Path) -> None:
 def test_other_files_are_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"platform,refund_id\n" * 100)
-    with pytest.raises(ConfigurationError, match="cannot be used as a state file"):
+    with pytest.raises(ConfigurationError, match="it is not a SQLite database"):
         RunStore.open(path)
     path.unlink()
     other = sqlite3.connect(path)
@@ -143,5 +146,31 @@ def test_another_version_is_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(ConfigurationError, match=r"another version.*schema 99"):
+    with pytest.raises(
+        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 2"
+    ):
         RunStore.open(path)
+
+
+FORMATS = Path(__file__).parent / "data" / "formats"
+
+
+def test_a_state_of_the_first_format_is_read_and_counts_the_same(path: Path) -> None:
+    """Written by a run of the first edition over run-1-ledger.csv; one of its lookups had failed."""
+    path.parent.mkdir()
+    shutil.copy(FORMATS / "run-1.sqlite", path)
+    state = RunStore.open(path)
+    found = {row.row: looked_up for row, looked_up in state.joined()}
+    assert len(found) == 11
+    outcomes = Counter(looked_up and looked_up.outcome for looked_up in found.values())
+    assert outcomes == {Outcome.FOUND: 7, Outcome.MISSING: 1, Outcome.FAILED: 1, None: 2}
+    failed = found[4]
+    assert failed is not None
+    assert (failed.error, failed.error_kind, failed.retryable) == (
+        "lookup failed: connection lost",
+        ErrorKind.OTHER,
+        True,
+    )
+    assert state.get("digest") == file_digest(FORMATS / "run-1-ledger.csv")
+    state.close()
+    RunStore.open(path).close()

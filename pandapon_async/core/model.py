@@ -133,15 +133,17 @@ _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 def parse_moment(value: int | str) -> datetime:
     """An aware datetime from any of the forms the vendor and its upstreams use.
 
-    Epoch milliseconds as int or digits, `20180423171116000+0800`, `2018-04-23 17:11:16` (Beijing
-    time, as no zone is given) and ISO 8601. Raises ValueError for anything else.
+    Epoch milliseconds (13 digits), `20180423171116`, `20180423171116000+0800`, `2018-04-23 17:11:16` and
+    ISO 8601; Beijing time where no zone is given. Raises ValueError for anything else.
 
     >>> parse_moment("20180423171116000+0800").isoformat()
     '2018-04-23T17:11:16+08:00'
     """
     if isinstance(value, int) or (value.isascii() and value.isdigit()):
         milliseconds = int(value)
-        if not 10**11 <= milliseconds < 10**14:
+        if 10**13 <= milliseconds < 10**14:
+            return datetime.strptime(str(milliseconds), "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+        if not 10**11 <= milliseconds < 10**13:
             raise ValueError("not epoch milliseconds")
         return EPOCH + milliseconds * MILLISECOND
     if match := _COMPACT.fullmatch(value):

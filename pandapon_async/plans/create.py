@@ -28,7 +28,7 @@ from pandapon_async.errors import (
 from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.async_plan_file import AsyncPlanFile, finished
 from pandapon_async.plans.checks import CheckResult, Checks
-from pandapon_async.plans.columns import Columns, resolve_columns
+from pandapon_async.plans.columns import inferred, resolver
 from pandapon_async.plans.options import PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanKind, PlanType, plan_type_of
@@ -37,7 +37,9 @@ from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.summary import PlanSummary, summary_of
 from pandapon_async.plans.voucher_files import Pictures
 from pandapon_async.progress import NullProgress, Progress
-from pandapon_async.tables.table import Table, file_digest, open_table
+from pandapon_async.tables.columns import Columns
+from pandapon_async.tables.open import file_digest, open_table
+from pandapon_async.tables.table import Table
 
 __all__ = ["plan"]
 
@@ -115,15 +117,12 @@ class _Creator:
         options = self._options
         if options.images is not None and not options.images.is_dir():
             raise InvalidArgumentError(f"no such folder: {options.images}", argument="images")
-        table = open_table(self._table, sheet=options.sheet, header_row=options.header_row)
-        columns = resolve_columns(
-            self._plan_type,
-            table.columns,
-            mapping=options.map,
-            constants=options.constants,
-            amount_unit=options.amount_unit,
-        )
-        return _Source(table, columns, file_digest(self._table))
+        table = open_table(self._table, resolver(self._plan_type, options), options.reading)
+        if table.is_empty():
+            raise InvalidArgumentError(
+                f"{self._table.name} has no rows below its column names", argument="table"
+            )
+        return _Source(table, table.columns, file_digest(self._table))
 
     async def _fill(self, plan_file: AsyncPlanFile, source: _Source) -> None:
         self._progress.note(f"reading {self._table.name}")
@@ -134,9 +133,9 @@ class _Creator:
             count += await plan_file.do(functools.partial(PlanFile.add, rows=batch))
         if await asyncio.to_thread(file_digest, self._table) != source.digest:
             raise InvalidArgumentError(f"{self._table.name} was changed while it was read; start again")
-        inferred = list(source.columns.inferred)
+        assumptions = inferred(self._plan_type, source.columns) + source.table.notes()
         if self._options.offline:
-            inferred.append("offline: the vendor was not asked; amounts and states are unchecked")
+            assumptions.append("offline: the vendor was not asked; amounts and states are unchecked")
         facts = {
             "kind": self._plan_type.name,
             "source": {
@@ -146,7 +145,7 @@ class _Creator:
                 "blank_lines": source.table.blank_lines,
                 "columns": source.columns.named(),
             },
-            "inferred": inferred,
+            "inferred": assumptions,
             "offline": self._options.offline,
             "base_url": self._client.settings.base_url,
             "account": account_of(self._client),

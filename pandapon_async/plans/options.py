@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -10,6 +10,7 @@ import attrs
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.money import Fen
 from pandapon_async.tables.cells import AmountUnit
+from pandapon_async.tables.open import Quoting, ReadOptions
 
 __all__ = ["ApplyOptions", "PlanOptions"]
 
@@ -29,6 +30,10 @@ def _fen(_: object, attribute: attrs.Attribute[int | None], value: int | None) -
         )
 
 
+def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
 @attrs.frozen(kw_only=True)
 class PlanOptions:
     """How to read a table and how far to check it. All have defaults.
@@ -36,18 +41,34 @@ class PlanOptions:
     `map` names columns: `{"refund_id": "退款编号", "apply_payment_yuan": "金额"}`; an empty name says that
     there is no such column. `constants` hold for all rows, by field. `amount_unit` says what money counts
     in where a column's name does not say it. `images` is the folder that images must lie in (the table's
-    own, otherwise). `sheet` and `header_row` say where in a workbook. `offline` asks the vendor nothing.
-    `concurrency` is how many checks are on their way at once (None: the client's).
+    own, otherwise). `sheet` is the sheet of a workbook, or several, `all_sheets` takes every visible one,
+    `header_row` is the row of the column names. `quoting="none"` takes quotation marks in CSV for ordinary
+    characters, `multiline` names the columns in which line breaks are meant. `offline` asks the vendor
+    nothing. `concurrency` is how many checks are on their way at once (None: the client's).
     """
 
     map: Mapping[str, str] = attrs.field(factory=dict)
     constants: Mapping[str, str] = attrs.field(factory=dict)
     amount_unit: AmountUnit | None = None
     images: Path | None = None
-    sheet: str | None = None
+    sheet: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    all_sheets: bool = False
     header_row: int | None = None
+    quoting: Quoting = "auto"
+    multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
     offline: bool = False
     concurrency: int | None = attrs.field(default=None, validator=_positive)
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the file is to be read."""
+        return ReadOptions(
+            sheets=self.sheet,
+            all_sheets=self.all_sheets,
+            header_row=self.header_row,
+            quoting=self.quoting,
+            multiline=self.multiline,
+        )
 
 
 @attrs.frozen(kw_only=True)

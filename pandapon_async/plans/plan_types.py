@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import attrs
 
@@ -17,19 +16,20 @@ from pandapon_async.api.registry import endpoints
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.models.alibaba.refunds import DisputeRequest
-from pandapon_async.reconcile.columns import NAMES
+from pandapon_async.tables.amounts import amount_fen
 from pandapon_async.tables.cells import (
     AmountUnit,
     Cell,
     Refused,
-    amount_fen,
     blank,
     currency_code,
     id_text,
+    no_value,
     plain_text,
 )
+from pandapon_async.tables.fields import ColumnSpec, names_of
 
-__all__ = ["REFUNDS", "RETURNS", "SEPARATORS", "ColumnSpec", "PlanKind", "PlanType", "plan_type_of"]
+__all__ = ["REFUNDS", "RETURNS", "SEPARATORS", "PlanKind", "PlanType", "plan_type_of"]
 
 SEPARATORS = re.compile(r"[;,|\n；，、｜]+")
 """What stands between several ids, or several paths, in one cell."""
@@ -44,26 +44,6 @@ class PlanKind(enum.StrEnum):
 
     RETURNS = "returns"
     REFUNDS = "refunds"
-
-
-Read = Callable[[Cell, AmountUnit | None], Any]
-
-
-@attrs.frozen
-class ColumnSpec:
-    """A column: its names (which say it outright, which say it in such a table), and how a cell is read.
-
-    `argument` is the argument it carries; None if it is for people, or looked into before. `money` is read
-    in the unit of its column; `default` stands where there is no such column.
-    """
-
-    name: str
-    outright: frozenset[str]
-    general: frozenset[str]
-    read: Read
-    argument: str | None
-    money: bool = False
-    default: Any = None
 
 
 @attrs.frozen
@@ -94,6 +74,13 @@ def _id(cell: Cell, _: AmountUnit | None) -> str | None:
     return id_text(cell)
 
 
+def _waybill(cell: Cell, _: AmountUnit | None) -> str | None:
+    text = id_text(cell)
+    if text is not None and not any(map(str.isdigit, text)):
+        raise Refused("is not a waybill: there is no digit in it")
+    return text
+
+
 def _number(cell: Cell, _: AmountUnit | None) -> int | None:
     text = id_text(cell)
     if text is not None and not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
@@ -106,7 +93,11 @@ def _ids(cell: Cell, _: AmountUnit | None) -> list[str] | None:
     if not isinstance(cell, str):
         one = id_text(cell)
         return None if one is None else [one]
-    return [found for part in SEPARATORS.split(cell) if (found := id_text(part))] or None
+    parts = [part for part in SEPARATORS.split(cell) if not blank(part)]
+    for part in parts:
+        if why := no_value(part):
+            raise Refused(why)
+    return [found for part in parts if (found := id_text(part))] or None
 
 
 def _money(cell: Cell, unit: AmountUnit | None) -> int:
@@ -146,56 +137,56 @@ def _paths(cell: Cell, _: AmountUnit | None) -> str | None:
     return cell.strip()
 
 
-def _names(outright: str, general: str = "", of: str | None = None) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of a column, together with those by which a ledger's column of the field `of` is known."""
-    shared = NAMES[of] if of is not None else (frozenset[str](), frozenset[str]())
-    return shared[0] | frozenset(outright.split()), shared[1] | frozenset(general.split())
-
-
-_SHOP = ColumnSpec("shop", *_names("", of="shop"), _name, None)
+_SHOP = ColumnSpec("shop", *names_of("", of="shop"), _name, compared=False, private=True)
 _VOUCHERS = ColumnSpec(
     "vouchers",
-    *_names(
+    *names_of(
         "vouchers voucher voucherpaths proofs proofimages 凭证 凭证图片 退款凭证 退货凭证 举证图片",
         "images image pictures picture 图片 照片",
     ),
     _paths,
     "vouchers",
+    private=True,
 )
 _DESCRIPTION = ColumnSpec(
     "description",
-    *_names(
+    *names_of(
         "description refunddescription returndescription 退款说明 退货说明 问题描述 描述",
         "remark note 说明 备注",
     ),
     _words,
     "description",
+    private=True,
 )
 
 RETURNS = PlanType(
     PlanKind.RETURNS,
     "v1.alibaba.refunds.return_goods",
     (
-        ColumnSpec("refund_id", *_names("", of="refund_id"), _id, "refund_id"),
+        ColumnSpec("refund_id", *names_of("", of="refund_id"), _id, "refund_id", needed=True, id=True),
         ColumnSpec(
             "logistics_company_no",
-            *_names(
+            *names_of(
                 """logisticscompanyno logisticscompanycode companyno carrierno carriercode couriercode
                 物流公司编号 物流公司编码 物流公司代码 快递公司编号 快递公司编码 快递公司代码""",
                 "carrier courier 物流公司 快递公司 承运商",
             ),
             _id,
             "logistics_company_no",
+            needed=True,
         ),
         ColumnSpec(
             "freight_bill",
-            *_names(
+            *names_of(
                 """freightbill waybill waybillno waybillnumber trackingno trackingnumber expressno
-                运单号 运单编号 快递单号 物流单号 退货运单号 退货快递单号 退货物流单号""",
+                运单号 运单编号 快递单号 物流单号 退货运单号 退货快递单号 退货物流单号
+                退回物流单号 退回快递单号 寄回单号""",
                 "tracking express",
             ),
-            _id,
+            _waybill,
             "freight_bill",
+            needed=True,
+            id=True,
         ),
         _DESCRIPTION,
         _VOUCHERS,
@@ -208,33 +199,37 @@ REFUNDS = PlanType(
     PlanKind.REFUNDS,
     "v1.alibaba.refunds.create",
     (
-        ColumnSpec("order_id", *_names("", of="order_id"), _id, "order_id"),
+        ColumnSpec("order_id", *names_of("", of="order_id"), _id, "order_id", needed=True, id=True),
         ColumnSpec(
             "order_entry_ids",
-            *_names(
+            *names_of(
                 """orderentryids orderentryid entryids entryid suborderids suborderid subitemids subitemid
                 lineids 子订单号 子订单编号 子订单id 订单明细id 订单明细编号 明细id 明细编号 子单号""",
                 "lines entries 明细",
             ),
             _ids,
             "order_entry_ids",
+            needed=True,
+            id=True,
         ),
         ColumnSpec(
             "dispute_request",
-            *_names("disputerequest disputetype refundtype 退款类型 售后类型 申请类型", "类型 type"),
+            *names_of("disputerequest disputetype refundtype 退款类型 售后类型 申请类型", "类型 type"),
             _dispute,
             "dispute_request",
+            needed=True,
+            word=True,
         ),
         ColumnSpec(
             "apply_payment",
-            *_names("applypayment applyamount 申请退款金额 申请金额", of="amount"),
+            *names_of("applypayment applyamount 申请退款金额 申请金额", of="amount"),
             _money,
             "apply_payment",
             money=True,
         ),
         ColumnSpec(
             "apply_carriage",
-            *_names(
+            *names_of(
                 "applycarriage refundcarriage 退运费 退运费金额 申请退运费 申请运费", "carriage freight 运费"
             ),
             _money,
@@ -244,18 +239,24 @@ REFUNDS = PlanType(
         ),
         ColumnSpec(
             "reason_id",
-            *_names("reasonid applyreasonid refundreasonid 退款原因id 退款原因编号 原因id 原因编号"),
+            *names_of("reasonid applyreasonid refundreasonid 退款原因id 退款原因编号 原因id 原因编号"),
             _number,
             "apply_reason_id",
+            id=True,
+            instead="reason",
         ),
+        ColumnSpec("reason", *names_of("refundreason applyreason 退款原因 申请原因", "reason 原因"), _name),
+        attrs.evolve(_DESCRIPTION, needed=True),
         ColumnSpec(
-            "reason", *_names("refundreason applyreason 退款原因 申请原因", "reason 原因"), _name, None
+            "goods_status",
+            *names_of("goodsstatus 货物状态 收货状态 货品状态"),
+            _name,
+            "goods_status",
+            needed=True,
         ),
-        _DESCRIPTION,
-        ColumnSpec("goods_status", *_names("goodsstatus 货物状态 收货状态 货品状态"), _name, "goods_status"),
         _VOUCHERS,
         _SHOP,
-        ColumnSpec("currency", *_names("", of="currency"), _currency, None, default="CNY"),
+        ColumnSpec("currency", *names_of("", of="currency"), _currency, default="CNY", needed=True),
     ),
     identified_by=("order_id", "order_entry_ids"),
     amount="apply_payment",

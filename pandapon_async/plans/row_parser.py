@@ -13,11 +13,12 @@ import attrs
 from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.journal.writes import natural_key
-from pandapon_async.plans.columns import Columns
-from pandapon_async.plans.plan_types import ColumnSpec, PlanType
+from pandapon_async.plans.plan_types import PlanType
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
 from pandapon_async.tables.cells import Cell, Refused
+from pandapon_async.tables.columns import Columns
+from pandapon_async.tables.fields import ColumnSpec
 from pandapon_async.tables.table import Record, Table
 
 __all__ = ["RowParser", "encode_row"]
@@ -54,7 +55,7 @@ class RowParser:
     def rows(self) -> Iterator[tuple[PlanRow, list[PlannedPicture]]]:
         """Every row with its images, in order."""
         fields = list(self.columns.positions)
-        for record in self.table.records([self.columns.positions[field] for field in fields]):
+        for record in self.table.records():
             yield self._row(record, dict(zip(fields, record.cells, strict=False)))
 
     def _row(self, record: Record, cells: Mapping[str, Cell]) -> tuple[PlanRow, list[PlannedPicture]]:
@@ -95,7 +96,7 @@ class RowParser:
 
     def _read(self, field: ColumnSpec, cell: Cell) -> Any:
         try:
-            return field.read(cell, self.columns.units.get(field.name))
+            return field.value(cell, self.columns.units.get(field.name))
         except Refused as refused:
             raise _Problem(field.name, str(refused)) from None
 

@@ -23,7 +23,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError
 from pandapon_async.progress import NullProgress, Progress
-from pandapon_async.reconcile.columns import resolve_columns
+from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
@@ -33,7 +33,7 @@ from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.files import clear_drafts, only_writer
-from pandapon_async.tables.table import file_digest, open_table
+from pandapon_async.tables.open import file_digest, open_table
 
 __all__ = ["reconcile", "state_path"]
 
@@ -131,8 +131,12 @@ class _Job:
 
     def _open_ledger(self) -> LedgerReader:
         """Refuses here, before there is any trace of the run, what cannot be read."""
-        table = open_table(self._ledger, sheet=self._options.sheet, header_row=self._options.header_row)
-        return LedgerReader(table, resolve_columns(table.columns, self._options), self._options)
+        table = open_table(self._ledger, resolver(self._options), self._options.reading)
+        if table.is_empty():
+            raise InvalidArgumentError(
+                f"{self._ledger.name} has no rows below its column names", argument="ledger"
+            )
+        return LedgerReader(table, self._options)
 
     async def _run(self, state: RunStore, reader: LedgerReader, digest: str) -> Summary:
         started = self._now()
@@ -189,7 +193,7 @@ class _Job:
 
     def _read_ledger(self, state: RunStore, reader: LedgerReader, digest: str) -> None:
         """The ledger into the state; runs in a thread. Cut short, it begins anew the next time."""
-        table, columns = reader.table, reader.columns
+        table = reader.table
         state.forget_rows()
         rows = reader.rows()
         count = 0
@@ -203,12 +207,14 @@ class _Job:
             "sha256": digest,
             "format": table.format,
             "encoding": table.encoding,
-            "columns": columns.named(),
-            "amount_unit": columns.amount_unit,
+            "columns": table.columns.named(),
+            "amount_unit": table.columns.units["amount"],
             "rows": count,
             "blank_lines": table.blank_lines,
+            "totals": table.totals,
         }
-        state.set({"ledger": facts, "inferred": list(columns.inferred)})
+        notes = reader.notes()
+        state.set({"ledger": facts, "inferred": inferred(table.columns, self._options), "notes": notes})
 
     async def _look_up(self, state: RunStore, counts: dict[str, int]) -> None:
         total, done = state.to_look_up(), state.looked_up()

@@ -1,112 +1,158 @@
 """From a table's records to rows of the ledger: each record becomes exactly one row.
 
-A record that cannot be read becomes a row that says why and in which column.
+A record that cannot be read becomes a row that says why and in which column, and keeps what is known of it.
+What nobody compares (an order's id) costs no row; it is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import attrs
 
-from pandapon_async.reconcile.columns import Columns
-from pandapon_async.reconcile.options import FIELDS, Options
-from pandapon_async.reconcile.statuses import status_of_ledger
+from pandapon_async.reconcile.columns import SPECS
+from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.statuses import is_known, status_of_ledger
 from pandapon_async.reconcile.verdict import LedgerRow
-from pandapon_async.tables.cells import (
-    Cell,
-    Platform,
-    Refused,
-    amount_fen,
-    blank,
-    currency_code,
-    id_text,
-    moment_text,
-    plain_text,
-    platform_name,
-    platform_of_id,
-    refund_id_text,
-)
+from pandapon_async.tables.cells import Cell, Platform, Refused, platform_of_id, refund_id_text, shown
+from pandapon_async.tables.moments import moment_text
 from pandapon_async.tables.table import Record, Table
 
 __all__ = ["LedgerReader"]
 
 T = TypeVar("T")
 
-TOTALS = ("合计", "总计", "小计", "汇总", "总金额", "total", "subtotal", "grand total", "sum")
+MOST_WORDS = 20
+"""Unknown words of status that are told one by one."""
 
 
-class _Problem(Exception):
+@attrs.define
+class _Uncompared:
+    """The cells of a field that could not be read and that nothing compares."""
+
+    first: str
+    count: int = 0
+
+
+@attrs.define
+class _Problems:
     """The first thing in a row that cannot be read: in which column, and why."""
 
-    def __init__(self, column: str, reason: str) -> None:
-        super().__init__(reason)
-        self.column = column
+    column: str = ""
+    reason: str | None = None
+
+    def add(self, column: str, reason: str) -> None:
+        if self.reason is None:
+            self.column, self.reason = column, reason
 
 
-@attrs.frozen
+@attrs.define
 class LedgerReader:
     """Reads the rows of one ledger under one set of options."""
 
     table: Table
-    columns: Columns
     options: Options
+    _uncompared: dict[str, _Uncompared] = attrs.field(init=False, factory=dict)
+    _words: Counter[str] = attrs.field(init=False, factory=Counter)
 
     def rows(self) -> Iterator[LedgerRow]:
         """Every row of the ledger, in order."""
-        fields = [field for field in FIELDS if field in self.columns.positions]
-        for record in self.table.records([self.columns.positions[field] for field in fields]):
+        self._uncompared.clear()
+        self._words.clear()
+        fields = list(self.table.columns.positions)
+        for record in self.table.records():
             yield self._row(record, dict(zip(fields, record.cells, strict=False)))
 
-    def _row(self, record: Record, cells: dict[str, Cell]) -> LedgerRow:
-        row = LedgerRow(row=record.row)
+    def notes(self) -> list[str]:
+        """What is worth knowing of the rows, complete once they were read."""
+        notes = self.table.notes()
+        for field, found in self._uncompared.items():
+            cells = f"{found.count:,} cell{'s' * (found.count > 1)}"
+            notes.append(f"{field}: {cells} cannot be read, and nothing compares them; {found.first}")
+        for word, count in self._words.most_common(MOST_WORDS):
+            rows = f"{count:,} row{'s' * (count > 1)}"
+            notes.append(
+                f"status {shown(word)} is not known ({rows}); say what it means: --status-map {word}=STATE"
+            )
+        if len(self._words) > MOST_WORDS:
+            notes.append(f"other words of status that are not known: {len(self._words) - MOST_WORDS:,}")
+        return notes
+
+    def _row(self, record: Record, cells: Mapping[str, Cell]) -> LedgerRow:
+        row, problems = LedgerRow(row=record.row), _Problems()
         if record.problem is not None:
-            row.problem, row.column = record.problem, ""
-            return row
-        try:
-            self._fill(row, cells)
-        except _Problem as problem:
-            row.problem, row.column = str(problem), problem.column
+            problems.add("", record.problem)
+            row.platform = self.options.platform
+            self._keep_id(row, cells)
+        else:
+            self._fill(row, cells, problems)
+        row.problem = problems.reason
+        row.column = None if problems.reason is None else problems.column
         return row
 
-    def _fill(self, row: LedgerRow, cells: dict[str, Cell]) -> None:
-        """Read the cells into the row, the harmless ones first, so that an unreadable row still says much."""
-        refund = cells.get("refund_id")
-        if blank(refund) and any(_says_total(cell) for cell in cells.values()):
-            raise _Problem(self._column("refund_id"), "a totals row, not a refund")
-        row.shop = plain_text(cells.get("shop"))
-        row.applied_at = moment_text(cells.get("applied_at"), self.table.day_zero)
-        platform = row.platform = self._platform(cells)
-        row.refund_id = self._read("refund_id", lambda: refund_id_text(refund, platform))
-        order_id = self._read("order_id", lambda: id_text(cells.get("order_id")))
-        row.order_id = order_id[:64] if order_id else None
-        row.currency = "CNY"
-        if "currency" in self.columns.positions:
-            row.currency = self._read("currency", lambda: currency_code(cells["currency"]))
-        row.amount_fen = self._read("amount", lambda: amount_fen(cells["amount"], self.columns.amount_unit))
-        if "status" in self.columns.positions:
-            status = plain_text(cells["status"])
-            if status is None:
-                raise _Problem(self._column("status"), "no status")
-            row.status = status_of_ledger(platform, status, self.options.status_map)
+    def _keep_id(self, row: LedgerRow, cells: Mapping[str, Cell]) -> None:
+        """The id of a row whose columns may be shifted, if it has the form; nothing else can be believed."""
+        cell = cells.get("refund_id")
+        try:
+            row.platform = row.platform or platform_of_id(cell)
+            row.refund_id = refund_id_text(cell, row.platform)
+        except Refused:
+            row.platform = self.options.platform
 
-    def _platform(self, cells: dict[str, Cell]) -> Platform:
+    def _fill(self, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> None:
+        """Read the cells into the row; one that cannot be read leaves its field empty."""
+        row.shop = self._value("shop", row, cells, problems)
+        row.applied_at = moment_text(self._value("applied_at", row, cells, problems), self.table.day_zero)
+        platform = row.platform = self._platform(row, cells, problems)
+        if platform is not None:
+            row.refund_id = self._checked(
+                "refund_id", cells, problems, lambda cell: refund_id_text(cell, platform)
+            )
+        row.order_id = self._value("order_id", row, cells, problems)
+        row.currency = "CNY"
+        if "currency" in cells:
+            row.currency = self._value("currency", row, cells, problems)
+        amount = self._value("amount", row, cells, problems)
+        row.amount_fen = -amount if amount is not None and self.options.negative else amount
+        if "status" in cells:
+            word = self._value("status", row, cells, problems)
+            if word is not None and platform is not None:
+                row.status = status_of_ledger(platform, word, self.options.status_map)
+                if not is_known(platform, row.status) and (word in self._words or len(self._words) < 1_000):
+                    self._words[word] += 1
+
+    def _platform(self, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> Platform | None:
         if self.options.platform is not None:
             return self.options.platform
-        if "platform" in self.columns.positions:
-            return self._read("platform", lambda: platform_name(cells["platform"]))
-        return self._read("refund_id", lambda: platform_of_id(cells["refund_id"]))
+        if "platform" in cells:
+            found: Platform | None = self._value("platform", row, cells, problems)
+            return found
+        return self._checked("refund_id", cells, problems, platform_of_id)
 
-    def _read(self, field: str, read: Callable[[], T]) -> T:
+    def _checked(
+        self, field: str, cells: Mapping[str, Cell], problems: _Problems, check: Callable[[Cell], T]
+    ) -> T | None:
+        """A cell by a rule that is stricter than its field's own."""
         try:
-            return read()
+            value: T = SPECS[field].value(cells.get(field), read=lambda cell, _: check(cell))
         except Refused as refused:
-            raise _Problem(self._column(field), str(refused)) from None
+            problems.add(self.table.columns.name_of(field), str(refused))
+            return None
+        return value
 
-    def _column(self, field: str) -> str:
-        return self.columns.name_of(field) or field
-
-
-def _says_total(cell: Cell) -> bool:
-    return isinstance(cell, str) and (plain_text(cell) or "").lower().strip(":= ") in TOTALS
+    def _value(self, field: str, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> Any:
+        """What a cell says; None if it cannot be read: a problem only where something depends on it."""
+        if field not in cells:
+            return None
+        spec, columns = SPECS[field], self.table.columns
+        try:
+            return spec.value(cells[field], columns.units.get(field))
+        except Refused as refused:
+            if spec.compared:
+                problems.add(columns.name_of(field), str(refused))
+            else:
+                first = f"the first, in row {row.row}, column {columns.name_of(field)}: {refused}"
+                self._uncompared.setdefault(field, _Uncompared(first)).count += 1
+            return None

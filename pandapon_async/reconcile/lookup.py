@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from pandapon_async.core.model import BEIJING
-from pandapon_async.errors import NotFoundError, PandaponError
+from pandapon_async.errors import ApiError, ErrorKind, NotFoundError, PandaponError, error_kind_of
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.taobao.refunds import RefundDetail, RefundOrder
 from pandapon_async.reconcile.statuses import status_of_platform
@@ -72,20 +72,35 @@ def _text(moment: datetime | None) -> str | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(BEIJING).isoformat()
 
 
-def _kind(error: PandaponError) -> str:
-    """What went wrong, without the particulars in brackets: few kinds, so that they can be counted."""
-    return str(error.args[0]).partition(" (")[0]
+_WORDS = {
+    ErrorKind.NOT_SENT: "the request could not be sent",
+    ErrorKind.CONNECTION_LOST: "the connection was lost",
+    ErrorKind.DEADLINE: "no answer in time",
+    ErrorKind.MALFORMED_RESPONSE: "the answer cannot be read",
+    ErrorKind.RESPONSE_TOO_LARGE: "the answer is too large",
+    ErrorKind.DECODE: "the answer is not as documented",
+    ErrorKind.RATE_LIMIT: "refused for the rate of calls",
+}
+"""Few kinds, so that they can be counted."""
 
 
 def lookup_of_error(error: Exception) -> Lookup:
     """The facts of a failure: the refund is missing if the vendor said so, else the lookup failed."""
     if isinstance(error, NotFoundError):
         return Lookup(outcome=Outcome.MISSING, request_id=error.request_id, attempts=error.attempts)
+    kind = error_kind_of(error)
     if not isinstance(error, PandaponError):
-        return Lookup(outcome=Outcome.FAILED, error=f"lookup failed: {type(error).__name__}")
+        words = f"{type(error).__name__} in this program"
+        return Lookup(outcome=Outcome.FAILED, error=f"lookup failed: {words}", error_kind=kind)
+    words = _WORDS.get(kind, kind.replace("_", " "))
+    if kind is ErrorKind.API and isinstance(error, ApiError):
+        words = f"refused with code {error.code}"
+    if kind is ErrorKind.MALFORMED_RESPONSE and error.history and error.history[-1].http_status is not None:
+        words = f"HTTP {error.history[-1].http_status}: {words}"
     return Lookup(
         outcome=Outcome.FAILED,
-        error=f"lookup failed: {_kind(error)}",
+        error=f"lookup failed: {words}",
+        error_kind=kind,
         retryable=error.retryable,
         request_id=error.request_id,
         attempts=error.attempts,

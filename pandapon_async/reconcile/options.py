@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 import attrs
 
 from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.reconcile.statuses import known_states
 from pandapon_async.tables.cells import AmountUnit, Platform
+from pandapon_async.tables.open import Quoting, ReadOptions
 
 __all__ = ["FIELDS", "AmountBasis", "Options"]
 
@@ -36,6 +38,21 @@ def _known_fields(_: Any, __: Any, mapping: Mapping[str, str]) -> None:
             )
 
 
+def _known_states(_: Any, __: Any, mapping: Mapping[str, tuple[str, ...]]) -> None:
+    known = known_states()
+    for word, states in mapping.items():
+        for state in states:
+            if state not in known:
+                raise InvalidArgumentError(
+                    f"--status-map {word}={state}: no such state; known: {', '.join(known)}",
+                    argument="status_map",
+                )
+
+
+def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
 def _with_zone(_: Any, __: Any, moment: datetime | None) -> None:
     if moment is not None and moment.tzinfo is None:
         raise InvalidArgumentError(
@@ -56,8 +73,12 @@ class Options:
     there is no such column. `platform` holds for the whole file and overrules a platform column.
     `amount_unit` says what a column counts in whose name does not say it. `tolerance_fen` is the
     difference still called equal. `status_map` translates the ledger's own words:
-    `{"done": ("refundsuccess", "100")}`. `sheet` and `header_row` say where in a workbook. `as_of` is
-    the "now" against which deadlines are judged (the first start, otherwise).
+    `{"done": ("refundsuccess", "100")}`. `negative`: the ledger writes refunds as negative amounts. `as_of`
+    is the "now" against which deadlines are judged (the first start, otherwise).
+
+    `sheet` is the sheet of a workbook, or several, `all_sheets` takes every visible one, `header_row` is the
+    row of the column names. `quoting="none"` takes quotation marks in CSV for ordinary characters,
+    `multiline` names the columns in which line breaks are meant.
 
     `second_pass` looks up again at the end what failed for a passing reason; `concurrency` is how many
     lookups are on their way at once (None: the client's); `fresh` forgets an earlier run of this ledger;
@@ -70,15 +91,30 @@ class Options:
     amount_unit: AmountUnit | None = None
     amount_basis: AmountBasis = attrs.field(default=AmountBasis.ACTUAL, converter=AmountBasis)
     tolerance_fen: int = attrs.field(default=0, validator=_not_negative)
-    status_map: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    sheet: str | None = None
+    status_map: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, validator=_known_states)
+    negative: bool = False
+    sheet: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    all_sheets: bool = False
     header_row: int | None = None
+    quoting: Quoting = "auto"
+    multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
     as_of: datetime | None = attrs.field(default=None, validator=_with_zone)
     second_pass: bool = True
     concurrency: int | None = None
     fresh: bool = False
     report_rows: int = 500
     group_readable: bool = False
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How the file is to be read."""
+        return ReadOptions(
+            sheets=self.sheet,
+            all_sheets=self.all_sheets,
+            header_row=self.header_row,
+            quoting=self.quoting,
+            multiline=self.multiline,
+        )
 
     def meaning(self) -> dict[str, Any]:
         """The options that a resumed run must share with the one that began, ready for JSON."""
@@ -89,6 +125,10 @@ class Options:
             "amount_basis": str(self.amount_basis),
             "tolerance_fen": self.tolerance_fen,
             "status_map": {word: sorted(states) for word, states in sorted(self.status_map.items())},
-            "sheet": self.sheet,
+            "negative": self.negative,
+            "sheet": self.sheet[0] if len(self.sheet) == 1 else list(self.sheet) or None,
+            "all_sheets": self.all_sheets,
             "header_row": self.header_row,
+            "quoting": self.quoting,
+            "multiline": list(self.multiline),
         }

@@ -15,14 +15,13 @@ from typing import Any, Self
 
 import attrs
 
-from pandapon_async.errors import ConfigurationError
+from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
+from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
 from pandapon_async.tables.cells import Platform
 
 __all__ = ["Pending", "RunStore"]
 
-APPLICATION_ID = 0x50507263  # "PPrc": marks the file as ours
-SCHEMA_VERSION = 1
 PAGE = 500
 
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
@@ -32,8 +31,24 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE ledger (row INTEGER PRIMARY KEY, {", ".join(_ROW_FIELDS[1:])});
 CREATE TABLE firsts (platform TEXT, refund_id TEXT, row INTEGER NOT NULL,
                      PRIMARY KEY (platform, refund_id)) WITHOUT ROWID;
-CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)});
+CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)})
 """
+
+
+def _add_error_kinds(db: sqlite3.Connection) -> None:
+    """Format 2 says of a failed lookup what failed, beside the words for people."""
+    db.execute("ALTER TABLE lookups ADD COLUMN error_kind")
+    db.execute("UPDATE lookups SET error_kind = ? WHERE outcome = 'failed'", (ErrorKind.OTHER,))
+
+
+FORMAT = FileFormat(
+    name="state file",
+    application_id=0x50507263,  # "PPrc"
+    number=2,
+    schema=_SCHEMA,
+    upgrades={1: _add_error_kinds},
+    error=ConfigurationError,
+)
 _INSERT_ROW = f"INSERT INTO ledger VALUES ({', '.join('?' * len(_ROW_FIELDS))})"
 _INSERT_LOOKUP = f"INSERT OR REPLACE INTO lookups VALUES ({', '.join('?' * (len(_LOOKUP_FIELDS) + 1))})"
 _ASKED = "FROM ledger WHERE problem IS NULL AND duplicate_of IS NULL"
@@ -57,82 +72,37 @@ class Pending:
     refund_id: str
 
 
-class RunStore:
+class RunStore(SqliteStore):
     """The state of one run. Use `RunStore.open`; close it when done."""
-
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._db = connection
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open or begin a state file, for this process alone.
 
-        Raises ConfigurationError if another process has it, if it is no state file, or if another
-        version wrote it.
+        Raises ConfigurationError if another process has it, if it is not a state file, or if a newer version
+        wrote it.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        try:
-            cls._prepare(path, connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                message = f"{path} is in use by another running reconciliation; wait for it or stop it"
-                raise ConfigurationError(message) from None
-            raise ConfigurationError(f"{path} cannot be used as a state file: {error}") from None
-        except BaseException:
-            connection.close()
-            raise
-        return cls(path, connection)
-
-    @staticmethod
-    def _prepare(path: Path, db: sqlite3.Connection) -> None:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        ours = db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
-        if tables and not ours:
-            raise ConfigurationError(f"{path} is a database of something else; choose another state file")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if ours and version != SCHEMA_VERSION:
-            raise ConfigurationError(
-                f"{path} was written by another version of this program (schema {version}, not "
-                f"{SCHEMA_VERSION}); finish it there or choose another state file"
-            )
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        db.execute("BEGIN EXCLUSIVE")  # takes the lock, and keeps it: see locking_mode
-        if not ours:
-            for statement in _SCHEMA.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute("COMMIT")
-
-    def close(self) -> None:
-        """Give the file back. May be called twice."""
-        self._db.close()
+        connection = FORMAT.open(path, patience=0, exclusive=True)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return cls(path, FORMAT, connection)
 
     def get(self, name: str) -> Any:
         """A fact of the run by name, as it was set; None if it never was."""
-        found = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        found = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if found is None else json.loads(found[0])
 
     def set(self, facts: Mapping[str, Any]) -> None:
         """Set facts of the run, all or none."""
-        with self._transaction():
+        with self.transaction():
             for name, value in facts.items():
                 text = json.dumps(value, ensure_ascii=False)
-                self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, text))
-
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+                self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, text))
 
     def clear(self) -> None:
         """Forget everything, also what run it was."""
-        with self._transaction():
+        with self.transaction():
             for table in ("facts", "ledger", "firsts", "lookups"):
-                self._db.execute(f"DELETE FROM {table}")
+                self._connection.execute(f"DELETE FROM {table}")
 
     def add_rows(self, rows: Iterable[LedgerRow]) -> int:
         """Keep rows of the ledger, all or none; a refund seen in an earlier row is marked so.
@@ -140,36 +110,36 @@ class RunStore:
         Gives the number of rows added.
         """
         count = 0
-        with self._transaction():
+        with self.transaction():
             for row in rows:
                 if row.problem is None:
                     row.duplicate_of = self._earlier(row)
-                self._db.execute(_INSERT_ROW, tuple(getattr(row, name) for name in _ROW_FIELDS))
+                self._connection.execute(_INSERT_ROW, tuple(getattr(row, name) for name in _ROW_FIELDS))
                 count += 1
         return count
 
     def _earlier(self, row: LedgerRow) -> int | None:
         key = (row.platform, row.refund_id)
-        added = self._db.execute("INSERT OR IGNORE INTO firsts VALUES (?, ?, ?)", (*key, row.row))
+        added = self._connection.execute("INSERT OR IGNORE INTO firsts VALUES (?, ?, ?)", (*key, row.row))
         if added.rowcount:
             return None
         query = "SELECT row FROM firsts WHERE platform = ? AND refund_id = ?"
-        first: int = self._db.execute(query, key).fetchone()[0]
+        first: int = self._connection.execute(query, key).fetchone()[0]
         return first
 
     def forget_rows(self) -> None:
         """Drop a ledger that was read only in part."""
-        with self._transaction():
-            self._db.execute("DELETE FROM ledger")
-            self._db.execute("DELETE FROM firsts")
+        with self.transaction():
+            self._connection.execute("DELETE FROM ledger")
+            self._connection.execute("DELETE FROM firsts")
 
     def forget_failures(self) -> int:
         """Drop the failed lookups of an earlier run, which are not finished; gives their number."""
-        return self._db.execute("DELETE FROM lookups WHERE outcome = ?", (Outcome.FAILED,)).rowcount
+        return self._connection.execute("DELETE FROM lookups WHERE outcome = ?", (Outcome.FAILED,)).rowcount
 
     def record(self, row: int, lookup: Lookup) -> None:
         """Keep what a lookup gave. Once this returns, it is never made again."""
-        self._db.execute(_INSERT_LOOKUP, (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS)))
+        self._connection.execute(_INSERT_LOOKUP, (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS)))
 
     def pending(self) -> Iterator[Pending]:
         """The lookups not yet made, in the order of rows."""
@@ -181,37 +151,37 @@ class RunStore:
 
     def _paged(self, query: str) -> Iterator[Pending]:
         last = -1
-        while page := self._db.execute(query, (last, PAGE)).fetchall():
+        while page := self._connection.execute(query, (last, PAGE)).fetchall():
             last = page[-1][0]
             for row, platform, refund_id in page:
                 yield Pending(row, platform, refund_id)
 
     def to_look_up(self) -> int:
         """How many rows have to be looked up, done or not."""
-        count: int = self._db.execute(f"SELECT count(*) {_ASKED}").fetchone()[0]
+        count: int = self._connection.execute(f"SELECT count(*) {_ASKED}").fetchone()[0]
         return count
 
     def looked_up(self) -> int:
         """How many lookups are recorded, failed ones too."""
-        count: int = self._db.execute("SELECT count(*) FROM lookups").fetchone()[0]
+        count: int = self._connection.execute("SELECT count(*) FROM lookups").fetchone()[0]
         return count
 
     def oldest_lookup(self) -> str | None:
         """When the oldest recorded lookup was made, in ISO 8601."""
-        found = self._db.execute("SELECT min(looked_up_at) FROM lookups").fetchone()[0]
+        found = self._connection.execute("SELECT min(looked_up_at) FROM lookups").fetchone()[0]
         return None if found is None else str(found)
 
     def passing_failures(self) -> int:
         """How many lookups failed for a reason that may pass."""
         query = "SELECT count(*) FROM lookups WHERE outcome = 'failed' AND retryable"
-        count: int = self._db.execute(query).fetchone()[0]
+        count: int = self._connection.execute(query).fetchone()[0]
         return count
 
     def joined(self) -> Iterator[tuple[LedgerRow, Lookup | None]]:
         """Every row with its lookup, in the order of the ledger; streamed."""
         at = len(_ROW_FIELDS)
         query = "SELECT * FROM ledger LEFT JOIN lookups USING (row) ORDER BY ledger.row"
-        for values in self._db.execute(query):
+        for values in self._connection.execute(query):
             row = LedgerRow(**dict(zip(_ROW_FIELDS, values[:at], strict=True)))
             if values[at] is None:
                 yield row, None
@@ -220,16 +190,3 @@ class RunStore:
             found["outcome"] = Outcome(found["outcome"])
             found["retryable"] = bool(found["retryable"])
             yield row, Lookup(**found)
-
-
-@attrs.frozen
-class _Transaction:
-    """All statements inside, or none. (sqlite3's own context manager needs implicit transactions.)"""
-
-    db: sqlite3.Connection
-
-    def __enter__(self) -> None:
-        self.db.execute("BEGIN")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.db.execute("COMMIT" if kind is None else "ROLLBACK")

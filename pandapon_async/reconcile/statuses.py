@@ -14,7 +14,7 @@ from pandapon_async.models.alibaba import refunds as alibaba
 from pandapon_async.models.taobao import refunds as taobao
 from pandapon_async.tables.cells import Platform
 
-__all__ = ["is_known", "is_open", "status_of_ledger", "status_of_platform", "succeeded"]
+__all__ = ["is_known", "is_open", "known_states", "status_of_ledger", "status_of_platform", "succeeded"]
 
 _STATES: dict[Platform, dict[str, bool]] = {  # state -> whether it is final
     "1688": {state.value: state.terminal for state in alibaba.RefundStatus},
@@ -33,7 +33,7 @@ _NAMES_1688 = {
     "refundclose": "退款关闭 退款已关闭 已关闭 refundclosed",
 }
 _NAMES_TAOBAO = {
-    "0": "无退款 none",
+    "0": "无退款",
     "10": "已申请 买家已申请 申请退款 等待卖家同意 待卖家同意 applied",
     "20": "卖家已同意 等待买家退货 待买家退货 awaitingreturn",
     "30": "买家已退货 等待卖家收货 待卖家收货 awaitingreceipt",
@@ -67,6 +67,11 @@ def status_of_platform(value: Any) -> str | None:
         return None
     raw = value.value if isinstance(value, alibaba.RefundStatus | taobao.RefundStatus) else value
     return " ".join(str(raw).split())[:64]
+
+
+def known_states() -> list[str]:
+    """Every state of both platforms, in the spelling of their answers."""
+    return [state for states in _STATES.values() for state in states]
 
 
 def is_known(platform: Platform, state: str | None) -> bool:

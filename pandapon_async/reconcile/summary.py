@@ -92,7 +92,8 @@ class Summary:
     """What a reconciliation came to.
 
     `ledger` says what was read and how, `as_of` (ISO 8601) is the "now" of the deadlines, `inferred`
-    lists what was concluded without having been said. `rows_digest` is the SHA-256 of rows.csv without
+    lists what was concluded without having been said, `notes` what was not read, or read and not understood.
+    `rows_digest` is the SHA-256 of rows.csv without
     its last two columns (request id and time): it is the same for every run that came to the same
     result. `run` counts the work of this run alone.
     """
@@ -101,6 +102,7 @@ class Summary:
     as_of: str
     options: Mapping[str, Any]
     inferred: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     totals: Totals
     rows_digest: str
     run: Mapping[str, Any]
@@ -143,5 +145,6 @@ class Summary:
             "ledger": dict(self.ledger),
             "options": dict(self.options),
             "inferred": list(self.inferred),
+            "notes": list(self.notes),
             "run": dict(self.run),
         }

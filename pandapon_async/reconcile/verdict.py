@@ -66,7 +66,10 @@ class Outcome(enum.StrEnum):
 
 @attrs.define(kw_only=True)
 class Lookup:
-    """What the platform said of a refund. Amounts are fen, times ISO 8601; `error` is for FAILED."""
+    """What the platform said of a refund. Amounts are fen, times ISO 8601.
+
+    Of a failed one `error` says in words what failed, and `error_kind` is the code of it.
+    """
 
     outcome: Outcome
     status: str | None = None
@@ -80,6 +83,7 @@ class Lookup:
     request_id: str | None = None
     attempts: int = 0
     looked_up_at: str | None = None
+    error_kind: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -57,6 +57,7 @@ def write_outputs(
         as_of=state.get("as_of"),
         options=state.get("options"),
         inferred=tuple(state.get("inferred")),
+        notes=tuple(state.get("notes") or ()),
         totals=totals,
         rows_digest=writer.digest(),
         run=run,

@@ -1,45 +1,61 @@
-"""What one cell of a ledger says: ids, amounts, currencies, platforms, times.
+"""What one cell of a table says: ids, names, currencies, platforms.
 
-Ledgers come out of spreadsheets, and spreadsheets break ids and money quietly. So nothing here goes
-through a float, nothing is guessed from the size of a number, and a cell that cannot be read says
-why. The reason never repeats the cell: in a row whose columns are shifted it may be somebody's phone.
+Tables come out of spreadsheets, and spreadsheets break ids and money quietly. So nothing here goes
+through a float, nothing is guessed from the size of a number, and a cell that cannot be read says why.
+A cell can be filled and hold no value all the same: #N/A, NULL, -, 无. `no_value` tells.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta
-from decimal import Context, Decimal
+from datetime import datetime
+from decimal import Decimal
 from typing import Literal
-
-from pandapon_async.core.model import BEIJING, parse_moment
 
 __all__ = [
     "AmountUnit",
+    "BadCell",
     "Cell",
     "Platform",
     "Refused",
-    "amount_fen",
     "blank",
     "currency_code",
     "id_text",
-    "moment_text",
+    "no_value",
     "plain_text",
     "platform_name",
     "platform_of_id",
     "refund_id_text",
+    "shown",
+    "tidy",
+    "unwrap",
 ]
 
 Platform = Literal["1688", "taobao"]
 AmountUnit = Literal["fen", "yuan"]
+
+
+class BadCell(str):
+    """A cell that holds no value: the text is what the spreadsheet shows, `why` says what is wrong."""
+
+    why: str
+
+    def __new__(cls, text: str, why: str) -> BadCell:
+        """`text` as a spreadsheet shows it, `why` as the end of a sentence about the cell."""
+        cell = super().__new__(cls, text)
+        cell.why = why
+        return cell
+
 
 Cell = str | int | Decimal | datetime | None
 """Text, an exact whole number, a spreadsheet's number (sure to 15 digits only), a time, or nothing."""
 
 SURE_DIGITS = 15
 """How many digits of a number a spreadsheet keeps."""
-LARGEST_FEN = 10**15
 LONGEST_TEXT = 120
+LONGEST_SHOWN = 40
+BROKEN = "\ufffd"
+"""Stands in a text where the bytes of the file are no character."""
 
 _WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0xFFE5: "¥"}
 _INVISIBLE = dict.fromkeys(
@@ -49,19 +65,27 @@ _TIDY = {**_WIDTHS, **_INVISIBLE}
 _FORMULA_TEXT = re.compile(r'="([^"]*)"')
 _SHORTENED = re.compile(r"\d(\.\d+)?[eE]\+?\d+", re.ASCII)
 _WHOLE_FLOAT = re.compile(r"(\d+)\.0+", re.ASCII)
-_AMOUNT = re.compile(r"([+-]?)¥?\s*([+-]?)(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?", re.ASCII)
-_DAY = re.compile(
-    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?", re.ASCII
-)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _REFUND_IDS: dict[Platform, re.Pattern[str]] = {
     "1688": re.compile(r"TQ[0-9]{1,20}", re.ASCII),
     "taobao": re.compile(r"[0-9]{1,20}", re.ASCII),
 }
 _REFUND_ID_FORMS: dict[Platform, str] = {"1688": "TQ and up to 20 digits", "taobao": "up to 20 digits"}
 
+_LONGEST_NO_VALUE = 16
+_NO_VALUES = frozenset((
+    "null", "(null)", "<null>", "[null]", "none", "<none>", "nan", "<nan>", "nat", "<nat>", "nil", "na",
+    "n/a", "<na>", "n.a.", "undefined", "\\n", "#", "unknown", "pending", "tbd", "todo", "true", "false",
+    "是", "否", "无", "無", "暂无", "暫無", "没有", "沒有", "空", "空白", "待补", "待補", "待补充", "待定",
+    "待填", "待填写", "待确认", "待查", "未知", "未填", "未填写", "不详", "缺", "缺失",
+))  # fmt: skip
+_ERROR = re.compile(r"#[A-Z][A-Z0-9/_]*[!?]?|err:[0-9]{3}", re.IGNORECASE)
+
 PLATFORM_NAMES: dict[str, Platform] = {
     **dict.fromkeys(("1688", "1688.com", "alibaba", "alibaba1688", "阿里巴巴", "阿里", "1688平台"), "1688"),
-    **dict.fromkeys(("taobao", "taobao.com", "tb", "淘宝", "淘宝网", "taoworld", "淘宝平台"), "taobao"),
+    **dict.fromkeys(
+        ("taobao", "taobao.com", "tb", "淘宝", "淘宝网", "taoworld", "淘宝平台", "tmall", "天猫"), "taobao"
+    ),
 }
 
 CURRENCY_NAMES: dict[str, str] = {
@@ -75,7 +99,7 @@ CURRENCY_NAMES: dict[str, str] = {
 
 
 class Refused(ValueError):
-    """Why a cell cannot be used, in words for the person who keeps the ledger."""
+    """Why a cell cannot be used, in words for the person who keeps the table."""
 
 
 def tidy(text: str) -> str:
@@ -84,12 +108,49 @@ def tidy(text: str) -> str:
     >>> tidy("\\t１２３ \\u200b")
     '123'
     """
-    return text.translate(_TIDY).strip()
+    return text.strip() if text.isascii() else text.translate(_TIDY).strip()
+
+
+def unwrap(text: str) -> str:
+    """A tidy text without what keeps a spreadsheet from eating it.
+
+    >>> unwrap('="123"'), unwrap("'123"), unwrap("`123")
+    ('123', '123', '123')
+    """
+    if wrapped := _FORMULA_TEXT.fullmatch(text):
+        text = wrapped[1].strip()
+    return text.removeprefix("'").removeprefix("`").strip()
 
 
 def blank(cell: Cell) -> bool:
     """Whether there is nothing in the cell."""
     return cell is None or (isinstance(cell, str) and not tidy(cell))
+
+
+def no_value(cell: Cell) -> str | None:
+    """Why a cell that is filled holds no value, as the end of a sentence; None if it may hold one."""
+    if isinstance(cell, BadCell):
+        return cell.why
+    if not isinstance(cell, str) or len(cell) > _LONGEST_NO_VALUE:
+        return None
+    text = unwrap(tidy(cell))
+    if not text:
+        return None
+    if _ERROR.fullmatch(text):
+        return "is an error of the spreadsheet, not a value"
+    if text.lower() in _NO_VALUES or not (any(map(str.isalnum, text)) or text in CURRENCY_NAMES):
+        return "stands for a value that is not there"
+    return None
+
+
+def shown(cell: Cell) -> str:
+    """A cell as a message quotes it: one line, shortened.
+
+    >>> shown("12.345")
+    "'12.345'"
+    """
+    text = _CONTROL.sub(" ", cell.isoformat() if isinstance(cell, datetime) else _digits(cell)).strip()
+    return f"'{text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + '…'}'"
 
 
 def plain_text(cell: Cell) -> str | None:
@@ -101,11 +162,9 @@ def plain_text(cell: Cell) -> str | None:
 
 
 def _digits(cell: Cell) -> str:
-    """A number in plain digits (no exponent), text as it is."""
-    if isinstance(cell, Decimal):
-        if cell.adjusted() <= SURE_DIGITS and cell == cell.to_integral_value():
-            return str(int(cell))
-        return str(cell)
+    """A number in plain digits (no exponent where it is short enough), text as it is."""
+    if isinstance(cell, Decimal) and abs(cell.adjusted()) <= SURE_DIGITS:
+        return str(int(cell)) if cell == cell.to_integral_value() else str(cell)
     return str(cell)
 
 
@@ -113,7 +172,7 @@ def id_text(cell: Cell) -> str | None:
     """An id as text; None if blank.
 
     The wrappers with which spreadsheets are kept from eating ids are taken off: `'123`, `="123"`.
-    Raises Refused for a number that a spreadsheet has already shortened, and for dates.
+    Raises Refused for a number that a spreadsheet has already shortened, for dates and broken bytes.
     """
     if blank(cell):
         return None
@@ -121,25 +180,24 @@ def id_text(cell: Cell) -> str | None:
         return _id_of_number(cell)
     if isinstance(cell, datetime):
         raise Refused("is a date, not an id")
-    text = tidy(str(cell))
-    if wrapped := _FORMULA_TEXT.fullmatch(text):
-        text = wrapped[1].strip()
-    text = text.removeprefix("'").strip()
+    text = unwrap(tidy(str(cell)))
     if _SHORTENED.fullmatch(text):
-        raise Refused("a spreadsheet has shortened the id to scientific notation: it is already corrupt")
+        raise Refused("was shortened to scientific notation by a spreadsheet: the id is already corrupt")
     if whole := _WHOLE_FLOAT.fullmatch(text):
         return _id_of_number(Decimal(whole[1]))
+    if BROKEN in text:
+        raise Refused("has broken bytes in it")
     return text or None
 
 
 def _id_of_number(number: Decimal) -> str:
     if number.adjusted() >= SURE_DIGITS:
         raise Refused(
-            f"a number of {number.adjusted() + 1} digits; spreadsheets keep {SURE_DIGITS}, "
+            f"is a number of {number.adjusted() + 1} digits; spreadsheets keep {SURE_DIGITS}, "
             "so the id is already corrupt (keep ids in text cells)"
         )
     if number != number.to_integral_value() or number < 0:
-        raise Refused("a number that is no id")
+        raise Refused("is a number, but not an id")
     return str(int(number))
 
 
@@ -149,7 +207,7 @@ def refund_id_text(cell: Cell, platform: Platform) -> str:
     if text is None:
         raise Refused("no refund id")
     if not _REFUND_IDS[platform].fullmatch(text):
-        raise Refused(f"no refund id of {platform} ({_REFUND_ID_FORMS[platform]})")
+        raise Refused(f"is not a refund id of {platform} ({_REFUND_ID_FORMS[platform]})")
     return text
 
 
@@ -161,7 +219,7 @@ def platform_of_id(cell: Cell) -> Platform:
     for platform, form in _REFUND_IDS.items():
         if form.fullmatch(text):
             return platform
-    raise Refused("neither a refund id of 1688 (TQ and digits) nor of Taobao (digits)")
+    raise Refused("is neither a refund id of 1688 (TQ and digits) nor of Taobao (digits)")
 
 
 def platform_name(cell: Cell) -> Platform:
@@ -182,87 +240,5 @@ def currency_code(cell: Cell) -> str:
         raise Refused("no currency")
     code = CURRENCY_NAMES.get(text.upper(), text.upper())
     if not re.fullmatch(r"[A-Z]{3}", code, re.ASCII):
-        raise Refused("no currency code such as CNY")
+        raise Refused("is not a currency code such as CNY")
     return code
-
-
-def amount_fen(cell: Cell, unit: AmountUnit) -> int:
-    """An amount in fen. `unit` is what the cell counts in.
-
-    Text may have a sign, ¥, thousands commas and full-width digits. Fen must be whole, yuan have at
-    most two decimals. A spreadsheet's number is read as the spreadsheet shows it: 15 digits.
-    Raises Refused for anything else, and when blank.
-    """
-    if blank(cell):
-        raise Refused("no amount")
-    if isinstance(cell, datetime):
-        raise Refused("is a date, not an amount")
-    if isinstance(cell, Decimal):
-        fen = _fen_of_number(cell, unit)
-    elif isinstance(cell, int):
-        fen = cell * 100 if unit == "yuan" else cell
-    else:
-        fen = _fen_of_text(tidy(cell or ""), unit)
-    if abs(fen) > LARGEST_FEN:
-        raise Refused("an amount beyond all measure")
-    return fen
-
-
-def _fen_of_number(number: Decimal, unit: AmountUnit) -> int:
-    if number.adjusted() > SURE_DIGITS:
-        raise Refused("an amount beyond all measure")
-    shown = Context(prec=SURE_DIGITS).plus(number)  # 1.1 is stored as 1.1000000000000001
-    if number and not shown:
-        raise Refused("more decimals than money has")  # 1e-9999999 would be rounded to nothing
-    fen = shown.scaleb(2) if unit == "yuan" else shown
-    if fen != fen.to_integral_value():
-        raise Refused("more than two decimals" if unit == "yuan" else "fen are whole numbers")
-    return int(fen)
-
-
-def _fen_of_text(text: str, unit: AmountUnit) -> int:
-    match = _AMOUNT.fullmatch(text)
-    if match is None or (match[1] and match[2]):
-        raise Refused("no amount such as 1,250.00")
-    whole = match[3].replace(",", "")
-    decimals = match[4] or ""
-    if len(whole) > SURE_DIGITS + 1:
-        raise Refused("an amount beyond all measure")
-    if len(decimals) > 2:
-        raise Refused("more than two decimals")
-    if unit == "fen" and decimals.strip("0"):
-        raise Refused("fen are whole numbers")
-    fen = int(whole) if unit == "fen" else int(whole) * 100 + int(decimals.ljust(2, "0"))
-    return -fen if "-" in (match[1], match[2]) else fen
-
-
-def moment_text(cell: Cell, day_zero: date = date(1899, 12, 30)) -> str | None:
-    """When something happened, in ISO 8601 with zone; None if the cell does not say it.
-
-    A time without a zone is Beijing's. A spreadsheet's number is days since `day_zero`. Times serve the
-    age of open refunds alone, so one that cannot be read costs the age and not the row.
-    """
-    try:
-        moment = _moment(cell, day_zero)
-    except (ValueError, OverflowError):
-        return None
-    return None if moment is None else moment.isoformat(timespec="seconds")
-
-
-def _moment(cell: Cell, day_zero: date) -> datetime | None:
-    if blank(cell):
-        return None
-    if isinstance(cell, datetime):
-        return cell if cell.tzinfo else cell.replace(tzinfo=BEIJING)
-    if isinstance(cell, Decimal):
-        if not 20_000 < cell < 80_000:
-            return parse_moment(int(cell)) if cell.adjusted() < SURE_DIGITS else None
-        seconds = int((cell * 86_400).to_integral_value())
-        return datetime.combine(day_zero, datetime.min.time(), BEIJING) + timedelta(seconds=seconds)
-    if isinstance(cell, int):
-        return parse_moment(cell)
-    text = tidy(cell or "")
-    if day := _DAY.fullmatch(text):
-        year, month, date_, hour, minute, second = (int(part or 0) for part in day.groups())
-        return datetime(year, month, date_, hour, minute, second, tzinfo=BEIJING)
-    return parse_moment(text)

@@ -1,129 +1,230 @@
-"""CSV ledgers: UTF-8 with or without BOM, else GB18030, decided over the whole file and strictly.
+"""CSV: rows of text, separated by comma, TAB, semicolon or bar.
 
-A record that breaks the quoting rules within one line is handed on as a problem. One that swallows
-further lines is refused with its place: nobody could say how many refunds are hidden in it.
+Quotation marks are where rows get lost. One that is not closed swallows the lines below it, and two stray
+ones pair up and do so in silence. So a quoted cell with line breaks is looked into: what looks like rows
+in it refuses the file. Quotes that are broken within one line cost that row alone.
 """
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from typing import IO
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import blank
-from pandapon_async.tables.table import Record
+from pandapon_async.tables.cells import BROKEN, Cell, blank, shown, tidy, unwrap
+from pandapon_async.tables.fields import plain_name
+from pandapon_async.tables.headers import SEARCHED, HeadRow
+from pandapon_async.tables.moments import DAY_ZERO
+from pandapon_async.tables.source import RawRow, Sheet
 
-__all__ = ["CsvTable", "file_encoding"]
+__all__ = ["DELIMITERS", "CsvSource"]
 
-DELIMITERS = (",", "\t", ";")
-BLOCK = 1 << 18
+DELIMITERS = (",", "\t", ";", "|")
+LONGEST_LINE = 1 << 20
+_BREAKS = re.compile(r"\r\n|\r|\n")
+_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 
 
-def file_encoding(path: Path) -> str:
-    """`utf-8-sig` or `gb18030`, whichever the whole file is valid in.
+class CsvSource:
+    """A CSV file in a known encoding and with a known delimiter.
 
-    Raises InvalidArgumentError with the first bad byte's position, and for UTF-16.
+    Without `quoting` a quotation mark is a character like others. `multiline` names the columns in which
+    line breaks are meant.
     """
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise InvalidArgumentError(f"{path.name} is UTF-16; save it as CSV in UTF-8")
-    positions = {}
-    for encoding in ("utf-8-sig", "gb18030"):
-        bad = _first_bad_byte(path, encoding)
-        if bad is None:
-            return encoding
-        positions[encoding] = bad
-    raise InvalidArgumentError(
-        f"{path.name} is neither UTF-8 (byte {positions['utf-8-sig']} breaks it) "
-        f"nor GB18030 (byte {positions['gb18030']} breaks it)"
-    )
-
-
-def _first_bad_byte(path: Path, encoding: str) -> int | None:
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    read = 0
-    with path.open("rb") as file:
-        while True:
-            block = file.read(BLOCK)
-            pending = len(decoder.getstate()[0])
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                return read - pending + error.start
-            if not block:
-                return None
-            read += len(block)
-
-
-class CsvTable:
-    """A CSV file; the delimiter (comma, TAB or semicolon) is the one that splits the header most."""
 
     format = "csv"
-    day_zero: date = date(1899, 12, 30)
+    day_zero: date = DAY_ZERO
 
-    def __init__(self, path: Path, *, header_row: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        encoding: str,
+        delimiter: str,
+        *,
+        name: str | None = None,
+        quoting: bool = True,
+        multiline: Collection[str] = (),
+    ) -> None:
         self.path = path
-        self.encoding: str | None = file_encoding(path)
-        self.blank_lines: int = 0
-        self.delimiter: str
-        self.header_row: int
-        self.delimiter, self.header_row, header = self._header(header_row)
-        self.columns: tuple[str, ...] = tuple(header)
+        self.name = name or path.name
+        self.encoding: str | None = encoding
+        self.delimiter = delimiter
+        self.sheets: Sequence[Sheet] = (Sheet(""),)
+        self._quoting = quoting
+        self._multiline = {plain_name(column) for column in multiline}
+        blanks = "[ ]" if delimiter == "\t" else "[ \t]"
+        self._blank_quote = re.compile(rf'(?:^|{re.escape(delimiter)}){blanks}+"')
+        self._field = re.compile(
+            rf'{blanks}*"((?:[^"]|"")*+)"{blanks}*(?={re.escape(delimiter)}|[\r\n]*\Z)'
+            rf"|([^{re.escape(delimiter)}\r\n]*)"
+        )
 
-    def _header(self, header_row: int | None) -> tuple[str, int, list[str]]:
-        best: tuple[str, int, list[str]] = (",", header_row or 1, [])
-        for delimiter in DELIMITERS:
-            with contextlib.suppress(InvalidArgumentError):  # quotes that look broken under this delimiter
-                row, cells = self._first_row(delimiter, header_row)
-                if len(cells) > len(best[2]):
-                    best = (delimiter, row, cells)
-        if not best[2]:
-            raise InvalidArgumentError(f"{self.path.name} has no row of column names", argument="header_row")
-        return best
+    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
+        """The first rows that are not blank."""
+        found: list[HeadRow] = []
+        try:
+            for row, cells, problem in self._records(()):
+                if problem or not all(map(blank, cells)):
+                    found.append((row, [""] if problem else cells))
+                if len(found) == SEARCHED:
+                    break
+        except InvalidArgumentError:  # told again when the rows are read
+            if not found:
+                raise
+        return found
 
-    def _first_row(self, delimiter: str, header_row: int | None) -> tuple[int, list[str]]:
-        for row, cells, problem in self._raw(delimiter):
-            if row == header_row or (header_row is None and (problem or not all(map(blank, cells)))):
-                return row, cells
-        return 1, []
-
-    def _raw(self, delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:
-        """Row number, cells, problem."""
-        with self.path.open(encoding=self.encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            row = 0
-            while True:
-                row += 1
-                lines = reader.line_num
-                try:
-                    cells = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    if reader.line_num - lines != 1 or "unexpected end" in str(error):
-                        raise InvalidArgumentError(
-                            f"{self.path.name}: a quotation mark opened in row {row} (line {lines + 1}) is "
-                            f"not closed properly by line {reader.line_num}; rows may be hidden in it"
-                        ) from None
-                    yield row, [], "the quotation marks are broken"
-                else:
-                    yield row, cells, None
-
-    def records(self, wanted: Sequence[int]) -> Iterator[Record]:
-        """Each record; wholly blank lines are counted in `blank_lines` and are no records."""
-        self.blank_lines = 0
-        width = len(self.columns)
-        for row, cells, problem in self._raw(self.delimiter):
-            if row <= self.header_row:
-                continue
-            if problem is None and all(map(blank, cells)):
-                self.blank_lines += 1
+    def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
+        """The rows below the column names."""
+        width = len(names)
+        for record in self._records(names):
+            row, cells, problem = record
+            if row <= last:
                 continue
             if len(cells) > width and not all(map(blank, cells[width:])):
                 problem = f"{len(cells)} cells where the header has {width}: columns may be shifted"
-            have = len(cells)
-            yield Record(row, [cells[at] if at < have else None for at in wanted], problem)
+                yield row, cells, problem
+            elif 1 < len(cells) < width and self._swallows_columns(cells, width):
+                yield row, cells, "quotation marks that pair up wrongly join columns"
+            else:
+                yield record
+
+    def pick(self, cells: Sequence[str], wanted: Sequence[int]) -> Sequence[Cell]:
+        """The cells of the wanted columns; a short row has blanks at its end."""
+        have = len(cells)
+        return [cells[at] if at < have else None for at in wanted]
+
+    def filled(self, cells: Sequence[str]) -> Iterable[Cell]:
+        """All cells of a row."""
+        return cells
+
+    def notes(self) -> Sequence[str]:
+        """Nothing is passed over here."""
+        return ()
+
+    def _records(self, names: Sequence[str]) -> Iterator[tuple[int, list[str], str | None]]:
+        """Every record from the beginning of the file, with what is wrong with it."""
+        allowed = {at for at, name in enumerate(names) if plain_name(name) in self._multiline}
+        delimiter, row = self.delimiter, 0
+        with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
+            lines = _Lines(file, self.name)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
+            while line := lines.begin():
+                row += 1
+                if '"' not in line or not self._quoting:
+                    yield row, line.rstrip("\r\n").split(delimiter), None
+                    continue
+                began, problem = lines.number, None
+                try:
+                    cells = next(reader)
+                except csv.Error as error:
+                    if lines.number != began or "unexpected end" in str(error):
+                        raise self._not_closed(row, began, lines.number) from None
+                    cells = self._split(line) or []
+                    problem = None if cells else "the quotation marks are broken"
+                else:
+                    if lines.number != began:
+                        self._look_into(row, began, lines.number, cells, len(names) or len(cells), allowed)
+                    elif self._blank_quote.search(line):
+                        cells = self._split(line) or cells
+                yield row, cells, problem
+
+    def _split(self, line: str) -> list[str] | None:
+        """The cells of a line with blanks around its quotation marks; None if the marks are broken."""
+        cells, at = [], 0
+        while True:
+            match = self._field.match(line, at)
+            assert match is not None, "the pattern matches nothing at all, too"
+            if match[1] is None and match[2].lstrip().startswith('"'):
+                return None
+            cells.append(match[2] if match[1] is None else match[1].replace('""', '"'))
+            at = match.end()
+            if not line.startswith(self.delimiter, at):
+                return cells
+            at += 1
+
+    def _not_closed(self, row: int, began: int, ended: int) -> InvalidArgumentError:
+        return InvalidArgumentError(
+            f"{self.name}: a quotation mark opened in row {row} (line {began}) is not closed properly by "
+            f"line {ended}; rows may be hidden in it. Remove the mark, or read the file with --quoting none"
+        )
+
+    def _look_into(
+        self, row: int, began: int, ended: int, cells: Sequence[str], width: int, allowed: Collection[int]
+    ) -> None:
+        """Refuse the file if a cell with line breaks seems to hold rows."""
+        for at, cell in enumerate(cells):
+            if at in allowed or not _BREAKS.search(cell):
+                continue
+            if inner := _row_within(cell, at, len(cells), self.delimiter, width):
+                first = shown(_first_cell(inner, self.delimiter))
+                raise InvalidArgumentError(
+                    f"{self.name}: quotation marks pair up wrongly between row {row} and row "
+                    f"{row + ended - began} (lines {began} to {ended}), and swallow rows: {first} begins "
+                    "one. Remove the stray marks there (a mark within a cell is written twice). If the line "
+                    "breaks are meant, say --multiline COLUMN; if the marks mean nothing, --quoting none"
+                )
+
+    def _swallows_columns(self, cells: Sequence[str], width: int) -> bool:
+        return sum(cell.count(self.delimiter) + 1 for cell in cells) == width
+
+
+class _Lines:
+    """The lines of a file for csv.reader, which remembers where it is."""
+
+    def __init__(self, file: IO[str], name: str) -> None:
+        self.number = 0
+        self._file = file
+        self._name = name
+        self._pending = ""
+
+    def begin(self) -> str:
+        """The first line of a record, which csv.reader will get as well; "" at the end."""
+        self._pending = self._read()
+        return self._pending
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line, self._pending = self._pending or self._read(), ""
+        if not line:
+            raise StopIteration
+        return line
+
+    def _read(self) -> str:
+        line = self._file.readline(LONGEST_LINE)
+        if len(line) == LONGEST_LINE and not line.endswith(("\r", "\n")):
+            raise InvalidArgumentError(
+                f"{self._name}: line {self.number + 1} is longer than {LONGEST_LINE:,} characters"
+            )
+        self.number += bool(line)
+        return line
+
+
+def _row_within(cell: str, at: int, have: int, delimiter: str, width: int) -> str | None:
+    """The line of a cell that looks like a row of its own, or like the rest of one.
+
+    It has about as many cells as the header, or one in the form of a refund's or an order's id.
+    """
+    lines = _BREAKS.split(cell)
+    counts = [line.count(delimiter) + 1 for line in lines]
+    about = max(2, width if width <= 3 else width - 1)
+    for line, count in zip(lines[1:], counts[1:], strict=True):
+        if count >= about or _has_id(line, delimiter):
+            return line
+    if _has_id(lines[0], delimiter) or (at + counts[0] == width == counts[-1] + have - 1 - at):
+        return lines[-1]
+    return None
+
+
+def _has_id(line: str, delimiter: str) -> bool:
+    return any(_ID.fullmatch(unwrap(tidy(piece.strip(' \t"')))) for piece in line.split(delimiter))
+
+
+def _first_cell(line: str, delimiter: str) -> str:
+    """What to quote of a swallowed row: its first cell, which is hardly ever anybody's name."""
+    return line.split(delimiter)[0].strip(' \t"').replace(BROKEN, "?")

@@ -1,70 +1,154 @@
-"""Parquet ledgers. Columns have types, so whole numbers are exact here, at any length.
+"""Parquet. Columns have types, so whole numbers and decimals are exact here, at any length.
 
-A floating-point column is what it is elsewhere: sure to 15 digits. Rows are counted from 1.
+A floating-point column is what it is elsewhere: sure to 15 digits, or to 7 where it is a float32. A file is
+read batch by batch and only in the wanted columns; rows are counted from 1.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pandapon_async.errors import ConfigurationError, InvalidArgumentError
-from pandapon_async.tables.cells import Cell
-from pandapon_async.tables.table import Record
+from pandapon_async.core.model import EPOCH
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.tables.cells import BadCell, Cell
+from pandapon_async.tables.headers import HeadRow
+from pandapon_async.tables.moments import DAY_ZERO
+from pandapon_async.tables.source import RawRow, Sheet
 
-__all__ = ["ParquetTable"]
+__all__ = ["ParquetSource"]
 
 BATCH = 2_000
+LARGEST_GROUP = 512 << 20  # bytes of the wanted columns of a row group, unpacked
+FLOAT32_DIGITS = 7
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
-class ParquetTable:
-    """A Parquet file, read batch by batch and only in the wanted columns."""
+class ParquetSource:
+    """A Parquet file."""
 
     format = "parquet"
     encoding: str | None = None
-    day_zero: date = date(1899, 12, 30)
-    blank_lines = 0
+    day_zero: date = DAY_ZERO
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         try:
-            arrow = importlib.import_module("pyarrow")  # has no types of its own
+            self._arrow: Any = importlib.import_module("pyarrow")  # has no types of its own
             parquet = importlib.import_module("pyarrow.parquet")
         except ImportError:
             raise ConfigurationError(
                 "reading Parquet needs pyarrow: pip install 'pandapon-async[reconcile]'"
             ) from None
         self.path = path
-        try:
+        self.name = name or path.name
+        self.sheets: Sequence[Sheet] = (Sheet(""),)
+        with self._damage():
             # No read-ahead and a small buffer: a row group may hold the whole file.
             self._file: Any = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False)
-        except arrow.ArrowException:
-            raise InvalidArgumentError(f"{path.name} is no readable Parquet file") from None
-        self.columns: tuple[str, ...] = tuple(self._file.schema_arrow.names)
+            self._schema: Any = self._file.schema_arrow
+            self.names: tuple[str, ...] = tuple(self._schema.names)
 
-    def records(self, wanted: Sequence[int]) -> Iterator[Record]:
-        """Each row; a row without any value is a record too."""
-        names = [self.columns[at] for at in wanted]
-        row = 0
-        for batch in self._file.iter_batches(batch_size=BATCH, columns=names, use_threads=False):
-            columns = [_cells(batch.column(name)) for name in names]
-            for cells in zip(*columns, strict=True):
-                row += 1
-                yield Record(row, cells)
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        """Whatever the library raises over a file, it is the file."""
+        try:
+            yield
+        except (PandaponError, MemoryError):
+            raise
+        except Exception:
+            raise InvalidArgumentError(f"{self.name} is not a readable Parquet file") from None
+
+    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
+        """The names, which stand in no row."""
+        return [(0, self.names)]
+
+    def is_float32(self, at: int) -> bool:
+        """Whether a column is sure to 7 digits only, or to fewer."""
+        kind = self._schema.types[at]
+        return bool(self._arrow.types.is_float32(kind) or self._arrow.types.is_float16(kind))
+
+    def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
+        """Each row; a row without any value is a row too."""
+        self._check_groups(wanted)
+        several = len(set(self.names)) < len(self.names)
+        columns = None if several else [self.names[at] for at in wanted]  # a name may stand for two
+        number = 0
+        with self._damage():
+            for batch in self._file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
+                at_once = [
+                    self._cells(batch.column(at) if several else batch.column(self.names[at]))
+                    for at in wanted
+                ]
+                for cells in zip(*at_once, strict=True):
+                    number += 1
+                    yield number, cells, None
+
+    def pick(self, cells: Sequence[Cell], wanted: Sequence[int]) -> Sequence[Cell]:
+        """The cells as they are: no others were read."""
+        return cells
+
+    def filled(self, cells: Sequence[Cell]) -> Iterable[Cell]:
+        """The wanted cells of a row."""
+        return cells
+
+    def notes(self) -> Sequence[str]:
+        """Nothing is passed over here."""
+        return ()
+
+    def _check_groups(self, wanted: Sequence[int]) -> None:
+        with self._damage():
+            names = {self.names[at] for at in wanted}
+            facts = self._file.metadata
+            for group in range(facts.num_row_groups):
+                row_group = facts.row_group(group)
+                chunks = [row_group.column(at) for at in range(row_group.num_columns)]
+                size = sum(
+                    chunk.total_uncompressed_size
+                    for chunk in chunks
+                    if chunk.path_in_schema.split(".")[0] in names or chunk.path_in_schema in names
+                )
+                if size > LARGEST_GROUP:
+                    raise InvalidArgumentError(
+                        f"{self.name}: row group {group + 1} has {size >> 20:,} MB unpacked in the columns "
+                        f"that are read, over the limit of {LARGEST_GROUP >> 20} MB; write smaller row groups"
+                    )
+
+    def _cells(self, column: Any) -> Sequence[Cell]:
+        types, kind = self._arrow.types, column.type
+        if types.is_dictionary(kind):
+            return self._cells(column.dictionary_decode())
+        if types.is_timestamp(kind):
+            return [_of_ticks(value, kind.unit, kind.tz) for value in column.cast("int64").to_pylist()]
+        if types.is_date(kind):
+            column = column.cast(self._arrow.date32()).cast("int32")
+            return [_of_ticks(value, "d", None) for value in column.to_pylist()]
+        if types.is_float32(kind) or types.is_float16(kind):
+            return [None if value is None else _of_float32(value) for value in column.to_pylist()]
+        values: list[Any] = column.to_pylist()
+        if types.is_string(kind) or types.is_large_string(kind):
+            return values
+        return [None if value is None else _convert(value) for value in values]
 
 
-def _cells(column: Any) -> list[Cell]:
-    arrow = importlib.import_module("pyarrow")
-    kind = column.type
-    if arrow.types.is_timestamp(kind) and kind.unit == "ns":  # its Python form would need pandas
-        column = column.cast(arrow.timestamp("us", tz=kind.tz), safe=False)
-    values: list[Any] = column.to_pylist()
-    if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
-        return [*values]
-    return [None if value is None else _convert(value) for value in values]
+def _of_ticks(value: int | None, unit: str, zone: str | None) -> Cell:
+    """A time from its count since 1970: UTC if the column has a zone, whichever; else as a clock shows it.
+
+    One that no calendar has is nothing.
+    """
+    if value is None:
+        return None
+    ticks = value * 86_400 * 10**6 if unit == "d" else value * 10**6 // _PER_SECOND[unit]
+    try:
+        moment = EPOCH + timedelta(microseconds=ticks)
+    except OverflowError:
+        return None
+    return moment if zone is not None else moment.replace(tzinfo=None)
 
 
 def _convert(value: Any) -> Cell:
@@ -79,15 +163,28 @@ def _of_float(value: float) -> Cell:
     return number if number.is_finite() else None
 
 
+def _of_float32(value: float) -> Cell:
+    """The shortest digits that mean this float32; nothing is sure beyond seven of them."""
+    text = f"{value:.{FLOAT32_DIGITS}g}"
+    if value != value or value in (float("inf"), float("-inf")):
+        return None
+    if struct.pack("f", float(text)) != struct.pack("f", value):
+        return BadCell(f"{value:.9g}", f"has more digits than a float32 holds ({FLOAT32_DIGITS})")
+    return Decimal(text)
+
+
 def _of_decimal(value: Decimal) -> Cell:
-    """A decimal column is exact: whole numbers stay so, others become the text of their digits."""
-    return int(value) if value == value.to_integral_value() else format(value, "f")
+    """A decimal column is exact, and its scale says nothing: 976.8900 is 976.89."""
+    if value == value.to_integral_value():
+        return int(value)
+    return format(value, "f").rstrip("0")
 
 
 _CONVERTERS: tuple[tuple[type, Callable[[Any], Cell]], ...] = (
     (bool, lambda value: "TRUE" if value else "FALSE"),
     (int, lambda value: value),
     (str, lambda value: value),
+    (bytes, lambda value: value.decode("utf-8", "replace")),
     (float, _of_float),
     (Decimal, _of_decimal),
     (datetime, lambda value: value),

@@ -1,82 +1,136 @@
-"""A ledger file as a table: which format it is, its columns, its records one after the other.
+"""A table: the columns that were found in a file, its rows one after the other, and what was passed over.
 
-Each format has a small reader of its own. All of them stream: what is in memory does not grow with
-the number of rows. A record that cannot be taken apart is handed on with its problem, never dropped.
+Every row of a file ends in exactly one place: it is a record, or a blank line, a preamble, a total at the
+end, and then it is counted.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 
-from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import Cell
+from pandapon_async.tables.cells import Cell, blank, plain_text
+from pandapon_async.tables.columns import Columns
+from pandapon_async.tables.headers import Header
+from pandapon_async.tables.source import Sheet, Source
 
-__all__ = ["Record", "Table", "file_digest", "open_table"]
+__all__ = ["SHEET_SPAN", "Record", "Section", "Table"]
+
+SHEET_SPAN = 10_000_000
+"""Where several sheets are read, row 3 of the second sheet is row 20000003."""
+MOST_TOTALS = 20
+"""Rows at the end of a table that can be its totals."""
+_TOTALS = (
+    "合计", "总计", "小计", "汇总", "总金额", "累计", "共计", "本页合计", "总交易单数", "交易合计",
+    "导出时间", "total", "subtotal", "grand total", "sum",
+)  # fmt: skip
 
 
 @attrs.define
 class Record:
-    """One row: its number as a spreadsheet shows it, the wanted cells, or why there are none."""
+    """One row: its number as a spreadsheet shows it, the cells of the fields, and its problem if any."""
 
     row: int
     cells: Sequence[Cell]
     problem: str | None = None
 
 
-class Table(Protocol):
-    """What every reader offers."""
+@attrs.frozen
+class Section:
+    """The part of a table that stands in one sheet."""
 
-    format: str
-    encoding: str | None
-    columns: tuple[str, ...]
-    day_zero: date
-    blank_lines: int
-
-    def records(self, wanted: Sequence[int]) -> Iterator[Record]:
-        """Each record in order, with the cells of the wanted columns (positions in `columns`)."""
-        ...
+    sheet: Sheet
+    header: Header
+    columns: Columns
+    offset: int = 0
 
 
-def open_table(path: Path, *, sheet: str | None = None, header_row: int | None = None) -> Table:
-    """The reader for a file, chosen by its first bytes.
+class Table:
+    """A table that is open for reading. `columns` are those of its first section."""
 
-    `sheet` names a sheet of a workbook (the first one otherwise), `header_row` the row of the column
-    names (the first row that is not blank otherwise). Raises InvalidArgumentError for what cannot be read.
-    """
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head.startswith(b"\xd0\xcf\x11\xe0"):
-        raise InvalidArgumentError(
-            f"{path.name} is an old .xls workbook or has a password; save it as plain .xlsx or CSV"
-        )
-    if head.startswith(b"PAR1"):
-        from pandapon_async.tables.parquet_file import ParquetTable
+    def __init__(
+        self, path: Path, source: Source, sections: Sequence[Section], identifier: str, notes: Sequence[str]
+    ) -> None:
+        self.path = path
+        self.sections = tuple(sections)
+        self.columns: Columns = sections[0].columns
+        self.format: str = source.format
+        self.encoding: str | None = source.encoding
+        self.day_zero: date = source.day_zero
+        self.blank_lines: int = 0
+        """Rows of the last reading in which nothing stands."""
+        self.totals: int = 0
+        """Rows of the last reading that are the table's totals."""
+        self._source = source
+        self._fields = list(self.columns.positions)
+        self._id = self._fields.index(identifier) if identifier in self._fields else None
+        self._notes = tuple(notes)
 
-        return ParquetTable(path)
-    if head.startswith(b"PK\x03\x04"):
-        from pandapon_async.tables.xlsx_file import XlsxTable
+    def records(self) -> Iterator[Record]:
+        """Each row, with its cells in the order of `columns.positions`."""
+        self.blank_lines = self.totals = 0
+        for section in self.sections:
+            yield from self._records(section)
 
-        return XlsxTable(path, sheet=sheet, header_row=header_row)
-    from pandapon_async.tables.csv_file import CsvTable
+    def is_empty(self) -> bool:
+        """Whether there is no row at all."""
+        return next(self.records(), None) is None
 
-    if sheet is not None:
-        raise InvalidArgumentError(
-            f"{path.name} is no workbook: it has no sheets to choose from", argument="sheet"
-        )
-    return CsvTable(path, header_row=header_row)
+    def notes(self) -> list[str]:
+        """What was not read, or read though it is hidden; complete once the records were read."""
+        notes = list(self._notes)
+        for section in self.sections:
+            where = f"sheet {section.sheet.name}: " if len(self.sections) > 1 else ""
+            if section.header.above:
+                notes.append(f"{where}rows above the column names, not read: {section.header.above:,}")
+            if section.header.last > section.header.first:
+                notes.append(
+                    f"{where}rows {section.header.first} and {section.header.last} are the column names"
+                )
+            notes += [f"{where}{note}" for note in section.columns.notes]
+        if self.totals:
+            notes.append(f"rows of totals at the end, not read: {self.totals:,}")
+        return [*notes, *self._source.notes()]
+
+    def _records(self, section: Section) -> Iterator[Record]:
+        wanted = [section.columns.positions[field] for field in self._fields]
+        source, at_id, offset = self._source, self._id, section.offset
+        held: list[Record] = []  # rows that are totals if no row with an id follows
+        rows = source.rows(section.sheet, section.columns.names, section.header.last, wanted)
+        for row, cells, problem in rows:
+            picked = source.pick(cells, wanted)
+            if problem is None and all(map(blank, picked)) and all(map(blank, source.filled(cells))):
+                self.blank_lines += 1
+                continue
+            record = Record(row + offset, picked, problem)
+            if at_id is not None and problem is None and self._may_be_total(picked[at_id]):
+                filled = [cell for cell in source.filled(cells) if not blank(cell)]
+                if len(held) < MOST_TOTALS and _says_total(filled, after=bool(held)):
+                    held.append(record)
+                    continue
+            yield from held
+            held.clear()
+            yield record
+        self.totals += len(held)
+
+    def _may_be_total(self, cell: Cell) -> bool:
+        return cell is None or (isinstance(cell, str) and (blank(cell) or _is_total(cell)))
 
 
-def file_digest(path: Path, check: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 of a file, hex; `check` is called between the blocks and may raise to stop."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            check()
-    return digest.hexdigest()
+def _is_total(cell: Cell) -> bool:
+    """Whether a cell is a word for a total, with or without a figure behind it."""
+    text = (plain_text(cell) or "").lower().lstrip("#*-= ") if isinstance(cell, str) else ""
+    return bool(text) and any(
+        text == word or (text.startswith(word) and not text[len(word)].isalpha()) for word in _TOTALS
+    )
+
+
+def _says_total(filled: Sequence[Cell], *, after: bool) -> bool:
+    """Whether a row without an id is a total: it says so, or is a line of marks, or the figures below one."""
+    first = filled[0]
+    if any(map(_is_total, filled)) or (isinstance(first, str) and first.lstrip().startswith("#")):
+        return True
+    return after and all(isinstance(cell, str) and cell.lstrip().startswith("`") for cell in filled)

@@ -1,324 +1,133 @@
-"""XLSX ledgers, streamed: a sheet is read piece by piece, its shared texts wait on disk.
+"""XLSX, streamed: a sheet is read piece by piece, and a number keeps the digits that are in the file.
 
-The usual readers hold every text of a workbook in memory and hand numbers over as floats. Here a
-number keeps the digits that are in the file, so that an id which is already corrupt can be told from
-one that is not, and 200,000 rows need no more memory than 200.
+The usual readers hand numbers over as floats. Here an id that is already corrupt can be told from one that
+is not, an error and a formula that was never calculated from a value, and 200,000 rows need no more memory
+than 200. What cannot be placed (a cell's reference) is refused and not guessed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import re
-import struct
-import tempfile
-import zipfile
-import zlib
-from array import array
-from collections.abc import Callable, Generator, Iterator, Sequence
-from datetime import date
+import weakref
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
-from xml.parsers import expat
+from typing import IO
 
-from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import Cell, blank
-from pandapon_async.tables.table import Record
+from pandapon_async.tables.cells import BadCell, Cell, blank
+from pandapon_async.tables.headers import SEARCHED, HeadRow
+from pandapon_async.tables.source import RawRow, Sheet
+from pandapon_async.tables.xlsx_package import (
+    Archive,
+    Package,
+    SharedTexts,
+    bounded,
+    grow,
+    parse,
+    unescape,
+    whole,
+)
 
-__all__ = ["XlsxTable"]
+__all__ = ["XlsxSource"]
 
-BLOCK = 1 << 16
-LONGEST_CELL = 1 << 17
-LONGEST_TOKEN = 1 << 20  # bytes of one tag with its attributes, or of one comment
 MOST_ROWS, MOST_COLUMNS = 1 << 20, 1 << 14  # of any spreadsheet program
-MOST_TEXTS = 1 << 23
-DEEPEST = 256  # elements within elements: the parser remembers every one that is open
-MOST_PIECES, LONGEST_PIECE = 1 << 6, 1 << 12  # of a text that is being read, before they are put together
+MOST_CELLS = 100_000_000  # of one sheet; a million rows of a hundred columns
 LONGEST_ROW = 1 << 23  # characters of all cells of a row together, texts counted twice
-MOST_SHEETS = 1 << 12
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_DAMAGE = (
-    expat.ExpatError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, ValueError,
-    NotImplementedError,
-)  # fmt: skip
-_ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrogate pair is no character
-_COLUMN = re.compile(r"[A-Z]{1,3}")
+_REFERENCE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})", re.ASCII)
+NEVER_CALCULATED = "is a formula without a stored result: open the workbook, save it once, and try again"
+ERROR = "is an error of the spreadsheet, not a value"
+
+Cells = dict[int, Cell]
 
 
-class XlsxTable:
-    """One sheet of a workbook. Numbers are `Decimal`, formulas give their stored result."""
+class XlsxSource:
+    """A workbook. Numbers are `Decimal`, formulas give their stored result."""
 
     format = "xlsx"
     encoding: str | None = None
 
-    def __init__(self, path: Path, *, sheet: str | None = None, header_row: int | None = None) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
-        self.blank_lines: int = 0
-        with _Archive(path) as archive:
-            workbook = _Workbook(archive)
-            self.day_zero: date = workbook.day_zero
-            self._sheet = workbook.part_of(sheet)
-            self._header_row, header = self._header(archive, header_row)
-        self._positions = sorted(header)
-        self.columns: tuple[str, ...] = tuple(str(header[at]) for at in self._positions)
+        self.name = name or path.name
+        with Archive(path, self.name) as archive:
+            package = Package(archive)
+        self.day_zero = package.day_zero
+        self.sheets: Sequence[Sheet] = package.sheets
+        self._texts_part = package.texts
+        self._texts: SharedTexts | None = None
+        self._hidden: dict[str, int] = {}
 
-    def _header(self, archive: _Archive, header_row: int | None) -> tuple[int, dict[int, Cell]]:
-        with contextlib.closing(self._rows(archive)) as rows:
-            for row, cells in rows:
-                named = {at: cell for at, cell in cells.items() if not blank(cell)}
-                if row == header_row or (header_row is None and named):
-                    return row, named
-        raise InvalidArgumentError(f"{self.path.name} has no row of column names", argument="header_row")
+    def _shared_texts(self, archive: Archive) -> SharedTexts:
+        """Read once for all sheets; the temporary file goes with this object."""
+        if self._texts is None:
+            self._texts = SharedTexts(archive, self._texts_part)
+            weakref.finalize(self, self._texts.close)
+        return self._texts
 
-    def _rows(self, archive: _Archive) -> Generator[tuple[int, dict[int, Cell]], None, None]:
-        with _SharedTexts(archive) as texts:
-            yield from _SheetParser(texts).rows(archive.part(self._sheet))
+    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
+        """The first rows that are not blank."""
+        found: list[HeadRow] = []
+        with Archive(self.path, self.name) as archive, contextlib.closing(self._rows(archive, sheet)) as rows:
+            for number, cells, _ in rows:
+                if not all(map(blank, cells.values())):
+                    found.append((number, [cells.get(at) for at in range(max(cells) + 1)]))
+                if len(found) == SEARCHED:
+                    break
+        return found
 
-    def records(self, wanted: Sequence[int]) -> Iterator[Record]:
-        """Each row below the header; rows without any value are counted in `blank_lines`."""
-        self.blank_lines = 0
-        positions = [self._positions[at] for at in wanted]
-        with _Archive(self.path) as archive:
-            for row, cells in self._rows(archive):
-                if row <= self._header_row:
-                    continue
-                if all(map(blank, cells.values())):
-                    self.blank_lines += 1
-                    continue
-                yield Record(row, [cells.get(at) for at in positions])
+    def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
+        """The rows below the column names; hidden ones are read as well, and counted."""
+        self._hidden[sheet.name] = 0
+        with Archive(self.path, self.name) as archive:
+            for number, cells, hidden in self._rows(archive, sheet):
+                if number > last:
+                    if hidden and not all(map(blank, cells.values())):
+                        self._hidden[sheet.name] += 1
+                    yield number, cells, None
 
+    def _rows(self, archive: Archive, sheet: Sheet) -> Generator[tuple[int, Cells, bool], None, None]:
+        parser = _SheetParser(self._shared_texts(archive))
+        return parser.rows(archive.part(sheet.part))
 
-class _Archive(zipfile.ZipFile):
-    """The workbook's zip; what is wrong with it is said in a sentence."""
+    def pick(self, cells: Cells, wanted: Sequence[int]) -> Sequence[Cell]:
+        """The cells of the wanted columns."""
+        return [cells.get(at) for at in wanted]
 
-    def __init__(self, path: Path) -> None:
-        self._name = path.name
-        try:
-            super().__init__(path)
-        except (*_DAMAGE, OSError) as error:
-            if not _is_damage(error):
-                raise
-            raise InvalidArgumentError(f"{path.name} is no readable workbook") from None
+    def filled(self, cells: Cells) -> Iterable[Cell]:
+        """All cells of a row."""
+        return cells.values()
 
-    def part(self, name: str) -> IO[bytes]:
-        """A part to read; of the ways to pack it only those that workbooks use."""
-        info = self.getinfo(name)
-        if info.compress_type not in _METHODS or info.flag_bits & 1:
-            raise zipfile.BadZipFile("packed as no workbook is")
-        return self.open(info)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if error is not None and _is_damage(error):
-            raise InvalidArgumentError(f"{self._name} is a damaged workbook") from None
-
-
-def _is_damage(error: BaseException) -> bool:
-    """Whether an error comes from what is in the file; a disk that fails is another matter."""
-    if isinstance(error, OSError):
-        return error.errno == errno.EINVAL  # a place before the file's beginning
-    return isinstance(error, _DAMAGE) and not isinstance(error, InvalidArgumentError)
-
-
-def _parse(
-    stream: IO[bytes], start: Callable[..., Any], end: Callable[..., Any], text: Callable[..., Any]
-) -> Iterator[None]:
-    """Run the handlers over a part; gives control back after every block."""
-    depth = 0
-
-    def begin(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEEPEST:
-            raise ValueError("nested without end")
-        start(name.rpartition(" ")[2], attributes)
-
-    def finish(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        end(name.rpartition(" ")[2])
-
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler = begin, finish
-    parser.CharacterDataHandler = text
-    parser.StartDoctypeDeclHandler = _refuse_doctype
-    read = 0
-    with stream:
-        while block := stream.read(BLOCK):
-            parser.Parse(block, False)
-            read += len(block)
-            if read - parser.CurrentByteIndex > LONGEST_TOKEN:
-                raise ValueError("a tag without end")  # the parser keeps all of it until then
-            yield
-        parser.Parse(b"", True)
-        yield
-
-
-def _refuse_doctype(*_: Any) -> None:
-    raise InvalidArgumentError("the workbook declares XML entities, which no spreadsheet program writes")
-
-
-def _nothing(*_: Any) -> None:
-    return None
-
-
-class _Workbook:
-    """Which sheets there are, in which parts, and from which day dates are counted."""
-
-    def __init__(self, archive: _Archive) -> None:
-        self.day_zero = date(1899, 12, 30)
-        self._sheets: list[tuple[str, str, bool]] = []
-        self._parts: dict[str, str] = {}
-        for _ in _parse(archive.part("xl/workbook.xml"), self._element, _nothing, _nothing):
-            pass
-        for _ in _parse(archive.part("xl/_rels/workbook.xml.rels"), self._element, _nothing, _nothing):
-            pass
-
-    def _element(self, name: str, attributes: dict[str, str]) -> None:
-        if name == "sheet":
-            relation = next((value for key, value in attributes.items() if key.endswith(" id")), "")
-            visible = attributes.get("state", "visible") == "visible"
-            if len(self._sheets) >= MOST_SHEETS:
-                raise ValueError("sheets without end")
-            self._sheets.append((attributes["name"], relation, visible))
-        elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
-            self.day_zero = date(1904, 1, 1)
-        elif name == "Relationship":
-            target = attributes["Target"]
-            self._parts[attributes["Id"]] = target.lstrip("/") if target.startswith("/") else f"xl/{target}"
-
-    def part_of(self, sheet: str | None) -> str:
-        """The part that holds a sheet: the named one, else the first visible one."""
-        for name, relation, visible in self._sheets:
-            if (visible if sheet is None else name == sheet) and relation in self._parts:
-                return self._parts[relation]
-        names = ", ".join(name for name, _, _ in self._sheets)
-        raise InvalidArgumentError(f"no such sheet; the workbook has: {names}", argument="sheet")
-
-
-class _SharedTexts:
-    """The texts that cells refer to by number, kept in a temporary file: 8 bytes of memory each."""
-
-    def __init__(self, archive: _Archive) -> None:
-        self._ends = array("Q", [0])
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by __exit__)
-        self._text: list[str] | None = None
-        self._phonetic = False
-        self._complete: list[str] = []
-        self._growing: list[str] | None = None
-        self.get = lru_cache(maxsize=512)(self._read)
-        self._archive = archive
-
-    def _load(self) -> None:
-        archive = self._archive
-        if "xl/sharedStrings.xml" in archive.NameToInfo:
-            for _ in _parse(archive.part("xl/sharedStrings.xml"), self._start, self._end, self._characters):
-                self._spill()
-        self._finish()
-        self._spill()
-
-    def _start(self, name: str, _: dict[str, str]) -> None:
-        if name == "si":
-            self._finish()
-            self._growing = []
-        elif name == "rPh":  # how the text is read aloud, not what it says
-            self._phonetic = True
-        elif name == "t" and not self._phonetic:
-            self._text = []
-
-    def _characters(self, text: str) -> None:
-        if self._text is not None:
-            _grow(self._text, text)
-
-    def _end(self, name: str) -> None:
-        if name == "t" and self._text is not None:
-            if self._growing is None:
-                raise ValueError("a text outside of all")
-            _grow(self._growing, "".join(self._text))
-            self._text = None
-        elif name == "rPh":
-            self._phonetic = False
-
-    def _finish(self) -> None:
-        if self._growing is not None:
-            self._complete.append(_bounded("".join(self._growing)))
-            self._growing = None
-
-    def _spill(self) -> None:
-        """Write out what is complete; the last text may still be growing."""
-        complete, self._complete = self._complete, []
-        if len(self._ends) + len(complete) > MOST_TEXTS:
-            raise ValueError("texts without end")
-        for piece in complete:
-            self._ends.append(self._ends[-1] + self._file.write(piece.encode("utf-8", "replace")))
-
-    def _read(self, index: int) -> str:
-        start, end = self._ends[index], self._ends[index + 1]
-        self._file.seek(start)
-        return _unescape(self._file.read(end - start).decode())
-
-    def __enter__(self) -> Self:
-        try:
-            self._load()
-        except BaseException:
-            self._file.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def _bounded(text: str) -> str:
-    if len(text) > LONGEST_CELL:
-        raise InvalidArgumentError("the workbook has a cell longer than any spreadsheet allows")
-    return text
-
-
-def _grow(pieces: list[str], more: str) -> None:
-    """Add to a text that is still being read; it need not end to be too long."""
-    pieces.append(more)
-    if len(pieces) > MOST_PIECES or len(more) > LONGEST_PIECE:
-        pieces[:] = [_bounded("".join(pieces))]
-
-
-def _whole(text: str) -> int:
-    """A whole number as it stands in a file: int() would take -1, 1_0 and the digits of all scripts."""
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError("no whole number")
-    return int(text)
-
-
-def _unescape(text: str) -> str:
-    """Characters that XML cannot carry are written as _x000D_."""
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
+    def notes(self) -> Sequence[str]:
+        """How many hidden rows were read."""
+        hidden = sum(self._hidden.values())
+        return [f"hidden rows, read like the others: {hidden:,}"] if hidden else []
 
 
 class _SheetParser:
-    """Turns the events of a sheet's XML into rows: number and cells by column position."""
+    """Turns the events of a sheet's XML into rows: number, cells by column position, whether hidden."""
 
-    def __init__(self, texts: _SharedTexts) -> None:
+    def __init__(self, texts: SharedTexts) -> None:
         self._texts = texts
-        self._rows: list[tuple[int, dict[int, Cell]]] = []
+        self._rows: list[tuple[int, Cells, bool]] = []
         self._row = 0
-        self._cells: dict[int, Cell] = {}
+        self._hidden = False
+        self._cells: Cells = {}
+        self._count = 0
         self._length = 0
         self._column = -1
         self._kind = "n"
+        self._formula = False
         self._value: list[str] | None = None
         self._written: list[str] = []
         self._phonetic = False
         self._handlers = {"row": self._start_row, "c": self._start_cell, "v": self._start_value}
-        self._handlers |= {"t": self._start_value, "rPh": self._start_phonetic}
+        self._handlers |= {"t": self._start_value, "rPh": self._start_phonetic, "f": self._start_formula}
 
-    def rows(self, stream: IO[bytes]) -> Iterator[tuple[int, dict[int, Cell]]]:
-        for _ in _parse(stream, self._start, self._end, self._characters):
+    def rows(self, stream: IO[bytes]) -> Generator[tuple[int, Cells, bool], None, None]:
+        """Every row of a sheet, in order."""
+        for _ in parse(stream, self._start, self._end, self._characters):
             yield from self._rows
             self._rows = []
 
@@ -327,20 +136,23 @@ class _SheetParser:
             handler(attributes)
 
     def _start_row(self, attributes: dict[str, str]) -> None:
-        row = _whole(attributes["r"]) if "r" in attributes else self._row + 1
+        row = whole(attributes["r"]) if "r" in attributes else self._row + 1
         if not self._row < row <= MOST_ROWS:
             raise ValueError("rows out of order, or without end")
         self._row = row
+        self._hidden = attributes.get("hidden") in ("1", "true")
         self._cells = {}
         self._length = 0
         self._column = -1
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
-        reference = _COLUMN.match(attributes.get("r", ""))
-        self._column = _position(reference[0]) if reference else self._column + 1
-        if self._column >= MOST_COLUMNS:
-            raise ValueError("columns without end")
+        reference = attributes.get("r")
+        self._column = self._column + 1 if reference is None else _column_of(reference, self._row)
+        self._count += 1
+        if self._column >= MOST_COLUMNS or self._count > MOST_CELLS or self._column in self._cells:
+            raise ValueError("columns or cells without end, or two cells in one place")
         self._kind = attributes.get("t", "n")
+        self._formula = False
         self._written = []
 
     def _start_value(self, _: dict[str, str]) -> None:
@@ -350,13 +162,16 @@ class _SheetParser:
     def _start_phonetic(self, _: dict[str, str]) -> None:
         self._phonetic = True
 
+    def _start_formula(self, _: dict[str, str]) -> None:
+        self._formula = True
+
     def _characters(self, text: str) -> None:
         if self._value is not None:
-            _grow(self._value, text)
+            grow(self._value, text)
 
     def _end(self, name: str) -> None:
         if name in ("v", "t") and self._value is not None:
-            _grow(self._written, "".join(self._value))
+            grow(self._written, "".join(self._value))
             self._value = None
         elif name == "rPh":
             self._phonetic = False
@@ -366,17 +181,21 @@ class _SheetParser:
             if self._length > LONGEST_ROW:
                 raise ValueError("a row without end")
         elif name == "row":
-            self._rows.append((self._row, self._cells))
+            self._rows.append((self._row, self._cells, self._hidden))
 
     def _cell(self) -> Cell:
-        written = _bounded("".join(self._written))
+        written = bounded("".join(self._written))
         if self._kind == "s":
-            return self._texts.get(_whole(written)) if written else None
+            return self._texts.get(whole(written)) if written else None
         if self._kind == "n":
+            if self._formula and not written:
+                return BadCell("=…", NEVER_CALCULATED)
             return _number(written)
         if self._kind == "b":
             return "TRUE" if written == "1" else "FALSE"
-        return _unescape(written) if self._kind in ("inlineStr", "str") else written
+        if self._kind == "e":
+            return BadCell(written, ERROR)
+        return unescape(written) if self._kind in ("inlineStr", "str") else written
 
 
 def _number(written: str) -> Cell:
@@ -387,6 +206,14 @@ def _number(written: str) -> Cell:
     except InvalidOperation:
         return written
     return number if number.is_finite() else written
+
+
+def _column_of(reference: str, row: int) -> int:
+    """The position of a cell's column from its reference, such as B7 in row 7."""
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or int(match[2]) != row:
+        raise ValueError("a cell that cannot be placed")
+    return _position(match[1].upper())
 
 
 @lru_cache(maxsize=1024)

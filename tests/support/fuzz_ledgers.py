@@ -22,15 +22,15 @@ from xml.sax.saxutils import escape, quoteattr
 from hypothesis import strategies as st
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.plans.columns import resolve_columns as plan_columns
+from pandapon_async.plans.columns import resolver as plan_resolver
+from pandapon_async.plans.options import PlanOptions
 from pandapon_async.plans.plan_types import REFUNDS, RETURNS
-from pandapon_async.reconcile.columns import NAMES
-from pandapon_async.reconcile.columns import resolve_columns as ledger_columns
-from pandapon_async.reconcile.ledger import LedgerReader
+from pandapon_async.reconcile.columns import resolver as ledger_resolver
 from pandapon_async.reconcile.options import Options
-from pandapon_async.tables import cells
-from pandapon_async.tables.table import open_table
+from pandapon_async.tables import amounts, cells, moments
+from pandapon_async.tables.fields import NAMES
 from tests.support.fuzzing import Target, at_once, damaged
+from tests.support.tables import open_ledger, whole_table
 
 folder = Path(tempfile.mkdtemp(prefix="pandapon-fuzz-"))
 atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -60,7 +60,7 @@ def check_cells(cell: Any) -> None:
     with at_once():
         readings: list[Callable[[Any], Any]] = [
             cells.plain_text, cells.id_text, cells.platform_name, cells.platform_of_id, cells.currency_code,
-            cells.moment_text, lambda it: cells.moment_text(it, date(1904, 1, 1)),
+            moments.moment_text, lambda it: moments.moment_text(it, date(1904, 1, 1)),
             lambda it: cells.refund_id_text(it, "1688"), lambda it: cells.refund_id_text(it, "taobao"),
             *(lambda it, read=field.read: read(it, "yuan") for field in FIELDS),
         ]  # fmt: skip
@@ -82,7 +82,7 @@ def check_cells(cell: Any) -> None:
 
 def _amount(cell: Any, unit: Any) -> int | None:
     try:
-        return cells.amount_fen(cell, unit)
+        return amounts.amount_fen(cell, unit)
     except cells.Refused:
         return None
 
@@ -131,17 +131,16 @@ def check_columns(case: tuple[list[str], dict[str, str], Any]) -> None:
 
 
 def _for_ledger(names: list[str], mapping: dict[str, str], unit: Any) -> Any:
-    return ledger_columns(
-        names, Options(map={k: v for k, v in mapping.items() if k != "x"}, amount_unit=unit)
-    )
+    options = Options(map={k: v for k, v in mapping.items() if k != "x"}, amount_unit=unit)
+    return ledger_resolver(options).resolve(names)
 
 
 def _for_returns(names: list[str], mapping: dict[str, str], unit: Any) -> Any:
-    return plan_columns(RETURNS, names, mapping={}, constants=mapping, amount_unit=unit)
+    return plan_resolver(RETURNS, PlanOptions(constants=mapping, amount_unit=unit)).resolve(names)
 
 
 def _for_refunds(names: list[str], mapping: dict[str, str], unit: Any) -> Any:
-    return plan_columns(REFUNDS, names, mapping=mapping, constants={}, amount_unit=unit)
+    return plan_resolver(REFUNDS, PlanOptions(map=mapping, amount_unit=unit)).resolve(names)
 
 
 # --- tables
@@ -166,13 +165,14 @@ def _table(data: bytes) -> list[list[Any]] | None:
     path.write_bytes(data)
     with at_once():
         try:
-            table = open_table(path)
-            header = list(table.columns)
-            records = list(table.records(range(len(header))))
+            table = whole_table(path)
+            header = list(table.columns.names)
+            records = list(table.records())
             with contextlib.suppress(InvalidArgumentError):
-                options = Options(amount_unit="fen")
-                reader = LedgerReader(table, ledger_columns(table.columns, options), options)
-                assert len(list(reader.rows())) == len(records), "a row was dropped"
+                ledger = open_ledger(path, amount_unit="fen")
+                if ledger.table.columns.names == table.columns.names:
+                    rows = len(list(ledger.rows())) + ledger.table.totals
+                    assert rows == len(records), "a row was dropped"
         except InvalidArgumentError:
             return None
     return [header, *(list(record.cells) for record in records)]

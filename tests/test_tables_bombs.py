@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.table import open_table
-from pandapon_async.tables.xlsx_file import _Archive
+from pandapon_async.tables.xlsx_package import Archive
 from tests.support.fuzz_ledgers import PARTS, workbook
+from tests.support.tables import records, whole_table
 
 BEGIN = '<worksheet><sheetData><row r="1"><c t="inlineStr"><is><t>a</t></is></c></row>'
 SHEET, TEXTS = "xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"
@@ -34,11 +34,11 @@ READ = """
 import resource, sys, time
 from pathlib import Path
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.table import open_table
+from tests.support.tables import whole_table
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 begun = time.process_time()
 try:
-    for _ in open_table(Path(sys.argv[1])).records([0]):
+    for _ in whole_table(Path(sys.argv[1])).records():
         pass
 except InvalidArgumentError as error:
     print(error)
@@ -93,7 +93,7 @@ def test_what_no_spreadsheet_has_is_refused(what: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.xlsx"
     path.write_bytes(workbook({**PARTS, SHEET: BEGIN + "</sheetData></worksheet>", **BEYOND[what]}))
     with pytest.raises(InvalidArgumentError, match="damaged"):
-        list(open_table(path).records([0]))
+        records(path)
 
 
 def test_the_last_column_there_is(tmp_path: Path) -> None:
@@ -101,15 +101,15 @@ def test_the_last_column_there_is(tmp_path: Path) -> None:
     last = '<c r="XFD1048576"><v>7</v></c><c r="A1048576" t="inlineStr"><is><t>b</t></is></c>'
     row = f'<row r="1048576">{last}</row>'
     path.write_bytes(workbook({**PARTS, SHEET: BEGIN + row + "</sheetData></worksheet>"}))
-    assert [record.row for record in open_table(path).records([0])] == [1_048_576]
+    assert [record.row for record in whole_table(path).records()] == [1_048_576]
 
 
 def test_a_disk_that_fails_is_no_damage(tmp_path: Path) -> None:
     """What is wrong with the disk is told as it is: the workbook may be sound."""
     path = tmp_path / "sound.xlsx"
     path.write_bytes(workbook({**PARTS, SHEET: BEGIN + "</sheetData></worksheet>"}))
-    with pytest.raises(OSError, match="Input/output error"), _Archive(path):
+    with pytest.raises(OSError, match="Input/output error"), Archive(path):
         raise OSError(errno.EIO, "Input/output error")
     path.unlink()
     with pytest.raises(FileNotFoundError):
-        _Archive(path)
+        Archive(path)

@@ -9,18 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pandapon_async.tables.amounts import amount_fen
 from pandapon_async.tables.cells import (
+    BadCell,
     Refused,
-    amount_fen,
     blank,
     currency_code,
     id_text,
-    moment_text,
+    no_value,
     plain_text,
     platform_name,
     platform_of_id,
     refund_id_text,
+    shown,
 )
+from pandapon_async.tables.moments import moment_text
 
 FULL_WIDTH = str.maketrans("0123456789TQ,.-", "０１２３４５６７８９ＴＱ，．－")
 
@@ -116,14 +119,24 @@ def test_the_noise_of_a_stored_number_is_not_a_third_decimal(stored: str) -> Non
     [
         ("12.345", "yuan"),
         ("12.500", "yuan"),
+        ("1.250", "yuan"),
+        ("12.50001", "yuan"),
         ("12,50", "yuan"),
         ("1,25,000", "yuan"),
         ("12.5x", "fen"),
         ("12.5", "fen"),
         ("1.000", "fen"),
         ("-¥-5", "yuan"),
-        ("(5.00)", "yuan"),
-        ("5元", "yuan"),
+        ("(5.00", "yuan"),
+        ("-(5.00)", "yuan"),
+        ("-5.00-", "yuan"),
+        ("5元", "fen"),
+        ("5分", "yuan"),
+        ("$5.00", "yuan"),
+        ("5万", "yuan"),
+        ("1 250,00", "yuan"),
+        ("元", "yuan"),
+        (".", "yuan"),
         ("NaN", "fen"),
         ("1e3", "fen"),
         ("٣", "fen"),
@@ -141,6 +154,56 @@ def test_what_is_no_amount(cell: object, unit: str) -> None:
     with pytest.raises(Refused) as refused:
         amount_fen(cell, unit)  # type: ignore[arg-type]
     assert "x" not in str(refused.value).split()  # the cell itself is never repeated
+
+
+@pytest.mark.parametrize(
+    ("cell", "fen"),
+    [
+        ("12.50元", 1250), ("12.50 元", 1250), ("12元整", 1200), ("RMB 12", 1200), ("CNY510.86", 51086),
+        ("人民币568.61", 56861), ("568.61 RMB", 56861), ("(12.50)", -1250), ("（12.50）", -1250),
+        ("12.50-", -1250), ("\u22121,450.15", -145015), ("＋218.83", 21883), (".50", 50), ("-.5", -50),
+        ("`976.89", 97689), ("'976.89", 97689),
+        ('="976.89"', 97689), ("976.89\t", 97689), ("914.5900", 91459), ("1,256.350", 125635), ("0.500", 50),
+        ("¥-5", -500), ("￥ 590.85", 59085),
+    ],
+)  # fmt: skip
+def test_amounts_whose_meaning_is_sure(cell: str, fen: int) -> None:
+    assert amount_fen(cell, "yuan") == fen
+
+
+def test_the_unit_in_a_cell_agrees_with_its_column() -> None:
+    assert amount_fen("1250分", "fen") == 1250
+    with pytest.raises(Refused, match="says 元, but its column is in fen"):
+        amount_fen("12元", "fen")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "#N/A", "#VALUE!", "#NAME?", "#REF!", "#DIV/0!", "#SPILL!", "Err:502", "NULL", "nan", "None",
+        "-", "--", "—", "/", "无", "待补", "TRUE", "false", "N/A", "\\N", "<NA>", "＃N/A", " - ", '="#N/A"',
+        "?", "否",
+    ],
+)  # fmt: skip
+def test_what_holds_no_value(cell: str) -> None:
+    assert no_value(cell)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["SF", "0", "1-2", "¥", "退款成功", "#12 store", "no", "Nanjing", None, "", " ", 5, Decimal("1.5")],
+)
+def test_what_may_hold_a_value(cell: object) -> None:
+    assert no_value(cell) is None  # type: ignore[arg-type]
+
+
+def test_a_bad_cell_says_why() -> None:
+    assert no_value(BadCell("#N/A", "is an error")) == "is an error"
+
+
+def test_a_cell_is_quoted_on_one_line_and_short() -> None:
+    assert shown("a\x1b[31m\nb") == "'a [31m b'"
+    assert len(shown("x" * 500)) == 42
 
 
 @given(st.text(max_size=40))
@@ -211,6 +274,16 @@ def test_what_is_no_currency(cell: str | None) -> None:
         (1714528800000, "2024-05-01T02:00:00+00:00"),
         (Decimal(1714528800000), "2024-05-01T02:00:00+00:00"),
         ("20240501100000000+0800", "2024-05-01T10:00:00+08:00"),
+        ("20240501100000", "2024-05-01T10:00:00+08:00"),
+        (Decimal(20240501100000), "2024-05-01T10:00:00+08:00"),
+        (20240501100000, "2024-05-01T10:00:00+08:00"),
+        ("20240501", "2024-05-01T00:00:00+08:00"),
+        ("`2024-05-01 10:00:00", "2024-05-01T10:00:00+08:00"),
+        ("9999-12-31", None),
+        (datetime(9999, 12, 31), None),
+        ("0001-01-01", None),
+        ("2024-05-01 10:00:00 Mars/Phobos", None),
+        ("20241301100000", None),
         (Decimal("45413.4166666667"), "2024-05-01T10:00:00+08:00"),
         (datetime(2024, 5, 1, 10), "2024-05-01T10:00:00+08:00"),
         (datetime(2024, 5, 1, 10, tzinfo=UTC), "2024-05-01T10:00:00+00:00"),

@@ -1,0 +1,243 @@
+"""Which column of a table is which field: by `map`, else by the names that such columns usually have.
+
+A guess has to be the only one: two columns that could both be the amount are a question to the person,
+not a choice for the program. What an amount counts in is said by its column's name or by an option, never
+by the look of the numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.tables.cells import AmountUnit, Refused, tidy
+from pandapon_async.tables.fields import ColumnSpec, plain_name, split_unit
+
+__all__ = ["Columns", "Resolver"]
+
+_SUFFIXES: Mapping[str, AmountUnit] = {"_fen": "fen", "_yuan": "yuan"}
+_POSITION = re.compile(r"#?([0-9]{1,5})")
+MOST_LISTED = 40
+"""Columns that a message lists."""
+
+
+@attrs.frozen
+class Columns:
+    """Where each field is (position in the table), what money counts in, and what holds for all rows.
+
+    `notes` are columns that were passed over, one sentence each.
+    """
+
+    names: tuple[str, ...]
+    positions: Mapping[str, int]
+    units: Mapping[str, AmountUnit]
+    constants: Mapping[str, Any] = attrs.field(factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def name_of(self, field: str) -> str:
+        """The table's own name for a field's column, or the field's if it has none."""
+        position = self.positions.get(field)
+        return field if position is None else self.names[position] or f"#{position + 1}"
+
+    def named(self) -> dict[str, str]:
+        """Every found field with its column's name."""
+        return {field: self.name_of(field) for field in self.positions}
+
+
+@attrs.frozen(kw_only=True)
+class Resolver:
+    """Finds the columns of a table. The first of `specs` that is `required` identifies a row.
+
+    `mapping` says which column a field is (`amount_yuan` says the unit too; an empty name: there is none),
+    `constants` are values that hold for all rows, `amount_unit` is what money counts in where no name says
+    it.
+    """
+
+    specs: Sequence[ColumnSpec]
+    required: Collection[str]
+    mapping: Mapping[str, str] = attrs.field(factory=dict)
+    constants: Mapping[str, str] = attrs.field(factory=dict)
+    amount_unit: AmountUnit | None = None
+
+    @property
+    def identifier(self) -> str:
+        """The field that tells one row from another; "" if none is required."""
+        return next((spec.name for spec in self.specs if spec.name in self.required), "")
+
+    def recognised(self, names: Sequence[str]) -> set[str]:
+        """The fields that at least one of the columns could be; raises nothing."""
+        found = set()
+        for key, wanted in self.mapping.items():
+            if wanted and _columns_named(names, wanted):
+                found.add(key.removesuffix("_fen").removesuffix("_yuan"))
+        plain = [plain_name(name) for name in names]
+        for spec in self.specs:
+            known = spec.outright | spec.general
+            if any(spec.is_named(name, known) for name in plain if name):
+                found.add(spec.name)
+        return found
+
+    def resolve(self, names: Sequence[str], hint: str = "") -> Columns:
+        """Find the columns. `hint` is added where a required one is missing.
+
+        Raises InvalidArgumentError, with the columns there are and what was recognised, when a required field
+        has neither column nor value, two columns claim one field, or no one says what money counts in.
+        """
+        search = _Search(self.specs, tuple([" ".join(tidy(name).split()) for name in names]))
+        for key, wanted in self.mapping.items():
+            search.map(key, wanted)
+        fixed = dict(
+            search.read_constant(key, text, self.amount_unit) for key, text in self.constants.items()
+        )
+        for spec in self.specs:
+            if spec.name not in search.settled and spec.name not in fixed:
+                search.guess(spec)
+        search.check_required(self.required, fixed, hint)
+        units = {spec.name: search.unit(spec, self.amount_unit) for spec in search.money()}
+        positions = {
+            spec.name: search.positions[spec.name] for spec in self.specs if spec.name in search.positions
+        }
+        return Columns(search.names, positions, units, fixed, tuple(search.notes))
+
+
+def _columns_named(names: Sequence[str], wanted: str) -> list[int]:
+    """The columns that a person means by a name or a position (`#3`; 3 where no column is called so)."""
+    tidied = " ".join(tidy(wanted).split())
+    exact = [at for at, name in enumerate(names) if " ".join(tidy(name).split()) == tidied]
+    found = exact or [at for at, name in enumerate(names) if name and plain_name(name) == plain_name(wanted)]
+    position = _POSITION.fullmatch(tidied)
+    if position and (tidied.startswith("#") or not found):
+        at = int(position[1]) - 1
+        return [at] if 0 <= at < len(names) else []
+    return found
+
+
+class _Search:
+    """The columns as far as they are found. `settled` are the fields that need no guess any more."""
+
+    def __init__(self, specs: Sequence[ColumnSpec], names: tuple[str, ...]) -> None:
+        self.names = names
+        self.positions: dict[str, int] = {}
+        self.settled: set[str] = set()
+        self.notes: list[str] = []
+        self._specs = specs
+        self._said: dict[str, AmountUnit] = {}
+
+    def map(self, key: str, wanted: str) -> None:
+        """What the person says of one field."""
+        spec, unit = self._spec(key, "map")
+        if spec.name in self.settled:
+            raise InvalidArgumentError(f"--map names {spec.name} twice", argument="map")
+        self.settled.add(spec.name)
+        if unit is not None:
+            self._said[spec.name] = unit
+        if not wanted:
+            return
+        found = _columns_named(self.names, wanted)
+        if len(found) != 1:
+            several = " or ".join(f"--map {key}=#{at + 1}" for at in found)
+            problem = f"more than one column; write {several}" if found else "no column"
+            raise InvalidArgumentError(
+                f"--map {key}={wanted} names {problem}. {self._found()}", argument="map"
+            )
+        self.positions[spec.name] = found[0]
+
+    def read_constant(self, key: str, text: str, amount_unit: AmountUnit | None) -> tuple[str, Any]:
+        """A value that holds for all rows, read like a cell."""
+        spec, unit = self._spec(key, "set")
+        unit = unit or amount_unit
+        if spec.money and unit is None:
+            raise InvalidArgumentError(f"--set {key}: say {key}_fen or {key}_yuan", argument="set")
+        try:
+            return spec.name, spec.value(text, unit)
+        except Refused as refused:
+            raise InvalidArgumentError(f"--set {key}: {refused}", argument="set") from None
+
+    def _spec(self, key: str, argument: str) -> tuple[ColumnSpec, AmountUnit | None]:
+        for spec in self._specs:
+            if spec.name == key:
+                return spec, None
+            if spec.money:
+                for suffix, unit in _SUFFIXES.items():
+                    if spec.name + suffix == key:
+                        return spec, unit
+        known = ", ".join(spec.name for spec in self._specs)
+        raise InvalidArgumentError(f"no such field: {key}; known: {known}", argument=argument)
+
+    def guess(self, spec: ColumnSpec) -> None:
+        """Find a field by the names it usually has; names that say it outright come first."""
+        taken = set(self.positions.values())
+        for known in (spec.outright, spec.general):
+            found = [
+                at
+                for at, name in enumerate(self.names)
+                if at not in taken and name and spec.is_named(plain_name(name), known)
+            ]
+            if len(found) > 1:
+                self._ask(spec, found)
+                return
+            if found:
+                self.positions[spec.name] = found[0]
+                return
+
+    def _ask(self, spec: ColumnSpec, found: Sequence[int]) -> None:
+        several = ", ".join(self.names[at] for at in found)
+        options = " or ".join(f"--map {spec.name}=#{at + 1}" for at in found)
+        message = f"more than one column could be {spec.name}: {several}; say which with {options}"
+        if spec.compared:
+            raise InvalidArgumentError(f"{message}. {self._found()}", argument="map")
+        self.notes.append(f"{message}; none of them is read")
+
+    def check_required(self, required: Collection[str], constants: Mapping[str, Any], hint: str) -> None:
+        """Refuse a table in which a field is missing that nothing can be done without."""
+        have = self.positions.keys() | {name for name, value in constants.items() if value is not None}
+        for spec in self._specs:
+            if spec.name not in required or spec.name in have or spec.default is not None:
+                continue
+            if spec.instead in have:
+                continue
+            raise InvalidArgumentError(
+                f"no {spec.name} column; name it with --map {spec.name}=COLUMN"
+                f"{self._or_constant(spec)}. {hint}{self._found()}",
+                argument="map",
+            )
+
+    def _or_constant(self, spec: ColumnSpec) -> str:
+        if spec.argument is None:
+            return ""
+        return f", or give all rows the same with --set {spec.name}=VALUE"
+
+    def money(self) -> list[ColumnSpec]:
+        """The money fields that have a column."""
+        return [spec for spec in self._specs if spec.money and spec.name in self.positions]
+
+    def unit(self, spec: ColumnSpec, amount_unit: AmountUnit | None) -> AmountUnit:
+        """What a money column counts in: its name, --map and --amount-unit must not disagree."""
+        column = self.names[self.positions[spec.name]]
+        named = split_unit(plain_name(column))[1]
+        said: set[AmountUnit] = {
+            unit for unit in (named, self._said.get(spec.name), amount_unit) if unit is not None
+        }
+        if len(said) > 1:
+            raise InvalidArgumentError(
+                f"the column {column} is said to be in fen and in yuan; its name, --map and --amount-unit "
+                "must agree",
+                argument="amount_unit",
+            )
+        if not said:
+            raise InvalidArgumentError(
+                f"the name of the column {column} does not say its unit; give --amount-unit fen or "
+                f"--amount-unit yuan. {self._found()}",
+                argument="amount_unit",
+            )
+        return said.pop()
+
+    def _found(self) -> str:
+        recognised = ", ".join(f"{name}={self.names[at]}" for name, at in self.positions.items()) or "none"
+        names = [name or f"#{at + 1}" for at, name in enumerate(self.names[:MOST_LISTED])]
+        more = f" and {len(self.names) - MOST_LISTED} more" if len(self.names) > MOST_LISTED else ""
+        return f"Columns: {', '.join(names) or 'none'}{more}. Recognised: {recognised}."

@@ -1,0 +1,164 @@
+"""What a table can say of a row: one description per field, the same for ledgers and plans.
+
+A field knows the names that its column usually has, in English and Chinese, and how a cell of it is read.
+Names that say it outright come before names that say it in such a table only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from pandapon_async.tables.cells import AmountUnit, Cell, Refused, blank, no_value, shown, tidy
+
+__all__ = ["NAMES", "UNITS", "ColumnSpec", "names_of", "plain_name", "split_unit"]
+
+Read = Callable[[Cell, AmountUnit | None], Any]
+
+NAMES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    field: (frozenset(outright.split()), frozenset(general.split()))
+    for field, outright, general in (
+        ("platform", "platform purchaseplatform sourceplatform 采购平台 货源平台 来源平台 订单平台", "平台"),
+        ("shop", "shop shopname store storename 店铺 店铺名称 店铺名 网店 网店名称", "卖家店铺 所属店铺"),
+        (
+            "refund_id",
+            """refundid refundno refundnumber refundcode reverseid reverseorderid aftersaleid aftersalesid
+            aftersaleno 退款id 退款编号 退款单号 退款单编号 退款号 退款单 退款单id 退款申请单号 退款申请编号
+            售后单号 售后编号 售后单编号 售后单id 售后id 逆向单号 逆向订单号
+            平台退款单号 平台退款编号 平台售后单号 平台售后编号 线上退款单号 线上售后单号 原始退款单号""",
+            "refund 退款批次号请求号 退单号 退货单号 退货退款编号",
+        ),
+        (
+            "order_id",
+            """orderid orderno ordernumber purchaseorderid purchaseorderno
+            订单号 订单编号 订单id 订单单号 采购单号 采购订单号 采购订单编号
+            主订单号 主订单编号 主订单id 平台订单号 平台订单编号 平台单号 线上订单号 线上单号 原始订单号
+            原始单号 交易编号 交易订单号 淘宝订单号 淘宝订单编号""",
+            "order 订单 商户订单号",
+        ),
+        (
+            "amount",
+            """refundamount refundamt refundfee refundpayment refundmoney
+            退款金额 退款额 退款总额 退款总金额 实退金额 应退金额 申请退款金额 申请金额 买家退款金额
+            退给买家金额 退买家金额 退款给买家金额 实际退款金额 买家实退金额 平台退款金额""",
+            "amount amt 金额",
+        ),
+        ("currency", "currency currencycode ccy 币种 货币 币别 货币代码 结算币种 货币种类", ""),
+        (
+            "status",
+            "refundstatus refundstate 退款状态 售后状态 退款单状态 售后单状态 平台退款状态",
+            "status state 状态",
+        ),
+        (
+            "applied_at",
+            """appliedat applytime applieddate applydate gmtapply refundapplytime
+            申请时间 退款申请时间 申请退款时间 申请日期 退款申请日期 退款的申请时间 售后申请时间""",
+            "createdat createtime 创建时间 创建日期",
+        ),
+    )
+}
+"""The names of the fields that ledgers and plans share: outright, general; see `plain_name`."""
+
+UNITS: Mapping[str, AmountUnit] = {
+    **dict.fromkeys(("fen", "分"), "fen"),
+    **dict.fromkeys(("yuan", "元", "¥"), "yuan"),
+}
+_SEPARATORS = re.compile(r"[\s_\-.:/#*`'\"]+")
+_PERSONAL = re.compile(r"@|(?<![0-9])1[3-9][0-9]{9}(?![0-9])|[^\W\d_]{2,}\s+[^\W\d_]{2,}")
+"""Mail addresses, mobile phones, and several words: a name, an address."""
+_REMARK = re.compile(r"\((?:必填|选填|必须|可选|可不填|非必填|required|optional)\)")
+_UNIT = re.compile(
+    r"(?P<stem>.+?)(?:[(\[【](?:单位|unit|人民币|rmb|cny)?(?P<inside>fen|yuan|分|元|¥)[)\]】]|(?P<after>fen|yuan|分|元))"
+)
+_SIMPLIFIED = str.maketrans(
+    "編號單訂額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條應選問題舉據購採來網際後個開關碼",
+    "编号单订额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条应选问题举据购采来网际后个开关码",
+)
+
+
+def plain_name(column: str) -> str:
+    """A column name without case, blanks, separators, marks of what is required, and in simplified signs.
+
+    >>> plain_name("*退款編號（必填）")
+    '退款编号'
+    """
+    name = _SEPARATORS.sub("", tidy(column).lower()).translate(_SIMPLIFIED)
+    return _REMARK.sub("", name)
+
+
+def split_unit(name: str) -> tuple[str, AmountUnit | None]:
+    """A plain name without the unit in it, and the unit.
+
+    >>> split_unit("退款金额(元)")
+    ('退款金额', 'yuan')
+    """
+    match = _UNIT.fullmatch(name)
+    if match is None:
+        return name, None
+    return match["stem"], UNITS[match["inside"] or match["after"]]
+
+
+def names_of(
+    outright: str, general: str = "", of: str | None = None
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of a column, together with those of the shared field `of`."""
+    shared = NAMES[of] if of is not None else (frozenset[str](), frozenset[str]())
+    return shared[0] | frozenset(outright.split()), shared[1] | frozenset(general.split())
+
+
+@attrs.frozen
+class ColumnSpec:
+    """A field: the names of its column, and how a cell of it is read.
+
+    `argument` is the argument of a call that it carries; None if it is for people, or looked into before.
+    `money` is read in the unit of its column. `default` stands where there is no such column. `needed`: a
+    cell that is filled and holds no value (#N/A, NULL, -) is refused; otherwise it counts as empty. `id`: a
+    float32 cannot hold it. `compared`: something depends on it; otherwise two columns of that name are not
+    worth a question, and a cell that cannot be read is not worth the row. `private`: a message must not
+    quote it. `word`: it is one of some words, and a message may quote another one in any script. `instead`
+    is another field that may stand in for it.
+    """
+
+    name: str
+    outright: frozenset[str]
+    general: frozenset[str]
+    read: Read
+    argument: str | None = None
+    money: bool = False
+    default: Any = None
+    needed: bool = False
+    id: bool = False
+    compared: bool = True
+    private: bool = False
+    word: bool = False
+    instead: str | None = None
+
+    def value(self, cell: Cell, unit: AmountUnit | None = None, read: Read | None = None) -> Any:
+        """What a cell says; `read` is a stricter way to read it.
+
+        Raises Refused with the cell quoted, unless it is empty or private.
+        """
+        try:
+            if why := no_value(cell):
+                if self.needed or self.money:
+                    raise Refused(why)
+                return None
+            return (read or self.read)(cell, unit)
+        except Refused as refused:
+            if blank(cell) or not (no_value(cell) or self._may_quote(str(cell))):
+                raise
+            raise Refused(f"{shown(cell)} {refused}") from None
+
+    def _may_quote(self, text: str) -> bool:
+        """Whether a message may repeat a cell: where columns are shifted, it may be somebody's phone."""
+        if self.private or _PERSONAL.search(text):
+            return False
+        foreign = sum(letter.isalpha() and not letter.isascii() for letter in text)
+        return foreign == 0 or self.word or (foreign == 1 and any(map(str.isdigit, text)))
+
+    def is_named(self, column: str, known: frozenset[str]) -> bool:
+        """Whether a plain column name is one of the known ones, a unit in it aside."""
+        return column in known or (self.money and split_unit(column)[0] in known)

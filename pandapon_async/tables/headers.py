@@ -1,0 +1,122 @@
+"""Where the column names are. Exports put a title, an account, a period above them; some use two rows.
+
+The row is found by what it says: it names two or more fields, that which identifies a row among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+import attrs
+
+from pandapon_async.tables.cells import Cell, blank, plain_text, tidy
+from pandapon_async.tables.columns import Resolver
+
+__all__ = ["SEARCHED", "HeadRow", "Header", "find_header"]
+
+SEARCHED = 30
+"""Among so many rows that are not blank the column names are looked for."""
+
+HeadRow = tuple[int, Sequence[Cell]]
+"""A row's number and its cells, from the first column on."""
+
+
+@attrs.frozen
+class Header:
+    """The column names. `first` and `last` are their rows, `above` how many rows stand before them.
+
+    `sure`: they were told, or recognised; `better` is a row that would do where they were not.
+    """
+
+    first: int
+    last: int
+    names: tuple[str, ...]
+    above: int = 0
+    sure: bool = True
+    better: int | None = None
+
+    @property
+    def hint(self) -> str:
+        """What to say where a column is missing."""
+        return (
+            ""
+            if self.better is None
+            else f"Row {self.better} looks like column names: --header-row {self.better}. "
+        )
+
+
+def find_header(head: Sequence[HeadRow], resolver: Resolver, wanted: int | None) -> Header | None:
+    """The column names among the first rows of a table; None if there is no row, or not the wanted one."""
+    rows = [(number, cells) for number, cells in head if not all(map(blank, cells))]
+    if wanted is not None:
+        for at, (number, cells) in enumerate(rows):
+            if number == wanted:
+                return Header(number, number, _names(cells), at)
+        return None
+    for at in range(len(rows)):
+        if found := _header_at(rows, at, resolver):
+            return found
+    if not rows:
+        return None
+    number, cells = rows[0]
+    return Header(number, number, _names(cells), sure=False, better=_better(rows, resolver))
+
+
+def _header_at(rows: Sequence[HeadRow], at: int, resolver: Resolver) -> Header | None:
+    """The header that begins in this row, if one does: in one row, else in two."""
+    number, cells = rows[at]
+    names = _names(cells)
+    alone = resolver.recognised(names)
+    below = rows[at + 1] if at + 1 < len(rows) else None
+    if below is not None and below[0] == number + 1 and _may_be_names(below[1]):
+        joined = _joined(names, _names(below[1]))
+        both = resolver.recognised(joined)
+        is_data = resolver.identifier in alone and not _is_blank_under(resolver, names, below[1])
+        if _is_header(both, resolver) and not is_data and len(both) >= len(alone):
+            return Header(number, below[0], joined, at)
+    return Header(number, number, names, at) if _is_header(alone, resolver) else None
+
+
+def _is_header(fields: set[str], resolver: Resolver) -> bool:
+    return len(fields) >= 2 and resolver.identifier in fields
+
+
+def _may_be_names(cells: Sequence[Cell]) -> bool:
+    """Whether a row could be the lower one of two rows of names: words, and no digit among them."""
+    filled = [cell for cell in cells if not blank(cell)]
+    return bool(filled) and all(isinstance(cell, str) and not any(map(str.isdigit, cell)) for cell in filled)
+
+
+def _is_blank_under(resolver: Resolver, names: Sequence[str], below: Sequence[Cell]) -> bool:
+    """Whether nothing stands below the name of what identifies a row: then it is no row of data."""
+    for name, cell in zip(names, below, strict=False):
+        if resolver.identifier in resolver.recognised([name]) and not blank(cell):
+            return False
+    return True
+
+
+def _joined(upper: Sequence[str], lower: Sequence[str]) -> tuple[str, ...]:
+    """Two rows of names as one. A name that was merged over several columns stands in the first of them."""
+    names, over = [], ""
+    for above, below in zip_longest(upper, lower, fillvalue=""):
+        over = above or (over if below else "")
+        names.append(f"{over}{below}" if below else above)
+    return tuple(names)
+
+
+def _names(cells: Sequence[Cell]) -> tuple[str, ...]:
+    return tuple(
+        " ".join(tidy(cell).split()) if isinstance(cell, str) else plain_text(cell) or "" for cell in cells
+    )
+
+
+def _better(rows: Sequence[HeadRow], resolver: Resolver) -> int | None:
+    """The row that looks most like column names, if it is not the first one."""
+    scores = [(len(resolver.recognised(_names(cells))), number) for number, cells in rows]
+    best, number = max(scores, key=lambda score: (score[0], -score[1]))
+    if best:
+        return number if number != rows[0][0] else None
+    widths = [sum(not blank(cell) for cell in cells) for _, cells in rows]
+    widest = max(range(len(rows)), key=lambda at: (widths[at], -at))
+    return rows[widest][0] if widths[widest] >= max(3, 2 * widths[0]) else None

@@ -1,0 +1,292 @@
+"""Opening a table: what kind of file it is, which of its sheets and rows are the table, which column is what.
+
+Everything that can be refused is refused here, before anything is done with a row.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.tables.cells import blank
+from pandapon_async.tables.columns import Resolver
+from pandapon_async.tables.csv_file import DELIMITERS, CsvSource
+from pandapon_async.tables.csv_text import Encodings, encodings_of
+from pandapon_async.tables.headers import Header, HeadRow, find_header
+from pandapon_async.tables.kinds import kind_of, refusal_of, unpacked
+from pandapon_async.tables.parquet_file import FLOAT32_DIGITS, ParquetSource
+from pandapon_async.tables.source import Sheet
+from pandapon_async.tables.table import SHEET_SPAN, Section, Table
+from pandapon_async.tables.xlsx_file import XlsxSource
+
+__all__ = ["Quoting", "ReadOptions", "file_digest", "open_table"]
+
+Quoting = Literal["auto", "none"]
+_UNUSABLE = (
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EINVAL,
+)  # fmt: skip
+
+
+@attrs.frozen(kw_only=True)
+class ReadOptions:
+    """Where in a file the table is. All have defaults.
+
+    `sheets` names the sheets of a workbook to read, `all_sheets` takes every visible one; otherwise one must
+    have the columns. `header_row` is the row of the column names (found by itself otherwise).
+    `quoting="none"` takes quotation marks in CSV for ordinary characters, `multiline` names the columns in
+    which line breaks are meant.
+    """
+
+    sheets: tuple[str, ...] = ()
+    all_sheets: bool = False
+    header_row: int | None = None
+    quoting: Quoting = "auto"
+    multiline: tuple[str, ...] = ()
+
+
+def open_table(path: Path, resolver: Resolver, options: ReadOptions | None = None) -> Table:
+    """Open a file and find the columns in it.
+
+    Raises InvalidArgumentError for what cannot be read, with what it is and what to do; also where a library
+    noticed it.
+    """
+    options = options or ReadOptions()
+    with _usable(path):
+        kind = kind_of(path)
+        real, name = path, path.name
+        copy = unpacked(path, kind) if kind in ("zip", "gzip") else None
+        if copy is not None:
+            real, name = copy
+        try:
+            table = _open(path, real, name, kind if copy is None else kind_of(real), resolver, options)
+        except BaseException:
+            if copy is not None:
+                real.unlink(missing_ok=True)
+            raise
+        if copy is not None:
+            weakref.finalize(table, real.unlink, missing_ok=True)
+        return table
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """A file that cannot be opened is the caller's; a disk that fails is not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNUSABLE:
+            raise
+        raise InvalidArgumentError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _open(path: Path, real: Path, name: str, kind: str, resolver: Resolver, options: ReadOptions) -> Table:
+    if refusal := refusal_of(real, name):
+        raise refusal
+    if kind == "gzip" or (kind == "zip" and real != path and unpacked(real, kind)):
+        raise InvalidArgumentError(f"{name} is packed twice; unpack it first")
+    if kind != "zip" and (options.sheets or options.all_sheets):
+        raise InvalidArgumentError(
+            f"{name} is not a workbook: it has no sheets to choose from", argument="sheet"
+        )
+    if kind == "parquet":
+        return _parquet(path, ParquetSource(real, name), resolver)
+    if kind == "zip":
+        return _workbook(path, XlsxSource(real, name), resolver, options)
+    return _csv(path, real, name, resolver, options)
+
+
+def _parquet(path: Path, source: ParquetSource, resolver: Resolver) -> Table:
+    columns = resolver.resolve(source.names)
+    notes = []
+    for spec in resolver.specs:
+        at = columns.positions.get(spec.name)
+        if at is None or not source.is_float32(at) or not (spec.id or columns.units.get(spec.name) == "fen"):
+            continue
+        said = f"column {source.names[at]} is stored as float32, which holds {FLOAT32_DIGITS} digits"
+        if spec.compared:
+            raise InvalidArgumentError(
+                f"{source.name}: {said}; store it as text or whole numbers", argument="map"
+            )
+        notes.append(said)
+    header = Header(0, 0, source.names)
+    return Table(path, source, [Section(source.sheets[0], header, columns)], resolver.identifier, notes)
+
+
+def _csv(path: Path, real: Path, name: str, resolver: Resolver, options: ReadOptions) -> Table:
+    encodings = encodings_of(real)
+    source, header = _best_csv(real, name, encodings, resolver, options)
+    notes = []
+    if encodings.broken:
+        notes.append(f"places that are not {source.encoding}, marked with \ufffd: {encodings.broken:,}")
+    columns = resolver.resolve(header.names, header.hint)
+    return Table(path, source, [Section(source.sheets[0], header, columns)], resolver.identifier, notes)
+
+
+def _best_csv(
+    real: Path, name: str, encodings: Encodings, resolver: Resolver, options: ReadOptions
+) -> tuple[CsvSource, Header]:
+    """The encoding and delimiter under which the most columns are recognised, else that split the most."""
+    best: tuple[tuple[int, int, int, int], CsvSource, Header] | None = None
+    problem: InvalidArgumentError | None = None
+    for encoding in encodings.names:
+        for delimiter in DELIMITERS:
+            source = CsvSource(
+                real,
+                encoding,
+                delimiter,
+                name=name,
+                quoting=options.quoting != "none",
+                multiline=options.multiline,
+            )
+            try:
+                header = find_header(source.head(source.sheets[0]), resolver, options.header_row)
+            except InvalidArgumentError as error:  # quotes that look broken under this delimiter
+                problem = problem or error
+                continue
+            if header is None:
+                continue
+            fields = len(resolver.recognised(header.names)) if header.sure else 0
+            rank = (header.sure and fields >= 2, fields, len(header.names), -DELIMITERS.index(delimiter))
+            if best is None or rank > best[0]:
+                best = rank, source, header
+    if best is None:
+        raise problem or _no_names(name, options)
+    return best[1], best[2]
+
+
+def _no_names(name: str, options: ReadOptions) -> InvalidArgumentError:
+    row = f" (row {options.header_row})" if options.header_row is not None else ""
+    return InvalidArgumentError(f"{name} has no row of column names{row}", argument="header_row")
+
+
+def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadOptions) -> Table:
+    chosen = _named_sheets(source, options)
+    heads = {sheet: source.head(sheet) for sheet in source.sheets if sheet.visible or sheet in chosen}
+    headers = {sheet: find_header(head, resolver, options.header_row) for sheet, head in heads.items()}
+    if not chosen:
+        chosen = [_only_sheet(source.name, heads, headers, resolver, options)]
+    sections = []
+    for sheet in chosen:
+        header = headers[sheet]
+        if header is None:
+            raise _no_names(f"{source.name}, sheet {sheet.name}", options)
+        offset = SHEET_SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
+        hint = header.hint or _other_sheet(sheet, headers, resolver)
+        sections.append(Section(sheet, header, resolver.resolve(header.names, hint), offset))
+    first = sections[0].columns
+    for section in sections[1:]:
+        if section.columns.positions.keys() != first.positions.keys() or section.columns.units != first.units:
+            raise InvalidArgumentError(
+                f"{source.name}: sheets {sections[0].sheet.name} and {section.sheet.name} differ in their "
+                "columns; read them one by one with --sheet",
+                argument="sheet",
+            )
+    return Table(path, source, sections, resolver.identifier, _sheet_notes(source, sections))
+
+
+def _named_sheets(source: XlsxSource, options: ReadOptions) -> list[Sheet]:
+    """The sheets that the person named; none if nothing was said."""
+    if options.all_sheets:
+        if options.sheets:
+            raise InvalidArgumentError("say --sheet or --all-sheets, not both", argument="sheet")
+        return [sheet for sheet in source.sheets if sheet.visible]
+    chosen = []
+    for name in dict.fromkeys(options.sheets):
+        found = [sheet for sheet in source.sheets if sheet.name == name] or [
+            sheet for sheet in source.sheets if sheet.name.strip() == name.strip()
+        ]
+        if not found:
+            names = ", ".join(sheet.name for sheet in source.sheets)
+            raise InvalidArgumentError(f"no sheet {name}; the workbook has: {names}", argument="sheet")
+        chosen.append(found[0])
+    return chosen
+
+
+def _only_sheet(
+    name: str,
+    heads: dict[Sheet, Sequence[HeadRow]],
+    headers: dict[Sheet, Header | None],
+    resolver: Resolver,
+    options: ReadOptions,
+) -> Sheet:
+    """The sheet that has the columns, if there is one; two of them are a question."""
+    having = [
+        sheet
+        for sheet, header in headers.items()
+        if header is not None
+        and resolver.identifier in (fields := resolver.recognised(header.names))
+        and len(fields) >= 2
+        and _has_rows(heads[sheet], header)
+    ]
+    if len(having) > 1:
+        names = ", ".join(sheet.name for sheet in having)
+        several = " ".join(f"--sheet '{sheet.name}'" for sheet in having)
+        raise InvalidArgumentError(
+            f"{name}: {len(having)} sheets have these columns: {names}; read one with --sheet "
+            f"'{having[0].name}', several with {several}, or all of them with --all-sheets",
+            argument="sheet",
+        )
+    if having:
+        return having[0]
+    for sheet, header in headers.items():
+        if header is not None and resolver.identifier in resolver.recognised(header.names):
+            return sheet
+    filled = [sheet for sheet, header in headers.items() if header is not None]
+    if not filled:
+        raise _no_names(name, options)
+    return filled[0]
+
+
+def _has_rows(head: Sequence[HeadRow], header: Header) -> bool:
+    return any(number > header.last and not all(map(blank, cells)) for number, cells in head)
+
+
+def _other_sheet(sheet: Sheet, headers: dict[Sheet, Header | None], resolver: Resolver) -> str:
+    """The sheet to name where this one lacks a column."""
+    for other, header in headers.items():
+        if (
+            other is not sheet
+            and header is not None
+            and resolver.identifier in resolver.recognised(header.names)
+        ):
+            return f"Sheet {other.name} has one: --sheet '{other.name}'. "
+    return ""
+
+
+def _sheet_notes(source: XlsxSource, sections: Sequence[Section]) -> list[str]:
+    read = {section.sheet for section in sections}
+    unread = [sheet.name for sheet in source.sheets if sheet.visible and sheet not in read]
+    hidden = [sheet.name for sheet in source.sheets if not sheet.visible and sheet not in read]
+    notes = []
+    if len(sections) > 1:
+        last = sections[-1]
+        notes.append(
+            f"sheets read: {', '.join(section.sheet.name for section in sections)}; rows are numbered by "
+            f"sheet: {last.offset + 2} is row 2 of {last.sheet.name}"
+        )
+    elif unread or hidden:
+        notes.append(f"sheet read: {sections[0].sheet.name}")
+    if unread:
+        notes.append(f"other sheets, not read: {', '.join(unread)}")
+    if hidden:
+        notes.append(f"hidden sheets, not read: {', '.join(hidden)}")
+    return notes
+
+
+def file_digest(path: Path, check: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 of a file, hex; `check` is called between the blocks and may raise to stop."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            check()
+    return digest.hexdigest()

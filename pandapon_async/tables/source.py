@@ -1,0 +1,59 @@
+"""What every format's reader offers, whatever the format: sheets, their first rows, all their rows.
+
+All of them stream: what is in memory does not grow with the number of rows. A row that cannot be taken
+apart is handed on with its problem, never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from typing import Any, Protocol
+
+import attrs
+
+from pandapon_async.tables.cells import Cell
+from pandapon_async.tables.headers import HeadRow
+
+__all__ = ["RawRow", "Sheet", "Source"]
+
+RawRow = tuple[int, Any, str | None]
+"""A row's number as a spreadsheet shows it, its cells as the source keeps them, and its problem if any."""
+
+
+@attrs.frozen
+class Sheet:
+    """A sheet of a workbook; other formats have one, without a name."""
+
+    name: str
+    visible: bool = True
+    part: str = ""
+
+
+class Source(Protocol):
+    """A file that is open for reading."""
+
+    format: str
+    encoding: str | None
+    day_zero: date
+    sheets: Sequence[Sheet]
+
+    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
+        """The first rows that are not blank."""
+        ...
+
+    def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
+        """The rows below row `last`, which holds the column names `names`."""
+        ...
+
+    def pick(self, cells: Any, wanted: Sequence[int]) -> Sequence[Cell]:
+        """The cells of the wanted columns."""
+        ...
+
+    def filled(self, cells: Any) -> Iterable[Cell]:
+        """The cells of a row, as far as the source has them."""
+        ...
+
+    def notes(self) -> Sequence[str]:
+        """What is worth knowing of the rows that were read so far, one sentence each."""
+        ...

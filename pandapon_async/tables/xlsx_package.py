@@ -1,0 +1,300 @@
+"""What a workbook is made of: a zip of parts that point at each other, some of them far larger unpacked.
+
+Which part is the workbook, a sheet, the shared texts is said by relations, not by names: programs name them
+as they like, in any case, with ./ or backslashes. The usual readers hold every shared text in memory; here
+they wait in a temporary file, and everything that is unpacked has a limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+import re
+import struct
+import tempfile
+import zipfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+from urllib.parse import unquote
+from xml.parsers import expat
+
+import attrs
+
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.tables.moments import DAY_ZERO
+from pandapon_async.tables.source import Sheet
+
+__all__ = ["Archive", "Package", "SharedTexts", "bounded", "grow", "parse", "unescape", "whole"]
+
+BLOCK = 1 << 16
+LONGEST_CELL = 1 << 17
+LONGEST_TOKEN = 1 << 20  # bytes of one tag with its attributes, or of one comment
+MOST_TEXTS = 1 << 23
+LARGEST_PART = 4 << 30  # bytes of a part, unpacked
+LARGEST_TEXTS = 512 << 20  # bytes of the shared texts, unpacked: they go to a temporary file
+DEEPEST = 256  # elements within elements: the parser remembers every one that is open
+MOST_PIECES, LONGEST_PIECE = 1 << 6, 1 << 12  # of a text that is being read, before they are put together
+MOST_SHEETS = 1 << 12
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGE = (
+    expat.ExpatError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, ValueError,
+    NotImplementedError,
+)  # fmt: skip
+_ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrogate pair is no character
+
+
+class Archive(zipfile.ZipFile):
+    """The workbook's zip; what is wrong with it is said in a sentence."""
+
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self._name = name or path.name
+        try:
+            super().__init__(path)
+        except (*_DAMAGE, OSError) as error:
+            if not _is_damage(error):
+                raise
+            raise InvalidArgumentError(f"{self._name} is not a readable workbook") from None
+        self._parts = {_plain_part(info.filename): info for info in self.infolist()}
+
+    def has(self, name: str) -> bool:
+        """Whether there is a part of this name, in any case."""
+        return _plain_part(name) in self._parts
+
+    def part(self, name: str, largest: int = LARGEST_PART) -> IO[bytes]:
+        """A part to read; of the ways to pack it only those that workbooks use.
+
+        Raises InvalidArgumentError for one that is larger than `largest` bytes, which it cannot outgrow.
+        """
+        info = self._parts[_plain_part(name)]
+        if info.compress_type not in _METHODS or info.flag_bits & 1:
+            raise zipfile.BadZipFile("packed as no workbook is")
+        if info.file_size > largest:
+            raise InvalidArgumentError(
+                f"{self._name}: {posixpath.basename(info.filename)} is {info.file_size >> 20:,} MB unpacked, "
+                f"over the limit of {largest >> 20:,} MB; split the workbook, or save it as CSV"
+            )
+        return self.open(info)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if error is not None and _is_damage(error):
+            raise InvalidArgumentError(
+                f"{self._name} is a damaged workbook; open it and save it again"
+            ) from None
+
+
+def _plain_part(name: str) -> str:
+    """A part's name in one spelling: no leading slash, no ./ and ../, no backslash, lower case."""
+    return posixpath.normpath("/" + name.replace("\\", "/")).lstrip("/").lower()
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Whether an error comes from what is in the file; a disk that fails is another matter."""
+    if isinstance(error, OSError):
+        return error.errno == errno.EINVAL  # a place before the file's beginning
+    return isinstance(error, _DAMAGE) and not isinstance(error, InvalidArgumentError)
+
+
+def parse(
+    stream: IO[bytes], start: Callable[..., Any], end: Callable[..., Any], text: Callable[..., Any]
+) -> Iterator[None]:
+    """Run the handlers over a part; gives control back after every block."""
+    depth = 0
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEEPEST:
+            raise ValueError("nested without end")
+        start(name.rpartition(" ")[2], attributes)
+
+    def finish(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        end(name.rpartition(" ")[2])
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = begin, finish
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    read = 0
+    with stream:
+        while block := stream.read(BLOCK):
+            parser.Parse(block, False)
+            read += len(block)
+            if read - parser.CurrentByteIndex > LONGEST_TOKEN:
+                raise ValueError("a tag without end")  # the parser keeps all of it until then
+            yield
+        parser.Parse(b"", True)
+        yield
+
+
+def _refuse_doctype(*_: Any) -> None:
+    raise InvalidArgumentError("the workbook declares XML entities, which no spreadsheet program writes")
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+@attrs.frozen
+class _Relation:
+    """Where a part points: to which other part, and as what."""
+
+    type: str
+    part: str
+
+
+class Package:
+    """Which sheets a workbook has, in which parts, where its shared texts are, from which day dates count."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.day_zero = DAY_ZERO
+        self.sheets: list[Sheet] = []
+        self._named: list[tuple[str, str, bool]] = []
+        self._found: dict[str, _Relation] = {}
+        root = self._relations(archive, "")
+        workbook = next(
+            (one.part for one in root.values() if one.type == "officeDocument"), "xl/workbook.xml"
+        )
+        relations = self._relations(archive, workbook)
+        for _ in parse(archive.part(workbook), self._in_workbook, _nothing, _nothing):
+            pass
+        for name, relation, visible in self._named:
+            target = relations.get(relation)
+            if target is not None and target.type in ("worksheet", ""):  # a chart has a sheet of its own
+                self.sheets.append(Sheet(name, visible, target.part))
+        beside = posixpath.join(posixpath.dirname(workbook), "sharedStrings.xml")
+        texts = next((one.part for one in relations.values() if one.type == "sharedStrings"), beside)
+        self.texts = texts if archive.has(texts) else None
+
+    def _relations(self, archive: Archive, of: str) -> dict[str, _Relation]:
+        """Where a part points; "" is the package itself."""
+        folder, name = posixpath.split(of.replace("\\", "/"))
+        self._found, self._folder, self._archive = {}, folder, archive
+        part = posixpath.join(folder, "_rels", f"{name}.rels")
+        if archive.has(part):
+            for _ in parse(archive.part(part), self._in_relations, _nothing, _nothing):
+                pass
+        return self._found
+
+    def _in_relations(self, name: str, attributes: dict[str, str]) -> None:
+        if name != "Relationship" or attributes.get("TargetMode") == "External":
+            return
+        target = attributes["Target"].replace("\\", "/")
+        if not target.startswith("/"):
+            target = posixpath.join(self._folder, target)
+        if not self._archive.has(target):
+            target = unquote(target)
+        self._found[attributes["Id"]] = _Relation(attributes.get("Type", "").rpartition("/")[2], target)
+
+    def _in_workbook(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "sheet":
+            relation = next((value for key, value in attributes.items() if key.endswith(" id")), "")
+            visible = attributes.get("state", "visible") == "visible"
+            if len(self._named) >= MOST_SHEETS:
+                raise ValueError("sheets without end")
+            self._named.append((attributes["name"], relation, visible))
+        elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
+            self.day_zero = date(1904, 1, 1)
+
+
+class SharedTexts:
+    """The texts that cells refer to by number, kept in a temporary file: 8 bytes of memory each."""
+
+    def __init__(self, archive: Archive, part: str | None) -> None:
+        self._ends = array("Q", [0])
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
+        self._text: list[str] | None = None
+        self._phonetic = False
+        self._complete: list[str] = []
+        self._growing: list[str] | None = None
+        self.get = lru_cache(maxsize=512)(self._read)
+        self.close = self._file.close
+        try:
+            if part is not None:
+                self._load(archive.part(part, LARGEST_TEXTS))
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, stream: IO[bytes]) -> None:
+        for _ in parse(stream, self._start, self._end, self._characters):
+            self._spill()
+        self._finish()
+        self._spill()
+
+    def _start(self, name: str, _: dict[str, str]) -> None:
+        if name == "si":
+            self._finish()
+            self._growing = []
+        elif name == "rPh":  # how the text is read aloud, not what it says
+            self._phonetic = True
+        elif name == "t" and not self._phonetic:
+            self._text = []
+
+    def _characters(self, text: str) -> None:
+        if self._text is not None:
+            grow(self._text, text)
+
+    def _end(self, name: str) -> None:
+        if name == "t" and self._text is not None:
+            if self._growing is None:
+                raise ValueError("a text outside of all")
+            grow(self._growing, "".join(self._text))
+            self._text = None
+        elif name == "rPh":
+            self._phonetic = False
+
+    def _finish(self) -> None:
+        if self._growing is not None:
+            self._complete.append(bounded("".join(self._growing)))
+            self._growing = None
+
+    def _spill(self) -> None:
+        """Write out what is complete; the last text may still be growing."""
+        complete, self._complete = self._complete, []
+        if len(self._ends) + len(complete) > MOST_TEXTS:
+            raise ValueError("texts without end")
+        for piece in complete:
+            self._ends.append(self._ends[-1] + self._file.write(piece.encode("utf-8", "replace")))
+
+    def _read(self, index: int) -> str:
+        start, end = self._ends[index], self._ends[index + 1]
+        self._file.seek(start)
+        return unescape(self._file.read(end - start).decode())
+
+
+def bounded(text: str) -> str:
+    """The text, unless it is longer than a cell can be."""
+    if len(text) > LONGEST_CELL:
+        raise InvalidArgumentError("the workbook has a cell longer than any spreadsheet allows")
+    return text
+
+
+def grow(pieces: list[str], more: str) -> None:
+    """Add to a text that is still being read; it need not end to be too long."""
+    pieces.append(more)
+    if len(pieces) > MOST_PIECES or len(more) > LONGEST_PIECE:
+        pieces[:] = [bounded("".join(pieces))]
+
+
+def whole(text: str) -> int:
+    """A whole number as it stands in a file: int() would take -1, 1_0 and the digits of all scripts."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("not a whole number")
+    return int(text)
+
+
+def unescape(text: str) -> str:
+    """Characters that XML cannot carry are written as _x000D_."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
