@@ -2,7 +2,8 @@
 
 The files in tests/data/formats were written by the last version before the change, by scripts of a few
 lines that called its own stores: journal-1 (every state, every kind of note, two accounts, and what a killed
-process left behind), callbacks-1 (every state, a dropped copy, a message that was being handled).
+process left behind), callbacks-1 (every state, a dropped copy, a message that was being handled), callbacks-2
+(two messages that were handled, with a time of their push and without).
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import attrs
 import pytest
 
 from pandapon_async.callbacks import MessageState, MessageStore
+from pandapon_async.callbacks.store import Entry
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import IntentState, Journal, Resolution
 
@@ -131,6 +134,21 @@ def test_a_callbacks_store_of_format_1(tmp_path: Path) -> None:
         MessageState.DONE: 2,
         MessageState.DEAD: 2,
     }
+
+
+def test_a_callbacks_store_of_format_2(tmp_path: Path) -> None:
+    """It did not say which messages told when they were pushed: of its two, TQ1 did."""
+    store = MessageStore(copy_of("callbacks-2.sqlite", tmp_path))
+    found = store.find()
+    assert {one.refund_id: one.stamped for one in found} == {"TQ1": True, "TQ2": False}
+    for one in found:
+        one.state = MessageState.PENDING
+    later = max(one.updated for one in found) + 1
+    assert store.forget(later) == 2
+    names = [field.name for field in attrs.fields(Entry)]
+    again = [Entry(**{name: getattr(one, name) for name in names}) for one in found]
+    assert {one.refund_id: store.add(one, later) for one in again} == {"TQ1": True, "TQ2": False}
+    store.close()
 
 
 @pytest.mark.parametrize("name", ["plan-1-refunds-journal.sqlite", "plan-1-returns-journal.sqlite"])

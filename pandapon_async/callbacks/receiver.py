@@ -301,6 +301,7 @@ class Receiver:
             refund_id=message.refund_id,
             key=message.key,
             timed=moment is not None,
+            stamped=pushed is not None,
             moment=arrived if moment is None else round(moment.timestamp() * 1000),
             pushed=arrived if pushed is None else round(pushed.timestamp() * 1000),
             received=now,

@@ -60,6 +60,9 @@ class CallbackSettings:
     for earlier messages of the same refund or order before one is handled.
     `answer_within` and `read_within` bound the answer and the reading of a body, `most_waiting` how
     many messages may be waiting for the disk at once, beyond which they are sent back for a retry.
+    `idle_within` and `most_connections` hold for `pandapon callbacks serve` alone: a connection without a
+    request in work is closed after so many seconds, and there are at most so many. A web server of your own
+    has its own bounds.
     `grace` is how long handlers may go on when the receiver is closed.
     """
 
@@ -80,6 +83,8 @@ class CallbackSettings:
     answer_within: float = attrs.field(default=0.9, validator=_seconds(0.001))
     read_within: float = attrs.field(default=2.0, validator=_seconds(0.001))
     most_waiting: int = attrs.field(default=1000, validator=_count)
+    idle_within: float = attrs.field(default=30.0, validator=_seconds(0.001))
+    most_connections: int = attrs.field(default=512, validator=_count)
     grace: float = attrs.field(default=5.0, validator=_seconds(0))
 
     def __attrs_post_init__(self) -> None:

@@ -24,7 +24,7 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY, FileFormat, SqliteStor
 
 __all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 
-FORMAT = 2
+FORMAT = 3
 
 NO_HANDLER = "no handler"
 """What is noted for people of a message that no handler wanted."""
@@ -53,8 +53,10 @@ CREATE TABLE IF NOT EXISTS messages (
     finished TEXT NOT NULL DEFAULT '[]',
     note TEXT,
     body BLOB NOT NULL,
-    unhandled INTEGER NOT NULL DEFAULT 0
+    unhandled INTEGER NOT NULL DEFAULT 0,
+    stamped INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE TABLE IF NOT EXISTS forgotten (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_due ON messages (due, seq) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS by_key ON messages (key, moment, pushed) WHERE key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS open_by_key ON messages (key, moment, pushed, seq)
@@ -66,6 +68,12 @@ CREATE INDEX IF NOT EXISTS by_state ON messages (state, updated);
 _UPGRADE_1 = f"""
 ALTER TABLE messages ADD COLUMN unhandled INTEGER NOT NULL DEFAULT 0;
 UPDATE messages SET unhandled = 1 WHERE state = 'done' AND note = '{NO_HANDLER}';
+"""
+
+_UPGRADE_2 = """
+ALTER TABLE messages ADD COLUMN stamped INTEGER NOT NULL DEFAULT 0;
+UPDATE messages SET stamped = abs(pushed - received * 1000) > 1;
+CREATE TABLE forgotten (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
 _TURN = """
@@ -101,7 +109,8 @@ class MessageState(enum.StrEnum):
 class Entry:
     """A message to be stored. Times are seconds since 1970, but `moment` and `pushed` milliseconds.
 
-    `timed` says whether the message has a time of its own; without one both are when it came.
+    `timed` says whether the message has a time of its own; without one both are when it came. `stamped` says
+    whether it tells when it was pushed: one that does not is known by its id alone, for ever.
     """
 
     id: str
@@ -113,6 +122,7 @@ class Entry:
     refund_id: str | None = None
     key: str | None = None
     timed: bool = False
+    stamped: bool = False
     moment: int
     pushed: int
     received: float
@@ -150,13 +160,19 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _upgrade_2(connection: sqlite3.Connection) -> None:
+    """A message without a readable time of its push had its arrival as that time."""
+    for statement in _UPGRADE_2.split(";\n"):
+        connection.execute(statement)
+
+
 FILE_FORMAT = FileFormat(
     name="callbacks store",
     application_id=0x50506362,  # "PPcb"
     number=FORMAT,
     schema=_SCHEMA,
     first_table="messages",
-    upgrades={1: _upgrade_1},
+    upgrades={1: _upgrade_1, 2: _upgrade_2},
     error=CallbackStoreUnavailableError,
 )
 
@@ -171,11 +187,16 @@ class MessageStore(SqliteStore):
     def add(self, entry: Entry, forget_before: float) -> bool:
         """Store a message; False if it is there already (then it only counts as a copy).
 
-        What was done with before `forget_before` is not remembered.
+        What was done with before `forget_before` is not remembered, as its own time keeps it out then. A
+        message without one could be recorded and played back: its id is kept.
         """
         self._connection.execute(
-            "DELETE FROM messages WHERE id = ? AND state = 'done' AND updated < ?", (entry.id, forget_before)
+            "DELETE FROM messages WHERE id = ? AND state = 'done' AND updated < ? AND stamped",
+            (entry.id, forget_before),
         )
+        known = "SELECT 1 FROM forgotten WHERE id = ?"
+        if not entry.stamped and self._connection.execute(known, (entry.id,)).fetchone():
+            return False
         values = attrs.astuple(entry, recurse=False)
         if self._connection.execute(_INSERT, values).rowcount == 1:
             return True
@@ -265,11 +286,12 @@ class MessageStore(SqliteStore):
 
     def forget(self, before: float, limit: int = 1000) -> int:
         """Delete some of what was done with before this time; dead letters stay. How many that were."""
-        return self._connection.execute(
-            "DELETE FROM messages WHERE seq IN"
-            " (SELECT seq FROM messages WHERE state = 'done' AND updated < ? LIMIT ?)",
+        old = "(SELECT seq FROM messages WHERE state = 'done' AND updated < ? ORDER BY seq LIMIT ?)"
+        self._connection.execute(
+            f"INSERT OR IGNORE INTO forgotten SELECT id FROM messages WHERE NOT stamped AND seq IN {old}",
             (before, limit),
-        ).rowcount
+        )
+        return self._connection.execute(f"DELETE FROM messages WHERE seq IN {old}", (before, limit)).rowcount
 
     def get(self, beginning: str) -> list[Record]:
         """The messages whose id begins so; at most two, as one is wanted."""
@@ -303,7 +325,8 @@ class MessageStore(SqliteStore):
 
 def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:
     facts = dict(zip(_READ, row, strict=True))
-    facts["timed"], facts["unhandled"] = bool(facts["timed"]), bool(facts["unhandled"])
+    for name in ("timed", "stamped", "unhandled"):
+        facts[name] = bool(facts[name])
     facts["state"] = MessageState(facts["state"])
     facts["finished"] = json.loads(facts["finished"])
     return Record(**facts, order=order)

@@ -25,6 +25,7 @@ from pandapon_async.callbacks import (
     Record,
 )
 from pandapon_async.cli.output import for_people, note, print_lines, print_table
+from pandapon_async.clock import Clock
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.journal import FoundCreate, IntentState, Journal, Resolution, Settled, settle_creates
 from pandapon_async.journal.writes import journal_of
@@ -187,23 +188,29 @@ async def _serve(receiver: Receiver, journal: Journal | None, host: str, port: i
     """Until SIGINT or SIGTERM."""
     from aiohttp import web  # only now: every other command starts without a server
 
+    from pandapon_async.callbacks.connections import ConnectionGuard
+
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C ends asyncio.run
             loop.add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(receiver.aiohttp_app(path), access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        where = runner.addresses[0]
+    application = receiver.aiohttp_app(path)
+    guard = ConnectionGuard(receiver.settings.idle_within, receiver.settings.most_connections, Clock())
+    application.middlewares.append(guard.middleware)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
+    async with contextlib.AsyncExitStack() as opened:
+        if journal is not None:
+            opened.push_async_callback(journal.aclose)
+        opened.push_async_callback(runner.cleanup)
+        await runner.setup()
+        serve = runner.server
+        assert serve is not None
+        server = await loop.create_server(lambda: guard.protocol(serve()), host, port)
+        opened.callback(server.close)
+        where = server.sockets[0].getsockname()
         note(f"receiving at http://{where[0]}:{where[1]}{path}, messages in {receiver.path}")
         await stopped.wait()
-    finally:
-        await runner.cleanup()
-        if journal is not None:
-            await journal.aclose()
 
 
 def _credentials(values: Any) -> list[Credentials]:
