@@ -11,7 +11,8 @@ from pandapon_async.callbacks.bodies import (
     TaobaoSubOrder,
 )
 from pandapon_async.callbacks.messages import CallbackType, Message, MessageOrder, read
-from pandapon_async.callbacks.receiver import Push, Receiver, ReceiverResponse
+from pandapon_async.callbacks.push import Push, ReceiverResponse
+from pandapon_async.callbacks.receiver import Receiver
 from pandapon_async.callbacks.settings import CallbackSettings
 from pandapon_async.callbacks.statistics import Statistics
 from pandapon_async.callbacks.store import CallbackStoreUnavailableError, MessageState, MessageStore, Record

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from pandapon_async.callbacks.receiver import Push, ReceiverResponse
+from pandapon_async.callbacks.push import Push, ReceiverResponse
 
 if TYPE_CHECKING:
     from pandapon_async.callbacks.receiver import Receiver

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from pandapon_async.callbacks.receiver import Push, ReceiverResponse
+from pandapon_async.callbacks.push import Push, ReceiverResponse
 
 if TYPE_CHECKING:
     from pandapon_async.callbacks.receiver import Receiver

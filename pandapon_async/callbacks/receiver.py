@@ -12,15 +12,26 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
-
-import attrs
 
 from pandapon_async.callbacks.dispatch import Dispatcher
 from pandapon_async.callbacks.handlers import ANY, H, Handlers
 from pandapon_async.callbacks.messages import Message, content_id, read
+from pandapon_async.callbacks.push import (
+    BROKEN,
+    BUSY,
+    ENCODED,
+    METHOD,
+    NOT_STORED,
+    OK,
+    SIGNED,
+    SLOW,
+    STATUS_OF,
+    Push,
+    ReceiverResponse,
+)
 from pandapon_async.callbacks.settings import CallbackSettings
 from pandapon_async.callbacks.statistics import Statistics
 from pandapon_async.callbacks.store import (
@@ -42,57 +53,12 @@ if TYPE_CHECKING:
 
     from pandapon_async.callbacks.asgi import AsgiApp
 
-__all__ = ["Push", "Receiver", "ReceiverResponse"]
+__all__ = ["Receiver"]
 
 LARGEST_VERIFICATION = 4096
 """Bytes up to which a body without a signature is looked into at all."""
 
 log: Final = logging.getLogger("pandapon_async")
-
-
-@attrs.define(frozen=True)
-class ReceiverResponse:
-    """What is answered: an HTTP status, one word of a fixed set, and whether the connection ends with it."""
-
-    status: int
-    text: str
-    close: bool = False
-
-
-OK = ReceiverResponse(200, "ok")
-BUSY = ReceiverResponse(503, "busy")
-NOT_STORED = ReceiverResponse(503, "not stored")
-METHOD = ReceiverResponse(405, "method", close=True)
-ENCODED = ReceiverResponse(415, "encoded", close=True)
-SLOW = ReceiverResponse(408, "slow", close=True)
-BROKEN = ReceiverResponse(400, "broken", close=True)
-
-_STATUS = {
-    CallbackReason.NOT_BYTES: 400,
-    CallbackReason.TOO_LARGE: 413,
-    CallbackReason.UNSIGNED: 401,
-    CallbackReason.MALFORMED_SIGNATURE: 401,
-    CallbackReason.WRONG_SIGNATURE: 401,
-    CallbackReason.SIGNED_OTHERWISE: 401,
-    CallbackReason.UNREADABLE: 400,
-    CallbackReason.OUTSIDE_WINDOW: 400,
-}
-_SIGNED = (CallbackReason.SIGNED_OTHERWISE, CallbackReason.UNREADABLE, CallbackReason.OUTSIDE_WINDOW)
-
-
-@attrs.define(eq=False, kw_only=True)
-class Push:
-    """One request, as any web framework can give it.
-
-    `authorization` is the header as it came (several of that name joined by commas), `length` the announced
-    number of bytes, `encoding` the Content-Encoding, `chunks` the body.
-    """
-
-    method: str
-    authorization: str | bytes | None
-    length: int | None = None
-    encoding: str | None = None
-    chunks: AsyncGenerator[bytes, None]
 
 
 class Receiver:
@@ -356,8 +322,8 @@ class Receiver:
         reason = refused.reason or CallbackReason.UNREADABLE
         self.statistics.refused[reason.value] += 1
         # Anybody can send what is not signed; what is signed and refused is for an operator to see.
-        log.log(logging.WARNING if reason in _SIGNED else logging.INFO, "callback refused: %s", refused)
-        return ReceiverResponse(_STATUS[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
+        log.log(logging.WARNING if reason in SIGNED else logging.INFO, "callback refused: %s", refused)
+        return ReceiverResponse(STATUS_OF[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
 
 
 def _is_verification(body: bytes) -> bool:
