@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import importlib
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import aiohttp
 import attrs
 
+from pandapon_async.clock import time_limit
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.retry import RetryBudget
@@ -25,7 +27,8 @@ from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.writes import account_of, journal_of
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
-from pandapon_async.transport.pipeline import CallContext, Pipeline, Statistics
+from pandapon_async.transport.calls import CallContext, CallRegistry
+from pandapon_async.transport.pipeline import Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared
 from pandapon_async.transport.server_time import ServerTime
@@ -39,6 +42,11 @@ if TYPE_CHECKING:
     from pandapon_async.api import V1, V2, Addresses, Alibaba, Freight, Taobao
 
 __all__ = ["Client"]
+
+CLOSING_SECONDS: Final = 2.0
+"""How long closing waits for the journal's file."""
+
+log: Final = logging.getLogger("pandapon_async")
 
 _SHARED = frozenset({"base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal"})
 SafetyName = Literal["read", "repeatable", "checked", "once", "never_automatic"]
@@ -86,7 +94,7 @@ class Client:
             statistics=Statistics(),
             journal=journal_of(credentials, settings),
             account=account_of(credentials, settings),
-            owner=object(),
+            calls=CallRegistry(clock),
         )
         self._pipeline.statistics.watch(limiter)
         self._builders: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
@@ -376,17 +384,26 @@ class Client:
             raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
         return intent
 
-    async def aclose(self) -> None:
-        """Close the session and wake every call that still waits, with an error. May be called twice."""
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Close the client: new calls are refused, and calls under way are ended.
+
+        A call that is ended raises NotSentError, or ConnectionLostError (a write: OutcomeUnknownError) if its
+        request may have left. Its outcome is noted in the journal within 2 seconds; if that fails, the log
+        says so and the write stays `sent`. May be called twice; closing a copy closes nothing.
+
+        Args:
+            grace: Seconds that calls under way may still take before they are ended.
+        """
         if self._is_copy:
             return
         pipeline = self._pipeline
-        pipeline.limiter.close(pipeline.owner)
-        pipeline.slots.close(pipeline.owner)
-        pipeline.timers.fail_all()
-        await pipeline.session.close()
+        await pipeline.close(grace)
         if pipeline.journal is not self.settings.journal:
-            await pipeline.journal.aclose()
+            try:
+                with time_limit(self.settings.clock, CLOSING_SECONDS):
+                    await pipeline.journal.aclose()
+            except TimeoutError:
+                log.error("the journal could not be closed within %g s; it closes by itself", CLOSING_SECONDS)
 
     async def __aenter__(self) -> Self:
         self._pipeline.session.open()

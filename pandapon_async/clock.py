@@ -6,12 +6,12 @@ No decision of the library rests on a time, a timer or a die that does not come 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
 
 __all__ = ["Clock", "duration", "time_limit"]
 
@@ -40,16 +40,42 @@ class Clock:
         return secrets.token_hex(16)
 
 
-@contextlib.asynccontextmanager
-async def time_limit(clock: Clock, seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """Raise TimeoutError if the block takes longer than this many seconds of `clock`."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as scope:
-        timer = clock.call_later(max(0.0, seconds), lambda: scope.reschedule(loop.time()))
-        try:
-            yield scope
-        finally:
-            timer.cancel()
+class time_limit:
+    """Raise TimeoutError if the `with` block takes longer than this many seconds of `clock`.
+
+    Like `asyncio.timeout`, with an injected clock; `end` ends the block now. One object is for one block.
+    """
+
+    __slots__ = ("_cancelling", "_clock", "_ended", "_seconds", "_task", "_timer")
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._ended = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def __enter__(self) -> Self:
+        task = self._task = asyncio.current_task()
+        assert task is not None, "a time limit needs a task"
+        self._cancelling = task.cancelling()
+        self._timer = self._clock.call_later(max(0.0, self._seconds), self.end)
+        return self
+
+    def end(self) -> None:
+        """Leave the block with TimeoutError at its next await."""
+        if self._task is not None and not self._ended:
+            self._ended = True
+            self._task.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        task, self._task = self._task, None
+        assert task is not None
+        # Somebody else's cancellation of the task wins.
+        if self._ended and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
 
 
 def duration(seconds: float) -> str:

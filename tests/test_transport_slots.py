@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async import ConfigurationError, DeadlineExceededError, NotSentError, PandaponError
+from pandapon_async import ConfigurationError, DeadlineExceededError, PandaponError
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter
 from pandapon_async.transport.wait_queue import CancellableTimers, Waiter, _wake
 from tests.support.virtual import LoopClock, outcome, run, settle, virtual_time
@@ -30,7 +30,7 @@ def test_slots_are_all_there_again_whoever_was_cancelled_when(data: st.DataObjec
 
         async def call(number: int) -> None:
             nonlocal busy
-            await slots.acquire(FOREVER if number % 3 else now() + 2.5, None)
+            await slots.acquire(FOREVER if number % 3 else now() + 2.5)
             busy += 1
             assert busy <= 2
             try:
@@ -53,8 +53,8 @@ def test_slots_are_all_there_again_whoever_was_cancelled_when(data: st.DataObjec
 @virtual_time
 async def test_a_slot_granted_in_the_moment_of_cancellation_goes_to_the_next() -> None:
     slots = ConcurrencyLimiter(1, LoopClock())
-    await slots.acquire(FOREVER, None)
-    first, second = (asyncio.ensure_future(slots.acquire(FOREVER, None)) for _ in range(2))
+    await slots.acquire(FOREVER)
+    first, second = (asyncio.ensure_future(slots.acquire(FOREVER)) for _ in range(2))
     await settle()
     slots.release()
     first.cancel()
@@ -68,9 +68,9 @@ async def test_a_slot_granted_in_the_moment_of_cancellation_goes_to_the_next() -
 @virtual_time
 async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
     slots = ConcurrencyLimiter(1, LoopClock())
-    await slots.acquire(FOREVER, None)
+    await slots.acquire(FOREVER)
     began = now()
-    error = await outcome(slots.acquire(began + 3, None))
+    error = await outcome(slots.acquire(began + 3))
     assert isinstance(error, DeadlineExceededError)
     assert now() == began + 3
     slots.release()
@@ -78,27 +78,13 @@ async def test_waiting_for_a_slot_ends_at_the_deadline() -> None:
 
 
 @virtual_time
-async def test_a_slot_granted_in_the_moment_of_closing_is_given_back() -> None:
-    slots, owner = ConcurrencyLimiter(1, LoopClock()), object()
-    await slots.acquire(FOREVER, owner)
-    waiting = asyncio.ensure_future(outcome(slots.acquire(FOREVER, owner)))
-    await settle()
-    slots.release()
-    slots.close(owner)
-    assert isinstance(await waiting, NotSentError)
-    assert slots.free == 1
-    assert isinstance(await outcome(slots.acquire(FOREVER, owner)), NotSentError)
-    assert slots.free == 1
-
-
-@virtual_time
 async def test_an_error_in_the_line_leaves_nothing_for_the_garbage_collector() -> None:
     slots = ConcurrencyLimiter(1, LoopClock())
-    await slots.acquire(FOREVER, None)
+    await slots.acquire(FOREVER)
     gc.collect()
     gc.disable()
     try:
-        error = await outcome(slots.acquire(now() + 1, None))
+        error = await outcome(slots.acquire(now() + 1))
         assert error is not None
         left = weakref.ref(error)
         del error
@@ -136,11 +122,11 @@ async def test_a_sleeper_of_a_client_that_closes_is_told() -> None:
 
 @virtual_time
 async def test_a_turn_that_comes_after_all_is_over_changes_nothing() -> None:
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiter = Waiter(future, 5.0, None)
+    future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    waiter = Waiter(future, 5.0)
     assert waiter.waits
-    waiter.grant()
+    waiter.grant(1.0)
     waiter.fail(ConfigurationError("late"))
-    waiter.grant()
+    waiter.grant(1.0)
     assert not waiter.waits
     assert future.exception() is None

@@ -169,7 +169,7 @@ class Dispatcher:
         assert task is not None
         before = task.cancelling()
         try:
-            async with time_limit(self._clock, self._settings.handler_timeout):
+            with time_limit(self._clock, self._settings.handler_timeout):
                 await handler(message)
         except asyncio.CancelledError:
             if task.cancelling() > before:

@@ -183,7 +183,7 @@ class Receiver:
         if push.encoding not in (None, "", "identity"):
             return ENCODED  # the signature is over what came; and what unpacks can be a bomb
         try:
-            async with time_limit(self._clock, self.settings.read_within):
+            with time_limit(self._clock, self.settings.read_within):
                 body = await self._body(push)
         except CallbackRefusedError as refused:
             return self._refused(refused)
@@ -303,7 +303,7 @@ class Receiver:
         forget_before = entry.received - self.settings.remember
         self._storing += 1
         try:
-            async with time_limit(self._clock, self.settings.answer_within):
+            with time_limit(self._clock, self.settings.answer_within):
                 new = await self._writer.run(lambda store: store.add(entry, forget_before), durable=True)
         except (TimeoutError, CallbackStoreUnavailableError) as error:
             self.statistics.unavailable += 1

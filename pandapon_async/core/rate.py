@@ -28,6 +28,7 @@ __all__ = ["SlidingWindow"]
 
 MARGIN = 0.02
 CATCH_UP = 0.05  # seconds of missed slots that may be made up for after a late wake-up
+LATE = 0.002  # seconds between a permit and its use that are not worth a note
 STEP = 1.0  # seconds between two steps of a rate on its way back
 
 
@@ -96,6 +97,26 @@ class SlidingWindow:
         """
         self._slot = max(self._slot, now - CATCH_UP) + self._gap
         self._times.append(now)
+
+    def forget(self, permit: float) -> None:
+        """The permit of this moment was given and will not be used: the window has room for another."""
+        if (position := self._position(permit)) is not None:
+            del self._times[position]
+
+    def move(self, permit: float, now: float) -> None:
+        """The permit of this moment was used only `now`: that is when it counts from."""
+        if now - permit > LATE and (position := self._position(permit)) is not None:
+            del self._times[position]
+            self._times.append(now)
+
+    def _position(self, permit: float) -> int | None:
+        times = self._times
+        for position in range(len(times) - 1, -1, -1):
+            if times[position] == permit:
+                return position
+            if times[position] < permit - self._span:
+                break
+        return None
 
     def expected(self, now: float, ahead: int) -> float:
         """When a newcomer behind `ahead` others can count on a permit."""

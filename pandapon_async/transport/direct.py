@@ -4,27 +4,33 @@ For each request `ClientSession.request` makes a request, a response, a writer a
 40 % of the time a call takes, and a question and an answer of JSON need none of it. Connecting, TLS, the pool
 and the parsing of HTTP remain aiohttp's.
 
-What is used of it for this can be imported, but is hardly documented. So `usable` looks whether it still is
-what it was when this was written, and whether nobody wants to see the requests of sessions (aioresponses and
-vcrpy take the place of its method, OpenTelemetry and Sentry add traces). If not, and for bodies that
-are streamed, proxies and borrowed sessions, requests go by the session: dearer, and the same otherwise.
+People replace parts of aiohttp to keep their tests off the network, or to watch it. A request that passed
+them by could move money in a unit test. So this way is used only while everything that such a double could
+replace is aiohttp's own code (`Direct.usable`); in doubt, and for streamed bodies, proxies and borrowed
+sessions, requests go by the session: dearer, and the same otherwise.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp import ClientRequest, TCPConnector
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from pandapon_async.core.outcome import RawResponse
-from pandapon_async.settings import Settings
+from pandapon_async.errors import NotSentError
 from pandapon_async.transport.exchange import (
     STALE_CONNECTIONS,
+    Exchange,
+    IdleConnections,
     connect_limits,
     only_stale_connections,
     raw_response,
@@ -36,17 +42,18 @@ if TYPE_CHECKING:
 
     from aiohttp.client_reqrep import ConnectionKey
 
-__all__ = ["Direct", "usable"]
+__all__ = ["Direct", "is_aiohttps"]
+
+_AIOHTTP: Final = f"{Path(aiohttp.__file__).parent}{os.sep}"
 
 
 def _parameters(function: Callable[..., Any]) -> set[str]:
     return inspect.signature(function).parameters.keys() - {"self"}
 
 
-def _as_known() -> bool:
+def _known() -> bool:
+    """Whether what is used of aiohttp here is still what it was when this was written."""
     try:
-        from aiohttp.client_proto import ResponseHandler
-
         return (
             inspect.iscoroutinefunction(aiohttp.ClientSession._request)
             and _parameters(TCPConnector.connect) == {"req", "traces", "timeout"}
@@ -54,17 +61,16 @@ def _as_known() -> bool:
             and _parameters(ResponseHandler.read) == set()
             and isinstance(ClientRequest.connection_key, property)
         )
-    except (ImportError, AttributeError, TypeError, ValueError):
-        return False  # another aiohttp
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
-_AS_KNOWN: Final = _as_known()
-_UNTOUCHED: Final = getattr(aiohttp.ClientSession, "_request", None)
+_KNOWN: Final = _known()
 
 
-def usable(session: aiohttp.ClientSession) -> bool:
-    """Whether requests of this session of ours need not go by it."""
-    return _AS_KNOWN and aiohttp.ClientSession._request is _UNTOUCHED and not session.trace_configs
+def is_aiohttps(function: object) -> bool:
+    """Judged by the file that its code comes from, not by what stood there when this was imported."""
+    return type(function) is FunctionType and function.__code__.co_filename.startswith(_AIOHTTP)
 
 
 class _Target(ClientRequest):
@@ -83,51 +89,114 @@ class _Target(ClientRequest):
 class Direct:
     """Sends requests over the connections of one session."""
 
-    def __init__(self, session: aiohttp.ClientSession, connector: TCPConnector) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, connector: TCPConnector, idle: IdleConnections
+    ) -> None:
         self._session = session
         self._connector = connector
+        self._idle = idle
         self._targets: dict[tuple[str, SSLContext | None], _Target] = {}
+        self._trusted: tuple[object, ...] | None = None
 
-    async def exchange(
-        self,
-        settings: Settings,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        seconds: float,
-    ) -> RawResponse:
-        """The whole answer to one request; `seconds` bound only the connecting.
+    def usable(self) -> bool:
+        """Whether nobody sees or answers the requests of the session who would not see one that goes here."""
+        session, connector = self._session, self._connector
+        try:
+            kind, pool = type(session), type(connector)
+            functions = (
+                kind.request,
+                kind._request,
+                ClientRequest.send,
+                ClientRequest.write_bytes,
+                pool.connect,
+                pool._create_connection,
+                ResponseHandler.data_received,
+                ResponseHandler.set_response_params,
+                ResponseHandler.read,
+                aiohttp.ClientResponse.start,
+            )
+            if functions != self._trusted:
+                if not _KNOWN or not all(map(is_aiohttps, functions)):
+                    return False
+                self._trusted = functions
+            return (
+                session.connector is connector
+                and session._request_class is ClientRequest
+                and not session.trace_configs
+                and not session._middlewares
+                and _REPLACED.isdisjoint(session.__dict__)
+                and _REPLACED.isdisjoint(connector.__dict__)
+            )
+        except AttributeError:
+            return False
+
+    async def send(self, exchange: Exchange) -> RawResponse | None:
+        """The whole response to one request; None if it may not go this way any more, and was not sent.
 
         Raises our own errors and aiohttp's.
         """
-        where = (url.raw_authority, settings.ssl_context)
+        settings, prepared = exchange.settings, exchange.prepared
+        where = (prepared.url.raw_authority, settings.ssl_context)
         target = self._targets.get(where)
         if target is None:
-            target = self._targets[where] = _Target(url.origin(), settings.ssl_context or True, self._session)
-        request = _request(method, url, target.common, headers, body)
-        limits = connect_limits(seconds, settings)
-        for _ in range(STALE_CONNECTIONS):
+            origin = prepared.url.origin()
+            target = self._targets[where] = _Target(origin, settings.ssl_context or True, self._session)
+        now = settings.clock.now
+        unfit = 0
+        while unfit < STALE_CONNECTIONS:
+            limits = connect_limits(exchange.context.deadline, settings)
             try:
                 connection = await self._connector.connect(target, [], limits)
             except TimeoutError as failure:
                 raise aiohttp.ConnectionTimeoutError from failure
+            transport = connection.transport
             try:
                 protocol = connection.protocol
-                transport = connection.transport
-                if protocol is None or transport is None or protocol.should_close or protocol.writing_paused:
-                    continue  # something has come on it that is not this request's answer
+                if protocol is None or self._idle.expired(protocol, now()):
+                    continue
+                await exchange.admit()
+                await exchange.renew()
+                if transport is None or not _fit(protocol, transport):
+                    unfit += 1
+                    continue
+                if not self.usable():
+                    return None
+                url, headers = exchange.sign()
                 protocol.set_response_params(read_until_eof=True, auto_decompress=True)
-                transport.write(request)
+                exchange.writing()
+                transport.write(
+                    _request(prepared.endpoint.method, url, target.common, headers, exchange.body)
+                )
+                if transport.is_closing():
+                    raise _refused_write(exchange)
                 message, content = await protocol.read()
                 while 100 <= message.code < 200 and message.code != 101:
                     message, content = await protocol.read()
-                content_bytes = await read_bounded(content, settings.max_response_bytes)
-                connection.release()
+                body = await read_bounded(content, settings.max_response_bytes)
+                if not transport.get_write_buffer_size():  # else it answered before it had read the request
+                    self._idle.put(protocol, message.headers, now())
+                    transport = None
+                    connection.release()
             finally:
-                connection.close()  # unless it was given back
-            return raw_response(message.code, message.headers, content_bytes, settings)
+                if transport is not None:
+                    transport.abort()  # a peer that does not read would hold a polite end up for ever
+                connection.close()
+            return raw_response(message.code, message.headers, body, settings)
         raise only_stale_connections()
+
+
+_REPLACED: Final = frozenset({"request", "_request", "connect", "_create_connection"})
+
+
+def _fit(protocol: ResponseHandler, transport: asyncio.Transport) -> bool:
+    """Whether a connection is still open, and nothing has come on it that is not this request's answer."""
+    return not (protocol.should_close or protocol.writing_paused or transport.is_closing())
+
+
+def _refused_write(exchange: Exchange) -> NotSentError:
+    """The error for a connection that the system knew to be broken: it took no byte."""
+    exchange.context.on_wire = False
+    return NotSentError("the connection was lost before the request was written")
 
 
 def _request(method: str, url: URL, common: str, headers: Mapping[str, str], body: bytes | None) -> bytes:

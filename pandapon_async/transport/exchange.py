@@ -1,31 +1,195 @@
-"""What every request has in common, by whichever way it goes: bounds for connecting and for the answer."""
+"""One request and its response, as both ways of sending see it.
+
+A way (`direct.py`, `session.py`) brings a connection. It asks for `admit` when the request may go: that waits
+for a permit and notes the sending of a write. It calls `renew` and `sign` with the connection in hand, right
+before the first byte: a permit that has grown old meanwhile (a name lookup, a handshake, a slow disk) is
+exchanged for a new one, as the server counts what arrives and not what was allowed. Without that, 30 calls
+that wait 3 s for a cold name lookup arrive all at once.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
+import re
+import weakref
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
+import attrs
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
 
 from pandapon_async.core.clock_skew import date_of
 from pandapon_async.core.outcome import RawResponse
 from pandapon_async.core.retry import parse_retry_after
-from pandapon_async.errors import NotSentError, ResponseTooLargeError
-from pandapon_async.settings import Settings
+from pandapon_async.core.signing import signed_headers
+from pandapon_async.errors import ConfigurationError, NotSentError, ResponseTooLargeError
+from pandapon_async.settings import Credentials, Settings
+from pandapon_async.transport.calls import CallContext, CallRegistry
+from pandapon_async.transport.rate_limiter import Limiter
+from pandapon_async.transport.requests import PreparedRequest
+from pandapon_async.transport.server_time import ServerTime
+from pandapon_async.transport.wait_queue import too_late
 
-__all__ = ["STALE_CONNECTIONS", "connect_limits", "only_stale_connections", "raw_response", "read_bounded"]
+__all__ = [
+    "STALE_CONNECTIONS",
+    "Exchange",
+    "IdleConnections",
+    "connect_limits",
+    "only_stale_connections",
+    "raw_response",
+    "read_bounded",
+]
 
-STALE_CONNECTIONS: Final = 8  # taken from the pool in a row before a call gives up
+STALE_CONNECTIONS: Final = 8
+"""How many connections in a row may have unasked data on them before a call gives up."""
+OLDEST_PERMIT: Final = 0.05
+"""Seconds, or the gap between two permits if that is longer: an older permit is exchanged."""
+_KEEP_ALIVE = re.compile(r"\btimeout\s*=\s*([0-9]{1,9})", re.IGNORECASE | re.ASCII)
 
 
-def connect_limits(seconds: float, settings: Settings) -> aiohttp.ClientTimeout:
-    """How long connecting may take for a call that has so many `seconds` left.
+@attrs.define(eq=False)
+class Exchange:
+    """One attempt of a call; `signed` is the timestamp that it carries."""
 
-    It ends a moment before the call does: so it is known that nothing was sent.
+    settings: Settings
+    credentials: Credentials = attrs.field(repr=False)
+    prepared: PreparedRequest
+    context: CallContext
+    calls: CallRegistry
+    limiter: Limiter
+    server_time: ServerTime
+    body: Any = attrs.field(repr=False)
+    signed: float = 0.0
+    counted: bool = False
+    """Whether it is counted no more among the calls without a permit."""
+
+    async def admit(self) -> None:
+        """Wait for a permit, then note the sending of a write. Does nothing the second time."""
+        if self.context.admitted:
+            return
+        await self._permit(first=False)
+        self.context.admitted = True
+        self.calls.without_permit -= 1
+        self.counted = True
+        if self.context.write is not None:
+            await self.context.write.sending()
+
+    def now(self) -> float:
+        """The time on the clock of this client."""
+        return self.settings.clock.now()
+
+    async def renew(self) -> bool:
+        """Exchange the permit if it is too old to be counted from when it was given; whether it was.
+
+        Raises DeadlineExceededError if there is no time left.
+        """
+        context, limiter = self.context, self.limiter
+        now = self.settings.clock.now()
+        if now >= context.deadline:  # something held up the loop, and the timer of the call with it
+            raise too_late()
+        oldest = max(OLDEST_PERMIT, 1 / limiter.rate if limiter.rate else 0.0)
+        if now - context.permit > oldest:
+            limiter.unused(context.permit)
+            await self._permit(first=True)
+            return True
+        limiter.used_late(context.permit, now)
+        return False
+
+    async def _permit(self, *, first: bool) -> None:
+        clock, context = self.settings.clock, self.context
+        begun = clock.now()
+        context.permit = await self.limiter.acquire(context.deadline, first=first)
+        context.pending += clock.now() - begun
+
+    def sign(self) -> tuple[URL, dict[str, str]]:
+        """The url and the headers of the request, signed now. Raises ConfigurationError for a bad signer."""
+        settings, credentials, prepared = self.settings, self.credentials, self.prepared
+        unit = 1000 if settings.timestamp_unit == "ms" else 1
+        timestamp = int(self.server_time.wall() * unit)
+        try:
+            headers = signed_headers(
+                credentials.access_key,
+                credentials.access_secret,
+                credentials.user_id,
+                str(timestamp),
+                settings.clock.nonce(),
+                prepared.signer or settings.signer,
+            )
+        except Exception as failure:
+            raise ConfigurationError(f"the signer failed ({type(failure).__name__})") from failure
+        if not _fits_a_header(headers["signature"]) or not _fits_a_header(headers["nonce-str"]):
+            raise ConfigurationError(
+                "the signer and the clock's nonce must give text that a header can carry"
+            )
+        self.signed = timestamp / unit
+        url = prepared.url
+        if prepared.endpoint.signs_in_query:
+            # How `sign` is made is not known: it is taken to be the signature, over the same values.
+            url = url.update_query(timestamp=headers["timestamp"], sign=headers["signature"])
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        return url, headers
+
+    def writing(self) -> None:
+        """From now on bytes of the request may have left."""
+        self.context.on_wire = True
+        self.context.sent = self.settings.clock.now()
+
+
+class IdleConnections:
+    """What the pool of aiohttp does not know about a connection that waits for its next request.
+
+    A byte that arrives on it belongs to no request: the connection is closed at once. And a server may have
+    said for how long it keeps an idle connection (`Keep-Alive: timeout=5`).
     """
-    return _limits(math.ceil(seconds * 1000), settings.connect_timeout)
+
+    def __init__(self) -> None:
+        self._until: weakref.WeakKeyDictionary[ResponseHandler, float] = weakref.WeakKeyDictionary()
+
+    def put(self, protocol: ResponseHandler, headers: Mapping[str, str], now: float) -> None:
+        """A response with these headers was read to its end; called before the connection is released."""
+        protocol._parser = _NOTHING_EXPECTED
+        hint = headers.get("Keep-Alive")
+        if hint is not None and (found := _KEEP_ALIVE.search(hint)):
+            seconds = float(found[1])
+            # Less a margin: the request must arrive before the server closes, and it counts from its side.
+            self._until[protocol] = now + seconds - min(1.0, seconds / 2)
+        elif self._until:
+            self._until.pop(protocol, None)
+
+    def expired(self, protocol: ResponseHandler, now: float) -> bool:
+        """Whether the server may be about to close this connection, which comes from the pool."""
+        return bool(self._until) and self._until.get(protocol, math.inf) <= now
+
+
+class _NothingExpected:
+    """The parser of an idle connection. aiohttp closes a connection whose parser fails."""
+
+    def feed_data(self, data: bytes) -> tuple[list[Any], bool, bytes]:
+        if data:
+            raise ValueError("data between two responses")
+        return [], False, b""
+
+    def feed_eof(self) -> None:
+        """The server closed it: as good a time as any."""
+
+
+_NOTHING_EXPECTED: Final[Any] = _NothingExpected()
+
+
+def _fits_a_header(value: object) -> bool:
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
+
+
+def connect_limits(deadline: float, settings: Settings) -> aiohttp.ClientTimeout:
+    """How long connecting may take for a call with this deadline (in `Clock.now` seconds).
+
+    It ends a moment before the call does, so the error can say what the call was waiting for.
+    """
+    return _limits(math.ceil((deadline - settings.clock.now()) * 1000), settings.connect_timeout)
 
 
 @functools.lru_cache(maxsize=32)  # calls that did not wait have all of their time left, and one and the same
@@ -33,7 +197,7 @@ def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
     seconds = milliseconds / 1000
     sooner = seconds - min(0.01, seconds / 10)
     return aiohttp.ClientTimeout(
-        total=None,  # the whole request has a limit of its own, see `Session.send`
+        total=None,  # the call has a limit of its own
         connect=sooner,
         sock_connect=min(connect, sooner),
         ceil_threshold=math.inf,  # by default aiohttp rounds up to whole seconds
@@ -41,11 +205,11 @@ def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
 
 
 async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """All of an answer's body. Raises ResponseTooLargeError; then the connection must be closed."""
+    """All of a response's body. Raises ResponseTooLargeError; then the connection must be closed."""
     pieces: list[bytes] = []
     size = 0
     while not content.at_eof():
-        # Most answers are there as a whole by now: then there is nothing to await.
+        # Most bodies are there as a whole by now: then there is nothing to await.
         piece = content.read_nowait() if content.is_eof() else await content.readany()
         size += len(piece)
         if size > limit:
@@ -57,7 +221,7 @@ async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 def raw_response(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> RawResponse:
-    """The answer with what its headers say about waiting."""
+    """The response with what its headers say about waiting."""
     retry_after = None
     if "Retry-After" in headers or "Retry-After-Ms" in headers:  # a throttle may also come as a 200
         date = date_of(headers)  # a date in Retry-After is one of the server's clock, not of ours

@@ -1,9 +1,14 @@
 """What a failure of the transport says of the request: surely not sent, or unknown.
 
-Only the kind of a failure is told: aiohttp's own texts can carry the url and what the server sent.
+Whether a byte was written decides between the two, never the type of an exception. The type only chooses the
+message, and only the kind of a failure is told: aiohttp's own texts can carry the url and what the server
+sent.
 """
 
 from __future__ import annotations
+
+from http import HTTPStatus
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -16,58 +21,90 @@ from pandapon_async.errors import (
     Outcome,
     PandaponError,
 )
+from pandapon_async.transport.exchange import Exchange
 
-__all__ = ["explain", "late"]
+__all__ = ["explain"]
+
+_BUSY_PROXY = (429, 502, 503, 504)
 
 
-def explain(failure: Exception) -> PandaponError:
-    """Our error for a failure of the transport. What is not surely unsent is unknown."""
-    if (unsent := _unsent(failure)) is not None:
-        return unsent
+def explain(failure: Exception, exchange: Exchange) -> PandaponError:
+    """Our error for a failure of the transport."""
+    if not exchange.context.on_wire:
+        return _unsent(failure, exchange.settings.proxy)
     if isinstance(failure, aiohttp.ClientResponseError | HttpProcessingError):
         # It says 400 here for any garbage the server sends: that is no refusal.
-        return MalformedResponseError("the server's answer is no valid HTTP")
+        return MalformedResponseError("the server's answer is not valid HTTP")
     if isinstance(failure, TimeoutError) and failure.errno is None:
-        return late()
+        late = DeadlineExceededError("the deadline passed before the whole answer was there")
+        late.outcome = Outcome.UNKNOWN
+        return late
     kind = type(failure).__name__
     if isinstance(failure, aiohttp.ClientPayloadError):
         return ConnectionLostError(f"the answer broke off or could not be unpacked ({kind})")
     if isinstance(failure, aiohttp.ClientError | OSError):
-        reason = f", {failure.strerror}" if isinstance(failure, OSError) and failure.errno else ""
-        return ConnectionLostError(f"the connection was lost before the answer ({kind}{reason})")
+        return ConnectionLostError(f"the connection was lost before the answer ({kind}{_reason(failure)})")
     lost = ConnectionLostError(f"the transport failed in an unforeseen way ({kind})", retryable=False)
     lost.__cause__ = failure
     return lost
 
 
-def late() -> DeadlineExceededError:
-    """The error of a request whose time was up on the wire."""
-    error = DeadlineExceededError("the deadline passed before the whole answer was there")
-    error.outcome = Outcome.UNKNOWN
-    return error
-
-
-def _unsent(failure: Exception) -> NotSentError | None:
-    """The error for a failure that surely came before the request."""
+def _unsent(failure: Exception, proxy: str | None) -> NotSentError:
+    """The error for a failure that came before the first byte of the request."""
+    through = f" through {_place(proxy)}" if proxy else ""
     if isinstance(failure, aiohttp.ClientSSLError):
-        reason = _tls_reason(failure)
         return NotSentError(
-            f"TLS failed: the server's certificate or protocol was refused{reason}", retryable=False
+            f"TLS failed{through}: the server's certificate or protocol was refused{_tls_reason(failure)}",
+            retryable=False,
         )
     if isinstance(failure, aiohttp.ServerFingerprintMismatch):
         return NotSentError("TLS failed: the server's certificate is not the expected one", retryable=False)
+    if isinstance(failure, aiohttp.ClientHttpProxyError):
+        return _refused_by_proxy(failure.status, proxy)
+    if isinstance(failure, aiohttp.ClientProxyConnectionError):
+        cause = failure.os_error
+        return NotSentError(f"no connection to {_place(proxy)} ({cause.strerror or type(cause).__name__})")
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
-        return NotSentError("the host name of base_url could not be resolved (network, DNS?)")
+        whose = f"of {_place(proxy)}" if proxy else "of base_url"
+        return NotSentError(f"the host name {whose} could not be resolved (network, DNS?)")
     if isinstance(failure, aiohttp.ClientConnectorError):
         cause = failure.os_error
-        return NotSentError(f"no connection to the server ({cause.strerror or type(cause).__name__})")
-    if isinstance(failure, aiohttp.ConnectionTimeoutError):
-        return NotSentError("no connection to the server in time (Settings.connect_timeout)")
+        return NotSentError(
+            f"no connection to the server{through} ({cause.strerror or type(cause).__name__})"
+        )
     if isinstance(failure, aiohttp.InvalidURL):
         return NotSentError("the url is not valid; check base_url", retryable=False)
-    if isinstance(failure, aiohttp.ClientHttpProxyError):
-        return NotSentError(f"the proxy refused with HTTP {failure.status}", retryable=False)
-    return None
+    if isinstance(failure, TimeoutError) and failure.errno is None:
+        return NotSentError(f"no connection to the server{through} in time (Settings.connect_timeout)")
+    kind = type(failure).__name__
+    if isinstance(failure, aiohttp.ClientError | OSError | HttpProcessingError):
+        return NotSentError(
+            f"the connection{through} was lost before the request was written ({kind}{_reason(failure)})"
+        )
+    lost = NotSentError(f"the transport failed in an unforeseen way ({kind})", retryable=False)
+    lost.__cause__ = failure
+    return lost
+
+
+def _refused_by_proxy(status: int, proxy: str | None) -> NotSentError:
+    hint = ""
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        hint = "; give its user and password in Settings(proxy=...)"
+    return NotSentError(
+        f"{_place(proxy)} refused the connection with HTTP {status}{hint}", retryable=status in _BUSY_PROXY
+    )
+
+
+def _place(proxy: str | None) -> str:
+    """The proxy without its user and password."""
+    if not proxy:
+        return "the proxy"
+    parts = urlsplit(proxy)
+    return f"the proxy {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _reason(failure: Exception) -> str:
+    return f", {failure.strerror}" if isinstance(failure, OSError) and failure.errno else ""
 
 
 def _tls_reason(failure: aiohttp.ClientSSLError) -> str:

@@ -1,12 +1,14 @@
 """The way of one call, in a fixed order.
 
-    deadline -> (writes: note the intent)
-    -> [slot -> permit -> (writes: note the sending) -> sign -> send -> read, bounded -> classify]
+    deadline -> (writes: journal the intent)
+    -> [slot -> connection, where we hold it ourselves -> permit -> (writes: note the sending)
+        -> age check -> sign -> send -> read, bounded -> classify]
     -> (writes: note the outcome) -> decode -> result
 
-The bracket is one attempt; it repeats under the retry policy. Signing is inside it and after every
-wait, so each attempt has a fresh timestamp, nonce and signature. A permit is taken for each attempt,
-since each one counts against the quota. This is the only layer that retries.
+The bracket is one attempt; it repeats under the retry policy. What stands between the slot and the reading is
+in `exchange.py` and the two ways of sending. Signing comes after every wait, so each attempt has a fresh
+timestamp, nonce and signature. A permit is taken for each attempt, since each one counts against the quota,
+and with a connection in hand, so that the rate holds on the wire. This is the only layer that retries.
 """
 
 from __future__ import annotations
@@ -19,26 +21,27 @@ import attrs
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import RawResponse, for_operation, may_repeat, read_response
 from pandapon_async.core.retry import RetryBudget
-from pandapon_async.core.signing import signed_headers
-from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import (
     Attempt,
     AuthenticationError,
-    ConfigurationError,
+    ConnectionLostError,
     DeadlineExceededError,
+    Outcome,
     PandaponError,
     RateLimitError,
 )
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.writes import Write, begin_write
+from pandapon_async.journal.writes import begin_write
 from pandapon_async.settings import Credentials, Settings, is_loopback
+from pandapon_async.transport.calls import CallContext, CallRegistry
+from pandapon_async.transport.exchange import Exchange
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
-from pandapon_async.transport.wait_queue import CancellableTimers, closed, too_late
+from pandapon_async.transport.wait_queue import CancellableTimers, too_late
 
-__all__ = ["CallContext", "Pipeline", "Statistics"]
+__all__ = ["Pipeline", "Statistics"]
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -71,20 +74,6 @@ class Statistics(_RateProperties):
     slowed: int = 0
 
 
-@attrs.define
-class CallContext:
-    """What has happened to a call so far."""
-
-    deadline: float
-    started: float
-    waited: float = 0.0
-    pending: float = 0.0  # back-off that belongs to the next attempt
-    http_status: int = 0
-    error: PandaponError | None = None
-    write: Write | None = None
-    history: list[Attempt] = attrs.field(factory=list)
-
-
 @attrs.define(eq=False)
 class Pipeline:
     """Carries out calls for one client and its copies; what they share lives here."""
@@ -100,50 +89,80 @@ class Pipeline:
     statistics: Statistics
     journal: Journal
     account: str
-    owner: object
+    calls: CallRegistry
 
     async def run(self, prepared: PreparedRequest) -> tuple[Envelope, CallContext]:
         """The envelope of a call that succeeded, or the error its caller must see."""
-        self.session.open()
-        started = self.settings.clock.now()
-        context = CallContext(started + self.settings.timeout, started)
-        self.statistics.calls += 1
-        endpoint = prepared.endpoint
+        context = self.calls.begin(self.settings.timeout)
         try:
-            if not endpoint.repeatable:
-                context.write = await begin_write(
-                    self.journal,
-                    self.account,
-                    endpoint,
-                    prepared.fields,
-                    allow_repeat=self.settings.allow_repeat,
-                    at_once=self.slots.free > 0 and self.limiter.expected() <= started,
-                )
-            envelope = await self._attempts(prepared, context)
-        except PandaponError as error:
-            self.statistics.failed += 1
-            final = for_operation(error, endpoint.safety, context.write.intent.id if context.write else None)
-            final.endpoint = endpoint.name
-            final.attempts = len(context.history)
-            final.history = tuple(context.history)
+            self.session.open()
+            self.statistics.calls += 1
             try:
-                if context.write is not None:
-                    await context.write.failed(final)
-                if final is error:
-                    raise
-                raise final from error
-            finally:
-                # An error knows this frame: holding it here would keep the body until a full collection.
-                del final
-                context.error = None
-        except BaseException:
+                envelope = await self._limited(prepared, context)
+            except PandaponError as error:
+                await self._failed(prepared, context, error)
+                raise AssertionError from error  # it raises
             if context.write is not None:
-                context.write.abandoned()
-            raise
-        if context.write is not None:
-            await context.write.confirmed(envelope)
+                await self.calls.note(context, context.write.confirmed(envelope))
+        finally:
+            self.calls.end(context)
         self.budget.repay((len(context.history) - 1) * self.settings.retry.cost)
         return envelope, context
+
+    async def _limited(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
+        """Everything up to the answer, within the limit of the call."""
+        endpoint = prepared.endpoint
+        try:
+            with context.limit:
+                if not endpoint.repeatable:
+                    context.write = await begin_write(
+                        self.journal,
+                        self.account,
+                        endpoint,
+                        prepared.fields,
+                        allow_repeat=self.settings.allow_repeat,
+                        at_once=self.slots.free > 0 and self.limiter.expected() <= context.started,
+                    )
+                return await self._attempts(prepared, context)
+        except TimeoutError:
+            pass  # told below, without the cancellation that it was
+        except PandaponError:
+            raise
+        except BaseException:
+            if context.write is not None:
+                context.write.on_wire = context.on_wire or context.outcome is Outcome.UNKNOWN
+                context.write.abandoned()
+            raise
+        error = context.cut_off()
+        try:
+            if context.admitted:
+                self._record(prepared, context, error)
+            elif context.error is not None:
+                error.__cause__ = context.error
+            raise error
+        finally:
+            del error
+
+    async def _failed(self, prepared: PreparedRequest, context: CallContext, error: PandaponError) -> None:
+        """Note the end of a call that failed, and raise what its caller must see."""
+        self.statistics.failed += 1
+        write, endpoint = context.write, prepared.endpoint
+        if error.outcome is Outcome.NOT_SENT and context.outcome is Outcome.UNKNOWN:
+            error = _sent_before(error)
+        final = for_operation(error, endpoint.safety, write.intent.id if write else None)
+        final.endpoint = endpoint.name
+        final.attempts = len(context.history)
+        final.history = tuple(context.history)
+        try:
+            if write is not None:
+                await self.calls.note(context, write.failed(final))
+            if final is error:
+                raise error
+            raise final from error
+        finally:
+            # An error knows this frame: holding it here would keep the body until a full collection.
+            del final, error
+            context.error = None
 
     async def _attempts(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
         """One attempt; only if it fails in a way that may be repeated, the retry loop."""
@@ -195,106 +214,79 @@ class Pipeline:
 
     async def _attempt(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
         """One request on the wire, at most."""
-        clock = self.settings.clock
+        clock, calls = self.settings.clock, self.calls
         begun = clock.now()
-        if not self.slots.free and self.limiter.expected(self.slots.ahead()) > context.deadline:
-            raise too_late()  # those who wait for a slot before this call will want a permit each
-        await self.slots.acquire(context.deadline, self.owner)
+        # Those before this call want a permit each: who waits for a slot, and who has one and no permit yet.
+        ahead = calls.without_permit + (0 if self.slots.free else self.slots.ahead())
+        if self.limiter.expected(ahead) > context.deadline:
+            raise too_late()
+        await self.slots.acquire(context.deadline)
+        context.pending += clock.now() - begun
+        context.begin_attempt()
+        exchange = Exchange(
+            self.settings,
+            self.credentials,
+            prepared,
+            context,
+            calls,
+            self.limiter,
+            self.server_time,
+            prepared.payload(),
+        )
+        calls.without_permit += 1
         try:
-            await self.limiter.acquire(context.deadline, self.owner)
-            if self.session.closed:
-                raise closed()
-            if context.write is not None:
-                await context.write.sending()
-            sent = clock.now()
-            waited = context.pending + sent - begun
-            context.waited, context.pending = context.waited + waited, 0.0
             try:
-                envelope = await self._exchange(prepared, context)
+                response = await self.session.send(exchange)
+                context.http_status = response.http_status
+                envelope = read_response(response, prepared.endpoint, self.settings.codes)
             except PandaponError as error:
-                self._record(prepared, context, sent, waited, error)
+                if isinstance(error, AuthenticationError):
+                    self._look_at_the_clock(error, response, exchange)
+                if context.admitted or not isinstance(error, DeadlineExceededError):
+                    self._record(prepared, context, error)
                 raise
-            self._record(prepared, context, sent, waited, None, envelope)
+            self._record(prepared, context, None, envelope)
             return envelope
         finally:
+            if not exchange.counted:
+                calls.without_permit -= 1
             self.slots.release()
 
-    async def _exchange(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
-        settings, credentials, endpoint = self.settings, self.credentials, prepared.endpoint
-        clock = settings.clock
-        begun = clock.now()
-        if context.deadline <= begun:
-            raise too_late()
-        unit = 1000 if settings.timestamp_unit == "ms" else 1
-        try:
-            headers = signed_headers(
-                credentials.access_key,
-                credentials.access_secret,
-                credentials.user_id,
-                str(int(self.server_time.wall() * unit)),
-                clock.nonce(),
-                prepared.signer or settings.signer,
-            )
-        except Exception as failure:
-            raise ConfigurationError(f"the signer failed ({type(failure).__name__})") from failure
-        if not _fits_a_header(headers["signature"]) or not _fits_a_header(headers["nonce-str"]):
-            raise ConfigurationError(
-                "the signer and the clock's nonce must give text that a header can carry"
-            )
-        url = prepared.url
-        if endpoint.signs_in_query:
-            # How `sign` is made is not known: it is taken to be the signature, over the same values.
-            url = url.update_query(timestamp=headers["timestamp"], sign=headers["signature"])
-        body = prepared.payload()
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        response = await self.session.send(settings, endpoint.method, url, headers, body, context.deadline)
-        context.http_status = response.http_status
-        try:
-            return read_response(response, endpoint, settings.codes)
-        except AuthenticationError as error:
-            signed = int(headers["timestamp"]) / unit
-            self._look_at_the_clock(error, response, endpoint, context, signed, begun)
-            raise
-
     def _look_at_the_clock(
-        self,
-        error: AuthenticationError,
-        response: RawResponse,
-        endpoint: Endpoint,
-        context: CallContext,
-        signed: float,
-        sent: float,
+        self, error: AuthenticationError, response: RawResponse, exchange: Exchange
     ) -> None:
         """Refused for the clock alone, a call that may be repeated is signed anew, once.
 
         A write is not: that a refusal means nothing was done is documented nowhere.
         """
-        settings = self.settings
+        settings, context = self.settings, exchange.context
         trusted = settings.base_url.startswith("https:") or is_loopback(settings.base_url)
         correct = settings.correct_clock and trusted
-        right = self.server_time.explain(error, response.headers, signed, sent, correct=correct)
+        sent = settings.clock.now() if context.sent is None else context.sent
+        right = self.server_time.explain(error, response.headers, exchange.signed, sent, correct=correct)
         again = any(attempt.reason == type(error).__name__ for attempt in context.history)
-        error.retryable = right and endpoint.safety.repeatable and not again
+        error.retryable = right and exchange.prepared.endpoint.safety.repeatable and not again
 
     def _record(
         self,
         prepared: PreparedRequest,
         context: CallContext,
-        sent: float,
-        waited: float,
         error: PandaponError | None,
         envelope: Envelope | None = None,
     ) -> None:
         """Write down what became of an attempt, tell the observer, and obey a throttle."""
         statistics, settings = self.statistics, self.settings
-        context.error = error
+        context.ended(error)
         if context.write is not None:
             context.write.answered(error)
+        waited, context.pending = context.pending, 0.0
+        context.waited += waited
         statistics.attempts += 1
         if context.history:
             statistics.retried += 1
-        number, seconds = len(context.history) + 1, settings.clock.now() - sent
+        now = settings.clock.now()
+        sent = now if context.sent is None else context.sent
+        number, seconds = len(context.history) + 1, now - sent
         status = context.http_status or None
         if envelope is not None:
             attempt = Attempt(number, "ok", seconds, waited, None, status, envelope.code, envelope.request_id)
@@ -337,16 +329,25 @@ class Pipeline:
             # Only chance spreads the callers then: it has to begin when a pause ends, not when it begins.
             seconds += max(0.0, self.limiter.expected() - begun)
         if begun + seconds >= context.deadline or self.limiter.expected() > context.deadline:
-            raise _no_time_left(context) from context.error
+            late = DeadlineExceededError("the deadline would pass before the next attempt")
+            late.outcome = context.outcome
+            raise late from context.error
         await self.timers.sleep(seconds)
         context.pending = clock.now() - begun
 
+    async def close(self, grace: float) -> None:
+        """End all calls, then close the session; see `CallRegistry.close`."""
+        try:
+            await self.calls.close(grace)
+        finally:
+            self.timers.fail_all()
+            await self.session.close()
 
-def _no_time_left(context: CallContext) -> DeadlineExceededError:
-    late = DeadlineExceededError("the deadline would pass before the next attempt")
-    late.outcome = context.error.outcome if context.error else late.outcome
-    return late
 
-
-def _fits_a_header(value: object) -> bool:
-    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
+def _sent_before(error: PandaponError) -> PandaponError:
+    """The last attempt was surely not sent, but an answer to an earlier one was lost."""
+    kind = DeadlineExceededError if isinstance(error, DeadlineExceededError) else ConnectionLostError
+    lost = kind(f"{error.args[0]}; the answer to an earlier attempt was lost", retryable=False)
+    lost.outcome = Outcome.UNKNOWN
+    lost.__cause__ = error
+    return lost

@@ -13,7 +13,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.rate import SlidingWindow
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.transport.wait_queue import WaitQueue, closed, too_late
+from pandapon_async.transport.wait_queue import WaitQueue, too_late
 
 __all__ = ["ConcurrencyLimiter", "Limiter"]
 
@@ -54,11 +54,11 @@ class Limiter:
         """How many calls wait for a permit."""
         return len(self._queue)
 
-    async def acquire(self, deadline: float = float("inf"), owner: object = None) -> None:
-        """Wait for a permit; `owner` is what `close` goes by.
+    async def acquire(self, deadline: float = math.inf, *, first: bool = False) -> float:
+        """Wait for a permit; gives the moment (in `Clock.now` seconds) from which it counts.
 
-        Raises DeadlineExceededError at once if the turn would come after `deadline` (in `Clock.now` seconds),
-        NotSentError if the client is closed meanwhile.
+        `first` goes before all others of the same priority, for who had a permit already. Raises
+        DeadlineExceededError at once if the turn would come after `deadline` (in `Clock.now` seconds).
         """
         now = self._clock.now()
         queue, window = self._queue, self._window
@@ -66,19 +66,29 @@ class Limiter:
             window.paused_until <= now if self._unlimited else window.take_free(now)
         ):
             self.permits += 1
-            return
-        if self.expected() > deadline:
+            return now
+        if self.expected(first=first) > deadline:
             raise too_late()
         self._bind()
         if self._timer is None:
             self._schedule(now)
-        await queue.join(deadline, owner, self._pass_on)
+        return await queue.join(deadline, self._pass_on, first=first)
 
-    def expected(self, before: int = 0) -> float:
+    def unused(self, permit: float) -> None:
+        """Give back the permit of this moment: nothing was sent with it, and it was too old to be used."""
+        if not self._unlimited:
+            self._window.forget(permit)
+
+    def used_late(self, permit: float, now: float) -> None:
+        """The permit of this moment was used only `now`: that is when the server sees the request."""
+        if not self._unlimited:
+            self._window.move(permit, now)
+
+    def expected(self, before: int = 0, *, first: bool = False) -> float:
         """When a newcomer can count on a permit, with so many `before` it that are not queued yet."""
         if self._unlimited:
             return self._window.paused_until
-        return self._window.expected(self._clock.now(), self._queue.ahead() + before)
+        return self._window.expected(self._clock.now(), self._queue.ahead(first=first) + before)
 
     def pause(self, seconds: float) -> None:
         """The server pushed back: nobody gets a permit for so long. Longer pauses win over shorter ones."""
@@ -100,13 +110,6 @@ class Limiter:
             return False
         self.slowed += 1
         return True
-
-    def close(self, owner: object) -> None:
-        """Wake this owner's waiters with an error; others go on waiting."""
-        self._queue.fail_all(owner)
-        if not self._queue.waiting() and self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def _pass_on(self) -> None:
         """If a waiter is cancelled just as it gets its permit, the permit goes to the next waiter."""
@@ -147,31 +150,20 @@ class ConcurrencyLimiter:
     def __init__(self, count: int, clock: Clock) -> None:
         self._clock = clock
         self._queue = WaitQueue(clock)
-        self._closed = False
         self.free: int = count
 
     def ahead(self) -> int:
         """How many would get a slot before a newcomer of the current priority."""
         return self._queue.ahead()
 
-    async def acquire(self, deadline: float, owner: object) -> None:
-        """Wait for a slot. Raises DeadlineExceededError at the deadline, NotSentError once closed."""
-        if self._closed:
-            raise closed()
+    async def acquire(self, deadline: float) -> None:
+        """Wait for a slot. Raises DeadlineExceededError at the deadline (in `Clock.now` seconds)."""
         if self.free > 0:
             self.free -= 1
             return
-        await self._queue.join(deadline, owner, self.release)
-        if self._closed:  # in the very moment of being granted
-            self.release()
-            raise closed()
+        await self._queue.join(deadline, self.release)
 
     def release(self) -> None:
         """Hand the slot to the next in the queue, or keep it for a newcomer."""
         if not self._queue.grant_next(self._clock.now()):
             self.free += 1
-
-    def close(self, owner: object) -> None:
-        """Wake all waiters with an error; nobody waits from now on."""
-        self._closed = True
-        self._queue.fail_all(owner)

@@ -47,19 +47,18 @@ def priority(level: Priority) -> Iterator[None]:
 class Waiter:
     """One waiting call. One that was granted, failed or cancelled is skipped when its turn comes."""
 
-    future: asyncio.Future[None] | None
+    future: asyncio.Future[float] | None
     deadline: float
-    owner: object
 
     @property
     def waits(self) -> bool:
         """Whether it still waits."""
         return self.future is not None and not self.future.done()
 
-    def grant(self) -> None:
+    def grant(self, now: float) -> None:
         """Its turn has come."""
         if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+            self.future.set_result(now)
 
     def fail(self, error: PandaponError) -> None:
         """Its turn will not come."""
@@ -76,26 +75,28 @@ class WaitQueue:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._queues: tuple[deque[Waiter], ...] = tuple(deque() for _ in Priority)
-        self._live = [0 for _ in Priority]
+        # Two for each priority: those who go first in it, then the others.
+        self._queues: tuple[deque[Waiter], ...] = tuple(deque() for _ in range(2 * len(Priority)))
+        self._live = [0] * len(self._queues)
         self.joined: int = 0  # waiters still inside `join`, including those already woken
         self._soonest = math.inf  # no waiter's deadline is before this moment
 
     def __len__(self) -> int:
         return self.joined
 
-    def ahead(self) -> int:
+    def ahead(self, *, first: bool = False) -> int:
         """How many would be served before a newcomer of the current priority."""
-        return sum(self._live[: _current.get() + 1])
+        return sum(self._live[: _level(first) + 1])
 
-    async def join(self, deadline: float, owner: object, unused: Callable[[], None]) -> None:
-        """Wait until granted. Raises what the queue is failed with; leaves no trace when cancelled.
+    async def join(self, deadline: float, unused: Callable[[], None], *, first: bool = False) -> float:
+        """Wait until granted; gives the moment of that. Leaves no trace when cancelled.
 
-        `unused` is called if the turn was granted in the very moment the waiter was cancelled.
+        `first` goes before the others of the current priority. `unused` is called if the turn was granted in
+        the very moment the waiter was cancelled.
         """
-        level = _current.get()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiter = Waiter(future, deadline, owner)
+        level = _level(first)
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(future, deadline)
         self._queues[level].append(waiter)
         self._live[level] += 1
         self.joined += 1
@@ -104,7 +105,7 @@ class WaitQueue:
         # Nobody may be served for a long time, so each waiter watches its own deadline.
         timer = self._clock.call_later(max(0.0, deadline - self._clock.now()), waiter.expire)
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
             if not future.cancelled() and future.exception() is None:
                 unused()
@@ -123,7 +124,7 @@ class WaitQueue:
             while queue:
                 waiter = queue.popleft()
                 if waiter.waits and waiter.deadline >= now:
-                    waiter.grant()
+                    waiter.grant(now)
                     return True
                 waiter.expire()
         return False
@@ -152,13 +153,6 @@ class WaitQueue:
                 elif waiter.waits:
                     self._soonest = min(self._soonest, waiter.deadline)
 
-    def fail_all(self, owner: object) -> None:
-        """This owner's client is closing: none of its calls waits any longer."""
-        for queue in self._queues:
-            for waiter in queue:
-                if waiter.owner is owner:
-                    waiter.fail(closed())
-
     def _tidy(self, level: int) -> None:
         """Drop those who left from the middle of the queue before they outnumber those who wait."""
         queue = self._queues[level]
@@ -166,6 +160,10 @@ class WaitQueue:
             waiting = [waiter for waiter in queue if waiter.waits]
             queue.clear()
             queue.extend(waiting)
+
+
+def _level(first: bool) -> int:
+    return 2 * _current.get() + (not first)
 
 
 class CancellableTimers:

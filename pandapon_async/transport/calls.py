@@ -1,0 +1,167 @@
+"""The calls of a client that are under way: one time limit for each, and one end for all when it is closed.
+
+Whatever a call waits for (a slot, a permit, the journal, a connection, an answer, a back-off), it is ended in
+one way: its task leaves the block of its limit at once. What its caller is told then depends on one fact
+alone, whether a byte of a request of it may have left this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import attrs
+
+from pandapon_async.clock import Clock, time_limit
+from pandapon_async.errors import (
+    Attempt,
+    ConfigurationError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    NotSentError,
+    Outcome,
+    PandaponError,
+)
+from pandapon_async.journal.writes import Write
+
+__all__ = ["CallContext", "CallRegistry"]
+
+NOTES_SECONDS: Final = 2.0
+"""How long closing waits until the outcomes of writes are noted."""
+
+log: Final = logging.getLogger("pandapon_async")
+
+
+@attrs.define(eq=False)
+class CallContext:
+    """What has happened to a call so far.
+
+    `permit` is when the permit of the current attempt was given, `on_wire` whether a byte of its request may
+    have been written, `outcome` what is known of all attempts that have ended.
+    """
+
+    limit: time_limit
+    deadline: float
+    started: float
+    waited: float = 0.0
+    pending: float = 0.0  # waits that belong to the next attempt
+    http_status: int = 0
+    error: PandaponError | None = None
+    write: Write | None = None
+    history: list[Attempt] = attrs.field(factory=list)
+    permit: float = -math.inf
+    on_wire: bool = False
+    outcome: Outcome = Outcome.NOT_SENT
+    closing: bool = False
+    admitted: bool = False
+    """Whether the attempt under way has its permit, and its sending is noted."""
+    sent: float | None = None
+    """When its first byte was written (in `Clock.now` seconds)."""
+
+    def begin_attempt(self) -> None:
+        """Another attempt begins."""
+        self.permit, self.sent, self.admitted, self.on_wire = -math.inf, None, False, False
+
+    def ended(self, error: PandaponError | None) -> None:
+        """An attempt ended, with this error or well."""
+        self.error, self.on_wire, self.admitted = error, False, False
+        if error is None:
+            self.outcome = Outcome.ANSWERED
+        elif self.outcome is not Outcome.UNKNOWN and error.outcome is not Outcome.NOT_SENT:
+            self.outcome = error.outcome
+
+    def cut_off(self) -> PandaponError:
+        """The error of a call that was ended by its deadline, or by the closing of its client."""
+        outcome = Outcome.UNKNOWN if self.on_wire else self.outcome
+        unsent = outcome is Outcome.NOT_SENT
+        what = "nothing was sent" if unsent else "before the whole answer was there"
+        if not self.closing:
+            late = DeadlineExceededError(f"the deadline passed{'; ' if unsent else ' '}{what}")
+            late.outcome = outcome
+            return late
+        if unsent:
+            return NotSentError(f"the client was closed; {what}", retryable=False)
+        closed = ConnectionLostError(f"the client was closed {what}", retryable=False)
+        closed.outcome = outcome
+        return closed
+
+
+@attrs.define(eq=False)
+class CallRegistry:
+    """All calls of a client and its copies that are under way, and the notes that outlive their calls."""
+
+    clock: Clock
+    closed: bool = False
+    without_permit: int = 0
+    """Calls that hold a slot and are not among those who wait for a permit yet."""
+    _calls: set[CallContext] = attrs.field(factory=set)
+    _notes: set[asyncio.Task[None]] = attrs.field(factory=set)
+    _idle: asyncio.Event | None = None
+
+    def begin(self, timeout: float) -> CallContext:
+        """A call begins; `end` must follow. Raises ConfigurationError once the client is closed."""
+        if self.closed:
+            raise ConfigurationError("the client is closed; make a new one")
+        started = self.clock.now()
+        context = CallContext(time_limit(self.clock, timeout), started + timeout, started)
+        self._calls.add(context)
+        return context
+
+    def end(self, context: CallContext) -> None:
+        """A call came to its end."""
+        self._calls.discard(context)
+        if self._idle is not None and not self._calls:
+            self._idle.set()
+
+    async def note(self, context: CallContext, work: Coroutine[Any, Any, None]) -> None:
+        """Note the outcome of a call, and wait for that until its deadline; the noting goes on after it."""
+        task = asyncio.ensure_future(work)
+        self._notes.add(task)
+        task.add_done_callback(self._noted)
+        left = context.deadline - self.clock.now()
+        context.limit = time_limit(self.clock, left)
+        try:
+            with context.limit:
+                await asyncio.shield(task)
+        except TimeoutError:
+            if left > 0 and not context.closing:
+                log.warning("the journal is slow: the outcome of a write is noted after its call has ended")
+
+    def _noted(self, task: asyncio.Task[None]) -> None:
+        self._notes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the outcome of a write could not be noted: %s", type(error).__name__)
+
+    async def close(self, grace: float) -> None:
+        """Refuse new calls, give those under way `grace` seconds, then end them; wait for their notes."""
+        self.closed = True
+        if self._calls and grace > 0:
+            await self._wait_idle(grace)
+        for context in self._calls:
+            context.closing = True
+            context.limit.end()
+        if self._calls:
+            await self._wait_idle(NOTES_SECONDS)
+        if self._notes:
+            await self._wait_for_notes()
+
+    async def _wait_idle(self, seconds: float) -> None:
+        self._idle = self._idle or asyncio.Event()
+        with contextlib.suppress(TimeoutError), time_limit(self.clock, seconds):
+            await self._idle.wait()
+
+    async def _wait_for_notes(self) -> None:
+        try:
+            with time_limit(self.clock, NOTES_SECONDS):
+                await asyncio.wait(self._notes)
+        except TimeoutError:
+            log.error(
+                "%d writes could not be noted within %g s: they stay `sent` in the journal, and "
+                "become `unknown` at the next start",
+                len(self._notes),
+                NOTES_SECONDS,
+            )
