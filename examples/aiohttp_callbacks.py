@@ -15,7 +15,7 @@ from aiohttp import web
 
 from pandapon_async import Client, Credentials, Settings
 from pandapon_async.callbacks import CallbackSettings, Message, Receiver
-from pandapon_async.cli.callbacks import journal_settler
+from pandapon_async.journal import journal_settler
 
 REFUNDS: web.AppKey[dict[str, str]] = web.AppKey("refunds", dict)
 

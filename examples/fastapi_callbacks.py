@@ -17,8 +17,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from pandapon_async import Credentials
 from pandapon_async.callbacks import Message, Receiver, RefundChange
-from pandapon_async.settings import Credentials
 
 log = logging.getLogger(__name__)
 

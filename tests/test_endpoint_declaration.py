@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import pytest
 
@@ -90,8 +90,8 @@ class ThingsV2(Things):
         ...
 
 
-class AllThings(ThingsV1, ThingsV2):
-    two = ByGeneration(ThingsV1.two, ThingsV2.two)
+class AllThings(Things):
+    two: Final = ByGeneration(ThingsV1.two, ThingsV2.two)
 
 
 def generations(method: Any) -> Mapping[str, Endpoint]:

@@ -212,7 +212,7 @@ class GoodsV2(_Goods):
         ...
 
 
-class Goods(GoodsV1, GoodsV2):
+class Goods(_Goods):
     """Find products by words, by picture, in one shop, and read one in full."""
 
-    get = ByGeneration(GoodsV1.get, GoodsV2.get)
+    get: Final = ByGeneration(GoodsV1.get, GoodsV2.get)

@@ -143,7 +143,18 @@ class _Orders(Resource):
         ...
 
 
-class OrdersV1(_Orders):
+class _OrdersWithGet(_Orders):
+    @call(
+        "POST",
+        v1=At("/alibaba/order/detail", "https://doc-vnm.pandapon.com/api-250496569"),
+        safety=Safety.READ,
+    )
+    def get(self, *, order_id: OrderIdText, web_site: NonEmpty = "1688") -> Call[Order]:
+        """One order as its buyer sees it; amounts are yuan. The page shows the first field only."""
+        ...
+
+
+class OrdersV1(_OrdersWithGet):
     """Preview, create, follow, cancel and pay orders, and confirm their receipt (first generation)."""
 
     @call(
@@ -213,15 +224,6 @@ class OrdersV1(_Orders):
         The answer was read on the second generation's page only. Some of the orders may exist although
         the call failed: look them up before a repeat.
         """
-        ...
-
-    @call(
-        "POST",
-        v1=At("/alibaba/order/detail", "https://doc-vnm.pandapon.com/api-250496569"),
-        safety=Safety.READ,
-    )
-    def get(self, *, order_id: OrderIdText, web_site: NonEmpty = "1688") -> Call[Order]:
-        """One order as its buyer sees it; amounts are yuan. The page shows the first field only."""
         ...
 
 
@@ -313,10 +315,10 @@ class OrdersV2(_Orders):
         ...
 
 
-class Orders(OrdersV1, OrdersV2):
+class Orders(_OrdersWithGet):
     """Preview, create, follow, cancel and pay orders, and confirm their receipt."""
 
-    preview = ByGeneration(OrdersV1.preview, OrdersV2.preview)
-    preview_batch = ByGeneration(OrdersV1.preview_batch, OrdersV2.preview_batch)
-    create = ByGeneration(OrdersV1.create, OrdersV2.create)
-    create_batch = ByGeneration(OrdersV1.create_batch, OrdersV2.create_batch)
+    preview: Final = ByGeneration(OrdersV1.preview, OrdersV2.preview)
+    preview_batch: Final = ByGeneration(OrdersV1.preview_batch, OrdersV2.preview_batch)
+    create: Final = ByGeneration(OrdersV1.create, OrdersV2.create)
+    create_batch: Final = ByGeneration(OrdersV1.create_batch, OrdersV2.create_batch)

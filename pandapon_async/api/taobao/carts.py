@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
@@ -134,7 +134,7 @@ class CartsV2(_Carts):
         ...
 
 
-class Carts(CartsV1, CartsV2):
+class Carts(_Carts):
     """Put products into the cart, and order what is in it."""
 
-    add = ByGeneration(CartsV1.add, CartsV2.add)
+    add: Final = ByGeneration(CartsV1.add, CartsV2.add)

@@ -1,0 +1,100 @@
+"""What type checkers see: typed results by plain name and by pin, and errors for what cannot work."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pandapon_async
+
+ROOT = Path(pandapon_async.__file__).parents[1]
+
+REVEALED = """\
+from pandapon_async import Client, bulk
+
+async def main(pandapon: Client) -> None:
+    reveal_type(await pandapon.alibaba.refunds.get(refund_id="TQ1"))  # Refund
+    reveal_type(await pandapon.v1.alibaba.refunds.get(refund_id="TQ1"))  # Refund
+    reveal_type(await pandapon.alibaba.refunds.reasons(  # list[RefundReason]
+        order_id=1, order_entry_ids=[2], goods_status="aftersaleBuyerReceived"
+    ))
+    reveal_type(await pandapon.alibaba.refunds.upload_voucher(image=b"").with_response())  # Response[Voucher]
+    reveal_type(await pandapon.taobao.refunds.cancel(refund_id=1))  # CancelledRefund
+    reveal_type(pandapon.taobao.refunds.pages(refund_status=10))  # AsyncIterator[RefundDetail]
+    reveal_type(await pandapon.v2.alibaba.orders.preview(cargo_param_list=[]))  # OrderPreview
+    reveal_type(await pandapon.alibaba.orders.preview(cargo_param_list=[]))  # OrderPreview
+    reveal_type(await pandapon.alibaba.goods.get(offer_id=1))  # Product
+    reveal_type(await pandapon.v1.taobao.goods.get_source(item_id=1))  # SourceProduct
+    reveal_type(await pandapon.alibaba.carts.get())  # Cart
+    async for one in bulk.fetch_refunds(pandapon, ["TQ1"]):
+        reveal_type(one)  # Done[str, Refund] | Failed[str]
+    async for other in bulk.fetch_refunds(pandapon, [1], "taobao"):
+        reveal_type(other)  # Done[int, RefundDetail] | Failed[int]
+"""
+REFUSED = """\
+from pandapon_async import Client, Settings
+
+async def main(pandapon: Client) -> None:
+    pandapon.v2.taobao.goods.get_source(item_id=1)
+    pandapon.v2.alibaba.orders.get(order_id=1)
+    pandapon.alibaba.refunds.get(refund="TQ1")
+    pandapon.alibaba.refunds.reasons(order_id=1, order_entry_ids=[2], goods_status="gone")
+    pandapon.v1.taobao.carts.add(item_map_id=1)
+    pandapon.alibaba.orders.preview(address_params=1)
+    pandapon.with_settings(timout=1)
+    pandapon.with_settings(rate=1)
+    Client.from_env(timestamp_unit="us")
+    Settings(timout=1)
+"""
+
+
+def mypy(text: str, folder: Path) -> list[str]:
+    """What mypy --strict says of a file of a user."""
+    file = folder / "program.py"
+    file.write_text(text, encoding="utf-8")
+    options = ["--strict", "--no-error-summary", "--no-pretty", f"--cache-dir={ROOT / '.mypy_cache'}"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, str(file)],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert not ended.stderr, ended.stderr
+    return ended.stdout.splitlines()
+
+
+def wanted(text: str) -> list[str]:
+    return re.findall(r"# (.+)$", text, re.MULTILINE)
+
+
+@pytest.mark.timeout(240)
+def test_results_are_typed(tmp_path: Path) -> None:
+    lines = mypy(REVEALED, tmp_path)
+    assert [line for line in lines if " error: " in line] == []
+    revealed = [
+        re.sub(r"\b[a-z_]\w*\.", "", line.partition("Revealed type is ")[2].strip('"')) for line in lines
+    ]
+    assert revealed == wanted(REVEALED)
+
+
+@pytest.mark.timeout(240)
+def test_what_cannot_work_is_an_error_before_it_runs(tmp_path: Path) -> None:
+    errors = {int(line.split(":")[1]) for line in mypy(REFUSED, tmp_path) if " error: " in line}
+    assert errors == set(range(4, 4 + REFUSED.count("\n") - 3))
+
+
+@pytest.mark.timeout(240)
+def test_the_first_snippet_of_the_readme_is_well_typed(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    snippet = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]
+    imports, _, body = snippet.partition("\n\n")
+    program = f"{imports}\n\nasync def main() -> None:\n" + "".join(
+        f"    {line}\n" for line in body.splitlines() if line
+    )
+    assert mypy(program, tmp_path) == []
