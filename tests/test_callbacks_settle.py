@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from pandapon_async.callbacks import CallbackType, Message, RefundChange
-from pandapon_async.cli.callbacks import CREATE, journal_settler
 from pandapon_async.journal import (
     CreateUnderWay,
     FoundCreate,
@@ -21,6 +20,7 @@ from pandapon_async.journal import (
     Settled,
     settle_creates,
 )
+from pandapon_async.journal.callbacks import CREATE, journal_settler
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 ORDER = 2542285634920880794

@@ -9,7 +9,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -27,14 +27,15 @@ from pandapon_async.callbacks import (
 from pandapon_async.cli.output import for_people, note, print_lines, print_table
 from pandapon_async.clock import Clock
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.journal import FoundCreate, IntentState, Journal, Resolution, Settled, settle_creates
+from pandapon_async.journal import (
+    Journal,
+    journal_settler,
+)
 from pandapon_async.journal.writes import journal_of
 from pandapon_async.settings import Credentials, Settings, environment
 
-__all__ = ["callbacks_app", "journal_settler"]
+__all__ = ["callbacks_app"]
 
-CREATE = "alibaba.refunds.create"
-OPEN = (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
 
 STORE = Path("callbacks.sqlite")
 
@@ -156,32 +157,6 @@ def serve(
     except OSError as error:
         typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-
-
-def journal_settler(journal: Journal) -> Callable[[Message], Awaitable[Settled]]:
-    """A handler that settles the creates of unknown outcome in this journal."""
-
-    async def find(order_id: str) -> Sequence[FoundCreate]:
-        return [
-            FoundCreate(one.id, one.created, under_way=one.state is not IntentState.UNKNOWN)
-            for one in await journal.find(OPEN)
-            if one.operation == CREATE and str(one.natural_key.get("orderId")) == order_id
-        ]
-
-    async def taken(intent_id: str, refund_id: str) -> bool:
-        intent = await journal.get(intent_id)
-        return intent is not None and await journal.claimed(intent, refund_id)
-
-    async def settle(intent_id: str, refund_id: str, why: str) -> bool:
-        return await journal.resolve(
-            intent_id,
-            IntentState.SETTLED_DONE,
-            result=refund_id,
-            resolution=Resolution.SUCCEEDED,
-            remark=why,
-        )
-
-    return settle_creates(find, taken, settle)
 
 
 async def _serve(receiver: Receiver, journal: Journal | None, host: str, port: int, path: str) -> None:

@@ -12,7 +12,13 @@ from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 
 if TYPE_CHECKING:
-    from pandapon_async.journal.callbacks import CreateUnderWay, FoundCreate, Settled, settle_creates
+    from pandapon_async.journal.callbacks import (
+        CreateUnderWay,
+        FoundCreate,
+        Settled,
+        journal_settler,
+        settle_creates,
+    )
     from pandapon_async.journal.resolve import Reader, ResolvedOutcome, next_state, resolve_outcome
 
 __all__ = [
@@ -25,13 +31,14 @@ __all__ = [
     "Resolution",
     "ResolvedOutcome",
     "Settled",
+    "journal_settler",
     "next_state",
     "resolve_outcome",
     "settle_creates",
 ]
 
 _LATER = {
-    "callbacks": ("CreateUnderWay", "FoundCreate", "Settled", "settle_creates"),
+    "callbacks": ("CreateUnderWay", "FoundCreate", "Settled", "journal_settler", "settle_creates"),
     "resolve": ("Reader", "ResolvedOutcome", "next_state", "resolve_outcome"),
 }
 

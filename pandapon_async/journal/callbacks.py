@@ -16,11 +16,15 @@ import attrs
 from pandapon_async.callbacks.bodies import RefundChange
 from pandapon_async.callbacks.messages import Message
 from pandapon_async.errors import PandaponError
+from pandapon_async.journal.intent import OPEN, IntentState, Resolution
+from pandapon_async.journal.journal import Journal
 
-__all__ = ["CreateUnderWay", "FoundCreate", "Settled", "settle_creates"]
+__all__ = ["CreateUnderWay", "FoundCreate", "Settled", "journal_settler", "settle_creates"]
 
 CLOCK_TOLERANCE = 600.0
 """Seconds that the vendor's clock and ours may differ; it accepts no more from us."""
+
+CREATE = "alibaba.refunds.create"
 
 FIRST_STATUS = "waitselleragree"
 
@@ -116,3 +120,29 @@ def _is_application(message: Message) -> bool:
 def _left(message: Message, why: str) -> Settled:
     log.warning("callback %s settles no create: %s", message.id[:12], why)
     return Settled.LEFT
+
+
+def journal_settler(journal: Journal) -> Callable[[Message], Awaitable[Settled]]:
+    """A handler that settles the creates of unknown outcome in this journal."""
+
+    async def find(order_id: str) -> Sequence[FoundCreate]:
+        return [
+            FoundCreate(one.id, one.created, under_way=one.state is not IntentState.UNKNOWN)
+            for one in await journal.find(OPEN)
+            if one.operation == CREATE and str(one.natural_key.get("orderId")) == order_id
+        ]
+
+    async def taken(intent_id: str, refund_id: str) -> bool:
+        intent = await journal.get(intent_id)
+        return intent is not None and await journal.claimed(intent, refund_id)
+
+    async def settle(intent_id: str, refund_id: str, why: str) -> bool:
+        return await journal.resolve(
+            intent_id,
+            IntentState.SETTLED_DONE,
+            result=refund_id,
+            resolution=Resolution.SUCCEEDED,
+            remark=why,
+        )
+
+    return settle_creates(find, taken, settle)
