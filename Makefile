@@ -38,10 +38,11 @@ $(VENV)/generator/.done: $(VENV)/.run
 	$(VENV)/generator/bin/python -m pip --disable-pip-version-check install --quiet openapi-python-client==0.29.1
 	touch $@
 
-# The long tests, then instructions per call beside bare aiohttp (`benchmarks/bars.toml`).
+# The long tests, then mutants of the rules about writes, then instructions per call (`benchmarks/bars.toml`).
 nightly: $(VENV)/.test $(VENV)/generator/.done
 	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
 		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly -o faulthandler_timeout=7200
+	timeout 1200 $(BIN)/python -m tests.mutation
 	timeout 300 $(BIN)/python -m benchmarks.instructions --check
 
 check: $(VENV)/.check
