@@ -157,3 +157,15 @@ async def test_killed_in_the_middle_it_goes_on(shell: Shell, images: Path, tmp_p
         assert ended.code == 0
         assert uploads(server) - before <= 60 - kept + 1
     assert len({line["path"] for line in plan_files.results_of(out)}) == 61
+
+
+async def test_what_a_folder_holds_besides_is_named(shell: Shell, images: Path) -> None:
+    (images / "scan.jfif").write_bytes((images / "proof-1.jpg").read_bytes() + b"more")
+    async with Sandbox(refunds=1) as server:
+        shell.use(server)
+        ended = await shell.beside("vouchers", "upload", "proofs", "--out", "proofs/results.jsonl")
+        assert (ended.code, uploads(server)) == (0, 4)
+    passed_over = [line for line in ended.err.splitlines() if line.startswith("passed over")]
+    assert passed_over == [
+        "passed over: proofs/notes.txt (its name does not end in .jpg, .jpeg, .jfif, .jpe, .png, .gif, .bmp)"
+    ]

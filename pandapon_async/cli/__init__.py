@@ -1,13 +1,17 @@
 """The `pandapon` command: what an operator types.
 
 Machines read stdout (JSON lines when it is no terminal), people read stderr. Exit codes of jobs: 0
-all matched or done, 1 differences or some failed, 2 usage, 3 incomplete, 4 authentication.
+all matched or done, 1 differences or some failed, 2 usage or a file that cannot be used, 3 incomplete, 4
+authentication; 70 is an error that nobody foresaw.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 from enum import IntEnum
+from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 import typer
@@ -41,6 +45,9 @@ from pandapon_async.plain_text import one_line
 __all__ = ["ExitCode", "app", "main"]
 
 
+PACKAGE: Final = Path(__file__).parent.parent
+
+
 class ExitCode(IntEnum):
     """What the process says when it ends."""
 
@@ -49,6 +56,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     INCOMPLETE = 3
     AUTHENTICATION = 4
+    UNFORESEEN = 70
 
 
 app: Final = typer.Typer(
@@ -98,6 +106,23 @@ def main() -> None:
         except PandaponError as error:
             print(explain(error), file=sys.stderr)
             raise SystemExit(exit_code(error)) from None
+        except Exception as error:  # whatever it is, it is none of the ends that exit codes stand for
+            print(unforeseen(error), file=sys.stderr)
+            raise SystemExit(ExitCode.UNFORESEEN) from None
+
+
+def unforeseen(error: Exception) -> str:
+    """One line to report of an error that nobody foresaw: what and where, without any value or text of it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
+    frame = (ours or frames)[-1]
+    file = Path(frame.filename)
+    where = f"{file.relative_to(PACKAGE.parent) if ours else file.name}:{frame.lineno}"
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor} on {sys.platform}"
+    return (
+        f"error: unforeseen {type(error).__name__} in {frame.name}, {where} (pandapon-async "
+        f"{metadata.version('pandapon-async')}, {python}); please report this line and the command"
+    )
 
 
 def exit_code(error: PandaponError) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from pandapon_async.money import Fen
 from pandapon_async.settings import AUTOMATIC, Settings, is_loopback
 
 __all__ = [
+    "AllSheets",
     "BaseUrl",
     "Concurrency",
     "DryRun",
@@ -21,9 +22,11 @@ __all__ = [
     "Images",
     "JournalFile",
     "Map",
+    "Multiline",
     "Offline",
     "Out",
     "Plan",
+    "Quotes",
     "Rate",
     "Set",
     "SettleAfter",
@@ -48,9 +51,23 @@ Set = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="A value for all rows, where there is no column."),
 ]
 Images = Annotated[Path | None, typer.Option(help="The folder that images lie in; default: the table's own.")]
-Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")]
+Sheet = Annotated[
+    list[str] | None,
+    typer.Option("--sheet", help="Sheet of a workbook; default: the one with the columns. Repeatable."),
+]
+AllSheets = Annotated[bool, typer.Option("--all-sheets", help="Read every visible sheet of a workbook.")]
 HeaderRow = Annotated[
-    int | None, typer.Option(min=1, help="Row of the column names; default: the first with any.")
+    int | None, typer.Option(min=1, help="Row of the column names; default: found among the first 30.")
+]
+Quotes = Annotated[
+    Literal["auto", "none"],
+    typer.Option("--quoting", help="CSV: none takes quotation marks for ordinary characters."),
+]
+Multiline = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--multiline", metavar="COLUMN", help="CSV: line breaks in this column are meant. Repeatable."
+    ),
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Do not ask the vendor: states and amounts stay unchecked.")

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.cli.output import Console
-from pandapon_async.cli.plan_options import GroupReadable
+from pandapon_async.cli.plan_options import AllSheets, GroupReadable, HeaderRow, Multiline, Quotes, Sheet
 from pandapon_async.client import Client
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
@@ -69,10 +69,14 @@ def reconcile(
         list[str] | None,
         typer.Option(metavar="WORD=STATE", help="Your word for a state: done=refundsuccess. Repeatable."),
     ] = None,
-    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook; default: the first.")] = None,
-    header_row: Annotated[
-        int | None, typer.Option(min=1, help="Row of the column names; default: the first with any.")
-    ] = None,
+    negative: Annotated[
+        bool, typer.Option("--negative", help="The ledger writes refunds as negative amounts.")
+    ] = False,
+    sheet: Sheet = None,
+    all_sheets: AllSheets = False,
+    header_row: HeaderRow = None,
+    quoting: Quotes = "auto",
+    multiline: Multiline = None,
     as_of: Annotated[
         str | None,
         typer.Option(metavar="TIME", help='The "now" of deadlines, ISO 8601; default: the first start.'),
@@ -99,8 +103,12 @@ def reconcile(
         amount_basis=amount_basis,
         tolerance_fen=tolerance,
         status_map=_grouped(_pairs(status_map or (), "--status-map")),
+        negative=negative,
         sheet=sheet,
+        all_sheets=all_sheets,
         header_row=header_row,
+        quoting=quoting,
+        multiline=multiline,
         as_of=_time(as_of),
         second_pass=second_pass,
         concurrency=concurrency,
@@ -135,7 +143,7 @@ def _time(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
-            "is no time such as 2024-05-31T23:59:59+08:00", param_hint="--as-of"
+            f"{text!r} is not a time; write 2024-05-31T23:59:59+08:00", param_hint="--as-of"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)
 
@@ -185,7 +193,7 @@ def _say(text: str) -> None:
 
 def _resume() -> str:
     arguments = [argument for argument in sys.argv[1:] if argument != "--fresh"]
-    return f"Go on with:\n  {shlex.join(['pandapon', *arguments])}"
+    return f"Resume with:\n  {shlex.join(['pandapon', *arguments])}"
 
 
 def _show(summary: job.Summary, out: Path) -> None:
@@ -199,6 +207,6 @@ def _show(summary: job.Summary, out: Path) -> None:
         table.add_row(str(verdict), f"{count:,}", style=style)
     console = Console()
     console.print(table)
-    for note in summary.inferred:
+    for note in (*summary.inferred, *summary.notes):
         console.print(f"note: {note}", markup=False)
     console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
 from pandapon_async.cli.plan_options import (
+    AllSheets,
     BaseUrl,
     Concurrency,
     DryRun,
     HeaderRow,
     Images,
     Map,
+    Multiline,
     Offline,
     Out,
+    Quotes,
     Rate,
     Set,
     Sheet,
@@ -42,7 +46,16 @@ def plan(
     set_: Set = None,
     images: Images = None,
     sheet: Sheet = None,
+    all_sheets: AllSheets = False,
     header_row: HeaderRow = None,
+    quoting: Quotes = "auto",
+    multiline: Multiline = None,
+    carriers: Annotated[
+        Path | None, typer.Option(help="File with the known codes of carriers, one a line.")
+    ] = None,
+    any_carrier: Annotated[
+        bool, typer.Option("--any-carrier", help="Say nothing of codes of carriers that are not known.")
+    ] = False,
     offline: Offline = False,
     dry_run: DryRun = False,
     rate: Rate = None,
@@ -59,7 +72,12 @@ def plan(
         constants=pairs(set_, "--set"),
         images=images,
         sheet=sheet,
+        all_sheets=all_sheets,
         header_row=header_row,
+        quoting=quoting,
+        multiline=multiline,
+        carriers=carriers,
+        any_carrier=any_carrier,
         offline=offline,
         concurrency=concurrency,
     )

@@ -33,7 +33,7 @@ vouchers_app: Final = typer.Typer(
 )
 
 MARK = Mark('{"path":', "`pandapon vouchers upload`")
-ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".gif", ".bmp")
 
 
 @vouchers_app.callback()
@@ -62,9 +62,11 @@ def upload(
 ) -> None:
     """Upload images and tell their urls; identical ones are uploaded once.
 
+    Files of a folder that are no images by their names are passed over, and named on stderr.
+
     Exit codes: 0 all uploaded, 1 some were refused, 2 usage, 3 interrupted, 4 authentication.
     """
-    images = list(_images(paths))
+    images = list(_images(paths, out))
     if not images:
         raise ConfigurationError("no images: name files, or folders with " + ", ".join(ENDINGS))
     if dry_run:
@@ -74,15 +76,18 @@ def upload(
         raise typer.Exit(_run(images, results, compress, concurrency or 16, settings))
 
 
-def _images(paths: Iterable[Path]) -> Iterator[Path]:
-    """The images that are named; folders are gone through, in order."""
+def _images(paths: Iterable[Path], out: Path | None) -> Iterator[Path]:
+    """The images that are named; folders are gone through, in order, and what is passed over is named."""
+    own = {out, out.with_name(f"{out.name}.lock")} if out is not None else set()
     for path in paths:
-        if path.is_dir():
-            yield from sorted(
-                found for found in path.rglob("*") if found.suffix.lower() in ENDINGS and found.is_file()
-            )
-        else:
+        if not path.is_dir():
             yield path
+            continue
+        for found in sorted(path.rglob("*")):
+            if found.suffix.lower() in ENDINGS and found.is_file():
+                yield found
+            elif not found.is_dir() and found not in own:
+                _say(f"passed over: {found} (its name does not end in {', '.join(ENDINGS)})")
 
 
 def _check(images: Iterable[Path]) -> int:

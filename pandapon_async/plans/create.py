@@ -27,11 +27,12 @@ from pandapon_async.errors import (
 )
 from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.async_plan_file import AsyncPlanFile, finished
+from pandapon_async.plans.carriers import Carriers, confirmed_codes, listed_codes
 from pandapon_async.plans.checks import CheckResult, Checks
 from pandapon_async.plans.columns import inferred, resolver
 from pandapon_async.plans.options import PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
-from pandapon_async.plans.plan_types import PlanKind, PlanType, plan_type_of
+from pandapon_async.plans.plan_types import RETURNS, PlanKind, PlanType, plan_type_of
 from pandapon_async.plans.row_parser import RowParser, encode_row
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.summary import PlanSummary, summary_of
@@ -128,12 +129,17 @@ class _Creator:
         self._progress.note(f"reading {self._table.name}")
         pictures = await asyncio.to_thread(Pictures, self._options.images or self._table.parent)
         rows = RowParser(self._plan_type, source.table, source.columns, pictures).rows()
+        carriers = Carriers(await self._known_carriers())
         count = 0
         while batch := await plan_file.do(lambda _: list(itertools.islice(rows, BATCH))):
             count += await plan_file.do(functools.partial(PlanFile.add, rows=batch))
+            carriers.add(self._plan_type, [row for row, _ in batch])
         if await asyncio.to_thread(file_digest, self._table) != source.digest:
             raise InvalidArgumentError(f"{self._table.name} was changed while it was read; start again")
-        assumptions = inferred(self._plan_type, source.columns) + source.table.notes()
+        notes = source.table.notes() + ([] if self._options.any_carrier else carriers.notes())
+        for note in notes:
+            self._progress.note(f"note: {note}")
+        assumptions = inferred(self._plan_type, source.columns) + notes
         if self._options.offline:
             assumptions.append("offline: the vendor was not asked; amounts and states are unchecked")
         facts = {
@@ -156,6 +162,15 @@ class _Creator:
             await self._refuse_unresolved(plan_file)
         else:
             await self._check(plan_file, source.columns)
+
+    async def _known_carriers(self) -> set[str]:
+        """The codes of carriers that need no note."""
+        if self._plan_type is not RETURNS or self._options.any_carrier:
+            return set()
+        known = await confirmed_codes(self._client.journal)
+        if self._options.carriers is not None:
+            known |= await asyncio.to_thread(listed_codes, self._options.carriers)
+        return known
 
     async def _refuse_unresolved(self, plan_file: AsyncPlanFile) -> None:
         async for row in plan_file.rows((RowState.PLANNED,)):

@@ -43,8 +43,10 @@ class PlanOptions:
     in where a column's name does not say it. `images` is the folder that images must lie in (the table's
     own, otherwise). `sheet` is the sheet of a workbook, or several, `all_sheets` takes every visible one,
     `header_row` is the row of the column names. `quoting="none"` takes quotation marks in CSV for ordinary
-    characters, `multiline` names the columns in which line breaks are meant. `offline` asks the vendor
-    nothing. `concurrency` is how many checks are on their way at once (None: the client's).
+    characters, `multiline` names the columns in which line breaks are meant. `carriers` is a file with the
+    known codes of carriers, one a line; a code that neither it nor a confirmed return has is told, unless
+    `any_carrier`. `offline` asks the vendor nothing. `concurrency` is how many checks are on their way at
+    once (None: the client's).
     """
 
     map: Mapping[str, str] = attrs.field(factory=dict)
@@ -56,6 +58,8 @@ class PlanOptions:
     header_row: int | None = None
     quoting: Quoting = "auto"
     multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    carriers: Path | None = None
+    any_carrier: bool = False
     offline: bool = False
     concurrency: int | None = attrs.field(default=None, validator=_positive)
 

@@ -18,7 +18,6 @@ from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
 from pandapon_async.tables.cells import Cell, Refused
 from pandapon_async.tables.columns import Columns
-from pandapon_async.tables.fields import ColumnSpec
 from pandapon_async.tables.table import Record, Table
 
 __all__ = ["RowParser", "encode_row"]
@@ -64,9 +63,13 @@ class RowParser:
         try:
             if record.problem is not None:
                 raise _Problem("", record.problem)
-            values = self._values(cells)
-            row.shop = values.pop("shop")
-            found = self._pictures(values.pop("vouchers", None))
+            values, problem = self._values(cells)
+            row.shop = values.pop("shop", None)
+            paths = values.pop("vouchers", None)
+            if problem is not None:
+                self._keep(row, values)
+                raise problem
+            found = self._pictures(paths)
             row.pictures = [picture.digest for picture in found]
             self._fill(row, values)
         except _Problem as problem:
@@ -74,6 +77,16 @@ class RowParser:
             row.column = self.columns.name_of(problem.field) if problem.field else ""
             self._forget(row)
         return row, found
+
+    def _keep(self, row: PlanRow, values: Mapping[str, Any]) -> None:
+        """What is known of a row that is refused: its ids and its amount stand in the results."""
+        row.currency = values.get("currency")
+        for field in self.plan_type.fields:
+            value = values.get(field.name)
+            if field.argument is not None and value is not None:
+                row.arguments[field.argument] = value
+        if self.plan_type.amount is not None:
+            row.amount_fen = row.arguments.get(self.plan_type.amount)
 
     def _forget(self, row: PlanRow) -> None:
         """Drop what no such call can carry: where columns are shifted, it may be somebody's name."""
@@ -84,21 +97,19 @@ class RowParser:
                 except ValueError:
                     del row.arguments[parameter.name]
 
-    def _values(self, cells: Mapping[str, Cell]) -> dict[str, Any]:
-        """What each cell says; where there is no column, what holds for all rows."""
+    def _values(self, cells: Mapping[str, Cell]) -> tuple[dict[str, Any], _Problem | None]:
+        """What each cell says; where there is no column, what holds for all rows. And the first problem."""
         values: dict[str, Any] = {}
+        problem: _Problem | None = None
         for field in self.plan_type.fields:
-            if field.name in cells:
-                values[field.name] = self._read(field, cells[field.name])
-            else:
+            if field.name not in cells:
                 values[field.name] = self.columns.constants.get(field.name, field.default)
-        return values
-
-    def _read(self, field: ColumnSpec, cell: Cell) -> Any:
-        try:
-            return field.value(cell, self.columns.units.get(field.name))
-        except Refused as refused:
-            raise _Problem(field.name, str(refused)) from None
+                continue
+            try:
+                values[field.name] = field.value(cells[field.name], self.columns.units.get(field.name))
+            except Refused as refused:
+                problem = problem or _Problem(field.name, str(refused))
+        return values, problem
 
     def _pictures(self, cell: str | None) -> list[PlannedPicture]:
         if cell is None:

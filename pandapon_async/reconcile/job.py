@@ -33,13 +33,13 @@ from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.files import clear_drafts, only_writer
-from pandapon_async.tables.open import file_digest, open_table
+from pandapon_async.tables.open import file_digest, open_table, usable
 
 __all__ = ["reconcile", "state_path"]
 
 T = TypeVar("T")
 
-BATCH = 2_000
+BATCH = 20_000
 FINISHED_HOLDS = 3600.0
 """Seconds for which a finished run answers the same command: later it is another night's question."""
 
@@ -127,7 +127,8 @@ class _Job:
         if not self._ledger.is_file():
             raise InvalidArgumentError(f"no such ledger: {self._ledger}", argument="ledger")
         check_directory(self._out)
-        return file_digest(self._ledger, self._check)
+        with usable(self._ledger):
+            return file_digest(self._ledger, self._check)
 
     def _open_ledger(self) -> LedgerReader:
         """Refuses here, before there is any trace of the run, what cannot be read."""
@@ -145,7 +146,8 @@ class _Job:
         self._begin_or_resume(state, digest)
         if state.get("ledger") is None:
             self._progress.note(f"reading {self._ledger.name}")
-            await self._in_thread(lambda: self._read_ledger(state, reader, digest))
+            for note in await self._in_thread(lambda: self._read_ledger(state, reader, digest)):
+                self._progress.note(f"note: {note}")
         counts = {"lookups_before": 0, "lookups": 0, "second_pass": 0}
         state.forget_failures()
         counts["lookups_before"] = state.looked_up()
@@ -191,8 +193,11 @@ class _Job:
                 "or start anew with --fresh"
             )
 
-    def _read_ledger(self, state: RunStore, reader: LedgerReader, digest: str) -> None:
-        """The ledger into the state; runs in a thread. Cut short, it begins anew the next time."""
+    def _read_ledger(self, state: RunStore, reader: LedgerReader, digest: str) -> list[str]:
+        """The ledger into the state; runs in a thread. Cut short, it begins anew the next time.
+
+        Gives what is worth knowing of it.
+        """
         table = reader.table
         state.forget_rows()
         rows = reader.rows()
@@ -215,6 +220,7 @@ class _Job:
         }
         notes = reader.notes()
         state.set({"ledger": facts, "inferred": inferred(table.columns, self._options), "notes": notes})
+        return notes
 
     async def _look_up(self, state: RunStore, counts: dict[str, int]) -> None:
         total, done = state.to_look_up(), state.looked_up()

@@ -63,12 +63,12 @@ class CsvSource:
             rf"|([^{re.escape(delimiter)}\r\n]*)"
         )
 
-    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
-        """The first rows that are not blank."""
+    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
+        """Some rows that are not blank, from row `first` on."""
         found: list[HeadRow] = []
         try:
             for row, cells, problem in self._records(()):
-                if problem or not all(map(blank, cells)):
+                if row >= first and (problem or not all(map(blank, cells))):
                     found.append((row, [""] if problem else cells))
                 if len(found) == SEARCHED:
                     break

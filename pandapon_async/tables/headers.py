@@ -50,10 +50,8 @@ def find_header(head: Sequence[HeadRow], resolver: Resolver, wanted: int | None)
     """The column names among the first rows of a table; None if there is no row, or not the wanted one."""
     rows = [(number, cells) for number, cells in head if not all(map(blank, cells))]
     if wanted is not None:
-        for at, (number, cells) in enumerate(rows):
-            if number == wanted:
-                return Header(number, number, _names(cells), at)
-        return None
+        told = next((cells for number, cells in rows if number == wanted), None)
+        return None if told is None else Header(wanted, wanted, _names(told), wanted - 1)
     for at in range(len(rows)):
         if found := _header_at(rows, at, resolver):
             return found

@@ -27,7 +27,7 @@ from pandapon_async.tables.source import Sheet
 from pandapon_async.tables.table import SHEET_SPAN, Section, Table
 from pandapon_async.tables.xlsx_file import XlsxSource
 
-__all__ = ["Quoting", "ReadOptions", "file_digest", "open_table"]
+__all__ = ["Quoting", "ReadOptions", "file_digest", "open_table", "usable"]
 
 Quoting = Literal["auto", "none"]
 _UNUSABLE = (
@@ -60,7 +60,7 @@ def open_table(path: Path, resolver: Resolver, options: ReadOptions | None = Non
     noticed it.
     """
     options = options or ReadOptions()
-    with _usable(path):
+    with usable(path):
         kind = kind_of(path)
         real, name = path, path.name
         copy = unpacked(path, kind) if kind in ("zip", "gzip") else None
@@ -78,7 +78,7 @@ def open_table(path: Path, resolver: Resolver, options: ReadOptions | None = Non
 
 
 @contextmanager
-def _usable(path: Path) -> Iterator[None]:
+def usable(path: Path) -> Iterator[None]:
     """A file that cannot be opened is the caller's; a disk that fails is not."""
     try:
         yield
@@ -148,7 +148,9 @@ def _best_csv(
                 multiline=options.multiline,
             )
             try:
-                header = find_header(source.head(source.sheets[0]), resolver, options.header_row)
+                header = find_header(
+                    source.head(source.sheets[0], options.header_row or 1), resolver, options.header_row
+                )
             except InvalidArgumentError as error:  # quotes that look broken under this delimiter
                 problem = problem or error
                 continue
@@ -170,7 +172,8 @@ def _no_names(name: str, options: ReadOptions) -> InvalidArgumentError:
 
 def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadOptions) -> Table:
     chosen = _named_sheets(source, options)
-    heads = {sheet: source.head(sheet) for sheet in source.sheets if sheet.visible or sheet in chosen}
+    first = options.header_row or 1
+    heads = {sheet: source.head(sheet, first) for sheet in source.sheets if sheet.visible or sheet in chosen}
     headers = {sheet: find_header(head, resolver, options.header_row) for sheet, head in heads.items()}
     if not chosen:
         chosen = [_only_sheet(source.name, heads, headers, resolver, options)]
@@ -182,9 +185,12 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
         offset = SHEET_SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
         hint = header.hint or _other_sheet(sheet, headers, resolver)
         sections.append(Section(sheet, header, resolver.resolve(header.names, hint), offset))
-    first = sections[0].columns
+    columns = sections[0].columns
     for section in sections[1:]:
-        if section.columns.positions.keys() != first.positions.keys() or section.columns.units != first.units:
+        if (
+            section.columns.positions.keys() != columns.positions.keys()
+            or section.columns.units != columns.units
+        ):
             raise InvalidArgumentError(
                 f"{source.name}: sheets {sections[0].sheet.name} and {section.sheet.name} differ in their "
                 "columns; read them one by one with --sheet",

@@ -64,7 +64,7 @@ class ParquetSource:
         except Exception:
             raise InvalidArgumentError(f"{self.name} is not a readable Parquet file") from None
 
-    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
+    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
         """The names, which stand in no row."""
         return [(0, self.names)]
 

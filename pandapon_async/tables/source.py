@@ -38,8 +38,8 @@ class Source(Protocol):
     day_zero: date
     sheets: Sequence[Sheet]
 
-    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
-        """The first rows that are not blank."""
+    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
+        """Some rows that are not blank, from row `first` on."""
         ...
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:

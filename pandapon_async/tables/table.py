@@ -6,6 +6,7 @@ end, and then it is counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = ["SHEET_SPAN", "Record", "Section", "Table"]
 
 SHEET_SPAN = 10_000_000
 """Where several sheets are read, row 3 of the second sheet is row 20000003."""
+_ID = re.compile(r"T[QD][0-9]|[0-9]{6}", re.ASCII)
 MOST_TOTALS = 20
 """Rows at the end of a table that can be its totals."""
 _TOTALS = (
@@ -106,9 +108,9 @@ class Table:
                 self.blank_lines += 1
                 continue
             record = Record(row + offset, picked, problem)
-            if at_id is not None and problem is None and self._may_be_total(picked[at_id]):
+            if at_id is not None and problem is None and not _may_be_id(picked[at_id]):
                 filled = [cell for cell in source.filled(cells) if not blank(cell)]
-                if len(held) < MOST_TOTALS and _says_total(filled, after=bool(held)):
+                if len(held) < MOST_TOTALS and _says_total(picked[at_id], filled, after=bool(held)):
                     held.append(record)
                     continue
             yield from held
@@ -116,8 +118,10 @@ class Table:
             yield record
         self.totals += len(held)
 
-    def _may_be_total(self, cell: Cell) -> bool:
-        return cell is None or (isinstance(cell, str) and (blank(cell) or _is_total(cell)))
+
+def _may_be_id(cell: Cell) -> bool:
+    """Whether a cell could identify a row: six digits and more, one after the other, or a number."""
+    return cell is not None and (not isinstance(cell, str) or _ID.search(cell) is not None)
 
 
 def _is_total(cell: Cell) -> bool:
@@ -128,9 +132,16 @@ def _is_total(cell: Cell) -> bool:
     )
 
 
-def _says_total(filled: Sequence[Cell], *, after: bool) -> bool:
-    """Whether a row without an id is a total: it says so, or is a line of marks, or the figures below one."""
+def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> bool:
+    """Whether a row without an id is a total: it says so, or is a line of marks, or the figures below one.
+
+    What identifies a row is empty then, or the word itself, or a word in a row that begins with one.
+    """
     first = filled[0]
-    if any(map(_is_total, filled)) or (isinstance(first, str) and first.lstrip().startswith("#")):
-        return True
+    if _is_total(first) or (isinstance(first, str) and first.lstrip().startswith("#")):
+        return not (
+            isinstance(identifier, str) and any(map(str.isdigit, identifier)) and identifier is not first
+        )
+    if blank(identifier) or _is_total(identifier):
+        return any(map(_is_total, filled))
     return after and all(isinstance(cell, str) and cell.lstrip().startswith("`") for cell in filled)

@@ -66,12 +66,12 @@ class XlsxSource:
             weakref.finalize(self, self._texts.close)
         return self._texts
 
-    def head(self, sheet: Sheet) -> Sequence[HeadRow]:
-        """The first rows that are not blank."""
+    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
+        """Some rows that are not blank, from row `first` on."""
         found: list[HeadRow] = []
         with Archive(self.path, self.name) as archive, contextlib.closing(self._rows(archive, sheet)) as rows:
             for number, cells, _ in rows:
-                if not all(map(blank, cells.values())):
+                if number >= first and not all(map(blank, cells.values())):
                     found.append((number, [cells.get(at) for at in range(max(cells) + 1)]))
                 if len(found) == SEARCHED:
                     break

@@ -1,0 +1,134 @@
+"""Tables at the command: which file ends how, what is told, and what an unforeseen error leaves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pandapon_async.reconcile import job
+from pandapon_async.sandbox import Sandbox
+from tests.support.command import Ended, Shell
+
+FOLDER = Path(__file__).parent / "data" / "tables"
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    return Shell(monkeypatch, capsys, tmp_path)
+
+
+async def reconciled(shell: Shell, name: str, *more: str) -> Ended:
+    async with Sandbox(refunds=400, seed=7) as server:
+        shell.use(server)
+        command = ("reconcile", str(FOLDER / name), "--out", "out", "--as-of", "2023-08-16", *more)
+        return await shell.beside(*command)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("n_ids_numbers.xlsx", ()),
+        ("gbk_half_char.csv", ()),
+        ("dec_s4.parquet", ()),
+        ("s_cover_first.xlsx", ()),
+        ("s_all.xlsx", ("--all-sheets",)),
+        ("s_named.xlsx", ("--sheet", "一月", "--sheet", "二月")),
+        ("t_sum.csv", ()),
+        ("q_none.tsv", ("--quoting", "none")),
+        ("q_multiline_meant.csv", ("--multiline", "备注")),
+        ("alipay_bill.csv", ("--map", "amount_yuan=商家实收（元）", "--negative")),
+        ("c_positions.csv", ("--map", "refund_id=#2", "--map", "amount_yuan=4", "--map", "status=5")),
+    ],
+)
+async def test_a_table_that_is_read_matches(shell: Shell, name: str, more: tuple[str, ...]) -> None:
+    ended = await reconciled(shell, name, *more)
+    assert ended.code == 0, ended.err
+    summary = json.loads(ended.out)
+    assert summary["verdicts"]["matched"] == summary["rows"] == 6
+    for note in summary["notes"]:
+        assert f"note: {note}" in ended.err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["quote_pair_last_col.csv", "split_sheets.xlsx", "float32_ids.parquet", "header_only.csv", "f_old.xls",
+     "html_table.xls", "f_empty.csv", "f_reference.xlsx", "f_two.zip", "torn.parquet", "torn.gz",
+     "no such.csv"],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["reconcile", "returns plan", "refunds plan"])
+async def test_a_file_that_cannot_be_used_ends_with_2(
+    shell: Shell, tmp_path: Path, name: str, command: str
+) -> None:
+    (tmp_path / "torn.parquet").write_bytes((FOLDER / "dec_s4.parquet").read_bytes()[:900])
+    (tmp_path / "torn.gz").write_bytes((FOLDER / "f_packed.csv.gz").read_bytes()[:60])
+    path = FOLDER / name if (FOLDER / name).exists() else tmp_path / name
+    async with Sandbox(refunds=1) as server:
+        shell.use(server)
+        ended = await shell.beside(*command.split(), str(path), "--out", "out/x")
+        assert not list(server.log)
+    assert ended.code == 2, ended.err
+    assert ended.err.count("\n") < 4
+    assert "Traceback" not in ended.err
+
+
+async def test_unreadable_rows_are_judged(shell: Shell) -> None:
+    ended = await reconciled(shell, "v_ledger.csv")
+    assert ended.code == 1
+    assert json.loads(ended.out)["verdicts"]["unreadable"] == 2
+
+
+async def test_an_unknown_state_is_refused_with_the_list(shell: Shell) -> None:
+    ended = await reconciled(shell, "c_word.csv", "--status-map", "处理中了=agreed")
+    assert ended.code == 2
+    assert "--status-map 处理中了=agreed: no such state; known: waitselleragree" in ended.err
+
+
+async def test_an_unknown_word_is_told_once_with_the_option(shell: Shell) -> None:
+    ended = await reconciled(shell, "c_word.csv")
+    assert ended.code == 1
+    assert ended.err.count("--status-map 处理中了=STATE") == 1
+
+
+async def test_carriers_that_are_not_known_are_told(shell: Shell, tmp_path: Path) -> None:
+    rows = [f"TQ2000000{at},{code},SF100{at},已寄出" for at, code in enumerate(("SF", "SF", "YTO", "ZZZ"))]
+    (tmp_path / "returns.csv").write_text(
+        "退款编号,快递公司,快递单号,退货说明\n" + "\n".join(rows), encoding="utf-8"
+    )
+    (tmp_path / "codes.csv").write_text("code,name\nSF,顺丰\nYTO\t圆通\n", encoding="gb18030")
+    plan = ("returns", "plan", "returns.csv", "--offline", "--dry-run")
+    async with Sandbox(refunds=1) as server:
+        shell.use(server)
+        told = await shell.beside(*plan)
+        listed = await shell.beside(*plan, "--carriers", "codes.csv")
+        silent = await shell.beside(*plan, "--any-carrier")
+        missing = await shell.beside(*plan, "--carriers", "none.csv")
+    assert [told.code, listed.code, silent.code, missing.code] == [0, 0, 0, 2]
+    assert "no list has: 'SF' in 2 rows from row 2 on, 'YTO' in row 4, 'ZZZ' in row 5;" in told.err
+    assert "no list has: 'ZZZ' in row 5;" in listed.err
+    assert "carriers" not in silent.err
+
+
+async def test_rows_that_fail_keep_what_is_known(shell: Shell, tmp_path: Path) -> None:
+    ended = await reconciled(shell, "c_known_kept.csv")
+    assert ended.code == 1
+    lines = (tmp_path / "out" / "exceptions.csv").read_text(encoding="utf-8").splitlines()
+    assert any("'112983-074068' is not a refund id of taobao" in line and "91150" in line for line in lines)
+    assert any("'小红书' names neither" in line and ",1024136225289488050,9168," in line for line in lines)
+
+
+async def test_an_unforeseen_error_is_70_and_one_line_to_report(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("王小明 13800138000")
+
+    monkeypatch.setattr(job, "open_table", broken)
+    ended = await reconciled(shell, "header_only.csv")
+    assert ended.code == 70
+    (line,) = ended.err.splitlines()
+    assert line.startswith("error: unforeseen KeyError in ")
+    assert "job.py:" in line
+    assert "138" not in line
