@@ -371,7 +371,7 @@ def test_an_image_that_cannot_be_read_is_refused_in_words(tmp_path: Path) -> Non
     looked = Pictures(tmp_path)
 
     class Broken:
-        def encode(self, _: object) -> object:
+        def open(self, _: object) -> object:
             raise PermissionError(13, "Permission denied")
 
     looked._rule = Broken()  # type: ignore[assignment]
