@@ -54,7 +54,7 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(<\?xml[^>]*>\s*)?(<\?mso[^>]*>\s*)?<([a-z]+:)?workbook\b[^>]*office:spreadsheet",
             "a workbook in XML (2003)",
         ),
-        (r"<\?mso-application", "a workbook in XML (2003)"),
+        (r"(<\?xml[^>]*>\s*)?<\?mso-application", "a workbook in XML (2003)"),
         (r"(<\?xml[^>]*>\s*)?<office:document", "a workbook of LibreOffice in XML (.fods)"),
         (
             r"<(!doctype html|html|head|meta|table|body|style|div)\b",

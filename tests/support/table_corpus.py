@@ -573,7 +573,7 @@ for make in (carried_over, quotation_marks, no_values, other_sheets, odd_values,
 
 
 def main() -> None:
-    """Write all files; workbooks, which hold the time at which they were made, only where they are missing."""
+    """Write all files; workbooks, which hold the time they were made at, only where they are missing."""
     for name, (data, expected) in CASES.items():
         path = FOLDER / name
         if data is not None and not (path.exists() and data.startswith(b"PK")):
