@@ -43,6 +43,7 @@ def refused(behind: Upstream, name: str, /, **arguments: Any) -> int:
     with pytest.raises(Refusal) as refusal:
         call(behind, name, **arguments)
     assert len(behind.effects) == effects
+    assert isinstance(refusal.value.code, int)
     return refusal.value.code
 
 

@@ -254,6 +254,24 @@ async def test_a_refusal_says_nothing_about_the_deed(kind: str, body: str, statu
         assert (await one.apply())["refundId"]
 
 
+@pytest.mark.parametrize("kind", ["refusal", "refusal_after"])
+async def test_a_code_of_its_own_stands_in_the_envelope_or_inside_it(kind: str) -> None:
+    inner = Fault(kind, times=1, body="inner")
+    named = Fault(kind, times=1, body="code", error_code="gw.QosAppFrequencyLimit")
+    nothing = Fault(kind, times=1, body="envelope", status=200)
+    async with vendor(inner, named, nothing) as one:
+        create = ("POST", "/alibaba/refund/detail/create", APPLICATION)
+        assert await one.data(*create) == {
+            "success": False,
+            "errorCode": "5001",
+            "errorInfo": "planted fault",
+        }
+        assert await one.data(*create) == "gw.QosAppFrequencyLimit"
+        assert await one.data(*create) is None
+        assert [entry.code for entry in one.sandbox.log] == [200, "gw.QosAppFrequencyLimit", 200]
+        assert len(one.sandbox.effects) == 3 * (kind == "refusal_after")
+
+
 async def test_accounts_share_orders_and_refunds_and_nothing_else() -> None:
     rotated = Credentials("second-key", "second-secret", "2100000000001")
     colleague = Credentials("sandbox-access-key", "sandbox-secret-known-to-all", "2100000000002")
@@ -323,7 +341,7 @@ def test_the_new_faults_in_their_short_form() -> None:
     )
     assert (refusal.status, refusal.body, refusal.share) == (429, "envelope", 0.1)
     assert (late.delay, late.visible_after, late.hidden_for) == (300, 9, 9)
-    for wrong in ("refusal:status=200", "refusal:body=xml", "refusal:status=x"):
+    for wrong in ("refusal:status=199", "refusal:body=xml", "refusal:status=x"):
         with pytest.raises(ValueError, match=r"status|body"):
             parse_faults(wrong)
     with pytest.raises(ValueError, match="visible_after"):

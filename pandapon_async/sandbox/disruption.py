@@ -48,8 +48,7 @@ def send_half(request: web.BaseRequest, answer: SandboxResponse) -> web.Response
 def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
     """The answer that a gateway gives in the service's place: status, page, headers.
 
-    A page of None means that it is an envelope, whose code is the status; `in_envelope_only` says whether it
-    comes with HTTP 200.
+    A page of None means that it is an envelope; `in_envelope_only` says whether it comes with HTTP 200.
     """
     after = 1.0 if fault.kind is FaultKind.THROTTLE_429 and fault.retry_after is None else fault.retry_after
     headers = {} if after is None else {"Retry-After": f"{after:g}"}
@@ -67,7 +66,7 @@ def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
 def in_envelope_only(fault: Fault) -> bool:
     """Whether the HTTP status says that all is well."""
     refusal = fault.kind in (FaultKind.REFUSAL, FaultKind.REFUSAL_AFTER)
-    return fault.kind is FaultKind.THROTTLE_CODE or (refusal and fault.body == "code")
+    return fault.kind is FaultKind.THROTTLE_CODE or (refusal and fault.body in ("code", "inner"))
 
 
 def _page(fault: Fault) -> str | None:

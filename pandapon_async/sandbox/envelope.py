@@ -23,7 +23,7 @@ class SandboxResponse:
     """What goes back: the HTTP status, the envelope's code, the bytes."""
 
     status: int
-    code: int
+    code: int | str
     body: bytes
     headers: dict[str, str] | None = None
 
@@ -32,7 +32,7 @@ class Refusal(Exception):
     """The sandbox says no, with an envelope code and a reason."""
 
     def __init__(
-        self, code: int, msg: str, *, status: int = 200, headers: dict[str, str] | None = None
+        self, code: int | str, msg: str, *, status: int = 200, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(msg)
         self.code = code

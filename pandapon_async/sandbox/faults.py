@@ -48,7 +48,7 @@ CARRIED_OUT = frozenset(
         FaultKind.VISIBLE_LATE,
     }
 )
-BODIES = ("html", "envelope", "code", "empty")
+BODIES = ("html", "envelope", "code", "inner", "empty")
 
 
 def _share(_: object, __: attrs.Attribute[float], value: float) -> None:
@@ -57,8 +57,8 @@ def _share(_: object, __: attrs.Attribute[float], value: float) -> None:
 
 
 def _status(_: object, __: attrs.Attribute[int], value: int) -> None:
-    if not 400 <= value <= 599:
-        raise ValueError("status of a refusal must be from 400 to 599")
+    if not 200 <= value <= 599:
+        raise ValueError("status of a refusal must be from 200 to 599")
 
 
 def _body(_: object, __: attrs.Attribute[str], value: str) -> None:
@@ -76,9 +76,10 @@ class Fault:
 
     `delay` (seconds) is for latency and lands_late. `retry_after` (seconds) is the header of throttle_429 (1
     unless given), throttle_code, error_503 and the refusals (none unless given). `status` and `body` are the
-    refusals': an "html" page, an "envelope" whose code is the status, the same in HTTP 200 ("code"), or
-    "empty". `visible_after` goes with every kind that carries the request out: so many seconds pass until
-    reads show what it changed (None: as the sandbox has it; for visible_late, 60).
+    refusals': an "html" page, an "envelope", an envelope in HTTP 200 ("code"), a refusal inside a successful
+    envelope ("inner"), or "empty". `error_code` is the code in the envelope (the status unless given), or
+    inside it (5001). `visible_after` goes with every kind that carries the request out: so many seconds pass
+    until reads show what it changed (None: as the sandbox has it; for visible_late, 60).
     """
 
     kind: FaultKind = attrs.field(converter=FaultKind)
@@ -91,6 +92,7 @@ class Fault:
     status: int = attrs.field(default=403, validator=_status)
     body: str = attrs.field(default="html", validator=_body)
     visible_after: float | None = None
+    error_code: str | None = None
 
     @property
     def carries_out(self) -> bool:
@@ -187,6 +189,7 @@ _SETTINGS: Mapping[str, Callable[[str], Any]] = {
     "status": int,
     "body": str,
     "visible_after": float,
+    "error_code": str,
 }
 
 

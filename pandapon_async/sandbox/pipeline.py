@@ -217,8 +217,12 @@ class Pipeline:
         if page is not None:
             entry.status, entry.code = status, None
             return web.Response(status=status, text=page, content_type="text/html", headers=headers)
+        if fault.body == "inner":
+            code, words = fault.error_code or "5001", "planted fault"
+            data = {"success": False, "errorCode": code, "errorInfo": words}
+            return self._respond(entry, self._envelope(entry, path, data=data))
         shown = 200 if disruption.in_envelope_only(fault) else status
-        refusal = Refusal(status, "planted fault", status=shown, headers=headers)
+        refusal = Refusal(fault.error_code or status, "planted fault", status=shown, headers=headers)
         return self._respond(entry, self._envelope(entry, path, refusal=refusal))
 
     async def _withhold(

@@ -33,7 +33,7 @@ class RequestRecord:
     port: int
     digest: str | None = None
     status: int | None = None
-    code: int | None = None
+    code: int | str | None = None
     fault: str | None = None
     user_id: str | None = None
 
