@@ -16,12 +16,14 @@ import attrs
 
 from pandapon_async.clock import time_limit
 from pandapon_async.core.envelope import Envelope
+from pandapon_async.core.options import clean_frames
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.retry import RetryBudget
 from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.declare.call import Call
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.declare.response import Response
+from pandapon_async.environment import WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
@@ -100,8 +102,9 @@ class Client:
         self._builders: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
 
     @classmethod
+    @clean_frames
     def from_env(
-        cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Unpack[SettingsArguments]
+        cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
         """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID, PANDAPON_BASE_URL and
         PANDAPON_RATE, in the environment or a `.env` file; other settings as arguments.
@@ -175,6 +178,7 @@ class Client:
         """Seconds added to this machine's time in signatures; 0 unless the server showed it to be wrong."""
         return self._pipeline.server_time.correction
 
+    @clean_frames
     def with_settings(self, **changes: Unpack[SettingsChanges]) -> Self:
         """A cheap copy with other settings that shares session, quota, retry budget and counts.
 

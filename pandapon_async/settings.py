@@ -6,13 +6,11 @@ under "What is not known about the vendor", and every one is a setting here.
 
 from __future__ import annotations
 
-import io
 import ipaddress
 import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
 from urllib.parse import urlsplit
 
@@ -21,9 +19,10 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
-from pandapon_async.core.options import Options
+from pandapon_async.core.options import Options, clean_frames
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer, signature
+from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import Attempt, ConfigurationError
 
 if TYPE_CHECKING:
@@ -128,7 +127,8 @@ class Credentials(Options):
     user_id: str = attrs.field(validator=_header_text, converter=_id_text)
 
     @classmethod
-    def from_env(cls, env_file: str | os.PathLike[str] | None = ".env") -> Self:
+    @clean_frames
+    def from_env(cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER) -> Self:
         """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID."""
         values = environment(env_file)
         names = {field.name: f"PANDAPON_{field.name.upper()}" for field in attrs.fields(cls)}
@@ -266,8 +266,9 @@ class Settings(Options):
             )
 
     @classmethod
+    @clean_frames
     def from_env(
-        cls, env_file: str | os.PathLike[str] | None = ".env", **settings: Unpack[SettingsArguments]
+        cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
         """From PANDAPON_BASE_URL, PANDAPON_JOURNAL and PANDAPON_RATE ("none": unlimited); arguments win."""
         values = environment(env_file)
@@ -286,29 +287,6 @@ def _rate(text: str) -> float | None:
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is None:
         raise ConfigurationError("PANDAPON_RATE must be a number of calls per second, such as 20, or none")
     return float(text)
-
-
-def environment(env_file: str | os.PathLike[str] | None) -> Mapping[str, str]:
-    """The environment, with what a .env file adds; the environment wins.
-
-    The file's values are taken to the letter: ${...} in a secret is part of it.
-    """
-    return {**_file_values(env_file), **os.environ}
-
-
-def _file_values(env_file: str | os.PathLike[str] | None) -> dict[str, str]:
-    if env_file is None or not Path(env_file).is_file():
-        return {}
-    from dotenv import dotenv_values
-
-    try:
-        text = Path(env_file).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        text = None  # raised below: the decoder's error would carry the whole file along
-    if text is None:
-        raise ConfigurationError("the .env file cannot be read as UTF-8 text")
-    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def is_loopback(url: str) -> bool:

@@ -132,7 +132,7 @@ def test_replay_puts_back_what_is_named(path: Path) -> None:
         (("list", "--state", "lost"), "lost"),
         (("serve", "--handlers", "no.such.module:register"), "no.such.module"),
         (("serve", "--handlers", "json:nothing"), "json:nothing"),
-        (("serve", "--handlers", "json:__name__"), "no function"),
+        (("serve", "--handlers", "json:__name__"), "not a function"),
     ],
 )
 def test_a_wrong_call_is_explained(

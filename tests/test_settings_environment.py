@@ -20,7 +20,7 @@ NAMES = (
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (*NAMES, "PANDAPON_JOURNAL"):
+    for name in (*NAMES, "PANDAPON_JOURNAL", "PANDAPON_ENV_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -50,7 +50,7 @@ def test_a_byte_order_mark_hides_no_name() -> None:
 
 
 def test_the_environment_wins_over_the_file_and_arguments_over_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    write("PANDAPON_RATE=1\nPANDAPON_BASE_URL=https://file.example\nPANDAPON_JOURNAL=file.db")
+    write(f"{COMPLETE}PANDAPON_RATE=1\nPANDAPON_BASE_URL=https://file.example\nPANDAPON_JOURNAL=file.db")
     monkeypatch.setenv("PANDAPON_RATE", "2")
     settings = Settings.from_env()
     assert (settings.rate, settings.base_url, settings.journal) == (2, "https://file.example", "file.db")

@@ -44,6 +44,7 @@ from pandapon_async.callbacks.store import (
 from pandapon_async.callbacks.verify import several, verify
 from pandapon_async.clock import Clock, time_limit
 from pandapon_async.core.json_codec import loads
+from pandapon_async.core.options import clean_frames
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
 from pandapon_async.settings import Credentials
 from pandapon_async.storage.batch_writer import BatchWriter
@@ -69,6 +70,7 @@ class Receiver:
     registered with `on`.
     """
 
+    @clean_frames
     def __init__(
         self,
         credentials: Credentials | Iterable[Credentials],
@@ -77,11 +79,11 @@ class Receiver:
         store: str | os.PathLike[str] = "callbacks.sqlite",
         clock: Clock | None = None,
     ) -> None:
+        self.path: str = str(store)
         self.credentials: tuple[Credentials, ...] = several(credentials)
         self.settings: CallbackSettings = settings or CallbackSettings()
         self.statistics: Statistics = Statistics()
         self.handlers: Handlers = Handlers()
-        self.path: str = str(store)
         self._clock = clock or Clock()
         self._writer = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
         self._dispatcher = Dispatcher(

@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from pandapon_async.core.options import clean_frames
 from pandapon_async.errors import CallbackReason, CallbackRefusedError, ConfigurationError
 from pandapon_async.settings import Credentials
 
@@ -41,6 +42,7 @@ _SIGNED_TEXTS: Mapping[str, tuple[Literal["key+body", "body"], ...]] = {
 }
 
 
+@clean_frames
 def verify(
     raw_body: bytes,
     authorization: str | bytes | None,

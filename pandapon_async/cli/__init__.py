@@ -30,6 +30,7 @@ from pandapon_async.cli import (
     sandbox,
     vouchers,
 )
+from pandapon_async.cli.common import add_common_options
 from pandapon_async.cli.output import plain_output
 from pandapon_async.errors import (
     ApiError,
@@ -83,6 +84,7 @@ for _name, _group in (
     ("vouchers", vouchers.vouchers_app),
 ):
     app.add_typer(_group, name=_name)
+add_common_options(app)
 
 
 def explain(error: PandaponError) -> str:

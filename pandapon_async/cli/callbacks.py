@@ -26,13 +26,15 @@ from pandapon_async.callbacks import (
 )
 from pandapon_async.cli.output import for_people, note, print_lines, print_table
 from pandapon_async.clock import Clock
+from pandapon_async.core.options import clean_frames, where_raised
+from pandapon_async.environment import environment
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.journal import (
     Journal,
     journal_settler,
 )
 from pandapon_async.journal.writes import journal_of
-from pandapon_async.settings import Credentials, Settings, environment
+from pandapon_async.settings import Credentials, Settings
 
 __all__ = ["callbacks_app"]
 
@@ -42,7 +44,7 @@ STORE = Path("callbacks.sqlite")
 
 def _store(given: Path) -> Path:
     """The option; else PANDAPON_CALLBACKS, in the environment or a .env file like all the others."""
-    return Path(environment(".env").get("PANDAPON_CALLBACKS") or STORE) if given == STORE else given
+    return Path(environment().get("PANDAPON_CALLBACKS") or STORE) if given == STORE else given
 
 
 StoreOption = Annotated[
@@ -137,15 +139,11 @@ def serve(
     from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either",
     PANDAPON_CALLBACK_HEX_CASE "lower" (the default), "upper" or "any".
     """
-    values = environment(".env")
-    base: Any = values.get("PANDAPON_CALLBACK_BASE") or "key+body"
-    hex_case: Any = values.get("PANDAPON_CALLBACK_HEX_CASE") or "lower"
-    settings = CallbackSettings(base=base, hex_case=hex_case, unsigned_ok=verifying)
-    credentials = _credentials(values)
+    credentials, settings = _configured(verifying)
     receiver = Receiver(credentials, settings, store=store)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if handlers is not None:
-        _registrar(handlers)(receiver)
+        _register(handlers, receiver)
     else:
         receiver.on()(_printer(bodies))
     journal = journal_of(credentials[0], Settings.from_env()) if settle else None
@@ -188,25 +186,35 @@ async def _serve(receiver: Receiver, journal: Journal | None, host: str, port: i
         await stopped.wait()
 
 
-def _credentials(values: Any) -> list[Credentials]:
+@clean_frames
+def _configured(verifying: bool) -> tuple[list[Credentials], CallbackSettings]:
+    values = environment()
+    base: Any = values.get("PANDAPON_CALLBACK_BASE") or "key+body"
+    hex_case: Any = values.get("PANDAPON_CALLBACK_HEX_CASE") or "lower"
+    settings = CallbackSettings(base=base, hex_case=hex_case, unsigned_ok=verifying)
     key, secret = values.get("PANDAPON_ACCESS_KEY", ""), values.get("PANDAPON_ACCESS_SECRET", "")
     if not key or not secret:
         raise ConfigurationError("set PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET")
     user = values.get("PANDAPON_USER_ID") or "0"  # no part of what is signed
     secrets = [secret, *values.get("PANDAPON_OLD_ACCESS_SECRETS", "").split()]
-    return [Credentials(key, one, user) for one in secrets]
+    return [Credentials(key, one, user) for one in secrets], settings
 
 
-def _registrar(name: str) -> Callable[[Receiver], Any]:
+def _register(name: str, receiver: Receiver) -> None:
+    """Let a module of the user's register its handlers."""
     module, _, function = name.partition(":")
     sys.path.insert(0, str(Path.cwd()))  # the command's own place is where it looks otherwise
+    problem = ""
     try:
-        found = getattr(importlib.import_module(module), function or "register")
-    except (ImportError, AttributeError, ValueError) as error:
-        raise typer.BadParameter(f"{name}: {error}", param_hint="--handlers") from None
-    if not callable(found):
-        raise typer.BadParameter(f"{name} is no function", param_hint="--handlers")
-    return found  # type: ignore[no-any-return]  # what the user wrote
+        register = getattr(importlib.import_module(module), function or "register")
+        if callable(register):
+            register(receiver)
+        else:
+            problem = "it is not a function"
+    except Exception as error:
+        problem = where_raised(error)
+    if problem:  # not chained: what the module's frames hold is nobody's business
+        raise typer.BadParameter(f"{name}: {problem}", param_hint="--handlers")
 
 
 def _printer(bodies: bool) -> Callable[[Message], Awaitable[None]]:

@@ -1,18 +1,55 @@
 """The base of what users configure: a wrong name is an error of the configuration, and says what was meant.
 
-Without it a misspelt setting is a TypeError, which nobody who handles ConfigurationError expects.
+Without it a misspelt setting is a TypeError, which nobody who handles ConfigurationError expects; and the
+secret is a local variable of the frames that an error of the configuration comes out of, where crash
+reporters print it.
 """
 
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import attrs
 
-from pandapon_async.errors import ConfigurationError
+from pandapon_async.errors import ConfigurationError, PandaponError
 
-__all__ = ["Options"]
+__all__ = ["Options", "clean_frames", "where_raised"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def clean_frames(function: Callable[P, T]) -> Callable[P, T]:
+    """Let errors of ours come out of a function without its frames, and without those that led to them."""
+
+    @functools.wraps(function)
+    def called(*args: P.args, **named: P.kwargs) -> T:
+        try:
+            return function(*args, **named)
+        except PandaponError as error:
+            failure = error
+        del args, named
+        failure.__traceback__ = failure.__cause__ = failure.__context__ = None
+        try:
+            raise failure
+        finally:
+            del failure  # or the frame and the error would keep each other
+
+    return called
+
+
+def where_raised(error: BaseException) -> str:
+    """The type of an error of somebody else's code, with its file and line: all that is told of it."""
+    trace = error.__traceback__
+    if trace is None:
+        return type(error).__name__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{type(error).__name__} in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
+
 
 if TYPE_CHECKING:  # a checker reads the signature of the class itself
 
@@ -22,6 +59,7 @@ if TYPE_CHECKING:  # a checker reads the signature of the class itself
 else:
 
     class _CheckedNames(type):
+        @clean_frames
         def __call__(cls, *args: Any, **named: Any) -> Any:
             _check_names(cls, len(args), named)
             return super().__call__(*args, **named)

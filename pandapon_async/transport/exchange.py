@@ -22,6 +22,7 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from pandapon_async.core.clock_skew import date_of
+from pandapon_async.core.options import where_raised
 from pandapon_async.core.outcome import RawResponse
 from pandapon_async.core.retry import parse_retry_after
 from pandapon_async.core.signing import signed_headers
@@ -109,6 +110,7 @@ class Exchange:
         settings, credentials, prepared = self.settings, self.credentials, self.prepared
         unit = 1000 if settings.timestamp_unit == "ms" else 1
         timestamp = int(self.server_time.wall() * unit)
+        problem = ""
         try:
             headers = signed_headers(
                 credentials.access_key,
@@ -119,8 +121,11 @@ class Exchange:
                 prepared.signer or settings.signer,
             )
         except Exception as failure:
-            raise ConfigurationError(f"the signer failed ({type(failure).__name__})") from failure
+            problem = f"the signer failed: {where_raised(failure)}"
+        if problem:  # not chained: the secret is a local variable of the signer's frame
+            raise ConfigurationError(problem)
         if not _fits_a_header(headers["signature"]) or not _fits_a_header(headers["nonce-str"]):
+            headers.clear()  # what a signer gives may be the secret itself
             raise ConfigurationError(
                 "the signer and the clock's nonce must give text that a header can carry"
             )

@@ -1,0 +1,121 @@
+"""Where settings come from besides arguments: the environment, and a .env file.
+
+A file of the working folder configures whoever works there, and a working folder may be anybody's: a ledger
+is downloaded and unpacked, and the .env beside it sends every signed request of the night elsewhere. So the
+.env of the working folder is used only together with credentials of its own. A file that is named, by an
+argument, by --env-file or by PANDAPON_ENV_FILE, is used like the environment, which wins over it.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.plain_text import LOGGER, one_line
+
+__all__ = ["ENV_FILE", "WORKING_FOLDER", "environment", "told"]
+
+WORKING_FOLDER: Final = Path(".env")
+"""The default of `env_file`: this very object, as a file that is named is trusted."""
+ENV_FILE = "PANDAPON_ENV_FILE"
+PREFIX = "PANDAPON_"
+_KEY_PAIR = ("PANDAPON_ACCESS_KEY", "PANDAPON_ACCESS_SECRET")
+_REFUSED = frozenset(
+    {
+        "PANDAPON_ALLOW_PLAIN_HTTP",
+        "PANDAPON_BASE_URL",
+        "PANDAPON_CALLBACKS",
+        "PANDAPON_JOURNAL",
+        "PANDAPON_OLD_ACCESS_SECRETS",
+        "PANDAPON_PROXY",
+        "PANDAPON_SHARED",
+    }
+)
+"""What decides where requests go, what is believed, and where things are kept."""
+
+told: ContextVar[Callable[[str], None] | None] = ContextVar("told", default=None)
+"""Who is told which file is used; without anybody it is logged."""
+
+log: Final = logging.getLogger(LOGGER)
+
+
+def environment(env_file: str | os.PathLike[str] | None = WORKING_FOLDER) -> Mapping[str, str]:
+    """The PANDAPON_ names of the environment and of a .env file; the environment wins.
+
+    Args:
+        env_file: the file; None for none. The default is what PANDAPON_ENV_FILE names, else the .env of the
+            working folder, if it may be used. Its values are taken to the letter: ${...} in a secret is part
+            of it.
+
+    Raises: ConfigurationError for a file that cannot be read, and for one of the working folder that says
+        where requests go without giving the credentials for them.
+    """
+    ours = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    named = ours.get(ENV_FILE)
+    if env_file is WORKING_FOLDER and named:
+        if not Path(named).is_file():
+            raise ConfigurationError(f"there is no file {named}; see --env-file and {ENV_FILE}")
+        return {**_values(Path(named)), **ours}
+    if env_file is None or not Path(env_file).is_file():
+        return ours
+    found = _values(Path(env_file))
+    new = sorted(found.keys() - ours.keys())
+    if new and env_file is WORKING_FOLDER and not _gives_the_key_pair(found, ours):
+        _refuse(found, new)
+        return ours
+    if new:
+        _tell(f"using {', '.join(new)} of {Path(env_file).absolute()}")
+    return {**found, **ours}
+
+
+def _values(path: Path) -> dict[str, str]:
+    from dotenv import dotenv_values
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        text = None  # raised below: the decoder's error would carry the whole file along
+    if text is None:
+        raise ConfigurationError(f"{path} cannot be read as UTF-8 text")
+    found = dotenv_values(stream=io.StringIO(text), interpolate=False)
+    return {name: value for name, value in found.items() if value is not None and name.startswith(PREFIX)}
+
+
+def _gives_the_key_pair(found: Mapping[str, str], ours: Mapping[str, str]) -> bool:
+    """Whether the credentials that will be used are the file's own; it may have been loaded before."""
+    return all(name in found and ours.get(name, found[name]) == found[name] for name in _KEY_PAIR)
+
+
+def _refuse(found: Mapping[str, str], new: list[str]) -> None:
+    path = WORKING_FOLDER.absolute()
+    why = "the credentials do not come from it"
+    if refused := [name for name in new if name in _REFUSED]:
+        shown = ", ".join(_shown(name, found[name]) for name in refused)
+        raise ConfigurationError(
+            f"{path} says {shown}, but {why}: anybody may have put it there. If it is yours, say --env-file "
+            f".env, or {ENV_FILE}=.env in the environment"
+        )
+    _tell(f"not using {', '.join(new)} of {path}, as {why}; --env-file .env uses it")
+
+
+def _shown(name: str, value: str) -> str:
+    """The name, and of an address where it leads to: the rest may hold a password."""
+    if name != "PANDAPON_BASE_URL":
+        return name
+    try:
+        parts = urlsplit(value)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{name} {parts.scheme}://{parts.hostname}{port}"
+    except ValueError:
+        return name
+
+
+def _tell(text: str) -> None:
+    (told.get() or log.info)(one_line(text))
