@@ -115,13 +115,13 @@ async def test_what_answers_in_the_place_of_an_envelope(
     reply: Any, state: str, found: str, advice: str
 ) -> None:
     async with FaultServer(then=reply) as server:
-        patient = DoctorContext(Settings(base_url=server.url, retry=RetryPolicy(attempts=1)), CREDENTIALS)
-        check = await doctor_network.key(patient)
+        context = DoctorContext(Settings(base_url=server.url, retry=RetryPolicy(attempts=1)), CREDENTIALS)
+        check = await doctor_network.key(context)
     assert check.state == state
     assert found in check.found
     assert advice in check.advice
     if state == "warning":
-        rate = await doctor_local.rate(patient)
+        rate = await doctor_local.rate(context)
         assert (rate.state, "slowed to 7 a second" in rate.found) == ("warning", True)
 
 
@@ -303,11 +303,11 @@ def patient_with(journal: Any, base_url: str = "https://api.pandapon.com") -> Do
 
 
 async def test_a_journal_that_is_not_there_yet(tmp_path: Path) -> None:
-    patient = patient_with(tmp_path / "new" / "journal.sqlite")
-    check = await doctor_local.journal(patient)
+    context = patient_with(tmp_path / "new" / "journal.sqlite")
+    check = await doctor_local.journal(context)
     assert (check.state, "made with the first write" in check.found) == ("ok", True)
     assert not (tmp_path / "new").exists()
-    assert "for the journal" in (await doctor_local.disk(patient)).found
+    assert "for the journal" in (await doctor_local.disk(context)).found
 
 
 async def test_a_journal_that_cannot_be_made(tmp_path: Path) -> None:

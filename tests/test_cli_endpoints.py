@@ -12,7 +12,7 @@ import pytest
 from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.cli import output
 from pandapon_async.cli.endpoints import COLUMNS
-from pandapon_async.openapi.catalogue import room_of, undocumented
+from pandapon_async.openapi.catalogue import section_of, undocumented
 from tests.support.command import Shell
 
 DECLARED = endpoints()
@@ -55,7 +55,7 @@ def test_each_operation_has_one_generation_that_its_plain_name_means(shell: Shel
 
 
 FILTERS: list[tuple[tuple[str, ...], Any]] = [
-    (("--group", "refunds"), lambda one: room_of(one).group == "refunds"),
+    (("--group", "refunds"), lambda one: section_of(one).group == "refunds"),
     (("--platform", "1688"), lambda one: one.name.startswith("alibaba.")),
     (("--platform", "taobao"), lambda one: one.name.startswith("taobao.")),
     (("--generation", "v2"), lambda one: one.generation == "v2"),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from pandapon_async.api import Addresses, Alibaba, Freight, Taobao
-from pandapon_async.declare.call import Group, Resource, operation_of
+from pandapon_async.declare.call import Resource, Subresource, operation_of
 from pandapon_async.declare.endpoint import Endpoint, Operation
 
 __all__ = ["endpoints", "nearest_names", "operations"]
@@ -25,7 +25,7 @@ def operations() -> Mapping[str, Operation]:
 def _operations_in(kind: type[Resource]) -> Iterator[Operation]:
     for holder in reversed(kind.__mro__):
         for name, declared in vars(holder).items():
-            if isinstance(declared, Group):
+            if isinstance(declared, Subresource):
                 yield from _operations_in(declared.__get__(None, kind))
             # Of several classes that have it, the one that users hold says what it is.
             elif (operation := operation_of(getattr(kind, name))) is not None:

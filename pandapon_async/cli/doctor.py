@@ -45,22 +45,22 @@ def doctor(
 
 
 def _patient(settings: Settings) -> DoctorContext:
-    patient = DoctorContext(settings, checks=[local.versions()])
+    context = DoctorContext(settings, checks=[local.versions()])
     try:
-        patient.credentials = Credentials.from_env()
+        context.credentials = Credentials.from_env()
     except ConfigurationError as error:
-        patient.without_key = str(error)
-    return patient
+        context.without_key = str(error)
+    return context
 
 
-async def _examine(patient: DoctorContext, online: bool) -> list[Check]:
+async def _examine(context: DoctorContext, online: bool) -> list[Check]:
     steps: list[Callable[[DoctorContext], Awaitable[Check]]] = [network.dns, network.tls, network.clock]
     if online:
         steps.append(network.key)
     steps += [local.rate, local.journal, local.disk]
     for step in steps:
-        patient.checks.append(await step(patient))
-    return patient.checks
+        context.checks.append(await step(context))
+    return context.checks
 
 
 def _show(checks: list[Check]) -> None:

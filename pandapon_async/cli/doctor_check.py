@@ -13,7 +13,7 @@ __all__ = ["Check", "DoctorContext"]
 
 @attrs.define
 class Check:
-    """One finding: `state` is "ok", "warning" or "bad"; `advice` is what to do, if anything."""
+    """What one check found: `state` is "ok", "warning" or "bad"; `advice` is what to do, if anything."""
 
     name: str
     state: str

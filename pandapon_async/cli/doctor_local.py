@@ -46,15 +46,15 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-async def rate(patient: DoctorContext) -> Check:
+async def rate(context: DoctorContext) -> Check:
     """How fast calls go out, and how throttles change that."""
-    settings = patient.settings
+    settings = context.settings
     if settings.rate is None:
         advice = "" if is_loopback(settings.base_url) else "set PANDAPON_RATE: the vendor has a quota"
         return Check("rate", "warning", "no limit; throttles pause everybody", advice or "fine for a sandbox")
     found = f"{settings.rate:g} calls a second, {settings.concurrency} at once"
-    if patient.rate is not None:
-        found += f"; slowed to {patient.rate:.3g} a second by a throttle just now"
+    if context.rate is not None:
+        found += f"; slowed to {context.rate:.3g} a second by a throttle just now"
         return Check("rate", "warning", found, "something else uses up the quota; lower PANDAPON_RATE")
     adaptive = settings.adaptive_rate
     if adaptive is None:
@@ -63,14 +63,14 @@ async def rate(patient: DoctorContext) -> Check:
     return Check("rate", "ok", f"{found}; throttles slow it down, to no less than {least:.3g}")
 
 
-async def journal(patient: DoctorContext) -> Check:
+async def journal(context: DoctorContext) -> Check:
     """Where writes are noted, and which of them nobody knows the outcome of."""
-    if patient.credentials is None:
+    if context.credentials is None:
         return Check("journal", "warning", "not looked at: it belongs to an account", "see key")
-    client = Client(patient.credentials, patient.settings)
+    client = Client(context.credentials, context.settings)
     try:
         path = client.journal.path
-        patient.journal = None if path == IN_MEMORY else Path(path)
+        context.journal = None if path == IN_MEMORY else Path(path)
         return await _look(client)
     except PandaponError as error:
         return Check("journal", "bad", str(error), "choose another place with PANDAPON_JOURNAL")
@@ -106,15 +106,15 @@ def _not_made_yet(path: Path) -> Check | None:
     return Check("journal", "bad", f"{path}: cannot be made, {folder} is no folder to write to", advice)
 
 
-async def disk(patient: DoctorContext) -> Check:
+async def disk(context: DoctorContext) -> Check:
     """Whether there is room for the journal, and for what jobs write where they are started."""
-    return await asyncio.to_thread(_room, patient)
+    return await asyncio.to_thread(_room, context)
 
 
-def _room(patient: DoctorContext) -> Check:
+def _room(context: DoctorContext) -> Check:
     places = {"here": Path.cwd()}
-    if patient.journal is not None:
-        places["for the journal"] = patient.journal.parent
+    if context.journal is not None:
+        places["for the journal"] = context.journal.parent
     found, short = [], False
     for name, place in places.items():
         free = shutil.disk_usage(_existing(place)).free

@@ -33,9 +33,9 @@ PATIENCE = 10.0  # seconds for each of name, connection and answer
 CLOCK_WINDOW = 600  # seconds the vendor's manual accepts
 
 
-async def dns(patient: DoctorContext) -> Check:
+async def dns(context: DoctorContext) -> Check:
     """Whether the host has an address."""
-    host = urlsplit(patient.settings.base_url).hostname or ""
+    host = urlsplit(context.settings.base_url).hostname or ""
     advice = "check the network, the name server and base_url"
     try:
         async with asyncio.timeout(PATIENCE):
@@ -48,22 +48,22 @@ async def dns(patient: DoctorContext) -> Check:
     return Check("dns", "ok", f"{host} is {', '.join(addresses[:3])}")
 
 
-async def tls(patient: DoctorContext) -> Check:
+async def tls(context: DoctorContext) -> Check:
     """Whether a connection is made, and is one that nobody else can read."""
-    if broken := patient.failed("dns"):
+    if broken := context.failed("dns"):
         return Check("tls", "bad", "not tried: the host has no address", f"see {broken}")
-    settings = patient.settings
+    settings = context.settings
     parts = urlsplit(settings.base_url)
     secure = parts.scheme == "https"
     if not secure and not is_loopback(settings.base_url):
         return Check("tls", "bad", "plain http: key and signature travel in clear", "use https in base_url")
     port = parts.port or (443 if secure else 80)
-    context = None
+    ssl_context = None
     if secure:
-        context = settings.ssl_context or await asyncio.to_thread(ssl.create_default_context)
+        ssl_context = settings.ssl_context or await asyncio.to_thread(ssl.create_default_context)
     try:
         async with asyncio.timeout(PATIENCE):
-            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
+            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=ssl_context)
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", None) or error.reason or "handshake failed"
         return Check(
@@ -80,12 +80,12 @@ async def tls(patient: DoctorContext) -> Check:
     return Check("tls", "ok", f"{agreed.version()}, certificate accepted")
 
 
-async def clock(patient: DoctorContext) -> Check:
+async def clock(context: DoctorContext) -> Check:
     """This machine's time beside the server's."""
-    if broken := patient.failed("dns", "tls"):
+    if broken := context.failed("dns", "tls"):
         return Check("clock", "warning", "not compared: there is no connection", f"see {broken}")
     try:
-        skew = await _skew(patient.settings)
+        skew = await _skew(context.settings)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         return Check(
             "clock", "warning", f"not compared: no answer ({type(error).__name__})", "see dns and tls"
@@ -100,7 +100,7 @@ async def clock(patient: DoctorContext) -> Check:
     advice = "set this machine's clock (NTP): signatures carry the time"
     if abs(skew.seconds) < CLOCK_WINDOW:
         return Check("clock", "warning", found, advice)
-    if patient.settings.correct_clock and skew.believable:
+    if context.settings.correct_clock and skew.believable:
         advice += "; until then calls are signed with the server's time once one was refused"
     return Check("clock", "bad", f"{found}; {CLOCK_WINDOW} s are accepted", advice)
 
@@ -121,14 +121,14 @@ async def _skew(settings: Settings) -> Skew | None:
     return None if date is None else measure(date, received - took, received)
 
 
-async def key(patient: DoctorContext) -> Check:
+async def key(context: DoctorContext) -> Check:
     """One signed read of the cheapest kind: a page of one reverse order."""
-    if patient.credentials is None:
-        return Check("key", "bad", patient.without_key, "get them from the vendor's console")
-    if broken := patient.failed("dns", "tls"):
+    if context.credentials is None:
+        return Check("key", "bad", context.without_key, "get them from the vendor's console")
+    if broken := context.failed("dns", "tls"):
         return Check("key", "bad", "not tried: there is no connection", f"see {broken}")
-    settings = attrs.evolve(patient.settings, timeout=15.0, journal=IN_MEMORY)
-    async with Client(patient.credentials, settings) as client:
+    settings = attrs.evolve(context.settings, timeout=15.0, journal=IN_MEMORY)
+    async with Client(context.credentials, settings) as client:
         try:
             response = await client.request(
                 "POST", "/open/order/refund/queryList", json={"pageNo": 1, "pageSize": 1}, safety=Safety.READ
@@ -136,7 +136,7 @@ async def key(patient: DoctorContext) -> Check:
         except PandaponError as error:
             return _refused(error)
         finally:
-            patient.rate = client.statistics.slowed_to
+            context.rate = client.statistics.slowed_to
         took = f"{response.seconds * 1000:.0f} ms, request id {response.request_id}"
         if client.clock_correction:
             return Check(

@@ -14,7 +14,7 @@ from pandapon_async.cli.output import for_people, print_lines, print_table
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.openapi.catalogue import Room, room_of, undocumented
+from pandapon_async.openapi.catalogue import Section, section_of, undocumented
 
 __all__ = ["endpoints"]
 
@@ -33,17 +33,17 @@ class Filter:
     evidence: Evidence | None
     safety: Safety | None
 
-    def has(self, room: Room) -> bool:
+    def has(self, section: Section) -> bool:
         """Whether a group of calls is asked for."""
         asked = (self.group, self.platform, self.generation)
-        found = (room.group, room.platform, room.generation)
+        found = (section.group, section.platform, section.generation)
         return all(one in (None, other) for one, other in zip(asked, found, strict=True))
 
     def takes(self, one: Endpoint) -> bool:
         """Whether a call is asked for."""
         asked = (self.stage, self.evidence, self.safety)
         found = (one.stage, one.evidence, one.safety)
-        return self.has(room_of(one)) and all(a in (None, b) for a, b in zip(asked, found, strict=True))
+        return self.has(section_of(one)) and all(a in (None, b) for a, b in zip(asked, found, strict=True))
 
 
 def endpoints(
@@ -67,8 +67,8 @@ def endpoints(
 
         sys.stdout.write(coverage())
         return
-    rooms = [*map(room_of, registry.endpoints().values()), *(row.room for row in undocumented())]
-    known = sorted({room.group for room in rooms})
+    sections = [*map(section_of, registry.endpoints().values()), *(row.section for row in undocumented())]
+    known = sorted({section.group for section in sections})
     if group is not None and group not in known:
         raise InvalidArgumentError(f"no such group; there are {', '.join(known)}", argument="--group")
     asked = Filter(group, platform, generation, stage, evidence, safety)
@@ -91,12 +91,12 @@ def _missing(asked: Filter) -> Iterator[dict[str, Any]]:
     if asked.stage or asked.evidence or asked.safety:
         return
     for row in undocumented():
-        if asked.has(row.room):
+        if asked.has(row.section):
             yield {
                 **dict.fromkeys(COLUMNS),
                 "generation": row.generation,
                 "evidence": PATH_NOT_KNOWN,
-                "summary": f"{row.room}: {row.title}",
+                "summary": f"{row.section}: {row.title}",
                 "page": row.page,
                 "chosen": False,
             }

@@ -26,7 +26,7 @@ from pandapon_async.errors import InvalidArgumentError, MalformedResponseError
 if TYPE_CHECKING:
     from pandapon_async.declare.response import Response
 
-__all__ = ["At", "ByGeneration", "Call", "Caller", "Group", "Resource", "call", "operation_of", "paged"]
+__all__ = ["At", "ByGeneration", "Call", "Caller", "Resource", "Subresource", "call", "operation_of", "paged"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -156,7 +156,7 @@ class Resource:
 G = TypeVar("G", bound=Resource)
 
 
-class Group(Generic[G]):
+class Subresource(Generic[G]):
     """A group within a group, made when it is first looked at."""
 
     def __init__(self, kind: type[G]) -> None:

@@ -9,14 +9,14 @@ import attrs
 
 from pandapon_async.declare.endpoint import Endpoint
 
-__all__ = ["PLATFORMS", "Room", "Undocumented", "room_of", "undocumented"]
+__all__ = ["PLATFORMS", "Section", "Undocumented", "section_of", "undocumented"]
 
 PLATFORMS = {"alibaba": "1688", "taobao": "taobao"}
 """The platforms, from their rooms in the API to their own names."""
 
 
 @attrs.define(frozen=True)
-class Room:
+class Section:
     """A group of calls: "v1", "1688", "refunds". Addresses and freight belong to no platform ("")."""
 
     generation: str
@@ -38,21 +38,21 @@ class Undocumented:
     page: str | None
 
     @property
-    def room(self) -> Room:
+    def section(self) -> Section:
         """The group it would be in."""
-        return Room(self.generation, self.platform, self.group)
+        return Section(self.generation, self.platform, self.group)
 
 
-def room_of(endpoint: Endpoint) -> Room:
+def section_of(endpoint: Endpoint) -> Section:
     """The group that a declared call is in, from its name.
 
     >>> from pandapon_async.api.registry import endpoints
-    >>> str(room_of(endpoints()["v1.alibaba.refunds.get"]))
+    >>> str(section_of(endpoints()["v1.alibaba.refunds.get"]))
     '1688 refunds'
     """
     *middle, _ = endpoint.name.split(".")
     platform = PLATFORMS[middle[0]] if len(middle) > 1 else ""
-    return Room(endpoint.generation, platform, middle[-1])
+    return Section(endpoint.generation, platform, middle[-1])
 
 
 def undocumented() -> list[Undocumented]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.declare.endpoint import Endpoint, Evidence
-from pandapon_async.openapi.catalogue import Room, room_of, undocumented
+from pandapon_async.openapi.catalogue import Section, section_of, undocumented
 
 __all__ = ["coverage"]
 
@@ -34,39 +34,48 @@ _EVIDENCE = tuple(Evidence)
 def coverage() -> str:
     """The whole page, as markdown."""
     declared = endpoints()
-    missing = Counter(row.room for row in undocumented())
-    rooms = _rooms([*map(room_of, declared.values()), *missing])
+    missing = Counter(row.section for row in undocumented())
+    sections = _sections([*map(section_of, declared.values()), *missing])
     return "\n".join(
         [
             _INTRODUCTION,
             "## By group",
             "",
-            *_counts(rooms, declared, missing),
+            *_counts(sections, declared, missing),
             "",
             "## Every call",
             "",
-            *(line for group in dict.fromkeys(map(str, rooms)) for line in _calls(group)),
+            *(line for group in dict.fromkeys(map(str, sections)) for line in _calls(group)),
             "## Path not known",
             "",
             *_table(
                 ("generation", "group", "what the navigation says"),
-                ((row.generation, str(row.room), _link(row.title, row.page)) for row in undocumented()),
+                ((row.generation, str(row.section), _link(row.title, row.page)) for row in undocumented()),
             ),
             "",
         ]
     )
 
 
-def _rooms(found: Iterable[Room]) -> list[Room]:
+def _sections(found: Iterable[Section]) -> list[Section]:
     """Each group once: by generation, 1688 and Taobao before what belongs to neither."""
-    return sorted(set(found), key=lambda room: (room.generation, room.platform or "~", room.group))
+    return sorted(
+        set(found), key=lambda section: (section.generation, section.platform or "~", section.group)
+    )
 
 
-def _counts(rooms: list[Room], declared: Mapping[str, Endpoint], missing: Counter[Room]) -> list[str]:
-    found = Counter((room_of(one), one.evidence) for one in declared.values())
+def _counts(
+    sections: list[Section], declared: Mapping[str, Endpoint], missing: Counter[Section]
+) -> list[str]:
+    found = Counter((section_of(one), one.evidence) for one in declared.values())
     rows = [
-        [room.generation, str(room), *(found[room, evidence] for evidence in _EVIDENCE), missing[room]]
-        for room in rooms
+        [
+            section.generation,
+            str(section),
+            *(found[section, evidence] for evidence in _EVIDENCE),
+            missing[section],
+        ]
+        for section in sections
     ]
     totals = [sum(column) for column in zip(*(row[2:] for row in rows), strict=True)]
     heads = ("generation", "group", *(evidence.value for evidence in _EVIDENCE), "path not known")
@@ -86,7 +95,7 @@ def _calls(group: str) -> list[str]:
         )
         for operation in operations().values()
         for one in operation.generations.values()
-        if str(room_of(one)) == group
+        if str(section_of(one)) == group
     ]
     if not rows:
         return []

@@ -10,7 +10,7 @@ from typing import Any
 from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage
 from pandapon_async.openapi.answers import example_answer
-from pandapon_async.openapi.catalogue import room_of
+from pandapon_async.openapi.catalogue import section_of
 from pandapon_async.openapi.examples import wire_example
 from pandapon_async.openapi.schemas import Schemas, nullable
 
@@ -168,7 +168,7 @@ def _operation(endpoint: Endpoint, schemas: Schemas) -> dict[str, Any]:
 
 
 def _tag(endpoint: Endpoint) -> str:
-    return str(room_of(endpoint))
+    return str(section_of(endpoint))
 
 
 def _parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:

@@ -155,8 +155,8 @@ def schema_name(kind: type[Any]) -> str:
     >>> schema_name(RefundDetail)
     'TaobaoRefundDetail'
     """
-    room = kind.__module__.partition(".models.")[2].rpartition(".")[0]
-    return room.title().replace(".", "") + kind.__name__
+    section = kind.__module__.partition(".models.")[2].rpartition(".")[0]
+    return section.title().replace(".", "") + kind.__name__
 
 
 def arms_of(kind: Any) -> list[Any]:
