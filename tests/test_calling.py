@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import io
 import warnings
 from pathlib import Path
@@ -182,6 +183,11 @@ def test_a_wrong_name_of_a_setting_is_a_configuration_error(
     with pytest.raises(ConfigurationError) as caught:
         make()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [Settings, Credentials, Override, RetryPolicy, Codes, AdaptiveRate])
+def test_the_signature_of_options_is_their_own(kind: type[Any]) -> None:
+    assert list(inspect.signature(kind).parameters) == [field.name for field in attrs.fields(kind)]
 
 
 def test_what_from_env_and_with_settings_take_is_what_settings_have() -> None:
