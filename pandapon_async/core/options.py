@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -63,6 +64,12 @@ else:
         def __call__(cls, *args: Any, **named: Any) -> Any:
             _check_names(cls, len(args), named)
             return super().__call__(*args, **named)
+
+        @property
+        def __signature__(cls) -> inspect.Signature:
+            """What `help` and editors show: the settings, and not this metaclass's call."""
+            whole = inspect.signature(cls.__init__)
+            return whole.replace(parameters=list(whole.parameters.values())[1:])
 
     class Options(metaclass=_CheckedNames):
         """Base of an attrs class of options."""
