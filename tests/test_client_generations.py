@@ -142,8 +142,11 @@ async def test_a_pin_is_kept_and_an_inferred_one_refused_where_it_is_made() -> N
         assert (
             await path_of(server, pandapon.taobao.refunds.get(refund_id=1)) == "/v2/taobao/order/refund/query"
         )
-        with pytest.raises(ConfigurationError, match=r"no page shows the path of alibaba\.refunds\.get"):
+        with pytest.raises(ConfigurationError, match=r'overrides=\{"v2\.alibaba\.refunds\.get"'):
             pandapon.v2.alibaba.refunds.get(refund_id="TQ1")
+        told = {"v2.alibaba.refunds.get": Override(path="/told")}  # as the error says
+        corrected = pandapon.with_settings(overrides=told)
+        assert await path_of(server, corrected.v2.alibaba.refunds.get(refund_id="TQ1")) == "/told"
         assert not hasattr(pandapon.v2.alibaba.orders, "get")
 
 
