@@ -45,6 +45,7 @@ _WORDS: dict[Platform, dict[str, str]] = {
     "1688": {word: state for state, words in _NAMES_1688.items() for word in words.split()},
     "taobao": {word: state for state, words in _NAMES_TAOBAO.items() for word in words.split()},
 }
+_SEPARATORS = re.compile(r"[\s_,-]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
 
 
@@ -55,7 +56,7 @@ def status_of_ledger(platform: Platform, text: str, status_map: Mapping[str, tup
             return state
     if platform == "taobao" and _NUMBER.fullmatch(text):
         return str(int(text))
-    plain = re.sub(r"[\s_,-]+", "", text).lower()
+    plain = _SEPARATORS.sub("", text).lower()
     if plain in _STATES[platform]:
         return plain
     return _WORDS[platform].get(plain, text)

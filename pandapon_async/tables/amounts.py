@@ -41,7 +41,11 @@ def amount_fen(cell: Cell, unit: AmountUnit) -> int:
     elif isinstance(cell, int):
         fen = cell * 100 if unit == "yuan" else cell
     else:
-        fen = _fen_of_text(unwrap(tidy(cell or "").translate(_MINUS)), unit)
+        text = tidy(cell or "")
+        if text.isascii() and text.isdigit() and len(text) <= SURE_DIGITS:  # most are like this
+            fen = int(text) if unit == "fen" else int(text) * 100
+        else:
+            fen = _fen_of_text(unwrap(text.translate(_MINUS)), unit)
     if abs(fen) > LARGEST_FEN:
         raise Refused("is larger than any amount")
     return fen

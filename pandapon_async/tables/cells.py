@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 
 __all__ = [
@@ -54,6 +55,8 @@ SURE_DIGITS = 15
 """How many digits of a number a spreadsheet keeps."""
 LONGEST_TEXT = 120
 LONGEST_SHOWN = 40
+REMEMBERED = 4096
+"""Texts whose reading is kept: a column of platforms, shops or states has few."""
 BROKEN = "\ufffd"
 """Stands in a text where the bytes of the file are no character."""
 
@@ -63,6 +66,7 @@ _INVISIBLE = dict.fromkeys(
 )
 _TIDY = {**_WIDTHS, **_INVISIBLE}
 _FORMULA_TEXT = re.compile(r'="([^"]*)"')
+_WRAPPERS = ('="', "'", "`")
 _SHORTENED = re.compile(r"\d(\.\d+)?[eE]\+?\d+", re.ASCII)
 _WHOLE_FLOAT = re.compile(r"(\d+)\.0+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -117,6 +121,8 @@ def unwrap(text: str) -> str:
     >>> unwrap('="123"'), unwrap("'123"), unwrap("`123")
     ('123', '123', '123')
     """
+    if not text.startswith(_WRAPPERS):
+        return text
     if wrapped := _FORMULA_TEXT.fullmatch(text):
         text = wrapped[1].strip()
     return text.removeprefix("'").removeprefix("`").strip()
@@ -131,8 +137,13 @@ def no_value(cell: Cell) -> str | None:
     """Why a cell that is filled holds no value, as the end of a sentence; None if it may hold one."""
     if isinstance(cell, BadCell):
         return cell.why
-    if not isinstance(cell, str) or len(cell) > _LONGEST_NO_VALUE:
+    if not isinstance(cell, str) or len(cell) > _LONGEST_NO_VALUE or cell.isdigit():
         return None
+    return _no_value_in(cell)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _no_value_in(cell: str) -> str | None:
     text = unwrap(tidy(cell))
     if not text:
         return None
@@ -155,10 +166,14 @@ def shown(cell: Cell) -> str:
 
 def plain_text(cell: Cell) -> str | None:
     """The cell as tidy text on one line, at most 120 characters; None if blank."""
-    if blank(cell):
+    if cell is None:
         return None
-    text = cell.isoformat() if isinstance(cell, datetime) else tidy(_digits(cell))
-    return " ".join(text.split())[:LONGEST_TEXT]
+    return _plain(cell.isoformat() if isinstance(cell, datetime) else _digits(cell))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _plain(text: str) -> str | None:
+    return " ".join(tidy(text).split())[:LONGEST_TEXT] or None
 
 
 def _digits(cell: Cell) -> str:
@@ -181,6 +196,8 @@ def id_text(cell: Cell) -> str | None:
     if isinstance(cell, datetime):
         raise Refused("is a date, not an id")
     text = unwrap(tidy(str(cell)))
+    if text.isascii() and text.isdigit():
+        return text
     if _SHORTENED.fullmatch(text):
         raise Refused("was shortened to scientific notation by a spreadsheet: the id is already corrupt")
     if whole := _WHOLE_FLOAT.fullmatch(text):
@@ -239,6 +256,6 @@ def currency_code(cell: Cell) -> str:
     if text is None:
         raise Refused("no currency")
     code = CURRENCY_NAMES.get(text.upper(), text.upper())
-    if not re.fullmatch(r"[A-Z]{3}", code, re.ASCII):
+    if not (len(code) == 3 and code.isascii() and code.isalpha()):
         raise Refused("is not a currency code such as CNY")
     return code

@@ -97,6 +97,10 @@ class CsvSource:
         have = len(cells)
         return [cells[at] if at < have else None for at in wanted]
 
+    def is_blank(self, cells: Sequence[str]) -> bool:
+        """Whether there is nothing in a row."""
+        return all(map(blank, cells))
+
     def filled(self, cells: Sequence[str]) -> Iterable[Cell]:
         """All cells of a row."""
         return cells

@@ -93,6 +93,10 @@ class ParquetSource:
         """The cells as they are: no others were read."""
         return cells
 
+    def is_blank(self, cells: Sequence[Cell]) -> bool:
+        """Never known: there may be something in the columns that were not read."""
+        return False
+
     def filled(self, cells: Sequence[Cell]) -> Iterable[Cell]:
         """The wanted cells of a row."""
         return cells

@@ -50,6 +50,10 @@ class Source(Protocol):
         """The cells of the wanted columns."""
         ...
 
+    def is_blank(self, cells: Any) -> bool:
+        """Whether there is nothing in a row."""
+        ...
+
     def filled(self, cells: Any) -> Iterable[Cell]:
         """The cells of a row, as far as the source has them."""
         ...

@@ -103,14 +103,18 @@ class Table:
         held: list[Record] = []  # rows that are totals if no row with an id follows
         rows = source.rows(section.sheet, section.columns.names, section.header.last, wanted)
         for row, cells, problem in rows:
-            picked = source.pick(cells, wanted)
-            if problem is None and all(map(blank, picked)) and all(map(blank, source.filled(cells))):
+            if problem is None and source.is_blank(cells):
                 self.blank_lines += 1
                 continue
+            picked = source.pick(cells, wanted)
             record = Record(row + offset, picked, problem)
             if at_id is not None and problem is None and not _may_be_id(picked[at_id]):
                 filled = [cell for cell in source.filled(cells) if not blank(cell)]
-                if len(held) < MOST_TOTALS and _says_total(picked[at_id], filled, after=bool(held)):
+                if (
+                    filled
+                    and len(held) < MOST_TOTALS
+                    and _says_total(picked[at_id], filled, after=bool(held))
+                ):
                     held.append(record)
                     continue
             yield from held

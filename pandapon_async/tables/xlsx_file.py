@@ -95,6 +95,10 @@ class XlsxSource:
         """The cells of the wanted columns."""
         return [cells.get(at) for at in wanted]
 
+    def is_blank(self, cells: Cells) -> bool:
+        """Whether there is nothing in a row."""
+        return all(map(blank, cells.values()))
+
     def filled(self, cells: Cells) -> Iterable[Cell]:
         """All cells of a row."""
         return cells.values()
