@@ -12,7 +12,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
@@ -22,6 +22,7 @@ from pandapon_async.core.codes import Codes
 from pandapon_async.core.options import Options, clean_frames
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer, signature
+from pandapon_async.core.urls import check_base_url, check_proxy, climbs
 from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import Attempt, ConfigurationError
 
@@ -100,6 +101,22 @@ def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{attribute.name} must be True or False, not {type(value).__name__}")
 
 
+def _proxy(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{attribute.name} must be text, not {type(value).__name__}")
+    try:
+        check_proxy(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{_named(attribute.name, value)} {error}") from None
+
+
+def _named(name: str, url: str) -> str:
+    """A setting with its value, unless that may hold a password."""
+    return name if "@" in url else f"{name} {url[:80]!r}"
+
+
 def _one_of(*allowed: Any) -> Callable[[object, attrs.Attribute[Any], Any], None]:
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value not in allowed:
@@ -156,7 +173,7 @@ class Override(Options):
         path = self.path
         if path is None:
             return
-        if not path.startswith("/") or path.startswith("//") or ".." in path.split("/"):
+        if not path.startswith("/") or path.startswith("//") or climbs(path):
             raise ConfigurationError("an overriding path begins with one / and does not climb with ..")
         if not path.isascii() or not path.isprintable() or set(path) & set(" ?#\\"):
             raise ConfigurationError("an overriding path has no blanks, ? or #, and is percent-encoded")
@@ -183,6 +200,7 @@ class SettingsChanges(TypedDict, total=False):
     codes: Codes
     ssl_context: ssl.SSLContext | None
     proxy: str | None
+    trust_env: bool
     allow_plain_http: bool
     allow_inferred: bool
     correct_clock: bool
@@ -215,7 +233,8 @@ class Settings(Options):
     envelope's `code` means. `overrides` correct single calls by name,
     `allow_inferred` permits calls whose path no page shows. `correct_clock` signs with the server's time
     once this machine's clock explains a refused authentication. `ssl_context` is for a CA of your own; one
-    that does not check certificates or host names is refused.
+    that does not check certificates or host names is refused. `proxy` is the url of an HTTP proxy; with
+    `trust_env` HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment hold where none is given.
     """
 
     base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
@@ -238,32 +257,44 @@ class Settings(Options):
     overrides: Mapping[str, Override] = attrs.field(factory=dict, validator=_overrides)
     codes: Codes = attrs.field(factory=Codes, validator=_a(Codes))
     ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
-    proxy: str | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, repr=False, validator=_proxy)
+    trust_env: bool = attrs.field(default=False, validator=_flag)
     allow_plain_http: bool = attrs.field(default=False, validator=_flag)
     allow_inferred: bool = attrs.field(default=False, validator=_flag)
     correct_clock: bool = attrs.field(default=True, validator=_flag)
     clock: Clock = attrs.field(factory=Clock, repr=False)
+    proxy_in_use: str | None = attrs.field(default=None, init=False, repr=False, eq=False)
+    """`proxy`, or with `trust_env` the one that the environment names."""
 
     def __attrs_post_init__(self) -> None:
         context = self.ssl_context
         if context is not None and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
             raise ConfigurationError("ssl_context must check certificates and host names")
-        url = self.base_url
         try:
-            parts = urlsplit(url)
-            whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            raise ConfigurationError("base_url must look like https://api.pandapon.com") from None
-        # Checked in the text, as urlsplit drops TABs and newlines, and an empty query.
-        if not whole or not url.isascii() or not url.isprintable() or set(url) & set(" ?#\\"):
-            raise ConfigurationError("base_url must look like https://api.pandapon.com")
-        if "@" in parts.netloc:
-            raise ConfigurationError("base_url must not carry a user or a password")
+            parts = check_base_url(self.base_url)
+        except ValueError as error:
+            raise ConfigurationError(f"{_named('base_url', self.base_url)} {error}") from None
+        object.__setattr__(self, "proxy_in_use", self.proxy or self._environments_proxy(parts))
         if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(self.base_url):
             raise ConfigurationError(
                 "base_url is plain http: key and signature would travel in clear. "
                 "Use https, or say Settings(allow_plain_http=True)"
             )
+
+    def _environments_proxy(self, parts: SplitResult) -> str | None:
+        if not self.trust_env:
+            return None
+        from urllib.request import getproxies, proxy_bypass
+
+        url = getproxies().get(parts.scheme)
+        if not url or proxy_bypass(parts.netloc):
+            return None
+        try:
+            check_proxy(url)
+        except ValueError as error:
+            name = f"{parts.scheme.upper()}_PROXY"
+            raise ConfigurationError(f"{_named(name, url)} {error}") from None
+        return url
 
     @classmethod
     @clean_frames

@@ -191,7 +191,7 @@ def test_the_signature_of_options_is_their_own(kind: type[Any]) -> None:
 
 
 def test_what_from_env_and_with_settings_take_is_what_settings_have() -> None:
-    fields = {field.name: field.type for field in attrs.fields(Settings)}
+    fields = {field.name: field.type for field in attrs.fields(Settings) if field.init}
     declared = {**SettingsChanges.__annotations__, **SettingsArguments.__annotations__}
     said = {name: getattr(kind, "__forward_arg__", kind) for name, kind in declared.items()}
     assert said == fields

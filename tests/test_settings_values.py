@@ -75,6 +75,11 @@ def test_base_urls_that_work(url: str, kept: str) -> None:
         "https://api.pandapon.com\n", "https://api.pandapon.com ", "https://api.panda\tpon.com",
         "https://api.pandapon.com\\@evil.example", "https://[api", "https://api.pandapon.com:99999",
         "https://api.pandapon.com:x", "https://ａpi.pandapon.com", None, 1, b"https://api.pandapon.com",
+        "https://api.pandapon.com/a/../b", "https://api.pandapon.com/.", "https://api.pandapon.com/%2e%2e/a",
+        "https://api.pandapon.com/a%2f..%2fb", "https://api.pandapon.com/%252e%252e/a", "https://api.pandapon.com//a",
+        "https://api.pandapon.com/[a]", "https://api[1].pandapon.com", "https://[::1", "https://[1.2.3.4]",
+        "https://[::1]x:80", "https://api.pandapon.com/%", "https://api.pandapon.com/%zz", "https://a..b",
+        "https://api.pandapon.com:", "https://-a", "https://api.pandapon.com/{a}", "https://%61pi.pandapon.com",
     ],
 )  # fmt: skip
 def test_base_urls_that_do_not(url: Any) -> None:
@@ -186,3 +191,48 @@ def test_an_override_that_names_no_call_is_refused() -> None:
     settings = Settings(overrides={"v1.alibaba.refund.get": Override(arguments="query")})
     with pytest.raises(ConfigurationError, match=r"did you mean v1\.alibaba\.refunds\.get"):
         Client(Credentials("key", "secret", "1"), settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://api.pandapon.com/a/../b", "https://api.pandapon.com/%zz", "ftp://a"]
+)
+def test_a_base_url_that_is_refused_is_named(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(base_url=url)
+    assert repr(url) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["", " ", "none", "proxy.example:3128", "socks5://proxy:1080", "http://", "http://proxy:0", "http://proxy:x",
+     "http://proxy/path", "http://proxy?a", "http://pro xy", "http://proxy\r\nX: y", "//proxy", False, 3128, b"http://p"],
+)  # fmt: skip
+def test_a_proxy_that_is_none_never_means_to_go_straight(proxy: Any) -> None:
+    with pytest.raises(ConfigurationError, match="proxy"):
+        Settings(proxy=proxy)
+
+
+def test_a_proxys_password_is_not_told() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(proxy=f"http://user:{SECRET}@proxy/path")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://proxy:3128", "https://u:p@proxy.example", "http://[::1]:3128/", None]
+)
+def test_proxies_that_work(proxy: str | None) -> None:
+    assert Settings(proxy=proxy).proxy_in_use == proxy
+
+
+def test_the_environments_proxy_holds_only_if_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "internal.example")
+    assert Settings().proxy_in_use is None
+    assert Settings(trust_env=True).proxy_in_use == "http://proxy.example:3128"
+    assert Settings(trust_env=True, proxy="http://other:1").proxy_in_use == "http://other:1"
+    assert Settings(trust_env=True, base_url="https://internal.example").proxy_in_use is None
+    assert Settings(trust_env=True, base_url="http://127.0.0.1:1").proxy_in_use is None
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY 'socks5"):
+        Settings(trust_env=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
 import attrs
 from yarl import URL
@@ -17,6 +17,7 @@ from pandapon_async.core.json_codec import dumps, refuse_floats
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import StructureError, structurer
+from pandapon_async.core.urls import climbs
 from pandapon_async.declare.arguments import encode_arguments, open_images
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Location
 from pandapon_async.declare.fields import ImageField
@@ -210,15 +211,12 @@ def prepare_undeclared(
 
 def check_path(path: str) -> None:
     """Raise InvalidArgumentError for a path that could lead elsewhere than it seems to."""
-    plain, before = path, ""
-    while plain != before:
-        plain, before = unquote(plain), plain
     odd = not path.isascii() or not path.isprintable() or set(path) & set(" ?#\\{}")
     if not path.startswith("/") or path.startswith("//") or odd:
         raise InvalidArgumentError(
             "path begins with one / and has no blanks, ? or #; use params", argument="path"
         )
-    if {".", ".."} & set(re.split(r"[/\\;]", plain)):
+    if climbs(path):
         raise InvalidArgumentError("path must not climb with ..", argument="path")
 
 

@@ -189,7 +189,7 @@ class Session:
         try:
             direct = self._direct
             at_once = body is None or body.__class__ is bytes
-            if direct is not None and at_once and exchange.settings.proxy is None and direct.usable():
+            if direct is not None and at_once and exchange.settings.proxy_in_use is None and direct.usable():
                 response = await direct.send(exchange)
                 if response is not None:
                     return response
@@ -229,7 +229,7 @@ class Session:
                     auto_decompress=True,
                     raise_for_status=False,
                     timeout=connect_limits(context.deadline, settings),
-                    proxy=settings.proxy,
+                    proxy=settings.proxy_in_use,
                     ssl=settings.ssl_context or True,
                     middlewares=(*_middlewares_of(session), attempt),
                 )
