@@ -32,6 +32,7 @@ from tests.support import faults, matrix
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.faults import GOOD, HTML, chunk, chunked, cut, gzipped, says, sent
 from tests.support.matrix import ATTEMPTS, KINDS, Fault, moved, row
+from tests.support.network import slow_connects, slow_names
 from tests.support.server import Behaviour, Exchange, answer, envelope, http, ok
 
 PAGE = Path(__file__).parent.parent / "docs" / "hardening.md"
@@ -73,6 +74,14 @@ THROTTLED = Expected(RateLimitError, ATTEMPTS, RateLimitError, ATTEMPTS)
 BUSY = Expected(RateLimitError, ATTEMPTS, OutcomeUnknownError)
 UNREACHABLE = Expected(NotSentError, ATTEMPTS, NotSentError, ATTEMPTS, seen=False)
 UNTRUSTED = Expected(NotSentError, 1, NotSentError, 1, seen=False)
+REFUSED_BY_PROXY = UNTRUSTED
+BUSY_PROXY = UNREACHABLE
+UNREACHED = Expected(DeadlineExceededError, 1, DeadlineExceededError, 1, seen=False, payment=NotSentError)
+CLOSED = Expected(ConnectionLostError, 1, OutcomeUnknownError)
+CLOSED_UNSENT = Expected(NotSentError, 0, NotSentError, 0, seen=False)
+PROXY_OK = "HTTP/1.1 200 Connection established"
+HINTED = http(BODY, headers=["Connection: keep-alive", "Keep-Alive: timeout=1"])
+KEPT_LONG = http(BODY, headers=["Connection: keep-alive", "Keep-Alive: timeout=30, max=100"])
 
 
 def early(raw: bytes, *, then: str) -> Behaviour:
@@ -87,6 +96,15 @@ def early(raw: bytes, *, then: str) -> Behaviour:
             await exchange.reader.readexactly(int(seen.header("content-length") or 0))
 
     return behave
+
+
+async def only_new(exchange: Exchange) -> None:
+    """The first connection has been idle for too long: it is closed at whatever comes on it."""
+    if exchange.connection == 1:
+        exchange.close()
+    else:
+        await exchange.request()
+        await exchange.send(GOOD)
 
 
 async def close_after_head(exchange: Exchange) -> None:
@@ -166,6 +184,30 @@ TABLE: dict[str, Pair] = {
     "kept alive: reset at the request": (Fault(faults.reset_unread, warm=KEPT), LOST),
     "kept alive: an answer nobody asked for": (Fault(ok(), warm=sent(GOOD, GOOD)), FINE),
     "kept alive: bytes nobody asked for": (Fault(ok(), warm=sent(GOOD, b"more")), FINE),
+    "kept alive: one byte nobody asked for": (Fault(ok(), warm=sent(GOOD, b"H")), FINE),
+    "kept alive: longer than the server said": (Fault(only_new, warm=sent(HINTED)), FINE),
+    "kept alive: shorter than the server said": (Fault(ok(), warm=sent(KEPT_LONG)), FINE),
+    # names, SYNs, proxies
+    "names: found after 8 s": (Fault(ok(), network=lambda: slow_names(8)), FINE),
+    "names: found after a minute": (Fault(ok(), network=lambda: slow_names(60)), UNREACHED),
+    "SYN: answered after 8 s": (Fault(ok(), network=lambda: slow_connects(lambda: 8)), FINE),
+    "SYN: never answered": (Fault(ok(), network=lambda: slow_connects(lambda: 999)), UNREACHABLE),
+    "proxy: lets it through": (Fault(ok(), tls=True, proxy=PROXY_OK), FINE),
+    "proxy: 407": (Fault(ok(), tls=True, proxy="HTTP/1.1 407 Authenticate"), REFUSED_BY_PROXY),
+    "proxy: 403": (Fault(ok(), tls=True, proxy="HTTP/1.1 403 Forbidden"), REFUSED_BY_PROXY),
+    "proxy: 502": (Fault(ok(), tls=True, proxy="HTTP/1.1 502 Bad"), BUSY_PROXY),
+    "proxy: 503": (Fault(ok(), tls=True, proxy="HTTP/1.1 503 Busy"), BUSY_PROXY),
+    "proxy: 429": (Fault(ok(), tls=True, proxy="HTTP/1.1 429 Many"), BUSY_PROXY),
+    "proxy: no HTTP": (Fault(ok(), tls=True, proxy="hello"), BUSY_PROXY),
+    "proxy: says nothing": (Fault(ok(), tls=True, proxy=""), UNREACHED),
+    # the client is closed with the call under way
+    "closed: before the answer": (Fault(faults.half_open, closed=True), CLOSED),
+    "closed: in the answer": (Fault(faults.drip, closed=True), CLOSED),
+    "closed: in an upload to a deaf peer": (Fault(stop_reading, large=True, closed=True), CLOSED),
+    "closed: while connecting": (
+        Fault(ok(), closed=True, network=lambda: slow_connects(lambda: 8)),
+        CLOSED_UNSENT,
+    ),
     # answers and ends during an upload of a megabyte
     "upload: closed in the body": (Fault(close_after_head, large=True), LOST),
     "upload: reset in the body": (Fault(faults.reset_after_head, large=True), LOST),

@@ -89,7 +89,7 @@ def _unsent(failure: Exception, proxy: str | None) -> NotSentError:
 def _refused_by_proxy(status: int, proxy: str | None) -> NotSentError:
     hint = ""
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        hint = "; give its user and password in Settings(proxy=...)"
+        hint = "; check its user and password in Settings(proxy=...)"
     return NotSentError(
         f"{_place(proxy)} refused the connection with HTTP {status}{hint}", retryable=status in _BUSY_PROXY
     )

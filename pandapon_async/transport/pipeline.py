@@ -135,7 +135,7 @@ class Pipeline:
             raise
         error = context.cut_off()
         try:
-            if context.admitted:
+            if context.on_wire:
                 self._record(prepared, context, error)
             elif context.error is not None:
                 error.__cause__ = context.error

@@ -7,9 +7,11 @@ any nonce came twice. `python -m tests.hardening` writes the page from it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import ssl
+from collections.abc import Callable
 from typing import Any, Self
 
 import attrs
@@ -17,6 +19,7 @@ import trustme
 
 from pandapon_async import PandaponError, RetryPolicy, Safety
 from tests.support.clients import at_rest, borrowing, client
+from tests.support.network import Proxy
 from tests.support.server import Behaviour, Exchange, FaultServer, http, ok
 from tests.support.virtual import outcome, run
 
@@ -58,7 +61,8 @@ class Fault:
 
     `warm`: over a connection on which this was the answer to a request before. `tls`: over https.
     `large`: calls by POST send a megabyte. `unreachable`: nothing listens there. `certificate`: the name
-    that the server's is for.
+    that the server's is for. `network`: what is slow on the way. `proxy`: what a proxy says to CONNECT.
+    `closed`: the client is closed five seconds after the call began.
     """
 
     behaviour: Behaviour
@@ -67,6 +71,9 @@ class Fault:
     large: bool = False
     unreachable: bool = False
     certificate: str = "localhost"
+    network: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+    proxy: str | None = None
+    closed: bool = False
 
 
 @attrs.define
@@ -130,7 +137,8 @@ class FaultyServer(FaultServer):
 
     @property
     def url(self) -> str:
-        return f"https://localhost:{self.port}" if self.fault.tls else super().url
+        named = self.fault.tls or self.fault.network is not contextlib.nullcontext
+        return f"http{'s' * self.fault.tls}://localhost:{self.port}" if named else super().url
 
 
 def moved(status: int, where: str) -> Behaviour:
@@ -148,8 +156,14 @@ def moved(status: int, where: str) -> Behaviour:
 async def play(fault: Fault, kind: str) -> Cell:
     """Meet the fault with one call; in virtual time. What must hold of every error is checked here."""
     verb, safety = KINDS[kind].verb, KINDS[kind].safety
-    async with FaultServer() as elsewhere, FaultyServer(fault, elsewhere.url + "/other") as server:
+    async with (
+        FaultServer() as elsewhere,
+        FaultyServer(fault, elsewhere.url + "/other") as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
         changes: dict[str, Any] = {"ssl_context": _trusting()} if fault.tls else {}
+        if fault.proxy is not None:
+            changes["proxy"] = await stack.enter_async_context(Proxy(fault.proxy).serving())
         policy = RetryPolicy(attempts=ATTEMPTS)
         async with (
             borrowing(KINDS[kind].borrowed) as session,
@@ -163,7 +177,14 @@ async def play(fault: Fault, kind: str) -> Cell:
                 await asyncio.sleep(1)  # for what comes on the idle connection
             before = pandapon.statistics.attempts
             body = {"a": UPLOAD if fault.large else 1} if verb == "POST" else None
-            error = await outcome(pandapon.request(verb, "/thing", json=body, safety=safety))
+            with fault.network():
+                calling = asyncio.ensure_future(
+                    outcome(pandapon.request(verb, "/thing", json=body, safety=safety))
+                )
+                if fault.closed:
+                    await asyncio.sleep(5)
+                    await pandapon.aclose()
+                error = await calling
             assert error is None or isinstance(error, PandaponError), error
             cell = Cell(error, pandapon.statistics.attempts - before, len(server.times))
             nonces = [seen.nonce for seen in server.requests]
