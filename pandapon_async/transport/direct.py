@@ -106,6 +106,11 @@ class Direct:
             functions = (
                 kind.request,
                 kind._request,
+                kind.get,
+                kind.post,
+                kind.put,
+                kind.patch,
+                kind.delete,
                 ClientRequest.send,
                 ClientRequest.write_bytes,
                 pool.connect,
@@ -185,7 +190,9 @@ class Direct:
         raise only_stale_connections()
 
 
-_REPLACED: Final = frozenset({"request", "_request", "connect", "_create_connection"})
+_REPLACED: Final = frozenset(
+    {"request", "_request", "get", "post", "put", "patch", "delete", "connect", "_create_connection"}
+)
 
 
 def _fit(protocol: ResponseHandler, transport: asyncio.Transport) -> bool:

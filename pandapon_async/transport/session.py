@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -219,8 +220,7 @@ class Session:
             # Until the middleware is asked: whoever stands in for the session may send whatever he likes.
             exchange.writing()
             try:
-                response = await session.request(
-                    exchange.prepared.endpoint.method,
+                response = await _method_of(session, exchange.prepared.endpoint.method)(
                     url,
                     data=exchange.body,
                     headers=headers,
@@ -255,6 +255,15 @@ class Session:
         self.closed = True
         if self._session is not None and not self._borrowed:
             await self._session.close()
+
+
+def _method_of(session: aiohttp.ClientSession, verb: str) -> Callable[..., Any]:
+    """`session.request` for this verb, unless a double stands in the place of the verb's own method."""
+    own = getattr(type(session), verb.lower(), None)
+    if is_aiohttps(own):
+        return functools.partial(session.request, verb)
+    method: Callable[..., Any] = getattr(session, verb.lower())
+    return method
 
 
 def _middlewares_of(session: aiohttp.ClientSession) -> tuple[Any, ...]:
