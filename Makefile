@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test nightly check format bench clean help
+.PHONY: demo test nightly lowest check format bench clean help
 
 help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
 	@echo "make test     all tests of the default suite"
-	@echo "make nightly  the long tests as well, and what a call costs in instructions"
+	@echo "make nightly  the long tests as well, what a call costs in instructions, and make lowest"
+	@echo "make lowest   the suite on the lowest versions that pyproject.toml allows"
 	@echo "make check    ruff, mypy --strict, pyright, every public name typed"
 	@echo "make bench    measure against other clients: some ten minutes, on a quiet machine"
 
@@ -32,6 +33,10 @@ demo: $(VENV)/.run
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
+$(VENV)/.doubles: $(VENV)/.test
+	$(PIP) --editable '.[doubles]'
+	touch $@
+
 # The generator of the interoperability test wants other versions than we do, so it gets its own place.
 $(VENV)/generator/.done: $(VENV)/.run
 	$(PYTHON) -m venv $(VENV)/generator
@@ -39,11 +44,23 @@ $(VENV)/generator/.done: $(VENV)/.run
 	touch $@
 
 # The long tests, then mutants of the rules about writes, then instructions per call (`benchmarks/bars.toml`).
-nightly: $(VENV)/.test $(VENV)/generator/.done
+nightly: $(VENV)/.test $(VENV)/.doubles $(VENV)/generator/.done
 	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
 		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly -o faulthandler_timeout=7200
 	timeout 1200 $(BIN)/python -m tests.mutation
 	timeout 300 $(BIN)/python -m benchmarks.instructions --check
+	$(MAKE) lowest
+
+# Exactly the lower bounds of pyproject.toml, in a place of their own. LOWEST names test files; none: all.
+$(VENV)/lowest/.done: pyproject.toml $(VENV)/.run
+	$(PYTHON) -m venv --clear $(VENV)/lowest
+	$(BIN)/python -m tests.support.lowest > $(VENV)/lowest/constraints.txt
+	$(VENV)/lowest/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint $(VENV)/lowest/constraints.txt --editable '.[reconcile,test]'
+	touch $@
+
+lowest: $(VENV)/lowest/.done
+	$(VENV)/lowest/bin/python -m pytest --numprocesses 2 --dist worksteal $(LOWEST)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
