@@ -156,7 +156,7 @@ def test_what_only_looks_like_it_is_refused(wire: str, given_value: Any) -> None
     assert caught.value.path == f"$.data.{wire}"
 
 
-@given(st.integers(10**11, 10**14 - 1))
+@given(st.integers(10**11, 10**13 - 1))
 def test_epoch_milliseconds_keep_every_millisecond(milliseconds: int) -> None:
     wires: tuple[int | str, ...] = (milliseconds, str(milliseconds))
     for wire in wires:
@@ -169,6 +169,7 @@ def test_epoch_milliseconds_keep_every_millisecond(milliseconds: int) -> None:
 def test_the_compact_form_and_the_plain_form_agree(at: datetime) -> None:
     assert parse_moment(f"{at:%Y%m%d%H%M%S}000+0800") == parse_moment(f"{at:%Y-%m-%d %H:%M:%S}")
     assert parse_moment(f"{at:%Y-%m-%d %H:%M:%S}").utcoffset() == BEIJING.utcoffset(None)
+    assert parse_moment(f"{at:%Y%m%d%H%M%S}") == parse_moment(f"{at:%Y-%m-%d %H:%M:%S}")
 
 
 @given(st.text(max_size=30) | st.integers())

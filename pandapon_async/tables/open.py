@@ -177,6 +177,8 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
     headers = {sheet: find_header(head, resolver, options.header_row) for sheet, head in heads.items()}
     if not chosen:
         chosen = [_only_sheet(source.name, heads, headers, resolver, options)]
+    if options.all_sheets:  # a cover sheet has no rows to read
+        chosen = _having(heads, headers, resolver) or chosen
     sections = []
     for sheet in chosen:
         header = headers[sheet]
@@ -225,14 +227,7 @@ def _only_sheet(
     options: ReadOptions,
 ) -> Sheet:
     """The sheet that has the columns, if there is one; two of them are a question."""
-    having = [
-        sheet
-        for sheet, header in headers.items()
-        if header is not None
-        and resolver.identifier in (fields := resolver.recognised(header.names))
-        and len(fields) >= 2
-        and _has_rows(heads[sheet], header)
-    ]
+    having = _having(heads, headers, resolver)
     if len(having) > 1:
         names = ", ".join(sheet.name for sheet in having)
         several = " ".join(f"--sheet '{sheet.name}'" for sheet in having)
@@ -250,6 +245,20 @@ def _only_sheet(
     if not filled:
         raise _no_names(name, options)
     return filled[0]
+
+
+def _having(
+    heads: dict[Sheet, Sequence[HeadRow]], headers: dict[Sheet, Header | None], resolver: Resolver
+) -> list[Sheet]:
+    """The sheets that have the columns, and rows below them."""
+    return [
+        sheet
+        for sheet, header in headers.items()
+        if header is not None
+        and resolver.identifier in (fields := resolver.recognised(header.names))
+        and len(fields) >= 2
+        and _has_rows(heads[sheet], header)
+    ]
 
 
 def _has_rows(head: Sequence[HeadRow], header: Header) -> bool:

@@ -273,6 +273,9 @@ def other_sheets() -> None:
         rows=GOOD,
         notes=["20000002 is row 2 of 二月"],
     )
+    covered = workbook(("说明", [["本表为七月退款"]]), ("一月", head), ("二月", tail))
+    notes = ["other sheets, not read: 说明"]
+    case("s_all_covered.xlsx", saved(covered), options={"all_sheets": True}, rows=GOOD, notes=notes)
     case("s_named.xlsx", saved(both), options={"sheet": ("一月", "二月")}, rows=GOOD)
     case(
         "s_one.xlsx",
