@@ -69,6 +69,8 @@ UNITS: Mapping[str, AmountUnit] = {
 _SEPARATORS = re.compile(r"[\s_\-.:/#*`'\"]+")
 _PERSONAL = re.compile(r"@|(?<![0-9])1[3-9][0-9]{9}(?![0-9])|[^\W\d_]{2,}\s+[^\W\d_]{2,}")
 """Mail addresses, mobile phones, and several words: a name, an address."""
+LONGEST_QUOTED = 64
+LONGEST_WORD = 12
 _REMARK = re.compile(r"\((?:必填|选填|必须|可选|可不填|非必填|required|optional)\)")
 _UNIT = re.compile(
     r"(?P<stem>.+?)(?:[(\[【](?:单位|unit|人民币|rmb|cny)?(?P<inside>fen|yuan|分|元|¥)[)\]】]|(?P<after>fen|yuan|分|元))"
@@ -156,8 +158,14 @@ class ColumnSpec:
         """Whether a message may repeat a cell: where columns are shifted, it may be somebody's phone."""
         if self.private or _PERSONAL.search(text):
             return False
+        if len(text) > LONGEST_QUOTED:
+            return False
         foreign = sum(letter.isalpha() and not letter.isascii() for letter in text)
-        return foreign == 0 or self.word or (foreign == 1 and any(map(str.isdigit, text)))
+        return (
+            foreign == 0
+            or (self.word and len(text) <= LONGEST_WORD)
+            or (foreign == 1 and any(map(str.isdigit, text)))
+        )
 
     def is_named(self, column: str, known: frozenset[str]) -> bool:
         """Whether a plain column name is one of the known ones, a unit in it aside."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from pandapon_async.tables.cells import Cell, blank, plain_text
+from pandapon_async.tables.cells import Cell, blank, plain_text, tidy
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.headers import Header
 from pandapon_async.tables.source import Sheet, Source
@@ -29,6 +29,8 @@ _TOTALS = (
     "合计", "总计", "小计", "汇总", "总金额", "累计", "共计", "本页合计", "总交易单数", "交易合计",
     "导出时间", "total", "subtotal", "grand total", "sum",
 )  # fmt: skip
+
+_FOOTERS = ("制表", "审核", "打印", "导出", "统计", "以上", "注:", "说明:", "备注:")
 
 
 @attrs.define
@@ -142,6 +144,8 @@ def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> boo
     What identifies a row is empty then, or the word itself, or a word in a row that begins with one.
     """
     first = filled[0]
+    if len(filled) == 1 and isinstance(first, str) and tidy(first).startswith(_FOOTERS):
+        return True
     if _is_total(first) or (isinstance(first, str) and first.lstrip().startswith("#")):
         return not (
             isinstance(identifier, str) and any(map(str.isdigit, identifier)) and identifier is not first

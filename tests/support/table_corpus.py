@@ -333,6 +333,8 @@ def other_sheets() -> None:
         ),
         rows=[*GOOD[:2], [None, 106857, "is neither a refund id"], *GOOD[2:]],
     )
+    signed = [[], ["以上数据由系统导出"], ["制表人：张三", "", "", "", ""]]
+    case("t_footers.csv", csv_text([HEADER, *texts(), *signed]), rows=GOOD, notes=["totals .*: 2"])
     wechat = [["交易时间", "商户退款单号", "退款金额", "退款状态"]]
     wechat += [
         ["`2023-07-04 11:00:58", f"`{row[1]}", f"`{row[3]}", "`100"] for row in texts() if row[0] == "taobao"
