@@ -133,6 +133,8 @@ NAMED = order(line(1, refundId="TQ9"), line(2, refundId="TQ9"))
             (NAMED, refund(applyReasonId=None, orderEntryIdList=None)),
             DONE,
         ),  # what is not shown is no objection
+        ((NAMED, refund(applyCarriage=None)), DONE),
+        ((NAMED, refund(gmtApply=None, gmtCreate="20231115063002000+0800")), DONE),
         ((NAMED, refund(applyPayment=501)), UNKNOWN),
         ((NAMED, refund(applyCarriage=1)), UNKNOWN),
         ((NAMED, refund(applyReasonId=20023)), UNKNOWN),
