@@ -51,6 +51,7 @@ class Journal:
         self._writer: BatchWriter[JournalStore] = BatchWriter(self._open_store, "pandapon-journal")
         self._next_session = uuid.uuid4().hex
         self._opened_at = 0.0
+        self._process = os.getpid()
 
     @property
     def _store(self) -> JournalStore | None:
@@ -208,6 +209,7 @@ class Journal:
 
     async def open(self) -> None:
         """Open the file and close what ended processes left open. Called by itself on first use."""
+        self._refuse_after_fork()
         self._opened_at = self._clock.wall()
         await self._writer.open()
 
@@ -268,9 +270,21 @@ class Journal:
         return f"{self.path}.{session}.lock"
 
     async def _run(self, work: Callable[[JournalStore], T], *, durable: bool = False) -> T:
+        self._refuse_after_fork()
         if not self._writer.is_open:
             self._opened_at = self._clock.wall()  # here, as a clock may belong to the loop
         return await self._writer.run(work, durable=durable)
+
+    def _refuse_after_fork(self) -> None:
+        """The thread that writes is not in the child, and the open file and its lock are the parent's."""
+        if os.getpid() == self._process:
+            return
+        if self._writer.is_open:
+            raise JournalUnavailableError(
+                f"this Journal was opened by process {self._process}, before a fork; "
+                "make a new Journal (or Client) in the child; nothing was sent"
+            )
+        self._process, self._next_session = os.getpid(), uuid.uuid4().hex
 
     async def aclose(self) -> None:
         """Finish what is waiting and close the file. May be called twice.
