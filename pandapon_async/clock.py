@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Clock", "duration", "time_limit"]
+__all__ = ["Clock", "duration", "seconds_of", "time_limit"]
 
 
 class Clock:
@@ -90,3 +91,19 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+_AGE = re.compile("([0-9]{1,6})([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def seconds_of(age: str) -> int:
+    """An age such as 36h in seconds. Raises ValueError for what is none.
+
+    >>> seconds_of("90m"), seconds_of("400d")
+    (5400, 34560000)
+    """
+    match = _AGE.fullmatch(age.strip())
+    if match is None:
+        raise ValueError(f"{age!r} is not an age; write 90m, 36h or 400d")
+    return int(match[1]) * _SECONDS[match[2]]

@@ -120,7 +120,10 @@ async def test_kill_9_at_any_moment(tmp_path: Path, ledger: Path) -> None:
     assert (resumed.returncode, other.returncode) == (1, 1)
     assert summary["rows_digest"] == expected["rows_digest"] == rows_digest(out / "rows.csv")
     assert summary["verdicts"] == expected["verdicts"]
-    assert f"{len(known)} of {len(known) + summary['run']['lookups']} lookups are there" in stderr.decode()
+    assert (
+        f"{len(known)} of {len(known) + summary['run']['lookups']} lookups of an earlier run"
+        in stderr.decode()
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -135,7 +138,7 @@ async def test_a_signal_stops_cleanly_and_says_how_to_go_on(
         stdout, stderr = await process.communicate()
     assert process.returncode == 3
     assert stdout == b""
-    assert f"Go on with:\n  pandapon reconcile {ledger} --out '{out}' --rate 50\n" in stderr.decode()
+    assert f"Resume with:\n  pandapon reconcile {ledger} --out '{out}' --rate 50\n" in stderr.decode()
     assert "Traceback" not in stderr.decode()
     assert {file.name for file in out.iterdir()} == {state_path(ledger, out).name, ".pandapon.lock"}
     assert len(recorded(state_path(ledger, out))) >= 10
@@ -241,7 +244,7 @@ async def test_refused_credentials_are_4_and_say_what_to_check(
     ("options", "words"),
     [
         (["--map", "refund_id"], "has no '='"),
-        (["--as-of", "tomorrow"], "is no time"),
+        (["--as-of", "tomorrow"], "is not a time"),
         (["--amount-unit", "cent"], "--amount-unit"),
     ],
 )
@@ -266,4 +269,4 @@ async def test_a_full_disk_is_3_and_says_how_to_go_on(
         result = await invoke(runner, server, ledger, "--out", tmp_path / "out", "--as-of", "2024-01-01")
     assert result.exit_code == 3
     assert "No space left" in result.stderr
-    assert "Go on with" in result.stderr
+    assert "Resume with" in result.stderr

@@ -77,20 +77,24 @@ def ledger_row(number: int = 2, **facts: Any) -> LedgerRow:
     )
 
 
+ENDED = datetime(2026, 1, 2, tzinfo=UTC)
+MOMENT = "2026-01-01T23:00:00.000+00:00"
+
+
 def judgement(verdict: Verdict = Verdict.MATCHED, **facts: Any) -> Judgement:
     return Judgement(verdict=verdict, **facts)
 
 
 def written(*triples: tuple[LedgerRow, Lookup | None, Judgement]) -> tuple[str, str, str]:
     rows, exceptions = io.StringIO(newline=""), io.StringIO(newline="")
-    writer = RowsWriter(rows, exceptions)
+    writer = RowsWriter(rows, exceptions, ENDED)
     for triple in triples:
         writer.write(*triple)
     return rows.getvalue(), exceptions.getvalue(), writer.digest()
 
 
 def test_rows_and_exceptions() -> None:
-    lookup = Lookup(outcome=Outcome.FOUND, status="-20", request_id="r", looked_up_at="t", deadline="d")
+    lookup = Lookup(outcome=Outcome.FOUND, status="-20", request_id="r", looked_up_at=MOMENT, deadline="d")
     rows, exceptions, _ = written(
         (ledger_row(2, amount_fen=-5, shop="=HYPERLINK()"), lookup, judgement(upstream_fen=-5)),
         (
@@ -108,6 +112,7 @@ def test_rows_and_exceptions() -> None:
         "-20",
     )
     assert (second["upstream_currency"], third["upstream_currency"], third["column"]) == ("CNY", "", "'@x")
+    assert (first["looked_up_at"], first["lookup_age_s"], third["lookup_age_s"]) == (MOMENT, "3600", "")
     assert [line["row"] for line in csv.DictReader(io.StringIO(exceptions))] == ["3", "4"]
     difference = next(csv.DictReader(io.StringIO(exceptions)))
     assert (difference["difference_fen"], difference["age_days"], difference["request_id"]) == (
@@ -129,7 +134,7 @@ def test_the_digest_can_be_computed_from_the_file_and_ignores_what_varies(
 ) -> None:
     digests = set()
     for request in (mine, other):
-        lookup = Lookup(outcome=Outcome.FOUND, request_id=request, looked_up_at=request)
+        lookup = Lookup(outcome=Outcome.FOUND, request_id=request, looked_up_at=MOMENT)
         rows, _, digest = written(
             *(
                 (ledger_row(at, shop=a, status=b, amount_fen=n), lookup, judgement())
@@ -172,7 +177,13 @@ def test_writing_can_be_stopped_and_leaves_nothing(tmp_path: Path) -> None:
     out.mkdir()
     with pytest.raises(InterruptedError):
         write_outputs(
-            out, state, VerdictRule(as_of=datetime(2024, 1, 1, tzinfo=UTC)), run={}, report_rows=5, check=stop
+            out,
+            state,
+            VerdictRule(as_of=datetime(2024, 1, 1, tzinfo=UTC)),
+            ended=ENDED,
+            run={},
+            report_rows=5,
+            check=stop,
         )
     state.close()
     assert list(out.iterdir()) == []

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from pandapon_async.clock import seconds_of
 from pandapon_async.money import Fen
 from pandapon_async.settings import AUTOMATIC, Settings, is_loopback
 
@@ -33,6 +34,7 @@ __all__ = [
     "Sheet",
     "Table",
     "Yes",
+    "age",
     "beside_the_plan",
     "fen",
     "given",
@@ -123,6 +125,14 @@ def fen(text: str | None, option: str) -> Fen | None:
     if "." in match["number"]:
         raise typer.BadParameter("fen are whole numbers; for yuan write 5000.00yuan", param_hint=option)
     return Fen(match["number"])
+
+
+def age(text: str, option: str) -> int:
+    """An age such as 36h, in seconds."""
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def given(**settings: Any) -> dict[str, Any]:

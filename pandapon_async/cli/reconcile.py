@@ -13,7 +13,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.cli.output import Console
-from pandapon_async.cli.plan_options import AllSheets, GroupReadable, HeaderRow, Multiline, Quotes, Sheet
+from pandapon_async.cli.plan_options import AllSheets, GroupReadable, HeaderRow, Multiline, Quotes, Sheet, age
 from pandapon_async.client import Client
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
@@ -85,6 +85,10 @@ def reconcile(
         bool, typer.Option(help="Look up again at the end what failed for a passing reason.")
     ] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
+    reuse: Annotated[
+        str | None,
+        typer.Option(metavar="AGE", help="Use earlier lookups that are at most so old: 90m, 36h, 2d."),
+    ] = None,
     group_readable: GroupReadable = False,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
@@ -113,6 +117,7 @@ def reconcile(
         second_pass=second_pass,
         concurrency=concurrency,
         fresh=fresh,
+        reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
         group_readable=group_readable,
     )
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url}

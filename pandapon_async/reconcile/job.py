@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
+import sqlite3
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +30,13 @@ from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
-from pandapon_async.reconcile.outputs import check_directory
+from pandapon_async.reconcile.outputs import check_directory, lookup_age
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.files import clear_drafts, only_writer
+from pandapon_async.storage.sqlite_file import is_damage
 from pandapon_async.tables.open import file_digest, open_table, usable
 
 __all__ = ["reconcile", "state_path"]
@@ -40,8 +44,10 @@ __all__ = ["reconcile", "state_path"]
 T = TypeVar("T")
 
 BATCH = 20_000
-FINISHED_HOLDS = 3600.0
-"""Seconds for which a finished run answers the same command: later it is another night's question."""
+NIGHT = 12 * 3600.0
+"""Seconds from its beginning for which an incomplete run is resumed: later it is another night's question."""
+CLOCK_STEP = 60.0
+"""Seconds by which a clock may have been set back since a lookup; what is later than that has no age."""
 
 
 class _Stopped(BaseException):
@@ -62,9 +68,10 @@ async def reconcile(
 
     `ledger` is a CSV, XLSX or Parquet file, `out` the directory for rows.csv, exceptions.csv,
     summary.json and report.html. `state` is the file that remembers finished lookups (default: in `out`,
-    named by the ledger's digest). Called again with the same arguments it goes on where it was
-    interrupted, looks up again only what failed, and ends with the same rows. A run that was complete
-    holds for an hour; after that the same call looks up everything anew.
+    named by the ledger's digest). A run that was interrupted, or left rows unverified, is resumed by the same
+    call for 12 hours from its beginning: it looks up only what is missing or failed. Later, and after a run
+    that was complete, everything is looked up anew, but what `Options.reuse` allows to be older. How old each
+    lookup is stands in rows.csv, and how old the oldest is in the summary.
 
     Raises InvalidArgumentError for a ledger or options that cannot work and ConfigurationError for a state or
     directory that is not this run's, both before anything is looked up; AuthenticationError at the
@@ -102,6 +109,7 @@ class _Job:
         self._progress = progress
         self._clock = clock or client.settings.clock
         self._stop = threading.Event()
+        self._aside = ""
 
     async def run(self, state_file: Path | None) -> Summary:
         digest = await self._in_thread(self._check_files)
@@ -110,17 +118,52 @@ class _Job:
         opened: list[RunStore] = []
         with contextlib.ExitStack() as held:  # filled by the thread, also when this is cancelled meanwhile
             held.callback(self._progress.end)
-            await self._in_thread(lambda: self._take(path, held, opened))
-            return await self._run(opened[0], reader, digest)
+            try:
+                await self._in_thread(lambda: self._take(path, held, opened))
+                return await self._run(opened[0], reader, digest)
+            except (ConfigurationError, sqlite3.Error) as error:
+                if not is_damage(error):
+                    raise
+            ours = await self._in_thread(lambda: RunStore.made(path))
+            raise ConfigurationError(
+                f"the state file {path} is damaged; nothing of it is used. "
+                + ("--fresh sets it aside and looks up everything anew" if ours else "Choose another --state")
+            )
 
     def _take(self, path: Path, held: contextlib.ExitStack, opened: list[RunStore]) -> None:
         """The folder and the state, for this run alone; `held` gives them back."""
         self._out.mkdir(parents=True, exist_ok=True)
         held.enter_context(only_writer(self._out))
         clear_drafts(self._out)
-        state = RunStore.open(path)
+        state = self._open_anew(path) if self._options.fresh else self._open(path)
         held.callback(state.close)
         opened.append(state)
+
+    def _open(self, path: Path) -> RunStore:
+        state = RunStore.open(path)
+        try:
+            state.check()
+        except BaseException:
+            state.close()
+            raise
+        return state
+
+    def _open_anew(self, path: Path) -> RunStore:
+        """The state with nothing in it. A damaged one is set aside; only if it is surely one of ours."""
+        try:
+            state = self._open(path)
+            state.clear()
+        except (ConfigurationError, sqlite3.Error) as error:
+            if not is_damage(error) or not RunStore.made(path):
+                raise
+        else:
+            return state
+        aside = path.with_name(f"{path.name}.damaged-{uuid.uuid4().hex[:8]}")
+        path.replace(aside)
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        self._aside = f"{path.name} is damaged: it is {aside.name} now, and a new one is begun"
+        return self._open(path)
 
     def _check_files(self) -> str:
         """Refuses what cannot work; gives the ledger's digest."""
@@ -141,9 +184,13 @@ class _Job:
 
     async def _run(self, state: RunStore, reader: LedgerReader, digest: str) -> Summary:
         started = self._now()
-        if self._options.fresh or self._is_over(state):
-            state.clear()
-        self._begin_or_resume(state, digest)
+        if self._aside:
+            self._progress.note(self._aside)
+        dropped = await self._in_thread(lambda: self._begin_or_resume(state, digest, started))
+        if dropped:
+            self._progress.note(
+                f"{dropped:,} lookups of an earlier run are too old and are repeated; --reuse AGE uses them"
+            )
         if state.get("ledger") is None:
             self._progress.note(f"reading {self._ledger.name}")
             for note in await self._in_thread(lambda: self._read_ledger(state, reader, digest)):
@@ -151,37 +198,50 @@ class _Job:
         counts = {"lookups_before": 0, "lookups": 0, "second_pass": 0}
         state.forget_failures()
         counts["lookups_before"] = state.looked_up()
+        oldest = state.oldest_lookup()
         before = dict(_counters(self._client))
         await self._look_up(state, counts)
         work = {name: count - before[name] for name, count in _counters(self._client).items()}
-        run = {"started_at": _moment(started), "finished_at": _moment(self._now()), **counts, **work}
+        ended = self._now()
+        run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
+        run["oldest_lookup_age_s"] = None if oldest is None else lookup_age(oldest, ended)
         self._progress.note("writing rows.csv, exceptions.csv, report.html and summary.json")
-        summary = await self._in_thread(lambda: self._write(state, run))
+        summary = await self._in_thread(lambda: self._write(state, run, ended))
         if not summary.totals.unverified:
             state.set({"finished": self._clock.wall()})
         return summary
 
-    def _is_over(self, state: RunStore) -> bool:
-        """Whether the state is of a run that ended, and too long ago to speak for now."""
-        finished = state.get("finished")
-        if finished is None or abs(self._clock.wall() - finished) <= FINISHED_HOLDS:
-            return False
-        when = _moment(datetime.fromtimestamp(finished, UTC))
-        self._progress.note(f"the run of {when} was complete: looking up everything anew")
-        return True
+    def _begin_or_resume(self, state: RunStore, digest: str, started: datetime) -> int:
+        """Resume the run that the state is of, or begin a new one with the lookups that may be reused.
 
-    def _begin_or_resume(self, state: RunStore, digest: str) -> None:
-        meaning = self._options.meaning()
-        known = state.get("digest")
-        if known is None:
-            as_of = self._options.as_of or self._now()
-            state.set({"digest": digest, "options": meaning, "as_of": as_of.astimezone(BEIJING).isoformat()})
-            return
-        if known != digest:
+        Gives the number of lookups that were too old.
+        """
+        meaning, now = self._options.meaning(), started.timestamp()
+        known, begun = state.get("digest"), state.get("begun")
+        resumed = begun is not None and not state.get("finished") and -CLOCK_STEP <= now - begun < NIGHT
+        if known is not None and resumed:
+            self._check_same(state, digest)
+        else:
+            if known is not None and (known != digest or state.get("options") != meaning):
+                state.clear()
+            as_of = (self._options.as_of or started).astimezone(BEIJING).isoformat()
+            facts = {"digest": digest, "options": meaning, "as_of": as_of, "begun": now, "finished": None}
+            state.set(facts)
+        oldest = begun if resumed else math.inf
+        if self._options.reuse is not None:
+            oldest = min(oldest, now - self._options.reuse.total_seconds())
+        if oldest == math.inf:
+            return state.forget_all_lookups()
+        return state.forget_lookups(_stamp(oldest), _stamp(now + CLOCK_STEP))
+
+    def _check_same(self, state: RunStore, digest: str) -> None:
+        """Refuse to resume a run of another ledger, or one that judges otherwise."""
+        if state.get("digest") != digest:
             raise ConfigurationError(
                 f"{state.path} belongs to another ledger (or this one was changed since); choose another "
                 "state file, or start anew with --fresh"
             )
+        meaning = self._options.meaning()
         if changed := [name for name, value in state.get("options").items() if meaning[name] != value]:
             raise ConfigurationError(
                 f"{state.path} was begun with another {', '.join(changed)}; use the same options, another "
@@ -227,8 +287,8 @@ class _Job:
         if done:
             since = state.oldest_lookup()
             self._progress.note(
-                f"{done:,} of {total:,} lookups are there from an earlier run, the oldest of {since}; "
-                "--fresh makes them again"
+                f"reusing {done:,} of {total:,} lookups of an earlier run (oldest {since}); "
+                "--fresh repeats them"
             )
         if done < total:
             self._progress.begin("looking up", total, done, self._client.statistics)
@@ -265,11 +325,11 @@ class _Job:
         return count
 
     def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
-        lookup.looked_up_at = self._now().isoformat(timespec="milliseconds")
+        lookup.looked_up_at = _stamp(self._clock.wall())
         state.record(row, lookup)
         self._progress.advance(failed=lookup.outcome is Outcome.FAILED)
 
-    def _write(self, state: RunStore, run: dict[str, Any]) -> Summary:
+    def _write(self, state: RunStore, run: dict[str, Any], ended: datetime) -> Summary:
         rule = VerdictRule(
             as_of=_as_of(state), basis=self._options.amount_basis, tolerance_fen=self._options.tolerance_fen
         )
@@ -278,6 +338,7 @@ class _Job:
             state,
             rule,
             run=run,
+            ended=ended,
             report_rows=self._options.report_rows,
             group_readable=self._options.group_readable,
             check=self._check,
@@ -305,6 +366,11 @@ class _Job:
 
 def _as_of(state: RunStore) -> datetime:
     return datetime.fromisoformat(state.get("as_of"))
+
+
+def _stamp(seconds: float) -> str:
+    """A moment as lookups carry it: so that their texts can be compared."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def _moment(moment: datetime) -> str:

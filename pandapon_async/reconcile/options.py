@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -60,6 +60,11 @@ def _with_zone(_: Any, __: Any, moment: datetime | None) -> None:
         )
 
 
+def _positive_age(_: Any, __: Any, age: timedelta | None) -> None:
+    if age is not None and (not isinstance(age, timedelta) or age <= timedelta(0)):
+        raise InvalidArgumentError("reuse is an age above 0, as a timedelta", argument="reuse")
+
+
 def _not_negative(_: Any, __: Any, tolerance: int) -> None:
     if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
         raise InvalidArgumentError("tolerance is whole fen, 0 or more", argument="tolerance_fen")
@@ -82,6 +87,8 @@ class Options:
 
     `second_pass` looks up again at the end what failed for a passing reason; `concurrency` is how many
     lookups are on their way at once (None: the client's); `fresh` forgets an earlier run of this ledger;
+    `reuse` is how old lookups of an earlier run may be to be used (None: of one that was interrupted, and
+    began less than 12 hours ago, those that it made);
     `report_rows` is how many exceptions the HTML report lists; `group_readable` lets the group of the written
     files read them (0640), and not their owner alone (0600).
     """
@@ -102,6 +109,7 @@ class Options:
     second_pass: bool = True
     concurrency: int | None = None
     fresh: bool = False
+    reuse: timedelta | None = attrs.field(default=None, validator=_positive_age)
     report_rows: int = 500
     group_readable: bool = False
 

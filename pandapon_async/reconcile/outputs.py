@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -41,14 +42,15 @@ COLUMNS = (
     "deadline",
     "request_id",
     "looked_up_at",
+    "lookup_age_s",
 )
-VARYING = 2  # request id and time differ from run to run; everything before them does not
+VARYING = 3  # request id, time and age differ from run to run; everything before them does not
 EXCEPTION_COLUMNS = (*COLUMNS[:-VARYING], "difference_fen", "age_days", *COLUMNS[-VARYING:])
 
 _MADE_BY = "a reconciliation"
 FILES = {
-    "rows.csv": Mark(",".join(COLUMNS), _MADE_BY),
-    "exceptions.csv": Mark(",".join(EXCEPTION_COLUMNS), _MADE_BY),
+    "rows.csv": Mark(",".join(COLUMNS[:-1]), _MADE_BY),  # without the column that earlier versions had not
+    "exceptions.csv": Mark(",".join(EXCEPTION_COLUMNS[:-1]), _MADE_BY),
     "report.html": Mark("<!-- made by pandapon-async reconcile -->", _MADE_BY),
     "summary.json": Mark('"made_by": "pandapon-async reconcile"', _MADE_BY),
 }
@@ -82,7 +84,8 @@ def check_directory(out: Path) -> None:
 class RowsWriter:
     """Writes rows.csv and exceptions.csv side by side, and the digest of what does not vary."""
 
-    def __init__(self, rows: IO[str], exceptions: IO[str]) -> None:
+    def __init__(self, rows: IO[str], exceptions: IO[str], ended: datetime) -> None:
+        self._ended = ended
         self._rows = csv.writer(rows, lineterminator=LINE_END)
         self._exceptions = csv.writer(exceptions, lineterminator=LINE_END)
         self._digest = _RowsDigest()
@@ -92,7 +95,7 @@ class RowsWriter:
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """One row of the ledger: into rows.csv, and into exceptions.csv unless it matched."""
-        cells = row_cells(row, lookup, judgement)
+        cells = row_cells(row, lookup, judgement, self._ended)
         self._rows.writerow(cells)
         self._digest.add(cells)
         if judgement.verdict is Verdict.MATCHED:
@@ -108,7 +111,12 @@ class RowsWriter:
         return self._digest.hexdigest()
 
 
-def row_cells(row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> list[Any]:
+def lookup_age(looked_up_at: str, ended: datetime) -> int:
+    """How many seconds before the end of the run a lookup was made."""
+    return round((ended - datetime.fromisoformat(looked_up_at)).total_seconds())
+
+
+def row_cells(row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime) -> list[Any]:
     """The cells of a row in the order of `COLUMNS`; numbers stay numbers, text is defused."""
     found = lookup or Lookup(outcome=Outcome.FAILED)
     values: tuple[Any, ...] = (
@@ -129,6 +137,7 @@ def row_cells(row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> li
         found.deadline,
         found.request_id,
         found.looked_up_at,
+        None if found.looked_up_at is None else lookup_age(found.looked_up_at, ended),
     )
     return ["" if value is None else defuse(value) if isinstance(value, str) else value for value in values]
 

@@ -7,9 +7,12 @@ process. A resumed run asks again only for what was on its way. The file is lock
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,21 +20,22 @@ import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
-from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
+from pandapon_async.storage.sqlite_file import DamagedRowError, FileFormat, SqliteStore, checksum
 from pandapon_async.tables.cells import Platform
 
 __all__ = ["Pending", "RunStore"]
 
 PAGE = 500
+_NAME = re.compile(r"state-[0-9a-f]{12}\.sqlite")
 
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
 _LOOKUP_FIELDS = tuple(field.name for field in attrs.fields(Lookup))
 _SCHEMA = f"""
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE ledger (row INTEGER PRIMARY KEY, {", ".join(_ROW_FIELDS[1:])});
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
+CREATE TABLE ledger (row INTEGER PRIMARY KEY, {", ".join(_ROW_FIELDS[1:])}, checksum INTEGER);
 CREATE TABLE firsts (platform TEXT, refund_id TEXT, row INTEGER NOT NULL,
                      PRIMARY KEY (platform, refund_id)) WITHOUT ROWID;
-CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)})
+CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)}, checksum INTEGER)
 """
 
 
@@ -41,16 +45,38 @@ def _add_error_kinds(db: sqlite3.Connection) -> None:
     db.execute("UPDATE lookups SET error_kind = ? WHERE outcome = 'failed'", (ErrorKind.OTHER,))
 
 
+def _add_checksums(db: sqlite3.Connection) -> None:
+    """Format 3 checks each row when it is read, and says when the run began: not after its first lookup."""
+    db.create_function("checksum", -1, lambda *values: checksum(values), deterministic=True)
+    for table, columns in (
+        ("facts", ("name", "value")),
+        ("ledger", _ROW_FIELDS),
+        ("lookups", ("row", *_LOOKUP_FIELDS)),
+    ):
+        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+        db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
+    (first,) = db.execute("SELECT min(looked_up_at) FROM lookups").fetchone()
+    if first is not None:
+        begun = json.dumps(datetime.fromisoformat(first).timestamp())
+        db.execute(_INSERT_FACT, ("begun", begun, checksum(("begun", begun))))
+
+
+_INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
 FORMAT = FileFormat(
     name="state file",
     application_id=0x50507263,  # "PPrc"
-    number=2,
+    number=3,
     schema=_SCHEMA,
-    upgrades={1: _add_error_kinds},
+    upgrades={1: _add_error_kinds, 2: _add_checksums},
     error=ConfigurationError,
 )
-_INSERT_ROW = f"INSERT INTO ledger VALUES ({', '.join('?' * len(_ROW_FIELDS))})"
-_INSERT_LOOKUP = f"INSERT OR REPLACE INTO lookups VALUES ({', '.join('?' * (len(_LOOKUP_FIELDS) + 1))})"
+_INSERT_ROW = f"INSERT INTO ledger VALUES ({', '.join('?' * (len(_ROW_FIELDS) + 1))})"
+_INSERT_LOOKUP = f"INSERT OR REPLACE INTO lookups VALUES ({', '.join('?' * (len(_LOOKUP_FIELDS) + 2))})"
+_JOINED = (
+    f"SELECT {', '.join(f'ledger.{name}' for name in (*_ROW_FIELDS, 'checksum'))}, "
+    f"{', '.join(f'lookups.{name}' for name in ('row', *_LOOKUP_FIELDS, 'checksum'))} "
+    "FROM ledger LEFT JOIN lookups USING (row) ORDER BY ledger.row"
+)
 _ASKED = "FROM ledger WHERE problem IS NULL AND duplicate_of IS NULL"
 _NOT_YET = (
     "SELECT ledger.row, ledger.platform, ledger.refund_id FROM ledger LEFT JOIN lookups USING (row) "
@@ -86,17 +112,28 @@ class RunStore(SqliteStore):
         connection.execute("PRAGMA synchronous = NORMAL")
         return cls(path, FORMAT, connection)
 
+    @staticmethod
+    def made(path: Path) -> bool:
+        """Whether a file that cannot be opened is surely a state: by its name, or by the mark in its head."""
+        if _NAME.fullmatch(path.name):
+            return True
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            head = file.read(72)
+            return head[68:72] == FORMAT.application_id.to_bytes(4, "big")
+        return False
+
     def get(self, name: str) -> Any:
         """A fact of the run by name, as it was set; None if it never was."""
-        found = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if found is None else json.loads(found[0])
+        query = "SELECT name, value, checksum FROM facts WHERE name = ?"
+        found = self._connection.execute(query, (name,)).fetchone()
+        return None if found is None else json.loads(self._checked(found)[1])
 
     def set(self, facts: Mapping[str, Any]) -> None:
         """Set facts of the run, all or none."""
         with self.transaction():
             for name, value in facts.items():
                 text = json.dumps(value, ensure_ascii=False)
-                self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, text))
+                self._connection.execute(_INSERT_FACT, _with_checksum((name, text)))
 
     def clear(self) -> None:
         """Forget everything, also what run it was."""
@@ -114,7 +151,8 @@ class RunStore(SqliteStore):
             for row in rows:
                 if row.problem is None:
                     row.duplicate_of = self._earlier(row)
-                self._connection.execute(_INSERT_ROW, tuple(getattr(row, name) for name in _ROW_FIELDS))
+                values = tuple(getattr(row, name) for name in _ROW_FIELDS)
+                self._connection.execute(_INSERT_ROW, _with_checksum(values))
                 count += 1
         return count
 
@@ -137,9 +175,22 @@ class RunStore(SqliteStore):
         """Drop the failed lookups of an earlier run, which are not finished; gives their number."""
         return self._connection.execute("DELETE FROM lookups WHERE outcome = ?", (Outcome.FAILED,)).rowcount
 
+    def forget_all_lookups(self) -> int:
+        """Drop every lookup; gives their number."""
+        return self._connection.execute("DELETE FROM lookups").rowcount
+
+    def forget_lookups(self, before: str, after: str) -> int:
+        """Drop the lookups made before a moment, or after one (a clock was ahead); gives their number.
+
+        Moments are in ISO 8601, UTC, to the millisecond, as `looked_up_at` is.
+        """
+        query = "DELETE FROM lookups WHERE looked_up_at < ? OR looked_up_at > ?"
+        return self._connection.execute(query, (before, after)).rowcount
+
     def record(self, row: int, lookup: Lookup) -> None:
         """Keep what a lookup gave. Once this returns, it is never made again."""
-        self._connection.execute(_INSERT_LOOKUP, (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS)))
+        values = (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS))
+        self._connection.execute(_INSERT_LOOKUP, _with_checksum(values))
 
     def pending(self) -> Iterator[Pending]:
         """The lookups not yet made, in the order of rows."""
@@ -179,14 +230,23 @@ class RunStore(SqliteStore):
 
     def joined(self) -> Iterator[tuple[LedgerRow, Lookup | None]]:
         """Every row with its lookup, in the order of the ledger; streamed."""
-        at = len(_ROW_FIELDS)
-        query = "SELECT * FROM ledger LEFT JOIN lookups USING (row) ORDER BY ledger.row"
-        for values in self._connection.execute(query):
-            row = LedgerRow(**dict(zip(_ROW_FIELDS, values[:at], strict=True)))
+        at = len(_ROW_FIELDS) + 1
+        for values in self._connection.execute(_JOINED):
+            row = LedgerRow(**dict(zip(_ROW_FIELDS, self._checked(values[:at]), strict=True)))
             if values[at] is None:
                 yield row, None
                 continue
-            found = dict(zip(_LOOKUP_FIELDS, values[at:], strict=True))
+            found = dict(zip(_LOOKUP_FIELDS, self._checked(values[at:])[1:], strict=True))
             found["outcome"] = Outcome(found["outcome"])
             found["retryable"] = bool(found["retryable"])
             yield row, Lookup(**found)
+
+    def _checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A row without its checksum. Raises DamagedRowError if it is not what was written."""
+        if checksum(values[:-1]) != values[-1]:
+            raise DamagedRowError(f"{self.path}: {values[0]}")
+        return values[:-1]
+
+
+def _with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (*values, checksum(values))

@@ -94,7 +94,7 @@ class Summary:
     `ledger` says what was read and how, `as_of` (ISO 8601) is the "now" of the deadlines, `inferred`
     lists what was concluded without having been said, `notes` what was not read, or read and not understood.
     `rows_digest` is the SHA-256 of rows.csv without
-    its last two columns (request id and time): it is the same for every run that came to the same
+    its last three columns (request id, time and age): it is the same for every run that came to the same
     result. `run` counts the work of this run alone.
     """
 

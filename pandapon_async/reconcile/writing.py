@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ def write_outputs(
     rule: VerdictRule,
     *,
     run: dict[str, Any],
+    ended: datetime,
     report_rows: int,
     group_readable: bool = False,
     check: Callable[[], None],
 ) -> Summary:
     """Judge every row under one rule and write the four files; `check` may raise to stop.
+
+    `ended` is when the last lookup was made: ages count from it.
 
     Gives the summary that summary.json holds. Needs no more memory for more rows.
     """
@@ -40,7 +44,7 @@ def write_outputs(
         for name, mark in FILES.items()
     }
     with written["rows.csv"]() as rows, written["exceptions.csv"]() as exceptions:
-        writer = RowsWriter(rows, exceptions)
+        writer = RowsWriter(rows, exceptions, ended)
         for row, lookup in state.joined():
             judgement = judge(row, lookup, rule)
             totals.add(row, lookup, judgement)

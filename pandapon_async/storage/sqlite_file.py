@@ -27,13 +27,23 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
-__all__ = ["IN_MEMORY", "FileFormat", "SqliteStore", "link_into_place", "reason_of"]
+__all__ = [
+    "IN_MEMORY",
+    "DamagedRowError",
+    "FileFormat",
+    "SqliteStore",
+    "checksum",
+    "is_damage",
+    "link_into_place",
+    "reason_of",
+]
 
 IN_MEMORY = ":memory:"
 PATIENCE = 10.0
@@ -63,6 +73,38 @@ def reason_of(error: sqlite3.Error) -> str:
     if code is None:
         return "the file is damaged" if isinstance(error, sqlite3.DatabaseError) else type(error).__name__
     return _REASONS.get(code & 0xFF) or f"SQLite reports error {code}"
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether a file's content is to blame: for an error of SQLite, or one of ours that was raised for it."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return error is not None and error.__cause__ is not None and is_damage(error.__cause__)
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def checksum(values: Iterable[Any]) -> int:
+    """What a row's values come to, to be kept in the row and compared at each reading.
+
+    SQLite checks the shape of its pages and not what stands in them: a changed amount or state is read as if
+    it had always been there.
+    """
+    return zlib.crc32(b"\x1f".join(map(_as_bytes, values)))
+
+
+def _as_bytes(value: Any) -> bytes:
+    """A stored value, so that no two are alike: 1 is not "1", and nothing is not an empty text."""
+    if value is None:
+        return b"n"
+    if isinstance(value, str):
+        return b"t" + value.encode("utf-8", "surrogatepass")
+    if isinstance(value, int):
+        return b"i%d" % value
+    return b"f" + repr(value).encode() if isinstance(value, float) else b"b" + bytes(value)
+
+
+class DamagedRowError(sqlite3.DatabaseError):
+    """A row is not as it was written."""
 
 
 @attrs.frozen(kw_only=True)
@@ -276,6 +318,12 @@ class SqliteStore:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+    def check(self) -> None:
+        """Look whether the file is sound, page by page. Raises sqlite3.DatabaseError if it is not."""
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
 
     def unavailable(self, error: sqlite3.Error) -> Exception:
         """What to raise when the file cannot be used."""
