@@ -24,10 +24,18 @@ from pandapon_async.declare.call import Call
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.environment import WORKING_FOLDER
-from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    PandaponError,
+)
+from pandapon_async.journal.ages import Ages
+from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.writes import account_of, journal_of
+from pandapon_async.journal.place import journal_of
+from pandapon_async.journal.writes import Write
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
 from pandapon_async.transport.calls import CallContext, CallRegistry
 from pandapon_async.transport.pipeline import Pipeline, Statistics
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from pandapon_async.api import V1, V2, Addresses, Alibaba, Freight, Taobao
+    from pandapon_async.journal.resolve import ResolvedOutcome
 
 __all__ = ["Client"]
 
@@ -95,10 +104,11 @@ class Client:
             server_time=ServerTime(clock),
             statistics=Statistics(),
             journal=journal_of(credentials, settings),
-            account=account_of(credentials, settings),
+            writer=Writer.of(credentials, settings),
             calls=CallRegistry(clock),
         )
         self._pipeline.statistics.watch(limiter)
+        self._ages = Ages(clock, self._pipeline.server_time.told)
         self._builders: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
 
     @classmethod
@@ -170,8 +180,13 @@ class Client:
 
     @property
     def account(self) -> str:
-        """The account (vendor, key and sub-account) as journal and plans name it; tells none of the three."""
-        return self._pipeline.account
+        """The account (vendor, key and sub-account) as plans of format 1 name it; tells none of the three."""
+        return self._pipeline.writer.legacy
+
+    @property
+    def writer(self) -> Writer:
+        """Whose writes this client makes: the vendor and the sub-account."""
+        return self._pipeline.writer
 
     @property
     def clock_correction(self) -> float:
@@ -312,7 +327,7 @@ class Client:
         endpoint = builder.endpoint
         if endpoint.releases_money:
             _check_payments_allowed(endpoint)
-        envelope, context = await self._pipeline.run(request)
+        envelope, context = await self._pipeline.run(request, self._look_first)
         try:
             value = builder.decode(envelope.data, envelope.request_id)
         except PandaponError as error:
@@ -325,7 +340,7 @@ class Client:
     async def _execute_undeclared(self, request: PreparedRequest) -> Response[Any]:
         if request.endpoint.releases_money:
             _check_payments_allowed(request.endpoint)
-        envelope, context = await self._pipeline.run(request)
+        envelope, context = await self._pipeline.run(request, self._look_first)
         return self._response(envelope.data, envelope, context)
 
     def _response(self, value: Any, envelope: Envelope, context: CallContext) -> Response[Any]:
@@ -349,38 +364,92 @@ class Client:
         """The journal of this client's writes."""
         return self._pipeline.journal
 
-    async def resolve(self, intent_id: str, *, wait: bool = False) -> Intent:
+    async def resolve(
+        self, intent_id: str, *, wait: bool = False, as_account: bool = False, dry_run: bool = False
+    ) -> Intent:
         """Find out what became of a write of unknown outcome, by reading the state; sends nothing else.
 
-        Gives the intent as it stands afterwards: `settled_done`, `settled_absent`, or still `unknown` where
-        nothing can be said yet. Absence is believed only `Settings.settle_after` seconds after the write;
-        `wait` looks again with growing pauses until then. Raises InvalidArgumentError for an id that
-        the journal does not have.
+        Args:
+            intent_id: The intent in the journal, or the beginning of its id.
+            wait: Look again with growing pauses until absence can be believed.
+            as_account: Believe absence also if another sub-account wrote the intent, which may see more.
+            dry_run: Keep nothing of what was found.
+
+        Returns:
+            The intent as it stands afterwards: `settled_done`, `settled_absent`, or still `unknown` where
+            nothing can be said yet. Absence is believed only `Settings.settle_after` seconds after the write,
+            and looked at again for 45 days.
+
+        Raises:
+            InvalidArgumentError: The journal has no such intent.
+            PandaponError: The state could not be read.
         """
-        from pandapon_async.journal.resolve import next_state, resolve_outcome
+        from pandapon_async.journal.resolve import Resolver
 
         intent = await self._intent(intent_id)
+        resolver = Resolver(self, self.journal, self.writer, self._ages, self.settings)
         pauses = iter((2.0, 10.0, self.settings.settle_after))
-        while intent.state is IntentState.UNKNOWN:
-            outcome = await resolve_outcome(self.v1, self.journal, intent)
-            age = self.settings.clock.wall() - intent.updated
-            state = next_state(outcome, age, self.settings.settle_after)
-            if state is not None:
-                await self.journal.resolve(
-                    intent.id,
-                    state,
-                    result=outcome.result,
-                    resolution=outcome.resolution,
-                    remark=outcome.note,
-                )
-                return await self._intent(intent_id)
-            pause = next(pauses, None) if wait else None
+        while True:
+            intent = await resolver.resolve(intent, as_account=as_account, dry_run=dry_run)
+            pause = next(pauses, None) if wait and intent.state is IntentState.UNKNOWN else None
             if pause is None:
-                return attrs.evolve(
-                    intent, resolution=outcome.resolution, remarks=[*intent.remarks, outcome.note]
-                )
+                return intent
             await self._pipeline.timers.sleep(pause)
-        return intent
+
+    async def look_up(
+        self, operation: Operation | str, arguments: Mapping[str, Any], *, since: float = 0.0
+    ) -> ResolvedOutcome:
+        """What the vendor shows of a write that may or may not have been made, without any intent.
+
+        Args:
+            operation: The call, such as "alibaba.refunds.create".
+            arguments: By Python name, as the call takes them.
+            since: When it can have been made at the earliest, in seconds since 1970.
+
+        Returns:
+            `succeeded` with the id that the vendor gave, `absent`, or `undecided` if it cannot be seen.
+
+        Raises:
+            InvalidArgumentError: The call or an argument is unknown, missing or wrong.
+            PandaponError: The state could not be read.
+        """
+        from pandapon_async.journal.resolve import resolve_outcome
+
+        endpoint, fields = self._write(operation, arguments)
+        intent = self.journal.draft(
+            self.writer.key_of(endpoint, fields),
+            writer=self.writer,
+            facts={name: fields[name] for name in endpoint.facts if name in fields},
+            digest="",
+        )
+        intent.created = since
+        return await resolve_outcome(self, self.journal, intent)
+
+    def write_key(self, operation: Operation | str, arguments: Mapping[str, Any]) -> WriteKey:
+        """What the journal knows a write by: `Journal.with_key` and `Journal.about` take it apart.
+
+        Raises InvalidArgumentError if the call or an argument is unknown, missing or wrong.
+        """
+        return self.writer.key_of(*self._write(operation, arguments))
+
+    def _write(
+        self, operation: Operation | str, arguments: Mapping[str, Any]
+    ) -> tuple[Endpoint, dict[str, Any]]:
+        if isinstance(operation, str):
+            from pandapon_async.api.registry import operations
+
+            known = operations().get(operation)
+            if known is None:
+                raise InvalidArgumentError(f"there is no call {operation}", argument="operation")
+            operation = known
+        builder, encoded = self._encode(operation, arguments, None)
+        return builder.endpoint, encoded
+
+    async def _look_first(self, write: Write, deadline: float) -> None:
+        """Look at an earlier write of the key before this one is sent, until the deadline of its call."""
+        from pandapon_async.journal.resend import look_first
+
+        await look_first(write, _DeadlineReader(self, deadline), self._ages, self.settings)
 
     async def _intent(self, intent_id: str) -> Intent:
         intent = await self.journal.get(intent_id)
@@ -420,6 +489,30 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.settings.base_url}>"
+
+
+class _DeadlineReader:
+    """The calls of a client, none of which goes on after a deadline."""
+
+    def __init__(self, client: Client, deadline: float) -> None:
+        self._client = client
+        self._deadline = deadline
+
+    def _hurried(self) -> Client:
+        left = self._deadline - self._client.settings.clock.now()
+        if left <= 0:
+            raise DeadlineExceededError("the deadline passed while an earlier write was looked at")
+        return self._client.with_settings(timeout=left)
+
+    @property
+    def alibaba(self) -> Alibaba:
+        """The calls of 1688."""
+        return self._hurried().alibaba
+
+    @property
+    def taobao(self) -> Taobao:
+        """The calls of Taobao."""
+        return self._hurried().taobao
 
 
 def _check_payments_allowed(endpoint: Endpoint) -> None:

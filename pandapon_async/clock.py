@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,13 @@ class Clock:
         """Seconds on a clock that never goes back; what waits and deadlines use."""
         return time.monotonic()
 
+    def boot(self) -> tuple[str, float] | None:
+        """Which boot of the machine this is, and the seconds since; None where that cannot be told.
+
+        Nobody sets this clock, it also runs while the machine sleeps, and another process can compare it.
+        """
+        return None if _BOOT_ID is None else (_BOOT_ID, time.clock_gettime(time.CLOCK_BOOTTIME))
+
     def call_later(self, seconds: float, callback: Callable[[], Any]) -> asyncio.TimerHandle:
         """Run `callback` in this many seconds; the handle cancels it."""
         return asyncio.get_running_loop().call_later(seconds, callback)
@@ -39,6 +47,17 @@ class Clock:
     def nonce(self) -> str:
         """A fresh nonce of 32 characters, from the system's secure source."""
         return secrets.token_hex(16)
+
+
+def _boot_id() -> str | None:
+    """Linux names each boot; elsewhere ages are told by other clocks."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+_BOOT_ID = _boot_id()
 
 
 class time_limit:

@@ -28,6 +28,7 @@ __all__ = [
     "InvalidArgumentError",
     "JournalUnavailableError",
     "MalformedResponseError",
+    "NextStep",
     "NotFoundError",
     "NotSentError",
     "Outcome",
@@ -65,6 +66,19 @@ class Attempt(NamedTuple):
     http_status: int | None = None
     code: int | None = None
     request_id: str | None = None
+
+
+class NextStep(enum.StrEnum):
+    """What helps a write that was held back; nothing of it was sent."""
+
+    RESOLVE = (
+        "resolve"  # find out what became of the earlier one: `Client.resolve`, `pandapon journal resolve`
+    )
+    WAIT = "wait"  # the earlier one is too young to be believed absent: try again after `retry_after` seconds
+    LATER_RUN = "later_run"  # this process found the earlier one absent: only another one may send it again
+    ALLOW_REPEAT = "allow_repeat"  # the same was carried out: `Settings.allow_repeat`, if it is meant again
+    ALLOW_SECOND = "allow_second"  # another one is about the same thing: `Settings.allow_second`, if meant
+    RESEND_THROTTLED = "resend_throttled"  # no read can tell: `Settings.resend_throttled` is the word for it
 
 
 class PandaponError(Exception):
@@ -155,7 +169,8 @@ class OutcomeUnknownError(PandaponError):
 class DuplicateIntentError(PandaponError):
     """The same write is open already, or was carried out before; nothing was sent.
 
-    `intent_id` and `state` are the earlier one's, `result` the id the vendor gave it, if any.
+    `intent_id` and `state` are the earlier one's, `result` the id the vendor gave it, if any. `next_step`
+    says what helps; `retry_after` are the seconds to wait first, where waiting does.
     """
 
     def __init__(
@@ -165,12 +180,16 @@ class DuplicateIntentError(PandaponError):
         intent_id: str | None = None,
         state: str | None = None,
         result: str | None = None,
+        next_step: NextStep | None = None,
+        retry_after: float | None = None,
         **facts: Any,
     ) -> None:
         super().__init__(message, **facts)
         self.intent_id = intent_id
         self.state = state
         self.result = result
+        self.next_step = next_step
+        self.retry_after = retry_after
 
 
 class JournalUnavailableError(PandaponError):
@@ -239,9 +258,11 @@ class AuthenticationError(ApiError):
     """Key, secret, signature, user id or clock were refused.
 
     `clock_skew` is how many seconds the server's clock is ahead of this machine's, where that explains it.
+    Of a write whose `outcome` is unknown all the same, `intent_id` is its intent in the journal.
     """
 
     clock_skew: float | None = None
+    intent_id: str | None = None
 
 
 class NotFoundError(ApiError):
@@ -249,13 +270,24 @@ class NotFoundError(ApiError):
 
 
 class RateLimitError(ApiError):
-    """Too many calls. `retry_after` is what the server asked for, in seconds, if it said."""
+    """Too many calls. `retry_after` is what the server asked for, in seconds, if it said.
+
+    `next_step` is set where nothing was sent because an earlier attempt was throttled, and says what helps.
+    """
 
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        next_step: NextStep | None = None,
+        **facts: Any,
+    ) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
+        self.next_step = next_step
         # Whether it was surely refused before anything was carried out; then even a write may be repeated.
         self.before_execution = False
 

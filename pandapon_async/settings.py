@@ -228,8 +228,11 @@ class Settings(Options):
     `limiter` shares one quota between clients.
     `journal` is where writes are noted before they are sent: a path, ":memory:", a `Journal`, or
     AUTOMATIC (a file in the user's state directory; in memory towards loopback). `allow_repeat` permits
-    what was carried out once to be done again, `settle_after` is how many seconds a write of unknown
-    outcome must be old before its absence is believed. `codes` says what the
+    what was carried out once to be done again, `allow_second` another refund application for an order line
+    while one is open, `resend_throttled` a write again that a throttle refused where no read can tell whether
+    it was carried out. `settle_after` is how many seconds a write of unknown outcome must be old before its
+    absence is believed. `vendor_id` says which vendor a gateway leads to (default: host and path prefix of
+    `base_url`); it belongs to what makes two writes the same. `codes` says what the
     envelope's `code` means. `overrides` correct single calls by name,
     `allow_inferred` permits calls whose path no page shows. `correct_clock` signs with the server's time
     once this machine's clock explains a refused authentication. `ssl_context` is for a CA of your own; one
@@ -253,6 +256,9 @@ class Settings(Options):
     observer: Observer | None = attrs.field(default=None, repr=False)
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
     allow_repeat: bool = attrs.field(default=False, validator=_flag)
+    allow_second: bool = attrs.field(default=False, validator=_flag)
+    resend_throttled: bool = attrs.field(default=False, validator=_flag)
+    vendor_id: str | None = attrs.field(default=None)
     settle_after: float = attrs.field(default=60.0, validator=_positive)
     overrides: Mapping[str, Override] = attrs.field(factory=dict, validator=_overrides)
     codes: Codes = attrs.field(factory=Codes, validator=_a(Codes))

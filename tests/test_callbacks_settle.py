@@ -22,6 +22,7 @@ from pandapon_async.journal import (
 )
 from pandapon_async.journal.callbacks import CREATE, journal_settler
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
+from tests.support.journals import noted
 
 ORDER = 2542285634920880794
 
@@ -53,12 +54,11 @@ async def create(
     journal: Journal, state: IntentState, line: int = 1, order: int = ORDER, **settled: Any
 ) -> Intent:
     """An intent of a create, in this state."""
-    intent = await journal.intend(
-        account="a",
+    intent = await noted(
+        journal,
         operation=CREATE,
         natural_key={"orderId": order, "orderEntryIds": [line]},
         facts={},
-        digest="d",
         once=True,
     )
     if state is not IntentState.INTENDED:

@@ -24,6 +24,7 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox
 from tests.support.clients import CREDENTIALS
 from tests.support.command import Ended, Shell
+from tests.support.journals import noted
 from tests.support.server import FaultServer, answer, envelope, free_port, http
 
 EVERYTHING = {"versions", "dns", "tls", "clock", "key", "rate", "journal", "disk"}
@@ -327,9 +328,8 @@ async def test_a_journal_that_is_none(tmp_path: Path) -> None:
 async def test_a_journal_with_writes_of_unknown_outcome(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal(path)
-    facts: dict[str, Any] = {"account": "a", "operation": "create", "facts": {}, "digest": "d", "once": True}
     for number in range(3):
-        intent = await journal.intend(natural_key={"order": number}, **facts)
+        intent = await noted(journal, natural_key={"order": number}, once=True)
         await journal.sending(intent)
     await journal.aclose()
     check = await doctor_local.journal(patient_with(path))
@@ -340,8 +340,7 @@ async def test_a_journal_with_writes_of_unknown_outcome(tmp_path: Path) -> None:
 async def test_a_journal_in_which_all_is_settled(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal(path)
-    facts: dict[str, Any] = {"account": "a", "operation": "create", "facts": {}, "digest": "d", "once": True}
-    intent = await journal.intend(natural_key={"order": 1}, **facts)
+    intent = await noted(journal, natural_key={"order": 1}, once=True)
     await journal.resolve(intent.id, IntentState.NOT_SENT)
     await journal.aclose()
     check = await doctor_local.journal(patient_with(path))

@@ -18,6 +18,7 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 from tests.support.command import Ended, Shell
+from tests.support.journals import noted
 
 LOST = "reset_after:1:endpoint=*.return_goods:times=1:after=1,reset_before:1:endpoint=*.return_goods:after=1"
 NOTED = "a colleague read it in the console"
@@ -176,9 +177,9 @@ async def test_an_intent_of_a_living_process_is_left_to_it(
     shell: Shell, server: Sandbox, tmp_path: Path
 ) -> None:
     other = Journal(tmp_path / "journal.sqlite")
-    intent = await other.intend(
-        account="a", operation="alibaba.refunds.return_goods", natural_key={"refundId": "TQ1"},
-        facts={}, digest="d", once=False,
+    intent = await noted(other,
+        operation="alibaba.refunds.return_goods", natural_key={"refundId": "TQ1"},
+        facts={}, once=False,
     )  # fmt: skip
     await other.sending(intent)
     ended = await shell.beside("journal", "resolve", intent.id)
@@ -204,7 +205,7 @@ async def test_a_narrow_terminal_shows_ids_and_states_whole_and_says_what_to_do(
     assert f"pandapon journal resolve --all --wait --journal {journal}" in listed.err
     looked = await shell.beside("journal", "resolve", "--all", "--dry-run", "--settle-after", "1000")
     assert "absent:" in looked.out
-    assert "1 not to be seen so far. That counts 16 min" in looked.err
+    assert "1 not found yet; absence is believed 16 min" in looked.err
 
 
 async def test_people_see_tables(shell: Shell, server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

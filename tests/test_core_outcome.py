@@ -119,9 +119,9 @@ OUTER = [
     Row(401, body(4001), AuthenticationError, ANSWERED, False),
     Row(500, body(4001), ApiError, UNKNOWN, True),
     Row(302, body(4001), ApiError, UNKNOWN, False),
-    # The two throttles by status: 429 before anything is done, 503 nobody knows when.
+    # The two throttles by status: neither proves that nothing was done.
     *(
-        Row(429, content, RateLimitError, ANSWERED, True, True)
+        Row(429, content, RateLimitError, ANSWERED, True, False)
         for content in (HTML, b"", body(429), body(500))
     ),
     *(Row(503, content, RateLimitError, UNKNOWN, True) for content in (HTML, b"", body(503), body(429))),
@@ -130,8 +130,10 @@ OUTER = [
     Row(204, b"", MalformedResponseError, UNKNOWN, True),
     *(Row(status, HTML, MalformedResponseError, UNKNOWN, True) for status in (408, 500, 502, 504)),
     *(Row(status, HTML, MalformedResponseError, UNKNOWN, False) for status in (301, 302, 307, 308)),
-    *(Row(status, HTML, AuthenticationError, ANSWERED, False) for status in (401, 403)),
-    *(Row(status, HTML, ApiError, ANSWERED, False) for status in (400, 404, 405, 413)),
+    # What is not the vendor's may be a firewall's, and come after the deed.
+    *(Row(status, HTML, AuthenticationError, UNKNOWN, False) for status in (401, 403)),
+    *(Row(status, HTML, ApiError, UNKNOWN, False) for status in (400, 404, 405, 409, 413, 499)),
+    *(Row(status, HTML, ApiError, ANSWERED, False) for status in (402, 415, 422)),
 ]
 
 
@@ -144,7 +146,12 @@ def test_what_an_answer_means(row: Row) -> None:
         expected = row.free if safety in FREE else row.guarded and safety is not Safety.NEVER_AUTOMATIC
         assert may_repeat(error, safety) is expected, safety
         seen = for_operation(error, safety, "intent-1")
-        if safety in GUARDED and row.outcome is UNKNOWN:
+        if safety in GUARDED and row.outcome is UNKNOWN and row.error is AuthenticationError:
+            # Whoever sends many has to learn that the key or the address is wrong.
+            assert seen is error
+            assert isinstance(error, AuthenticationError)
+            assert error.intent_id == "intent-1"
+        elif safety in GUARDED and row.outcome is UNKNOWN:
             assert isinstance(seen, OutcomeUnknownError)
             assert seen.intent_id == "intent-1"
             assert seen.__cause__ is error
@@ -179,7 +186,7 @@ def test_an_unknown_outcome_is_never_repeated_by_a_guarded_call(
         return
     if safety not in FREE and error.outcome is UNKNOWN:
         assert not may_repeat(error, safety)
-        assert isinstance(for_operation(error, safety, None), OutcomeUnknownError)
+        assert isinstance(for_operation(error, safety, None), OutcomeUnknownError | AuthenticationError)
     if safety is Safety.NEVER_AUTOMATIC:
         assert not may_repeat(error, safety)
     if status >= 500 or status == 408 or 300 <= status < 400:
@@ -200,6 +207,18 @@ def test_a_throttle_carries_what_the_server_asked_for() -> None:
     with pytest.raises(RateLimitError, match=r"asked to wait 2\.5 s") as caught:
         read_response(RawResponse(429, b"", retry_after=2.5), endpoint(), Codes())
     assert caught.value.retry_after == 2.5
+
+
+@pytest.mark.parametrize("content", [HTML, body(429), body(500)])
+def test_a_throttle_by_status_is_repeated_for_a_write_only_where_it_is_named(content: bytes) -> None:
+    for codes, before in ((Codes(), False), (Codes(refused={"http 429"}), True)):
+        with pytest.raises(RateLimitError) as caught:
+            read_response(RawResponse(429, content), endpoint(), codes)
+        assert caught.value.before_execution is before
+        assert may_repeat(caught.value, Safety.ONCE) is before
+    with pytest.raises(RateLimitError) as caught:
+        read_response(RawResponse(429, SUCCESS), endpoint(), Codes(refused={"http 429"}))
+    assert (caught.value.before_execution, caught.value.outcome) == (False, UNKNOWN)
 
 
 def data(content: Any, status: int = 200) -> RawResponse:

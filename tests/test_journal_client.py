@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from pandapon_async import (
+    AuthenticationError,
     Client,
+    Credentials,
     DuplicateIntentError,
     JournalUnavailableError,
     OutcomeUnknownError,
@@ -22,8 +24,9 @@ from pandapon_async.api.registry import endpoints
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.store import JournalStore
-from pandapon_async.journal.writes import journal_of, natural_key
+from pandapon_async.journal.writes import natural_key
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
 from tests.support.faults import reset_before_answer
@@ -82,7 +85,11 @@ async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path
             IntentState.UNKNOWN,
             ErrorKind.MALFORMED_RESPONSE,
         ),
-        (answer(http(b"", "401 Unauthorized")), IntentState.REJECTED, ErrorKind.AUTHENTICATION),
+        (answer(http(b"", "401 Unauthorized")), IntentState.UNKNOWN, ErrorKind.AUTHENTICATION),
+        (answer(http(envelope(None, code=401))), IntentState.REJECTED, ErrorKind.AUTHENTICATION),
+        (answer(http(b"<html>", "403 Forbidden")), IntentState.UNKNOWN, ErrorKind.AUTHENTICATION),
+        (answer(http(b"<html>", "404 Not Found")), IntentState.UNKNOWN, ErrorKind.API),
+        (answer(http(b"<html>", "429 Slow Down")), IntentState.REJECTED, ErrorKind.RATE_LIMIT),
         (reset_before_answer, IntentState.UNKNOWN, ErrorKind.CONNECTION_LOST),
     ],
 )
@@ -98,7 +105,11 @@ async def test_every_outcome_has_its_state(
         (intent,) = await pandapon.journal.find()
         assert (intent.state, intent.error_kind, intent.attempts) == (state, error_kind, 1)
         assert intent.result == ("TQ77" if state is IntentState.CONFIRMED else None)
-        assert isinstance(error, OutcomeUnknownError) == (state is IntentState.UNKNOWN)
+        if error_kind is ErrorKind.AUTHENTICATION:
+            assert isinstance(error, AuthenticationError)
+            assert error.intent_id == (intent.id if state is IntentState.UNKNOWN else None)
+        else:
+            assert isinstance(error, OutcomeUnknownError) == (state is IntentState.UNKNOWN)
         assert len(server.requests) == 1
 
 
@@ -155,14 +166,43 @@ def test_where_the_journal_is(
     assert named.path == str(tmp_path / "here.sqlite")
 
 
-async def test_accounts_share_a_file_and_not_their_keys(tmp_path: Path) -> None:
-    path = tmp_path / "journal.sqlite"
-    async with FaultServer(then=ok({"refundId": "TQ77"})) as server:
-        for user in ("1", "2"):
-            credentials = type(CREDENTIALS)("key", "secret", user)
-            settings = Settings(base_url=server.url, rate=None, journal=path)
+@pytest.mark.parametrize(
+    "other",
+    [
+        Credentials("rotated-key", "secret", "1"),
+        Credentials("key", "rotated-secret", "1"),
+        Credentials("key", "secret", "2"),
+    ],
+)
+async def test_ids_of_the_platform_are_the_same_for_every_key_and_sub_account(
+    tmp_path: Path, other: Credentials
+) -> None:
+    first = Credentials("key", "secret", "1")
+    async with FaultServer(then=ok({"refundId": "TQ77", "id": 7})) as server:
+        for number, credentials in enumerate((first, other)):
+            url = (server.url, server.url.replace("127.0.0.1", "localhost"))[number]
+            settings = Settings(base_url=url, rate=None, journal=tmp_path / "journal.sqlite")
             async with Client(credentials, settings) as pandapon:
-                await pandapon.v1.alibaba.refunds.create(**CREATE)
+                if credentials is first:
+                    await pandapon.alibaba.refunds.create(**CREATE)
+                else:
+                    with pytest.raises(DuplicateIntentError) as caught:
+                        await pandapon.alibaba.refunds.create(**CREATE)
+                    assert caught.value.result == "TQ77"
+        assert len(server.requests) == 1
+
+
+async def test_what_holds_no_id_of_the_platform_belongs_to_the_sub_account(tmp_path: Path) -> None:
+    lost = FaultServer(reset_before_answer, reset_before_answer, reset_before_answer)
+    async with lost as server:
+        kinds = []
+        for key, user_id in (("key", "1"), ("rotated", "1"), ("key", "2")):
+            settings = Settings(base_url=server.url, rate=None, journal=tmp_path / "journal.sqlite")
+            async with Client(Credentials(key, "secret", user_id), settings) as pandapon:
+                with pytest.raises(PandaponError) as caught:
+                    await pandapon.request("POST", "/some/cart", json={"a": 1})
+                kinds.append(type(caught.value))
+        assert kinds == [OutcomeUnknownError, DuplicateIntentError, OutcomeUnknownError]
         assert len(server.requests) == 2
 
 

@@ -16,6 +16,7 @@ from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import CREDENTIALS, client
+from tests.support.journals import noted
 from tests.support.server import Exchange, FaultServer, envelope, http
 
 RETURN: dict[str, Any] = {"refund_id": "TQ1", "logistics_company_no": "SF", "freight_bill": "SF1"}
@@ -34,9 +35,7 @@ def no_warning(caplog: pytest.LogCaptureFixture) -> Any:
 
 
 async def intend(journal: Journal, number: int = 1) -> Intent:
-    return await journal.intend(
-        account="a", operation="o", natural_key={"k": number}, facts={}, digest="d", once=False
-    )
+    return await noted(journal, operation="o", natural_key={"k": number}, facts={}, once=False)
 
 
 async def on_disk(path: Path) -> list[str]:

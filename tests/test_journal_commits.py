@@ -14,12 +14,11 @@ from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
+from tests.support.journals import noted
 
 
 async def intend(journal: Journal, number: int) -> Intent:
-    return await journal.intend(
-        account="a", operation="o", natural_key={"k": number}, facts={}, digest="d", once=False
-    )
+    return await noted(journal, operation="o", natural_key={"k": number}, facts={}, once=False)
 
 
 async def traced(journal: Journal) -> list[str]:

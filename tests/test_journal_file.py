@@ -15,6 +15,7 @@ from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from pandapon_async.storage import sqlite_file
+from tests.support.journals import noted
 
 KEY = {"refundId": "TQ1"}
 
@@ -33,12 +34,11 @@ def content_of(path: Path) -> bytes:
 
 
 async def intend(journal: Journal, key: dict[str, Any] | None = None, *, once: bool = False) -> Any:
-    return await journal.intend(
-        account="a",
+    return await noted(
+        journal,
         operation="alibaba.refunds.return_goods",
         natural_key=KEY if key is None else key,
         facts={"freightBill": "SF1"},
-        digest="d",
         once=once,
     )
 
@@ -281,7 +281,7 @@ async def test_intents_are_found_by_their_natural_key_newest_first(path: Path) -
     await journal.resolve(first.id, IntentState.SETTLED_ABSENT)
     second = await intend(journal, {"a": [2], "b": 1})
     await intend(journal, {"a": [2], "b": 2})
-    found = await journal.with_key("a", "alibaba.refunds.return_goods", {"b": 1, "a": [2]})
+    found = await journal.with_key("vendor", "alibaba.refunds.return_goods", {"b": 1, "a": [2]})
     assert [intent.id for intent in found] == [second.id, first.id]
     assert await journal.with_key("another", "alibaba.refunds.return_goods", {"b": 1, "a": [2]}) == []
     await journal.aclose()

@@ -15,10 +15,12 @@ from filelock import FileLock
 from pandapon_async import (
     JournalUnavailableError,
 )
+from pandapon_async.journal import WriteKey
 from pandapon_async.journal import journal as journals
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from pandapon_async.storage import sqlite_file
+from tests.support.journals import noted
 from tests.support.virtual import LoopClock, virtual_time
 
 
@@ -120,14 +122,8 @@ def test_a_folder_in_the_journals_place_leaves_no_lock(tmp_path: Path) -> None:
 @virtual_time
 async def _has_the_same_id(folder: Path) -> None:
     journal = Journal(folder / "journal.sqlite", clock=LoopClock())
-    about: dict[str, Any] = {
-        "account": "a",
-        "operation": "alibaba.refunds.create",
-        "facts": {},
-        "digest": "0",
-    }
-    first = await journal.intend(**about, natural_key={"refund_id": "1"}, once=True)
-    second = journal.draft(**about, natural_key={"refund_id": "2"})
+    first = await noted(journal, natural_key={"refund_id": "1"}, once=True)
+    second = journal.draft(WriteKey("vendor", "o", {"refund_id": "2"}), facts={}, digest="0")
     second.id = first.id
     with pytest.raises(JournalUnavailableError):
         await journal.add(second, once=True)

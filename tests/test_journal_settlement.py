@@ -11,6 +11,7 @@ from pandapon_async import Client, ConnectionLostError, InvalidArgumentError
 from pandapon_async.journal import Intent, IntentState, Resolution
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import client
+from tests.support.journals import noted
 from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.virtual import LoopClock, virtual_time
 
@@ -31,12 +32,12 @@ KEY = {
 async def unknown(pandapon: Client, operation: str, key: Mapping[str, Any], **facts: Any) -> Intent:
     """An intent of unknown outcome, as a lost answer leaves it."""
     journal = pandapon.journal
-    intent = await journal.intend(
-        account=pandapon._pipeline.account,
+    intent = await noted(
+        journal,
+        writer=pandapon.writer,
         operation=operation,
         natural_key=dict(key),
         facts=facts,
-        digest="d",
         once=False,
     )
     await journal.sending(intent)
@@ -173,7 +174,9 @@ async def test_a_form_that_belongs_to_another_intent_is_not_ours() -> None:
 @virtual_time
 async def test_absence_is_believed_only_after_a_while() -> None:
     async with (
-        FaultServer(then=ok(form("waitbuyersend"))) as server,
+        FaultServer(
+            *[ok(form("waitbuyersend"))] * 6, then=ok(form("waitsellerreceive", freightBill="SF123"))
+        ) as server,
         client(server.url, settle_after=60.0) as pandapon,
     ):
         intent = await unknown(pandapon, *returned()[:2], **returned()[2])
@@ -189,8 +192,10 @@ async def test_absence_is_believed_only_after_a_while() -> None:
         last = await pandapon.resolve(intent.id, wait=True)
         assert last.state is ABSENT
         assert 60.0 <= clock.now() - began <= 73.0
-        assert (await pandapon.resolve(intent.id)).state is ABSENT  # final: nothing is asked any more
-        assert len(server.requests) == 5
+        assert last.remarks[-1].endswith("s after the write; it may have landed since")
+        assert (await pandapon.resolve(intent.id)) == last, "looked at again, and still absent"
+        assert len(server.requests) == 6
+        assert (await pandapon.resolve(intent.id)).state is DONE
 
 
 @virtual_time

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError
 from pandapon_async.journal import Intent, IntentState, Journal, Resolution
-from pandapon_async.journal.store import JournalStore
+from pandapon_async.journal.store import Added, JournalStore
+from tests.support.journals import at, noted
 from tests.support.server import FaultServer, ok
 
 ENDS = [state for state in IntentState if state not in (IntentState.INTENDED, IntentState.SENT)]
@@ -29,11 +30,11 @@ numbers = st.integers(0, 5)
 
 def intent(number: int, key: int, state: IntentState = IntentState.INTENDED) -> Intent:
     return Intent(
+        scope="vendor",
+        digest="d",
         id=f"id-{number}",
-        account="a",
         operation="o",
         natural_key={"k": key},
-        digest="d",
         facts={"f": [number]},
         state=state,
         session="",
@@ -88,13 +89,13 @@ def test_however_changes_share_commits_the_rule_holds(groups: list[list[tuple[An
                 key, once, sent = arguments
                 new = intent(number, key, IntentState.SENT if sent else IntentState.INTENDED)
                 number += 1
-                earlier = store.add(new, once)
+                earlier = store.add(new, once).blocking
                 assert (earlier is None) == model.add(new, once)
                 assert earlier is None or earlier.natural_key == new.natural_key
             elif what == "sending":
-                assert store.sending(f"id-{arguments[0]}", 1.0) == model.sending(*arguments)
+                assert store.sending(f"id-{arguments[0]}", at(1.0)) == model.sending(*arguments)
             else:
-                assert store.resolve(f"id-{arguments[0]}", arguments[1], 2.0) == model.resolve(*arguments)
+                assert store.resolve(f"id-{arguments[0]}", arguments[1], at(2.0)) == model.resolve(*arguments)
         store.commit()
     assert {one.id: one.state for one in store.find(None, None)} == {
         name: row.state for name, row in model.rows.items()
@@ -115,7 +116,7 @@ def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
     results = changed(
         store, *(lambda store, one=one: store.add(one, False) for one in (first, second, third))
     )
-    assert [found and found.id for found in results] == [None, "id-1", None]
+    assert [found.blocking and found.blocking.id for found in results] == [None, "id-1", None]
     store.close()
 
 
@@ -123,16 +124,15 @@ def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
 async def test_what_succeeded_stands_in_the_way_also_within_one_commit(state: IntentState) -> None:
     """Its end and the next attempts at it are noted by one commit, beside other writes."""
     journal = Journal()
-    about: dict[str, Any] = {"account": "a", "operation": "o", "facts": {}, "digest": "d"}
-    first = await journal.intend(natural_key={"k": 1}, once=True, **about)
+    first = await noted(journal, natural_key={"k": 1}, once=True)
     await journal.sending(first)
     await journal.resolve(first.id, IntentState.UNKNOWN)
     results = await asyncio.gather(
-        journal.intend(natural_key={"k": 2}, once=True, **about),
+        noted(journal, natural_key={"k": 2}, once=True),
         journal.resolve(first.id, state, result="TQ1"),
-        journal.intend(natural_key={"k": 1}, once=True, **about),
-        journal.intend(natural_key={"k": 3}, once=True, **about),
-        journal.intend(natural_key={"k": 1}, once=True, **about),
+        noted(journal, natural_key={"k": 1}, once=True),
+        noted(journal, natural_key={"k": 3}, once=True),
+        noted(journal, natural_key={"k": 1}, once=True),
         return_exceptions=True,
     )
     kinds = [type(result) for result in results]
@@ -149,10 +149,10 @@ def test_a_key_that_is_settled_in_the_same_group_is_free() -> None:
     changed(store, lambda store: store.add(intent(1, 1, IntentState.SENT), True))
     results = changed(
         store,
-        lambda store: store.resolve("id-1", IntentState.NOT_SENT, 1.0),
+        lambda store: store.resolve("id-1", IntentState.NOT_SENT, at(1.0)),
         lambda store: store.add(intent(2, 1), True),
     )
-    assert results == [True, None]
+    assert results == [True, Added()]
     store.close()
 
 
@@ -162,11 +162,11 @@ def test_remarks_are_added_and_nothing_that_is_known_is_lost() -> None:
     changed(
         store,
         lambda store: store.resolve(
-            "id-1", IntentState.UNKNOWN, 1.0, request_id="r-1",
+            "id-1", IntentState.UNKNOWN, at(1.0), request_id="r-1",
             error_kind=ErrorKind.CONNECTION_LOST, remark="row 2 is about the same order line",
         ),
         lambda store: store.resolve(
-            "id-1", IntentState.SETTLED_DONE, 2.0, result="TQ1", resolution=Resolution.SUCCEEDED,
+            "id-1", IntentState.SETTLED_DONE, at(2.0), result="TQ1", resolution=Resolution.SUCCEEDED,
             remark='the form "carries" our waybill',
         ),
     )  # fmt: skip
@@ -186,7 +186,7 @@ def test_a_row_that_cannot_be_read_is_damage_and_stands_in_the_way(tmp_path: Pat
     path = tmp_path / "journal.sqlite"
     store = JournalStore(str(path))
     changed(store, lambda store: store.add(intent(1, 1), True))
-    changed(store, lambda store: store.resolve("id-1", IntentState.CONFIRMED, 1.0))
+    changed(store, lambda store: store.resolve("id-1", IntentState.CONFIRMED, at(1.0)))
     store._connection.execute(f"UPDATE intents SET {damage}")
     with pytest.raises(JournalUnavailableError, match="is damaged: a row of it cannot be read"):
         store.find(None, None)
@@ -200,7 +200,7 @@ def test_a_row_that_cannot_be_read_is_damage_and_stands_in_the_way(tmp_path: Pat
 CHILD = """
 import asyncio, os, signal, sys
 from pandapon_async import Client, Credentials, Settings
-from pandapon_async.journal.store import JournalStore
+from pandapon_async.journal.store import Added, JournalStore
 
 url, journal, moment, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 commits, commit = 0, JournalStore.commit

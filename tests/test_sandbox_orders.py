@@ -201,7 +201,7 @@ async def lost(kind: str, arguments: dict[str, Any]) -> tuple[ResolvedOutcome, l
         now = sandbox.log[0].time
         intent = Intent(
             id="1",
-            account="",
+            scope="",
             operation="alibaba.refunds.create",
             natural_key=arguments,
             digest="",

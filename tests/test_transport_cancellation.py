@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Client, DuplicateIntentError, OutcomeUnknownError, Safety, bulk, plans
+from pandapon_async import Client, Codes, DuplicateIntentError, OutcomeUnknownError, Safety, bulk, plans
 from pandapon_async.callbacks import CallbackSettings, Receiver
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.reconcile import reconcile
@@ -27,6 +27,7 @@ from tests.support.bench import Bench, FreshClock
 from tests.support.bench import bench as plan_of
 from tests.support.clients import CREDENTIALS, JPEG, KEY, SECRET, at_rest, client
 from tests.support.faults import sent
+from tests.support.journals import noted
 from tests.support.scenes import Stage, measure
 from tests.support.server import Behaviour, FaultServer, answer, envelope, http, ok
 from tests.support.sweep import AFTER, BEFORE, Cancelling, left_behind
@@ -135,14 +136,13 @@ async def books(pandapon: Client) -> Any:
     """The journal alone: a write from its first note to its last, and every question about it."""
     journal = pandapon.journal
     key = {"refund_id": "1"}
-    about: dict[str, Any] = {"account": "a", "operation": "alibaba.refunds.create", "natural_key": key}
-    intent = await journal.intend(**about, facts={}, digest="0", once=True)
+    intent = await noted(journal, natural_key=key, once=True)
     try:
         await journal.sending(intent)
     finally:
         await journal.resolve(intent.id, IntentState.CONFIRMED, result="1")
     with pytest.raises(DuplicateIntentError):
-        await journal.intend(**about, facts={}, digest="0", once=True)
+        await noted(journal, natural_key=key, once=True)
     return [await journal.get(intent.id), await journal.find(), await journal.counts()]
 
 
@@ -258,7 +258,7 @@ SWEEPS: dict[str, tuple[Scene, int]] = {
     "call in a crowd": (scene(crowd, rate=10), 4),
     "limiter": (scene(permits, rate=2), 2),
     "write": (scene(write), 6),
-    "write, sent again": (scene(write, THROTTLE, warm=True, refused=1), 7),
+    "write, sent again": (scene(write, THROTTLE, warm=True, refused=1, codes=Codes(refused={"http 429"})), 7),
     "write, journal on disk": (scene(write, on_disk=True), 6),
     "write, lost and found out": (scene(found_out, faults.close_before_answer, then=CLOSED, on_disk=True), 8),
     "journal": (scene(books, on_disk=True), 6),

@@ -132,7 +132,7 @@ async def test_a_throttle_that_lasts_beyond_the_deadline_is_told_at_once() -> No
     busy = sent(http(b"", "429 Too Many", ["Retry-After: 50"]))
     async with FaultServer(busy) as server, client(server.url, timeout=30) as pandapon:
         began = now()
-        error = await outcome(pandapon.request("POST", "/thing"))
+        error = await outcome(pandapon.request("POST", "/thing", safety=Safety.READ))
         assert isinstance(error, DeadlineExceededError)
         assert isinstance(error.__cause__, RateLimitError)
         assert error.__cause__.retry_after == 50

@@ -382,7 +382,7 @@ async def test_a_borrowed_session_that_raises_for_status_changes_nothing() -> No
         aiohttp.ClientSession(raise_for_status=True, auto_decompress=False) as session,
     ):
         pandapon = Client(CREDENTIALS, settings(server.url), session=session)
-        assert await pandapon.request("POST", "/thing", safety=Safety.ONCE) == 1
+        assert await pandapon.request("POST", "/thing", safety=Safety.REPEATABLE) == 1
         assert pandapon.statistics.throttled == 1
         await pandapon.aclose()
         assert not session.closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.call import At, Call, Resource, call
+from pandapon_async.declare.endpoint import Scope
 from pandapon_async.declare.fields import IdInteger, NonEmpty
 
 __all__ = ["Addresses"]
@@ -17,6 +18,7 @@ class Addresses(Resource):
         v1=At("/open/address/addOrUpdate", "https://doc-en.pandapon.com/api-263477669"),
         v2=At("/v2/open/address/addOrUpdate", "https://doc-env2.pandapon.com/api-289121051"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def save(
         self,

@@ -14,7 +14,7 @@ from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, Call, Resource, call
-from pandapon_async.declare.endpoint import Evidence, Signing
+from pandapon_async.declare.endpoint import Evidence, Scope, Signing
 from pandapon_async.declare.fields import IdText, IntegerField, ListField, NonEmpty, NumberField
 from pandapon_async.models.freight import (
     BookedItem,
@@ -89,6 +89,8 @@ class Freight(Resource):
         ),
         safety=Safety.CHECKED,
         signing=Signing.QUERY,
+        key=("orderId", "tmallOrderId"),
+        scope=Scope.PLATFORM,
     )
     def update_domestic_logistics(
         self,
@@ -115,6 +117,8 @@ class Freight(Resource):
         ),
         safety=Safety.ONCE,
         signing=Signing.QUERY,
+        key=("renderId", "lineItems", "tmallOrderInfo"),
+        scope=Scope.PLATFORM,
     )
     def create_international_order(
         self,

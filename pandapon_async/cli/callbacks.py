@@ -33,7 +33,7 @@ from pandapon_async.journal import (
     Journal,
     journal_settler,
 )
-from pandapon_async.journal.writes import journal_of
+from pandapon_async.journal.place import journal_of
 from pandapon_async.settings import Credentials, Settings
 
 __all__ = ["callbacks_app"]

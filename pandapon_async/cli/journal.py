@@ -10,6 +10,7 @@ import getpass
 import json
 import shlex
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,8 @@ from pandapon_async.errors import (
     InvalidArgumentError,
     PandaponError,
 )
-from pandapon_async.journal import Intent, IntentState, Journal, Resolution, next_state, resolve_outcome
+from pandapon_async.journal import Intent, IntentState, Journal, Resolution
+from pandapon_async.journal.resolve import LOOKED_AT_AGAIN
 from pandapon_async.plans import Stop
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
@@ -60,11 +62,13 @@ _WORDS = {
     "done": (IntentState.SETTLED_DONE, Resolution.SUCCEEDED),
     "absent": (IntentState.SETTLED_ABSENT, Resolution.ABSENT),
 }
+_OF_THE_PROCESS = ("session", "scope", "account", "wrote", "boot", "uptime", "served", "resolver", "extra")
 _ADVICE = {
     IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
     IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
     IntentState.INTENDED: "a running process is about to send it",
-    IntentState.SETTLED_ABSENT: "it did not land; doing it again is safe, and up to you",
+    IntentState.SETTLED_ABSENT: "it was not found then, and may have landed since; look again before it is "
+    "repeated: pandapon journal resolve {id}{where}",
 }
 
 
@@ -123,13 +127,23 @@ def export(state: States = None, journal: JournalFile = None, base_url: BaseUrl 
 @journal_app.command()
 def resolve(
     id: Annotated[str | None, typer.Argument(help="An intent's id, or enough of its beginning.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every intent of unknown outcome.")] = False,
+    all_: Annotated[
+        bool,
+        typer.Option("--all", help="Every intent of unknown outcome, and those found absent in 45 days."),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until absence can be believed.")] = False,
     word: Annotated[
         Literal["done", "absent"] | None, typer.Option("--as", help="Your own word, where no read can tell.")
     ] = None,
     note: Annotated[str | None, typer.Option(help="With --as: where you saw it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and tell, but settle nothing.")] = False,
+    any_account: Annotated[
+        bool,
+        typer.Option(
+            "--any-account",
+            help="Believe absence also of what another sub-account wrote.",
+        ),
+    ] = False,
     yes: Yes = False,
     journal: JournalFile = None,
     settle_after: SettleAfter = None,
@@ -148,48 +162,79 @@ def resolve(
             raise InvalidArgumentError("a word settles one intent: name it", argument="as")
         if not note:
             raise InvalidArgumentError("say with --note where you saw it", argument="note")
-        left = _run(lambda client: _take_word(client.journal, id, word, note, yes, dry_run), settings)
+        left = _run(lambda client: _take_word(client, id, word, note, yes, dry_run), settings)
     else:
-        left = _run(lambda client: _resolve(client, id, wait, dry_run, _where(journal)), settings)
+        look = _Look(wait, dry_run, any_account, _where(journal))
+        left = _run(lambda client: _resolve(client, id, look), settings)
     raise typer.Exit(3 if left else 0)
 
 
-async def _resolve(client: Client, id: str | None, wait: bool, dry_run: bool, where: str) -> int:
+@attrs.frozen
+class _Look:
+    """How to look at the vendor's side; `where` leads the next command to the same journal."""
+
+    wait: bool
+    dry_run: bool
+    any_account: bool
+    where: str
+
+
+async def _resolve(client: Client, id: str | None, look: _Look) -> int:
     """Settle one or all; gives how many are still open."""
     journal = client.journal
     if id is not None:
         intents = [await _intent(journal, id)]
     else:
+        since = client.settings.clock.wall() - LOOKED_AT_AGAIN
         intents = [intent async for intent in journal.all(OPEN)]
+        absent = [intent async for intent in journal.all((IntentState.SETTLED_ABSENT,), since=since)]
+        landed = [one for one in await _asked(client, absent, look) if one.state.succeeded]
+        for intent in landed:
+            _tell(intent)
+        if landed:
+            _say(f"{len(landed)} had been found absent, and landed since.")
         if not intents:
             _say("nothing is open.")
-    intents = await _asked(client, intents, dry_run)
-    if wait and not dry_run and any(intent.state is IntentState.UNKNOWN for intent in intents):
+    intents = await _asked(client, intents, look)
+    if look.wait and not look.dry_run and any(intent.state is IntentState.UNKNOWN for intent in intents):
         seconds = client.settings.settle_after
         _say(f"waiting {duration(seconds)}, until absence can be believed")
         await Stop().pause(seconds, client.settings.clock)
-        intents = await _asked(client, intents, dry_run)
+        intents = await _asked(client, intents, look)
     for intent in intents:
         _tell(intent)
-    _advise([intent for intent in intents if intent.state is IntentState.UNKNOWN], client, where)
+    _advise([intent for intent in intents if intent.state is IntentState.UNKNOWN], client, look)
     return sum(intent.state.open for intent in intents)
 
 
-def _advise(unknown: list[Intent], client: Client, where: str) -> None:
+def _advise(unknown: list[Intent], client: Client, look: _Look) -> None:
     """What can be done about what is still unknown."""
-    young = [one for one in unknown if one.resolution is Resolution.ABSENT]
-    if young:
+    ours = [one for one in unknown if one.vendor == client.writer.vendor]
+    absent = [one for one in ours if one.resolution is Resolution.ABSENT]
+    theirs = [] if look.any_account else [one for one in absent if one.user_id != client.writer.user_id]
+    if young := [one for one in absent if one not in theirs]:
         _say(
-            f"{len(young)} not to be seen so far. That counts {duration(client.settings.settle_after)} after"
-            " the write, as a lost request may still arrive. Wait for it:"
+            f"{len(young)} not found yet; absence is believed {duration(client.settings.settle_after)} after"
+            " the write at the earliest, as a lost request may still arrive. Wait for it:"
         )
-        _say(f"  pandapon journal resolve {young[0].id[:12] if len(young) == 1 else '--all'} --wait{where}")
-    if others := [one for one in unknown if one not in young]:
+        _say(f"  pandapon journal resolve {_named(young, '--all')} --wait{look.where}")
+    for user_id, count in sorted(Counter(one.user_id for one in theirs).items()):
         _say(
-            f"{len(others)} cannot be told by reading. Look into the vendor's console, and say what you saw:"
+            f"{count} not found, and written by user id {user_id}, which may see what user id"
+            f" {client.writer.user_id} does not. Look with PANDAPON_USER_ID={user_id}, or say --any-account."
         )
-        named = others[0].id[:12] if len(others) == 1 else "ID"
-        _say(f"  pandapon journal resolve {named} --as done|absent --note '...'{where}")
+    if hidden := [one for one in ours if one not in absent]:
+        _say(f"{len(hidden)} cannot be seen by reading. Look into the vendor's console and say what you saw:")
+        _say(f"  pandapon journal resolve {_named(hidden, 'ID')} --as done|absent --note '...'{look.where}")
+    for vendor, count in sorted(Counter(one.vendor for one in unknown if one not in ours).items()):
+        if vendor:
+            _say(f"{count} went to {vendor}, and this is {client.writer.vendor}: look with that base url.")
+        else:
+            _say(f"{count} of an earlier version, and not known of whom: pandapon journal adopt says it.")
+
+
+def _named(intents: list[Intent], several: str) -> str:
+    return intents[0].id[:12] if len(intents) == 1 else several
 
 
 def _where(journal: Path | None) -> str:
@@ -197,11 +242,11 @@ def _where(journal: Path | None) -> str:
     return "" if journal is None else f" --journal {shlex.quote(str(journal))}"
 
 
-async def _asked(client: Client, intents: list[Intent], dry_run: bool) -> list[Intent]:
+async def _asked(client: Client, intents: list[Intent], look: _Look) -> list[Intent]:
     """Every intent as it stands after asking, in the same order."""
 
     async def ask(intent: Intent) -> Intent:
-        return await (_look(client, intent) if dry_run else _find_out(client, intent))
+        return await _look(client, intent, as_account=look.any_account, dry_run=look.dry_run)
 
     settled = []
     async for result in bulk.run(ask, intents, concurrency=16, on_error="raise", ordered=True):
@@ -209,33 +254,13 @@ async def _asked(client: Client, intents: list[Intent], dry_run: bool) -> list[I
     return settled
 
 
-async def _find_out(client: Client, intent: Intent) -> Intent:
+async def _look(client: Client, intent: Intent, *, as_account: bool, dry_run: bool) -> Intent:
     try:
-        return await client.resolve(intent.id)
+        return await client.resolve(intent.id, as_account=as_account, dry_run=dry_run)
     except AuthenticationError:
         raise
     except PandaponError as error:
         return _not_read(intent, error)
-
-
-async def _look(client: Client, intent: Intent) -> Intent:
-    """What resolving would say, without keeping it."""
-    if intent.state is not IntentState.UNKNOWN:
-        return intent
-    try:
-        outcome = await resolve_outcome(client.v1, client.journal, intent)
-    except AuthenticationError:
-        raise
-    except PandaponError as error:
-        return _not_read(intent, error)
-    age = client.settings.clock.wall() - intent.updated
-    return attrs.evolve(
-        intent,
-        state=next_state(outcome, age, client.settings.settle_after) or intent.state,
-        resolution=outcome.resolution,
-        remarks=[*intent.remarks, outcome.note],
-        result=outcome.result or intent.result,
-    )
 
 
 def _not_read(intent: Intent, error: PandaponError) -> Intent:
@@ -244,8 +269,9 @@ def _not_read(intent: Intent, error: PandaponError) -> Intent:
     )
 
 
-async def _take_word(journal: Journal, id: str, word: str, note: str, yes: bool, dry_run: bool) -> int:
+async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, dry_run: bool) -> int:
     """Settle one intent as an operator says; who said it, and when, stays in a remark."""
+    journal = client.journal
     intent = await _intent(journal, id)
     if intent.state is not IntentState.UNKNOWN:
         raise InvalidArgumentError(
@@ -276,7 +302,7 @@ def _who() -> str:
 def _sure(word: str) -> bool:
     if not sys.stdin.isatty():
         raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
-    means = "it was carried out" if word == "done" else "it was NOT carried out, and may be sent again"
+    means = "it was carried out" if word == "done" else "it was NOT carried out"
     return typer.confirm(f"Note for good that {means}?", err=True)
 
 
@@ -397,7 +423,8 @@ def _write(facts: dict[str, Any]) -> None:
 def _plain(intent: Intent) -> dict[str, Any]:
     """An intent for machines: times in ISO 8601, no process's own matters."""
     facts = attrs.asdict(intent, recurse=False)
-    del facts["session"]
+    for name in _OF_THE_PROCESS:
+        del facts[name]
     facts["state"] = intent.state.value
     facts["created"], facts["updated"] = _moment(intent.created), _moment(intent.updated)
     return facts

@@ -25,7 +25,8 @@ class Codes(Options):
 
     `throttle`: too many calls, whether or not something was carried out before. `refused`: too many
     calls, surely refused before anything was carried out (these are gateway codes of the upstream
-    platforms), so that even a write may be repeated. `not_found`: the thing asked for does not exist.
+    platforms), so that even a write may be repeated; an HTTP status is named as text, "http 429".
+    `not_found`: the thing asked for does not exist.
     """
 
     success: frozenset[int | str] = attrs.field(default=frozenset({200}), converter=_set)

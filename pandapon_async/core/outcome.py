@@ -79,31 +79,44 @@ def read_response(response: RawResponse, operation: Operation, codes: Codes) -> 
     try:
         envelope = read_envelope(response.body)
     except ValueError as reason:
-        raise _without_envelope(response, str(reason)) from None
+        raise _without_envelope(response, codes, str(reason)) from None
     succeeded = envelope.code in codes.success
     if status == 429:
         # Refused by status and done by code: a throttle, but nobody knows what was carried out.
-        raise _throttled(response, envelope, before_execution=not succeeded)
+        outcome = Outcome.UNKNOWN if succeeded else Outcome.ANSWERED
+        known = not succeeded and (envelope.code in codes.refused or _HTTP_429 in codes.refused)
+        raise _throttled(response, envelope, before_execution=known, outcome=outcome)
     if succeeded and 200 <= status < 300:
         _check_inside(response, envelope, operation, codes)
         return envelope
     raise _refusal(response, envelope, operation, codes)
 
 
-def _without_envelope(response: RawResponse, reason: str) -> PandaponError:
+_HTTP_429 = "http 429"
+_PERHAPS_AFTER = frozenset({400, 401, 403, 404, 405, 408, 409, 413, 499})
+"""A firewall or a proxy answers so on its own, and may do it after the vendor did what was asked."""
+
+
+def _without_envelope(response: RawResponse, codes: Codes, reason: str) -> PandaponError:
     status = response.http_status
     if status == 429:
-        return _throttled(response, None, before_execution=True)
+        known = _HTTP_429 in codes.refused
+        return _throttled(response, None, before_execution=known, outcome=Outcome.ANSWERED)
     if status == 503:
-        return _throttled(response, None, before_execution=False)
+        return _throttled(response, None)
     if status in (401, 403):
-        return AuthenticationError(f"refused with HTTP {status}; {_CHECK_KEY}", http_status=status)
+        unauthenticated = AuthenticationError(f"refused with HTTP {status}; {_CHECK_KEY}", http_status=status)
+        unauthenticated.outcome = Outcome.UNKNOWN
+        return unauthenticated
     if 300 <= status < 400:
         return MalformedResponseError(
             f"HTTP {status}: redirects are not followed; check base_url", http_status=status, retryable=False
         )
     if 400 <= status < 500 and status != 408:
-        return ApiError(f"refused with HTTP {status}, without an envelope ({reason})", http_status=status)
+        refused = ApiError(f"refused with HTTP {status}, without an envelope ({reason})", http_status=status)
+        if status in _PERHAPS_AFTER:
+            refused.outcome = Outcome.UNKNOWN
+        return refused
     return MalformedResponseError(f"HTTP {status}: {reason}", http_status=status)
 
 
@@ -116,7 +129,7 @@ def _refusal(response: RawResponse, envelope: Envelope, operation: Operation, co
     status, code = response.http_status, envelope.code
     facts = _facts(response, envelope)
     if status == 503:
-        return _throttled(response, envelope, before_execution=False)
+        return _throttled(response, envelope)
     if code in codes.throttle or code in codes.refused:
         return _throttled(response, envelope, before_execution=code in codes.refused)
     redirected = 300 <= status < 400
@@ -149,7 +162,13 @@ def _facts(response: RawResponse, envelope: Envelope) -> dict[str, Any]:
     }
 
 
-def _throttled(response: RawResponse, envelope: Envelope | None, *, before_execution: bool) -> RateLimitError:
+def _throttled(
+    response: RawResponse,
+    envelope: Envelope | None,
+    *,
+    before_execution: bool = False,
+    outcome: Outcome = Outcome.UNKNOWN,
+) -> RateLimitError:
     code = envelope.code if envelope else None
     wait = f", asked to wait {response.retry_after:g} s" if response.retry_after is not None else ""
     error = RateLimitError(
@@ -162,7 +181,7 @@ def _throttled(response: RawResponse, envelope: Envelope | None, *, before_execu
     )
     error.before_execution = before_execution
     if not before_execution:
-        error.outcome = Outcome.UNKNOWN
+        error.outcome = outcome
     return error
 
 
@@ -241,6 +260,9 @@ def may_repeat(error: PandaponError, safety: Safety) -> bool:
 def for_operation(error: PandaponError, safety: Safety, intent_id: str | None) -> PandaponError:
     """The error the caller sees: an unknown outcome of anything that must not be repeated says so."""
     if error.outcome is not Outcome.UNKNOWN or safety.repeatable:
+        return error
+    if isinstance(error, AuthenticationError):
+        error.intent_id = intent_id  # whoever runs many calls must learn that the key or the address is wrong
         return error
     unknown = OutcomeUnknownError(
         "the answer was lost or unclear and the operation may have been carried out: "

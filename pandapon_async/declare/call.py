@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 import attrs
 
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Signing, Stage
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Scope, Signing, Stage
 from pandapon_async.errors import InvalidArgumentError, MalformedResponseError
 
 if TYPE_CHECKING:
@@ -206,6 +206,8 @@ def call(
     signing: Signing = Signing.HEADERS,
     key: tuple[str, ...] = (),
     facts: tuple[str, ...] = (),
+    scope: Scope = Scope.ACCOUNT,
+    subjects: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Turn a method without a body into a call of the API.
 
@@ -219,6 +221,10 @@ def call(
         signing: For the few calls that carry their signature in the query.
         key: Of a write, the arguments (wire names) that make two of them the same one.
         facts: Of a write, the arguments (wire names) that tell what became of it.
+        scope: Of a write, among whom its key is unique: all who write to the vendor, where the key holds an
+            id of the platform, else the sub-account.
+        subjects: Of a write, the arguments (wire names) that name what it is about, from the whole to its
+            parts. An open write about one of the same stands in the way of a second one.
     """
 
     def declare(function: F) -> F:
@@ -238,6 +244,8 @@ def call(
                 signing=signing,
                 key=key,
                 facts=facts,
+                scope=scope,
+                subjects=subjects,
                 generation=generation,
             )
             for generation, at in (("v1", v1), ("v2", v2))

@@ -23,6 +23,7 @@ __all__ = [
     "Operation",
     "Parameter",
     "Safety",
+    "Scope",
     "Signing",
     "Stage",
 ]
@@ -56,6 +57,13 @@ class Signing(enum.StrEnum):
     QUERY = "query"  # timestamp and sign in the query (warehouse logistics); how sign is made is not known
 
 
+class Scope(enum.StrEnum):
+    """Among whom the key of a write is unique."""
+
+    PLATFORM = "platform"  # all who write to the vendor: the key holds an id of the platform
+    ACCOUNT = "account"  # one sub-account
+
+
 @attrs.define(frozen=True, eq=False, slots=False)
 class Endpoint:
     """One operation in one generation. `declaration` is the method's signature; all else is read from it.
@@ -77,6 +85,8 @@ class Endpoint:
     signing: Signing = Signing.HEADERS
     key: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    scope: Scope = Scope.ACCOUNT
+    subjects: tuple[str, ...] = ()
     generation: str = ""
 
     @cached_property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         journal_settler,
         settle_creates,
     )
-    from pandapon_async.journal.resolve import Reader, ResolvedOutcome, next_state, resolve_outcome
+    from pandapon_async.journal.resolve import Reader, ResolvedOutcome, Resolver, judge, resolve_outcome
 
 __all__ = [
     "CreateUnderWay",
@@ -30,16 +31,19 @@ __all__ = [
     "Reader",
     "Resolution",
     "ResolvedOutcome",
+    "Resolver",
     "Settled",
+    "WriteKey",
+    "Writer",
     "journal_settler",
-    "next_state",
+    "judge",
     "resolve_outcome",
     "settle_creates",
 ]
 
 _LATER = {
     "callbacks": ("CreateUnderWay", "FoundCreate", "Settled", "journal_settler", "settle_creates"),
-    "resolve": ("Reader", "ResolvedOutcome", "next_state", "resolve_outcome"),
+    "resolve": ("Reader", "ResolvedOutcome", "Resolver", "judge", "resolve_outcome"),
 }
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import uuid
+from typing import Any
 
 import orjson
 
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
+from pandapon_async.journal.identity import anything, declared, subjects_of
 from pandapon_async.journal.intent import OPEN, IntentState, Resolution
 from pandapon_async.storage.sqlite_file import FileFormat
 
-__all__ = ["FILE_FORMAT", "OPEN_SQL"]
+__all__ = ["COUNTS_SQL", "EXTRA_SQL", "FILE_FORMAT", "OPEN_SQL"]
 
 
 def _listed(states: tuple[IntentState, ...]) -> str:
@@ -27,19 +28,35 @@ def _listed(states: tuple[IntentState, ...]) -> str:
 
 OPEN_SQL = f"state IN ({_listed(OPEN)})"
 
-# One index for both: an open intent per key (of ended ones the last column is null, and so no two are alike),
-# and all intents of a key. Each index more costs a write a tenth.
+# Of open intents that have become the same, all but the newest. Each has to be settled by itself.
+EXTRA_SQL = f"""
+UPDATE intents SET extra = 1 WHERE NOT extra AND {OPEN_SQL} AND EXISTS (
+    SELECT 1 FROM intents AS newer WHERE (newer.scope, newer.operation, newer.natural_key)
+    = (intents.scope, intents.operation, intents.natural_key) AND newer.{OPEN_SQL} AND NOT newer.extra
+    AND (newer.created, newer.rowid) > (intents.created, intents.rowid));
+"""
+# The one open intent of a key that counts; of all others the value is null, and so no two of them are alike.
+COUNTS_SQL = f"(CASE WHEN {OPEN_SQL} AND NOT extra THEN 1 END)"
+
+# One index for both: an open intent per key, and all intents of a key. Each index more costs a write a tenth.
 _INDEXES = f"""
-CREATE UNIQUE INDEX IF NOT EXISTS one_open_per_key ON intents
-    (account, operation, natural_key, (CASE WHEN {OPEN_SQL} THEN 1 END));
-CREATE INDEX IF NOT EXISTS open_by_session ON intents (session) WHERE {OPEN_SQL};
+CREATE UNIQUE INDEX one_open_per_key ON intents (scope, operation, natural_key, {COUNTS_SQL});
+CREATE INDEX open_by_session ON intents (session) WHERE {OPEN_SQL};
+CREATE INDEX by_result ON intents (operation, result) WHERE result IS NOT NULL;
+"""
+_BESIDE = """
+CREATE TABLE subjects (subject TEXT NOT NULL, intent TEXT NOT NULL, PRIMARY KEY (subject, intent))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE adopted (identity TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 _SCHEMA = f"""
-CREATE TABLE identity (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL) STRICT;
-INSERT INTO identity VALUES (1, lower(hex(randomblob(16))));
+CREATE TABLE identity (
+    only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL, mark INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO identity VALUES (1, lower(hex(randomblob(16))), 0);
 CREATE TABLE intents (
     id TEXT PRIMARY KEY,
-    account TEXT NOT NULL,
+    scope TEXT NOT NULL,
     operation TEXT NOT NULL,
     natural_key TEXT NOT NULL,
     digest TEXT NOT NULL,
@@ -53,22 +70,45 @@ CREATE TABLE intents (
     result TEXT,
     resolution TEXT,
     error_kind TEXT,
-    remarks TEXT NOT NULL DEFAULT '[]'
+    remarks TEXT NOT NULL DEFAULT '[]',
+    vendor TEXT NOT NULL DEFAULT '',
+    user_id TEXT NOT NULL DEFAULT '',
+    account TEXT NOT NULL DEFAULT '',
+    wrote REAL NOT NULL DEFAULT 0,
+    boot TEXT,
+    uptime REAL,
+    served REAL,
+    resolver TEXT,
+    extra INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-{_INDEXES}"""
+{_BESIDE}{_INDEXES}"""
 
 _UPGRADE_1 = f"""
 CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL) STRICT;
+INSERT OR IGNORE INTO identity VALUES (1, lower(hex(randomblob(16))));
+ALTER TABLE identity ADD COLUMN mark INTEGER NOT NULL DEFAULT 0;
+UPDATE identity SET mark = (SELECT count(*) FROM intents);
 DROP INDEX IF EXISTS one_open_intent;
+DROP INDEX IF EXISTS one_open_per_key;
+DROP INDEX IF EXISTS open_by_session;
 DROP INDEX IF EXISTS by_key;
 DROP INDEX IF EXISTS by_state;
+ALTER TABLE intents ADD COLUMN scope TEXT NOT NULL DEFAULT '';
 ALTER TABLE intents ADD COLUMN resolution TEXT;
 ALTER TABLE intents ADD COLUMN error_kind TEXT;
 ALTER TABLE intents ADD COLUMN remarks TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE intents ADD COLUMN vendor TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE intents ADD COLUMN wrote REAL NOT NULL DEFAULT 0;
+ALTER TABLE intents ADD COLUMN boot TEXT;
+ALTER TABLE intents ADD COLUMN uptime REAL;
+ALTER TABLE intents ADD COLUMN served REAL;
+ALTER TABLE intents ADD COLUMN resolver TEXT;
+ALTER TABLE intents ADD COLUMN extra INTEGER NOT NULL DEFAULT 0;
 UPDATE intents SET resolution = old_resolution(state, note), error_kind = old_error_kind(note),
-    remarks = old_remarks(note);
+    remarks = old_remarks(note), wrote = updated;
 ALTER TABLE intents DROP COLUMN note;
-{_INDEXES}"""
+{EXTRA_SQL}{_BESIDE}{_INDEXES}"""
 
 _ERRORS_OF_1 = {
     "ConfigurationError": ErrorKind.CONFIGURATION,
@@ -134,7 +174,21 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
     connection.create_function("old_remarks", 1, _old_remarks, deterministic=True)
     for statement in _UPGRADE_1.split(";\n"):
         connection.execute(statement)
-    connection.execute("INSERT OR IGNORE INTO identity VALUES (1, ?)", (uuid.uuid4().hex,))
+    rows = connection.execute(f"SELECT id, operation, natural_key, {OPEN_SQL} FROM intents").fetchall()
+    for intent_id, operation, key, is_open in rows:
+        for subject in old_subjects(operation, orjson.loads(key), is_open):
+            connection.execute("INSERT OR IGNORE INTO subjects VALUES (?, ?)", (subject, intent_id))
+
+
+def old_subjects(operation: str, key: dict[str, Any], is_open: bool) -> tuple[str, ...]:
+    """What a row of format 1 is about. Some calls that have a key now were known by their payload then: as
+    long as such a one is open it may be about anything, and stands in the way of all writes of its kind."""
+    endpoint = declared(operation)
+    if endpoint is None:
+        return ()
+    if key.keys() == {"payload"} and endpoint.key:
+        return (anything(operation),) if is_open else ()
+    return subjects_of(endpoint, key)
 
 
 FILE_FORMAT = FileFormat(

@@ -52,7 +52,9 @@ class Intent:
     """One row of the journal. Times are seconds since 1970."""
 
     id: str
-    account: str
+    scope: str
+    """Among whom the natural key is unique: the vendor, or the vendor and the sub-account. Empty in a row
+    of an earlier version whose writer is not known."""
     operation: str
     """The call's name without its generation, such as "alibaba.refunds.create"."""
     natural_key: dict[str, Any]
@@ -62,7 +64,7 @@ class Intent:
     facts: dict[str, Any]
     """What is needed to find out what became of it, such as the waybill."""
     state: IntentState
-    session: str
+    session: str = ""
     """Which opening of the journal wrote it."""
     created: float
     updated: float
@@ -77,3 +79,32 @@ class Intent:
     """What ended the call, if it did not succeed."""
     remarks: list[str] = attrs.field(factory=list)
     """What else is known of it, for people, oldest first. Nothing is decided by these."""
+    vendor: str = ""
+    """Where it was sent to: host and path prefix."""
+    user_id: str = ""
+    """The sub-account that wrote it."""
+    account: str = ""
+    """The hash by which earlier versions named the writer."""
+    wrote: float = 0.0
+    """When the write last was under way: added, sent, or lost."""
+    boot: str | None = None
+    """The boot of the machine at that time, and the seconds since that boot: a clock that nobody sets."""
+    uptime: float | None = None
+    served: float | None = None
+    """The server's own time then, if it had told it, in seconds since 1970."""
+    resolver: str | None = None
+    """The run of a program that settled it."""
+    extra: bool = False
+    """Whether it was found open beside a newer one of the same key, when files of earlier versions met."""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it was given up, and may have been carried out all the same.
+
+        Nothing was seen of it, or a throttle or a refused login ended it, which may come after the deed.
+        A throttle that `Codes.refused` names does not: its `resolution` says so.
+        """
+        if self.state is IntentState.SETTLED_ABSENT:
+            return True
+        at_the_door = self.error_kind in (ErrorKind.RATE_LIMIT, ErrorKind.AUTHENTICATION)
+        return self.state is IntentState.REJECTED and at_the_door and self.resolution is None

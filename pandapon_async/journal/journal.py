@@ -10,26 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import glob
 import logging
 import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
 from pandapon_async.clock import Clock
-from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError
+from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError, NextStep
+from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
-from pandapon_async.journal.store import JournalStore
+from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "duplicate_of"]
 
 T = TypeVar("T")
 STALE_SECONDS = 86_400.0
@@ -50,7 +53,9 @@ class Journal:
         self._clock = clock or Clock()
         self._writer: BatchWriter[JournalStore] = BatchWriter(self._open_store, "pandapon-journal")
         self._next_session = uuid.uuid4().hex
-        self._opened_at = 0.0
+        self.run_id: str = uuid.uuid4().hex
+        """What tells this run of a program from others: what it found absent it does not send again."""
+        self._opened_at = Reading(0.0)
         self._process = os.getpid()
 
     @property
@@ -58,66 +63,83 @@ class Journal:
         return self._writer._store
 
     def draft(
-        self,
-        *,
-        account: str,
-        operation: str,
-        natural_key: dict[str, Any],
-        facts: dict[str, Any],
-        digest: str,
+        self, key: WriteKey, *, writer: Writer | None = None, facts: dict[str, Any], digest: str
     ) -> Intent:
         """An intent that is not written down yet: to be given to `add`."""
-        now = self._clock.wall()
+        now = self._reading()
         return Intent(
             id=uuid.uuid4().hex,
-            account=account,
-            operation=operation,
-            natural_key=natural_key,
+            scope=key.scope,
+            operation=key.operation,
+            natural_key=key.natural_key,
             digest=digest,
             facts=facts,
             state=IntentState.INTENDED,
-            session="",  # that of the opened file, which is known only when the row is written
-            created=now,
-            updated=now,
+            created=now.wall,
+            updated=now.wall,
+            vendor=writer.vendor if writer else key.scope,
+            user_id=writer.user_id if writer else "",
+            account=writer.legacy if writer else "",
+            wrote=now.wall,
+            boot=now.boot,
+            uptime=now.uptime,
         )
 
-    async def add(self, intent: Intent, *, once: bool, sending: bool = False) -> None:
+    async def add(
+        self,
+        intent: Intent,
+        *,
+        once: bool,
+        subjects: Sequence[str] = (),
+        allow_second: bool = False,
+        sending: bool = False,
+    ) -> Intent | None:
         """Write down what is about to be done; with `sending`, that the bytes leave right after it.
 
         The row then says `sent` at once, which saves a change, and survives a power cut.
-        Raises DuplicateIntentError if the same natural key is open already or, for an operation that may
-        happen `once` only, was carried out before; JournalUnavailableError if it cannot be written.
+
+        Args:
+            intent: what is about to be done.
+            once: whether an earlier one that succeeded stands in the way, and not only an open one.
+            subjects: what it is about; an open write about one of the same stands in the way.
+            allow_second: whether that does not matter.
+            sending: whether its bytes leave next.
+
+        Returns:
+            None, or an earlier write of the same key that may have been carried out although it was given
+            up. Then nothing may be sent before that one was looked at, and the new one is `intended`.
+
+        Raises:
+            DuplicateIntentError: another intent stands in the way.
+            JournalUnavailableError: it cannot be written down.
         """
         if sending:
             intent.state, intent.attempts = IntentState.SENT, 1
         try:
-            earlier = await self._run(lambda store: store.add(intent, once), durable=sending)
+            added = await self._run(
+                lambda store: store.add(intent, once, subjects, allow_second=allow_second), durable=sending
+            )
         except asyncio.CancelledError:
             self.resolve_soon(intent.id, IntentState.NOT_SENT, ErrorKind.CANCELLED)
             raise
-        if earlier is not None:
-            raise _duplicate(earlier)
+        if added.blocking is not None:
+            raise duplicate_of(added.blocking, intent)
+        return added.doubtful
 
     async def intend(
-        self,
-        *,
-        account: str,
-        operation: str,
-        natural_key: dict[str, Any],
-        facts: dict[str, Any],
-        digest: str,
-        once: bool,
+        self, key: WriteKey, *, facts: dict[str, Any] | None = None, digest: str = "", once: bool = False
     ) -> Intent:
         """`draft` and `add` in one; gives the intent."""
-        intent = self.draft(
-            account=account, operation=operation, natural_key=natural_key, facts=facts, digest=digest
-        )
-        await self.add(intent, once=once)
+        intent = self.draft(key, facts=facts or {}, digest=digest)
+        await self.add(intent, once=once, subjects=key.subjects)
         return intent
 
-    async def sending(self, intent: Intent) -> None:
-        """To be awaited right before the bytes leave; survives a power cut."""
-        now = self._clock.wall()
+    async def sending(self, intent: Intent, *, served: float | None = None) -> None:
+        """To be awaited right before the bytes leave; survives a power cut.
+
+        `served` is the server's own time in seconds since 1970, where it has told it.
+        """
+        now = self._reading(served)
         if not await self._run(lambda store: store.sending(intent.id, now), durable=True):
             raise JournalUnavailableError(
                 f"intent {intent.id} was settled by somebody else; nothing was sent"
@@ -133,12 +155,14 @@ class Journal:
         resolution: Resolution | None = None,
         error_kind: ErrorKind | None = None,
         remark: str | None = None,
+        served: float | None = None,
     ) -> bool:
-        """Note what became of a write. False if it was settled before (a final state stays).
+        """Note what became of a write. False if it was settled before: a final state stays.
 
-        What is not given stays as it was; a `remark` is added to those that are there.
+        But what was found absent, or refused by a throttle or at the login, may turn out to be done. What is
+        not given stays as it was; a `remark` is added to those that are there.
         """
-        now = self._clock.wall()
+        now = self._reading(served)
         return await self._run(
             lambda store: store.resolve(
                 intent_id,
@@ -149,14 +173,19 @@ class Journal:
                 resolution=resolution,
                 error_kind=error_kind,
                 remark=remark,
+                resolver=None if resolution is None else self.run_id,
             )
         )
 
     def resolve_soon(self, intent_id: str, state: IntentState, error_kind: ErrorKind) -> None:
         """The same without waiting, for a call that is being cancelled."""
-        now = self._clock.wall()
+        now = self._reading()
         if self._writer.is_open:  # or else the intent was never written down
             self._writer.submit(lambda store: store.resolve(intent_id, state, now, error_kind=error_kind))
+
+    def _reading(self, served: float | None = None) -> Reading:
+        boot, uptime = self._clock.boot() or (None, None)
+        return Reading(self._clock.wall(), boot, uptime, served)
 
     def hold(self) -> None:
         """A write is under way: `aclose` leaves the file open until its end is noted (`release`)."""
@@ -171,29 +200,40 @@ class Journal:
         return await self._run(lambda store: store.get(intent_id))
 
     async def find(
-        self, states: Iterable[IntentState] | None = None, limit: int | None = None
+        self,
+        states: Iterable[IntentState] | None = None,
+        limit: int | None = None,
+        *,
+        since: float | None = None,
     ) -> list[Intent]:
-        """Intents in these states, oldest first."""
+        """Intents in these states, oldest first; none created before `since` (seconds since 1970)."""
         wanted = None if states is None else list(states)
-        return await self._run(lambda store: store.find(wanted, limit))
+        return await self._run(lambda store: store.find(wanted, limit, since))
 
     async def all(
-        self, states: Iterable[IntentState] | None = None, page: int = 500
+        self,
+        states: Iterable[IntentState] | None = None,
+        page: int = 500,
+        *,
+        since: float | None = None,
     ) -> AsyncIterator[Intent]:
-        """Every intent in these states in the order in which they were written, read page by page."""
+        """The same in the order in which they were written, read page by page."""
         wanted = None if states is None else list(states)
         after = 0
         while True:
-            # Its default has no type for mypy.
-            found, after = await self._run(lambda store, after=after: store.page(wanted, after, page))  # type: ignore[misc]
+            found, after = await self._run(functools.partial(_page, wanted, after, page, since))
             for intent in found:
                 yield intent
             if not found:
                 return
 
-    async def with_key(self, account: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
+    async def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
         """All intents of one natural key, newest first."""
-        return await self._run(lambda store: store.with_key(account, operation, natural_key))
+        return await self._run(lambda store: store.with_key(scope, operation, natural_key))
+
+    async def about(self, key: WriteKey) -> list[Intent]:
+        """All intents about one of the subjects of a key (an order's line, say), newest first."""
+        return await self._run(lambda store: store.about(key.scope, key.operation, key.subjects))
 
     async def claimed(self, intent: Intent, result: str) -> bool:
         """Whether the id that the vendor gave belongs to another intent already."""
@@ -205,12 +245,40 @@ class Journal:
 
     async def identity(self) -> str:
         """What tells this journal from every other, also from one made anew in its place."""
-        return await self._run(lambda store: store.identity())
+        return (await self.identities())[0]
+
+    async def identities(self) -> list[str]:
+        """The same, and behind it those of the journals that were adopted by it."""
+        return await self._run(lambda store: store.identities())
+
+    async def mark(self) -> int:
+        """A number that each write raises when it is written down and when it is sent, and nothing lowers.
+
+        A journal whose mark is below one that was seen before was restored from an older copy.
+        """
+        return await self._run(lambda store: store.read_mark())
+
+    @property
+    def committed_mark(self) -> int:
+        """The mark as of the last commit of this process; not below that of any write that it has sent."""
+        return self._store.mark if self._store is not None else 0
+
+    async def extra(self) -> list[Intent]:
+        """Open intents that stand beside a newer one of the same key, from files of earlier versions."""
+        return await self._run(lambda store: store.extra())
+
+    async def unassigned(self) -> list[str]:
+        """The hashes by which earlier versions named writers that are not known any more."""
+        return await self._run(lambda store: store.unassigned())
+
+    async def assign(self, writer: Writer, account: str | None = None) -> int:
+        """Say who wrote the rows of an earlier version: those of the writer's own hash, or of `account`."""
+        return await self._run(lambda store: store.assign(writer, account), durable=True)
 
     async def open(self) -> None:
         """Open the file and close what ended processes left open. Called by itself on first use."""
         self._refuse_after_fork()
-        self._opened_at = self._clock.wall()
+        self._opened_at = self._reading()
         await self._writer.open()
 
     def _open_store(self) -> JournalStore:
@@ -240,7 +308,7 @@ class Journal:
             raise
         return store
 
-    def _close_abandoned(self, store: JournalStore, now: float) -> None:
+    def _close_abandoned(self, store: JournalStore, now: Reading) -> None:
         """Settle what ended processes left; a living one holds the lock of its session."""
         store.begin(durable=True)
         try:
@@ -272,7 +340,7 @@ class Journal:
     async def _run(self, work: Callable[[JournalStore], T], *, durable: bool = False) -> T:
         self._refuse_after_fork()
         if not self._writer.is_open:
-            self._opened_at = self._clock.wall()  # here, as a clock may belong to the loop
+            self._opened_at = self._reading()  # here, as a clock may belong to the loop
         return await self._writer.run(work, durable=durable)
 
     def _refuse_after_fork(self) -> None:
@@ -299,17 +367,30 @@ def _release(lock: FileLock) -> None:
     Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def _duplicate(earlier: Intent) -> DuplicateIntentError:
-    if earlier.state.open:
-        what = (
-            "is still open: find out what became of it first "
-            f"(`pandapon journal resolve {earlier.id} --wait`)"
-        )
+def _page(
+    states: list[IntentState] | None, after: int, limit: int, since: float | None, store: JournalStore
+) -> tuple[list[Intent], int]:
+    return store.page(states, after, limit, since)
+
+
+def duplicate_of(earlier: Intent, intent: Intent) -> DuplicateIntentError:
+    """The error for a write that another one stands in the way of."""
+    moment = datetime.fromtimestamp(earlier.created, UTC).isoformat(sep=" ", timespec="minutes")
+    facts = "".join(f", {name} {value}" for name, value in earlier.facts.items())
+    same = earlier.natural_key == intent.natural_key
+    named = f"{earlier.id[:12]} of {moment}{facts}"
+    if not earlier.state.open:
+        what = f"the same {earlier.operation} was carried out before (intent {named})"
+        step, advice = NextStep.ALLOW_REPEAT, "say allow_repeat=True if it is really meant a second time"
     else:
-        what = "was carried out; say allow_repeat=True if it is really meant a second time"
+        about = "the same" if same else "about the same thing"
+        what = f"another {earlier.operation}, {about}, is still open (intent {named}, {earlier.state})"
+        step = NextStep.RESOLVE
+        advice = f"find out what became of it first: pandapon journal resolve {earlier.id[:12]} --wait"
     return DuplicateIntentError(
-        f"the same {earlier.operation} as intent {earlier.id} ({earlier.state}), which {what}",
+        f"{what}; nothing was sent; {advice}",
         intent_id=earlier.id,
         state=str(earlier.state),
         result=earlier.result,
+        next_step=step,
     )

@@ -9,12 +9,20 @@ undecided and what would help: the callback, or an operator looking into the ven
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import attrs
 
 from pandapon_async.declare.call import Call
-from pandapon_async.errors import NotFoundError
+from pandapon_async.errors import (
+    AuthenticationError,
+    JournalUnavailableError,
+    NotFoundError,
+    PandaponError,
+)
+from pandapon_async.journal.ages import Ages
+from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 from pandapon_async.models.alibaba.orders import Order, OrderStatus
@@ -22,8 +30,9 @@ from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.alibaba.refunds import RefundStatus as AlibabaStatus
 from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
+from pandapon_async.settings import Settings
 
-__all__ = ["Reader", "ResolvedOutcome", "carries_waybill", "next_state", "resolve_outcome"]
+__all__ = ["Reader", "ResolvedOutcome", "Resolver", "carries_waybill", "judge", "resolve_outcome"]
 
 CLOCK_TOLERANCE = 600.0  # seconds our clock and the vendor's may differ; they accept no more
 
@@ -90,13 +99,87 @@ async def resolve_outcome(reader: Reader, journal: Journal, intent: Intent) -> R
     return await rule(reader, journal, intent)
 
 
-def next_state(outcome: ResolvedOutcome, age: float, settle_after: float) -> IntentState | None:
-    """The state that an outcome leads to; None if nothing can be said yet. `age` and the other in seconds."""
+LOOKED_AT_AGAIN = 45 * 86_400.0
+"""For so many seconds after the write, one that was found absent is looked at again."""
+
+
+def judge(
+    outcome: ResolvedOutcome,
+    intent: Intent,
+    reader: Writer,
+    age: float,
+    settle_after: float,
+    *,
+    as_account: bool = False,
+) -> IntentState | None:
+    """The state that an outcome leads to; None if it proves nothing yet.
+
+    A form that is ours proves it, whoever reads it. That nothing is there proves something only to the
+    sub-account that wrote it, or `as_account`, and only `settle_after` seconds after the write.
+    """
     if outcome.resolution is Resolution.SUCCEEDED:
         return IntentState.SETTLED_DONE
-    if outcome.resolution is Resolution.ABSENT and age >= settle_after:
+    may_see = as_account or reader.user_id == intent.user_id
+    if outcome.resolution is Resolution.ABSENT and may_see and age >= settle_after:
         return IntentState.SETTLED_ABSENT
     return None
+
+
+@attrs.frozen
+class Resolver:
+    """Finds out what became of writes, by reading with one client, and keeps it in the journal."""
+
+    reader: Reader
+    journal: Journal
+    writer: Writer
+    ages: Ages
+    settings: Settings
+
+    async def resolve(self, intent: Intent, *, as_account: bool = False, dry_run: bool = False) -> Intent:
+        """The intent as it stands after a look; unchanged if it is neither unknown nor absent."""
+        absent = intent.state is IntentState.SETTLED_ABSENT
+        if intent.state is not IntentState.UNKNOWN and not (absent and self._is_young(intent)):
+            return intent
+        if intent.vendor != self.writer.vendor:
+            where = intent.vendor or "a vendor that an earlier version did not note"
+            return attrs.evolve(intent, resolution=None, remarks=[*intent.remarks, f"it went to {where}"])
+        try:
+            outcome = await resolve_outcome(self.reader, self.journal, intent)
+        except (AuthenticationError, JournalUnavailableError):
+            raise
+        except PandaponError:
+            if absent:
+                return intent  # it has its state; looking again is only for what may have landed since
+            raise
+        age = self.ages.of(intent)
+        state = judge(outcome, intent, self.writer, age, self.settings.settle_after, as_account=as_account)
+        if absent and state is not IntentState.SETTLED_DONE:
+            return intent
+        remark = outcome.note
+        if state is IntentState.SETTLED_ABSENT:
+            remark = f"{remark}; {self._not_found(intent, age)}"
+        if state is None or dry_run:
+            return attrs.evolve(
+                intent,
+                state=state or intent.state,
+                resolution=outcome.resolution,
+                result=outcome.result or intent.result,
+                remarks=[*intent.remarks, remark],
+            )
+        await self.journal.resolve(
+            intent.id, state, result=outcome.result, resolution=outcome.resolution, remark=remark
+        )
+        return await self.journal.get(intent.id) or intent
+
+    def _is_young(self, intent: Intent) -> bool:
+        return intent.created >= self.settings.clock.wall() - LOOKED_AT_AGAIN
+
+    def _not_found(self, intent: Intent, age: float) -> str:
+        moment = datetime.fromtimestamp(self.settings.clock.wall(), UTC).isoformat(timespec="seconds")
+        found = f"not found at {moment}, {round(age)} s after the write; it may have landed since"
+        if self.writer.user_id != intent.user_id:
+            found += f"; read as user {self.writer.user_id}, who was said to see it"
+        return found
 
 
 async def _returned(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import orjson
 
+from pandapon_async.declare.endpoint import Scope
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
-from pandapon_async.journal.file_format import FILE_FORMAT, OPEN_SQL
+from pandapon_async.journal.file_format import COUNTS_SQL, FILE_FORMAT, OPEN_SQL
+from pandapon_async.journal.identity import Writer, anything, declared
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.storage.sqlite_file import SqliteStore, reason_of
 
-__all__ = ["JournalStore"]
+__all__ = ["Added", "JournalStore", "Reading"]
 
 COLUMNS = tuple(field.name for field in attrs.fields(Intent))
 _JSON = ("natural_key", "facts", "remarks")
@@ -28,8 +30,9 @@ _CODES: Final[Mapping[str, Callable[[str], Any]]] = {
     "resolution": Resolution,
     "error_kind": ErrorKind,
 }
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM intents"
-_SAME_KEY = "account = ?2 AND operation = ?3 AND natural_key = ?4"  # by the columns' own numbers
+_SELECT = f"SELECT {', '.join(f'intents.{name}' for name in COLUMNS)} FROM intents"
+# A row whose writer is not known counts for everybody. By the columns' own numbers.
+_SAME_KEY = "scope IN (?2, '') AND operation = ?3 AND natural_key = ?4"
 _ONCE = len(COLUMNS) + 1
 # Said by what does not stand in the way: a row whose state cannot be read does.
 _IN_THE_WAY = (
@@ -41,21 +44,59 @@ _ADD = (
     f" SELECT {', '.join(f'?{number}' for number in range(1, _ONCE))}"
     f" WHERE NOT EXISTS (SELECT 1 FROM intents WHERE {_IN_THE_WAY})"
 )
+# The ended writes of a key, newest first; the index has them in this order.
+_EARLIER = (
+    f"operation = ?2 AND natural_key = ?3 AND {COUNTS_SQL} IS NULL AND state <> 'not_sent'"
+    " ORDER BY rowid DESC"
+)
+_CLOCKS = "wrote = ?{0}, boot = ?{1}, uptime = ?{2}, served = ?{3}"
 _SENDING = (
-    "UPDATE intents SET state = 'sent', attempts = attempts + 1, updated = ?"
-    " WHERE id = ? AND state IN ('intended', 'sent')"
+    f"UPDATE intents SET state = 'sent', attempts = attempts + 1, updated = ?2, {_CLOCKS.format(2, 3, 4, 5)}"
+    " WHERE id = ?1 AND state IN ('intended', 'sent')"
+)
+# What was refused at the door, or found absent, may turn out to have been carried out; nothing else changes.
+_MAY_TURN_OUT_DONE = (
+    "state = 'settled_absent' OR (state = 'rejected' AND error_kind IN ('rate_limit', 'authentication'))"
 )
 _RESOLVE = (
     "UPDATE intents SET state = ?2, updated = ?3, request_id = coalesce(?4, request_id),"
     " result = coalesce(?5, result), resolution = coalesce(?6, resolution),"
     " error_kind = coalesce(?7, error_kind),"
-    " remarks = CASE WHEN ?8 IS NULL THEN remarks ELSE json_insert(remarks, '$[#]', ?8) END"
-    f" WHERE id = ?1 AND {OPEN_SQL}"
+    " remarks = CASE WHEN ?8 IS NULL THEN remarks ELSE json_insert(remarks, '$[#]', ?8) END,"
+    " resolver = coalesce(?9, resolver)"
+    f" WHERE id = ?1 AND ({OPEN_SQL} OR (?2 = 'settled_done' AND ({_MAY_TURN_OUT_DONE})))"
 )
+_LOST = f"UPDATE intents SET {_CLOCKS.format(2, 3, 4, 5)} WHERE id = ?1"
 _CLOSE = (
-    f"UPDATE intents SET state = ?, updated = ?, error_kind = ? WHERE {OPEN_SQL}"
-    " AND session = ? AND state = ?"
+    f"UPDATE intents SET state = ?1, updated = ?2, error_kind = ?6, {_CLOCKS.format(2, 3, 4, 5)}"
+    f" WHERE {OPEN_SQL} AND session = ?7 AND state = ?8"
 )
+
+
+@attrs.frozen
+class Reading:
+    """What the clocks say: this machine's, the seconds since its boot, and the server's where it told it."""
+
+    wall: float
+    boot: str | None = None
+    uptime: float | None = None
+    served: float | None = None
+
+    @property
+    def values(self) -> tuple[float, str | None, float | None, float | None]:
+        """For a row."""
+        return self.wall, self.boot, self.uptime, self.served
+
+
+@attrs.frozen
+class Added:
+    """What the journal knew when a write was to be written down."""
+
+    blocking: Intent | None = None
+    """The intent that stands in its way; nothing was written down then."""
+    doubtful: Intent | None = None
+    """An earlier write of the key that may have been carried out after all: to be looked at first. The new
+    one is written down as `intended` then, and keeps others out meanwhile."""
 
 
 class JournalStore(SqliteStore):
@@ -68,6 +109,20 @@ class JournalStore(SqliteStore):
         super().__init__(path, FILE_FORMAT, FILE_FORMAT.open(path))
         self.session = session
         self._on_close = on_close
+        self._raised = 0
+        (self.mark,) = self._connection.execute("SELECT mark FROM identity").fetchone()
+        """The mark as of the last commit of this store."""
+        self._look_for_old_rows()
+
+    def _look_for_old_rows(self) -> None:
+        """What rows of earlier versions ask for: a writer, and care where they may be about anything."""
+        found = self._connection.execute("SELECT DISTINCT account FROM intents WHERE scope = ''").fetchall()
+        self._unassigned = {account for (account,) in found}
+        rows = self._connection.execute(
+            "SELECT DISTINCT operation, subject FROM subjects JOIN intents ON id = intent"
+            f" WHERE subject LIKE '% *' AND {OPEN_SQL}"
+        ).fetchall()
+        self._unclear = {operation for operation, subject in rows if subject == anything(operation)}
 
     def unavailable(self, error: sqlite3.Error) -> JournalUnavailableError:
         """What to raise when the file cannot be used."""
@@ -75,65 +130,158 @@ class JournalStore(SqliteStore):
             f"the journal {self.path} cannot be written: {reason_of(error)}; nothing was sent"
         )
 
-    def identity(self) -> str:
-        """What tells this journal from every other, also from one made anew in its place."""
-        (found,) = self._connection.execute("SELECT id FROM identity").fetchone()
-        return str(found)
+    def commit(self) -> None:
+        """Make the group last, with the mark raised by one for each write that it begins or sends."""
+        if self._raised:
+            (mark,) = self._connection.execute(
+                "UPDATE identity SET mark = mark + ? RETURNING mark", (self._raised,)
+            ).fetchone()
+            super().commit()
+            self.mark, self._raised = mark, 0
+        else:
+            super().commit()
 
-    def add(self, intent: Intent, once: bool) -> Intent | None:
-        """Write an intent down for this session, unless another one stands in its way: gives that one then.
+    def rollback(self) -> None:
+        """Forget the group, if there is one."""
+        super().rollback()
+        self._raised = 0
 
-        An open intent of the same natural key does; with `once` also one that succeeded.
+    def identities(self) -> list[str]:
+        """What tells this journal from every other; behind it those of the journals that went into it."""
+        rows = self._connection.execute("SELECT id FROM identity UNION ALL SELECT identity FROM adopted")
+        return [identity for (identity,) in rows.fetchall()]
+
+    def read_mark(self) -> int:
+        """The mark, also of what other processes wrote."""
+        (mark,) = self._connection.execute("SELECT mark FROM identity").fetchone()
+        return int(mark)
+
+    def add(
+        self, intent: Intent, once: bool, subjects: Sequence[str] = (), *, allow_second: bool = False
+    ) -> Added:
+        """Write an intent down for this session, unless another one stands in its way.
+
+        An open intent of the same natural key does; with `once` also one that succeeded; and, unless
+        `allow_second`, an open one about one of the same `subjects`.
         """
-        values = (*self._row_of(intent), once)
-        if self._connection.execute(_ADD, values).rowcount == 1:
-            return None
-        rows = self._connection.execute(
-            f"{_SELECT} WHERE {_IN_THE_WAY} ORDER BY {OPEN_SQL} DESC, created DESC LIMIT 1", values
+        if intent.account in self._unassigned:
+            self.assign(Writer(intent.vendor, intent.user_id, intent.account))
+        if (subjects or intent.operation in self._unclear) and not allow_second:
+            for other in self.about(intent.scope, intent.operation, subjects):
+                if other.state.open:
+                    return Added(blocking=other)
+        doubtful = self._doubtful(intent)
+        state = IntentState.INTENDED if doubtful is not None else intent.state
+        values = (*self._row_of(intent, state), once)
+        if self._connection.execute(_ADD, values).rowcount != 1:
+            rows = self._connection.execute(
+                f"{_SELECT} WHERE {_IN_THE_WAY} ORDER BY {OPEN_SQL} DESC, created DESC LIMIT 1", values
+            ).fetchall()
+            if not rows:
+                raise JournalUnavailableError(f"the journal {self.path} took no intent; nothing was sent")
+            return Added(blocking=self._intent(rows[0]))
+        self._raised += 1
+        intent.state, intent.session = state, self.session
+        if state is IntentState.INTENDED:
+            intent.attempts = 0
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO subjects VALUES (?, ?)", [(subject, intent.id) for subject in subjects]
         )
-        earlier = [self._intent(row) for row in rows]
-        if not earlier:
-            raise JournalUnavailableError(
-                f"the journal {self.path} did not take the intent; nothing was sent"
-            )
-        return earlier[0]
+        return Added(doubtful=doubtful)
 
-    def sending(self, intent_id: str, now: float) -> bool:
+    def _doubtful(self, intent: Intent) -> Intent | None:
+        """The newest earlier write of the key that may have been carried out although it was given up."""
+        values = (intent.scope, intent.operation, _text(intent.natural_key))
+        scope = "scope IN (?1, '')" if self._unassigned else "scope = ?1"
+        for row in self._connection.execute(f"{_SELECT} WHERE {scope} AND {_EARLIER}", values):
+            earlier = self._intent(row)
+            if earlier.state.succeeded:
+                return None
+            if earlier.doubtful:
+                return earlier
+        return None
+
+    def sending(self, intent_id: str, now: Reading) -> bool:
         """Note that the next thing that happens is sending. False if the intent is not open any more."""
-        return self._connection.execute(_SENDING, (now, intent_id)).rowcount == 1
+        noted = self._connection.execute(_SENDING, (intent_id, *now.values)).rowcount == 1
+        self._raised += noted
+        return noted
 
     def resolve(
         self,
         intent_id: str,
         state: IntentState,
-        now: float,
+        now: Reading,
         *,
         request_id: str | None = None,
         result: str | None = None,
         resolution: Resolution | None = None,
         error_kind: ErrorKind | None = None,
         remark: str | None = None,
+        resolver: str | None = None,
     ) -> bool:
-        """Note what became of a write. A final state is never changed again: False then."""
+        """Note what became of a write. False if it has ended before, and this cannot change it."""
         # Codes as plain text: sqlite3 takes anything else on a long way round.
         values = (
-            intent_id, state.value, now, request_id, result, resolution and resolution.value,
-            error_kind and error_kind.value, remark,
+            intent_id, state.value, now.wall, request_id, result, resolution and resolution.value,
+            error_kind and error_kind.value, remark, resolver,
         )  # fmt: skip
-        return self._connection.execute(_RESOLVE, values).rowcount == 1
+        noted = self._connection.execute(_RESOLVE, values).rowcount == 1
+        if noted and state is IntentState.UNKNOWN:
+            self._connection.execute(_LOST, (intent_id, *now.values))
+        return noted
 
-    def with_key(self, account: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
+    def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
         """All intents of this natural key, newest first."""
         return self._many(
-            "WHERE account = ? AND operation = ? AND natural_key = ? ORDER BY created DESC, rowid DESC",
-            (account, operation, _text(natural_key)),
+            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY created DESC, rowid DESC",
+            (scope, operation, _text(natural_key)),
+        )
+
+    def about(self, scope: str, operation: str, subjects: Sequence[str]) -> list[Intent]:
+        """All intents about one of these subjects, newest first, and those that may be about anything."""
+        wanted = [*subjects, anything(operation)]
+        return self._many(
+            "WHERE id IN (SELECT intent FROM subjects WHERE subject IN"
+            f" ({', '.join('?' * len(wanted))})) AND scope IN (?, '') ORDER BY created DESC, rowid DESC",
+            (*wanted, scope),
         )
 
     def claimed(self, intent: Intent, result: str) -> bool:
         """Whether another intent of the same operation ended with this result."""
-        query = "SELECT 1 FROM intents WHERE account = ? AND operation = ? AND result = ? AND id <> ?"
-        values = (intent.account, intent.operation, result, intent.id)
+        query = "SELECT 1 FROM intents WHERE operation = ? AND result = ? AND id <> ? AND scope IN (?, '')"
+        values = (intent.operation, result, intent.id, intent.scope)
         return self._connection.execute(query, values).fetchone() is not None
+
+    def assign(self, writer: Writer, account: str | None = None) -> int:
+        """Give rows of an earlier version to their writer: those of the hash, or of `account`. How many."""
+        rows = self._connection.execute(
+            "SELECT id, operation, natural_key FROM intents WHERE scope = '' AND account = ?"
+            " ORDER BY created DESC, rowid DESC",
+            (writer.legacy if account is None else account,),
+        ).fetchall()
+        for intent_id, operation, key in rows:
+            with self._damaged():
+                payload = orjson.loads(key).keys() == {"payload"}
+            endpoint = declared(operation)
+            scope = writer.scope(Scope.ACCOUNT if payload or endpoint is None else endpoint.scope)
+            # Newest first: of open ones that become the same, the first counts.
+            self._connection.execute(
+                "UPDATE intents SET scope = ?1, vendor = ?2, user_id = ?3, extra = EXISTS (SELECT 1 FROM"
+                " intents AS other WHERE other.scope = ?1 AND other.operation = ?5 AND other.natural_key = ?6"
+                f" AND other.{OPEN_SQL} AND NOT other.extra) WHERE id = ?4",
+                (scope, writer.vendor, writer.user_id, intent_id, operation, key),
+            )
+        self._look_for_old_rows()
+        return len(rows)
+
+    def unassigned(self) -> list[str]:
+        """The hashes of writers of earlier versions that are not known."""
+        return sorted(self._unassigned)
+
+    def extra(self) -> list[Intent]:
+        """Open intents that stand beside a newer one of the same key."""
+        return self._many(f"WHERE extra AND {OPEN_SQL} ORDER BY created, rowid", ())
 
     def sessions(self) -> list[str]:
         """The sessions that have intents whose end was not noted."""
@@ -142,11 +290,11 @@ class JournalStore(SqliteStore):
         ).fetchall()
         return [session for (session,) in rows]
 
-    def close_abandoned(self, session: str, now: float) -> int:
+    def close_abandoned(self, session: str, now: Reading) -> int:
         """A session ended: what it sent is unknown now, what it only intended not sent. Gives the unknown."""
-        ended = ErrorKind.PROCESS_ENDED.value
-        unknown = self._connection.execute(_CLOSE, ("unknown", now, ended, session, "sent")).rowcount
-        self._connection.execute(_CLOSE, ("not_sent", now, ended, session, "intended"))
+        ended = (*now.values, ErrorKind.PROCESS_ENDED.value, session)
+        unknown = self._connection.execute(_CLOSE, ("unknown", *ended, "sent")).rowcount
+        self._connection.execute(_CLOSE, ("not_sent", *ended, "intended"))
         return unknown
 
     def get(self, intent_id: str) -> Intent | None:
@@ -156,15 +304,19 @@ class JournalStore(SqliteStore):
         )
         return found[0] if len(found) == 1 else None
 
-    def find(self, states: Iterable[IntentState] | None, limit: int | None) -> list[Intent]:
-        """Intents in these states (all if None), oldest first."""
-        where, values = _in_states(states)
+    def find(
+        self, states: Iterable[IntentState] | None, limit: int | None, since: float | None = None
+    ) -> list[Intent]:
+        """Intents in these states (all if None), oldest first; none that was created before `since`."""
+        where, values = _in_states(states, since)
         values.append(-1 if limit is None else limit)
         return self._many(f"WHERE {where} ORDER BY created, rowid LIMIT ?", values)
 
-    def page(self, states: Iterable[IntentState] | None, after: int, limit: int) -> tuple[list[Intent], int]:
+    def page(
+        self, states: Iterable[IntentState] | None, after: int, limit: int, since: float | None = None
+    ) -> tuple[list[Intent], int]:
         """Up to `limit` intents in the order in which they were written, and where the next page begins."""
-        where, values = _in_states(states)
+        where, values = _in_states(states, since)
         rows = self._connection.execute(
             f"SELECT {', '.join(COLUMNS)}, rowid FROM intents WHERE {where} AND rowid > ? ORDER BY rowid"
             " LIMIT ?",
@@ -185,18 +337,19 @@ class JournalStore(SqliteStore):
             self._on_close()
 
     def _many(self, where: str, values: Any) -> list[Intent]:
-        return [
-            self._intent(row) for row in self._connection.execute(f"{_SELECT} {where}", values).fetchall()
-        ]
+        rows = self._connection.execute(f"{_SELECT} {where}", values).fetchall()
+        return [self._intent(row) for row in rows]
 
-    def _row_of(self, intent: Intent) -> tuple[Any, ...]:
+    def _row_of(self, intent: Intent, state: IntentState) -> tuple[Any, ...]:
         """The row of a new intent, which belongs to this session."""
         resolution, kind = intent.resolution, intent.error_kind
         return (
-            intent.id, intent.account, intent.operation, _text(intent.natural_key), intent.digest,
-            _text(intent.facts), intent.state.value, self.session, intent.created, intent.updated,
-            intent.attempts, intent.request_id, intent.result, resolution and resolution.value,
-            kind and kind.value, _text(intent.remarks),
+            intent.id, intent.scope, intent.operation, _text(intent.natural_key), intent.digest,
+            _text(intent.facts), state.value, self.session, intent.created, intent.updated,
+            intent.attempts if state is intent.state else 0, intent.request_id, intent.result,
+            resolution and resolution.value, kind and kind.value, _text(intent.remarks),
+            intent.vendor, intent.user_id, intent.account, intent.wrote, intent.boot, intent.uptime,
+            intent.served, intent.resolver, intent.extra,
         )  # fmt: skip
 
     def _intent(self, row: tuple[Any, ...]) -> Intent:
@@ -214,14 +367,19 @@ class JournalStore(SqliteStore):
             ) from error
 
 
-def _in_states(states: Iterable[IntentState] | None) -> tuple[str, list[Any]]:
+def _in_states(states: Iterable[IntentState] | None, since: float | None) -> tuple[str, list[Any]]:
     """The condition that an intent is in one of these states (in any, if None), and its values."""
-    if states is None:
-        return "1", []
-    values = [state.value for state in states]
-    where = f"state IN ({', '.join('?' * len(values))})"
-    # Said once more in the index's own words: the open ones are few, and found without reading the rest.
-    return f"{OPEN_SQL} AND {where}" if all(IntentState(value).open for value in values) else where, values
+    where = "1"
+    values: list[Any] = []
+    if states is not None:
+        values = [state.value for state in states]
+        where = f"state IN ({', '.join('?' * len(values))})"
+        if all(IntentState(value).open for value in values):
+            # Said once more in the index's own words: the open ones are few, and found without the rest.
+            where = f"{OPEN_SQL} AND {where}"
+    if since is not None:
+        where, values = f"{where} AND created >= ?", [*values, since]
+    return where, values
 
 
 def _text(value: Any) -> str:
@@ -235,4 +393,5 @@ def _intent_of(row: tuple[Any, ...]) -> Intent:
     for name, kind in _CODES.items():
         if facts[name] is not None:
             facts[name] = kind(facts[name])
+    facts["extra"] = bool(facts["extra"])
     return Intent(**facts)

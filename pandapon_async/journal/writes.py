@@ -5,15 +5,12 @@ Everything that is no read and no harmless repeat passes through here, undeclare
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import attrs
-import orjson
 
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import Safety
@@ -24,50 +21,80 @@ from pandapon_async.errors import (
     JournalUnavailableError,
     Outcome,
     PandaponError,
+    RateLimitError,
     error_kind_of,
 )
-from pandapon_async.images import Image
-from pandapon_async.journal.intent import Intent, IntentState
+from pandapon_async.journal.identity import Writer, digest_of, natural_key, plain_of
+from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
-from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.settings import Settings
 
-__all__ = ["Write", "account_of", "begin_write", "journal_of", "natural_key"]
+__all__ = ["EarlierWriteError", "Write", "before_sending", "begin_write", "natural_key"]
 
 log: Final = logging.getLogger("pandapon_async")
+
+before_sending: ContextVar[Callable[[int], Awaitable[None]] | None] = ContextVar(
+    "before_sending", default=None
+)
+"""Awaited with the journal's mark after a write is noted as sent, and before its first byte leaves.
+
+Where it raises, nothing is sent. A plan keeps its own copy of the mark by it.
+"""
+
+
+class EarlierWriteError(PandaponError):
+    """An earlier write of the key has to be looked at first. Nothing was sent; the new intent is the lock."""
+
+    def __init__(self) -> None:
+        super().__init__("an earlier write has to be looked at first")
 
 
 @attrs.define(eq=False)
 class Write:
-    """One write and its row in the journal, which stays open until the write's end.
-
-    `written`: there may be a row; `on_wire`: sent, and not yet known what became of it.
-    """
+    """One write and its row in the journal, which stays open until the write's end."""
 
     journal: Journal
     intent: Intent
     endpoint: Endpoint
     once: bool
+    subjects: tuple[str, ...]
+    allow_second: bool
+    served: Callable[[], float | None]
+    """The server's own time, where it has told it."""
     written: bool = False
+    """Whether there may be a row."""
     on_wire: bool = False
+    """Whether it was sent and its outcome is not known yet."""
+    earlier: Intent | None = None
+    """An earlier write of the key that has to be looked at before this one is sent."""
 
     async def begin(self) -> None:
         """Write the intent down now, as it may have to wait before it is sent."""
-        self.written = True
         await self._add(sending=False)
 
     async def sending(self) -> None:
-        """To be awaited right before the bytes leave."""
+        """To be awaited right before the bytes leave. Raises EarlierWriteError if they must not leave yet."""
         if self.written:
-            await self.journal.sending(self.intent)
+            await self.journal.sending(self.intent, served=self.served())
         else:
-            self.written = True
             await self._add(sending=True)
+            if self.earlier is not None:
+                raise EarlierWriteError()
+        if (hook := before_sending.get()) is not None:
+            await hook(self.journal.committed_mark)
         self.on_wire = True
 
     async def _add(self, *, sending: bool) -> None:
+        self.written = True
+        self.intent.served = self.served()
         try:
-            await self.journal.add(self.intent, once=self.once, sending=sending)
+            self.earlier = await self.journal.add(
+                self.intent,
+                once=self.once,
+                subjects=self.subjects,
+                allow_second=self.allow_second,
+                sending=sending,
+            )
         except DuplicateIntentError:
             self.written = False
             raise
@@ -90,7 +117,15 @@ class Write:
             Outcome.ANSWERED: IntentState.REJECTED,
             Outcome.UNKNOWN: IntentState.UNKNOWN,
         }[error.outcome]
-        await self._ended(state, request_id=error.request_id, error_kind=error_kind_of(error))
+        # A throttle that is known to come before the deed leaves no doubt.
+        known = isinstance(error, RateLimitError) and error.before_execution
+        await self._ended(
+            state,
+            request_id=error.request_id,
+            error_kind=error_kind_of(error),
+            resolution=Resolution.ABSENT if known else None,
+            served=self.served(),
+        )
 
     def abandoned(self) -> None:
         """The call was cancelled; nothing may be awaited any more."""
@@ -115,11 +150,12 @@ class Write:
 
 async def begin_write(
     journal: Journal,
-    account: str,
+    writer: Writer,
     endpoint: Endpoint,
     fields: Mapping[str, Any],
+    settings: Settings,
     *,
-    allow_repeat: bool,
+    served: Callable[[], float | None] = lambda: None,
     at_once: bool = False,
 ) -> Write:
     """Note the intent. Raises DuplicateIntentError or JournalUnavailableError; nothing was sent then.
@@ -127,19 +163,24 @@ async def begin_write(
     `at_once` says that nothing will have to be waited for: then one change of the journal, at
     `Write.sending`, notes the intent and the sending together, and nothing is written down here.
     """
-    plain = _plain(fields)
-    digest = _digest(plain)
-    # A call without a declared key has no natural one: then the same payload is the same write.
-    key = _key(endpoint, plain) or {"payload": digest}
+    key, plain = writer.key_of(endpoint, fields), plain_of(fields)
     intent = journal.draft(
-        account=account,
-        operation=endpoint.name,
-        natural_key=key,
+        key,
+        writer=writer,
         facts={name: plain[name] for name in endpoint.facts if name in plain},
-        digest=digest,
+        digest=digest_of(fields),
     )
-    once = endpoint.safety is Safety.ONCE and bool(endpoint.key) and not allow_repeat
-    write = Write(journal, intent, endpoint, once)
+    keyed = "payload" not in key.natural_key
+    write = Write(
+        journal,
+        intent,
+        endpoint,
+        once=endpoint.safety is Safety.ONCE and keyed and not settings.allow_repeat,
+        subjects=key.subjects,
+        # A second payment or receipt is never what is meant.
+        allow_second=settings.allow_second and not endpoint.releases_money,
+        served=served,
+    )
     journal.hold()
     if not at_once:
         try:
@@ -148,51 +189,3 @@ async def begin_write(
             journal.release()
             raise
     return write
-
-
-def natural_key(endpoint: Endpoint, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes two writes the same one: the declared key out of checked arguments, if there is one."""
-    return _key(endpoint, _plain(fields))
-
-
-def _key(endpoint: Endpoint, plain: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _sorted(plain.get(name)) for name in endpoint.key}
-
-
-def account_of(credentials: Credentials, settings: Settings) -> str:
-    """Whose write it is: accounts share a journal file, not their keys."""
-    text = f"{settings.base_url}\n{credentials.access_key}\n{credentials.user_id}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def journal_of(credentials: Credentials, settings: Settings) -> Journal:
-    """The journal that the settings name: a given one, a file, or the automatic place.
-
-    That is a file per account in the user's state directory; in memory towards loopback, where a
-    sandbox forgets as well.
-    """
-    wanted = settings.journal
-    if isinstance(wanted, Journal):
-        return wanted
-    if wanted != AUTOMATIC:
-        return Journal(wanted, clock=settings.clock)
-    if is_loopback(settings.base_url):
-        return Journal(IN_MEMORY, clock=settings.clock)
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    name = f"journal-{account_of(credentials, settings)}.sqlite"
-    return Journal(state / "pandapon-async" / name, clock=settings.clock)
-
-
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: repr(value) if isinstance(value, Image) else value for name, value in fields.items()}
-
-
-def _digest(plain: Mapping[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS, default=str)).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    """Order and repetition of ids say nothing: [2, 1, 1] and [1, 2] are the same lines."""
-    if not isinstance(value, list):
-        return value
-    return [item for _, item in sorted({str(item): item for item in value}.items())]

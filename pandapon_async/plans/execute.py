@@ -109,7 +109,9 @@ class RowSender:
 
     async def _intents(self, row: PlanRow) -> list[Intent]:
         assert row.key is not None, "a row without a natural key is never planned"
-        return await self.client.journal.with_key(self.account, self.plan_type.endpoint.name, row.key)
+        return await self.client.journal.with_key(
+            self.client.writer.scope(self.plan_type.endpoint.scope), self.plan_type.endpoint.name, row.key
+        )
 
     def _decisive(self, intents: list[Intent]) -> Intent | None:
         """The intent that forbids another one of its key: an open one first, then one that landed."""

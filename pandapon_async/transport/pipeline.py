@@ -14,6 +14,7 @@ and with a connection in hand, so that the rate holds on the wire. This is the o
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import attrs
@@ -30,8 +31,9 @@ from pandapon_async.errors import (
     PandaponError,
     RateLimitError,
 )
+from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.writes import begin_write
+from pandapon_async.journal.writes import EarlierWriteError, Write, begin_write
 from pandapon_async.settings import Credentials, Settings, is_loopback
 from pandapon_async.transport.calls import CallContext, CallRegistry
 from pandapon_async.transport.exchange import Exchange
@@ -42,6 +44,8 @@ from pandapon_async.transport.session import Session
 from pandapon_async.transport.wait_queue import CancellableTimers, too_late
 
 __all__ = ["Pipeline", "Statistics"]
+
+LookFirst = Callable[[Write, float], Awaitable[None]]
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -88,17 +92,22 @@ class Pipeline:
     server_time: ServerTime
     statistics: Statistics
     journal: Journal
-    account: str
+    writer: Writer
     calls: CallRegistry
 
-    async def run(self, prepared: PreparedRequest) -> tuple[Envelope, CallContext]:
-        """The envelope of a call that succeeded, or the error its caller must see."""
+    async def run(
+        self, prepared: PreparedRequest, look_first: LookFirst | None = None
+    ) -> tuple[Envelope, CallContext]:
+        """The envelope of a call that succeeded, or the error its caller must see.
+
+        `look_first` looks at the earlier write of a `Write` before that one is sent, until a deadline.
+        """
         context = self.calls.begin(self.settings.timeout)
         try:
             self.session.open()
             self.statistics.calls += 1
             try:
-                envelope = await self._limited(prepared, context)
+                envelope = await self._limited(prepared, context, look_first)
             except PandaponError as error:
                 await self._failed(prepared, context, error)
                 raise AssertionError from error  # it raises
@@ -109,7 +118,9 @@ class Pipeline:
         self.budget.repay((len(context.history) - 1) * self.settings.retry.cost)
         return envelope, context
 
-    async def _limited(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
+    async def _limited(
+        self, prepared: PreparedRequest, context: CallContext, look_first: LookFirst | None
+    ) -> Envelope:
         """Everything up to the answer, within the limit of the call."""
         endpoint = prepared.endpoint
         try:
@@ -117,12 +128,18 @@ class Pipeline:
                 if not endpoint.repeatable:
                     context.write = await begin_write(
                         self.journal,
-                        self.account,
+                        self.writer,
                         endpoint,
                         prepared.fields,
-                        allow_repeat=self.settings.allow_repeat,
+                        self.settings,
+                        served=self.server_time.told,
                         at_once=self.slots.free > 0 and self.limiter.expected() <= context.started,
                     )
+                await _look(context, look_first)
+                try:
+                    return await self._attempts(prepared, context)
+                except EarlierWriteError:
+                    await _look(context, look_first)
                 return await self._attempts(prepared, context)
         except TimeoutError:
             pass  # told below, without the cancellation that it was
@@ -238,7 +255,10 @@ class Pipeline:
             try:
                 response = await self.session.send(exchange)
                 context.http_status = response.http_status
+                self.server_time.heard(response.headers)
                 envelope = read_response(response, prepared.endpoint, self.settings.codes)
+            except EarlierWriteError:
+                raise  # no attempt: it never began
             except PandaponError as error:
                 if isinstance(error, AuthenticationError):
                     self._look_at_the_clock(error, response, exchange)
@@ -351,3 +371,11 @@ def _sent_before(error: PandaponError) -> PandaponError:
     lost.outcome = Outcome.UNKNOWN
     lost.__cause__ = error
     return lost
+
+
+async def _look(context: CallContext, look_first: LookFirst | None) -> None:
+    """Look at an earlier write of the key, if there is one that may have been carried out after all."""
+    write = context.write
+    if write is not None and write.earlier is not None:
+        assert look_first is not None, "nobody said how to look at earlier writes"
+        await look_first(write, context.deadline)

@@ -31,6 +31,19 @@ class ServerTime:
         self._changed = -math.inf
         self.wall: Callable[[], float] = clock.wall
         self.correction: float = 0.0
+        self._heard: tuple[Mapping[str, str], float] | None = None
+
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """Remember what an answer says of the time; it is read only when somebody asks."""
+        self._heard = headers, self._clock.now()
+
+    def told(self) -> float | None:
+        """The server's time now, in seconds since 1970, by its last answer; None if it told none."""
+        if self._heard is None:
+            return None
+        headers, at = self._heard
+        date = date_of(headers)
+        return None if date is None else date + self._clock.now() - at
 
     def explain(
         self,

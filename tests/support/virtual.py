@@ -93,6 +93,9 @@ class LoopClock(Clock):
     def wall(self) -> float:
         return 1_700_000_000.0 + self.now()
 
+    def boot(self) -> tuple[str, float] | None:
+        return "virtual", self.now()
+
     def random(self) -> float:
         return self.jitter
 

@@ -9,7 +9,7 @@ from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, Call, Resource, call
-from pandapon_async.declare.endpoint import Evidence
+from pandapon_async.declare.endpoint import Evidence, Scope
 from pandapon_async.declare.fields import (
     IdInteger,
     IntegerField,
@@ -94,6 +94,7 @@ class Carts(Resource):
             evidence=Evidence.INFERRED,
         ),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create_order(
         self,

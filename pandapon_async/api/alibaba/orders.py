@@ -9,7 +9,7 @@ from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, ByGeneration, Call, Resource, call, paged
-from pandapon_async.declare.endpoint import Evidence
+from pandapon_async.declare.endpoint import Evidence, Scope
 from pandapon_async.declare.fields import (
     IntegerField,
     ListField,
@@ -68,6 +68,7 @@ class _Orders(Resource):
         safety=Safety.CHECKED,
         confirmed_by="data",
         key=("orderId",),
+        scope=Scope.PLATFORM,
     )
     def cancel(
         self,
@@ -88,6 +89,9 @@ class _Orders(Resource):
         v1=At("/alibaba/order/pay/url", "https://doc-en.pandapon.com/api-263477651"),
         v2=At("/v2/alibaba/order/pay/url", "https://doc-env2.pandapon.com/api-289121041"),
         safety=Safety.NEVER_AUTOMATIC,
+        key=("orderId",),
+        scope=Scope.PLATFORM,
+        subjects=("orderId",),
     )
     def payment_link(self, *, order_id: OrderIdText) -> Call[PaymentLink]:
         """The link where an order is paid. It may PAY by itself: never repeated, in bulk only if allowed.
@@ -106,6 +110,9 @@ class _Orders(Resource):
             evidence=Evidence.INFERRED,
         ),
         safety=Safety.NEVER_AUTOMATIC,
+        key=("orderIds",),
+        scope=Scope.PLATFORM,
+        subjects=("orderIds",),
     )
     def submit_to_pay(
         self,
@@ -131,6 +138,9 @@ class _Orders(Resource):
         ),
         safety=Safety.NEVER_AUTOMATIC,
         confirmed_by="success",
+        key=("orderId", "orderEntryIds"),
+        scope=Scope.PLATFORM,
+        subjects=("orderId", "orderEntryIds"),
     )
     def confirm_receipt(
         self, *, order_id: OrderIdInteger, order_entry_ids: OrderEntryIds
@@ -186,6 +196,7 @@ class OrdersV1(_OrdersWithGet):
         "POST",
         v1=At("/alibaba/order/create", "https://doc-vnm.pandapon.com/api-250496568"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create(
         self,
@@ -208,6 +219,7 @@ class OrdersV1(_OrdersWithGet):
         "POST",
         v1=At("/alibaba/order/batch/create", "https://doc-en.pandapon.com/api-263477645"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create_batch(
         self,
@@ -268,6 +280,7 @@ class OrdersV2(_Orders):
         "POST",
         v2=At("/v2/alibaba/order/create", "https://doc-th.pandapon.com/api-289190490"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create(
         self,
@@ -290,6 +303,7 @@ class OrdersV2(_Orders):
         "POST",
         v2=At("/v2/alibaba/order/batch/create", "https://doc-cnv2.pandapon.com/api-288855706"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create_batch(
         self,

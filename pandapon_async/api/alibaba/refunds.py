@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, Call, Resource, call
-from pandapon_async.declare.endpoint import Evidence
+from pandapon_async.declare.endpoint import Evidence, Scope
 from pandapon_async.declare.fields import (
     EnumField,
     FenField,
@@ -130,6 +130,8 @@ class Refunds(Resource):
             "applyReasonId",
             "goodsStatus",
         ),
+        scope=Scope.PLATFORM,
+        subjects=("orderId", "orderEntryIds"),
     )
     def create(
         self,
@@ -170,6 +172,7 @@ class Refunds(Resource):
         unclear_codes=("5001", "5002", "5003"),
         key=("refundId",),
         facts=("freightBill", "logisticsCompanyNo"),
+        scope=Scope.PLATFORM,
     )
     def return_goods(
         self,

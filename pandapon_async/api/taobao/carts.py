@@ -9,7 +9,7 @@ from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, ByGeneration, Call, Resource, call
-from pandapon_async.declare.endpoint import Evidence
+from pandapon_async.declare.endpoint import Evidence, Scope
 from pandapon_async.declare.fields import (
     IdInteger,
     IdText,
@@ -43,6 +43,7 @@ class _Carts(Resource):
             evidence=Evidence.INFERRED,
         ),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create_order(
         self,
@@ -65,6 +66,7 @@ class CartsV1(_Carts):
         "POST",
         v1=At("/open/cart/add", "https://doc.pandapon.com/api-250313100"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def add(
         self,
@@ -101,6 +103,7 @@ class CartsV2(_Carts):
         "POST",
         v2=At("/v2/taobao/cart/add", "https://doc-env2.pandapon.com/api-289121002"),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def add(
         self,

@@ -9,7 +9,7 @@ from pandapon_async.core.model import Unread, Wire
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, Call, Resource, call
-from pandapon_async.declare.endpoint import Evidence, Stage
+from pandapon_async.declare.endpoint import Evidence, Scope, Stage
 from pandapon_async.declare.fields import (
     FenField,
     IdText,
@@ -34,6 +34,7 @@ class OrdersV2(Resource):
         v1=At("/open/order", "https://doc-en.pandapon.com/api-263477610"),
         v2=At("/v2/taobao/order", "https://doc-env2.pandapon.com/api-289120990", evidence=Evidence.INFERRED),
         safety=Safety.ONCE,
+        scope=Scope.ACCOUNT,
     )
     def create(
         self,
@@ -75,6 +76,8 @@ class OrdersV2(Resource):
             evidence=Evidence.INFERRED,
         ),
         safety=Safety.CHECKED,
+        key=("orderId",),
+        scope=Scope.PLATFORM,
     )
     def update_warehouse(
         self, *, order_id: OrderIdText, warehouse_name: NonEmpty, warehouse_address: NonEmpty
@@ -123,6 +126,7 @@ class Orders(OrdersV2):
         safety=Safety.CHECKED,
         key=("orderId",),
         confirmed_by="data",
+        scope=Scope.PLATFORM,
     )
     def upload_pay_certificate(
         self, *, image: Annotated[ImageSource, ImageField(), Wire("base64")], order_id: OrderIdText

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.call import At, Call, Resource, call, paged
-from pandapon_async.declare.endpoint import Evidence, Stage
+from pandapon_async.declare.endpoint import Evidence, Scope, Stage
 from pandapon_async.declare.fields import (
     EnumField,
     IntegerField,
@@ -94,6 +94,7 @@ class Refunds(Resource):
         safety=Safety.CHECKED,
         confirmed_by="cancelSuccess",
         key=("refundId",),
+        scope=Scope.PLATFORM,
     )
     def cancel(self, *, refund_id: RefundIdTaobao) -> Call[CancelledRefund]:
         """Cancel a reverse order, for good. A GET that writes: never resent after a lost answer."""
@@ -136,6 +137,8 @@ class Refunds(Resource):
             evidence=Evidence.INFERRED,
         ),
         safety=Safety.ONCE,
+        key=("refundId", "refundMessage"),
+        scope=Scope.PLATFORM,
     )
     def post_message(
         self,

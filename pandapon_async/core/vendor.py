@@ -1,0 +1,32 @@
+"""Which vendor a base url leads to: what makes two writes the same must not hang on how an address is spelt.
+
+The scheme, a default port, a trailing dot and the case of the host say nothing; a path prefix does, as a
+gateway may lead to several vendors. All names of this machine are one.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+__all__ = ["vendor_id"]
+
+_PORTS = {"http": 80, "https": 443}
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def vendor_id(base_url: str) -> str:
+    """The host in lower case, with the port unless it is the default one, and the path prefix.
+
+    >>> vendor_id("https://API.PandaPon.com.:443/"), vendor_id("http://127.0.0.1:8080/v/")
+    ('api.pandapon.com', 'localhost:8080/v')
+    """
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").rstrip(".")
+    if not host.isascii():
+        host = host.encode("idna").decode()
+    if host in _THIS_MACHINE:
+        host = "localhost"
+    elif ":" in host:
+        host = f"[{host}]"
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{host}{port}{parts.path.rstrip('/')}"

@@ -1,0 +1,38 @@
+"""Where a client's journal is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from pandapon_async.journal.identity import Writer
+from pandapon_async.journal.journal import Journal
+from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
+from pandapon_async.storage.sqlite_file import IN_MEMORY
+
+__all__ = ["journal_of", "state_folder"]
+
+
+def journal_of(credentials: Credentials, settings: Settings) -> Journal:
+    """The journal that the settings name: a given one, a file, or the automatic place.
+
+    That is a file per vendor in the user's state directory; in memory towards loopback, where a sandbox
+    forgets as well.
+    """
+    wanted = settings.journal
+    if isinstance(wanted, Journal):
+        return wanted
+    if wanted != AUTOMATIC:
+        return Journal(wanted, clock=settings.clock)
+    if is_loopback(settings.base_url):
+        return Journal(IN_MEMORY, clock=settings.clock)
+    writer = Writer.of(credentials, settings)
+    digest = hashlib.sha256(writer.vendor.encode()).hexdigest()[:16]
+    return Journal(state_folder() / f"writes-{digest}.sqlite", clock=settings.clock)
+
+
+def state_folder() -> Path:
+    """Where the journals of this user are."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return state / "pandapon-async"

@@ -1,0 +1,113 @@
+"""Before a write is sent again, the state is read: what was given up may have been carried out.
+
+The new intent is in the journal already and keeps everybody else out. Only "it is not there", seen long
+enough after the earlier write, lets it go; all else ends it with nothing sent.
+"""
+
+from __future__ import annotations
+
+from pandapon_async.clock import duration
+from pandapon_async.errors import (
+    AuthenticationError,
+    DeadlineExceededError,
+    DuplicateIntentError,
+    ErrorKind,
+    JournalUnavailableError,
+    NextStep,
+    NotSentError,
+    Outcome,
+    PandaponError,
+    RateLimitError,
+    error_kind_of,
+)
+from pandapon_async.journal.ages import Ages
+from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.journal import duplicate_of
+from pandapon_async.journal.resolve import Reader, ResolvedOutcome, resolve_outcome
+from pandapon_async.journal.writes import Write
+from pandapon_async.settings import Settings
+
+__all__ = ["look_first"]
+
+
+async def look_first(write: Write, reader: Reader, ages: Ages, settings: Settings) -> None:
+    """Return if the write may be sent although `write.earlier` was given up; raise with nothing sent if not.
+
+    Raises:
+        DuplicateIntentError: the earlier one was carried out (`result` has its id), or nobody can tell.
+        RateLimitError: the earlier one was throttled, and is too young or cannot be seen.
+        NotSentError: the state could not be read.
+    """
+    earlier, write.earlier = write.earlier, None
+    if earlier is None:
+        return
+    throttled = earlier.error_kind is ErrorKind.RATE_LIMIT and earlier.state is IntentState.REJECTED
+    if earlier.state is IntentState.SETTLED_ABSENT and earlier.resolver == write.journal.run_id:
+        raise _held(
+            write, earlier, "this run found it absent, and only a later one may repeat it", NextStep.LATER_RUN
+        )
+    outcome = await _read(write, reader, earlier)
+    if outcome.resolution is Resolution.SUCCEEDED:
+        await write.journal.resolve(
+            earlier.id,
+            IntentState.SETTLED_DONE,
+            result=outcome.result,
+            resolution=Resolution.SUCCEEDED,
+            remark=outcome.note,
+        )
+        done = await write.journal.get(earlier.id)
+        raise duplicate_of(done or earlier, write.intent)
+    if outcome.resolution is Resolution.UNDECIDED:
+        if settings.resend_throttled if throttled else settings.allow_repeat:
+            return  # the operator's word
+        step = NextStep.RESEND_THROTTLED if throttled else NextStep.RESOLVE
+        raise _held(write, earlier, f"it cannot be seen whether it was carried out: {outcome.note}", step)
+    age = ages.of(earlier)
+    if earlier.state is not IntentState.SETTLED_ABSENT and age < settings.settle_after:
+        left = settings.settle_after - age
+        why = f"it may still land; it is believed absent in {duration(left)} ({outcome.note})"
+        raise _held(write, earlier, why, NextStep.WAIT, left)
+
+
+async def _read(write: Write, reader: Reader, earlier: Intent) -> ResolvedOutcome:
+    """What the vendor shows of the earlier write. A read that fails is no answer: nothing is sent then."""
+    try:
+        return await resolve_outcome(reader, write.journal, earlier)
+    except (JournalUnavailableError, DeadlineExceededError):
+        raise
+    except AuthenticationError as error:
+        error.outcome = Outcome.NOT_SENT  # of the write: only a read was refused
+        raise
+    except PandaponError as error:
+        raise NotSentError(
+            f"an earlier {earlier.operation} (intent {earlier.id[:12]}) has to be looked at first, and the "
+            f"state could not be read ({error_kind_of(error)}); nothing was sent"
+        ) from error
+
+
+def _held(
+    write: Write, earlier: Intent, why: str, step: NextStep, retry_after: float | None = None
+) -> PandaponError:
+    """The error for a write that is not sent because of an earlier one."""
+    throttled = earlier.state is IntentState.REJECTED and earlier.error_kind is ErrorKind.RATE_LIMIT
+    how = {
+        NextStep.WAIT: "try again then",
+        NextStep.LATER_RUN: "start the program again",
+        NextStep.RESOLVE: f"look again: pandapon journal resolve {earlier.id[:12]}",
+        NextStep.RESEND_THROTTLED: "resend_throttled=True (--resend-throttled) sends it all the same",
+    }[step]
+    ended = "was throttled" if throttled else f"ended as {earlier.state}"
+    named = f"the same {earlier.operation} {ended} before (intent {earlier.id[:12]})"
+    text = f"{named} and {why}; nothing was sent; {how}"
+    if throttled:
+        limited = RateLimitError(text, retry_after=retry_after, next_step=step, retryable=False)
+        limited.outcome = Outcome.NOT_SENT
+        return limited
+    return DuplicateIntentError(
+        text,
+        intent_id=earlier.id,
+        state=str(earlier.state),
+        result=earlier.result,
+        next_step=step,
+        retry_after=retry_after,
+    )
