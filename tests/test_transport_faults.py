@@ -216,11 +216,11 @@ TABLE: dict[str, Pair] = {
     "upload: answered early, then read": (Fault(early(GOOD, then="read"), large=True), FINE),
     "upload: 413 early, then read": (
         Fault(early(http(HTML, "413 Too Large"), then="read"), large=True),
-        REFUSED,
+        FIREWALL,
     ),
     "upload: 413 early, then closed": (
         Fault(early(http(HTML, "413 Too Large", ["Connection: close"]), then="close"), large=True),
-        REFUSED,
+        FIREWALL,
     ),
     # HTTP
     "body longer than its length": (sent(GOOD + b"more"), GARBAGE),
@@ -340,7 +340,7 @@ TABLE: dict[str, Pair] = {
     "429, Retry-After huge": waiting(MANY, "86400", Expected(RateLimitError, 1, RateLimitError)),
     "503, Retry-After huge": waiting(BUSY_503, "86400", Expected(RateLimitError, 1, OutcomeUnknownError)),
     "429, Retry-After past the deadline": waiting(
-        MANY, "40", Expected(DeadlineExceededError, 1, DeadlineExceededError, payment=RateLimitError)
+        MANY, "40", Expected(DeadlineExceededError, 1, RateLimitError)
     ),
     "503, Retry-After past the deadline": waiting(BUSY_503, "40", LATE),
     # redirects
