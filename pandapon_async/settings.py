@@ -195,6 +195,8 @@ class SettingsChanges(TypedDict, total=False):
     max_response_bytes: int
     observer: Observer | None
     allow_repeat: bool
+    allow_second: bool
+    resend_throttled: bool
     settle_after: float
     overrides: Mapping[str, Override]
     codes: Codes

@@ -304,3 +304,58 @@ async def test_people_see_tables(shell: Shell, tmp_path: Path, monkeypatch: pyte
         offline = await shell.beside("returns", "plan", "returns.csv", "--offline", "--dry-run")
         assert "4 rows of unknown amount" in offline.out
         assert "note: offline: the vendor was not asked" in offline.out
+
+
+async def test_another_journal_ends_apply_before_anybody_is_asked(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 3)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        for asked in ((), ("--yes",), ("--dry-run",)):
+            ended = await shell.beside("returns", "apply", "plan.db", *asked, "--journal", "other.sqlite")
+            assert (ended.code, len(server.effects)) == (2, 0)
+            assert f"belongs to the journal {tmp_path / 'journal.sqlite'}" in ended.err
+            assert "other.sqlite does not exist" in ended.err
+            assert "--adopt-journal" in ended.err
+        assert not (tmp_path / "other.sqlite").exists()
+        more = ("--yes", "--adopt-journal", "--settle-after", "0.1")
+        adopted = await shell.beside("returns", "apply", "plan.db", *more, "--journal", "other.sqlite")
+        assert (adopted.code, facts(adopted)["states"]) == (0, {"confirmed": 3})
+        assert "what was sent elsewhere may still appear" in adopted.err
+
+
+async def test_a_plan_for_a_machine_that_is_not_chosen_yet(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 2)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db", "--journal-none")
+        assert not (tmp_path / "journal.sqlite").exists()
+        applied = await shell.beside("returns", "apply", "plan.db", "--yes", "--journal", "first.sqlite")
+        assert (applied.code, facts(applied)["done"]) == (0, 2)
+        again = await shell.beside("returns", "apply", "plan.db", "--yes", "--journal", "second.sqlite")
+        assert again.code == 2
+
+
+async def test_a_wrong_key_touches_no_row(shell: Shell, tmp_path: Path, monkeypatch: Any) -> None:
+    async with Sandbox(refunds=2_000) as server:
+        shell.use(server)
+        table = plan_files.write_table(tmp_path / "refunds.csv", plan_files.refund_rows(200))
+        await shell.beside("refunds", "plan", table.name, "--out", "plan.db", "--offline")
+        before, asked = plan_files.rows_of(tmp_path / "plan.db"), len(server.log)
+        monkeypatch.setenv("PANDAPON_ACCESS_KEY", "nobody")
+        ended = await shell.beside("refunds", "apply", "plan.db", "--yes")
+        assert ended.code == 4
+        assert plan_files.rows_of(tmp_path / "plan.db") == before
+        assert len(server.log) == asked + 1, "one read, and no write"
+
+
+async def test_a_vendor_that_cannot_be_read_is_sent_nothing(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=400, faults="error_502_html:1.0:endpoint=*.orders.get") as server:
+        shell.use(server)
+        table = plan_files.write_table(tmp_path / "refunds.csv", plan_files.refund_rows(20))
+        await shell.beside("refunds", "plan", table.name, "--out", "plan.db", "--offline")
+        before = plan_files.rows_of(tmp_path / "plan.db")
+        ended = await shell.beside("refunds", "apply", "plan.db", "--yes")
+        assert (ended.code, len(server.effects)) == (3, 0)
+        assert "stopped early: the vendor could not be read, nothing was sent" in ended.err
+        assert plan_files.rows_of(tmp_path / "plan.db") == before

@@ -181,7 +181,7 @@ def printed(shown: list[str], output: str, where: str) -> None:
         assert any(re.fullmatch(pattern, one) for one in lines), f"{where}: not printed: {line}\n{plain}"
 
 
-class AsyncPlanFile:
+class Session:
     """One reader at work: a folder, a sandbox, a terminal, and a Python session that stays open."""
 
     def __init__(self, shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -264,44 +264,42 @@ class AsyncPlanFile:
 
 
 @pytest.fixture
-def desk(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> AsyncPlanFile:
-    return AsyncPlanFile(Shell(monkeypatch, capsys, tmp_path), monkeypatch, capsys)
+def session(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Session:
+    return Session(Shell(monkeypatch, capsys, tmp_path), monkeypatch, capsys)
 
 
 @pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
-async def test_the_tutorial_is_as_it_says(desk: AsyncPlanFile) -> None:
+async def test_the_tutorial_is_as_it_says(session: Session) -> None:
     before = ""
     try:
         for block in blocks(TUTORIAL):
             where = f"tutorial.md:{block.line}"
             if block.language == "console":
                 for line, shown in typed(block):
-                    await desk.command(line, shown, where)
+                    await session.command(line, shown, where)
             elif block.language == "python":
                 assert block.runs
-                before = await desk.python(block)
+                before = await session.python(block)
             elif block.language == "text":
                 printed(block.text.splitlines(), before, where)
             else:
                 raise AssertionError(f"{where}: nobody tries out {block.language or 'this block'}")
     finally:
-        await desk.aclose()
+        await session.aclose()
 
 
 @asynccontextmanager
 async def prepared(
-    page: Path, desk: AsyncPlanFile, monkeypatch: pytest.MonkeyPatch
+    page: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[Sandbox, Client]]:
     """What a page takes for granted: an account (the sandbox's), a few files, a client, ids of refunds."""
     readme = page.name == "README.md"
     keys: dict[str, Any] = dict.fromkeys(("access_key", "access_secret", "user_id"), "...") if readme else {}
     lost = "reset_after:1:endpoint=*.return_goods:after=1:times=1" if readme else ""
     async with Sandbox(refunds=100, faults=lost, **keys) as sandbox:
-        desk.shell.use(sandbox)
+        session.shell.use(sandbox)
         ids = returnable(sandbox, 4)
-        write_images(desk.shell.folder, 2)
+        write_images(session.shell.folder, 2)
         Path("proof-0.jpg").rename("proof.jpg")
         Path("photos").mkdir()
         Path("proof-1.jpg").rename("photos/proof-1.jpg")
@@ -313,9 +311,9 @@ async def prepared(
                 towards = functools.partial(Settings, base_url=sandbox.base_url, journal=client.journal)
                 monkeypatch.setattr(pandapon_async, "Settings", towards)
                 for name in pandapon_async.__all__:  # its blocks do not repeat what the first one imports
-                    desk.names[name] = getattr(pandapon_async, name)
-                desk.names["Path"] = Path
-            desk.names |= {"pandapon": client, "sandbox": sandbox, "refund_ids": ids}
+                    session.names[name] = getattr(pandapon_async, name)
+                session.names["Path"] = Path
+            session.names |= {"pandapon": client, "sandbox": sandbox, "refund_ids": ids}
             yield sandbox, client
 
 
@@ -337,21 +335,21 @@ def with_things_that_exist(text: str, sandbox: Sandbox) -> str:
 @pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 async def test_the_python_of_a_page_runs(
-    page: Path, desk: AsyncPlanFile, monkeypatch: pytest.MonkeyPatch
+    page: Path, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
-        async with prepared(page, desk, monkeypatch) as (sandbox, client):
+        async with prepared(page, session, monkeypatch) as (sandbox, client):
             for block in blocks(page):
                 if block.language == "python" and block.runs:
                     if page.name == "README.md":
                         block = attrs.evolve(block, text=with_things_that_exist(block.text, sandbox))
-                        desk.names["pandapon"] = client  # its first block closes one of its own
-                    await desk.python(block)
+                        session.names["pandapon"] = client  # its first block closes one of its own
+                    await session.python(block)
                 elif block.language == "console" and block.mark == "run":
                     for line, shown in typed(block):
-                        await desk.command(line, shown, f"{page.name}:{block.line}")
+                        await session.command(line, shown, f"{page.name}:{block.line}")
     finally:
-        await desk.aclose()
+        await session.aclose()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

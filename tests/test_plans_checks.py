@@ -46,13 +46,15 @@ ORDER: dict[str, Any] = {
 }
 
 
-async def checked(kind: str, folder: Path, rows: list[dict[str, Any]], *answers: Any) -> PlanSummary:
+async def checked(
+    kind: str, folder: Path, rows: list[dict[str, Any]], *answers: Any, **options: Any
+) -> PlanSummary:
     """Plan these rows with a server that answers so, one after the other."""
     behaviours: list[Behaviour] = [one if callable(one) else ok(one) for one in answers]
     table = plan_files.write_table(folder / "table.csv", rows)
     async with FaultServer(*behaviours) as server, client(server.url) as pandapon:
         summary = await plans.plan(
-            pandapon, kind, table, folder / "plan.db", options=plans.PlanOptions(concurrency=1)
+            pandapon, kind, table, folder / "plan.db", options=plans.PlanOptions(concurrency=1, **options)
         )
         assert len(server.requests) == len(answers)
         return summary
@@ -117,7 +119,6 @@ def lines(**changes: Any) -> dict[str, Any]:
         ({}, lines(itemAmount="3.001"), None, "does not show what was paid"),
         ({}, {**ORDER, "baseInfo": None}, None, "does not show the freight"),
         ({"apply_payment_fen": "801"}, {**ORDER, "baseInfo": None}, "apply_payment_fen", "can be refunded"),
-        ({}, lines(refundStatus="WAIT_SELLER_AGREE"), None, "is open already"),
         ({}, lines(refundStatus="refundclose"), None, None),
     ],
 )
@@ -129,6 +130,30 @@ async def test_an_application_asks_for_no_more_than_was_paid(
     assert (row["state"], row["column"]) == ("planned" if column is None else "refused", column)
     assert (row["reason"] or plan_files.note_of(row) or "").find(said or "") >= 0
     assert row["checked"] == (not (plan_files.note_of(row) or "").startswith("not checked"))
+
+
+@pytest.mark.parametrize(
+    ("status", "allow_second", "state"),
+    [
+        ("WAIT_SELLER_AGREE", False, "held"),
+        ("waitsellerreceive", False, "held"),
+        ("WAIT_SELLER_AGREE", True, "planned"),
+        ("waitbuyermodify", False, "planned"),
+        ("refundclose", False, "planned"),
+    ],
+)
+async def test_an_application_waits_for_an_open_form_of_its_line(
+    tmp_path: Path, status: str, allow_second: bool, state: str
+) -> None:
+    order = lines(refundStatus=status)
+    summary = await checked("refunds", tmp_path, [REFUND], REASONS, order, allow_second=allow_second)
+    row = outcome(tmp_path)
+    assert row["state"] == state
+    if state == "held":
+        assert "open already" in row["reason"]
+        assert "--allow-second" in row["reason"]
+        assert [note.reason for note in summary.notes] == [row["reason"]]
+        assert summary.sendable == 1, "it is sent once nothing holds it back"
 
 
 @pytest.mark.parametrize(

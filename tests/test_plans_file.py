@@ -13,7 +13,6 @@ import attrs
 import pytest
 
 from pandapon_async import ConfigurationError
-from pandapon_async.bulk.long_run import account_of
 from pandapon_async.plans.async_plan_file import AsyncPlanFile, finished
 from pandapon_async.plans.plan_file import PlanFile
 from tests.support import plan_files
@@ -87,7 +86,7 @@ class Old:
         shutil.copy(OLD / f"plan-1-{kind}.db", made.plan)
         shutil.copy(OLD / f"plan-1-{kind}-journal.sqlite", folder / "journal.sqlite")
         async with made.client(journal=":memory:") as client:
-            account = account_of(client)
+            account = client.writer.legacy
         execute(made.plan, "UPDATE facts SET value = json_quote(?) WHERE name = 'account'", account)
         base_url = made.server.base_url
         execute(made.plan, "UPDATE facts SET value = json_quote(?) WHERE name = 'base_url'", base_url)
@@ -180,7 +179,15 @@ def test_a_plan_of_format_1_is_brought_up(tmp_path: Path, kind: str) -> None:
         for row in rows
     } == UPGRADED[kind]  # fmt: skip
     after = {row["row"]: row for row in plan_files.rows_of(plan)}
-    new = {"remarks", "resolution", "resolution_note", "error_kind", "error_code", "vendor_message"}
+    new = {
+        "remarks",
+        "resolution",
+        "resolution_note",
+        "error_kind",
+        "error_code",
+        "vendor_message",
+        "uncertain",
+    }
     assert [{name: row[name] for name in row.keys() - new} for row in after.values()] == [
         {name: row[name] for name in row.keys() - {"note", "error", "words"}} for row in before.values()
     ], "everything else is as it was"

@@ -9,12 +9,7 @@ from pandapon_async.settings import Settings
 if TYPE_CHECKING:
     from pandapon_async.client import Client
 
-__all__ = ["account_of", "calls_at_once", "with_patience"]
-
-
-def account_of(client: Client) -> str:
-    """Whose writes these are, as the journal knows it."""
-    return client.account
+__all__ = ["calls_at_once", "with_patience"]
 
 
 def with_patience(client: Client) -> Client:

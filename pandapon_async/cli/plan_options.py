@@ -15,6 +15,7 @@ from pandapon_async.settings import AUTOMATIC, Settings, is_loopback
 
 __all__ = [
     "AllSheets",
+    "AllowSecond",
     "BaseUrl",
     "Concurrency",
     "DryRun",
@@ -22,6 +23,7 @@ __all__ = [
     "HeaderRow",
     "Images",
     "JournalFile",
+    "JournalNone",
     "Map",
     "Multiline",
     "Offline",
@@ -92,6 +94,19 @@ GroupReadable = Annotated[
 SettleAfter = Annotated[
     float | None,
     typer.Option(min=0.001, help="Seconds after a write before its absence is believed; default: 60."),
+]
+
+JournalNone = Annotated[
+    bool,
+    typer.Option(
+        "--journal-none", help="Do not bind the plan to a journal yet; the first apply binds it to its own."
+    ),
+]
+AllowSecond = Annotated[
+    bool,
+    typer.Option(
+        "--allow-second", help="Send an application also where another one of its order line is open."
+    ),
 ]
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,2})?)\s*(?P<unit>fen|yuan|分|元)?")

@@ -18,7 +18,7 @@ _DEEDS = {
     "returns": ("return of goods", "returns of goods"),
     "refunds": ("refund application", "refund applications"),
 }
-_AT_FIRST = (RowState.PLANNED, RowState.REFUSED)
+_AT_FIRST = (RowState.PLANNED, RowState.HELD, RowState.REFUSED)
 _STYLES = {
     RowState.CONFIRMED: "green",
     RowState.SETTLED_DONE: "green",
@@ -46,8 +46,12 @@ def amount(fen: int, currency: str) -> str:
 def show_summary(console: Console, summary: PlanSummary) -> None:
     """What a plan comes to."""
     refused = summary.states[RowState.REFUSED]
-    planned = summary.rows - refused
-    _say(console, f"{summary.source}: {rows(summary.rows)}, {planned:,} planned, {refused:,} refused")
+    planned, held = summary.rows - refused, summary.states[RowState.HELD]
+    held_back = f", {held:,} of them held back" if held else ""
+    _say(
+        console,
+        f"{summary.source}: {rows(summary.rows)}, {planned:,} planned{held_back}, {refused:,} refused",
+    )
     begun = {state: count for state, count in summary.states.items() if count and state not in _AT_FIRST}
     if begun:
         _say(console, "applied before: " + ", ".join(f"{n:,} {state.value}" for state, n in begun.items()))

@@ -16,11 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import attrs
 import typer
 
 from pandapon_async import plans
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import (
+    AllowSecond,
     BaseUrl,
     Concurrency,
     DryRun,
@@ -61,9 +63,12 @@ def run_plan(
     if out is None and not dry_run:
         raise typer.BadParameter("say where the plan goes, or --dry-run", param_hint="--out")
 
+    target = None if dry_run else out
+    if target is not None:
+        settings = beside_the_plan(target, settings)
+
     async def work() -> PlanSummary:
         async with Client.from_env(**settings) as client:
-            target = None if dry_run else out
             return await plans.plan(
                 client, kind, table, target, options=options, progress=ConsoleProgress(sys.stderr)
             )
@@ -136,6 +141,34 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
                 "--resend-absent", help="Send again what was sent before and was not found afterwards."
             ),
         ] = False,
+        resend_throttled: Annotated[
+            bool,
+            typer.Option(
+                "--resend-throttled", help="Send again what was throttled, also where no read can show it."
+            ),
+        ] = False,
+        check_first: Annotated[
+            bool, typer.Option("--check-first", help="Read every row before it is sent; after any restore.")
+        ] = False,
+        adopt_journal: Annotated[
+            bool,
+            typer.Option(
+                "--adopt-journal", help="Go on with another journal; every row is read before it is sent."
+            ),
+        ] = False,
+        never_applied: Annotated[
+            bool,
+            typer.Option(
+                "--never-applied", help="Nobody else applied this plan: send also what no read can show."
+            ),
+        ] = False,
+        allow_second: AllowSecond = False,
+        any_account: Annotated[
+            bool,
+            typer.Option(
+                "--any-account", help="Believe this account's reads about writes of another sub-account."
+            ),
+        ] = False,
         allow_repeat: Annotated[
             bool, typer.Option("--allow-repeat", help="Send again what the journal says was done before.")
         ] = False,
@@ -157,8 +190,6 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent or of
         unknown outcome), 4 authentication.
         """
-        summary = plans.summarize(plan, resend_absent=resend_absent)
-        _check_plan_type(kind, summary, plan)
         options = ApplyOptions(
             max_total=fen(max_total, "--max-total"),
             max_each=fen(max_each, "--max-each"),
@@ -169,9 +200,18 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             vendor_message=words,
             group_readable=group_readable,
             dry_run=dry_run,
+            resend_throttled=resend_throttled,
+            check_first=check_first,
+            adopt_journal=adopt_journal,
+            never_applied=never_applied,
+            allow_second=allow_second,
+            any_account=any_account,
             concurrency=concurrency,
-            expected=(summary.sendable, sum(money.amount_fen for money in summary.to_send)),
         )
+        summary = plans.summarize(plan, options=options)
+        _check_plan_type(kind, summary, plan)
+        agreed = (summary.sendable, sum(money.amount_fen for money in summary.to_send))
+        options = attrs.evolve(options, expected=agreed)
         settings = given(
             rate=rate,
             concurrency=concurrency,
@@ -179,14 +219,23 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             journal=journal,
             settle_after=settle_after,
         )
+        settings = beside_the_plan(plan, settings)
         show_summary(Console(stderr=True), summary)
-        plans.check_limits(plan, options)  # before anybody is asked
+        # What forbids the run is told before anybody is asked.
+        plans.check_limits(plan, options)
+        if not adopt_journal:
+            asyncio.run(_check_journal(plan, settings))
         if not dry_run and not yes and not _agreed(summary):
             _say("nothing was sent.")
             raise typer.Exit(3)
-        raise typer.Exit(_run_apply(kind, plan, out, options, beside_the_plan(plan, settings)))
+        raise typer.Exit(_run_apply(kind, plan, out, options, settings))
 
     return apply
+
+
+async def _check_journal(plan: Path, settings: dict[str, Any]) -> None:
+    async with Client.from_env(**settings) as client:
+        await plans.check_journal(client, plan)
 
 
 def _check_plan_type(kind: PlanKind, summary: PlanSummary, plan: Path) -> None:

@@ -7,12 +7,15 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pandapon_async.cli.plan_options import (
+    AllowSecond,
     AllSheets,
     BaseUrl,
     Concurrency,
     DryRun,
     HeaderRow,
     Images,
+    JournalFile,
+    JournalNone,
     Map,
     Multiline,
     Offline,
@@ -54,6 +57,9 @@ def plan(
     multiline: Multiline = None,
     offline: Offline = False,
     dry_run: DryRun = False,
+    allow_second: AllowSecond = False,
+    journal: JournalFile = None,
+    journal_none: JournalNone = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
@@ -75,9 +81,11 @@ def plan(
         quoting=quoting,
         multiline=multiline,
         offline=offline,
+        allow_second=allow_second,
+        bind=not journal_none,
         concurrency=concurrency,
     )
-    settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url, journal=journal)
     raise typer.Exit(run_plan(PlanKind.REFUNDS, table, out, dry_run, options, settings))
 
 

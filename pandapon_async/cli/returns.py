@@ -14,6 +14,8 @@ from pandapon_async.cli.plan_options import (
     DryRun,
     HeaderRow,
     Images,
+    JournalFile,
+    JournalNone,
     Map,
     Multiline,
     Offline,
@@ -58,6 +60,8 @@ def plan(
     ] = False,
     offline: Offline = False,
     dry_run: DryRun = False,
+    journal: JournalFile = None,
+    journal_none: JournalNone = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
@@ -79,9 +83,10 @@ def plan(
         carriers=carriers,
         any_carrier=any_carrier,
         offline=offline,
+        bind=not journal_none,
         concurrency=concurrency,
     )
-    settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url, journal=journal)
     raise typer.Exit(run_plan(PlanKind.RETURNS, table, out, dry_run, options, settings))
 
 

@@ -6,6 +6,7 @@ resumes where it stopped, and nothing in it is carried out twice.
 
 from pandapon_async.plans.apply import apply
 from pandapon_async.plans.apply_result import ApplyResult, Problem
+from pandapon_async.plans.binding import check_journal
 from pandapon_async.plans.create import plan
 from pandapon_async.plans.limits import check_limits
 from pandapon_async.plans.options import ApplyOptions, PlanOptions
@@ -29,6 +30,7 @@ __all__ = [
     "RowState",
     "Stop",
     "apply",
+    "check_journal",
     "check_limits",
     "plan",
     "summarize",

@@ -15,25 +15,39 @@ from typing import Any, TypeVar
 
 from pandapon_async import bulk
 from pandapon_async.bulk import Done
-from pandapon_async.bulk.long_run import account_of, calls_at_once, with_patience
+from pandapon_async.bulk.long_run import calls_at_once, with_patience
 from pandapon_async.bulk.vouchers import Uploader
 from pandapon_async.client import Client
 from pandapon_async.clock import duration
 from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
+from pandapon_async.journal.writes import before_sending
 from pandapon_async.plans import plan_lock
 from pandapon_async.plans.apply_result import ApplyResult, result_of
 from pandapon_async.plans.async_plan_file import AsyncPlanFile
+from pandapon_async.plans.binding import (
+    MarkKeeper,
+    binding_of,
+    binding_with,
+    check_binding,
+    check_writer,
+    journal_state,
+)
+from pandapon_async.plans.checks import Checks
 from pandapon_async.plans.execute import RowSender
 from pandapon_async.plans.limits import refuse_over_limits
+from pandapon_async.plans.line_rule import LineRule
+from pandapon_async.plans.looking import RowLooker
 from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile, StoredPicture
 from pandapon_async.plans.plan_types import plan_type_of
+from pandapon_async.plans.record import RowRecorder
 from pandapon_async.plans.results_file import digest_of, mark_of, results_path, write_results
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.stop import Stop
 from pandapon_async.plans.summary import PlanSummary, sendable_states, summary_of
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.storage.files import only_writer
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["apply"]
 
@@ -41,13 +55,16 @@ T = TypeVar("T")
 Results = AsyncGenerator[bulk.Done[Any, T] | bulk.Failed[Any], None]
 
 LOOKING_UP = "looking up unknown outcomes"
-ROUNDS = 3
-"""How often what is settled as absent is sent again in one run, if it is to be sent again at all."""
 TRIES = 5
 """How often a row of unknown outcome is asked about in one run: reads fail, too."""
 BETWEEN_TRIES = 2.0
 """Seconds between them, where nothing but an answer is waited for."""
 
+_ABSENT = (RowState.SETTLED_ABSENT,)
+_MAY_BE_SENT = tuple(
+    state for state in RowState if not state.done and state not in (RowState.REJECTED, RowState.REFUSED)
+)
+"""States of rows that may be sent, or may have been sent, without a trace in an older journal."""
 _MAY_STILL_BE_SETTLED = """
 SELECT coalesce(sum(resolution = 'absent'), 0), coalesce(sum(resolution IS NULL), 0)
 FROM rows WHERE state = 'unknown'
@@ -102,9 +119,11 @@ class _Application:
     def __init__(
         self, client: Client, plan: Path, options: ApplyOptions, progress: Progress, stop: Stop, results: Path
     ) -> None:
-        self._client = with_patience(client)
-        if options.allow_repeat:
-            self._client = self._client.with_settings(allow_repeat=True)
+        self._client = with_patience(client).with_settings(
+            allow_repeat=options.allow_repeat,
+            allow_second=options.allow_second,
+            resend_throttled=options.resend_throttled,
+        )
         self._plan = plan
         self._options = options
         self._progress = progress
@@ -151,21 +170,23 @@ class _Application:
         summary = await plan_file.do(self._summary)
         self._check_expected(summary)
         await plan_file.do(lambda file: refuse_over_limits(file, self._options))
+        await self._check_journal(plan_file)
         if self._options.dry_run:
             return await plan_file.do(lambda file: result_of(file, None, dry_run=True))
-        await self._take_possession(plan_file)
-        sender = RowSender(
-            self._client,
-            plan_file,
-            plan_type,
-            account_of(self._client),
-            self._options.allow_repeat,
-            self._options.vendor_message,
-        )
+        keeper = await self._take_possession(plan_file)
+        record = RowRecorder(self._client, plan_file, plan_type, self._options)
+        planned_at = await plan_file.do(lambda file: float(file.get("made_at")))
+        looker = RowLooker(record, planned_at, self._client.settings.clock.now())
+        rule = LineRule(self._client, plan_type, self._options.allow_second)
+        token = before_sending.set(keeper)
+        checks = Checks(self._client, plan_type)
         try:
-            await self._work(plan_file, sender)
+            await self._work(plan_file, looker, RowSender(record, looker, rule, checks))
         finally:
+            checks.close()
+            before_sending.reset(token)
             self._progress.end()
+            await asyncio.shield(keeper.aclose())
             await asyncio.shield(plan_file.do(self._write_results))
         return await plan_file.do(lambda file: result_of(file, self._stop.reason, results=self._results))
 
@@ -173,14 +194,11 @@ class _Application:
         write_results(self._results, file, group_readable=self._options.group_readable)
 
     def _summary(self, file: PlanFile) -> PlanSummary:
-        return summary_of(file, resend_absent=self._options.resend_absent)
+        return summary_of(file, self._options)
 
     async def _check_whose(self, plan_file: AsyncPlanFile) -> None:
-        base_url, account = await plan_file.do(lambda file: (file.get("base_url"), file.get("account")))
-        if base_url != self._client.settings.base_url:
-            raise ConfigurationError(f"{self._plan} was made for {base_url}; this client talks to another")
-        if account != account_of(self._client):
-            raise ConfigurationError(f"{self._plan} was made for another account (access key or user id)")
+        writer = self._client.writer
+        await plan_file.do(lambda file: check_writer(file, self._plan, writer))
 
     def _check_expected(self, summary: PlanSummary) -> None:
         expected = self._options.expected
@@ -191,38 +209,81 @@ class _Application:
                 f"{expected[0]}); look at it again"
             )
 
-    async def _take_possession(self, plan_file: AsyncPlanFile) -> None:
-        """From here on rows are sent: with the journal that knows what was sent before, and none else."""
-        journal = self._client.journal
-        identity = await journal.identity()
-        known, where = await plan_file.do(lambda file: (file.get("journal_id"), file.get("journal")))
-        if known not in (None, identity):
-            open_rows = await plan_file.do(
-                lambda file: file.page((RowState.APPLYING, RowState.UNKNOWN), -1, 1)
-            )
-            if open_rows:
-                raise ConfigurationError(
-                    f"this plan was begun with the journal {where}, and only that one knows what became of "
-                    f"its open rows; the journal in use is {journal.path}. Use --journal {where}"
-                )
-        await plan_file.do(lambda file: file.write_ahead(durable=self._options.allow_repeat))
-        await plan_file.do(lambda file: file.set({"journal_id": identity, "journal": journal.path}))
+    async def _check_journal(self, plan_file: AsyncPlanFile) -> None:
+        if not self._options.adopt_journal:
+            journal = self._client.journal
+            bound, used = await plan_file.do(binding_of), await journal_state(journal)
+            check_binding(self._plan, bound, used, journal.path)
 
-    async def _work(self, plan_file: AsyncPlanFile, sender: RowSender) -> None:
+    async def _take_possession(self, plan_file: AsyncPlanFile) -> MarkKeeper:
+        """From here on rows are sent: with the journal that knows what was sent before, and none else."""
+        options, journal = self._options, self._client.journal
+        await plan_file.do(lambda file: file.write_ahead(durable=options.allow_repeat))
+        if options.adopt_journal or options.check_first:
+            await plan_file.do(lambda file: file.doubt(_MAY_BE_SENT))
+        used = None
+        if journal.path != IN_MEMORY:
+            used = await binding_with(journal)
+            facts = {**used.facts(), "user_id": self._client.writer.user_id}
+            await plan_file.do(lambda file: file.set(facts))
+        now = self._client.settings.clock.wall()
+        if options.never_applied:
+            await plan_file.do(lambda file: file.set({"never_applied_said": now}))
+        return MarkKeeper(plan_file, 0 if used is None else used.mark)
+
+    async def _work(self, plan_file: AsyncPlanFile, looker: RowLooker, sender: RowSender) -> None:
         await self._each(
-            plan_file, "looking up what an earlier run left open", (RowState.APPLYING,), sender.look_up
+            plan_file, "looking up what an earlier run left open", (RowState.APPLYING,), looker.look_up
         )
-        await self._each(plan_file, LOOKING_UP, (RowState.UNKNOWN,), sender.resolve)
-        for _ in range(ROUNDS):
-            await self._upload(plan_file)
-            await self._each(plan_file, "sending", self._to_send(), sender.send, sends=True)
-            await self._resolve(plan_file, sender)
-            again = self._options.resend_absent and await _count(plan_file, (RowState.SETTLED_ABSENT,))
-            if self._stop.requested or not again:
-                break
+        await self._each(plan_file, LOOKING_UP, (RowState.UNKNOWN,), looker.resolve)
+        if not self._options.resend_absent:  # otherwise each is read right before it is sent
+            await self._each(plan_file, "looking again for what was absent", _ABSENT, looker.look_again)
+        if not await self._vendor_answers(plan_file, looker):
+            return
+        await self._wait_until_believed(plan_file)
+        await self._upload(plan_file)
+        await self._each(plan_file, "sending", self._to_send(), sender.send, sends=True)
+        await self._resolve(plan_file, looker)
+        await self._send_what_was_too_young(plan_file, sender)
+
+    async def _send_what_was_too_young(self, plan_file: AsyncPlanFile, sender: RowSender) -> None:
+        """Send, once, what was throttled or follows a throttled write: the client reads first."""
+        if not sender.too_young or not self._options.wait or self._stop.requested:
+            return
+        young, seconds = frozenset(sender.too_young), max(sender.too_young.values())
+        self._progress.note(f"waiting {duration(seconds)}, then sending {len(young)} that were throttled")
+        await self._stop.pause(seconds, self._client.settings.clock)
+
+        async def send(row: PlanRow) -> RowState:
+            return await sender.send(row) if row.row in young else row.state
+
+        await self._each(plan_file, "sending again", self._to_send(), send, sends=True)
+        await self._resolve(plan_file, sender.looker)
+
+    async def _vendor_answers(self, plan_file: AsyncPlanFile, looker: RowLooker) -> bool:
+        """Make one read before the first write: a wrong key, address or path is found without touching a row.
+
+        Raises AuthenticationError.
+        """
+        first = await plan_file.do(lambda file: file.page(self._to_send(), -1, 1))
+        if not first or self._stop.requested:
+            return True
+        problem = await looker.try_read(first[0])
+        if problem is not None:
+            self._stop.request(f"the vendor could not be read, nothing was sent: {problem}")
+        return problem is None
+
+    async def _wait_until_believed(self, plan_file: AsyncPlanFile) -> None:
+        """Where rows may have been sent elsewhere just now, give them the time to appear."""
+        doubtful = await plan_file.do(lambda file: file.count_doubtful(self._to_send()))
+        if not doubtful or not self._options.wait or self._stop.hurried:
+            return
+        seconds = self._client.settings.settle_after
+        self._progress.note(f"waiting {duration(seconds)}: what was sent elsewhere may still appear")
+        await self._stop.pause(seconds, self._client.settings.clock)
 
     def _to_send(self) -> tuple[RowState, ...]:
-        return sendable_states(resend_absent=self._options.resend_absent)
+        return sendable_states(self._options)
 
     async def _each(
         self,
@@ -290,13 +351,13 @@ class _Application:
                 self._progress.advance(failed=not isinstance(result, Done) or not result.value)
         self._progress.end()
 
-    async def _resolve(self, plan_file: AsyncPlanFile, sender: RowSender) -> None:
+    async def _resolve(self, plan_file: AsyncPlanFile, looker: RowLooker) -> None:
         """Ask about what is unknown; again when absence can be believed, and where nothing was answered."""
         settings, believed = self._client.settings, False
         for _ in range(TRIES):
             if self._stop.hurried:
                 return
-            await self._each(plan_file, LOOKING_UP, (RowState.UNKNOWN,), sender.resolve)
+            await self._each(plan_file, LOOKING_UP, (RowState.UNKNOWN,), looker.resolve)
             absent, unanswered = await plan_file.do(lambda file: file.select(_MAY_STILL_BE_SETTLED)[0])
             if not self._options.wait or not (absent or unanswered) or (believed and not unanswered):
                 return

@@ -46,9 +46,11 @@ class CheckResult:
 
     refused: bool = False
     """Whether the row must not be sent, for what stands in `field`."""
+    held: bool = False
+    """Whether the row must wait, as another form of its order line is open."""
     field: str = ""
     reason: str | None = None
-    """Why it is refused."""
+    """Why it is refused or held."""
     amount_fen: int | None = None
     currency: str | None = None
     reason_id: int | None = None
@@ -156,10 +158,31 @@ class Checks:
             return
         freight = order.base_info.shipping_fee if order.base_info else None
         _compare(row, paid - refunded, None if freight is None else _sum([freight]), result)
-        for line in lines:
-            if isinstance(line.refund_status, RefundStatus) and not line.refund_status.terminal:
-                result.remarks.append("a refund form of this order line is open already")
-                break
+        if (why := _open_form(lines)) is not None:
+            result.held, result.reason = True, why
+
+    async def open_form(self, row: PlanRow) -> str | None:
+        """Why a row is still held back by what the order shows, or None. Raises AuthenticationError."""
+        try:
+            order = await self._orders.get(row.arguments["order_id"])
+            return _open_form(_lines_of(order, row))
+        except AuthenticationError:
+            raise
+        except PandaponError as error:
+            return f"held back: the order could not be read ({error_kind_of(error)}); apply again"
+        except _Refused:
+            return None  # the order has no such line: the vendor says so when the row is sent
+
+
+def _open_form(lines: list[OrderItem]) -> str | None:
+    for line in lines:
+        status = line.refund_status
+        if isinstance(status, RefundStatus) and status.in_progress:
+            return (
+                f"held back: a refund form of this order line is open already ({status.value}); "
+                "--allow-second sends another one"
+            )
+    return None
 
 
 def _not_answered(error: PandaponError, result: CheckResult, field: str, what: str) -> None:

@@ -18,7 +18,7 @@ import attrs
 
 from pandapon_async import bulk
 from pandapon_async.bulk import Done
-from pandapon_async.bulk.long_run import account_of, calls_at_once, with_patience
+from pandapon_async.bulk.long_run import calls_at_once, with_patience
 from pandapon_async.client import Client
 from pandapon_async.errors import (
     AuthenticationError,
@@ -27,10 +27,12 @@ from pandapon_async.errors import (
 )
 from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.async_plan_file import AsyncPlanFile, finished
+from pandapon_async.plans.binding import binding_with, journal_state
 from pandapon_async.plans.carriers import Carriers, confirmed_codes, listed_codes
 from pandapon_async.plans.checks import CheckResult, Checks
 from pandapon_async.plans.columns import inferred, resolver
-from pandapon_async.plans.options import PlanOptions
+from pandapon_async.plans.line_rule import LineRule
+from pandapon_async.plans.options import ApplyOptions, PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import RETURNS, PlanKind, PlanType, plan_type_of
 from pandapon_async.plans.row_parser import RowParser, encode_row
@@ -38,6 +40,7 @@ from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.summary import PlanSummary, summary_of
 from pandapon_async.plans.voucher_files import Pictures
 from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.open import file_digest, open_table
 from pandapon_async.tables.table import Table
@@ -97,8 +100,10 @@ class _Creator:
         draft = await asyncio.to_thread(_draft_path, out)
         try:
             async with AsyncPlanFile(lambda: PlanFile.create(draft)) as plan_file:
+                if out is not None and self._options.bind:
+                    await self._bind(plan_file)
                 await self._fill(plan_file, source)
-                summary = await plan_file.do(summary_of)
+                summary = await plan_file.do(lambda file: summary_of(file, ApplyOptions()))
                 if out is not None:
                     await plan_file.do(lambda file: file.complete())
             if out is not None:
@@ -153,8 +158,8 @@ class _Creator:
             },
             "inferred": assumptions,
             "offline": self._options.offline,
-            "base_url": self._client.settings.base_url,
-            "account": account_of(self._client),
+            "vendor": self._client.writer.vendor,
+            "user_id": self._client.writer.user_id,
             "made_at": self._client.settings.clock.wall(),
         }
         await plan_file.do(lambda file: file.set(facts))
@@ -162,6 +167,26 @@ class _Creator:
             await self._refuse_unresolved(plan_file)
         else:
             await self._check(plan_file, source.columns)
+        await self._hold_back(plan_file)
+
+    async def _bind(self, plan_file: AsyncPlanFile) -> None:
+        """Let the plan belong to the client's journal, as far as that has come."""
+        if self._client.journal.path != IN_MEMORY:
+            binding = await binding_with(self._client.journal)
+            await plan_file.do(lambda file: file.set(binding.facts()))
+
+    async def _hold_back(self, plan_file: AsyncPlanFile) -> None:
+        """Hold back applications whose order line has another one."""
+        journal = self._client.journal
+        if journal.path != IN_MEMORY and await journal_state(journal) is None:
+            return  # nothing was written yet, and a dry run makes no journal
+        rule = LineRule(
+            self._client, self._plan_type, self._options.allow_second, may_read=not self._options.offline
+        )
+        async for row in plan_file.rows((RowState.PLANNED,)):
+            why = await rule.holds_back(row)
+            if why is not None:
+                await plan_file.change(row.row, state=RowState.HELD, reason=why, remarks=row.remarks)
 
     async def _known_carriers(self) -> set[str]:
         """The codes of carriers that need no note."""
@@ -218,6 +243,8 @@ class _Creator:
         if result.refused:
             column = columns.name_of(result.field) if result.field else ""
             facts |= {"state": RowState.REFUSED, "column": column, "reason": result.reason}
+        elif result.held and not self._options.allow_second:
+            facts |= {"state": RowState.HELD, "reason": result.reason}
         await plan_file.change(row.row, **facts)
         if not result.refused and row.reason_text is not None:
             row.arguments["apply_reason_id"] = result.reason_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from pandapon_async.errors import ConfigurationError
@@ -9,26 +10,23 @@ from pandapon_async.money import Fen
 from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.rows import RowState
+from pandapon_async.plans.summary import sendable_states
 
 __all__ = ["check_limits", "refuse_over_limits"]
 
 
 def check_limits(path: str | Path, options: ApplyOptions) -> None:
     """Raise ConfigurationError if the plan in a file is over `max_total` or `max_each`. Blocks."""
-    file = PlanFile.open(Path(path))
-    try:
+    with contextlib.closing(PlanFile.open(Path(path))) as file:
         refuse_over_limits(file, options)
-    finally:
-        file.close()
 
 
 def refuse_over_limits(file: PlanFile, options: ApplyOptions) -> None:
     """Raise ConfigurationError for a plan that is over a limit, or whose amounts are not known."""
     if options.max_total is None and options.max_each is None:
         return
-    counted = [state for state in RowState if state not in (RowState.REFUSED, RowState.REJECTED)]
-    if not options.resend_absent:
-        counted.remove(RowState.SETTLED_ABSENT)
+    to_send = sendable_states(options)
+    counted = [state for state in RowState if state.done or state.open or state in to_send]
     total, largest, unknown = file.amounts(counted)
     if unknown:
         raise ConfigurationError(

@@ -36,32 +36,38 @@ def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
 
 @attrs.frozen(kw_only=True)
 class PlanOptions:
-    """How to read a table and how far to check it. All have defaults.
-
-    `map` names columns: `{"refund_id": "退款编号", "apply_payment_yuan": "金额"}`; an empty name says that
-    there is no such column. `constants` hold for all rows, by field. `amount_unit` says what money counts
-    in where a column's name does not say it. `images` is the folder that images must lie in (the table's
-    own, otherwise). `sheet` is the sheet of a workbook, or several, `all_sheets` takes every visible one,
-    `header_row` is the row of the column names. `quoting="none"` takes quotation marks in CSV for ordinary
-    characters, `multiline` names the columns in which line breaks are meant. `carriers` is a file with the
-    known codes of carriers, one a line; a code that neither it nor a confirmed return has is told, unless
-    `any_carrier`. `offline` asks the vendor nothing. `concurrency` is how many checks are on their way at
-    once (None: the client's).
-    """
+    """How to read a table and how far to check it. All have defaults."""
 
     map: Mapping[str, str] = attrs.field(factory=dict)
+    """Names columns, such as `{"refund_id": "退款编号"}`. An empty name: there is no such column."""
     constants: Mapping[str, str] = attrs.field(factory=dict)
+    """Values that hold for all rows, by field."""
     amount_unit: AmountUnit | None = None
+    """What money counts in, where a column's name does not say it."""
     images: Path | None = None
+    """The folder that images must lie in; the table's own by default."""
     sheet: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    """Which sheets of a workbook; the first by default."""
     all_sheets: bool = False
+    """Take every visible sheet of a workbook."""
     header_row: int | None = None
+    """The row of the column names; the first with any by default."""
     quoting: Quoting = "auto"
+    """With "none", quotation marks in CSV are ordinary characters."""
     multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    """The columns in which line breaks are meant."""
     carriers: Path | None = None
+    """A file with the known codes of carriers, one a line."""
     any_carrier: bool = False
+    """Do not tell a code of a carrier that neither `carriers` nor a confirmed return has."""
     offline: bool = False
+    """Do not ask the vendor."""
+    allow_second: bool = False
+    """Plan an application also where another one of its order line is open."""
+    bind: bool = True
+    """Bind the plan to the client's journal. Without it the first apply does."""
     concurrency: int | None = attrs.field(default=None, validator=_positive)
+    """How many checks to make at once; the client's number by default."""
 
     @property
     def reading(self) -> ReadOptions:
@@ -77,27 +83,39 @@ class PlanOptions:
 
 @attrs.frozen(kw_only=True)
 class ApplyOptions:
-    """Under which limits a plan is applied. All have defaults.
-
-    `max_total` and `max_each` are fen: a plan that is over one of them is not begun. After
-    `stop_after_failures` rows that were rejected, not sent or of unknown outcome nothing new is started.
-    `resend_absent` sends again what was settled as absent. `allow_repeat` does again what the journal says
-    was done before. `wait` waits at the end until the absence of what is unknown can be believed.
-    `vendor_message` keeps what the platform said of a refusal, which may name people.
-    `group_readable` lets the group of the results file read it (0640), and not its owner alone (0600).
-    `dry_run` sends nothing.
-    `expected` is the number of rows and the fen that somebody agreed to: a plan that has changed since is
-    not begun.
-    """
+    """Under which limits a plan is applied, and what it may send again. All have defaults."""
 
     max_total: Fen | int | None = attrs.field(default=None, validator=_fen)
+    """Do not begin if all rows come to more fen than this."""
     max_each: Fen | int | None = attrs.field(default=None, validator=_fen)
+    """Do not begin if one row is about more fen than this."""
     stop_after_failures: int | None = attrs.field(default=None, validator=_positive)
+    """Start nothing new after so many rows that were not carried out or are of unknown outcome."""
     resend_absent: bool = False
+    """Send again what an earlier run did not find at the vendor, if it is still not there."""
+    resend_throttled: bool = False
+    """Send again what was throttled, also where no read can show whether it was carried out."""
     allow_repeat: bool = False
+    """Send again what the journal says was done before."""
+    allow_second: bool = False
+    """Send an application also where another one of its order line is open."""
+    any_account: bool = False
+    """Believe this account's reads also about writes of another sub-account."""
+    check_first: bool = False
+    """Read every row before it is sent: the step after a restore of plan and journal."""
+    adopt_journal: bool = False
+    """Go on with another journal than the plan's own. Every row is read before it is sent."""
+    never_applied: bool = False
+    """Send also what no read can show. The operator's word that nobody else applied this plan."""
     wait: bool = True
+    """Wait at the end until the absence of what is unknown can be believed."""
     vendor_message: bool = False
+    """Keep what the platform says of a refusal. It may name people."""
     group_readable: bool = False
+    """Let the group of the results file read it (0640), and not its owner alone (0600)."""
     dry_run: bool = False
+    """Send nothing."""
     concurrency: int | None = attrs.field(default=None, validator=_positive)
+    """How many rows to send at once; the client's number by default."""
     expected: tuple[int, int] | None = None
+    """The rows and the fen that somebody agreed to. A plan that has changed since is not begun."""

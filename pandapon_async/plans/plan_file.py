@@ -60,6 +60,22 @@ class PlanFile(SqliteStore):
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
+    def raise_mark(self, mark: int) -> None:
+        """Keep the journal's mark, so that it survives a power cut."""
+        # The level holds for the connection: the changes of rows are cheaper, and may be lost.
+        (level,) = self._connection.execute("PRAGMA synchronous").fetchone()
+        self._connection.execute("PRAGMA synchronous = FULL")
+        try:
+            self.set({"journal_mark": mark})
+        finally:
+            self._connection.execute(f"PRAGMA synchronous = {level}")
+
+    def doubt(self, states: Iterable[RowState]) -> None:
+        """From now on rows in these states are read before they are sent."""
+        wanted = [state.value for state in states]
+        query = f"UPDATE rows SET uncertain = 1 WHERE state IN ({_marks(wanted)})"
+        self._connection.execute(query, wanted)
+
     def complete(self) -> None:
         """Everything is in it: flush it to the disk and close it."""
         self._connection.execute("PRAGMA synchronous = FULL")
@@ -154,6 +170,12 @@ class PlanFile(SqliteStore):
         """How many rows stand in these states."""
         wanted = [state.value for state in states]
         query = f"SELECT count(*) FROM rows WHERE state IN ({_marks(wanted)})"
+        return int(self._connection.execute(query, wanted).fetchone()[0])
+
+    def count_doubtful(self, states: Iterable[RowState]) -> int:
+        """How many rows in these states are to be read before they are sent."""
+        wanted = [state.value for state in states]
+        query = f"SELECT count(*) FROM rows WHERE uncertain AND state IN ({_marks(wanted)})"
         return int(self._connection.execute(query, wanted).fetchone()[0])
 
     def amounts(self, states: Iterable[RowState]) -> tuple[int, int, int]:

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import orjson
 
+from pandapon_async.core.vendor import vendor_id
 from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.journal import Resolution
 from pandapon_async.plans.rows import PlanRow
@@ -37,6 +38,9 @@ CREATE TABLE used (row INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (dige
 def _upgrade_1(connection: sqlite3.Connection) -> None:
     """Format 1 kept two things in one text: remarks and looks in `note`, kind and code in `error`."""
     connection.execute("UPDATE facts SET name = 'applied_by' WHERE name = 'holder'")
+    (base_url,) = connection.execute("SELECT value FROM facts WHERE name = 'base_url'").fetchone()
+    vendor = orjson.dumps(vendor_id(orjson.loads(base_url))).decode()
+    connection.execute("INSERT INTO facts VALUES ('vendor', ?)", (vendor,))
     connection.execute("ALTER TABLE rows RENAME TO rows_1")
     connection.execute("DROP INDEX one_row_per_key")
     connection.execute("DROP INDEX by_state")
@@ -44,7 +48,8 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
     kept = ", ".join(name for name in COLUMNS if name not in _NEW_IN_2)
     connection.execute(
-        f"INSERT INTO rows ({kept}, vendor_message, remarks) SELECT {kept}, words, '[]' FROM rows_1"
+        f"INSERT INTO rows ({kept}, vendor_message, remarks, uncertain)"
+        f" SELECT {kept}, words, '[]', 0 FROM rows_1"
     )
     found = connection.execute("SELECT row, note, error FROM rows_1 WHERE coalesce(note, error) IS NOT NULL")
     for row, note, error in found.fetchall():
@@ -57,7 +62,7 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
 
 
 _NEW_IN_2 = frozenset(
-    {"remarks", "resolution", "resolution_note", "error_kind", "error_code", "vendor_message"}
+    {"remarks", "resolution", "resolution_note", "error_kind", "error_code", "vendor_message", "uncertain"}
 )
 _LOOKS_1: Mapping[str, Resolution] = {
     "landed": Resolution.SUCCEEDED,

@@ -32,6 +32,10 @@ class RowState(enum.StrEnum):
     """The vendor said no."""
     NOT_SENT = "not_sent"
     """Tried, and surely not carried out: it will be tried again."""
+    DUPLICATE = "duplicate"
+    """Refused by our own journal: the same thing was written with other particulars before."""
+    HELD = "held"
+    """Not sent: something else about its order line is open. Every apply checks again."""
     REFUSED = "refused"
     """Refused by the plan: it will not be sent."""
 
@@ -48,9 +52,12 @@ class RowState(enum.StrEnum):
     @property
     def failed(self) -> bool:
         """Whether it ended, and was not carried out."""
-        return self in (RowState.REJECTED, RowState.NOT_SENT, RowState.SETTLED_ABSENT)
+        return self in _FAILED
 
 
+_FAILED = frozenset(
+    {RowState.REJECTED, RowState.NOT_SENT, RowState.SETTLED_ABSENT, RowState.DUPLICATE, RowState.HELD}
+)
 _JSON = {"json": True}
 
 
@@ -86,6 +93,8 @@ class PlanRow:
     """What else is worth knowing. Remarks are only ever added."""
     checked: bool = attrs.field(default=False, converter=bool)
     """Whether the vendor was asked about it before it was sent."""
+    uncertain: bool = attrs.field(default=False, converter=bool)
+    """Whether it may have been sent without a trace in the journal: it is read before it is sent."""
     before: str | None = None
     """The newest intent of the same key that existed before this row was sent."""
     intent_id: str | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanType, plan_type_of
 from pandapon_async.plans.rows import PlanRow, RowState
@@ -81,16 +82,19 @@ class PlanSummary:
         return facts
 
 
-def summarize(path: str | Path, *, resend_absent: bool = False) -> PlanSummary:
-    """What the plan in a file comes to. Raises ConfigurationError if it is not a plan. Blocks."""
+def summarize(path: str | Path, *, options: ApplyOptions | None = None) -> PlanSummary:
+    """What the plan in a file comes to, and what `apply` with these options would send. Blocks.
+
+    Raises ConfigurationError if it is not a plan.
+    """
     file = PlanFile.open(Path(path))
     try:
-        return summary_of(file, resend_absent=resend_absent)
+        return summary_of(file, options or ApplyOptions())
     finally:
         file.close()
 
 
-def summary_of(file: PlanFile, *, resend_absent: bool = False) -> PlanSummary:
+def summary_of(file: PlanFile, options: ApplyOptions) -> PlanSummary:
     """Read what a plan comes to from its file."""
     plan_type = plan_type_of(file.get("kind"))
     counted = dict(file.select("SELECT state, count(*) FROM rows GROUP BY state"))
@@ -99,7 +103,7 @@ def summary_of(file: PlanFile, *, resend_absent: bool = False) -> PlanSummary:
     rows = sum(states.values())
     if rows != source["rows"]:
         raise AssertionError(f"{source['rows']} rows were read, {rows} are in the plan")
-    to_send = sendable_states(resend_absent=resend_absent)
+    to_send = sendable_states(options)
     pictures = file.select("SELECT count(*), coalesce(sum(size), 0), count(url) FROM pictures")[0]
     return PlanSummary(
         kind=plan_type.name,
@@ -124,10 +128,11 @@ def summary_of(file: PlanFile, *, resend_absent: bool = False) -> PlanSummary:
     )
 
 
-def sendable_states(*, resend_absent: bool) -> tuple[RowState, ...]:
-    """The states of the rows that are to be sent."""
-    again = (RowState.SETTLED_ABSENT,) if resend_absent else ()
-    return (RowState.PLANNED, RowState.NOT_SENT, *again)
+def sendable_states(options: ApplyOptions) -> tuple[RowState, ...]:
+    """The states of the rows that are to be sent; those held back only if nothing holds them any more."""
+    absent = (RowState.SETTLED_ABSENT,) if options.resend_absent else ()
+    duplicate = (RowState.DUPLICATE,) if options.allow_repeat else ()
+    return (RowState.PLANNED, RowState.NOT_SENT, RowState.HELD, *absent, *duplicate)
 
 
 _SUMS = "count(*), coalesce(sum(amount_fen), 0), count(*) - count(amount_fen)"
@@ -165,7 +170,7 @@ def identity(plan_type: PlanType, row: PlanRow) -> str:
     return str(row.arguments.get(plan_type.identified_by[0], ""))
 
 
-_NOTED = "state <> 'refused' AND (remarks <> '[]' OR resolution_note IS NOT NULL)"
+_NOTED = "state <> 'refused' AND (state = 'held' OR remarks <> '[]' OR resolution_note IS NOT NULL)"
 
 
 def _refused(file: PlanFile) -> tuple[Refusal, ...]:
@@ -176,7 +181,12 @@ def _refused(file: PlanFile) -> tuple[Refusal, ...]:
 def _noted(file: PlanFile) -> tuple[Refusal, ...]:
     numbers = file.select(f"SELECT row FROM rows WHERE {_NOTED} ORDER BY row LIMIT ?", (LISTED,))
     rows = (file.page(tuple(RowState), number - 1, 1)[0] for (number,) in numbers)
-    return tuple(Refusal(row.row, row.column or "", row.note or "") for row in rows)
+    return tuple(Refusal(row.row, row.column or "", _worth_knowing(row)) for row in rows)
+
+
+def _worth_knowing(row: PlanRow) -> str:
+    held_back = row.reason if row.state is RowState.HELD else None
+    return "; ".join(filter(None, (held_back, row.note)))
 
 
 def _quoted(states: tuple[RowState, ...]) -> str:

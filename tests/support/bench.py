@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from pandapon_async import Client, Clock, Settings, plans
+from pandapon_async import Client, Clock, Credentials, Settings, plans
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanOptions, Stop
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
@@ -67,10 +67,16 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    folder: Path, kind: str = "returns", rows: int = 5, images: int = 0, offline: bool = False
+    folder: Path,
+    kind: str = "returns",
+    rows: int = 5,
+    images: int = 0,
+    offline: bool = False,
+    accounts: Iterable[Credentials] = (),
 ) -> AsyncIterator[Bench]:
-    """A plan of so many rows, not yet applied."""
-    async with Sandbox(refunds=600, seed=4, clock=FreshClock(), sleep=asyncio.sleep) as server:
+    """A plan of so many rows, not yet applied. `accounts` are others that the sandbox knows."""
+    clock = FreshClock()
+    async with Sandbox(refunds=600, seed=4, clock=clock, sleep=asyncio.sleep, accounts=accounts) as server:
         names = plan_files.write_images(folder, images) if images else None
         table = (
             plan_files.return_rows(plan_files.returnable(server, rows), names)

@@ -74,6 +74,11 @@ class RefundStatus(OpenEnum, enum.StrEnum):
         """Whether the form is finished for good."""
         return self in (RefundStatus.REFUND_SUCCESS, RefundStatus.REFUND_CLOSE)
 
+    @property
+    def in_progress(self) -> bool:
+        """Whether the form is open, and not refused and waiting for the buyer to change it."""
+        return not self.terminal and self is not RefundStatus.WAIT_BUYER_MODIFY
+
 
 @attrs.define(frozen=True, kw_only=True)
 class OrderEntryCount:

@@ -1,0 +1,172 @@
+"""To which journal a plan belongs, and how far that journal had come.
+
+The journal alone knows what was sent. Applied with another journal, with an empty one, or with one that was
+restored from a backup, a plan would send everything again: 40 of 40 applications from a second machine, 20
+of 20 after a restore. So a plan keeps the identity of its journal and the journal's mark, a counter that
+grows with each write. The plan's copy of the mark is on the disk before the bytes of a write leave. A
+journal with a lower mark is an older copy, and is refused.
+
+What rolls plan and journal back together cannot be noticed. `ApplyOptions.check_first` is for that case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from pandapon_async.client import Client
+from pandapon_async.errors import ConfigurationError, JournalUnavailableError
+from pandapon_async.journal import Journal
+from pandapon_async.journal.identity import Writer
+from pandapon_async.plans.async_plan_file import AsyncPlanFile
+from pandapon_async.plans.plan_file import PlanFile
+from pandapon_async.storage.sqlite_file import IN_MEMORY, reason_of
+
+__all__ = [
+    "Binding",
+    "MarkKeeper",
+    "binding_of",
+    "binding_with",
+    "check_binding",
+    "check_journal",
+    "check_writer",
+    "journal_state",
+]
+
+
+@attrs.frozen
+class Binding:
+    """A journal as a plan remembers it."""
+
+    identity: str
+    mark: int
+    path: str
+    adopted: tuple[str, ...] = ()
+    """The identities of journals that went into this one."""
+
+    def facts(self) -> dict[str, Any]:
+        """As the plan keeps it."""
+        return {"journal_id": self.identity, "journal_mark": self.mark, "journal": self.path}
+
+
+async def journal_state(journal: Journal) -> Binding | None:
+    """The journal in use; None if it is in memory or does not exist. Makes no file."""
+    if journal.path == IN_MEMORY or not await asyncio.to_thread(Path(journal.path).is_file):
+        return None
+    return await binding_with(journal)
+
+
+async def binding_with(journal: Journal) -> Binding:
+    """The journal as a plan remembers it; makes its file if there is none."""
+    path = await asyncio.to_thread(os.path.abspath, journal.path)
+    identity, *adopted = await journal.identities()
+    return Binding(identity, await journal.mark(), path, tuple(adopted))
+
+
+def binding_of(file: PlanFile) -> Binding | None:
+    """The journal that a plan belongs to; None if it was not bound yet."""
+    identity = file.get("journal_id")
+    if identity is None:
+        return None
+    return Binding(identity, file.get("journal_mark") or 0, file.get("journal") or "")
+
+
+async def check_journal(client: Client, plan: str | Path) -> None:
+    """Raise ConfigurationError if the client's journal is not the plan's own, or is an older copy of it."""
+    path = Path(plan)
+
+    def read() -> Binding | None:
+        with contextlib.closing(PlanFile.open(path)) as file:
+            return binding_of(file)
+
+    bound = await asyncio.to_thread(read)
+    check_binding(path, bound, await journal_state(client.journal), client.journal.path)
+
+
+def check_writer(file: PlanFile, plan: Path, writer: Writer) -> None:
+    """Raise ConfigurationError if the plan was made for another vendor or another user id.
+
+    A rotated key goes on. A plan of format 1 knows its user id only together with the key.
+    """
+    vendor, user_id = file.get("vendor"), file.get("user_id")
+    if vendor != writer.vendor:
+        raise ConfigurationError(f"{plan} was made for {vendor}; this client talks to {writer.vendor}")
+    if user_id is None and file.get("account") != writer.legacy:
+        raise ConfigurationError(
+            f"{plan} was made by an earlier version for another access key or user id; plan again"
+        )
+    if user_id not in (None, writer.user_id):
+        raise ConfigurationError(
+            f"{plan} was made for the user id {user_id}, and this client is {writer.user_id}: set "
+            f"PANDAPON_USER_ID={user_id}, or plan again"
+        )
+
+
+def check_binding(plan: Path, bound: Binding | None, used: Binding | None, where: str) -> None:
+    """Raise ConfigurationError if the journal in use is not the plan's own, or an older copy of it."""
+    if bound is None:
+        return
+    if used is None or bound.identity not in (used.identity, *used.adopted):
+        what = f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
+        raise ConfigurationError(
+            f"{plan} belongs to the journal {bound.path}, and only that one knows what was sent; {what}. "
+            f"Nothing was sent. Use --journal {bound.path}. If that journal is lost, give --adopt-journal: "
+            "then every row is read before it is sent"
+        )
+    if used.identity == bound.identity and used.mark < bound.mark:
+        raise ConfigurationError(
+            f"the journal {where} is an older copy: it ends at write {used.mark}, and {plan} has sent up to "
+            f"write {bound.mark}. Nothing was sent. Bring back the newest copy, or give --adopt-journal: "
+            "then every row is read before it is sent"
+        )
+
+
+class MarkKeeper:
+    """Keeps the plan's copy of the journal's mark ahead of what is sent.
+
+    Of many writes that wait at once, one commit serves all.
+    """
+
+    def __init__(self, plan_file: AsyncPlanFile, mark: int) -> None:
+        self._plan_file = plan_file
+        self._kept = mark
+        self._wanted = mark
+        self._saving: asyncio.Task[None] | None = None
+
+    async def __call__(self, mark: int) -> None:
+        """To be awaited before the bytes of the write with this mark leave."""
+        self._wanted = max(self._wanted, mark)
+        while self._kept < mark:
+            if self._saving is None:
+                self._saving = asyncio.create_task(self._save())
+                self._saving.add_done_callback(_retrieve)
+            # One of those who wait may be cancelled; the others still need the commit.
+            await asyncio.shield(self._saving)
+
+    async def _save(self) -> None:
+        mark = self._wanted
+        try:
+            await self._plan_file.do(lambda file: file.raise_mark(mark))
+            self._kept = max(self._kept, mark)
+        except sqlite3.Error as error:
+            raise JournalUnavailableError(
+                f"the plan cannot note which write comes next ({reason_of(error)}); nothing was sent"
+            ) from error
+        finally:
+            self._saving = None
+
+    async def aclose(self) -> None:
+        """Wait for a commit that is under way."""
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()

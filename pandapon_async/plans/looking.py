@@ -1,0 +1,198 @@
+"""Looking at the vendor's side: what became of a row, and whether an uncertain one was sent before.
+
+Nothing here sends a write. A look that shows the write is believed at once. One that does not show it is
+believed only when the write has had the time to arrive and to appear (`Settings.settle_after`).
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from pandapon_async.errors import (
+    ApiError,
+    AuthenticationError,
+    DecodeError,
+    JournalUnavailableError,
+    Outcome,
+    PandaponError,
+    RateLimitError,
+    error_kind_of,
+)
+from pandapon_async.journal import IntentState, Resolution
+from pandapon_async.journal.resolve import ResolvedOutcome
+from pandapon_async.plans.plan_types import PlanKind
+from pandapon_async.plans.record import RowRecorder, last_look_columns, moment
+from pandapon_async.plans.rows import PlanRow, RowState
+
+__all__ = ["RowLooker"]
+
+LOOKED_AGAIN_SECONDS = 45 * 86_400.0
+"""How long after a write its absence is looked at again by every run."""
+
+
+@attrs.define(eq=False)
+class RowLooker:
+    """Looks up rows, and keeps what it sees in the plan."""
+
+    record: RowRecorder
+    planned_at: float
+    """When the plan was made, in seconds since 1970: none of its rows was sent before."""
+    began: float
+    """When this run began, monotonic."""
+
+    async def look_up(self, row: PlanRow) -> RowState:
+        """What the journal says of a row that an earlier run left open. Makes no request."""
+        return await self.record.learn(row, None)
+
+    async def resolve(self, row: PlanRow) -> RowState:
+        """Find out by reading the state what became of a row of unknown outcome.
+
+        Raises AuthenticationError and JournalUnavailableError. Every other failed read leaves it unknown.
+        """
+        client, options = self.record.client, self.record.options
+        intent = None if row.intent_id is None else await client.journal.get(row.intent_id)
+        if intent is None:
+            return await self._resolve_without_intent(row)
+        if not intent.state.open:  # settled by somebody else meanwhile
+            return await self.record.ended(row, intent)
+        try:
+            intent = await client.resolve(intent.id, as_account=options.any_account)
+        except (AuthenticationError, JournalUnavailableError):
+            raise
+        except PandaponError as error:
+            return await self._not_read(row, error)
+        if intent.state is IntentState.UNKNOWN:
+            await self.record.change(row, **last_look_columns(intent))
+            return row.state
+        return await self.record.ended(row, intent)
+
+    async def look_again(self, row: PlanRow) -> RowState:
+        """Whether a row that was settled as absent has appeared since. A failed read changes nothing."""
+        record = self.record
+        intent = None if row.intent_id is None else await record.client.journal.get(row.intent_id)
+        if intent is None:
+            return row.state if row.uncertain else await self._resolve_without_intent(row)
+        if record.client.settings.clock.wall() - intent.created > LOOKED_AGAIN_SECONDS:
+            return row.state
+        try:
+            intent = await record.client.resolve(intent.id, as_account=record.options.any_account)
+        except (AuthenticationError, JournalUnavailableError):
+            raise
+        except PandaponError:
+            return row.state
+        return await record.ended(row, intent)
+
+    async def _resolve_without_intent(self, row: PlanRow) -> RowState:
+        """A row that was begun with a journal that is not in use: only the vendor knows."""
+        try:
+            seen = await self.shown(row)
+        except (AuthenticationError, JournalUnavailableError):
+            raise
+        except PandaponError as error:
+            return await self._not_read(row, error)
+        if seen.resolution is Resolution.SUCCEEDED:
+            return await self.found(row, seen)
+        state = row.state
+        if seen.resolution is Resolution.ABSENT and self.absence_is_believed:
+            state = RowState.SETTLED_ABSENT
+            self.record.settled_now.add(row.row)
+        await self.record.change(row, state=state, resolution=seen.resolution, resolution_note=seen.note)
+        return row.state
+
+    async def _not_read(self, row: PlanRow, error: PandaponError) -> RowState:
+        note = f"could not be looked up ({error_kind_of(error)})"
+        await self.record.change(row, resolution=None, resolution_note=note)
+        return row.state
+
+    async def may_send(self, row: PlanRow) -> bool:
+        """Whether an uncertain row is surely not at the vendor yet; keeps what was seen if not.
+
+        Raises AuthenticationError and JournalUnavailableError.
+        """
+        try:
+            seen = await self.shown(row)
+        except (AuthenticationError, JournalUnavailableError):
+            raise
+        except PandaponError as error:
+            await self._keep_back(row, None, f"it could not be read before sending ({error_kind_of(error)})")
+            return False
+        now = moment(self.record.client.settings.clock.wall())
+        if seen.resolution is Resolution.SUCCEEDED:
+            await self.found(row, seen)
+            return False
+        if seen.resolution is Resolution.ABSENT:
+            if self.absence_is_believed:
+                row.add_remark(f"read before sending: not there at {now}")
+                return True
+            await self._keep_back(row, seen, "not found, too soon after the run began to be believed")
+            return False
+        if self.record.options.never_applied:
+            row.add_remark(f"sent unseen at {now} on the operator's word (--never-applied)")
+            return True
+        why = (
+            "it may have been sent before, and no read can show that; if nobody else applied this plan, "
+            "--never-applied sends it"
+        )
+        await self._keep_back(row, seen, why)
+        return False
+
+    async def found(self, row: PlanRow, seen: ResolvedOutcome) -> RowState:
+        """The vendor shows the row's write."""
+        await self.record.change(
+            row,
+            state=RowState.SETTLED_DONE,
+            uncertain=False,
+            reason=None,
+            result=seen.result,
+            resolution=seen.resolution,
+            resolution_note=seen.note,
+        )
+        return row.state
+
+    async def _keep_back(self, row: PlanRow, seen: ResolvedOutcome | None, reason: str) -> None:
+        await self.record.change(
+            row,
+            state=row.state if row.state is RowState.SETTLED_ABSENT else RowState.NOT_SENT,
+            reason=reason,
+            resolution=None if seen is None else seen.resolution,
+            resolution_note=None if seen is None else seen.note,
+        )
+
+    @property
+    def absence_is_believed(self) -> bool:
+        """Whether whatever was sent before this run began has had the time to appear."""
+        settings = self.record.client.settings
+        return settings.clock.now() - self.began >= settings.settle_after
+
+    async def shown(self, row: PlanRow) -> ResolvedOutcome:
+        """What the vendor shows of the row's write, whoever made it."""
+        record = self.record
+        name = record.plan_type.endpoint.name
+        return await record.client.look_up(name, row.arguments, since=self.planned_at)
+
+    async def try_read(self, row: PlanRow) -> str | None:
+        """Read what the row is about; gives why the vendor cannot be read, if so.
+
+        That the vendor knows no such form is an answer, too. Raises AuthenticationError.
+        """
+        client, arguments = self.record.client, row.arguments
+        try:
+            if self.record.plan_type.name is PlanKind.RETURNS:
+                await client.v1.alibaba.refunds.get(refund_id=arguments["refund_id"])
+            else:
+                await client.v1.alibaba.orders.get(order_id=arguments["order_id"])
+        except AuthenticationError:
+            raise
+        except PandaponError as error:
+            return None if _is_an_answer(error) else str(error)
+        return None
+
+
+def _is_an_answer(error: PandaponError) -> bool:
+    """Whether the vendor itself answered, and only about the thing that was asked for."""
+    if isinstance(error, DecodeError):
+        return True
+    if not isinstance(error, ApiError) or isinstance(error, RateLimitError):
+        return False
+    answered = error.outcome is Outcome.ANSWERED and error.code is not None
+    return answered and (error.http_status is None or 200 <= error.http_status < 300)

@@ -1,0 +1,189 @@
+"""What is learned about a row, kept in the plan.
+
+What became of a write is read in one place only, the journal, whether the call came back, failed, or the
+process that made it was killed. An exception adds words, never a verdict.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from pandapon_async.client import Client
+from pandapon_async.declare.arguments import encode_arguments
+from pandapon_async.errors import (
+    ApiError,
+    OutcomeUnknownError,
+    PandaponError,
+    RejectedError,
+    error_kind_of,
+)
+from pandapon_async.journal import Intent, IntentState, Resolution
+from pandapon_async.journal.resolve import carries_waybill
+from pandapon_async.plans.async_plan_file import AsyncPlanFile
+from pandapon_async.plans.options import ApplyOptions
+from pandapon_async.plans.plan_types import PlanKind, PlanType
+from pandapon_async.plans.refusals import meaning_of
+from pandapon_async.plans.rows import PlanRow, RowState, last_look, state_of
+
+__all__ = ["NOTHING_WRONG", "RowRecorder", "last_look_columns", "moment"]
+
+ALREADY = "4007"
+"""The upstream's code for a return in a state that does not allow it: perhaps because ours is in already."""
+
+
+@attrs.define(eq=False)
+class RowRecorder:
+    """Reads the journal about rows, and keeps in the plan where they stand."""
+
+    client: Client
+    plan_file: AsyncPlanFile
+    plan_type: PlanType
+    options: ApplyOptions
+    settled_now: set[int] = attrs.field(factory=set)
+    """Rows that this run settled as absent: none of them is sent again by it."""
+
+    async def intents(self, row: PlanRow) -> list[Intent]:
+        """The journal's intents of the row's natural key, newest first."""
+        assert row.key is not None, "a row without a natural key is never planned"
+        endpoint = self.plan_type.endpoint
+        scope = self.client.writer.scope(endpoint.scope)
+        return await self.client.journal.with_key(scope, endpoint.name, row.key)
+
+    def same_write(self, row: PlanRow, intent: Intent) -> bool:
+        """Whether the particulars of the other write (the waybill) are this row's too."""
+        endpoint = self.plan_type.endpoint
+        facts = encode_arguments(endpoint.parameters, row.arguments)
+        return all(intent.facts.get(name) == facts.get(name) for name in endpoint.facts)
+
+    async def learn(self, row: PlanRow, error: PandaponError | None) -> RowState:
+        """Where the row stands by the journal; `error` is how the call ended, if it did."""
+        since: list[Intent] = []
+        for intent in await self.intents(row):
+            if intent.id == row.before:
+                break
+            since.append(intent)
+        decisive = self._most_telling(row, since)
+        if row.uncertain and error is None and not (decisive and _surely_ours(decisive)):
+            await self.change(
+                row,
+                state=RowState.UNKNOWN,
+                uncertain=True,
+                intent_id=None,
+                reason="it was begun, and the journal in use does not know whether it was sent",
+            )
+            return row.state
+        if decisive is not None:
+            return await self.ended(row, decisive, error)
+        reason = "it was interrupted before it began" if error is None else str(error)
+        await self.change(row, state=RowState.NOT_SENT, reason=reason, **_error_columns(error))
+        return row.state
+
+    def _most_telling(self, row: PlanRow, intents: list[Intent]) -> Intent | None:
+        """Of the writes since this row was begun the one that settles it: the newest is not always ours.
+
+        Another process may have begun the same one in the same moment; what landed, landed for both.
+        """
+        same = [intent for intent in intents if self.same_write(row, intent)]
+        succeeded = (intent for intent in same if intent.state.succeeded)
+        still_open = (intent for intent in same if intent.state.open)
+        return next(succeeded, None) or next(still_open, None) or next(iter(same), None)
+
+    async def ended(self, row: PlanRow, intent: Intent, error: PandaponError | None = None) -> RowState:
+        """Keep what the journal says of the row's write. `error` is how the call ended, if it did."""
+        state = state_of(intent)
+        facts: dict[str, Any] = {**NOTHING_WRONG, "intent_id": intent.id, "request_id": intent.request_id}
+        if state in (RowState.SETTLED_DONE, RowState.SETTLED_ABSENT):
+            facts |= last_look_columns(intent)
+        if state is RowState.SETTLED_ABSENT and row.state is not RowState.SETTLED_ABSENT:
+            self.settled_now.add(row.row)
+        if state is RowState.REJECTED and await self._is_in_already(row, error):
+            state = RowState.SETTLED_DONE
+            facts["resolution"] = Resolution.SUCCEEDED
+            facts["resolution_note"] = f"refused with {ALREADY}: the form carries our waybill already"
+        if state.done:
+            facts["result"] = intent.result
+        else:
+            facts["reason"] = self._why(state, error, intent)
+            facts |= _error_columns(error) if error is not None else {"error_kind": intent.error_kind}
+            facts["vendor_message"] = _message_of(error) if self.options.vendor_message else None
+        await self.change(row, state=state, **facts)
+        return row.state
+
+    def _why(self, state: RowState, error: PandaponError | None, intent: Intent) -> str:
+        """Why a row stands where it stands, for people."""
+        if state is RowState.SETTLED_ABSENT:
+            seconds = intent.updated - intent.created
+            return (
+                f"not found at {moment(intent.updated)}, {seconds:.0f} s after the write; it may have landed "
+                "since. --resend-absent looks again and sends it if it is still not there"
+            )
+        if state is RowState.UNKNOWN:
+            if intent.state is not IntentState.UNKNOWN:
+                return "the same write is under way elsewhere"
+            lost = "the answer was lost or unclear" if error is not None else "it was interrupted"
+            return f"{lost}: it may have been carried out"
+        code = _code_of(error)
+        known = meaning_of(self.plan_type, code)
+        if known is not None:
+            return f"{known} (code {code})"
+        return str(error) if error is not None else f"refused ({intent.error_kind or 'no more is known'})"
+
+    async def _is_in_already(self, row: PlanRow, error: PandaponError | None) -> bool:
+        if self.plan_type.name is not PlanKind.RETURNS or _code_of(error) != ALREADY:
+            return False
+        try:
+            refund = await self.client.v1.alibaba.refunds.get(refund_id=row.arguments["refund_id"])
+        except PandaponError:
+            return False
+        return carries_waybill(refund, row.arguments["freight_bill"])
+
+    async def change(self, row: PlanRow, **facts: Any) -> None:
+        """Change a row, and the plan with it."""
+        facts |= {"updated": self.client.settings.clock.wall(), "remarks": row.remarks}
+        for name, value in facts.items():
+            setattr(row, name, value)
+        await self.plan_file.change(row.row, **facts)
+
+
+def _surely_ours(intent: Intent) -> bool:
+    """Whether an intent of the row's key settles it, also in a journal that may have lost later ones."""
+    return intent.state.open or intent.state.succeeded
+
+
+NOTHING_WRONG: dict[str, Any] = dict.fromkeys(
+    ("reason", "column", "error_kind", "error_code", "vendor_message", "resolution", "resolution_note")
+)
+
+
+def _error_columns(error: PandaponError | None) -> dict[str, Any]:
+    """What ended the call, and the vendor's code if it gave one."""
+    if error is None:
+        return {"error_kind": None, "error_code": None}
+    return {"error_kind": error_kind_of(error), "error_code": _code_of(error)}
+
+
+def _code_of(error: PandaponError | None) -> str | None:
+    cause = error.__cause__ if isinstance(error, OutcomeUnknownError) else None
+    shown = cause if isinstance(cause, PandaponError) else error
+    code = shown.error_code if isinstance(shown, RejectedError) else getattr(shown, "code", None)
+    return None if code is None else str(code)
+
+
+def _message_of(error: PandaponError | None) -> str | None:
+    if isinstance(error, RejectedError) and error.error_info:
+        return error.error_info
+    return error.msg if isinstance(error, ApiError) else None
+
+
+def moment(seconds: float) -> str:
+    """A time since 1970 for people."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def last_look_columns(intent: Intent) -> dict[str, Any]:
+    """What the last look at the write showed, and what it rests on."""
+    resolution, note = last_look(intent)
+    return {"resolution": resolution, "resolution_note": note}

@@ -1,0 +1,128 @@
+"""Sending again: whose key it is, what was absent, what was throttled; the state is read first."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pandapon_async import ConfigurationError, Credentials
+from pandapon_async.plans import RowState
+from pandapon_async.sandbox import Sandbox
+from tests.support import plan_files
+from tests.support.bench import bench
+from tests.support.virtual import virtual_time
+
+ROTATED = Credentials("ROTATED00000000000000", "another-secret", Sandbox().credentials.user_id)
+COLLEAGUE = Credentials("COLLEAGUE000000000000", "a-third-secret", "2100000000077")
+
+
+@virtual_time
+async def _rotated(folder: Path) -> None:
+    async with bench(folder, "refunds", rows=4, accounts=[ROTATED, COLLEAGUE]) as made:
+        plan_files.misbehave(made.server, "reset_after:1.0:endpoint=*.create:after=1:times=1")
+        await made.apply(wait=False, concurrency=1, stop_after_failures=1)
+        assert len(made.succeeded) == 2
+        plan_files.misbehave(made.server, "")
+        with pytest.raises(ConfigurationError, match=f"PANDAPON_USER_ID={ROTATED.user_id}"):
+            await made.apply(settings={"credentials": COLLEAGUE})
+        result = await made.apply(settings={"credentials": ROTATED})
+        assert (result.exit_code, made.states) == (0, {"confirmed": 3, "settled_done": 1})
+        assert list(made.succeeded.values()) == [1] * 4
+
+
+def test_a_plan_goes_on_with_a_rotated_key(tmp_path: Path) -> None:
+    _rotated(tmp_path)
+
+
+@virtual_time
+async def _appears_later(folder: Path, resend: bool) -> None:
+    """Carried out ten minutes after it was found absent."""
+    async with bench(folder, "refunds", rows=3) as made:
+        plan_files.misbehave(made.server, "lands_late:1.0:endpoint=*.create:delay=600")
+        first = await made.apply()
+        assert (first.exit_code, made.states) == (1, {"settled_absent": 3})
+        reason = first.problems[0].reason or ""
+        assert reason.startswith("not found at 2023-11-14 22:")
+        assert "s after the write; it may have landed since" in reason
+        plan_files.misbehave(made.server, "")
+        await asyncio.sleep(700)
+        again = await made.apply(resend_absent=resend)
+        assert (again.exit_code, made.states) == (0, {"settled_done": 3})
+        assert list(made.succeeded.values()) == [1] * 3
+
+
+@pytest.mark.parametrize("resend", [False, True])
+def test_what_was_absent_is_looked_for_again(tmp_path: Path, resend: bool) -> None:
+    _appears_later(tmp_path, resend)
+
+
+@virtual_time
+async def _not_in_the_same_run(folder: Path) -> None:
+    async with bench(folder, rows=3) as made:
+        plan_files.misbehave(made.server, "reset_before:1.0:endpoint=*.return_goods:times=3")
+        first = await made.apply(resend_absent=True)
+        assert made.states == {"settled_absent": 3}
+        assert (first.exit_code, len(made.succeeded)) == (1, 0)
+        second = await made.apply(resend_absent=True)
+        assert (second.exit_code, made.states) == (0, {"confirmed": 3})
+
+
+def test_the_run_that_found_it_absent_does_not_send_it_again(tmp_path: Path) -> None:
+    _not_in_the_same_run(tmp_path)
+
+
+@virtual_time
+async def _throttled(folder: Path, after: bool) -> None:
+    async with bench(folder, rows=2) as made:
+        kind = "refusal_after" if after else "refusal"
+        plan_files.misbehave(made.server, f"{kind}:1.0:endpoint=*.return_goods:status=429:body=html:times=2")
+        first = await made.apply(wait=False)
+        states = made.states
+        assert len(made.succeeded) == (2 if after else 0)
+        assert set(states) <= {"not_sent", "unknown", "settled_done"}, states
+        assert first.exit_code in (0, 1, 3)
+        result = await made.apply()
+        assert result.exit_code == 0, made.results
+        assert list(made.succeeded.values()) == [1] * 2
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_throttled_row_is_looked_for_before_it_is_sent_again(tmp_path: Path, after: bool) -> None:
+    _throttled(tmp_path, after)
+
+
+def _blind(server: Sandbox) -> None:
+    """Let orders show no refund forms."""
+    handlers = server._pipeline.handlers
+
+    def bare(*args: Any) -> Any:
+        order = handlers["alibaba.orders.get"](*args)
+        for line in order["productItems"]:
+            line.pop("refundId", None)
+            line.pop("refundIdForAs", None)
+        return order
+
+    server._pipeline.handlers = {**handlers, "alibaba.orders.get": bare}
+
+
+@virtual_time
+async def _throttled_and_blind(folder: Path) -> None:
+    async with bench(folder, "refunds", rows=2) as made:
+        _blind(made.server)
+        plan_files.misbehave(made.server, "throttle_429:1.0:endpoint=*.create:retry_after=3600:times=2")
+        await made.apply(wait=False)
+        plan_files.misbehave(made.server, "")
+        result = await made.apply()
+        assert (result.exit_code, made.states) == (1, {"not_sent": 2})
+        assert "--resend-throttled" in (result.problems[0].reason or "")
+        assert not made.succeeded
+        result = await made.apply(resend_throttled=True)
+        assert (result.exit_code, result.states[RowState.CONFIRMED]) == (0, 2)
+        assert list(made.succeeded.values()) == [1] * 2
+
+
+def test_what_was_throttled_and_cannot_be_seen_needs_an_option(tmp_path: Path) -> None:
+    _throttled_and_blind(tmp_path)
