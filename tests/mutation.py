@@ -47,43 +47,35 @@ class Rules:
 
 
 RULES = (
+    Rules("core/outcome.py", ("may_repeat",), ("test_core_outcome.py", "test_transport_errors.py")),
+    Rules("core/vendor.py", ("vendor_id",), ("test_writes_rules.py",)),
     Rules(
-        "core/outcome.py",
-        ("may_repeat",),
-        ("test_core_outcome.py", "test_transport_errors.py"),
+        "journal/identity.py",
+        ("Writer.scope", "Writer.key_of", "natural_key", "subjects_of", "_sorted"),
+        ("test_writes_rules.py",),
     ),
     Rules(
         "journal/resolve.py",
-        ("next_state", "carries_waybill", "_is_ours", "_lines_tell"),
-        ("test_journal_settlement.py",),
+        ("judge", "carries_waybill", "_is_ours", "_lines_tell"),
+        ("test_writes_rules.py", "test_journal_settlement.py"),
     ),
     Rules(
         "journal/store.py",
         (
-            *("_SAME_KEY", "_IN_THE_WAY", "_ADD", "_SENDING", "_RESOLVE", "_CLOSE"),
-            *("JournalStore.add", "JournalStore.claimed", "JournalStore.close_abandoned"),
+            *("_SAME_KEY", "_IN_THE_WAY", "_ADD", "_EARLIER", "_SENDING", "_MAY_TURN_OUT_DONE", "_RESOLVE"),
+            *("JournalStore.add", "JournalStore._doubtful", "JournalStore.about", "JournalStore.claimed"),
         ),
-        (
-            "test_journal_store.py",
-            "test_journal_file.py",
-            "test_journal_client.py",
-            "test_journal_settlement.py",
-        ),
+        ("test_writes_rules.py", "test_journal_store.py", "test_journal_file.py"),
     ),
     Rules(
         "journal/file_format.py",
-        ("OPEN_SQL", "_INDEXES"),
-        ("test_journal_store.py", "test_journal_file.py", "test_journal_opening.py"),
+        ("OPEN_SQL", "EXTRA_SQL", "COUNTS_SQL", "_INDEXES"),
+        ("test_writes_rules.py", "test_journal_store.py", "test_storage_formats.py"),
     ),
     Rules(
         "journal/intent.py",
-        ("OPEN", "IntentState.open", "IntentState.succeeded"),
-        ("test_journal_store.py", "test_journal_client.py"),
-    ),
-    Rules(
-        "journal/writes.py",
-        ("natural_key", "_key", "_sorted", "account_of", "begin_write"),
-        ("test_journal_client.py", "test_journal_closing.py"),
+        ("OPEN", "IntentState.open", "IntentState.succeeded", "Intent.doubtful"),
+        ("test_writes_rules.py", "test_journal_store.py"),
     ),
 )
 
