@@ -24,18 +24,13 @@ from pandapon_async.declare.call import Call
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.environment import WORKING_FOLDER
-from pandapon_async.errors import (
-    ConfigurationError,
-    DeadlineExceededError,
-    InvalidArgumentError,
-    PandaponError,
-)
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.journal.ages import Ages
 from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.place import journal_of
-from pandapon_async.journal.writes import Write
+from pandapon_async.journal.writes import Write, draft_of
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
 from pandapon_async.transport.calls import CallContext, CallRegistry
 from pandapon_async.transport.pipeline import Pipeline, Statistics
@@ -386,13 +381,15 @@ class Client:
         """
         from pandapon_async.journal.resolve import Resolver
 
-        intent = await self._intent(intent_id)
+        intent = await self.journal.get(intent_id)
+        if intent is None:
+            raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
         resolver = Resolver(self, self.journal, self.writer, self._ages, self.settings)
-        pauses = iter((2.0, 10.0, self.settings.settle_after))
+        pauses = iter((2.0, 10.0, self.settings.settle_after) if wait else ())
         while True:
             intent = await resolver.resolve(intent, as_account=as_account, dry_run=dry_run)
-            pause = next(pauses, None) if wait and intent.state is IntentState.UNKNOWN else None
-            if pause is None:
+            pause = next(pauses, None)
+            if pause is None or intent.state is not IntentState.UNKNOWN:
                 return intent
             await self._pipeline.timers.sleep(pause)
 
@@ -415,13 +412,7 @@ class Client:
         """
         from pandapon_async.journal.resolve import resolve_outcome
 
-        endpoint, fields = self._write(operation, arguments)
-        intent = self.journal.draft(
-            self.writer.key_of(endpoint, fields),
-            writer=self.writer,
-            facts={name: fields[name] for name in endpoint.facts if name in fields},
-            digest="",
-        )
+        intent = draft_of(self.journal, self.writer, *self._write(operation, arguments))
         intent.created = since
         return await resolve_outcome(self, self.journal, intent)
 
@@ -449,13 +440,9 @@ class Client:
         """Look at an earlier write of the key before this one is sent, until the deadline of its call."""
         from pandapon_async.journal.resend import look_first
 
-        await look_first(write, _DeadlineReader(self, deadline), self._ages, self.settings)
-
-    async def _intent(self, intent_id: str) -> Intent:
-        intent = await self.journal.get(intent_id)
-        if intent is None:
-            raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
-        return intent
+        await look_first(
+            write, lambda left: self.with_settings(timeout=left), deadline, self._ages, self.settings
+        )
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Close the client: new calls are refused, and calls under way are ended.
@@ -489,30 +476,6 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self.settings.base_url}>"
-
-
-class _DeadlineReader:
-    """The calls of a client, none of which goes on after a deadline."""
-
-    def __init__(self, client: Client, deadline: float) -> None:
-        self._client = client
-        self._deadline = deadline
-
-    def _hurried(self) -> Client:
-        left = self._deadline - self._client.settings.clock.now()
-        if left <= 0:
-            raise DeadlineExceededError("the deadline passed while an earlier write was looked at")
-        return self._client.with_settings(timeout=left)
-
-    @property
-    def alibaba(self) -> Alibaba:
-        """The calls of 1688."""
-        return self._hurried().alibaba
-
-    @property
-    def taobao(self) -> Taobao:
-        """The calls of Taobao."""
-        return self._hurried().taobao
 
 
 def _check_payments_allowed(endpoint: Endpoint) -> None:

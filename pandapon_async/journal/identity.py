@@ -85,6 +85,8 @@ def natural_key(endpoint: Endpoint, fields: Mapping[str, Any]) -> dict[str, Any]
 
 def subjects_of(endpoint: Endpoint, key: Mapping[str, Any]) -> tuple[str, ...]:
     """What a write with this natural key is about: "OPERATION ORDER/LINE" for each line, for instance."""
+    if not endpoint.subjects:
+        return ()
     found = [""]
     for name in endpoint.subjects:
         values = key.get(name)

@@ -6,7 +6,12 @@ enough after the earlier write, lets it go; all else ends it with nothing sent.
 
 from __future__ import annotations
 
-from pandapon_async.clock import duration
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from pandapon_async.clock import Clock, duration
 from pandapon_async.errors import (
     AuthenticationError,
     DeadlineExceededError,
@@ -30,8 +35,17 @@ from pandapon_async.settings import Settings
 __all__ = ["look_first"]
 
 
-async def look_first(write: Write, reader: Reader, ages: Ages, settings: Settings) -> None:
+async def look_first(
+    write: Write, within: Callable[[float], Reader], deadline: float, ages: Ages, settings: Settings
+) -> None:
     """Return if the write may be sent although `write.earlier` was given up; raise with nothing sent if not.
+
+    Args:
+        write: what is about to be sent.
+        within: gives a reader whose calls take no longer than so many seconds.
+        deadline: when the whole call ends, in `Clock.now` seconds.
+        ages: how old the earlier write is.
+        settings: those of the call.
 
     Raises:
         DuplicateIntentError: the earlier one was carried out (`result` has its id), or nobody can tell.
@@ -46,7 +60,7 @@ async def look_first(write: Write, reader: Reader, ages: Ages, settings: Setting
         raise _held(
             write, earlier, "this run found it absent, and only a later one may repeat it", NextStep.LATER_RUN
         )
-    outcome = await _read(write, reader, earlier)
+    outcome = await _read(write, _DeadlineReader(within, deadline, settings.clock), earlier)
     if outcome.resolution is Resolution.SUCCEEDED:
         await write.journal.resolve(
             earlier.id,
@@ -67,6 +81,31 @@ async def look_first(write: Write, reader: Reader, ages: Ages, settings: Setting
         left = settings.settle_after - age
         why = f"it may still land; it is believed absent in {duration(left)} ({outcome.note})"
         raise _held(write, earlier, why, NextStep.WAIT, left)
+
+
+@attrs.frozen
+class _DeadlineReader:
+    """The calls that a rule makes, one after the other; none of them goes on after the deadline."""
+
+    within: Callable[[float], Reader]
+    deadline: float
+    clock: Clock
+
+    def _hurried(self) -> Reader:
+        left = self.deadline - self.clock.now()
+        if left <= 0:
+            raise DeadlineExceededError("the deadline passed while an earlier write was looked at")
+        return self.within(left)
+
+    @property
+    def alibaba(self) -> Any:
+        """The calls of 1688."""
+        return self._hurried().alibaba
+
+    @property
+    def taobao(self) -> Any:
+        """The calls of Taobao."""
+        return self._hurried().taobao
 
 
 async def _read(write: Write, reader: Reader, earlier: Intent) -> ResolvedOutcome:

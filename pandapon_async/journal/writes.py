@@ -24,12 +24,12 @@ from pandapon_async.errors import (
     RateLimitError,
     error_kind_of,
 )
-from pandapon_async.journal.identity import Writer, digest_of, natural_key, plain_of
+from pandapon_async.journal.identity import Writer, digest_of, natural_key, plain_of, subjects_of
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import Settings
 
-__all__ = ["EarlierWriteError", "Write", "before_sending", "begin_write", "natural_key"]
+__all__ = ["EarlierWriteError", "Write", "before_sending", "begin_write", "draft_of", "natural_key"]
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -148,6 +148,17 @@ class Write:
             self.journal.release()
 
 
+def draft_of(journal: Journal, writer: Writer, endpoint: Endpoint, fields: Mapping[str, Any]) -> Intent:
+    """The intent of a write with these encoded arguments; nothing is written down."""
+    plain = plain_of(fields)
+    return journal.draft(
+        writer.key_of(endpoint, fields),
+        writer=writer,
+        facts={name: plain[name] for name in endpoint.facts if name in plain},
+        digest=digest_of(fields),
+    )
+
+
 async def begin_write(
     journal: Journal,
     writer: Writer,
@@ -163,20 +174,14 @@ async def begin_write(
     `at_once` says that nothing will have to be waited for: then one change of the journal, at
     `Write.sending`, notes the intent and the sending together, and nothing is written down here.
     """
-    key, plain = writer.key_of(endpoint, fields), plain_of(fields)
-    intent = journal.draft(
-        key,
-        writer=writer,
-        facts={name: plain[name] for name in endpoint.facts if name in plain},
-        digest=digest_of(fields),
-    )
-    keyed = "payload" not in key.natural_key
+    intent = draft_of(journal, writer, endpoint, fields)
+    keyed = "payload" not in intent.natural_key
     write = Write(
         journal,
         intent,
         endpoint,
         once=endpoint.safety is Safety.ONCE and keyed and not settings.allow_repeat,
-        subjects=key.subjects,
+        subjects=subjects_of(endpoint, intent.natural_key),
         # A second payment or receipt is never what is meant.
         allow_second=settings.allow_second and not endpoint.releases_money,
         served=served,
