@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import inspect
 import io
+import json
 import warnings
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -116,6 +118,25 @@ async def test_a_path_is_not_touched_and_a_file_not_read_before_the_call_is_awai
             await missing
         assert (caught.value.argument, caught.value.endpoint) == ("image", "alibaba.refunds.upload_voucher")
         assert len(server.requests) == 2
+
+
+@virtual_time
+async def test_an_open_file_is_read_once_for_all_pages() -> None:
+    pages = [ok({"totalRecords": 3, "data": [{"imageUrl": str(number)}]}) for number in range(3)]
+    async with FaultServer(*pages) as server, client(server.url, rate=None) as pandapon:
+        file = Watched(PNG)
+        found = pandapon.alibaba.goods.search_by_image_pages(image=file)
+        assert file.reads == 0
+        assert [product.image_url async for product in found] == ["0", "1", "2"]
+        sent = [json.loads(request.body) for request in server.requests]
+        assert [base64.b64decode(body["imageBase64"]) for body in sent] == [PNG] * 3
+        assert [body["beginPage"] for body in sent] == [1, 2, 3]
+
+        refused = pandapon.alibaba.goods.search_by_image_pages(image=io.BytesIO(b"GIF"))
+        with pytest.raises(InvalidArgumentError, match="by its first bytes") as caught:
+            await anext(refused)
+        assert caught.value.argument == "image"
+        assert len(server.requests) == 3
 
 
 @virtual_time

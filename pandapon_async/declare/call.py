@@ -21,6 +21,7 @@ import attrs
 
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Scope, Signing, Stage
+from pandapon_async.declare.fields import ImageField, ImageFile
 from pandapon_async.errors import InvalidArgumentError, MalformedResponseError
 
 if TYPE_CHECKING:
@@ -370,13 +371,15 @@ def paged(
     def pages(self: Resource, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
         first = arguments.pop("page_no", None)
         number = 1 if first is None else typing.cast(int, first)
+        operation = operation_of(page)
+        same = _with_files_read_once(operation, arguments)
 
         def ask(number: int) -> Call[Page[T]]:
             # The same arguments with another page: no type says so.
-            return page(self, *args, **{**arguments, "page_no": number})  # type: ignore[arg-type]
+            return page(self, *args, **{**same, "page_no": number})  # type: ignore[arg-type]
 
         ask(number).close()  # whatever is wrong with the arguments is raised here
-        return _items(ask, number, operation_of(page))
+        return _items(ask, number, operation)
 
     pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
     pages.__name__ = "pages" if page.__name__ == "page" else f"{page.__name__}_pages"
@@ -384,6 +387,15 @@ def paged(
     pages.__module__ = page.__module__
     pages.__signature__ = inspect.signature(page)  # type: ignore[attr-defined]  # functions take attributes
     return typing.cast("Callable[Concatenate[Any, P], AsyncIterator[T]]", pages)
+
+
+def _with_files_read_once(operation: Operation | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arguments for every page: an open file is read for the first one and remembered."""
+    given = dict(arguments)
+    for parameter in operation.ranked[0].parameters if operation else ():
+        if isinstance(parameter.rule, ImageField) and hasattr(given.get(parameter.name), "read"):
+            given[parameter.name] = ImageFile(given[parameter.name], parameter.rule)
+    return given
 
 
 async def _items(

@@ -382,6 +382,8 @@ class ImageField:
     formats: tuple[str, ...] = ("jpeg", "png", "gif", "bmp")
 
     def encode(self, value: Any) -> Image | ImageFile:
+        if isinstance(value, ImageFile):
+            return value
         if isinstance(value, str | os.PathLike) or hasattr(value, "read"):
             return ImageFile(value, self)
         return self.open(value)
@@ -400,16 +402,19 @@ class ImageField:
         }
 
 
-@attrs.define(frozen=True, repr=False)
+@attrs.define(repr=False)
 class ImageFile:
     """An image that nobody has opened yet: its path or file, and the rule that it must keep."""
 
     source: Any
     rule: ImageField
+    _image: Image | None = attrs.field(default=None, init=False)
 
     def open(self) -> Image:
-        """The image, checked. Reads the file: not for the event loop."""
-        return self.rule.open(self.source)
+        """The image, checked. Reads the file, the first time only: not for the event loop."""
+        if self._image is None:
+            self._image = self.rule.open(self.source)
+        return self._image
 
 
 NonEmpty = Annotated[str, TextField()]
