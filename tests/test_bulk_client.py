@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from pandapon_async import (
     ConfigurationError,
@@ -15,6 +18,9 @@ from pandapon_async import (
     Safety,
     bulk,
 )
+from pandapon_async.api.registry import endpoints
+from pandapon_async.declare.endpoint import Endpoint
+from tests.example_arguments import example_arguments
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import client
@@ -51,8 +57,32 @@ async def test_results_carry_attempts_times_and_request_ids() -> None:
         assert failed.error.endpoint == "POST /1"
 
 
+PAYMENTS = [endpoint for endpoint in endpoints().values() if endpoint.releases_money]
+
+
+@pytest.mark.parametrize("endpoint", PAYMENTS, ids=lambda endpoint: endpoint.pin)
 @virtual_time
-async def test_payments_are_refused_unless_allowed() -> None:
+async def test_declared_payments_are_refused_unless_allowed(endpoint: Endpoint) -> None:
+    """By pin and by plain name; nothing is sent, and nothing is noted."""
+    async with FaultServer() as server, client(server.url, allow_inferred=True) as pandapon:
+
+        def pay(start: Any) -> Any:
+            method: Any = operator.attrgetter(endpoint.name)(start)
+            return method(**example_arguments(endpoint))
+
+        groups = [pandapon, getattr(pandapon, endpoint.generation)]
+        results, _ = await collected(pay, groups)
+        assert [(type(result.error), result.error.endpoint) for result in results] == [
+            (InvalidArgumentError, endpoint.name)
+        ] * 2
+        assert server.requests == []
+        assert [intent async for intent in pandapon.journal.all()] == []
+        await collected(pay, groups[:1], allow_payments=True)
+        assert len(server.requests) == 1
+
+
+@virtual_time
+async def test_undeclared_payments_are_refused_unless_allowed() -> None:
     async with FaultServer() as server, client(server.url) as pandapon:
 
         async def pay(number: int) -> Any:
