@@ -91,7 +91,7 @@ async def test_the_command_takes_the_plain_name(
     assert last.path.startswith("/v2/") is (operation.ranked[0].generation == "v2")
 
 
-@pytest.mark.parametrize("endpoint", DOCUMENTED, ids=lambda endpoint: endpoint.pin)
+@pytest.mark.parametrize("endpoint", ALL, ids=lambda endpoint: endpoint.pin)
 async def test_the_command_works(
     endpoint: Endpoint,
     client: Client,
@@ -103,7 +103,8 @@ async def test_the_command_works(
     shell = Shell(monkeypatch, capsys, tmp_path)
     shell.use(sandbox)
     words = as_words(await real_arguments(endpoint, client, sandbox, 1), tmp_path)
-    ended = await shell.beside("call", endpoint.pin, *words, "--yes", "--yes-this-moves-money")
+    allowed = ["--allow-inferred"] if endpoint.evidence is Evidence.INFERRED else []
+    ended = await shell.beside("call", endpoint.pin, *words, "--yes", "--yes-this-moves-money", *allowed)
     assert (ended.code, ended.out.count("\n")) == (0, 1), ended.err
     assert list(sandbox.log)[-1].endpoint == endpoint.name
     assert ("deprecated" in ended.err) == (endpoint.stage is Stage.DEPRECATED)
