@@ -44,7 +44,7 @@ $(VENV)/generator/.done: $(VENV)/.run
 	touch $@
 
 # The long tests, then mutants of the rules about writes, then instructions per call (`benchmarks/bars.toml`).
-nightly: $(VENV)/.test $(VENV)/.doubles $(VENV)/generator/.done
+nightly: $(VENV)/.check $(VENV)/.doubles $(VENV)/generator/.done
 	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
 		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly -o faulthandler_timeout=7200
 	timeout 1200 $(BIN)/python -m tests.mutation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -69,6 +70,27 @@ def mypy(text: str, folder: Path) -> list[str]:
     return ended.stdout.splitlines()
 
 
+def pyright(text: str, folder: Path) -> tuple[dict[int, str], set[int]]:
+    """What pyright, in its strict mode, says of a file of a user: types revealed by line, lines with errors."""
+    (folder / "program.py").write_text(text, encoding="utf-8")
+    options = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)], "pythonVersion": "3.11"}
+    (folder / "pyrightconfig.json").write_text(json.dumps(options), encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "program.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    revealed, errors = {}, set()
+    for told in json.loads(ended.stdout)["generalDiagnostics"]:
+        line = told["range"]["start"]["line"] + 1
+        if told["severity"] == "error":
+            errors.add(line)
+        elif shown := re.search(r'is "(.+)"$', told["message"]):
+            revealed[line] = shown[1]
+    return revealed, errors
+
+
 def wanted(text: str) -> list[str]:
     return re.findall(r"# (.+)$", text, re.MULTILINE)
 
@@ -86,6 +108,16 @@ def test_results_are_typed(tmp_path: Path) -> None:
 @pytest.mark.timeout(240)
 def test_what_cannot_work_is_an_error_before_it_runs(tmp_path: Path) -> None:
     errors = {int(line.split(":")[1]) for line in mypy(REFUSED, tmp_path) if " error: " in line}
+    assert errors == set(range(4, 4 + REFUSED.count("\n") - 3))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(240)
+def test_pyright_sees_the_same(tmp_path: Path) -> None:
+    revealed, errors = pyright(REVEALED, tmp_path)
+    assert errors == set()
+    assert [revealed[line] for line in sorted(revealed)] == wanted(REVEALED)
+    _, errors = pyright(REFUSED, tmp_path)
     assert errors == set(range(4, 4 + REFUSED.count("\n") - 3))
 
 
