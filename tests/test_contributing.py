@@ -16,9 +16,33 @@ from pandapon_async.models.alibaba.refunds import RefundReason
 from pandapon_async.openapi import document
 from tests.support.clients import client
 from tests.support.server import FaultServer, ok
+from tests.test_architecture import FLOORS
 
 ROOT = Path(__file__).parents[1]
 NAME = "alibaba.refunds.largest_fee"
+
+
+def map_of_rooms() -> list[str]:
+    """The packages and modules that CONTRIBUTING's map names, in its order."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (drawn,) = re.findall(r"^    pandapon_async/\n((?:^ {8}.*\n)+)", text, re.MULTILINE)
+    return [name for line in drawn.splitlines() for name in re.findall(r"(\w+)(?:\.py|/)", line[:36])]
+
+
+def test_the_map_shows_every_room_in_the_order_in_which_they_stand_on_each_other() -> None:
+    assert map_of_rooms() == [room for room in FLOORS if not room.startswith("__")]
+
+
+def test_the_way_of_a_call_names_files_that_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("## The way of one call")[2]
+    rows = re.findall(r"^\| (`.*`) \|", text.partition("## ")[0], re.MULTILINE)
+    assert len(rows) > 8
+    for row in rows:
+        folder = ""
+        for name in re.findall(r"`([\w/.]+)`", row):
+            folder = name.rpartition("/")[0] or folder
+            path = name if "/" in name or name == "client.py" else f"{folder}/{name}"
+            assert (ROOT / "pandapon_async" / path).is_file(), path
 
 
 def declared() -> type[refunds.Refunds]:

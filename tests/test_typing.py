@@ -71,7 +71,7 @@ def mypy(text: str, folder: Path) -> list[str]:
 
 
 def pyright(text: str, folder: Path) -> tuple[dict[int, str], set[int]]:
-    """What pyright, in its strict mode, says of a file of a user: types revealed by line, lines with errors."""
+    """What pyright, in its strict mode, says of a file of a user: types by line, lines with errors."""
     (folder / "program.py").write_text(text, encoding="utf-8")
     options = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT)], "pythonVersion": "3.11"}
     (folder / "pyrightconfig.json").write_text(json.dumps(options), encoding="utf-8")
