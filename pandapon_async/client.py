@@ -54,7 +54,9 @@ CLOSING_SECONDS: Final = 2.0
 
 log: Final = logging.getLogger("pandapon_async")
 
-_SHARED = frozenset({"base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal"})
+_SHARED = frozenset(
+    {"base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal", "vendor_id"}
+)
 SafetyName = Literal["read", "repeatable", "checked", "once", "never_automatic"]
 _GROUPS = ("alibaba", "taobao", "addresses", "freight", "v1", "v2")
 

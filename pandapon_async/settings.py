@@ -217,6 +217,7 @@ class SettingsArguments(SettingsChanges, total=False):
     concurrency: int
     limiter: Limiter | None
     journal: Journal | str | os.PathLike[str]
+    vendor_id: str | None
     clock: Clock
 
 

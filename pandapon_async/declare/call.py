@@ -375,8 +375,7 @@ def paged(
         same = _with_files_read_once(operation, arguments)
 
         def ask(number: int) -> Call[Page[T]]:
-            # The same arguments with another page: no type says so.
-            return page(self, *args, **{**same, "page_no": number})  # type: ignore[arg-type]
+            return page(self, *args, **{**same, "page_no": number})
 
         ask(number).close()  # whatever is wrong with the arguments is raised here
         return _items(ask, number, operation)
