@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 import traceback
 from enum import IntEnum
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import typer
 
+from pandapon_async import __version__
 from pandapon_async.cli import (
     call,
     callbacks,
@@ -31,7 +31,7 @@ from pandapon_async.cli import (
     vouchers,
 )
 from pandapon_async.cli.common import add_common_options
-from pandapon_async.cli.output import plain_output
+from pandapon_async.cli.output import note, plain_output
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
@@ -103,6 +103,8 @@ def explain(error: PandaponError) -> str:
 def main() -> None:
     """Run the command line; errors of ours become one message and an exit code."""
     with plain_output():
+        if sys.flags.optimize > 1 and (len(sys.argv) == 1 or "--help" in sys.argv):
+            note("python -OO leaves the descriptions of commands and calls out; run without it to read them")
         try:
             app()
         except PandaponError as error:
@@ -123,7 +125,7 @@ def unforeseen(error: Exception) -> str:
     python = f"Python {sys.version_info.major}.{sys.version_info.minor} on {sys.platform}"
     return (
         f"error: unforeseen {type(error).__name__} in {frame.name}, {where} (pandapon-async "
-        f"{metadata.version('pandapon-async')}, {python}); please report this line and the command"
+        f"{__version__}, {python}); please report this line and the command"
     )
 
 

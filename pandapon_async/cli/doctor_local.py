@@ -10,6 +10,7 @@ import re
 import shutil
 from pathlib import Path
 
+from pandapon_async import __version__
 from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError
@@ -25,8 +26,14 @@ DISK_WARNING = 100 * 1024 * 1024  # bytes
 
 def versions() -> Check:
     """What is installed, and whether it is new enough for us."""
-    shown, old = [f"{PACKAGE} {importlib.metadata.version(PACKAGE)}"], []
-    for requirement in importlib.metadata.requires(PACKAGE) or ():
+    shown, old = [f"{PACKAGE} {__version__}"], []
+    python = f"Python {platform.python_version()}"
+    try:
+        requirements = importlib.metadata.requires(PACKAGE) or ()
+    except importlib.metadata.PackageNotFoundError:  # in a zipapp, or frozen into a program
+        text = f"{python}, {shown[0]}, without the metadata that says which versions it needs"
+        return Check("versions", "warning", text, f"pip install {PACKAGE} would compare them")
+    for requirement in requirements:
         plain = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)", requirement)
         if plain is None:
             continue  # of an extra, which is looked at when it is used
@@ -36,7 +43,7 @@ def versions() -> Check:
             old.append(f"{name} {found} is older than {least}")
         if name in ("aiohttp", "attrs", "cattrs", "orjson"):
             shown.append(f"{name} {found}")
-    text = f"Python {platform.python_version()}, {', '.join(shown)}"
+    text = f"{python}, {', '.join(shown)}"
     if old:
         return Check("versions", "bad", f"{'; '.join(old)} ({text})", f"pip install --upgrade {PACKAGE}")
     return Check("versions", "ok", text)

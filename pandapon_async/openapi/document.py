@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import Any
 
+from pandapon_async import __version__
 from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage
 from pandapon_async.openapi.answers import example_answer
@@ -104,7 +104,7 @@ def document(*, inferred: bool = False, server: str = SERVER) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "PandaPon OpenAPI",
-            "version": version("pandapon-async"),
+            "version": __version__,
             "description": _DESCRIPTION,
         },
         "servers": [{"url": server}],
