@@ -62,10 +62,11 @@ class Run:
 
 @attrs.frozen
 class Ended:
-    """How a run ended: killed, with an error's code, or well."""
+    """How a run ended: killed, with an error (its code and its words), or well."""
 
     killed: bool
     error: str | None = None
+    text: str = ""
     states: Counter[str] = attrs.field(factory=Counter)
 
 
@@ -100,7 +101,7 @@ def work(run: Run) -> None:
     loop = VirtualLoop()
     loop.virtual.now = run.start
     asyncio.set_event_loop(loop)
-    ended: dict[str, Any] = {"error": None}
+    ended: dict[str, Any] = {"error": None, "text": ""}
     try:
         loop.run_until_complete(_work(run))
     except Exception as error:
@@ -144,7 +145,7 @@ class Campaign:
     def __init__(self, folder: Path, rows: int, weather: Weather, seed: int) -> None:
         self.folder, self.rows, self.weather, self.seed = folder, rows, weather, seed
         self.key, self.keys = "first-key", frozenset({"first-key"})
-        self.runs = self.kills = 0
+        self.runs = self.kills = self.backups = self.restored = 0
         self.now = START
         self.chance = random.Random(seed)
         self._processes = multiprocessing.get_context("forkserver")
@@ -192,29 +193,32 @@ class Campaign:
         assert process.exitcode == 0, process.exitcode
         ended = json.loads((self.folder / "ended.json").read_text())
         self.now = ended["now"]
-        return Ended(False, ended["error"], self.states(kind))
+        return Ended(False, ended["error"], ended["text"], self.states(kind))
 
     def rotate(self) -> None:
         """A new key of the same sub-account; the old one is refused from now on."""
         self.key, self.keys = "second-key", frozenset({"second-key"})
 
-    def back_up(self, name: str, *files: str) -> None:
-        """Copy these files as they are while nobody works, with what stands beside them."""
-        target = self.folder / name
+    def back_up(self, *files: str, whole: bool = True) -> Path:
+        """Copy these files while nobody works; not `whole` leaves out what SQLite keeps beside them."""
+        self.backups += 1
+        target = self.folder / f"backup {self.backups}"
         target.mkdir()
         for file in files:
-            for part in self.folder.glob(f"{file}*"):
-                shutil.copy2(part, target / part.name)
+            for end in ("", "-wal", "-shm") if whole else ("",):
+                if (part := self.folder / f"{file}{end}").exists():
+                    shutil.copy2(part, target / part.name)
+        return target
 
-    def restore(self, name: str) -> None:
-        """Put the copies back in the place of what they were made of."""
-        source = self.folder / name
-        for stem in {part.name.partition("-")[0] for part in source.iterdir()}:
-            for part in self.folder.glob(f"{stem}*"):
-                if part.is_file():
-                    part.unlink()
-        for part in source.iterdir():
-            shutil.copy2(part, self.folder / part.name)
+    def restore(self, backup: Path) -> None:
+        """Put the copies in the place of what they were made of."""
+        for file in list(backup.iterdir()):
+            if not file.name.endswith(("-wal", "-shm")):
+                for end in ("", "-wal", "-shm"):
+                    (self.folder / f"{file.name}{end}").unlink(missing_ok=True)
+        for file in backup.iterdir():
+            shutil.copy2(file, self.folder / file.name)
+        self.restored += 1
 
     @property
     def truth(self) -> Truth:
