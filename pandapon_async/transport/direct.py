@@ -125,12 +125,12 @@ class Direct:
                     return False
                 self._trusted = functions
             return (
-                session.connector is connector
+                session._connector is connector
                 and session._request_class is ClientRequest
-                and not session.trace_configs
+                and not session._trace_configs
                 and not session._middlewares
-                and _REPLACED.isdisjoint(session.__dict__)
-                and _REPLACED.isdisjoint(connector.__dict__)
+                and session.__dict__.keys().isdisjoint(_REPLACED)
+                and connector.__dict__.keys().isdisjoint(_REPLACED)
             )
         except AttributeError:
             return False
@@ -146,7 +146,7 @@ class Direct:
         if target is None:
             origin = prepared.url.origin()
             target = self._targets[where] = _Target(origin, settings.ssl_context or True, self._session)
-        now = settings.clock.now
+        clock = settings.clock
         unfit = 0
         while unfit < STALE_CONNECTIONS:
             limits = connect_limits(exchange.context.deadline, settings)
@@ -157,7 +157,7 @@ class Direct:
             transport = connection.transport
             try:
                 protocol = connection.protocol
-                if protocol is None or self._idle.expired(protocol, now()):
+                if protocol is None or self._idle.expired(protocol, clock):
                     continue
                 await exchange.admit()
                 await exchange.renew()
@@ -179,7 +179,7 @@ class Direct:
                     message, content = await protocol.read()
                 body = await read_bounded(content, settings.max_response_bytes)
                 if not transport.get_write_buffer_size():  # else it answered before it had read the request
-                    self._idle.put(protocol, message.headers, now())
+                    self._idle.put(protocol, message.headers, clock)
                     transport = None
                     connection.release()
             finally:

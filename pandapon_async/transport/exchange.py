@@ -21,6 +21,7 @@ import attrs
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from pandapon_async.clock import Clock
 from pandapon_async.core.clock_skew import date_of
 from pandapon_async.core.options import where_raised
 from pandapon_async.core.outcome import RawResponse
@@ -78,32 +79,28 @@ class Exchange:
         if self.context.write is not None:
             await self.context.write.sending()
 
-    def now(self) -> float:
-        """The time on the clock of this client."""
-        return self.settings.clock.now()
-
     async def renew(self) -> bool:
         """Exchange the permit if it is too old to be counted from when it was given; whether it was.
 
         Raises DeadlineExceededError if there is no time left.
         """
         context, limiter = self.context, self.limiter
-        now = self.settings.clock.now()
+        now = context.sent = self.settings.clock.now()
         if now >= context.deadline:  # something held up the loop, and the timer of the call with it
             raise too_late()
-        oldest = max(OLDEST_PERMIT, 1 / limiter.rate if limiter.rate else 0.0)
-        if now - context.permit > oldest:
+        age = now - context.permit
+        if age > OLDEST_PERMIT and age > 1 / (limiter.rate or math.inf):
             limiter.unused(context.permit)
             await self._permit(first=True)
+            context.sent = self.settings.clock.now()
             return True
         limiter.used_late(context.permit, now)
         return False
 
     async def _permit(self, *, first: bool) -> None:
-        clock, context = self.settings.clock, self.context
-        begun = clock.now()
+        context, begun = self.context, self.settings.clock.now()
         context.permit = await self.limiter.acquire(context.deadline, first=first)
-        context.pending += clock.now() - begun
+        context.pending += context.permit - begun
 
     def sign(self) -> tuple[URL, dict[str, str]]:
         """The url and the headers of the request, signed now. Raises ConfigurationError for a bad signer."""
@@ -141,7 +138,6 @@ class Exchange:
     def writing(self) -> None:
         """From now on bytes of the request may have left."""
         self.context.on_wire = True
-        self.context.sent = self.settings.clock.now()
 
 
 class IdleConnections:
@@ -152,22 +148,24 @@ class IdleConnections:
     """
 
     def __init__(self) -> None:
+        self._hinted = False
         self._until: weakref.WeakKeyDictionary[ResponseHandler, float] = weakref.WeakKeyDictionary()
 
-    def put(self, protocol: ResponseHandler, headers: Mapping[str, str], now: float) -> None:
+    def put(self, protocol: ResponseHandler, headers: Mapping[str, str], clock: Clock) -> None:
         """A response with these headers was read to its end; called before the connection is released."""
         protocol._parser = _NOTHING_EXPECTED
         hint = headers.get("Keep-Alive")
         if hint is not None and (found := _KEEP_ALIVE.search(hint)):
             seconds = float(found[1])
             # Less a margin: the request must arrive before the server closes, and it counts from its side.
-            self._until[protocol] = now + seconds - min(1.0, seconds / 2)
-        elif self._until:
+            self._until[protocol] = clock.now() + seconds - min(1.0, seconds / 2)
+            self._hinted = True
+        elif self._hinted:
             self._until.pop(protocol, None)
 
-    def expired(self, protocol: ResponseHandler, now: float) -> bool:
+    def expired(self, protocol: ResponseHandler, clock: Clock) -> bool:
         """Whether the server may be about to close this connection, which comes from the pool."""
-        return bool(self._until) and self._until.get(protocol, math.inf) <= now
+        return self._hinted and self._until.get(protocol, math.inf) <= clock.now()
 
 
 class _NothingExpected:

@@ -231,14 +231,17 @@ class Pipeline:
 
     async def _attempt(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
         """One request on the wire, at most."""
-        clock, calls = self.settings.clock, self.calls
-        begun = clock.now()
+        clock, calls, slots = self.settings.clock, self.calls, self.slots
         # Those before this call want a permit each: who waits for a slot, and who has one and no permit yet.
-        ahead = calls.without_permit + (0 if self.slots.free else self.slots.ahead())
+        ahead = calls.without_permit + (0 if slots.free else slots.ahead())
         if self.limiter.expected(ahead) > context.deadline:
             raise too_late()
-        await self.slots.acquire(context.deadline)
-        context.pending += clock.now() - begun
+        if slots.free:
+            await slots.acquire(context.deadline)
+        else:
+            begun = clock.now()
+            await slots.acquire(context.deadline)
+            context.pending += clock.now() - begun
         context.begin_attempt()
         exchange = Exchange(
             self.settings,

@@ -94,7 +94,7 @@ class _Attempt:
     async def go(self, request: ClientRequest, connection: Connection) -> None:
         """Called with the connection in hand, right before the request is written."""
         exchange, protocol = self.exchange, connection.protocol
-        if protocol is None or protocol.should_close or self.idle.expired(protocol, exchange.now()):
+        if protocol is None or protocol.should_close or self.idle.expired(protocol, exchange.settings.clock):
             raise _UnfitConnection(expired=protocol is not None and not protocol.should_close)
         self.transport, self.protocol = connection.transport, protocol
         if await exchange.renew():
@@ -118,7 +118,7 @@ class _Attempt:
 
     def _read(self, response: ClientResponse) -> None:
         if self.protocol is not None:
-            self.idle.put(self.protocol, response.headers, self.exchange.now())
+            self.idle.put(self.protocol, response.headers, self.exchange.settings.clock)
 
     def abort(self) -> None:
         """Nobody waits for an answer any more."""
@@ -183,9 +183,7 @@ class Session:
         Raises NotSentError, ConnectionLostError, DeadlineExceededError, MalformedResponseError or
         ResponseTooLargeError; their `outcome` says whether the server may have acted.
         """
-        session, body = self._session, exchange.body
-        if session is None or session.closed:
-            session = self.open()
+        body = exchange.body
         error: PandaponError
         try:
             direct = self._direct
@@ -195,7 +193,7 @@ class Session:
                 if response is not None:
                     return response
             await exchange.admit()
-            return await self._by_session(session, exchange)
+            return await self._by_session(self.open(), exchange)
         except PandaponError:
             raise
         except _TransportFailure as failure:
