@@ -64,21 +64,24 @@ class time_limit:
     """Raise TimeoutError if the `with` block takes longer than this many seconds of `clock`.
 
     Like `asyncio.timeout`, with an injected clock; `end` ends the block now. One object is for one block.
+    Without `seconds` only `end` ends it.
     """
 
     __slots__ = ("_cancelling", "_clock", "_ended", "_seconds", "_task", "_timer")
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, seconds: float | None) -> None:
         self._clock = clock
         self._seconds = seconds
         self._ended = False
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[Any] | None = None
 
     def __enter__(self) -> Self:
         task = self._task = asyncio.current_task()
         assert task is not None, "a time limit needs a task"
         self._cancelling = task.cancelling()
-        self._timer = self._clock.call_later(max(0.0, self._seconds), self.end)
+        if self._seconds is not None:
+            self._timer = self._clock.call_later(max(0.0, self._seconds), self.end)
         return self
 
     def end(self) -> None:
@@ -90,7 +93,8 @@ class time_limit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         task, self._task = self._task, None
         assert task is not None
         # Somebody else's cancellation of the task wins.

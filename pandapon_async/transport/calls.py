@@ -101,21 +101,46 @@ class CallRegistry:
     _calls: set[CallContext] = attrs.field(factory=set)
     _notes: set[asyncio.Task[None]] = attrs.field(factory=set)
     _idle: asyncio.Event | None = None
+    # One timer for the deadlines of all: one for each call costs 3 % of it, and hardly one ever fires.
+    _timer: asyncio.TimerHandle | None = None
+    _fires_at: float = math.inf
 
     def begin(self, timeout: float) -> CallContext:
         """A call begins; `end` must follow. Raises ConfigurationError once the client is closed."""
         if self.closed:
             raise ConfigurationError("the client is closed; make a new one")
         started = self.clock.now()
-        context = CallContext(time_limit(self.clock, timeout), started + timeout, started)
+        context = CallContext(time_limit(self.clock, None), started + timeout, started)
         self._calls.add(context)
+        if context.deadline < self._fires_at:
+            self._set_timer(context.deadline, started)
         return context
 
     def end(self, context: CallContext) -> None:
         """A call came to its end."""
         self._calls.discard(context)
-        if self._idle is not None and not self._calls:
-            self._idle.set()
+        if self.closed and not self._calls:
+            self._set_timer(math.inf, 0.0)
+            if self._idle is not None:
+                self._idle.set()
+
+    def _set_timer(self, deadline: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._fires_at = deadline
+        if deadline < math.inf:
+            self._timer = self.clock.call_later(max(0.0, deadline - now), self._end_late_calls)
+
+    def _end_late_calls(self) -> None:
+        now = self.clock.now()
+        later = math.inf
+        for context in self._calls:
+            if context.deadline <= now:
+                context.limit.end()
+            elif context.deadline < later:
+                later = context.deadline
+        self._set_timer(later, now)
 
     async def note(self, context: CallContext, work: Coroutine[Any, Any, None]) -> None:
         """Note the outcome of a call, and wait for that until its deadline; the noting goes on after it."""
@@ -139,6 +164,8 @@ class CallRegistry:
     async def close(self, grace: float) -> None:
         """Refuse new calls, give those under way `grace` seconds, then end them; wait for their notes."""
         self.closed = True
+        if not self._calls:
+            self._set_timer(math.inf, 0.0)
         if self._calls and grace > 0:
             await self._wait_idle(grace)
         for context in self._calls:
