@@ -31,6 +31,7 @@ from pandapon_async.tables.fields import ColumnSpec, names_of
 
 __all__ = ["REFUNDS", "RETURNS", "SEPARATORS", "PlanKind", "PlanType", "plan_type_of"]
 
+_DATE = re.compile(r"(?:19|20)[0-9]{2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?: .*)?\Z")
 SEPARATORS = re.compile(r"[;,|\n；，、｜]+")
 """What stands between several ids, or several paths, in one cell."""
 _DISPUTES: Mapping[str, DisputeRequest] = {
@@ -75,9 +76,16 @@ def _id(cell: Cell, _: AmountUnit | None) -> str | None:
 
 
 def _waybill(cell: Cell, _: AmountUnit | None) -> str | None:
+    """A waybill: what a lookup that found nothing (0), an empty date or a remark leave there is none."""
     text = id_text(cell)
-    if text is not None and not any(map(str.isdigit, text)):
-        raise Refused("is not a waybill: there is no digit in it")
+    if text is None:
+        return None
+    if not re.search(r"[1-9]", text):
+        raise Refused("is not a waybill: there is no digit in it other than 0")
+    if not text.isascii():
+        raise Refused("is not a waybill: those are letters and digits")
+    if _DATE.match(text):
+        raise Refused("is not a waybill, but a date")
     return text
 
 

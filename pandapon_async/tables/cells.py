@@ -83,7 +83,7 @@ _NO_VALUES = frozenset((
     "是", "否", "无", "無", "暂无", "暫無", "没有", "沒有", "空", "空白", "待补", "待補", "待补充", "待定",
     "待填", "待填写", "待确认", "待查", "未知", "未填", "未填写", "不详", "缺", "缺失",
 ))  # fmt: skip
-_ERROR = re.compile(r"#[A-Z][A-Z0-9/_]*[!?]?|err:[0-9]{3}", re.IGNORECASE)
+_ERROR = re.compile(r"#[A-Z][A-Z0-9/_]*[!?]?|#¡[A-Z/0-9]+!|err(?:or)?[ :][0-9]{3,4}", re.IGNORECASE)
 
 PLATFORM_NAMES: dict[str, Platform] = {
     **dict.fromkeys(("1688", "1688.com", "alibaba", "alibaba1688", "阿里巴巴", "阿里", "1688平台"), "1688"),

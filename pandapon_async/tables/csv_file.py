@@ -27,6 +27,7 @@ DELIMITERS = (",", "\t", ";", "|")
 LONGEST_LINE = 1 << 20
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
+_SHORT_ID = re.compile(r"[0-9]{10,}", re.ASCII)
 
 
 class CsvSource:
@@ -163,7 +164,7 @@ class CsvSource:
         for at, cell in enumerate(cells):
             if at in allowed or not _BREAKS.search(cell):
                 continue
-            if inner := _row_within(cell, at, len(cells), self.delimiter, width):
+            if inner := _row_within(cells, at, self.delimiter, width):
                 first = shown(_first_cell(inner, self.delimiter))
                 raise InvalidArgumentError(
                     f"{self.name}: quotation marks pair up wrongly between row {row} and row "
@@ -209,16 +210,18 @@ class _Lines:
         return line
 
 
-def _row_within(cell: str, at: int, have: int, delimiter: str, width: int) -> str | None:
-    """The line of a cell that looks like a row of its own, or like the rest of one.
+def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> str | None:
+    """The line of cell `at` that looks like a row of its own, or like the rest of one.
 
-    It has about as many cells as the header, or one in the form of a refund's or an order's id.
+    It has about as many cells as the header, or one in the form of a refund's or an order's id, or begins
+    like the row that it stands in.
     """
-    lines = _BREAKS.split(cell)
+    lines, have = _BREAKS.split(cells[at]), len(cells)
     counts = [line.count(delimiter) + 1 for line in lines]
     about = max(2, width if width <= 3 else width - 1)
+    beginning = [*cells[:at], *lines[0].split(delimiter)]
     for line, count in zip(lines[1:], counts[1:], strict=True):
-        if count >= about or _has_id(line, delimiter):
+        if count >= about or _has_id(line, delimiter) or _begins_alike(line.split(delimiter), beginning):
             return line
     if _has_id(lines[0], delimiter) or (at + counts[0] == width == counts[-1] + have - 1 - at):
         return lines[-1]
@@ -226,7 +229,19 @@ def _row_within(cell: str, at: int, have: int, delimiter: str, width: int) -> st
 
 
 def _has_id(line: str, delimiter: str) -> bool:
-    return any(_ID.fullmatch(unwrap(tidy(piece.strip(' \t"')))) for piece in line.split(delimiter))
+    return any(_ID.fullmatch(_bare(piece)) for piece in line.split(delimiter))
+
+
+def _begins_alike(pieces: Sequence[str], beginning: Sequence[str]) -> bool:
+    """Whether several cells have in one place a number of as many digits as the row has there: a short id."""
+    return len(pieces) > 1 and any(
+        len(piece) == len(cell) and _SHORT_ID.fullmatch(piece) and _SHORT_ID.fullmatch(cell)
+        for piece, cell in zip(map(_bare, pieces), map(_bare, beginning), strict=False)
+    )
+
+
+def _bare(piece: str) -> str:
+    return unwrap(tidy(piece.strip(' \t"')))
 
 
 def _first_cell(line: str, delimiter: str) -> str:

@@ -36,6 +36,10 @@ def encodings_of(path: Path) -> Encodings:
         head = file.read(1 << 14)
     if wide := _wide(head):
         return Encodings((wide,), _broken(path, wide))
+    if head.count(0) * 4 > len(head):
+        raise InvalidArgumentError(
+            f"{path.name} is no text, it is full of zero bytes; export the table again"
+        )
     if _broken(path, "utf-8-sig", first=True) == 0:
         return Encodings(("utf-8-sig",))
     if sound := [name for name in ("gb18030", "big5hkscs") if _broken(path, name, first=True) == 0]:
@@ -58,6 +62,11 @@ def _wide(head: bytes) -> str | None:
     ):  # fmt: skip
         if head.startswith(mark):
             return name
+    if len(head) >= 8:
+        if not any(head[2::4] + head[3::4]) and any(head[::4]):
+            return "utf-32-le"
+        if not any(head[::4] + head[1::4]) and any(head[3::4]):
+            return "utf-32-be"
     pairs = len(head) // 2
     even, odd = head[::2].count(0), head[1::2].count(0)
     if pairs and odd * 5 > pairs and odd > 3 * even:

@@ -26,7 +26,8 @@ HeadRow = tuple[int, Sequence[Cell]]
 class Header:
     """The column names. `first` and `last` are their rows, `above` how many rows stand before them.
 
-    `sure`: they were told, or recognised; `better` is a row that would do where they were not.
+    `sure`: they were told, or recognised; `better` is a row that would do where they were not, and
+    `more`: there are rows below those that were searched.
     """
 
     first: int
@@ -35,15 +36,16 @@ class Header:
     above: int = 0
     sure: bool = True
     better: int | None = None
+    more: bool = False
 
     @property
     def hint(self) -> str:
         """What to say where a column is missing."""
-        return (
-            ""
-            if self.better is None
-            else f"Row {self.better} looks like column names: --header-row {self.better}. "
-        )
+        if self.better is not None:
+            return f"Row {self.better} looks like column names: --header-row {self.better}. "
+        if self.more:
+            return f"The names were looked for in {SEARCHED} rows; if they stand lower, say --header-row N. "
+        return ""
 
 
 def find_header(head: Sequence[HeadRow], resolver: Resolver, wanted: int | None) -> Header | None:
@@ -58,7 +60,9 @@ def find_header(head: Sequence[HeadRow], resolver: Resolver, wanted: int | None)
     if not rows:
         return None
     number, cells = rows[0]
-    return Header(number, number, _names(cells), sure=False, better=_better(rows, resolver))
+    return Header(
+        number, number, _names(cells), sure=False, better=_better(rows, resolver), more=len(head) == SEARCHED
+    )
 
 
 def _header_at(rows: Sequence[HeadRow], at: int, resolver: Resolver) -> Header | None:

@@ -83,7 +83,7 @@ def kind_of(path: Path) -> str:
         head = file.read(8)
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
@@ -153,6 +153,8 @@ def unpacked(path: Path, kind: str) -> tuple[Path, str] | None:
                 and not info.filename.startswith("__MACOSX/")
                 and not info.filename.endswith(".DS_Store")
             ]
+            if not files:
+                raise InvalidArgumentError(f"{path.name} is an archive without a file")
             if len(files) != 1:
                 listed = ", ".join(_name_of(info) for info in files[:10])
                 raise InvalidArgumentError(

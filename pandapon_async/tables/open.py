@@ -162,6 +162,8 @@ def _best_csv(
                 best = rank, source, header
     if best is None:
         raise problem or _no_names(name, options)
+    if problem is not None and not best[2].sure and len(best[2].names) == 1:  # split by nothing
+        raise problem
     return best[1], best[2]
 
 
@@ -185,7 +187,7 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
         if header is None:
             raise _no_names(f"{source.name}, sheet {sheet.name}", options)
         offset = SHEET_SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
-        hint = header.hint or _other_sheet(sheet, headers, resolver)
+        hint = _other_sheet(source, sheet, headers, resolver, options) or header.hint
         sections.append(Section(sheet, header, resolver.resolve(header.names, hint), offset))
     columns = sections[0].columns
     for section in sections[1:]:
@@ -239,7 +241,7 @@ def _only_sheet(
     if having:
         return having[0]
     for sheet, header in headers.items():
-        if header is not None and resolver.identifier in resolver.recognised(header.names):
+        if _identifies(header, resolver):
             return sheet
     filled = [sheet for sheet, header in headers.items() if header is not None]
     if not filled:
@@ -265,16 +267,31 @@ def _has_rows(head: Sequence[HeadRow], header: Header) -> bool:
     return any(number > header.last and not all(map(blank, cells)) for number, cells in head)
 
 
-def _other_sheet(sheet: Sheet, headers: dict[Sheet, Header | None], resolver: Resolver) -> str:
-    """The sheet to name where this one lacks a column."""
-    for other, header in headers.items():
-        if (
-            other is not sheet
-            and header is not None
-            and resolver.identifier in resolver.recognised(header.names)
-        ):
-            return f"Sheet {other.name} has one: --sheet '{other.name}'. "
+def _other_sheet(
+    source: XlsxSource,
+    sheet: Sheet,
+    headers: dict[Sheet, Header | None],
+    resolver: Resolver,
+    options: ReadOptions,
+) -> str:
+    """The sheet to name where this one lacks a column; it may be hidden."""
+    if _identifies(headers[sheet], resolver):
+        return ""
+    for other in sorted(source.sheets, key=lambda other: not other.visible):
+        header = headers[other] if other in headers else _header_of(source, other, resolver, options)
+        if other is not sheet and _identifies(header, resolver):
+            what = "Sheet" if other.visible else "The hidden sheet"
+            return f"{what} {other.name} has one: --sheet '{other.name}'. "
     return ""
+
+
+def _header_of(source: XlsxSource, sheet: Sheet, resolver: Resolver, options: ReadOptions) -> Header | None:
+    return find_header(source.head(sheet, options.header_row or 1), resolver, options.header_row)
+
+
+def _identifies(header: Header | None, resolver: Resolver) -> bool:
+    """Whether there is a column that tells one row from another."""
+    return header is not None and resolver.identifier in resolver.recognised(header.names)
 
 
 def _sheet_notes(source: XlsxSource, sections: Sequence[Section]) -> list[str]:

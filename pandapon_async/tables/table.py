@@ -15,6 +15,7 @@ import attrs
 
 from pandapon_async.tables.cells import Cell, blank, plain_text, tidy
 from pandapon_async.tables.columns import Columns
+from pandapon_async.tables.fields import plain_name
 from pandapon_async.tables.headers import Header
 from pandapon_async.tables.source import Sheet, Source
 
@@ -29,7 +30,9 @@ _TOTALS = (
     "合计", "总计", "小计", "汇总", "总金额", "累计", "共计", "本页合计", "总交易单数", "交易合计",
     "导出时间", "total", "subtotal", "grand total", "sum",
 )  # fmt: skip
-
+_COUNT = re.compile(r"共 ?[0-9,]+ ?[条笔行单项个件]", re.ASCII)
+_MARK = re.compile(r"\s*#(?![A-Za-z0-9¡])")
+"""Begins the lines below an Alipay bill; #N/A and #12345 are cells of a row."""
 _FOOTERS = ("制表", "审核", "打印", "导出", "统计", "以上", "注:", "说明:", "备注:")
 
 
@@ -132,10 +135,14 @@ def _may_be_id(cell: Cell) -> bool:
 
 def _is_total(cell: Cell) -> bool:
     """Whether a cell is a word for a total, with or without a figure behind it."""
-    text = (plain_text(cell) or "").lower().lstrip("#*-= ") if isinstance(cell, str) else ""
-    return bool(text) and any(
-        text == word or (text.startswith(word) and not text[len(word)].isalpha()) for word in _TOTALS
-    )
+    if not isinstance(cell, str) or blank(cell):
+        return False
+    for text in ((plain_text(cell) or "").lower().lstrip("#*-= "), plain_name(cell)):  # 合 计, 總計
+        if _COUNT.match(text) or any(
+            text == word or (text.startswith(word) and not text[len(word)].isalpha()) for word in _TOTALS
+        ):
+            return True
+    return False
 
 
 def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> bool:
@@ -146,7 +153,7 @@ def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> boo
     first = filled[0]
     if len(filled) == 1 and isinstance(first, str) and tidy(first).startswith(_FOOTERS):
         return True
-    if _is_total(first) or (isinstance(first, str) and first.lstrip().startswith("#")):
+    if _is_total(first) or (isinstance(first, str) and _MARK.match(first)):
         return not (
             isinstance(identifier, str) and any(map(str.isdigit, identifier)) and identifier is not first
         )

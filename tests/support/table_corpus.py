@@ -196,6 +196,14 @@ def quotation_marks() -> None:
         csv_text([names, [*texts()[0], "补发单号\n2544000000000000103"], *rows[1:]]),
         refused="'2544000000000000103' begins one.*--multiline",
     )
+    short = """退款编号,退款金额(元),备注,仓库,操作人
+115289488050,91.68,"客户说太小
+112983074068,911.50
+110676660086,397.36,大小"
+"""
+    case("q_short_rows.csv", short, refused="'112983074068' begins one")
+    header = csv_text([names, *rows]).replace(",备注", ',"备注', 1).replace("100,", '100,"', 1)
+    case("q_header.csv", header, refused="between row 1 and row 3 .* swallow rows")
     unclosed = plain.replace("100,", '100,"客', 1)
     case("q_unclosed.csv", unclosed, refused="opened in row 3 .* is not closed properly")
     inches = [[*row, '27" 显示器' if at % 2 else ""] for at, row in enumerate(texts())]
@@ -231,6 +239,19 @@ def no_values() -> None:
     rows = [[f"TQ{20000000 + at}", "SF", word, "已寄出"] for at, word in enumerate(words)]
     expected = [[row[0], None, "stands for a value|is an error|no digit"] for row in rows]
     case("v_words.csv", csv_text([RETURNS, *rows]), plan="returns", rows=expected)
+    words = ["0", "00000000", "#¡DIV/0!", "Error 2042", "1900-01-00", "2023/8/1", "没有123", "待补(8月1日)"]
+    rows = [[f"TQ{20000000 + at}", "SF", word, "已寄出"] for at, word in enumerate(words)]
+    good = ["SF1", "JDVA00012345-1-1-", "773 1234 5678", "１２３４５"]
+    rows += [[f"TQ{30000000 + at}", "SF", word, "已寄出"] for at, word in enumerate(good)]
+    expected = [[row[0], None, "is not a waybill|is an error" if row[0] < "TQ3" else None] for row in rows]
+    case("v_waybills.csv", csv_text([RETURNS, *rows]), plan="returns", rows=expected)
+    errors = [[row[1], row[0], *row[2:]] for row in texts()]
+    errors[5][0] = "#N/A"
+    case(
+        "v_error_first.csv",
+        csv_text([["退款编号", "平台", *HEADER[2:]], *errors]),
+        rows=[*GOOD[:5], [None, GOOD[5][1], "'#N/A' is an error of the spreadsheet"]],
+    )
     booleans: list[list[Any]] = [
         ["TQ20000000", "SF", True, "已寄出"],
         ["TQ20000001", "SF", "SF123", None],
@@ -292,6 +313,9 @@ def other_sheets() -> None:
     case(
         "s_hidden.xlsx", saved(hidden), rows=GOOD, notes=["hidden sheets, not read: 旧", "hidden rows, .*: 1"]
     )
+    covered = workbook(("说明", [["打开隐藏的表", "x"]]), ("退款", [HEADER, *texts()]))
+    covered["退款"].sheet_state = "hidden"
+    case("s_only_hidden.xlsx", saved(covered), refused="--sheet '退款'")
     template = workbook(("退款", [HEADER, *texts()]), ("模板", [HEADER]))
     case("s_template.xlsx", saved(template), rows=GOOD, notes=["not read: 模板"])
     chart = workbook(("退款", [HEADER, *texts()]))
@@ -307,7 +331,7 @@ def other_sheets() -> None:
     case("s_title.xlsx", saved(workbook(("Sheet", title))), rows=GOOD, notes=["above the column names.*: 2"])
     case("t_title.csv", csv_text([["七月退款"], ["导出时间", "2023-08-01"], HEADER, *texts()]), rows=GOOD)
     far = [[f"说明 {number}"] for number in range(40)]
-    case("t_far.csv", csv_text([*far, HEADER, *texts()]), refused="no refund_id column")
+    case("t_far.csv", csv_text([*far, HEADER, *texts()]), refused="no refund_id column.* --header-row N")
     case("t_told.csv", csv_text([*far, HEADER, *texts()]), options={"header_row": 41}, rows=GOOD)
     unknown = [["七月退款"], ["甲", "乙", "丙", "丁", "戊"], *texts()]
     case("t_hint.csv", csv_text(unknown), refused="--header-row 2")
@@ -320,6 +344,11 @@ def other_sheets() -> None:
     )
     sum_row = ["", "Total:", "", "4930.17", ""]
     case("t_total_in_id.csv", csv_text([HEADER, *texts(), [], sum_row]), rows=GOOD, notes=["totals.*: 1"])
+    for at, word in enumerate(("总 计", "合 计：", "總計", "共6条", "共 6 笔", "小计:")):
+        end = [word, "", "", "4930.17", ""]
+        case(
+            f"t_word_{at}.csv", csv_text([HEADER, *texts(), end]), rows=GOOD, notes=["totals at the end.*: 1"]
+        )
     subtotal = ["", "小计", "", "1068.57", ""]
     case(
         "t_subtotal.csv",
@@ -516,6 +545,9 @@ def formats() -> None:
     case("f_feather.feather", b"ARROW1\0\0" + b"\0" * 40, refused="Feather")
     case("f_json.csv", '[{"refund_id": "TQ1"}]', refused="is JSON")
     case("f_empty.csv", b"", refused="is empty")
+    case("f_empty.zip", b"PK\x05\x06" + b"\0" * 18, refused="archive without a file")
+    case("f_zeros.csv", b"\0" * 100, refused="is no text")
+    case("f_utf32.csv", csv_text([HEADER, *texts()]), encoding="utf-32-le", rows=GOOD)
 
 
 def columns() -> None:
