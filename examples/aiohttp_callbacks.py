@@ -31,7 +31,7 @@ def make_app(
 
     # A create whose answer was lost stands as "unknown" in the client's journal: the vendor's message
     # about the new form is what tells that it landed.
-    receiver.on("1688", "refund")(journal_settler(pandapon.journal))
+    receiver.on("1688", "refund")(journal_settler(pandapon))
 
     @receiver.on("*", "refund")
     async def refund_changed(message: Message) -> None:

@@ -20,7 +20,7 @@ from aiohttp import ClientSession
 from typer.testing import CliRunner
 
 from pandapon_async.callbacks import Message, MessageState, MessageStore, Receiver
-from pandapon_async.callbacks.store import Entry
+from pandapon_async.callbacks.store import NO_HANDLER, Entry
 from pandapon_async.cli.callbacks import callbacks_app
 from pandapon_async.errors import ConfigurationError
 
@@ -66,7 +66,11 @@ def path(tmp_path: Path) -> Path:
         store.add(
             entry(number, state, note="KeyError in shop.refunds" if state is MessageState.DEAD else None), 0.0
         )
-    store.add(entry(9, MessageState.DONE, note="no handler"), 0.0)
+    store.add(entry(9, MessageState.HANDLING), 0.0)
+    (nobodys,) = (one for one in store.find() if one.refund_id == "TQ9")
+    store.finish(
+        nobodys.seq, MessageState.DONE, nobodys.updated, due=0.0, finished=[], note=NO_HANDLER, unhandled=True
+    )
     store.commit()
     store.close()
     return path

@@ -25,15 +25,12 @@ from pandapon_async.callbacks import (
     Record,
 )
 from pandapon_async.cli.output import for_people, note, print_lines, print_table
+from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.options import clean_frames, where_raised
 from pandapon_async.environment import environment
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.journal import (
-    Journal,
-    journal_settler,
-)
-from pandapon_async.journal.place import journal_of
+from pandapon_async.journal import journal_settler
 from pandapon_async.settings import Credentials, Settings
 
 __all__ = ["callbacks_app"]
@@ -146,19 +143,16 @@ def serve(
         _register(handlers, receiver)
     else:
         receiver.on()(_printer(bodies))
-    journal = journal_of(credentials[0], Settings.from_env()) if settle else None
-    if journal is not None:
-        receiver.on("1688", "refund")(journal_settler(journal))
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_serve(receiver, journal, host, port, path))
+            asyncio.run(_serve(receiver, credentials[0] if settle else None, host, port, path))
     except OSError as error:
         typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
 
 
-async def _serve(receiver: Receiver, journal: Journal | None, host: str, port: int, path: str) -> None:
-    """Until SIGINT or SIGTERM."""
+async def _serve(receiver: Receiver, settling: Credentials | None, host: str, port: int, path: str) -> None:
+    """Until SIGINT or SIGTERM. `settling` are those of the client that looks at the forms of messages."""
     from aiohttp import web  # only now: every other command starts without a server
 
     from pandapon_async.callbacks.connections import ConnectionGuard
@@ -173,8 +167,9 @@ async def _serve(receiver: Receiver, journal: Journal | None, host: str, port: i
     application.middlewares.append(guard.middleware)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
     async with contextlib.AsyncExitStack() as opened:
-        if journal is not None:
-            opened.push_async_callback(journal.aclose)
+        if settling is not None:
+            client = await opened.enter_async_context(Client(settling, Settings.from_env()))
+            receiver.on("1688", "refund")(journal_settler(client))
         opened.push_async_callback(runner.cleanup)
         await runner.setup()
         serve = runner.server

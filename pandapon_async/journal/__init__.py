@@ -13,18 +13,11 @@ from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 
 if TYPE_CHECKING:
-    from pandapon_async.journal.callbacks import (
-        CreateUnderWay,
-        FoundCreate,
-        Settled,
-        journal_settler,
-        settle_creates,
-    )
+    from pandapon_async.journal.callbacks import CreateUnderWay, Settled, SettlingClient, journal_settler
     from pandapon_async.journal.resolve import Reader, ResolvedOutcome, Resolver, judge, resolve_outcome
 
 __all__ = [
     "CreateUnderWay",
-    "FoundCreate",
     "Intent",
     "IntentState",
     "Journal",
@@ -33,16 +26,16 @@ __all__ = [
     "ResolvedOutcome",
     "Resolver",
     "Settled",
+    "SettlingClient",
     "WriteKey",
     "Writer",
     "journal_settler",
     "judge",
     "resolve_outcome",
-    "settle_creates",
 ]
 
 _LATER = {
-    "callbacks": ("CreateUnderWay", "FoundCreate", "Settled", "journal_settler", "settle_creates"),
+    "callbacks": ("CreateUnderWay", "Settled", "SettlingClient", "journal_settler"),
     "resolve": ("Reader", "ResolvedOutcome", "Resolver", "judge", "resolve_outcome"),
 }
 

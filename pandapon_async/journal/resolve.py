@@ -32,7 +32,7 @@ from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
 from pandapon_async.settings import Settings
 
-__all__ = ["Reader", "ResolvedOutcome", "Resolver", "carries_waybill", "judge", "resolve_outcome"]
+__all__ = ["Reader", "ResolvedOutcome", "Resolver", "carries_waybill", "is_ours", "judge", "resolve_outcome"]
 
 CLOCK_TOLERANCE = 600.0  # seconds our clock and the vendor's may differ; they accept no more
 
@@ -254,7 +254,7 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
             refund = await reader.alibaba.refunds.get(refund_id=refund_id)
         except NotFoundError:
             continue
-        if _is_ours(refund, intent):
+        if is_ours(refund, intent):
             return ResolvedOutcome(Resolution.SUCCEEDED, "the order names a form with our amounts", refund_id)
     if candidates:
         return ResolvedOutcome(
@@ -269,7 +269,7 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
     )
 
 
-def _is_ours(refund: Refund, intent: Intent) -> bool:
+def is_ours(refund: Refund, intent: Intent) -> bool:
     """Amounts and time must be ours; reason and lines too, where the form shows them."""
     key = intent.natural_key
     since = refund.gmt_apply or refund.gmt_create
