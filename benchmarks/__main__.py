@@ -15,7 +15,7 @@ from benchmarks.server import HERE
 
 __all__ = ["PARTS", "main"]
 
-PARTS = ("instructions", "calls", "uploads", "journal", "structuring", "limiter", "pace", "bulk")
+PARTS = ("instructions", "calls", "uploads", "journal", "structuring", "limiter", "quota", "bulk")
 
 
 def main() -> None:

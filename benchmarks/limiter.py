@@ -1,7 +1,7 @@
 """What a permit costs: when it is free, and with 1, 1,000 and 20,000 calls in line for the next one.
 
 `python -m benchmarks.limiter` keeps the line at that length, each caller rejoining once served, and takes
-the CPU time of a number of permits. How well the quota itself is kept is in `benchmarks.pace`.
+the CPU time of a number of permits. How well the quota itself is kept is in `benchmarks.quota`.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ RULES = (
     Rules(
         "journal/resolve.py",
         ("judge", "carries_waybill", "_is_ours", "_lines_tell"),
-        ("test_writes_rules.py", "test_journal_settlement.py"),
+        ("test_writes_rules.py", "test_journal_resolve.py"),
     ),
     Rules(
         "journal/store.py",

@@ -17,7 +17,18 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as everything
-from benchmarks import bulk, calls, instructions, journal, limiter, pace, report, rivals, structuring, uploads
+from benchmarks import (
+    bulk,
+    calls,
+    instructions,
+    journal,
+    limiter,
+    quota,
+    report,
+    rivals,
+    structuring,
+    uploads,
+)
 from benchmarks.child import in_child
 from benchmarks.contenders import Place, contender
 from benchmarks.measure import Ticker
@@ -161,14 +172,14 @@ class TestLimiters:
 
     def test_a_strict_server_refuses_a_second_burst(self) -> None:
         burst = [0.0] * 10
-        assert pace.judge(burst + [0.5] * 10, 10, 2).refused == 0.5
-        kept = pace.judge(burst + [1.1] * 10, 10, 2)
+        assert quota.judge(burst + [0.5] * 10, 10, 2).refused == 0.5
+        kept = quota.judge(burst + [1.1] * 10, 10, 2)
         assert (kept.used, kept.busiest, kept.refused, kept.refused_with_jitter) == (1.0, 10, 0, 0)
 
-    @pytest.mark.parametrize("name", pace.LIMITERS)
-    def test_pace(self, name: str) -> None:
-        _need(pace.LIMITERS[name][0])
-        assert pace.measure(name, 500, 0.05)["used"] > 0
+    @pytest.mark.parametrize("name", quota.LIMITERS)
+    def test_quota(self, name: str) -> None:
+        _need(quota.LIMITERS[name][0])
+        assert quota.measure(name, 500, 0.05)["used"] > 0
 
 
 class TestStructuring:

@@ -95,7 +95,7 @@ async def test_an_image_is_uploaded_from_its_path(shell: Shell) -> None:
         refused = await shell.beside("call", "v2.alibaba.refunds.upload_voucher", "image=missing.png")
     assert json.loads(ended.out).keys() == {"imageDomain", "imageRelativeUrl"}
     assert refused.code == 2
-    assert "image is no image file that can be read" in refused.err
+    assert "image must be the path of an image file that can be read" in refused.err
     assert len(sandbox.log) == 1
 
 

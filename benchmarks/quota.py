@@ -1,6 +1,6 @@
 """How well a quota is kept: ours beside aiolimiter in several sizes, pyrate-limiter and aiometer.
 
-`python -m benchmarks.pace` saturates each limiter for a few seconds (`--seconds 60` for longer) at several
+`python -m benchmarks.quota` saturates each limiter for a few seconds (`--seconds 60` for longer) at several
 rates and looks at the times at which permits were given: what share of the quota was used, and how many
 calls a server that admits `rate` calls in any sliding second would have refused: if each arrived in the
 moment of its permit, and if the way there took up to 20 ms more or less.
@@ -69,12 +69,14 @@ def _callers(make: Callable[[float], Acquire]) -> Saturate:
     return saturate
 
 
-def _aiolimiter(share: Callable[[float], float], pace: float = 1.0) -> Saturate:
-    """A bucket of `share(rate)` permits that refills at `pace` times the rate."""
+def _aiolimiter(share: Callable[[float], float], share_of_rate: float = 1.0) -> Saturate:
+    """A bucket of `share(rate)` permits that refills at `share_of_rate` times the rate."""
 
     def make(rate: float) -> Acquire:
         burst = share(rate)
-        acquire: Acquire = rivals.module("aiolimiter").AsyncLimiter(burst, burst / (rate * pace)).acquire
+        acquire: Acquire = (
+            rivals.module("aiolimiter").AsyncLimiter(burst, burst / (rate * share_of_rate)).acquire
+        )
         return acquire
 
     return _callers(make)
@@ -113,7 +115,7 @@ LIMITERS: dict[str, tuple[str, Saturate]] = {
     "aiolimiter(rate, 1), as users set it up": ("aiolimiter", _aiolimiter(lambda rate: rate)),
     "aiolimiter(2 % of rate, 20 ms)": ("aiolimiter", _aiolimiter(_two_percent)),
     "aiolimiter(1, 1 / rate)": ("aiolimiter", _aiolimiter(lambda rate: 1.0)),
-    "aiolimiter(2 %), rate 2 % lower": ("aiolimiter", _aiolimiter(_two_percent, pace=0.98)),
+    "aiolimiter(2 %), rate 2 % lower": ("aiolimiter", _aiolimiter(_two_percent, share_of_rate=0.98)),
     "pyrate-limiter": ("pyrate_limiter", _callers(_pyrate)),
     "aiometer": ("aiometer", _aiometer),
 }
@@ -165,7 +167,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--rates", type=float, nargs="+", default=[20, 200, 2000])
     parser.add_argument("--limiters", nargs="+", choices=LIMITERS, default=list(LIMITERS))
-    parser.add_argument("--save-as", default="pace", help="the name of the page, of a run that is to be kept")
+    parser.add_argument(
+        "--save-as", default="quota", help="the name of the page, of a run that is to be kept"
+    )
     options = parser.parse_args()
     names = [name for name in options.limiters if rivals.is_installed(LIMITERS[name][0])]
     skipped = [f"skipped: {name}, as it is not installed" for name in options.limiters if name not in names]
@@ -173,7 +177,7 @@ def main() -> None:
     for rate in options.rates:
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
         for _, name in itertools.product(range(options.rounds), names):
-            runs[name].append(in_child("pace", "measure", name=name, rate=rate, seconds=options.seconds))
+            runs[name].append(in_child("quota", "measure", name=name, rate=rate, seconds=options.seconds))
         for name, kept in runs.items():
             rows.append(
                 [

@@ -86,16 +86,16 @@ WRONG: dict[str, tuple[Any, str]] = {
     "base64 as bytes": (base64.b64encode(PNG), "base64 text must be decoded"),
     "too large": (PNG + b"x" * 100, "at most 100 bytes"),
     "too large file object": (io.BytesIO(PNG + b"x" * 100), "at most 100 bytes"),
-    "no such file": ("/no/such/13800001111.jpg", "no image file that can be read"),
+    "no such file": ("/no/such/13800001111.jpg", "image file that can be read"),
     "base64 as text, which looks like a path": (
         base64.b64encode(JPEG * 100).decode(),
-        "no image file that can be read",
+        "image file that can be read",
     ),
     "data url": (
         "data:image/jpeg;base64," + base64.b64encode(JPEG * 100).decode(),
-        "no image file that can be read",
+        "image file that can be read",
     ),
-    "nul in the path": ("a\0b", "no image file that can be read"),
+    "nul in the path": ("a\0b", "image file that can be read"),
     "broken file object": (Broken(), "could not be read"),
     "closed file object": (CLOSED, "could not be read"),
 }
@@ -116,7 +116,7 @@ def test_a_directory_an_empty_file_and_a_wrong_one_are_refused(tmp_path: Path) -
     wrong.write_text("no image")
     large.write_bytes(JPEG + b"x" * 100)
     for path, hint in (
-        (tmp_path, "no image file"),
+        (tmp_path, "an image file"),
         (empty, "empty"),
         (wrong, "first bytes"),
         (large, "at most 100"),
@@ -130,7 +130,7 @@ def test_a_path_given_as_bytes_by_pathlike_is_a_clear_error() -> None:
         def __fspath__(self) -> bytes:
             return b"x.jpg"
 
-    with pytest.raises(ValueError, match="no image file that can be read"):
+    with pytest.raises(ValueError, match="image file that can be read"):
         opened(Odd())
 
 

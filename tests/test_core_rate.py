@@ -22,26 +22,26 @@ RATES = st.one_of(
 
 
 class WaitQueue:
-    """What the limiter does with the book: a free permit at once, else a line served by a late timer."""
+    """What the limiter does with the book: a free permit at once, else a queue served by a late timer."""
 
-    def __init__(self, pace: SlidingWindow, lateness: Iterable[float]) -> None:
-        self.pace = pace
+    def __init__(self, sliding_window: SlidingWindow, lateness: Iterable[float]) -> None:
+        self.sliding_window = sliding_window
         self.given: list[float] = []
         self._late = iter(lateness)
 
     def arrive(self, now: float, callers: int) -> float:
         """Callers come at once; the time when the last of them has its permit."""
         while callers:
-            due = self.pace.next_at(now)
-            taken = self.pace.take_free(now)
+            due = self.sliding_window.next_at(now)
+            taken = self.sliding_window.take_free(now)
             assert taken == (due <= now)
             if taken:
                 self.given.append(now)
                 callers -= 1
                 continue
             now = due + next(self._late)
-            while callers and self.pace.next_at(now) <= now:
-                self.pace.take(now)
+            while callers and self.sliding_window.next_at(now) <= now:
+                self.sliding_window.take(now)
                 self.given.append(now)
                 callers -= 1
         return now
@@ -65,20 +65,20 @@ def most_in_any(window: float, times: list[float]) -> int:
 def test_no_sliding_second_has_more_permits_than_the_rate(
     rate: float, lateness: list[float], arrivals: list[tuple[float, int]]
 ) -> None:
-    line = WaitQueue(SlidingWindow(rate), endless([*lateness, 0.0]))
+    queue = WaitQueue(SlidingWindow(rate), endless([*lateness, 0.0]))
     now = 0.0
     for idle, callers in arrivals:
-        now = line.arrive(now + idle, callers)
-    assert line.given == sorted(line.given)
+        now = queue.arrive(now + idle, callers)
+    assert queue.given == sorted(queue.given)
     window = max(1.0, 1 / rate)
-    assert most_in_any(window, line.given) <= max(1, math.floor(rate * window + 1e-9))
+    assert most_in_any(window, queue.given) <= max(1, math.floor(rate * window + 1e-9))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3, 1.7])
 def test_a_burst_after_a_stall_keeps_the_rate(stall: float) -> None:
-    line = WaitQueue(SlidingWindow(50.0), endless([0.0] * 40 + [stall]))
-    line.arrive(0.0, 400)
-    assert most_in_any(1.0, line.given) <= 50
+    queue = WaitQueue(SlidingWindow(50.0), endless([0.0] * 40 + [stall]))
+    queue.arrive(0.0, 400)
+    assert most_in_any(1.0, queue.given) <= 50
 
 
 @given(
@@ -87,43 +87,43 @@ def test_a_burst_after_a_stall_keeps_the_rate(stall: float) -> None:
 )
 def test_the_quota_is_used_when_timers_are_late(rate: float, lateness: list[float]) -> None:
     """Up to 2 ms late at every single wake-up, and 96 % of the quota is used all the same."""
-    line = WaitQueue(SlidingWindow(rate), endless(lateness))
+    queue = WaitQueue(SlidingWindow(rate), endless(lateness))
     permits = min(3000, max(100, int(rate)))
-    line.arrive(0.0, permits)
-    assert (permits - 1) / (line.given[-1] - line.given[0]) >= 0.96 * rate
+    queue.arrive(0.0, permits)
+    assert (permits - 1) / (queue.given[-1] - queue.given[0]) >= 0.96 * rate
 
 
 @given(st.floats(1, 200))
 def test_a_fraction_above_one_uses_the_whole_calls_that_fit_a_second(rate: float) -> None:
     """2.5 calls in every single second cannot be kept other than as 2."""
-    line = WaitQueue(SlidingWindow(rate), endless([0.0]))
-    line.arrive(0.0, 200)
-    assert 199 / line.given[-1] >= 0.96 * math.floor(rate)
+    queue = WaitQueue(SlidingWindow(rate), endless([0.0]))
+    queue.arrive(0.0, 200)
+    assert 199 / queue.given[-1] >= 0.96 * math.floor(rate)
 
 
 @given(RATES, st.lists(st.tuples(st.floats(0, 5), st.floats(-1, 20)), min_size=1, max_size=10))
 def test_a_pause_is_never_lifted_early(rate: float, pauses: list[tuple[float, float]]) -> None:
-    pace = SlidingWindow(rate)
+    sliding_window = SlidingWindow(rate)
     now, until = 0.0, -math.inf
     for idle, seconds in pauses:
         now += idle
-        pace.pause_until(now + seconds)
+        sliding_window.pause_until(now + seconds)
         until = max(until, now + seconds)
-        assert pace.paused_until == until
-        due = pace.next_at(now)
+        assert sliding_window.paused_until == until
+        due = sliding_window.next_at(now)
         assert due >= until
         assert due >= now
-        assert pace.take_free(now) == (due == now)
+        assert sliding_window.take_free(now) == (due == now)
 
 
 @given(RATES, st.integers(0, 50))
 def test_what_is_expected_comes_no_later_than_said_to_a_whole_line(rate: float, ahead: int) -> None:
-    pace = SlidingWindow(rate)
-    assert pace.take_free(0.0)
-    said = pace.expected(0.0, ahead)
-    line = WaitQueue(pace, endless([0.0]))
-    line.arrive(0.0, ahead + 1)
-    assert line.given[-1] <= said * (1 + 1e-9)
+    sliding_window = SlidingWindow(rate)
+    assert sliding_window.take_free(0.0)
+    said = sliding_window.expected(0.0, ahead)
+    queue = WaitQueue(sliding_window, endless([0.0]))
+    queue.arrive(0.0, ahead + 1)
+    assert queue.given[-1] <= said * (1 + 1e-9)
 
 
 # --- a rate that gives way
@@ -141,36 +141,36 @@ def test_what_is_expected_comes_no_later_than_said_to_a_whole_line(rate: float, 
 def test_no_second_has_more_permits_than_the_rate_that_throttles_left(
     rate: float, lateness: list[float], steps: list[tuple[float, int, float, float]]
 ) -> None:
-    pace = SlidingWindow(rate, adaptive=AdaptiveRate(recovery=0.02))
-    line = WaitQueue(pace, endless([*lateness, 0.0]))
+    sliding_window = SlidingWindow(rate, adaptive=AdaptiveRate(recovery=0.02))
+    queue = WaitQueue(sliding_window, endless([*lateness, 0.0]))
     now = 0.0
     for idle, callers, pause, ago in steps:
-        before = len(line.given)
-        now = line.arrive(now + idle, callers)
-        for index in range(before, len(line.given)):
-            moment = line.given[index]
-            allowed = pace.rate_at(moment)
+        before = len(queue.given)
+        now = queue.arrive(now + idle, callers)
+        for index in range(before, len(queue.given)):
+            moment = queue.given[index]
+            allowed = sliding_window.rate_at(moment)
             # One a second or less: a window of the length of one permit says the same.
             window = max(1.0, 1 / allowed)
-            count = index + 1 - bisect_right(line.given, moment - window, 0, index + 1)
+            count = index + 1 - bisect_right(queue.given, moment - window, 0, index + 1)
             assert count <= max(1, math.floor(allowed * window + 1e-6))
-        pace.pause_until(now + pause)
-        pace.throttled(now, now - ago)
-        assert 0.1 * rate * (1 - 1e-9) <= pace.rate_at(now) <= rate == pace.configured
+        sliding_window.pause_until(now + pause)
+        sliding_window.throttled(now, now - ago)
+        assert 0.1 * rate * (1 - 1e-9) <= sliding_window.rate_at(now) <= rate == sliding_window.configured
 
 
 def test_a_window_that_holds_permits_of_a_faster_time_is_not_overfilled() -> None:
-    pace = SlidingWindow(100, adaptive=AdaptiveRate())
-    line = WaitQueue(pace, endless([0.0]))
-    now = line.arrive(0.0, 100)
-    assert pace.throttled(now, now)  # no pause at all
-    assert pace.rate_at(now) == 95
-    line.arrive(now, 300)
-    ends = [time for time in line.given if time > now]
+    sliding_window = SlidingWindow(100, adaptive=AdaptiveRate())
+    queue = WaitQueue(sliding_window, endless([0.0]))
+    now = queue.arrive(0.0, 100)
+    assert sliding_window.throttled(now, now)  # no pause at all
+    assert sliding_window.rate_at(now) == 95
+    queue.arrive(now, 300)
+    ends = [time for time in queue.given if time > now]
     assert (
         max(
-            index + 1 - bisect_right(line.given, time - 1)
-            for index, time in enumerate(line.given)
+            index + 1 - bisect_right(queue.given, time - 1)
+            for index, time in enumerate(queue.given)
             if time in ends
         )
         <= 95
