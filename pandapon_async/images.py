@@ -99,7 +99,9 @@ def _look_into(source: str | os.PathLike[str]) -> tuple[Path, int, bytes]:
                 return path, os.fstat(file.fileno()).st_size, file.read(16)
     except (OSError, TypeError):  # no permission; a base64 text, which is too long for a name; bytes
         pass
-    raise ValueError("is no image file that can be read (a base64 text must be decoded first)")
+    raise ValueError(
+        "must be the path of an image file that can be read (a base64 text must be decoded first)"
+    )
 
 
 def _bytes_of(source: Any, maximum_bytes: int) -> bytes:

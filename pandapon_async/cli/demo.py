@@ -49,7 +49,7 @@ def demo(
 
 
 @attrs.define
-class _Pace:
+class _QuotaObserver:
     """Looks at the client's own times: how evenly and how fully it used the quota."""
 
     clock: Clock
@@ -82,7 +82,7 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
     from pandapon_async.settings import Settings
 
     clock = Clock()
-    pace = _Pace(clock)
+    quota = _QuotaObserver(clock)
     async with Sandbox(refunds=refunds, seed=seed, rate=rate, faults=chaos(faults), log_limit=0) as sandbox:
         truth = await asyncio.to_thread(_prepare, sandbox, out)
         print(
@@ -91,9 +91,9 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
             f"ledger:  {out / LEDGER} ({len(truth):,} rows, differences planted)",
             file=sys.stderr,
         )
-        # Its throttles come by lot and say nothing of the pace, so the pace does not give way to them.
+        # Its throttles come by lot and say nothing of the rate, so the rate does not give way to them.
         settings = Settings(
-            base_url=sandbox.base_url, rate=rate, adaptive_rate=None, observer=pace, clock=clock
+            base_url=sandbox.base_url, rate=rate, adaptive_rate=None, observer=quota, clock=clock
         )
         async with Client(sandbox.credentials, settings) as client:
             summary = await reconcile(
@@ -115,8 +115,8 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
     print("every row has the planted verdict" if not wrong else f"{wrong} rows differ from what was planted")
     print(
         f"faults:  {sum(counters.faults.values())} met, {retried} retries\n"
-        f"quota:   {pace.quota_used(rate, paused):.1%} used, besides {paused:.1f} s of asked pauses; "
-        f"busiest second {pace.busiest_second()} of {rate:g}; {counters.rate_refused} refused for pace\n"
+        f"quota:   {quota.quota_used(rate, paused):.1%} used, besides {paused:.1f} s of asked pauses; "
+        f"busiest second {quota.busiest_second()} of {rate:g}; {counters.rate_refused} refused for the rate\n"
         f"report:  {out / REPORT / 'report.html'}"
     )
     return 0 if not wrong else 1

@@ -35,7 +35,7 @@ def doctor(
         wrong = Check("settings", "bad", str(error), "correct the environment or the .env file")
         checks = [local.versions(), wrong]
     else:
-        checks = asyncio.run(_examine(_patient(settings), online))
+        checks = asyncio.run(_examine(_context(settings), online))
     if sys.stdout.isatty():
         _show(checks)
     else:
@@ -44,7 +44,7 @@ def doctor(
     raise typer.Exit(1 if any(check.state == "bad" for check in checks) else 0)
 
 
-def _patient(settings: Settings) -> DoctorContext:
+def _context(settings: Settings) -> DoctorContext:
     context = DoctorContext(settings, checks=[local.versions()])
     try:
         context.credentials = Credentials.from_env()

@@ -218,8 +218,8 @@ class Pipeline:
             entry.status, entry.code = status, None
             return web.Response(status=status, text=page, content_type="text/html", headers=headers)
         if fault.body == "inner":
-            code, words = fault.error_code or "5001", "planted fault"
-            data = {"success": False, "errorCode": code, "errorInfo": words}
+            code, message = fault.error_code or "5001", "planted fault"
+            data = {"success": False, "errorCode": code, "errorInfo": message}
             return self._respond(entry, self._envelope(entry, path, data=data))
         shown = 200 if disruption.in_envelope_only(fault) else status
         refusal = Refusal(fault.error_code or status, "planted fault", status=shown, headers=headers)

@@ -44,7 +44,7 @@ __all__ = [
     "TradeTerm",
 ]
 
-Line = Annotated[str, TextField(0)]
+AnyText = Annotated[str, TextField(0)]
 OptionalLine = Annotated[str | None, TextField(0)]
 
 
@@ -54,12 +54,12 @@ class ShippingAddress:
 
     full_name: NonEmpty
     mobile: NonEmpty
-    phone: Line
-    post_code: Line
+    phone: AnyText
+    post_code: AnyText
     city_text: NonEmpty
     province_text: NonEmpty
-    area_text: Line
-    town_text: Line
+    area_text: AnyText
+    town_text: AnyText
     address: NonEmpty
 
 
@@ -84,7 +84,7 @@ class Cargo:
     """One product to buy: its offer, its variant (empty if it has none), how much."""
 
     offer_id: IdInteger
-    spec_id: Line
+    spec_id: AnyText
     quantity: Annotated[Decimal | int, NumberField()]
 
 
