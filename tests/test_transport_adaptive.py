@@ -44,7 +44,7 @@ def now() -> float:
 
 
 class Recorded(SlidingWindow):
-    """A window that remembers each permit: when it was given, and the rate that was allowed then."""
+    """A pace that remembers each permit: when it was given, and the rate that was allowed then."""
 
     def __init__(self, rate: float, adaptive: AdaptiveRate | None = AdaptiveRate()) -> None:  # noqa: B008 (it is frozen)
         super().__init__(rate, adaptive=adaptive)
@@ -63,8 +63,8 @@ class Recorded(SlidingWindow):
 
 def recorded(rate: float) -> tuple[Limiter, Recorded]:
     limiter = Limiter(rate, LoopClock())
-    limiter._window = window = Recorded(rate)
-    return limiter, window
+    limiter._window = pace = Recorded(rate)
+    return limiter, pace
 
 
 def assert_kept(given: list[tuple[float, float]]) -> None:
@@ -97,7 +97,7 @@ class Machine(RuleBasedStateMachine):
         loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         self.loop = loop
         self.chance = random.Random(seed)
-        self.limiter, self.window = recorded(rate)
+        self.limiter, self.pace = recorded(rate)
         self.rate = rate
         self.waiting: list[asyncio.Task[float]] = []
         self.order: dict[Priority, list[int]] = {level: [] for level in Priority}
@@ -172,8 +172,8 @@ class Machine(RuleBasedStateMachine):
         if not hasattr(self, "runner"):
             return
         assert self.complaints == []
-        assert_kept(self.window.given)
-        assert self.limiter.permits == len(self.window.given)
+        assert_kept(self.pace.given)
+        assert self.limiter.permits == len(self.pace.given)
         self.run(lambda: self.check_rate())
         assert self.limiter.waiting == len(self.waiting)
         for numbers in self.order.values():
@@ -201,7 +201,7 @@ class Machine(RuleBasedStateMachine):
             await asyncio.wait_for(take(self.limiter), 1.1 / usable + max(0.0, self.until - now()))
 
         self.runner.run(the_end())
-        assert_kept(self.window.given)
+        assert_kept(self.pace.given)
         self.runner.close()
         assert self.complaints == []
 
@@ -241,24 +241,24 @@ async def test_the_refusals_of_one_burst_count_once_whenever_they_arrive() -> No
 
 @virtual_time
 async def test_after_a_pushback_they_come_back_at_the_allowed_rate_and_not_as_a_herd() -> None:
-    limiter, window = recorded(200)
+    limiter, pace = recorded(200)
     sent = await take(limiter)
     waiting = [asyncio.ensure_future(take(limiter)) for _ in range(500)]
     await asyncio.sleep(0.9)
     refused_at = now()
     assert limiter.throttled(2, refused_at)
-    before = len(window.given)
+    before = len(pace.given)
     times = sorted(await asyncio.gather(*waiting))[before - 1 :]
-    allowed = window.given[before][1]
+    allowed = pace.given[before][1]
     assert sent < refused_at
     assert 140 <= allowed < 200
     assert times[0] == pytest.approx(refused_at + 2)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
-    assert min(gaps) >= 1 / window.given[-1][1], "one by one"
+    assert min(gaps) >= 1 / pace.given[-1][1], "one by one"
     assert max(gaps) <= 1.03 / int(allowed)
     seconds = times[-1] - times[0]
     assert (len(times) - 1) / seconds == pytest.approx(allowed, rel=0.04)
-    assert_kept(window.given)
+    assert_kept(pace.given)
 
 
 @virtual_time
@@ -417,7 +417,7 @@ async def test_a_quota_that_shrinks_and_grows_again() -> None:
 
 @virtual_time
 async def test_refusals_by_lot_do_not_grind_the_rate_down() -> None:
-    """One call in a hundred is refused whatever the window. That the window went well before is remembered."""
+    """One call in a hundred is refused whatever the pace. That the pace went well before is remembered."""
 
     async def against_chance(adaptive: AdaptiveRate) -> tuple[int, float]:
         chance = random.Random(5)
