@@ -349,7 +349,7 @@ async def test_options_reach_the_settings(shell: Shell) -> None:
         "call", "v1.alibaba.refunds.get", "refund_id=TQ1", "--base-url", "ftp://x", "--rate", "5"
     )
     assert elsewhere.code == 2
-    assert "base_url must look like" in elsewhere.err
+    assert "base_url 'ftp://x' must look like" in elsewhere.err
 
 
 def completed(words: str, index: int, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> list[str]:
