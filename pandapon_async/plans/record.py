@@ -115,7 +115,7 @@ class RowRecorder:
     def _why(self, state: RowState, error: PandaponError | None, intent: Intent) -> str:
         """Why a row stands where it stands, for people."""
         if state is RowState.SETTLED_ABSENT:
-            seconds = intent.updated - intent.created
+            seconds = intent.updated - (intent.wrote or intent.created)
             return (
                 f"not found at {moment(intent.updated)}, {seconds:.0f} s after the write; it may have landed "
                 "since. --resend-absent looks again and sends it if it is still not there"
