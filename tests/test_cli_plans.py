@@ -359,3 +359,29 @@ async def test_a_vendor_that_cannot_be_read_is_sent_nothing(shell: Shell, tmp_pa
         assert (ended.code, len(server.effects)) == (3, 0)
         assert "stopped early: the vendor could not be read, nothing was sent" in ended.err
         assert plan_files.rows_of(tmp_path / "plan.db") == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 100])
+async def test_a_damaged_journal_is_set_aside_only_when_told(
+    shell: Shell, tmp_path: Path, content: bytes
+) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 3)
+        await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
+        command = ("returns", "apply", "plan.db", "--yes", "--settle-after", "0.1")
+        healthy = await shell.beside(*command, "--new-journal")
+        assert (healthy.code, len(server.effects)) == (2, 0)
+        assert "can be read: --new-journal is for a damaged one" in healthy.err
+        for path in tmp_path.glob("journal.sqlite*"):
+            path.unlink()
+        (tmp_path / "journal.sqlite").write_bytes(content)
+        damaged = await shell.beside(*command)
+        assert (damaged.code, len(server.effects)) == (2, 0)
+        assert "--new-journal" in damaged.err
+        refused = await shell.beside(*command, "--new-journal")
+        assert refused.code == 2, "the plan belongs to the lost one"
+        (aside,) = tmp_path.glob("journal.sqlite.damaged-*")
+        assert aside.read_bytes() == content
+        adopted = await shell.beside(*command, "--adopt-journal")
+        assert (adopted.code, facts(adopted)["states"]) == (0, {"confirmed": 3})

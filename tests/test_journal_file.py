@@ -98,6 +98,9 @@ async def test_a_failed_opening_is_tried_again(path: Path) -> None:
     with pytest.raises(JournalUnavailableError):
         await intend(journal)
     write(path, b"")
+    with pytest.raises(JournalUnavailableError, match="damaged: it is empty"):
+        await intend(journal)
+    path.unlink()
     assert (await intend(journal)).state is IntentState.INTENDED
     await journal.aclose()
 

@@ -199,5 +199,6 @@ FILE_FORMAT = FileFormat(
     first_table="intents",
     upgrades={1: _upgrade_1},
     error=JournalUnavailableError,
+    empty_is_damage=True,  # a journal appears complete, so nothing else leaves an empty one
     page_size=2048,  # keys lie scattered, and half the page is half of what a commit writes
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pandapon_async.journal.identity import Writer
@@ -11,7 +12,7 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
-__all__ = ["journal_of", "state_folder"]
+__all__ = ["journal_of", "set_aside", "state_folder"]
 
 
 def journal_of(credentials: Credentials, settings: Settings) -> Journal:
@@ -30,6 +31,17 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
     writer = Writer.of(credentials, settings)
     digest = hashlib.sha256(writer.vendor.encode()).hexdigest()[:16]
     return Journal(state_folder() / f"writes-{digest}.sqlite", clock=settings.clock)
+
+
+def set_aside(journal: str, now: float) -> Path:
+    """Rename a damaged journal, so that a new one can be begun in its place; gives its new name. Blocks."""
+    path = Path(journal)
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+    for end in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + end)
+        if part.exists():
+            part.rename(path.with_name(f"{path.name}.damaged-{stamp}{end}"))
+    return path.with_name(f"{path.name}.damaged-{stamp}")
 
 
 def state_folder() -> Path:

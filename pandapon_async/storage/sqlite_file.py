@@ -200,7 +200,8 @@ class FileFormat:
     def _find_or_make(self, path: Path, must_exist: bool) -> None:
         if path.is_file():
             if self.empty_is_damage and path.stat().st_size == 0:
-                raise self.unusable(path, "opened", "the file is damaged: it is empty")
+                empty = sqlite3.DatabaseError("empty")  # what `is_damage` knows it by
+                raise self.unusable(path, "opened", "the file is damaged: it is empty") from empty
             return
         if must_exist:
             raise self.unusable(path, "opened", "there is no such file")
