@@ -242,7 +242,7 @@ async def test_another_waybill_for_the_same_form_needs_to_be_meant(tmp_path: Pat
             (line,) = plan_files.results_of(second / "plan.db.results.jsonl")
             assert line["state"] == "duplicate"
             assert re.search(
-                r"freightBill SF0000000000, .*written 2023-.* UTC \(intent \w{12}, confirmed\)",
+                r"freightBill SF0000000001, .*written 2023-.* UTC \(intent \w{12}, confirmed\)",
                 line["reason"],
             )
             assert "--allow-repeat" in line["reason"]

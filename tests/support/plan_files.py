@@ -64,7 +64,7 @@ def return_rows(ids: Iterable[str], images: list[str] | None = None) -> list[dic
         {
             "refund_id": refund_id,
             "logistics_company_no": "SF",
-            "freight_bill": f"SF{number:010d}",
+            "freight_bill": f"SF{number + 1:010d}",
             "description": "goods as they came",
             "vouchers": images[number % len(images)] if images else "",
             "shop": f"shop {number % 3}",
