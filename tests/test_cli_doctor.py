@@ -271,7 +271,7 @@ def test_a_url_that_cannot_be(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> 
     use(monkeypatch, base_url="ftp://x")
     ended = shell("doctor")
     assert (ended.code, states(ended)) == (1, {"settings": "bad"})
-    assert "base_url must look like" in findings(ended)["settings"].found
+    assert "base_url 'ftp://x' must look like" in findings(ended)["settings"].found
 
 
 def test_packages_that_are_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
