@@ -131,7 +131,14 @@ def _items_table(counts: list[int], rounds: int) -> str:
 
 
 def _ledger_table(count: int, rounds: int) -> str:
-    with serving(cores()[1], {"refund": attrs.evolve(REPLIES["refund"], data=_anonymous_refund())}) as server:
+    with serving(
+        cores()[1],
+        {
+            "refund": attrs.evolve(
+                REPLIES["refund"], path="/v2/taobao/order/refund/query", data=_anonymous_refund()
+            )
+        },
+    ) as server:
         runs = [in_child("bulk", "rows_of_a_ledger", url=server.url, count=count) for _ in range(rounds)]
     row = [
         f"reconcile, {count:,} rows",

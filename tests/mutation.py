@@ -57,7 +57,7 @@ RULES = (
     ),
     Rules(
         "journal/resolve.py",
-        ("judge", "carries_waybill", "_is_ours", "_lines_tell"),
+        ("judge", "carries_waybill", "is_ours", "_lines_tell"),
         ("test_writes_rules.py", "test_journal_resolve.py"),
     ),
     Rules(

@@ -415,9 +415,14 @@ def tables() -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
+def _is_public(error: type[PandaponError]) -> bool:
+    rooms = ("", ".journal", ".reconcile", ".plans", ".bulk", ".callbacks", ".sandbox", ".errors")
+    return any(hasattr(importlib.import_module(f"pandapon_async{room}"), error.__name__) for room in rooms)
+
+
 def all_errors(kind: type[PandaponError] = PandaponError) -> Iterator[type[PandaponError]]:
     for one in kind.__subclasses__():
-        if one.__module__.startswith("pandapon_async"):
+        if one.__module__.startswith("pandapon_async") and _is_public(one):
             yield one
             yield from all_errors(one)
 
@@ -432,7 +437,9 @@ def all_commands(command: Any, name: str) -> Iterator[str]:
 
 def all_variables() -> set[str]:
     texts = [path.read_text("utf-8") for path in (ROOT / "pandapon_async").rglob("*.py")]
-    return {name for text in texts for name in re.findall(r"PANDAPON_[A-Z_]*[A-Z]", text)}
+    # Refused in the .env of a folder that somebody else made; no command reads them so far.
+    unread = {"PANDAPON_ALLOW_PLAIN_HTTP", "PANDAPON_PROXY", "PANDAPON_SHARED"}
+    return {name for text in texts for name in re.findall(r"PANDAPON_[A-Z_]*[A-Z]", text)} - unread
 
 
 NAMED: dict[str, Callable[[], Iterable[str]]] = {
@@ -471,7 +478,7 @@ def test_the_reference_has_every_verdict_in_its_place() -> None:
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 def test_the_reference_names_every_field_and_its_default(kind: Any) -> None:
     rows = tables()[kind.__name__]
-    assert set(rows) == {field.name for field in attrs.fields(kind)}
+    assert set(rows) == {field.name for field in attrs.fields(kind) if field.init}
     if kind is Credentials:
         return
     given = {**vars(pandapon_async), "signature": signature}

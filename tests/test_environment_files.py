@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pandapon_async import Client, Credentials, Settings
-from pandapon_async.environment import environment
+from pandapon_async.environment import environment, told
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.sandbox import Sandbox
 from tests.support.command import Shell
@@ -58,6 +59,14 @@ def test_what_decides_where_things_go_is_refused_without_the_credentials_for_it(
         assert "pa55word" not in str(caught.value)
     if name == "BASE_URL":
         assert "PANDAPON_BASE_URL https://evil.example:8443, but" in str(caught.value)
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_told() -> Iterator[None]:
+    """A command that ran before in this process may have left somebody to tell."""
+    before = told.set(None)
+    yield
+    told.reset(before)
 
 
 def test_what_is_harmless_is_not_used_either_and_told(

@@ -20,7 +20,7 @@ async def test_a_short_long_run(tmp_path: Path) -> None:
     assert samples[-1].descriptors < 100
     assert samples[-1].errors
     assert sum(ending.journal.values()) >= samples[-1].rows > 10
-    assert ending.carried_out > 10
+    assert ending.carried_out > 3
     assert (ending.twice, ending.denied, ending.claimed, ending.nonces_repeated) == (0, 0, 0, 0)
     assert sum(ending.faults.values()) > 10
     assert "cancelled" in page(samples, results, ending)
