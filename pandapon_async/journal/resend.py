@@ -71,6 +71,10 @@ async def look_first(
         )
         done = await write.journal.get(earlier.id)
         raise duplicate_of(done or earlier, write.intent)
+    if outcome.resolution is Resolution.ABSENT and earlier.user_id != write.intent.user_id:
+        # Who did not write it may not see it.
+        seen_by = earlier.user_id or "that an earlier version did not note"
+        outcome = ResolvedOutcome(Resolution.UNDECIDED, f"it was written by user id {seen_by}")
     if outcome.resolution is Resolution.UNDECIDED:
         if settings.resend_throttled if throttled else settings.allow_repeat:
             return  # the operator's word
