@@ -304,7 +304,7 @@ async def prepared(
         Path("photos").mkdir()
         Path("proof-1.jpg").rename("photos/proof-1.jpg")
         Path("ledger.csv").write_text("".join(csv_chunks(sandbox.seed, sandbox.refunds)), encoding="utf-8")
-        rows = [f"{one},SF,SF{number}\n" for number, one in enumerate(ids[2:])]
+        rows = [f"{one},SF,SF{number}\n" for number, one in enumerate(ids[2:], 1)]
         Path("returns.csv").write_text("refund_id,logistics_company_no,freight_bill\n" + "".join(rows))
         async with Client.from_env() as client:
             if readme:

@@ -472,7 +472,7 @@ async def test_an_observer_can_look_at_the_rate() -> None:
             seen.append((attempt.reason, limiter.rate))
 
         async with client(server.url, limiter=limiter, observer=observe) as pandapon:
-            await pandapon.request("POST", "/x", json={})
+            await pandapon.request("POST", "/x", json={}, safety=Safety.READ)
     assert [reason for reason, _ in seen] == ["RateLimitError", None]
     assert seen[0][1] == 7
 
