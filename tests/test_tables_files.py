@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import sys
 import zipfile
@@ -22,6 +23,8 @@ from pandapon_async.reconcile.verdict import LedgerRow
 from pandapon_async.tables.open import file_digest
 from tests.support.tables import ledger_rows as rows
 from tests.support.tables import open_ledger, records, whole_table
+
+xlsxwriter = importlib.import_module("xlsxwriter")  # has no types
 
 HEADER = ["platform", "shop", "refund_id", "order_id", "amount_fen", "currency", "status", "applied_at"]
 ROWS = [
@@ -455,3 +458,21 @@ def test_the_digest_can_be_interrupted(tmp_path: Path) -> None:
 
     with pytest.raises(InterruptedError):
         file_digest(path, stop)
+
+
+def test_a_number_that_the_workbook_shows_as_a_date_is_no_amount(tmp_path: Path) -> None:
+    """Whoever typed 2023-01-01 into the wrong column did not mean 44,927 yuan."""
+    path = tmp_path / "ledger.xlsx"
+    book = xlsxwriter.Workbook(path)
+    sheet = book.add_worksheet()
+    formats = [None, *(book.add_format({"num_format": code}) for code in ("yyyy-mm-dd", '#,##0.00"元"', 14))]
+    sheet.write_row(0, 0, ["refund_id", "amount_yuan"])
+    for row, style in enumerate(formats, 1):
+        sheet.write_string(row, 0, f"TQ{row}")
+        sheet.write_number(row, 1, 44927, style)
+    book.close()
+    found = rows(path)
+    assert [(row.amount_fen, row.problem) for row in found[::2]] == [(4_492_700, None)] * 2
+    for row in found[1::2]:
+        assert row.problem is not None
+        assert "is a date, not an amount" in row.problem

@@ -11,7 +11,16 @@ import re
 from datetime import datetime
 from decimal import Context, Decimal
 
-from pandapon_async.tables.cells import SURE_DIGITS, AmountUnit, Cell, Refused, blank, tidy, unwrap
+from pandapon_async.tables.cells import (
+    SURE_DIGITS,
+    AmountUnit,
+    Cell,
+    DateNumber,
+    Refused,
+    blank,
+    tidy,
+    unwrap,
+)
 
 __all__ = ["amount_fen"]
 
@@ -34,8 +43,8 @@ def amount_fen(cell: Cell, unit: AmountUnit) -> int:
     """
     if blank(cell):
         raise Refused("no amount")
-    if isinstance(cell, datetime):
-        raise Refused("is a date, not an amount")
+    if isinstance(cell, datetime | DateNumber):
+        raise Refused("is a date, not an amount; if it is an amount, give the column a number format")
     if isinstance(cell, Decimal):
         fen = _fen_of_number(cell, unit)
     elif isinstance(cell, int):

@@ -17,6 +17,7 @@ __all__ = [
     "AmountUnit",
     "BadCell",
     "Cell",
+    "DateNumber",
     "Platform",
     "Refused",
     "blank",
@@ -34,6 +35,12 @@ __all__ = [
 
 Platform = Literal["1688", "taobao"]
 AmountUnit = Literal["fen", "yuan"]
+
+
+class DateNumber(Decimal):
+    """A number that its workbook shows as a date: days since its first one, never an amount."""
+
+    __slots__ = ()
 
 
 class BadCell(str):

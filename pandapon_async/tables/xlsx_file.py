@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from pandapon_async.tables.cells import BadCell, Cell, blank
+from pandapon_async.tables.cells import BadCell, Cell, DateNumber, blank
 from pandapon_async.tables.headers import SEARCHED, HeadRow
 from pandapon_async.tables.source import RawRow, Sheet
 from pandapon_async.tables.xlsx_package import (
@@ -56,6 +56,7 @@ class XlsxSource:
         self.day_zero = package.day_zero
         self.sheets: Sequence[Sheet] = package.sheets
         self._texts_part = package.texts
+        self._date_styles = package.date_styles
         self._texts: SharedTexts | None = None
         self._hidden: dict[str, int] = {}
 
@@ -88,7 +89,7 @@ class XlsxSource:
                     yield number, cells, None
 
     def _rows(self, archive: Archive, sheet: Sheet) -> Generator[tuple[int, Cells, bool], None, None]:
-        parser = _SheetParser(self._shared_texts(archive))
+        parser = _SheetParser(self._shared_texts(archive), self._date_styles)
         return parser.rows(archive.part(sheet.part))
 
     def pick(self, cells: Cells, wanted: Sequence[int]) -> Sequence[Cell]:
@@ -112,8 +113,10 @@ class XlsxSource:
 class _SheetParser:
     """Turns the events of a sheet's XML into rows: number, cells by column position, whether hidden."""
 
-    def __init__(self, texts: SharedTexts) -> None:
+    def __init__(self, texts: SharedTexts, date_styles: frozenset[str]) -> None:
         self._texts = texts
+        self._date_styles = date_styles
+        self._style = "0"
         self._rows: list[tuple[int, Cells, bool]] = []
         self._row = 0
         self._hidden = False
@@ -156,6 +159,7 @@ class _SheetParser:
         if self._column >= MOST_COLUMNS or self._count > MOST_CELLS or self._column in self._cells:
             raise ValueError("columns or cells without end, or two cells in one place")
         self._kind = attributes.get("t", "n")
+        self._style = attributes.get("s", "0")
         self._formula = False
         self._written = []
 
@@ -194,7 +198,9 @@ class _SheetParser:
         if self._kind == "n":
             if self._formula and not written:
                 return BadCell("=…", NEVER_CALCULATED)
-            return _number(written)
+            number = _number(written)
+            shown_as_date = isinstance(number, Decimal) and self._style in self._date_styles
+            return DateNumber(number) if shown_as_date else number
         if self._kind == "b":
             return "TRUE" if written == "1" else "FALSE"
         if self._kind == "e":

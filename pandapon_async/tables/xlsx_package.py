@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -142,6 +142,21 @@ def _refuse_doctype(*_: Any) -> None:
     raise InvalidArgumentError("the workbook declares XML entities, which no spreadsheet program writes")
 
 
+_DATE_FORMATS = frozenset(map(str, (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59))))
+"""The numbers of the built-in formats for dates and times, the Chinese ones included."""
+_NO_PLACEHOLDER = re.compile(r'"[^"]*"|\\.|_.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
+
+
+def _shows_a_date(code: str) -> bool:
+    """Whether a format has a place for a year, month, day, hour, minute or second.
+
+    >>> _shows_a_date("yyyy\\\\-mm\\\\-dd"), _shows_a_date('[Red]#,##0.00"days"'), _shows_a_date("General")
+    (True, False, False)
+    """
+    plain = _NO_PLACEHOLDER.sub("", code).lower()
+    return plain != "general" and any(letter in plain for letter in "ymdhs")
+
+
 def _nothing(*_: Any) -> None:
     return None
 
@@ -176,6 +191,33 @@ class Package:
         beside = posixpath.join(posixpath.dirname(workbook), "sharedStrings.xml")
         texts = next((one.part for one in relations.values() if one.type == "sharedStrings"), beside)
         self.texts = texts if archive.has(texts) else None
+        self.date_styles = self._date_styles(archive, relations)
+
+    def _date_styles(self, archive: Archive, relations: Mapping[str, _Relation]) -> frozenset[str]:
+        """The styles, as cells name them, in which a number is shown as a date or a time."""
+        part = next((one.part for one in relations.values() if one.type == "styles"), None)
+        if part is None or not archive.has(part):
+            return frozenset()
+        dates = set(_DATE_FORMATS)
+        styles: list[str] = []
+        inside = False
+
+        def begin(name: str, attributes: dict[str, str]) -> None:
+            nonlocal inside
+            if name == "numFmt" and _shows_a_date(attributes.get("formatCode", "")):
+                dates.add(attributes["numFmtId"])
+            elif name == "cellXfs":
+                inside = True
+            elif name == "xf" and inside:
+                styles.append(attributes.get("numFmtId", "0"))
+
+        def end(name: str) -> None:
+            nonlocal inside
+            inside = inside and name != "cellXfs"
+
+        for _ in parse(archive.part(part), begin, end, _nothing):
+            pass
+        return frozenset(str(number) for number, style in enumerate(styles) if style in dates)
 
     def _relations(self, archive: Archive, of: str) -> dict[str, _Relation]:
         """Where a part points; "" is the package itself."""
