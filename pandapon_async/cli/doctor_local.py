@@ -14,7 +14,7 @@ from pandapon_async import __version__
 from pandapon_async.cli.doctor_check import Check, DoctorContext
 from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError
-from pandapon_async.journal.intent import IntentState
+from pandapon_async.journal import IntentState, Journal
 from pandapon_async.settings import is_loopback
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
@@ -92,11 +92,27 @@ async def _look(client: Client) -> Check:
             return Check("journal", "ok", "in memory, as for every sandbox")
         advice = "name a file in PANDAPON_JOURNAL: a crash would forget which writes were sent"
         return Check("journal", "warning", "in memory", advice)
-    if (check := await asyncio.to_thread(_not_made_yet, Path(path))) is not None:
+    earlier = await asyncio.to_thread(client.journal.earlier_files)
+    if not earlier and (check := await asyncio.to_thread(_not_made_yet, Path(path))) is not None:
         return check
-    counts = await client.journal.counts()
+    return await _look_into(client.journal, path)
+
+
+async def _look_into(journal: Journal, path: str) -> Check:
+    """What stands in the file, and what of it needs somebody."""
+    counts = await journal.counts()
     unknown = counts.get(IntentState.UNKNOWN, 0)
     found = f"{path}: {sum(counts.values())} writes, {unknown} of unknown outcome"
+    if others := await journal.not_ours():
+        found += f"; {len(others)} journals of an earlier version stop every write"
+        return Check("journal", "bad", found, f"run `pandapon journal adopt {others[0]} --user-id ID`")
+    if accounts := await journal.unassigned():
+        found += f"; rows of {len(accounts)} writers of an earlier version count for everybody"
+        return Check("journal", "warning", found, f"run `pandapon journal adopt {path} --user-id ID`")
+    if extra := await journal.extra():
+        ids = ", ".join(one.id[:12] for one in extra[:5])
+        found += f"; {len(extra)} open ones stand beside a newer one of the same key ({ids})"
+        return Check("journal", "warning", found, "settle each: `pandapon journal resolve --all`")
     if unknown:
         return Check("journal", "warning", found, "run `pandapon journal resolve --all`")
     return Check("journal", "ok", found)

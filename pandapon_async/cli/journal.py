@@ -179,6 +179,27 @@ class _Look:
     where: str
 
 
+@journal_app.command()
+def adopt(
+    file: Annotated[Path, typer.Argument(help="A journal of an earlier version, or the present one.")],
+    user_id: Annotated[str, typer.Option(help="The sub-account that wrote it.")],
+    journal: JournalFile = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Say who wrote a journal of an earlier version; its rows go into the present one.
+
+    They are taken as written to the vendor of the base url, by the sub-account of --user-id.
+    """
+    if not file.is_file():
+        raise ConfigurationError(f"there is no journal at {file}")
+
+    async def work(client: Client) -> int:
+        return await client.journal.adopt(file, attrs.evolve(client.writer, user_id=user_id))
+
+    taken = _run(work, given(journal=journal, base_url=base_url), must_exist=False)
+    _say(f"{taken:,} rows of user id {user_id} are in the journal now.")
+
+
 async def _resolve(client: Client, id: str | None, look: _Look) -> int:
     """Settle one or all; gives how many are still open."""
     journal = client.journal
@@ -316,7 +337,7 @@ async def _intent(journal: Journal, id: str) -> Intent:
     return intent
 
 
-def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any]) -> T:
+def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, must_exist: bool = True) -> T:
     """Work on the journal that the settings name, if there is one."""
 
     client = Client.from_env(**settings)
@@ -325,7 +346,7 @@ def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any]) -> T:
         raise ConfigurationError(
             "towards this machine itself the journal is in memory; name the file with --journal"
         )
-    if not Path(path).is_file():
+    if must_exist and not Path(path).is_file() and not client.journal.earlier_files():
         raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
 
     async def opened() -> T:

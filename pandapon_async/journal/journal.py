@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from pandapon_async.clock import Clock
 from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError, NextStep
+from pandapon_async.journal.adopt import EarlierFiles, adopt_file
 from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.store import JournalStore, Reading
@@ -48,8 +49,15 @@ class Journal:
     process is still alive.
     """
 
-    def __init__(self, path: str | os.PathLike[str] = IN_MEMORY, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = IN_MEMORY,
+        *,
+        clock: Clock | None = None,
+        earlier: EarlierFiles | None = None,
+    ) -> None:
         self.path: str = str(path)
+        self._earlier = earlier
         self._clock = clock or Clock()
         self._writer: BatchWriter[JournalStore] = BatchWriter(self._open_store, "pandapon-journal")
         self._next_session = uuid.uuid4().hex
@@ -271,9 +279,27 @@ class Journal:
         """The hashes by which earlier versions named writers that are not known any more."""
         return await self._run(lambda store: store.unassigned())
 
-    async def assign(self, writer: Writer, account: str | None = None) -> int:
-        """Say who wrote the rows of an earlier version: those of the writer's own hash, or of `account`."""
-        return await self._run(lambda store: store.assign(writer, account), durable=True)
+    async def not_ours(self) -> list[Path]:
+        """Journals of earlier versions beside this one, of unknown writers; they stop every write."""
+        return await self._run(lambda store: store.not_ours)
+
+    def earlier_files(self) -> list[Path]:
+        """Journals of earlier versions beside this one that are there now. Blocks."""
+        return self._earlier.files() if self._earlier is not None else []
+
+    async def adopt(self, file: str | os.PathLike[str], writer: Writer) -> int:
+        """Say who wrote the rows of an earlier version whose writer is not known; gives how many they are.
+
+        `file` is another journal, whose rows are taken over, or this one.
+
+        Raises:
+            JournalUnavailableError: One of the files cannot be used, or is in use by another program.
+        """
+        await self.open()
+        now, other = self._reading(), Path(file)
+        if await asyncio.to_thread(_same, other, Path(self.path)):
+            return await self._run(lambda store: store.assign_all(writer), durable=True)
+        return await self._writer.alone(lambda store: adopt_file(store, other, writer, now))
 
     async def open(self) -> None:
         """Open the file and close what ended processes left open. Called by itself on first use."""
@@ -297,6 +323,8 @@ class Journal:
             except sqlite3.Error as error:
                 raise store.unavailable(error) from error
             self._clear_away()
+            if self._earlier is not None:
+                store.not_ours = self._earlier.adopt(store, self._opened_at)
         except BaseException as error:
             if store is not None:
                 store.close()
@@ -365,6 +393,10 @@ class Journal:
 def _release(lock: FileLock) -> None:
     lock.release()
     Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _page(

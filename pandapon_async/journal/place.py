@@ -7,6 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pandapon_async.journal.adopt import EarlierFiles
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
@@ -30,7 +31,10 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
         return Journal(IN_MEMORY, clock=settings.clock)
     writer = Writer.of(credentials, settings)
     digest = hashlib.sha256(writer.vendor.encode()).hexdigest()[:16]
-    return Journal(state_folder() / f"writes-{digest}.sqlite", clock=settings.clock)
+    folder = state_folder()
+    return Journal(
+        folder / f"writes-{digest}.sqlite", clock=settings.clock, earlier=EarlierFiles(folder, writer)
+    )
 
 
 def set_aside(journal: str, now: float) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -43,6 +44,12 @@ _ADD = (
     f"INSERT OR IGNORE INTO intents ({', '.join(COLUMNS)})"
     f" SELECT {', '.join(f'?{number}' for number in range(1, _ONCE))}"
     f" WHERE NOT EXISTS (SELECT 1 FROM intents WHERE {_IN_THE_WAY})"
+)
+_TAKE = (
+    f"INSERT INTO intents ({', '.join(COLUMNS)}) SELECT {', '.join(f'?{n}' for n in range(1, len(COLUMNS)))},"
+    f" (?{len(COLUMNS)} OR EXISTS (SELECT 1 FROM intents AS other WHERE other.scope = ?2"
+    f" AND other.operation = ?3 AND other.natural_key = ?4 AND other.{OPEN_SQL} AND NOT other.extra))"
+    " WHERE NOT EXISTS (SELECT 1 FROM intents WHERE id = ?1)"
 )
 # The ended writes of a key, newest first; the index has them in this order.
 _EARLIER = (
@@ -110,6 +117,8 @@ class JournalStore(SqliteStore):
         self.session = session
         self._on_close = on_close
         self._raised = 0
+        self.not_ours: list[Path] = []
+        """Journals of earlier versions beside this one that nobody has said the writer of."""
         (self.mark,) = self._connection.execute("SELECT mark FROM identity").fetchone()
         """The mark as of the last commit of this store."""
         self._look_for_old_rows()
@@ -164,6 +173,11 @@ class JournalStore(SqliteStore):
         An open intent of the same natural key does; with `once` also one that succeeded; and, unless
         `allow_second`, an open one about one of the same `subjects`.
         """
+        if self.not_ours:
+            raise JournalUnavailableError(
+                f"{self.not_ours[0]} is a journal of an earlier version, and it is not known who wrote it. "
+                f"Say it with: pandapon journal adopt {self.not_ours[0]} --user-id ID; nothing was sent"
+            )
         if intent.account in self._unassigned:
             self.assign(Writer(intent.vendor, intent.user_id, intent.account))
         if (subjects or intent.operation in self._unclear) and not allow_second:
@@ -261,10 +275,9 @@ class JournalStore(SqliteStore):
             (writer.legacy if account is None else account,),
         ).fetchall()
         for intent_id, operation, key in rows:
-            with self._damaged():
-                payload = orjson.loads(key).keys() == {"payload"}
             endpoint = declared(operation)
-            scope = writer.scope(Scope.ACCOUNT if payload or endpoint is None else endpoint.scope)
+            # One that was known by its payload and has a key now is kept where it can stand in the way.
+            scope = writer.scope(endpoint.scope if endpoint is not None else Scope.ACCOUNT)
             # Newest first: of open ones that become the same, the first counts.
             self._connection.execute(
                 "UPDATE intents SET scope = ?1, vendor = ?2, user_id = ?3, extra = EXISTS (SELECT 1 FROM"
@@ -274,6 +287,25 @@ class JournalStore(SqliteStore):
             )
         self._look_for_old_rows()
         return len(rows)
+
+    def take(self, other: JournalStore) -> int:
+        """Take over the rows of another file, its subjects, its identity and its mark; gives how many rows.
+
+        An open row whose key has an open one here already stands beside that one.
+        """
+        rows = other._connection.execute(f"SELECT {', '.join(COLUMNS)} FROM intents ORDER BY rowid")
+        taken = self._connection.executemany(_TAKE, rows).rowcount
+        subjects = other._connection.execute("SELECT subject, intent FROM subjects")
+        self._connection.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?)", subjects)
+        identities = [(identity,) for identity in other.identities()]
+        if self._connection.executemany("INSERT OR IGNORE INTO adopted VALUES (?)", identities).rowcount:
+            self._raised += other.read_mark()
+        self._look_for_old_rows()
+        return taken
+
+    def assign_all(self, writer: Writer) -> int:
+        """Give all rows whose writer is not known to this one; how many."""
+        return sum(self.assign(writer, account) for account in self.unassigned())
 
     def unassigned(self) -> list[str]:
         """The hashes of writers of earlier versions that are not known."""

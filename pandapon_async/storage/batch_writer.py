@@ -109,6 +109,18 @@ class BatchWriter(Generic[S]):
             await self._open()
         return cast(T, await self.submit(work, durable=durable))
 
+    async def alone(self, work: Callable[[S], T]) -> T:
+        """Run something on the thread that does its own transactions, between two groups."""
+        await self._open()
+        assert self._store is not None
+        assert self._executor is not None
+        self.hold()
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._executor, work, self._store)
+            return await asyncio.shield(future)
+        finally:
+            self.release()
+
     def submit(self, work: Callable[[S], Any], *, durable: bool = False) -> asyncio.Future[Any]:
         """The same without waiting, on an open store; nobody need look at the result."""
         loop = asyncio.get_running_loop()
