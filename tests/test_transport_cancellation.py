@@ -192,6 +192,7 @@ def planning_it(stage: Stage) -> Any:
                 yield plans.plan(pandapon, "returns", path, bench.plan)
                 stage.count(pandapon)
                 at_rest(pandapon)
+                await pandapon.journal.aclose()  # a cancelled opening of it ends on its own thread
                 await asyncio.to_thread(bench.plan.unlink, missing_ok=True)
                 names = {item.name for item in await asyncio.to_thread(lambda: list(folder.iterdir()))}
                 assert names <= {"table.csv", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"}

@@ -139,15 +139,15 @@ async def _calls(pandapon: Any) -> AsyncIterator[PandaponError]:
     refunds = pandapon.v1.alibaba.refunds
     returned = {"logistics_company_no": "SF", "freight_bill": "SF1", "description": f"{NAME} {PHONE} {NOTE}"}
     for call in (
-        refunds.get(refund_id=REFUND),
-        refunds.return_goods(refund_id=REFUND, **returned),
-        pandapon.v2.alibaba.refunds.upload_voucher(image=JPEG + f"{NAME}{NOTE}".encode()),
-        pandapon.request("POST", "/x", json={"to": PERSONAL, "note": NOTE}, safety=Safety.READ),
-        refunds.get(refund_id=f"{NAME} {PHONE}"),
-        refunds.get(refund_id=REFUND, phone=PHONE),
+        lambda: refunds.get(refund_id=REFUND),
+        lambda: refunds.return_goods(refund_id=REFUND, **returned),
+        lambda: pandapon.v2.alibaba.refunds.upload_voucher(image=JPEG + f"{NAME}{NOTE}".encode()),
+        lambda: pandapon.request("POST", "/x", json={"to": PERSONAL, "note": NOTE}, safety=Safety.READ),
+        lambda: refunds.get(refund_id=f"{NAME} {PHONE}"),
+        lambda: refunds.get(refund_id=REFUND, phone=PHONE),
     ):
         try:
-            await call
+            await call()
         except PandaponError as error:
             yield error
 
@@ -381,10 +381,10 @@ async def openapi(evidence: Evidence, folder: Path) -> None:
 
 
 async def crash(evidence: Evidence, folder: Path) -> None:
-    """The traceback of a command that fails in a way nobody foresaw, with the secret in its frames."""
+    """What a command says that fails in a way nobody foresaw, with the secret in its frames."""
     evidence.planted -= {"free text"}
     program = (
-        "import importlib; module = importlib.import_module('pandapon_async.transport.pipeline')\n"
+        "import importlib; module = importlib.import_module('pandapon_async.transport.exchange')\n"
         "def broken(access_key, access_secret, *more): raise RuntimeError('unforeseen')\n"
         f"module.signed_headers = broken; {plan_files.PROGRAM}"
     )
@@ -402,8 +402,8 @@ async def crash(evidence: Evidence, folder: Path) -> None:
             evidence, folder, server, program, "call", "v1.alibaba.refunds.get", f"refund_id={REFUND}"
         )
     told = b"".join(evidence.pieces.values())
-    assert b"Traceback (most recent call last)" in told
-    assert b"unforeseen" in told
+    assert told.count(b"RuntimeError") == 2  # one line for each: what and where, and no word of it
+    assert b"Traceback" not in told
 
 
 async def callbacks(evidence: Evidence, folder: Path) -> None:

@@ -597,7 +597,7 @@ def columns() -> None:
         csv_text([HEADER, *wrong]),
         rows=[
             GOOD[0],
-            [None, 9168, "'小红书' names neither"],
+            [None, 9168, "names neither 1688 nor Taobao"],
             GOOD[2],
             [None, 91150, "'112983-074068' is not a refund id of taobao"],
             *GOOD[4:],
