@@ -55,7 +55,7 @@ CLOSING_SECONDS: Final = 2.0
 log: Final = logging.getLogger("pandapon_async")
 
 _SHARED = frozenset(
-    {"base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal", "vendor_id"}
+    ["base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal", "vendor_id"]
 )
 SafetyName = Literal["read", "repeatable", "checked", "once", "never_automatic"]
 _GROUPS = ("alibaba", "taobao", "addresses", "freight", "v1", "v2")
@@ -207,7 +207,7 @@ class Client:
         settings = attrs.evolve(self.settings, **changes)
         _check_overrides(settings)
         other = copy.copy(self)
-        for name in _GROUPS:  # those that were looked at call the original
+        for name in _GROUPS:  # these call the original
             other.__dict__.pop(name, None)
         other._is_copy = True
         other._pipeline = attrs.evolve(self._pipeline, settings=settings)
@@ -386,7 +386,7 @@ class Client:
         intent = await self.journal.get(intent_id)
         if intent is None:
             raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
-        resolver = Resolver(self, self.journal, self.writer, self._ages, self.settings)
+        resolver = Resolver(self, self.journal, self.writer, self._ages, self.settings)  # pyright: ignore
         pauses = iter((2.0, 10.0, self.settings.settle_after) if wait else ())
         while True:
             intent = await resolver.resolve(intent, as_account=as_account, dry_run=dry_run)
@@ -416,7 +416,7 @@ class Client:
 
         intent = draft_of(self.journal, self.writer, *self._write(operation, arguments))
         intent.created = since
-        return await resolve_outcome(self, self.journal, intent)
+        return await resolve_outcome(self, self.journal, intent)  # pyright: ignore
 
     def write_key(self, operation: Operation | str, arguments: Mapping[str, Any]) -> WriteKey:
         """What the journal knows a write by: `Journal.with_key` and `Journal.about` take it apart.
@@ -442,9 +442,10 @@ class Client:
         """Look at an earlier write of the key before this one is sent, until the deadline of its call."""
         from pandapon_async.journal.resend import look_first
 
-        await look_first(
-            write, lambda left: self.with_settings(timeout=left), deadline, self._ages, self.settings
-        )
+        def within(left: float) -> Any:
+            return self.with_settings(timeout=left)
+
+        await look_first(write, within, deadline, self._ages, self.settings)
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Close the client: new calls are refused, and calls under way are ended.

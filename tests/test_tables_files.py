@@ -467,9 +467,9 @@ def test_a_number_that_the_workbook_shows_as_a_date_is_no_amount(tmp_path: Path)
     sheet = book.add_worksheet()
     formats = [None, *(book.add_format({"num_format": code}) for code in ("yyyy-mm-dd", '#,##0.00"元"', 14))]
     sheet.write_row(0, 0, ["refund_id", "amount_yuan"])
-    for row, style in enumerate(formats, 1):
-        sheet.write_string(row, 0, f"TQ{row}")
-        sheet.write_number(row, 1, 44927, style)
+    for at, style in enumerate(formats, 1):
+        sheet.write_string(at, 0, f"TQ{at}")
+        sheet.write_number(at, 1, 44927, style)
     book.close()
     found = rows(path)
     assert [(row.amount_fen, row.problem) for row in found[::2]] == [(4_492_700, None)] * 2

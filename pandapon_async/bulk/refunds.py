@@ -32,7 +32,7 @@ def fetch_refunds(
     ordered: bool = False,
 ) -> AsyncGenerator[Done[Item, Refund] | Failed[Item], None]: ...
 @overload
-def fetch_refunds(
+def fetch_refunds(  # pyright: ignore[reportOverlappingOverload]  # the narrower one comes first
     client: Client,
     refund_ids: Iterable[Item] | AsyncIterable[Item],
     platform: Literal["taobao"],

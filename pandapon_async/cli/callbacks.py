@@ -169,7 +169,7 @@ async def _serve(receiver: Receiver, settling: Credentials | None, host: str, po
     async with contextlib.AsyncExitStack() as opened:
         if settling is not None:
             client = await opened.enter_async_context(Client(settling, Settings.from_env()))
-            receiver.on("1688", "refund")(journal_settler(client))
+            receiver.on("1688", "refund")(journal_settler(client))  # pyright: ignore
         opened.push_async_callback(runner.cleanup)
         await runner.setup()
         serve = runner.server

@@ -103,7 +103,7 @@ class _Pending(Coroutine[Any, Any, R_co]):
         return f"<{type(self).__name__} {self._name}>"
 
     @property
-    def __name__(self) -> str:
+    def __name__(self) -> str:  # pyright: ignore  # to pyright, every coroutine has it as an attribute
         """The name of the call; asyncio shows it in the repr of a task."""
         return self._name
 

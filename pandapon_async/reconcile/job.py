@@ -227,7 +227,7 @@ class _Job:
             as_of = (self._options.as_of or started).astimezone(BEIJING).isoformat()
             facts = {"digest": digest, "options": meaning, "as_of": as_of, "begun": now, "finished": None}
             state.set(facts)
-        oldest = begun if resumed else math.inf
+        oldest: float = begun if resumed and begun is not None else math.inf
         if self._options.reuse is not None:
             oldest = min(oldest, now - self._options.reuse.total_seconds())
         if oldest == math.inf:

@@ -97,7 +97,9 @@ class Resolver:
             if spec.name not in search.settled and spec.name not in fixed:
                 search.guess(spec)
         search.check_required(self.required, fixed, hint)
-        units = {spec.name: search.unit(spec, self.amount_unit) for spec in search.money()}
+        units: dict[str, AmountUnit] = {
+            spec.name: search.unit(spec, self.amount_unit) for spec in search.money()
+        }
         positions = {
             spec.name: search.positions[spec.name] for spec in self.specs if spec.name in search.positions
         }

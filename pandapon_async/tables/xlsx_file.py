@@ -199,8 +199,9 @@ class _SheetParser:
             if self._formula and not written:
                 return BadCell("=…", NEVER_CALCULATED)
             number = _number(written)
-            shown_as_date = isinstance(number, Decimal) and self._style in self._date_styles
-            return DateNumber(number) if shown_as_date else number
+            if isinstance(number, Decimal) and self._style in self._date_styles:
+                return DateNumber(number)
+            return number
         if self._kind == "b":
             return "TRUE" if written == "1" else "FALSE"
         if self._kind == "e":

@@ -108,6 +108,7 @@ class Exchange:
         unit = 1000 if settings.timestamp_unit == "ms" else 1
         timestamp = int(self.server_time.wall() * unit)
         problem = ""
+        headers: dict[str, str] = {}
         try:
             headers = signed_headers(
                 credentials.access_key,

@@ -254,6 +254,7 @@ class Pipeline:
             prepared.payload(),
         )
         calls.without_permit += 1
+        response: RawResponse | None = None
         try:
             try:
                 response = await self.session.send(exchange)
@@ -263,7 +264,7 @@ class Pipeline:
             except EarlierWriteError:
                 raise  # no attempt: it never began
             except PandaponError as error:
-                if isinstance(error, AuthenticationError):
+                if isinstance(error, AuthenticationError) and response is not None:
                     self._look_at_the_clock(error, response, exchange)
                 if context.admitted or not isinstance(error, DeadlineExceededError):
                     self._record(prepared, context, error)

@@ -138,14 +138,15 @@ async def _calls(pandapon: Any) -> AsyncIterator[PandaponError]:
     """The errors of a read, an upload, a write and a call that is not declared, with planted arguments."""
     refunds = pandapon.v1.alibaba.refunds
     returned = {"logistics_company_no": "SF", "freight_bill": "SF1", "description": f"{NAME} {PHONE} {NOTE}"}
-    for call in (
+    calls: tuple[Callable[[], Any], ...] = (
         lambda: refunds.get(refund_id=REFUND),
         lambda: refunds.return_goods(refund_id=REFUND, **returned),
         lambda: pandapon.v2.alibaba.refunds.upload_voucher(image=JPEG + f"{NAME}{NOTE}".encode()),
         lambda: pandapon.request("POST", "/x", json={"to": PERSONAL, "note": NOTE}, safety=Safety.READ),
         lambda: refunds.get(refund_id=f"{NAME} {PHONE}"),
         lambda: refunds.get(refund_id=REFUND, phone=PHONE),
-    ):
+    )
+    for call in calls:
         try:
             await call()
         except PandaponError as error:
