@@ -82,8 +82,7 @@ class Client:
             raise ConfigurationError(
                 "the first argument is Credentials(access_key=..., access_secret=..., user_id=...)"
             )
-        # The declarations and their models are loaded here: they would make `import pandapon_async` a fifth
-        # slower, and at the first call they would hold up the loop.
+        # Loaded here: the import would be a fifth slower with it, and the first call would hold up the loop.
         importlib.import_module("pandapon_async.api")
         settings = settings or Settings()
         _check_overrides(settings)
