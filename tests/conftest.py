@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,9 @@ from tests.support.blocking import allowed, guard
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=_SLOW)
+
+
+_COUNT = itertools.count()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +34,14 @@ def loop_is_watched() -> Iterator[None]:
     """Whatever of this package blocks an event loop, in whatever test, raises BlockingError there."""
     with guard():
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_files_of_the_user(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal and the configuration of whoever runs the tests are neither read nor written."""
+    home = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / f"state-{next(_COUNT)}"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "no-configuration"))
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ def distribution(name):
         raise importlib.metadata.PackageNotFoundError(name)
     return known(name)
 importlib.metadata.distribution = distribution
-sys.path[:] = [one for one in sys.path if not one.startswith(%r)]
+sys.path[:] = [one for one in sys.path if one != %r]
 sys.meta_path[:] = [one for one in sys.meta_path if "editable" not in repr(one)]
 from pandapon_async.cli import main
 import pandapon_async
