@@ -44,7 +44,13 @@ def make_app(
         async with pandapon:
             yield
 
+    async def form(request: web.Request) -> web.Response:
+        """The whole form as the platform has it now; `to_json` leaves personal data out."""
+        refund = await pandapon.alibaba.refunds.get(refund_id=request.match_info["refund_id"])
+        return web.json_response(text=refund.to_json())
+
     app = web.Application()
+    app.router.add_get("/refunds/{refund_id}/form", form)
     app[REFUNDS] = refunds
     app.cleanup_ctx.append(client)
     app.add_subapp("/pandapon", receiver.aiohttp_app())  # starts and closes the receiver

@@ -1,4 +1,4 @@
-"""Receive PandaPon's pushes in a FastAPI service.
+"""Receive PandaPon's pushes in a FastAPI service, and hand out refunds as JSON.
 
     $ pip install pandapon-async fastapi uvicorn
     $ uvicorn --factory fastapi_callbacks:make_app --port 8000
@@ -17,15 +17,21 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from pandapon_async import Credentials
+from pandapon_async import Client, Credentials, Settings
 from pandapon_async.callbacks import Message, Receiver, RefundChange
 
 log = logging.getLogger(__name__)
 
 
-def make_app(credentials: Credentials | None = None, store: Path = Path("callbacks.sqlite")) -> FastAPI:
-    """The service; credentials come from the environment unless they are given."""
-    receiver = Receiver(credentials or Credentials.from_env(), store=store)
+def make_app(
+    credentials: Credentials | None = None,
+    settings: Settings | None = None,
+    store: Path = Path("callbacks.sqlite"),
+) -> FastAPI:
+    """The service; credentials and settings come from the environment unless they are given."""
+    credentials = credentials or Credentials.from_env()
+    receiver = Receiver(credentials, store=store)
+    pandapon = Client(credentials, settings or Settings.from_env())
     refunds: dict[str, str] = {}  # stands for your database
 
     @receiver.on("1688", "refund")
@@ -48,7 +54,7 @@ def make_app(credentials: Credentials | None = None, store: Path = Path("callbac
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with receiver:  # opens the store, handles what an earlier process left
+        async with pandapon, receiver:  # opens the store, handles what an earlier process left
             yield
 
     app = FastAPI(lifespan=lifespan)
@@ -58,5 +64,10 @@ def make_app(credentials: Credentials | None = None, store: Path = Path("callbac
     @app.get("/refunds/{refund_id}")
     async def refund(refund_id: str) -> dict[str, Any]:
         return {"refund_id": refund_id, "status": refunds.get(refund_id)}
+
+    @app.get("/refunds/{refund_id}/form")
+    async def form(refund_id: str) -> dict[str, Any]:
+        """The whole form as the platform has it now; `to_dict` leaves personal data out."""
+        return (await pandapon.alibaba.refunds.get(refund_id=refund_id)).to_dict()
 
     return app

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import Context, Decimal, Inexact
-from typing import Self
+from typing import Any, NoReturn, Self
 
 __all__ = ["Fen"]
 
@@ -19,12 +19,17 @@ _EXACT = Context(prec=10_000, traps=[Inexact])
 
 
 class Fen(int):
-    """An amount in fen, an `int` in every respect; `.yuan` is the same amount as a `Decimal`.
+    """An amount in fen, an `int` that stays money; `.yuan` is the same amount as a `Decimal`.
+
+    `+ - * // %` with an int or other fen give fen, `sum` too; `/`, a float and a Decimal are refused. Only
+    where a float stands on the left (`0.5 * fen`) does Python decide by itself, and gives a float.
 
     >>> Fen(1250).yuan
     Decimal('12.50')
     >>> Fen.from_yuan("12.5")
     Fen(1250)
+    >>> sum([Fen(1250), Fen(50)]) // 2
+    Fen(650)
     """
 
     __slots__ = ()
@@ -58,8 +63,65 @@ class Fen(int):
         """The same amount in yuan, with two decimals."""
         return Decimal(int(self)).scaleb(-2, _EXACT)
 
+    def __add__(self, other: int) -> Self:
+        return self._of(int.__add__(self, _whole(other)))
+
+    def __sub__(self, other: int) -> Self:
+        return self._of(int.__sub__(self, _whole(other)))
+
+    def __mul__(self, other: int) -> Self:
+        return self._of(int.__mul__(self, _whole(other)))
+
+    def __floordiv__(self, other: int) -> Self:
+        return self._of(int.__floordiv__(self, _whole(other)))
+
+    def __mod__(self, other: int) -> Self:
+        return self._of(int.__mod__(self, _whole(other)))
+
+    def __divmod__(self, other: int) -> tuple[Self, Self]:
+        return self // other, self % other
+
+    def __truediv__(self, other: Any) -> NoReturn:
+        raise TypeError("fen do not divide with /, which gives a float; use // and %, or .yuan")
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+    __rtruediv__ = __truediv__
+
+    def __rsub__(self, other: int) -> Self:
+        return self._of(int.__sub__(_whole(other), self))
+
+    def __rfloordiv__(self, other: int) -> Self:
+        return self._of(int.__floordiv__(_whole(other), self))
+
+    def __rmod__(self, other: int) -> Self:
+        return self._of(int.__mod__(_whole(other), self))
+
+    def __rdivmod__(self, other: int) -> tuple[Self, Self]:
+        return self.__rfloordiv__(other), self.__rmod__(other)
+
+    def __neg__(self) -> Self:
+        return self._of(int.__neg__(self))
+
+    def __pos__(self) -> Self:
+        return self
+
+    def __abs__(self) -> Self:
+        return -self if self < 0 else self
+
+    @classmethod
+    def _of(cls, fen: int) -> Self:
+        return super().__new__(cls, fen)
+
     def __repr__(self) -> str:
         return f"Fen({int(self)})"
 
     def __str__(self) -> str:
         return str(int(self))
+
+
+def _whole(other: object) -> int:
+    """What money may be counted with. Raises TypeError for anything else."""
+    if isinstance(other, bool) or not isinstance(other, int):
+        raise TypeError(f"fen count with int or Fen, not {type(other).__name__}; for yuan use .yuan")
+    return other

@@ -70,7 +70,8 @@ async def until(true: Callable[[], Any]) -> None:
 
 async def test_fastapi(tmp_path: Path) -> None:
     store = tmp_path / "cb.sqlite"
-    app = example("fastapi_callbacks").make_app(Credentials("key", "secret", "1"), store)
+    settings = Settings(journal=":memory:")
+    app = example("fastapi_callbacks").make_app(Credentials("key", "secret", "1"), settings, store)
     raw, headers = push(refundId="TQ1", orderId=7, currentStatus="waitbuyersend")
     async with uvicorn_serving(app) as url, ClientSession(url) as session:
 
@@ -91,6 +92,22 @@ async def test_fastapi(tmp_path: Path) -> None:
     opened = MessageStore(store)
     assert opened.counts()[MessageState.DONE] == 1
     opened.close()
+
+
+async def test_fastapi_hands_out_a_refund(tmp_path: Path) -> None:
+    async with Sandbox(refunds=10) as sandbox:
+        settings = Settings(base_url=sandbox.base_url, journal=":memory:")
+        app = example("fastapi_callbacks").make_app(sandbox.credentials, settings, tmp_path / "cb.sqlite")
+        refund_id = next(row["refund_id"] for row in sandbox.ledger_rows() if row["platform"] == "1688")
+        async with (
+            uvicorn_serving(app) as url,
+            ClientSession(url) as session,
+            session.get(f"/refunds/{refund_id}/form") as answer,
+        ):
+            form = await answer.json()
+    assert form["refund_id"] == refund_id
+    assert isinstance(form["apply_payment"], int)
+    assert "extra" not in form
 
 
 @pytest.fixture
@@ -118,7 +135,8 @@ async def test_aiohttp_a_message_settles_a_lost_create(tmp_path: Path, arguments
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/pandapon"
+        place = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        url = f"{place}/pandapon"
         try:
             async with CallbackSender(sandbox, url) as sender:
                 async with Client(sandbox.credentials, settings) as client:
@@ -129,9 +147,15 @@ async def test_aiohttp_a_message_settles_a_lost_create(tmp_path: Path, arguments
                     assert answer.status == 200
                 await until(lambda: app[module.REFUNDS])
                 (intent,) = await journal.find()
+                async with (
+                    ClientSession() as session,
+                    session.get(f"{place}/refunds/{intent.result}/form") as got,
+                ):
+                    form = await got.json()
         finally:
             await runner.cleanup()
         (effect,) = sandbox.effects
+        assert (form["refund_id"], form["status"]) == (intent.result, "waitselleragree")
         assert intent.id == unknown.value.intent_id
         assert (intent.state, intent.result) == (IntentState.SETTLED_DONE, effect.refund_id)
         assert app[module.REFUNDS] == {effect.refund_id: "waitselleragree"}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import attrs
 import pytest
 
 from pandapon_async.core.structure import structurer
@@ -112,3 +113,55 @@ def test_a_page_keeps_its_items_and_its_total() -> None:
 @pytest.mark.parametrize("value", [None, True, "text", 7])
 def test_plain_answers_stay_what_they_are(value: Any) -> None:
     assert to_json(value) is value
+
+
+def test_a_result_as_a_dict_has_the_names_of_its_attributes() -> None:
+    order = structurer(Order)(
+        {
+            "baseInfo": {
+                "id": 2542285634920880794,
+                "totalAmount": Decimal("12.50"),
+                "status": "cancel",
+                "x": 1,
+            },
+            "nativeLogistics": {"mobile": CANARY, "areaCode": "330100"},
+            "orderInvoiceInfo": {"mobile": CANARY, "taxpayer": {"phone": CANARY, "kind": 1}},
+            "new": {"rate": Decimal("0.1")},
+        },
+        None,
+    )
+    made = order.to_dict()
+    assert list(made) == [
+        field.name
+        for field in attrs.fields(Order)
+        if field.name != "extra" and not field.metadata["personal"]
+    ]
+    assert made["base_info"]["id"] == "2542285634920880794"
+    assert made["base_info"]["total_amount"] == "12.50"
+    assert made["base_info"]["status"] == "cancel"
+    assert made["base_info"]["refund_status"] is None
+    assert made["native_logistics"]["area_code"] == "330100"
+    assert "mobile" not in made["native_logistics"]
+    assert CANARY not in order.to_json()
+    assert "extra" not in order.to_json()
+    whole = json.loads(order.to_json(personal=True))
+    assert whole == order.to_dict(personal=True)
+    assert whole["native_logistics"]["mobile"] == CANARY
+    assert whole["extra"] == {"new": {"rate": "0.1"}}
+    assert whole["base_info"]["extra"] == {"x": 1}
+
+
+def test_money_of_a_result_is_whole_fen_and_a_moment_is_iso_8601() -> None:
+    made = Refund(apply_payment=Fen(1250), gmt_apply=datetime(2018, 4, 23, 9, 11, 16, tzinfo=UTC)).to_dict()
+    assert (made["apply_payment"], type(made["apply_payment"])) == (1250, int)
+    assert made["gmt_apply"] == "2018-04-23T09:11:16+00:00"
+    assert Refund(status="新状态").to_dict()["status"] == "新状态"
+    assert '"新状态"' in Refund(status="新状态").to_json()
+
+
+def test_a_page_as_a_dict_holds_its_items() -> None:
+    page = structurer(RefundPage)({"list": [{"currency": "CNY"}], "total": 9, "pageNo": 1}, None)
+    made = page.to_dict()
+    assert made["total"] == 9
+    assert made["items"][0]["currency"] == "CNY"
+    assert json.loads(page.to_json()) == made

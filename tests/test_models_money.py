@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 import orjson
@@ -115,3 +117,43 @@ def test_the_url_of_a_voucher_is_joined_with_one_slash(domain: str, path: str, u
 def test_half_an_answer_has_no_url(parts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no image domain or no path"):
         _ = Voucher(**parts).url
+
+
+@given(st.integers(-(10**20), 10**20), st.integers(-(10**6), 10**6).filter(bool))
+def test_fen_stay_fen_in_every_sum(amount: int, other: int) -> None:
+    fen = Fen(amount)
+    for one in (other, Fen(other)):
+        found = (fen + one, fen - one, fen * one, fen // one, fen % one, one + fen, one - fen, one * fen)
+        assert found == (
+            amount + other, amount - other, amount * other, amount // other, amount % other,
+            other + amount, other - amount, other * amount,
+        )  # fmt: skip
+        assert divmod(fen, one) == divmod(amount, other)
+        assert {type(value) for value in (*found, *divmod(fen, one))} == {Fen}
+    if amount:
+        assert (other // fen, other % fen) == (other // amount, other % amount) == divmod(other, fen)
+        assert type(other // fen) is type(other % fen) is Fen
+    for made, plain in (
+        (-fen, -amount),
+        (+fen, amount),
+        (abs(fen), abs(amount)),
+        (sum([fen, fen]), 2 * amount),
+    ):
+        assert made == plain
+        assert type(made) is Fen
+
+
+@pytest.mark.parametrize("other", [1.5, float("nan"), Decimal("1.5"), True, Fraction(1, 2), None, "1", 1j])
+@pytest.mark.parametrize("sign", ["add", "sub", "mul", "floordiv", "mod", "truediv", "divmod"])
+def test_fen_do_not_count_with_anything_but_whole_numbers(other: Any, sign: str) -> None:
+    count: Any = divmod if sign == "divmod" else getattr(operator, sign)
+    with pytest.raises(TypeError, match="fen"):
+        count(Fen(100), other)
+
+
+@pytest.mark.parametrize("other", [2, Fen(2)])
+def test_fen_never_become_a_float_by_division(other: int) -> None:
+    with pytest.raises(TypeError, match=r"use // and %, or \.yuan"):
+        _ = Fen(100) / other
+    with pytest.raises(TypeError):
+        _ = other / Fen(100)

@@ -138,7 +138,7 @@ async def test_the_files_agree_with_each_other(tmp_path: Path) -> None:
         async with client(server) as pandapon:
             summary = await reconcile(pandapon, ledger, tmp_path)
     rows, told = read_rows(tmp_path), json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    assert told == json.loads(json.dumps(summary.to_json()))
+    assert told == json.loads(json.dumps(summary.to_dict()))
     assert told["rows"] == len(rows) == REFUNDS == sum(told["verdicts"].values())
     assert told["verdicts"] == {str(verdict): verdicts(tmp_path).count(verdict) for verdict in Verdict}
     by_currency = [tally for part in told["currencies"].values() for tally in part.values()]

@@ -89,7 +89,7 @@ def run_plan(
     if sys.stdout.isatty():
         show_summary(Console(), summary)
     else:
-        _write_json({"plan": None if dry_run else str(out), **summary.to_json()})
+        _write_json({"plan": None if dry_run else str(out), **summary.to_dict()})
     if not summary.sendable:
         _say("no row can be sent: fix the table and plan again.")
         return 3 if summary.unchecked and not summary.offline else 1
@@ -111,7 +111,7 @@ def show_command(kind: PlanKind) -> Callable[[Path], None]:
         if sys.stdout.isatty():
             show_summary(Console(), summary)
         else:
-            _write_json({"plan": str(plan), **summary.to_json()})
+            _write_json({"plan": str(plan), **summary.to_dict()})
 
     return show
 
@@ -308,7 +308,7 @@ def _run_apply(
     if sys.stdout.isatty():
         show_result(Console(), result)
     else:
-        _write_json({"plan": str(plan), **result.to_json()})
+        _write_json({"plan": str(plan), **result.to_dict()})
     if not result.dry_run:
         _advise(kind, result)
     return result.exit_code

@@ -175,7 +175,7 @@ def _run_and_tell(
     if sys.stdout.isatty():
         _show(summary, out)
     else:
-        sys.stdout.write(json.dumps(summary.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
     return summary.exit_code
 
 

@@ -6,11 +6,14 @@ personal data are marked and stay out of the repr. What a model does not know la
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar, dataclass_transform
 
 import attrs
+
+from pandapon_async.core.json_values import plain_dict
 
 T = TypeVar("T")
 
@@ -100,6 +103,22 @@ class Model:
     """The base of every answer."""
 
     extra: dict[str, Any] = attrs.field(factory=dict, repr=False)
+
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
+        """The answer as plain values, ready for JSON, a frame or a web framework.
+
+        Args:
+            personal: also the fields that can hold personal data, and `extra`.
+
+        Returns:
+            The names of the attributes and their values: ids as text, fen as whole numbers, yuan (decimals)
+            as text, moments in ISO 8601, enumerations as their value, None for what is missing.
+        """
+        return plain_dict(self, personal=personal)
+
+    def to_json(self, *, personal: bool = False) -> str:
+        """The same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(personal=personal), ensure_ascii=False)
 
 
 @attrs.define(kw_only=True)

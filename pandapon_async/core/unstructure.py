@@ -1,4 +1,4 @@
-"""Models back into JSON values by wire names; personal data only where it is asked for.
+"""Models back into JSON values by wire names, as `pandapon call` prints them (`Model.to_dict` has our names).
 
 What `core.structure` reads from the result is the same model again, unless something was hidden.
 Fields that are None are left out. Where no page shows what an answer holds there are no fields to be
@@ -7,26 +7,17 @@ marked as personal, so there the names decide.
 
 from __future__ import annotations
 
-import enum
-import re
 from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
+from pandapon_async.core.json_values import is_personal, scalar
 from pandapon_async.core.model import Model
 from pandapon_async.core.structure import wire_fields
-from pandapon_async.money import Fen
 
 __all__ = ["HIDDEN", "count_extra", "to_json"]
 
 HIDDEN = "***"
 """What stands where personal data was."""
-
-_PERSONAL_NAME = re.compile(
-    "phone|mobile|^tel|fax|receiver|consignee|contact|nick|login|address|fullname|username|^name$|person"
-    "|mail$|idcard|taxid|zip|postcode|remark|memo|^(province|city|district|area|town|street)"
-)
 
 
 def to_json(value: Any, *, personal: bool = False, extra: bool = False) -> Any:
@@ -42,11 +33,11 @@ def to_json(value: Any, *, personal: bool = False, extra: bool = False) -> Any:
     if isinstance(value, Mapping):
         return {
             str(name): to_json(item, personal=personal, extra=extra)
-            if personal or not _is_personal(str(name), item)
+            if personal or not is_personal(str(name), item)
             else HIDDEN
             for name, item in value.items()
         }
-    return _plain(value)
+    return scalar(value)
 
 
 def count_extra(value: Any) -> int:
@@ -70,24 +61,3 @@ def _object(value: Model, personal: bool, extra: bool) -> dict[str, Any]:
     if extra:
         made |= to_json(value.extra, personal=personal, extra=extra)
     return made
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case enum.Enum():
-            return value.value
-        case Fen():
-            return int(value)
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.isoformat()
-        case _:
-            return value
-
-
-def _is_personal(name: str, value: Any) -> bool:
-    """Whether data of this name would be a person's; flags and nothing tell of nobody."""
-    if value is None or isinstance(value, bool):
-        return False
-    return _PERSONAL_NAME.search(name.replace("_", "").replace("-", "").lower()) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,14 +74,18 @@ class ApplyResult:
             return 3
         return 0 if self.done == self.rows else 1
 
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; amounts are whole fen."""
         facts = attrs.asdict(self)
         facts["states"] = {state.value: count for state, count in self.states.items() if count}
         facts["money"] = {state.value: sums for state, sums in self.money.items()}
         for problem in facts["problems"]:
             problem["state"] = problem["state"].value
         return facts | {"done": self.done, "left": self.left, "exit_code": self.exit_code}
+
+    def to_json(self) -> str:
+        """The same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def result_of(

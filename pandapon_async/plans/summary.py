@@ -5,6 +5,7 @@ Every row counts in exactly one place, and the places are added up before anythi
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,8 @@ class PlanSummary:
         """How many rows `apply` would send now."""
         return sum(money.rows for money in self.to_send)
 
-    def to_json(self) -> dict[str, Any]:
-        """For machines."""
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; amounts are whole fen."""
         facts = attrs.asdict(self)
         facts["states"] = {state.value: count for state, count in self.states.items() if count}
         facts["largest"] = [
@@ -80,6 +81,10 @@ class PlanSummary:
             for row in self.largest
         ]
         return facts
+
+    def to_json(self) -> str:
+        """The same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def summarize(path: str | Path, *, options: ApplyOptions | None = None) -> PlanSummary:

@@ -5,6 +5,7 @@ Amounts are added per currency of the ledger; upstream amounts only where they a
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -124,7 +125,7 @@ class Summary:
             return 3
         return 0 if self.verdicts[Verdict.MATCHED] == self.rows else 1
 
-    def to_json(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
         return {
             "made_by": "pandapon-async reconcile",
@@ -148,3 +149,7 @@ class Summary:
             "notes": list(self.notes),
             "run": dict(self.run),
         }
+
+    def to_json(self) -> str:
+        """The same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)

@@ -69,5 +69,5 @@ def write_outputs(
     with written["report.html"]() as report:
         report.writelines(report_pieces(summary, listed))
     with written["summary.json"]() as file:
-        write_json(file, summary.to_json())
+        write_json(file, summary.to_dict())
     return summary
