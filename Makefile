@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: complete demo test nightly lowest check format bench clean help
+.PHONY: demo test nightly lowest check format bench clean help
 
 help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
 	@echo "make test     all tests of the default suite"
 	@echo "make nightly  the long tests as well, what a call costs in instructions, and make lowest"
 	@echo "make lowest   the suite on the lowest versions that pyproject.toml allows"
-	@echo "make check    ruff, mypy --strict, pyright"
+	@echo "make check    ruff, mypy --strict, pyright, and that every public name has a type"
 	@echo "make bench    measure against other clients: some ten minutes, on a quiet machine"
 
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -67,6 +67,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes pandapon_async --ignoreexternal
 
 # Its own mark, so that the rivals come in only when they are asked for.
 $(VENV)/.bench: $(VENV)/.test
@@ -75,10 +76,6 @@ $(VENV)/.bench: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
-
-# Whether every public name has a type that pyright knows: 96 % so far, so it is no part of `check`.
-complete: $(VENV)/.check
-	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes pandapon_async --ignoreexternal
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .

@@ -73,6 +73,11 @@ def floor_of(unit: str) -> int:
     return FLOORS.index(unit)
 
 
+def test_every_room_is_a_package() -> None:
+    """Without the file a folder is a namespace: type checkers see nothing in it."""
+    assert {file.parent for file in FILES} == {file.parent for file in FILES if file.name == "__init__.py"}
+
+
 @each
 def test_imports_go_down_only(file: Path) -> None:
     unit = unit_of(file)

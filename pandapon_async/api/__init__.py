@@ -12,24 +12,24 @@ __all__ = ["V1", "V2", "Addresses", "Alibaba", "Freight", "Taobao"]
 class V1(Resource):
     """The calls that the first generation of the API has (paths without a version)."""
 
-    alibaba = Subresource(AlibabaV1)
+    alibaba: Subresource[AlibabaV1] = Subresource(AlibabaV1)
     """1688."""
-    taobao = Subresource(TaobaoV1)
+    taobao: Subresource[TaobaoV1] = Subresource(TaobaoV1)
     """Taobao."""
-    addresses = Subresource(Addresses)
+    addresses: Subresource[Addresses] = Subresource(Addresses)
     """The account's own addresses."""
-    freight = Subresource(Freight)
+    freight: Subresource[Freight] = Subresource(Freight)
     """Warehouse logistics: the way abroad."""
 
 
 class V2(Resource):
     """The calls that the second generation of the API has (paths under /v2)."""
 
-    alibaba = Subresource(AlibabaV2)
+    alibaba: Subresource[AlibabaV2] = Subresource(AlibabaV2)
     """1688."""
-    taobao = Subresource(TaobaoV2)
+    taobao: Subresource[TaobaoV2] = Subresource(TaobaoV2)
     """Taobao."""
-    addresses = Subresource(Addresses)
+    addresses: Subresource[Addresses] = Subresource(Addresses)
     """The account's own addresses."""
-    freight = Subresource(Freight)
+    freight: Subresource[Freight] = Subresource(Freight)
     """Warehouse logistics: the way abroad."""

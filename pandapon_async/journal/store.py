@@ -119,7 +119,7 @@ class JournalStore(SqliteStore):
         self._raised = 0
         self.not_ours: list[Path] = []
         """Journals of earlier versions beside this one that nobody has said the writer of."""
-        (self.mark,) = self._connection.execute("SELECT mark FROM identity").fetchone()
+        self.mark: int = self._connection.execute("SELECT mark FROM identity").fetchone()[0]
         """The mark as of the last commit of this store."""
         self._look_for_old_rows()
 

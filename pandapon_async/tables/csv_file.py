@@ -51,7 +51,7 @@ class CsvSource:
         multiline: Collection[str] = (),
     ) -> None:
         self.path = path
-        self.name = name or path.name
+        self.name: str = name or path.name
         self.encoding: str | None = encoding
         self.delimiter = delimiter
         self.sheets: Sequence[Sheet] = (Sheet(""),)

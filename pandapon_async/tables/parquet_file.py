@@ -46,7 +46,7 @@ class ParquetSource:
                 "reading Parquet needs pyarrow: pip install 'pandapon-async[reconcile]'"
             ) from None
         self.path = path
-        self.name = name or path.name
+        self.name: str = name or path.name
         self.sheets: Sequence[Sheet] = (Sheet(""),)
         with self._damage():
             # No read-ahead and a small buffer: a row group may hold the whole file.

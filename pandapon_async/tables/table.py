@@ -62,7 +62,7 @@ class Table:
         self, path: Path, source: Source, sections: Sequence[Section], identifier: str, notes: Sequence[str]
     ) -> None:
         self.path = path
-        self.sections = tuple(sections)
+        self.sections: tuple[Section, ...] = tuple(sections)
         self.columns: Columns = sections[0].columns
         self.format: str = source.format
         self.encoding: str | None = source.encoding

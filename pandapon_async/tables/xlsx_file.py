@@ -11,6 +11,7 @@ import contextlib
 import re
 import weakref
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
@@ -50,10 +51,10 @@ class XlsxSource:
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
-        self.name = name or path.name
+        self.name: str = name or path.name
         with Archive(path, self.name) as archive:
             package = Package(archive)
-        self.day_zero = package.day_zero
+        self.day_zero: date = package.day_zero
         self.sheets: Sequence[Sheet] = package.sheets
         self._texts_part = package.texts
         self._date_styles = package.date_styles

@@ -173,7 +173,7 @@ class Package:
     """Which sheets a workbook has, in which parts, where its shared texts are, from which day dates count."""
 
     def __init__(self, archive: Archive) -> None:
-        self.day_zero = DAY_ZERO
+        self.day_zero: date = DAY_ZERO
         self.sheets: list[Sheet] = []
         self._named: list[tuple[str, str, bool]] = []
         self._found: dict[str, _Relation] = {}
@@ -190,8 +190,8 @@ class Package:
                 self.sheets.append(Sheet(name, visible, target.part))
         beside = posixpath.join(posixpath.dirname(workbook), "sharedStrings.xml")
         texts = next((one.part for one in relations.values() if one.type == "sharedStrings"), beside)
-        self.texts = texts if archive.has(texts) else None
-        self.date_styles = self._date_styles(archive, relations)
+        self.texts: str | None = texts if archive.has(texts) else None
+        self.date_styles: frozenset[str] = self._date_styles(archive, relations)
 
     def _date_styles(self, archive: Archive, relations: Mapping[str, _Relation]) -> frozenset[str]:
         """The styles, as cells name them, in which a number is shown as a date or a time."""
@@ -260,8 +260,8 @@ class SharedTexts:
         self._phonetic = False
         self._complete: list[str] = []
         self._growing: list[str] | None = None
-        self.get = lru_cache(maxsize=512)(self._read)
-        self.close = self._file.close
+        self.get: Callable[[int], str] = lru_cache(maxsize=512)(self._read)
+        self.close: Callable[[], None] = self._file.close
         try:
             if part is not None:
                 self._load(archive.part(part, LARGEST_TEXTS))

@@ -12,37 +12,37 @@ __all__ = ["Alibaba", "AlibabaV1", "AlibabaV2"]
 class Alibaba(Resource):
     """1688, by group of the vendor's navigation."""
 
-    goods = Subresource(Goods)
+    goods: Subresource[Goods] = Subresource(Goods)
     """Goods."""
-    carts = Subresource(Carts)
+    carts: Subresource[Carts] = Subresource(Carts)
     """The shopping cart."""
-    orders = Subresource(Orders)
+    orders: Subresource[Orders] = Subresource(Orders)
     """Orders."""
-    refunds = Subresource(Refunds)
+    refunds: Subresource[Refunds] = Subresource(Refunds)
     """After-sales."""
 
 
 class AlibabaV1(Resource):
     """1688, first generation."""
 
-    goods = Subresource(GoodsV1)
+    goods: Subresource[GoodsV1] = Subresource(GoodsV1)
     """Goods."""
-    carts = Subresource(Carts)
+    carts: Subresource[Carts] = Subresource(Carts)
     """The shopping cart."""
-    orders = Subresource(OrdersV1)
+    orders: Subresource[OrdersV1] = Subresource(OrdersV1)
     """Orders."""
-    refunds = Subresource(Refunds)
+    refunds: Subresource[Refunds] = Subresource(Refunds)
     """After-sales."""
 
 
 class AlibabaV2(Resource):
     """1688, second generation."""
 
-    goods = Subresource(GoodsV2)
+    goods: Subresource[GoodsV2] = Subresource(GoodsV2)
     """Goods."""
-    carts = Subresource(Carts)
+    carts: Subresource[Carts] = Subresource(Carts)
     """The shopping cart."""
-    orders = Subresource(OrdersV2)
+    orders: Subresource[OrdersV2] = Subresource(OrdersV2)
     """Orders."""
-    refunds = Subresource(Refunds)
+    refunds: Subresource[Refunds] = Subresource(Refunds)
     """After-sales."""
