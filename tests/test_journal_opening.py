@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from pandapon_async import (
-    JournalUnavailableError,
-)
+from pandapon_async import Client, Credentials, JournalUnavailableError, Settings
 from pandapon_async.journal import WriteKey
 from pandapon_async.journal import journal as journals
 from pandapon_async.journal.journal import Journal
@@ -133,3 +132,16 @@ async def _has_the_same_id(folder: Path) -> None:
 
 def test_a_row_that_cannot_be_written_is_no_duplicate_and_nothing_may_be_sent(tmp_path: Path) -> None:
     _has_the_same_id(tmp_path)
+
+
+async def test_the_automatic_folder_is_its_owners_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = tmp_path / "pandapon-async"
+    for made in (False, True):
+        if made:
+            folder.chmod(0o755)
+        async with Client(Credentials("key", "secret", "1"), Settings()) as pandapon:
+            await pandapon.journal.open()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -253,3 +253,27 @@ def test_a_transaction_is_all_or_nothing(path: Path) -> None:
     store.close()
     store.close()
     assert texts(path) == ["x"]
+
+
+def test_a_link_to_nothing_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(Unusable, match="a link to a file that does not exist; remove the link"):
+        FIRST.open(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_the_answer_of_the_file_system_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it cannot keep a write-ahead log SQLite does not fail: it goes on without, and says so."""
+
+    class Stubborn(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            return super().execute(statement.replace("journal_mode = WAL", "journal_mode"), *values)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **named: connect(*given, **{**named, "factory": Stubborn})
+    )
+    with pytest.raises(Unusable, match="does not take SQLite's write-ahead log; put it on a local disk"):
+        FIRST.open(path)
+    assert list(path.parent.iterdir()) == []

@@ -31,6 +31,7 @@ from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
+from pandapon_async.storage.files import make_private_folder
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Journal", "duplicate_of"]
@@ -315,7 +316,7 @@ class Journal:
         alive = FileLock(self._lock_path(session), thread_local=False)
         store: JournalStore | None = None
         try:
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             alive.acquire(blocking=False)
             store = JournalStore(self.path, session, lambda: _release(alive))
             try:
@@ -335,6 +336,13 @@ class Journal:
                 raise JournalUnavailableError(f"the journal {self.path} cannot be opened: {reason}") from None
             raise
         return store
+
+    def _make_folder(self) -> None:
+        folder = Path(self.path).parent
+        if self._earlier is not None:  # the automatic place, which is ours alone
+            make_private_folder(folder)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
 
     def _close_abandoned(self, store: JournalStore, now: Reading) -> None:
         """Settle what ended processes left; a living one holds the lock of its session."""

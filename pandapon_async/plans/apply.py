@@ -213,7 +213,7 @@ class _Application:
         if not self._options.adopt_journal:
             journal = self._client.journal
             bound, used = await plan_file.do(binding_of), await journal_state(journal)
-            check_binding(self._plan, bound, used, journal.path)
+            await asyncio.to_thread(check_binding, self._plan, bound, used, journal.path)
 
     async def _take_possession(self, plan_file: AsyncPlanFile) -> MarkKeeper:
         """From here on rows are sent: with the journal that knows what was sent before, and none else."""

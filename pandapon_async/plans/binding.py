@@ -86,7 +86,8 @@ async def check_journal(client: Client, plan: str | Path) -> None:
             return binding_of(file)
 
     bound = await asyncio.to_thread(read)
-    check_binding(path, bound, await journal_state(client.journal), client.journal.path)
+    used = await journal_state(client.journal)
+    await asyncio.to_thread(check_binding, path, bound, used, client.journal.path)
 
 
 def check_writer(file: PlanFile, plan: Path, writer: Writer) -> None:
@@ -109,15 +110,24 @@ def check_writer(file: PlanFile, plan: Path, writer: Writer) -> None:
 
 
 def check_binding(plan: Path, bound: Binding | None, used: Binding | None, where: str) -> None:
-    """Raise ConfigurationError if the journal in use is not the plan's own, or an older copy of it."""
+    """Raise ConfigurationError if the journal in use is another one, or an older copy. Blocks."""
     if bound is None:
         return
     if used is None or bound.identity not in (used.identity, *used.adopted):
-        what = f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
+        if Path(where).absolute() != Path(bound.path):
+            what = (
+                f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
+            )
+            remedy = f"{what}. Nothing was sent. Use --journal {bound.path}. If that journal is lost"
+        elif used is None:
+            remedy = "it does not exist. Nothing was sent. Bring it back, its newest copy. If there is none"
+        else:
+            remedy = (
+                "another one stands in its place. Nothing was sent. Bring the first one back. If it is lost"
+            )
         raise ConfigurationError(
-            f"{plan} belongs to the journal {bound.path}, and only that one knows what was sent; {what}. "
-            f"Nothing was sent. Use --journal {bound.path}. If that journal is lost, give --adopt-journal: "
-            "then every row is read before it is sent"
+            f"{plan} belongs to the journal {bound.path}, and only that one knows what was sent; {remedy}, "
+            "give --adopt-journal: then every row is read before it is sent"
         )
     if used.identity == bound.identity and used.mark < bound.mark:
         raise ConfigurationError(

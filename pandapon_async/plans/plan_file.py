@@ -21,7 +21,7 @@ from pandapon_async.journal import Resolution
 from pandapon_async.plans.plan_format import COLUMNS, FORMAT, JSON_COLUMNS
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import PlannedPicture
-from pandapon_async.storage.sqlite_file import SqliteStore
+from pandapon_async.storage.sqlite_file import SqliteStore, set_journal_mode
 
 __all__ = ["PlanFile", "StoredPicture"]
 
@@ -57,7 +57,7 @@ class PlanFile(SqliteStore):
 
     def write_ahead(self, *, durable: bool) -> None:
         """Make each change a single append. With `durable` each of them survives a power cut."""
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        set_journal_mode(self._connection, "WAL")
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
     def raise_mark(self, mark: int) -> None:
@@ -79,7 +79,7 @@ class PlanFile(SqliteStore):
     def complete(self) -> None:
         """Everything is in it: flush it to the disk and close it."""
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA journal_mode = DELETE")
+        set_journal_mode(self._connection, "DELETE")
         self.set({"complete": True})
         self.close()
 

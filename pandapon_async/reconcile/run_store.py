@@ -20,7 +20,7 @@ import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
-from pandapon_async.storage.sqlite_file import DamagedRowError, FileFormat, SqliteStore, checksum
+from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore, checksum, with_checksum
 from pandapon_async.tables.cells import Platform
 
 __all__ = ["Pending", "RunStore"]
@@ -126,14 +126,14 @@ class RunStore(SqliteStore):
         """A fact of the run by name, as it was set; None if it never was."""
         query = "SELECT name, value, checksum FROM facts WHERE name = ?"
         found = self._connection.execute(query, (name,)).fetchone()
-        return None if found is None else json.loads(self._checked(found)[1])
+        return None if found is None else json.loads(self.checked(found)[1])
 
     def set(self, facts: Mapping[str, Any]) -> None:
         """Set facts of the run, all or none."""
         with self.transaction():
             for name, value in facts.items():
                 text = json.dumps(value, ensure_ascii=False)
-                self._connection.execute(_INSERT_FACT, _with_checksum((name, text)))
+                self._connection.execute(_INSERT_FACT, with_checksum((name, text)))
 
     def clear(self) -> None:
         """Forget everything, also what run it was."""
@@ -152,7 +152,7 @@ class RunStore(SqliteStore):
                 if row.problem is None:
                     row.duplicate_of = self._earlier(row)
                 values = tuple(getattr(row, name) for name in _ROW_FIELDS)
-                self._connection.execute(_INSERT_ROW, _with_checksum(values))
+                self._connection.execute(_INSERT_ROW, with_checksum(values))
                 count += 1
         return count
 
@@ -190,7 +190,7 @@ class RunStore(SqliteStore):
     def record(self, row: int, lookup: Lookup) -> None:
         """Keep what a lookup gave. Once this returns, it is never made again."""
         values = (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS))
-        self._connection.execute(_INSERT_LOOKUP, _with_checksum(values))
+        self._connection.execute(_INSERT_LOOKUP, with_checksum(values))
 
     def pending(self) -> Iterator[Pending]:
         """The lookups not yet made, in the order of rows."""
@@ -232,21 +232,11 @@ class RunStore(SqliteStore):
         """Every row with its lookup, in the order of the ledger; streamed."""
         at = len(_ROW_FIELDS) + 1
         for values in self._connection.execute(_JOINED):
-            row = LedgerRow(**dict(zip(_ROW_FIELDS, self._checked(values[:at]), strict=True)))
+            row = LedgerRow(**dict(zip(_ROW_FIELDS, self.checked(values[:at]), strict=True)))
             if values[at] is None:
                 yield row, None
                 continue
-            found = dict(zip(_LOOKUP_FIELDS, self._checked(values[at:])[1:], strict=True))
+            found = dict(zip(_LOOKUP_FIELDS, self.checked(values[at:])[1:], strict=True))
             found["outcome"] = Outcome(found["outcome"])
             found["retryable"] = bool(found["retryable"])
             yield row, Lookup(**found)
-
-    def _checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A row without its checksum. Raises DamagedRowError if it is not what was written."""
-        if checksum(values[:-1]) != values[-1]:
-            raise DamagedRowError(f"{self.path}: {values[0]}")
-        return values[:-1]
-
-
-def _with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (*values, checksum(values))

@@ -43,6 +43,8 @@ __all__ = [
     "is_damage",
     "link_into_place",
     "reason_of",
+    "set_journal_mode",
+    "with_checksum",
 ]
 
 IN_MEMORY = ":memory:"
@@ -69,6 +71,10 @@ _REASONS: Final[Mapping[int, str]] = {
 
 def reason_of(error: sqlite3.Error) -> str:
     """Why SQLite could not do it, in our words."""
+    if isinstance(error, DamagedRowError):
+        return "the file is damaged: a row of it was changed"
+    if isinstance(error, JournalModeError):
+        return "its file system does not take SQLite's write-ahead log; put it on a local disk"
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return "the file is damaged" if isinstance(error, sqlite3.DatabaseError) else type(error).__name__
@@ -77,6 +83,8 @@ def reason_of(error: sqlite3.Error) -> str:
 
 def is_damage(error: BaseException | None) -> bool:
     """Whether a file's content is to blame: for an error of SQLite, or one of ours that was raised for it."""
+    if isinstance(error, JournalModeError):
+        return False
     if not isinstance(error, sqlite3.DatabaseError):
         return error is not None and error.__cause__ is not None and is_damage(error.__cause__)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
@@ -92,6 +100,11 @@ def checksum(values: Iterable[Any]) -> int:
     return zlib.crc32(b"\x1f".join(map(_as_bytes, values)))
 
 
+def with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row's values with their checksum behind them, as `SqliteStore.checked` wants them back."""
+    return (*values, checksum(values))
+
+
 def _as_bytes(value: Any) -> bytes:
     """A stored value, so that no two are alike: 1 is not "1", and nothing is not an empty text."""
     if value is None:
@@ -105,6 +118,10 @@ def _as_bytes(value: Any) -> bytes:
 
 class DamagedRowError(sqlite3.DatabaseError):
     """A row is not as it was written."""
+
+
+class JournalModeError(sqlite3.NotSupportedError):
+    """The file system cannot keep a file as it has to be kept."""
 
 
 @attrs.frozen(kw_only=True)
@@ -203,6 +220,8 @@ class FileFormat:
                 empty = sqlite3.DatabaseError("empty")  # what `is_damage` knows it by
                 raise self.unusable(path, "opened", "the file is damaged: it is empty") from empty
             return
+        if path.is_symlink():
+            raise self.unusable(path, "opened", "it is a link to a file that does not exist; remove the link")
         if must_exist:
             raise self.unusable(path, "opened", "there is no such file")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +239,7 @@ class FileFormat:
                 connection.execute("BEGIN")
                 self._fill(connection)
                 connection.execute("COMMIT")
-                connection.execute("PRAGMA journal_mode = WAL")
+                set_journal_mode(connection, "WAL")
             finally:
                 connection.close()
             with contextlib.suppress(FileExistsError):
@@ -326,6 +345,12 @@ class SqliteStore:
         if found != "ok":
             raise sqlite3.DatabaseError(found)
 
+    def checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A row without its checksum, which stands behind it. Raises DamagedRowError if it was changed."""
+        if checksum(values[:-1]) != values[-1]:
+            raise DamagedRowError(f"{self.path}: {values[0]}")
+        return values[:-1]
+
     def unavailable(self, error: sqlite3.Error) -> Exception:
         """What to raise when the file cannot be used."""
         return self._format.unusable(self.path, "used", reason_of(error))
@@ -351,12 +376,19 @@ def _connect(path: str | os.PathLike[str], patience: float) -> sqlite3.Connectio
     return sqlite3.connect(path, isolation_level=None, timeout=patience, check_same_thread=False)
 
 
+def set_journal_mode(connection: sqlite3.Connection, mode: str) -> None:
+    """Change how commits reach the disk. SQLite does not fail where it cannot, but answers the old mode."""
+    (answer,) = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
+    if answer not in (mode.lower(), "memory"):
+        raise JournalModeError(answer)
+
+
 def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
     """Switch to the write-ahead log. If several processes do so at once, SQLite lets one wait in vain."""
     end = time.monotonic() + patience
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            set_journal_mode(connection, "WAL")
             return
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= end:
