@@ -37,7 +37,14 @@ from pandapon_async.errors import (
 )
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
-from pandapon_async.settings import Credentials, Override, Settings
+from pandapon_async.settings import (
+    Credentials,
+    ImageLimits,
+    ListFacts,
+    Override,
+    Settings,
+    VendorProfile,
+)
 from pandapon_async.transport.rate_limiter import Limiter
 from pandapon_async.transport.wait_queue import Priority, priority
 
@@ -65,9 +72,11 @@ __all__ = [
     "DuplicateIntentError",
     "Fen",
     "Image",
+    "ImageLimits",
     "InvalidArgumentError",
     "JournalUnavailableError",
     "Limiter",
+    "ListFacts",
     "MalformedResponseError",
     "NotFoundError",
     "NotSentError",
@@ -84,6 +93,7 @@ __all__ = [
     "Safety",
     "Settings",
     "Stage",
+    "VendorProfile",
     "__version__",
     "bulk",
     "errors",

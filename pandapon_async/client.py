@@ -203,7 +203,8 @@ class Client:
             raise ConfigurationError(
                 f"{', '.join(sorted(wrong))} is shared by all copies; make another Client"
             )
-        settings = attrs.evolve(self.settings, **changes)
+        everything: dict[str, Any] = {**changes}
+        settings = attrs.evolve(self.settings, **everything)
         _check_overrides(settings)
         other = copy.copy(self)
         for name in _GROUPS:  # these call the original
@@ -266,9 +267,11 @@ class Client:
 
     def _builders_of(self, operation: Operation, generation: str | None) -> Iterator[RequestBuilder]:
         """Of the generations that may carry out an operation; several where the arguments decide."""
-        settings = self.settings
-        corrected = [name for name, override in settings.overrides.items() if override.path is not None]
-        candidates = operation.candidates(allow_inferred=settings.allow_inferred, corrected=corrected)
+        settings, vendor = self.settings, self.settings.vendor
+        corrected = [name for name, override in vendor.overrides.items() if override.path is not None]
+        candidates = operation.candidates(
+            allow_inferred=vendor.allow_inferred, corrected=corrected, preferred=vendor.generation
+        )
         if generation is not None:
             endpoint = operation.generations[generation]
             yield RequestBuilder.of(endpoint, settings, chosen=endpoint is candidates[0])
@@ -488,13 +491,7 @@ def _check_payments_allowed(endpoint: Endpoint) -> None:
 
 
 def _check_overrides(settings: Settings) -> None:
-    """A misspelt name would be ignored in silence, and the call go where it went before."""
-    if not settings.overrides:
-        return
-    from pandapon_async.api.registry import endpoints, nearest_names, operations
+    if settings.vendor.overrides:
+        from pandapon_async.api.registry import check_names
 
-    for name in settings.overrides:
-        if name not in operations() and name not in endpoints():
-            near = nearest_names(name, most=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"overrides name no call {name}{hint}")
+        check_names(settings.vendor.overrides)

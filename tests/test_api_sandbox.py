@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Client, Settings
+from pandapon_async import Client, Settings, VendorProfile
 from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.sandbox import Sandbox
@@ -32,7 +32,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
-    settings = Settings(base_url=sandbox.base_url, rate=None, allow_inferred=True)
+    settings = Settings(base_url=sandbox.base_url, rate=None, vendor=VendorProfile(allow_inferred=True))
     async with Client(sandbox.credentials, settings) as client:
         yield client
 

@@ -31,7 +31,7 @@ from pandapon_async.api.registry import endpoints
 from pandapon_async.client import _SHARED, SafetyName
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.fields import EnumField
-from pandapon_async.settings import SettingsArguments, SettingsChanges
+from pandapon_async.settings import SettingsArguments, SettingsChanges, VendorProfile
 from tests.support.clients import CREDENTIALS, client
 from tests.support.server import FaultServer, ok
 from tests.support.virtual import virtual_time
@@ -214,10 +214,15 @@ def test_the_signature_of_options_is_their_own(kind: type[Any]) -> None:
 
 
 def test_what_from_env_and_with_settings_take_is_what_settings_have() -> None:
-    fields = {field.name: field.type for field in attrs.fields(Settings) if field.init}
+    def types(kind: type[Any]) -> dict[str, Any]:
+        return {field.name: field.type for field in attrs.fields(kind) if field.init}
+
+    fields = types(Settings)
     declared = {**SettingsChanges.__annotations__, **SettingsArguments.__annotations__}
     said = {name: getattr(kind, "__forward_arg__", kind) for name, kind in declared.items()}
-    assert said == fields
+    profile = types(VendorProfile) | {"signer": "Signer | str"}
+    assert said == fields | profile
+    assert not fields.keys() & profile.keys()
     assert fields.keys() - SettingsChanges.__annotations__.keys() == _SHARED
 
 

@@ -50,6 +50,23 @@ def test_the_order_of_the_generations(generations: Any, plain: list[str], allowe
     assert [one.generation for one in made.candidates(allow_inferred=True)] == allowed
 
 
+def test_a_preferred_generation_goes_first_where_it_may_be_used() -> None:
+    both, one = operation(v1=(SOON, D), v2=(RELEASED, D)), operation(v1=(RELEASED, D), v2=(RELEASED, G))
+    for made, allow, expected in ((both, False, "v1"), (one, False, "v1"), (one, True, "v1")):
+        assert made.candidates(allow_inferred=allow, preferred="v1")[0].generation == expected
+    assert [found.generation for found in one.candidates(allow_inferred=False, preferred="v2")] == ["v1"]
+    assert [found.generation for found in one.candidates(allow_inferred=True, preferred="v2")] == ["v2", "v1"]
+
+
+@virtual_time
+async def test_plain_names_use_the_preferred_generation_and_pins_their_own() -> None:
+    async with FaultServer(then=ok({"id": "1"})) as server, client(server.url) as pandapon:
+        older = pandapon.with_settings(generation="v1")
+        assert await path_of(server, older.taobao.refunds.get(refund_id=1)) == "/open/order/refund/query"
+        assert (await path_of(server, older.v2.taobao.refunds.get(refund_id=1))).startswith("/v2/")
+        assert (await path_of(server, pandapon.taobao.refunds.get(refund_id=1))).startswith("/v2/")
+
+
 def test_a_corrected_path_permits_an_inferred_generation_but_puts_it_last() -> None:
     made = operation(v1=(RELEASED, D), v2=(RELEASED, G))
     for corrected, expected in ((["v2.a.b"], ["v1", "v2"]), (["a.b"], ["v1"]), (["v1.a.b"], ["v1"])):

@@ -34,11 +34,14 @@ from pandapon_async import (
     Client,
     Codes,
     Credentials,
+    ImageLimits,
+    ListFacts,
     Override,
     PandaponError,
     RetryPolicy,
     Safety,
     Settings,
+    VendorProfile,
     callbacks,
     cli,
 )
@@ -457,6 +460,9 @@ NAMED: dict[str, Callable[[], Iterable[str]]] = {
 }
 CLASSES: tuple[Any, ...] = (
     Settings,
+    VendorProfile,
+    ImageLimits,
+    ListFacts,
     RetryPolicy,
     AdaptiveRate,
     Codes,

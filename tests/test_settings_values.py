@@ -13,7 +13,15 @@ import pytest
 from pandapon_async.client import Client
 from pandapon_async.core.rate import SlidingWindow
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.settings import Credentials, Override, Settings, is_loopback
+from pandapon_async.settings import (
+    Credentials,
+    ImageLimits,
+    ListFacts,
+    Override,
+    Settings,
+    VendorProfile,
+    is_loopback,
+)
 
 SECRET = "canary-secret-value"
 KEY = "58c0201dfdf148eca63cbf6bb5e7cf03"
@@ -140,6 +148,8 @@ def test_a_pace_that_cannot_be_kept_is_refused(rate: float) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"signer": None}, {"signer": 5}, {"vendor": "pandapon"}, {"generation": "v3"}, {"freight": True},
+        {"quota_scope": "host"},
         {"timestamp_unit": "us"}, {"timestamp_unit": None}, {"retry": 3}, {"codes": {404}},
         {"allow_plain_http": "no"}, {"allow_repeat": 1}, {"allow_inferred": "false"}, {"overrides": None},
         {"overrides": {"v1.alibaba.refunds.get": "/x"}},
@@ -169,6 +179,53 @@ def test_overrides_that_can() -> None:
     assert Override() == Override(None, None)
 
 
+def test_a_field_of_the_vendors_profile_may_be_said_like_a_setting() -> None:
+    profile = VendorProfile(timestamp_unit="s", freight="added")
+    said: dict[str, Any] = {"timestamp_unit": "s", "freight": "added"}
+    assert Settings(**said).vendor == Settings.from_env(None, **said).vendor == profile
+    other: dict[str, Any] = {"freight": "included"}
+    assert Settings(vendor=profile, **other).vendor == attrs.evolve(profile, freight="included")
+    changed = attrs.evolve(Settings(vendor=profile, timeout=5), **other)
+    assert changed.vendor == attrs.evolve(profile, freight="included")
+    assert changed.timeout == 5
+    with pytest.raises(ConfigurationError, match="did you mean timestamp_unit"):
+        Settings(timestamp_units="s")  # type: ignore[call-arg]
+
+
+def test_built_in_signers_have_names() -> None:
+    text = ("key", "1715669977082", "n" * 32, "secret")
+    assert VendorProfile(signer="md5_upper").signer(*text) == "F434C173D787AA8B3DE6DCF8D3EDC48B"
+    assert VendorProfile(signer="md5_lower").signer(*text) == "f434c173d787aa8b3de6dcf8d3edc48b"
+    with pytest.raises(ConfigurationError, match="did you mean md5_upper"):
+        Override(signer="md5_uper")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"formats": ("heic",)},
+        {"formats": "jpeg"},
+        {"noted": ["tiff"]},
+        {"largest_bytes": 0},
+        {"largest_bytes": 1.5},
+    ],
+    ids=repr,
+)
+def test_image_limits_that_cannot_work(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        ImageLimits(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"first_page": 2}, {"unit": "us"}, {"time": "paid"}, {"largest_page": 0}, {"items": 5}],
+    ids=repr,
+)
+def test_facts_of_lists_that_cannot_work(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        ListFacts(**wrong)
+
+
 def test_settings_are_frozen_and_changed_by_copy(tmp_path: Path) -> None:
     settings = Settings(timeout=5)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
@@ -181,14 +238,15 @@ def test_settings_are_frozen_and_changed_by_copy(tmp_path: Path) -> None:
 def test_the_defaults_are_the_documented_ones() -> None:
     settings = Settings()
     assert settings.base_url == "https://api.pandapon.com"
-    assert settings.timestamp_unit == "ms"
-    assert settings.codes.success == {200}
-    assert settings.codes.not_found == {404}
-    assert {settings.allow_plain_http, settings.allow_repeat, settings.allow_inferred} == {False}
+    assert settings.vendor.timestamp_unit == "ms"
+    assert settings.vendor.codes.success == {200}
+    assert settings.vendor.codes.not_found == {404}
+    assert {settings.allow_plain_http, settings.allow_repeat, settings.vendor.allow_inferred} == {False}
 
 
 def test_an_override_that_names_no_call_is_refused() -> None:
-    settings = Settings(overrides={"v1.alibaba.refund.get": Override(arguments="query")})
+    overrides = {"v1.alibaba.refund.get": Override(arguments="query")}
+    settings = Settings(vendor=VendorProfile(overrides=overrides))
     with pytest.raises(ConfigurationError, match=r"did you mean v1\.alibaba\.refunds\.get"):
         Client(Credentials("key", "secret", "1"), settings)
 

@@ -9,6 +9,7 @@ from pandapon_async import (
     ConfigurationError,
     Override,
     Settings,
+    VendorProfile,
 )
 from pandapon_async.api.registry import endpoints
 from pandapon_async.declare.endpoint import Evidence
@@ -19,12 +20,14 @@ def test_an_inferred_path_is_called_only_when_that_is_allowed() -> None:
     endpoint = attrs.evolve(endpoints()["v1.alibaba.refunds.get"], evidence=Evidence.INFERRED)
     with pytest.raises(ConfigurationError, match="allow_inferred"):
         RequestBuilder.of(endpoint, Settings())
-    assert RequestBuilder.of(endpoint, Settings(allow_inferred=True))
+    assert RequestBuilder.of(endpoint, Settings(vendor=VendorProfile(allow_inferred=True)))
 
 
 def test_an_overriding_path_is_checked() -> None:
     endpoint = endpoints()["v1.alibaba.refunds.get"]
-    settings = Settings(overrides={endpoint.pin: Override(path="/a/{nobody_gives_this}")})
+    settings = Settings(
+        vendor=VendorProfile(overrides={endpoint.pin: Override(path="/a/{nobody_gives_this}")})
+    )
     with pytest.raises(ConfigurationError, match="override of"):
         RequestBuilder.of(endpoint, settings)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from pandapon_async.api import Addresses, Alibaba, Freight, Taobao
 from pandapon_async.declare.call import Resource, Subresource, operation_of
 from pandapon_async.declare.endpoint import Endpoint, Operation
+from pandapon_async.errors import ConfigurationError
 
-__all__ = ["endpoints", "nearest_names", "operations"]
+__all__ = ["check_names", "endpoints", "nearest_names", "operations"]
 
 _ROOTS: tuple[type[Resource], ...] = (Alibaba, Taobao, Addresses, Freight)
 
@@ -49,3 +50,12 @@ def nearest_names(name: str, *, most: int = 3) -> list[str]:
     known = endpoints() if pinned else operations()
     ending = [one for one in known if one.endswith(f".{name}")]
     return (ending or difflib.get_close_matches(name, known, n=most, cutoff=0.5))[:most]
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that are no call: an override under one would be ignored, and the call go as before."""
+    for name in names:
+        if name not in operations() and name not in endpoints():
+            near = nearest_names(name, most=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"overrides name no call {name}{hint}")

@@ -62,6 +62,7 @@ else:
     class _CheckedNames(type):
         @clean_frames
         def __call__(cls, *args: Any, **named: Any) -> Any:
+            named = cls._arranged(named)
             _check_names(cls, len(args), named)
             return super().__call__(*args, **named)
 
@@ -76,13 +77,20 @@ else:
 
         __slots__ = ()
 
+        _INSIDE: frozenset[str] = frozenset()  # names of fields of a field, which may be said directly
+
+        @classmethod
+        def _arranged(cls, named: dict[str, Any]) -> dict[str, Any]:
+            """What is given by name, each under the name of a field."""
+            return named
+
 
 def _check_names(kind: type[Any], by_position: int, named: dict[str, Any]) -> None:
     fields = attrs.fields(kind)
     known = [field.alias or field.name for field in fields]
     for name in named:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, [*known, *sorted(kind._INSIDE)], 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
             raise ConfigurationError(f"{kind.__name__} has no setting {name}{hint}")
     positional = [name for name, field in zip(known, fields, strict=True) if not field.kw_only]

@@ -9,9 +9,9 @@ timestamp is milliseconds or seconds is a setting, and the whole rule can be rep
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-__all__ = ["NONCE_LENGTH", "Signer", "signature", "signed_headers"]
+__all__ = ["NONCE_LENGTH", "SIGNERS", "Signer", "signature", "signature_in_lower_case", "signed_headers"]
 
 NONCE_LENGTH = 32
 
@@ -27,6 +27,15 @@ def signature(access_key: str, timestamp: str, nonce: str, access_secret: str) -
     """
     text = f"{access_key}{timestamp}{nonce}{access_secret}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest().upper()
+
+
+def signature_in_lower_case(access_key: str, timestamp: str, nonce: str, access_secret: str) -> str:
+    """The same value, its hex digits in lower case."""
+    return signature(access_key, timestamp, nonce, access_secret).lower()
+
+
+SIGNERS: Mapping[str, Signer] = {"md5_upper": signature, "md5_lower": signature_in_lower_case}
+"""The built-in rules, by the names that a file and the environment know."""
 
 
 def signed_headers(

@@ -172,12 +172,14 @@ class Operation:
         """Whether all generations take the same arguments, as all but six operations do."""
         return len({id(endpoint.declaration) for endpoint in self.generations.values()}) == 1
 
-    def candidates(self, *, allow_inferred: bool, corrected: Collection[str] = ()) -> tuple[Endpoint, ...]:
+    def candidates(
+        self, *, allow_inferred: bool, corrected: Collection[str] = (), preferred: str | None = None
+    ) -> tuple[Endpoint, ...]:
         """The endpoints that the plain name may use, in the order of `ranked`.
 
-        One that is only inferred is among them if `allow_inferred` or if its path is `corrected` (names of
-        calls, pinned or, where no generation is documented, plain). If none may be used, the first of all:
-        whoever prepares it says why it is refused.
+        The `preferred` generation comes first. One that is only inferred is among them if `allow_inferred` or
+        if its path is `corrected` (names of calls, pinned or, where no generation is documented, plain). If
+        none may be used, the first of all: whoever prepares it says why it is refused.
         """
         documented = [one for one in self.ranked if one.evidence is not Evidence.INFERRED]
         names = set(corrected) - (set() if not documented else {self.name})
@@ -186,7 +188,8 @@ class Operation:
             for one in self.ranked
             if one.evidence is Evidence.INFERRED and (allow_inferred or {one.pin, one.name} & names)
         ]
-        return (*documented, *inferred) or self.ranked[:1]
+        allowed = (*documented, *inferred) or self.ranked[:1]
+        return tuple(sorted(allowed, key=lambda one: one.generation != preferred))
 
     def choose(
         self, candidates: tuple[Endpoint, ...], given: Collection[str], read: Callable[[Endpoint], T]

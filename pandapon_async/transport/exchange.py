@@ -105,7 +105,7 @@ class Exchange:
     def sign(self) -> tuple[URL, dict[str, str]]:
         """The url and the headers of the request, signed now. Raises ConfigurationError for a bad signer."""
         settings, credentials, prepared = self.settings, self.credentials, self.prepared
-        unit = 1000 if settings.timestamp_unit == "ms" else 1
+        unit = 1000 if settings.vendor.timestamp_unit == "ms" else 1
         timestamp = int(self.server_time.wall() * unit)
         problem = ""
         headers: dict[str, str] = {}
@@ -116,7 +116,7 @@ class Exchange:
                 credentials.user_id,
                 str(timestamp),
                 settings.clock.nonce(),
-                prepared.signer or settings.signer,
+                prepared.signer or settings.vendor.signer,
             )
         except Exception as failure:
             problem = f"the signer failed: {where_raised(failure)}"

@@ -260,7 +260,7 @@ class Pipeline:
                 response = await self.session.send(exchange)
                 context.http_status = response.http_status
                 self.server_time.heard(response.headers)
-                envelope = read_response(response, prepared.endpoint, self.settings.codes)
+                envelope = read_response(response, prepared.endpoint, self.settings.vendor.codes)
             except EarlierWriteError:
                 raise  # no attempt: it never began
             except PandaponError as error:

@@ -74,9 +74,10 @@ class RequestBuilder:
         `chosen` says that the plain name stands for this generation: its override holds here, too. One
         under the pinned name goes before it.
         """
-        plain = settings.overrides.get(endpoint.name) if chosen else None
-        override = settings.overrides.get(endpoint.pin) or plain or Override()
-        if endpoint.evidence is Evidence.INFERRED and not settings.allow_inferred and override.path is None:
+        vendor = settings.vendor
+        plain = vendor.overrides.get(endpoint.name) if chosen else None
+        override = vendor.overrides.get(endpoint.pin) or plain or Override()
+        if endpoint.evidence is Evidence.INFERRED and not vendor.allow_inferred and override.path is None:
             raise ConfigurationError(
                 f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from the other "
                 "generation. "

@@ -1,0 +1,274 @@
+"""How calls are made, checked when it is said.
+
+Every default that rests on inference rather than on a page of the vendor is named in the README
+under "What is not known about the vendor", and is a field of `VendorProfile` or of `Settings`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from pandapon_async.clock import Clock
+from pandapon_async.core.adaptive import AdaptiveRate
+from pandapon_async.core.codes import Codes
+from pandapon_async.core.options import Options, clean_frames
+from pandapon_async.core.retry import RetryPolicy
+from pandapon_async.core.signing import Signer
+from pandapon_async.core.urls import check_base_url, check_proxy
+from pandapon_async.environment import WORKING_FOLDER, environment
+from pandapon_async.errors import Attempt, ConfigurationError
+from pandapon_async.settings.checks import count, flag, instance, positive, positive_or_none
+from pandapon_async.settings.vendor import (
+    FreightReading,
+    ImageLimits,
+    ListFacts,
+    Override,
+    QuotaScope,
+    VendorProfile,
+)
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from pandapon_async.journal.journal import Journal
+    from pandapon_async.transport.rate_limiter import Limiter
+
+__all__ = [
+    "AUTOMATIC",
+    "PROFILE_FIELDS",
+    "Observer",
+    "Settings",
+    "SettingsArguments",
+    "SettingsChanges",
+    "VendorChanges",
+    "is_loopback",
+]
+
+PROFILE_FIELDS = frozenset(field.name for field in attrs.fields(VendorProfile))
+"""Fields of the vendor's profile, which may be said like settings."""
+
+AUTOMATIC = "automatic"
+"""The journal's default place: a file in the user's state directory, in memory towards loopback."""
+
+Observer = Callable[[str, Attempt], object]
+"""Called after every attempt with the name of the call and what became of it; must not block."""
+
+
+def _bare_url(value: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"base_url must be text, not {type(value).__name__}")
+    return value.rstrip("/")
+
+
+def _proxy(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{attribute.name} must be text, not {type(value).__name__}")
+    try:
+        check_proxy(value)
+    except ValueError as error:
+        raise ConfigurationError(f"{_named(attribute.name, value)} {error}") from None
+
+
+def _named(name: str, url: str) -> str:
+    """A setting with its value, unless that may hold a password."""
+    return name if "@" in url else f"{name} {url[:80]!r}"
+
+
+class VendorChanges(TypedDict, total=False):
+    """Fields of the vendor's profile, which may be said like settings; a test compares it."""
+
+    signer: Signer | str
+    timestamp_unit: Literal["ms", "s"]
+    codes: Codes
+    overrides: Mapping[str, Override]
+    allow_inferred: bool
+    generation: Literal["v1", "v2"] | None
+    freight: FreightReading
+    images: ImageLimits
+    quota_scope: QuotaScope
+    list: ListFacts
+
+
+class SettingsChanges(VendorChanges, total=False):
+    """What `Client.with_settings` takes, for type checkers; a test compares it with `Settings`."""
+
+    vendor: VendorProfile
+    timeout: float
+    connect_timeout: float
+    retry: RetryPolicy
+    max_response_bytes: int
+    observer: Observer | None
+    allow_repeat: bool
+    allow_second: bool
+    resend_throttled: bool
+    settle_after: float
+    ssl_context: ssl.SSLContext | None
+    proxy: str | None
+    trust_env: bool
+    allow_plain_http: bool
+    correct_clock: bool
+
+
+class SettingsArguments(SettingsChanges, total=False):
+    """What `from_env` takes: every setting."""
+
+    base_url: str
+    rate: float | None
+    adaptive_rate: AdaptiveRate | None
+    concurrency: int
+    limiter: Limiter | None
+    journal: Journal | str | os.PathLike[str]
+    vendor_id: str | None
+    clock: Clock
+
+
+@attrs.define(frozen=True, kw_only=True)
+class Settings(Options):
+    """How calls are made. Frozen; `attrs.evolve` or `Client.with_settings` make changed copies.
+
+    Where settings are changed or come from the environment, a field of the vendor's profile may be said
+    like a setting: `with_settings(timestamp_unit="s")` changes `settings.vendor.timestamp_unit`.
+    """
+
+    base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
+    """Where calls go, and nowhere else."""
+    rate: float | None = attrs.field(default=10.0, validator=positive_or_none)
+    """Calls per second over the whole client; None: unlimited. The vendor names no quota."""
+    adaptive_rate: AdaptiveRate | None = attrs.field(
+        factory=AdaptiveRate, validator=attrs.validators.optional(instance(AdaptiveRate))
+    )
+    """How the rate gives way to throttles; None: they only pause."""
+    concurrency: int = attrs.field(default=64, validator=count)
+    """How many requests may be under way at once."""
+    timeout: float = attrs.field(default=30.0, validator=positive)
+    """Seconds that one call may take with all its waits and retries."""
+    connect_timeout: float = attrs.field(default=10.0, validator=positive)
+    """Seconds until a connection stands."""
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=instance(RetryPolicy))
+    """How often and how long is retried."""
+    vendor: VendorProfile = attrs.field(factory=VendorProfile, validator=instance(VendorProfile))
+    """What the vendor leaves undocumented."""
+    max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=count)
+    """Bytes of an answer, after decompression."""
+    limiter: Limiter | None = attrs.field(default=None, repr=False)
+    """One quota for several clients; its rate counts then, not `rate`."""
+    observer: Observer | None = attrs.field(default=None, repr=False)
+    """Called after each attempt with the call's name and an `Attempt`; must not block."""
+    journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
+    """Where writes are noted before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file in
+    the user's state directory; in memory towards loopback)."""
+    allow_repeat: bool = attrs.field(default=False, validator=flag)
+    """Permits what was carried out once to be done again."""
+    allow_second: bool = attrs.field(default=False, validator=flag)
+    """Permits another refund application for an order line while one is open."""
+    resend_throttled: bool = attrs.field(default=False, validator=flag)
+    """Sends a throttled write again where no read can tell whether it was carried out."""
+    vendor_id: str | None = attrs.field(default=None)
+    """Which vendor a gateway leads to; None: host and path prefix of `base_url`. It belongs to what makes two
+    writes the same."""
+    settle_after: float = attrs.field(default=60.0, validator=positive)
+    """Seconds that a write of unknown outcome must be old before its absence is believed."""
+    ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
+    """For a CA of your own; one that does not check certificates and host names is refused."""
+    proxy: str | None = attrs.field(default=None, repr=False, validator=_proxy)
+    """The url of an HTTP proxy."""
+    trust_env: bool = attrs.field(default=False, validator=flag)
+    """Without `proxy`, uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment."""
+    allow_plain_http: bool = attrs.field(default=False, validator=flag)
+    """Permits `http://` to another machine; key and signature travel in clear."""
+    correct_clock: bool = attrs.field(default=True, validator=flag)
+    """Signs with the server's time once this machine's clock explains a refused authentication."""
+    clock: Clock = attrs.field(factory=Clock, repr=False)
+    """Time, timers and chance; for tests."""
+    proxy_in_use: str | None = attrs.field(default=None, init=False, repr=False, eq=False)
+    """`proxy`, or with `trust_env` the one that the environment names."""
+
+    _INSIDE = PROFILE_FIELDS
+
+    @classmethod
+    def _arranged(cls, named: dict[str, Any]) -> dict[str, Any]:
+        """Fields of the vendor's profile go where they belong."""
+        said = {name: value for name, value in named.items() if name in PROFILE_FIELDS}
+        if not said:
+            return named
+        rest = {name: value for name, value in named.items() if name not in said}
+        vendor = named.get("vendor")
+        if vendor is None:
+            return {**rest, "vendor": VendorProfile(**said)}
+        instance(VendorProfile)(None, attrs.fields(Settings).vendor, vendor)
+        return {**rest, "vendor": attrs.evolve(vendor, **said)}
+
+    def __attrs_post_init__(self) -> None:
+        context = self.ssl_context
+        if context is not None and not (context.verify_mode == ssl.CERT_REQUIRED and context.check_hostname):
+            raise ConfigurationError("ssl_context must check certificates and host names")
+        try:
+            parts = check_base_url(self.base_url)
+        except ValueError as error:
+            raise ConfigurationError(f"{_named('base_url', self.base_url)} {error}") from None
+        object.__setattr__(self, "proxy_in_use", self.proxy or self._environments_proxy(parts))
+        if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(self.base_url):
+            raise ConfigurationError(
+                "base_url is plain http: key and signature would travel in clear. "
+                "Use https, or say Settings(allow_plain_http=True)"
+            )
+
+    def _environments_proxy(self, parts: SplitResult) -> str | None:
+        if not self.trust_env:
+            return None
+        from urllib.request import getproxies, proxy_bypass
+
+        url = getproxies().get(parts.scheme)
+        if not url or proxy_bypass(parts.netloc):
+            return None
+        try:
+            check_proxy(url)
+        except ValueError as error:
+            name = f"{parts.scheme.upper()}_PROXY"
+            raise ConfigurationError(f"{_named(name, url)} {error}") from None
+        return url
+
+    @classmethod
+    @clean_frames
+    def from_env(
+        cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
+    ) -> Self:
+        """From PANDAPON_BASE_URL, PANDAPON_JOURNAL and PANDAPON_RATE ("none": unlimited); arguments win."""
+        values = environment(env_file)
+        if (url := values.get("PANDAPON_BASE_URL")) and "base_url" not in settings:
+            settings["base_url"] = url
+        if (journal := values.get("PANDAPON_JOURNAL")) and "journal" not in settings:
+            settings["journal"] = journal
+        if (rate := values.get("PANDAPON_RATE")) and "rate" not in settings:
+            settings["rate"] = _rate(rate.strip())
+        everything: dict[str, Any] = {**settings}
+        return cls(**everything)
+
+
+def _rate(text: str) -> float | None:
+    if text.lower() == "none":
+        return None
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is None:
+        raise ConfigurationError("PANDAPON_RATE must be a number of calls per second, such as 20, or none")
+    return float(text)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a url leads to this machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
