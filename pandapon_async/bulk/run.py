@@ -1,7 +1,7 @@
 """The engine of bulk work: a pool of workers over an iterator.
 
 Memory is bounded by the window, never by the number of items: an item is taken from the input only
-when there is room for its result. Workers wait for permits behind interactive calls.
+when there is a slot for its result. Workers wait for permits behind interactive calls.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ async def run(
     try:
         while (result := await work.results.get()) is not None:
             if not ordered:
-                work.room.release()
+                work.result_slots.release()
                 yield result
                 continue
             early[result.index] = result
             while following in early:
-                work.room.release()
+                work.result_slots.release()
                 yield early.pop(following)
                 following += 1
     finally:
@@ -141,7 +141,7 @@ class _Work(Generic[Item, Value]):
         self._index = 0
         self._busy = concurrency
         self._stopped = False
-        self.room = asyncio.Semaphore(4 * concurrency)
+        self.result_slots = asyncio.Semaphore(4 * concurrency)
         self.results: asyncio.Queue[Done[Item, Value] | Failed[Item] | None] = asyncio.Queue()
         self.failure: BaseException | None = None
 
@@ -150,7 +150,7 @@ class _Work(Generic[Item, Value]):
         with priority(Priority.BULK):
             try:
                 while not self._stopped:
-                    await self.room.acquire()
+                    await self.result_slots.acquire()
                     taken = await self._take()
                     if taken is None:
                         break
@@ -187,7 +187,7 @@ class _Work(Generic[Item, Value]):
         return index, item
 
     def _stop(self, failure: BaseException | None) -> None:
-        """Start nothing new. Workers that wait for room end as the last results are taken."""
+        """Start nothing new. Workers that wait for a result slot end as the last results are taken."""
         self._stopped = True
         if self.failure is None:
             self.failure = failure

@@ -90,7 +90,7 @@ class Dispatcher:
     async def _run(self) -> None:
         while not self._closing:
             try:
-                wait = await self._look()
+                wait = await self._hand_out_due()
             except Exception as error:
                 # The file may be full or locked for a while; what is in it does not run away.
                 log.error("callbacks: messages cannot be taken out (%s)", type(error).__name__)
@@ -99,7 +99,7 @@ class Dispatcher:
             if not self._closing and wait > 0:
                 await self._alarm.wait(wait)
 
-    async def _look(self) -> float:
+    async def _hand_out_due(self) -> float:
         """Hand out what is due; gives the seconds until it is worth looking again."""
         settings, now = self._settings, self._clock.wall()
         if not self._leads:

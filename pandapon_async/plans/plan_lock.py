@@ -29,7 +29,7 @@ def take(plan: Path) -> FileLock:
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigurationError(
-            f"{plan} is being applied by {_holder(plan)}; nothing was sent. Wait for it, or stop it"
+            f"{plan} is being applied by {_owner(plan)}; nothing was sent. Wait for it, or stop it"
         ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -42,7 +42,7 @@ def me(now: float) -> dict[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
 
 
-def _holder(plan: Path) -> str:
+def _owner(plan: Path) -> str:
     patience = time.monotonic() + PATIENCE
     while True:
         file = PlanFile.open(plan)

@@ -113,7 +113,7 @@ def _money(cell: Cell, unit: AmountUnit | None) -> int:
     return amount_fen(cell, unit)
 
 
-def _words(cell: Cell, _: AmountUnit | None) -> str | None:
+def _free_text(cell: Cell, _: AmountUnit | None) -> str | None:
     """Free text for the seller, as it was written: unlike names and ids it is not normalised."""
     if blank(cell):
         return None
@@ -162,7 +162,7 @@ _DESCRIPTION = ColumnSpec(
         "description refunddescription returndescription 退款说明 退货说明 问题描述 描述",
         "remark note 说明 备注",
     ),
-    _words,
+    _free_text,
     "description",
     private=True,
 )

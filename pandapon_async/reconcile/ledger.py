@@ -55,12 +55,12 @@ class LedgerReader:
     table: Table
     options: Options
     _uncompared: dict[str, _Uncompared] = attrs.field(init=False, factory=dict)
-    _words: Counter[str] = attrs.field(init=False, factory=Counter)
+    _status_words: Counter[str] = attrs.field(init=False, factory=Counter)
 
     def rows(self) -> Iterator[LedgerRow]:
         """Every row of the ledger, in order."""
         self._uncompared.clear()
-        self._words.clear()
+        self._status_words.clear()
         fields = list(self.table.columns.positions)
         for record in self.table.records():
             yield self._row(record, dict(zip(fields, record.cells, strict=False)))
@@ -71,13 +71,15 @@ class LedgerReader:
         for field, found in self._uncompared.items():
             cells = f"{found.count:,} cell{'s' * (found.count > 1)}"
             notes.append(f"{field}: {cells} cannot be read, and nothing compares them; {found.first}")
-        for word, count in self._words.most_common(MOST_WORDS):
+        for word, count in self._status_words.most_common(MOST_WORDS):
             rows = f"{count:,} row{'s' * (count > 1)}"
             notes.append(
                 f"status {shown(word)} is not known ({rows}); say what it means: --status-map {word}=STATE"
             )
-        if len(self._words) > MOST_WORDS:
-            notes.append(f"other words of status that are not known: {len(self._words) - MOST_WORDS:,}")
+        if len(self._status_words) > MOST_WORDS:
+            notes.append(
+                f"other words of status that are not known: {len(self._status_words) - MOST_WORDS:,}"
+            )
         return notes
 
     def _row(self, record: Record, cells: Mapping[str, Cell]) -> LedgerRow:
@@ -120,8 +122,10 @@ class LedgerReader:
             word = self._value("status", row, cells, problems)
             if word is not None and platform is not None:
                 row.status = status_of_ledger(platform, word, self.options.status_map)
-                if not is_known(platform, row.status) and (word in self._words or len(self._words) < 1_000):
-                    self._words[word] += 1
+                if not is_known(platform, row.status) and (
+                    word in self._status_words or len(self._status_words) < 1_000
+                ):
+                    self._status_words[word] += 1
 
     def _platform(self, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> Platform | None:
         if self.options.platform is not None:

@@ -31,11 +31,18 @@ def header_text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
         )
 
 
+def _shown(value: Any) -> str:
+    """A number as it is; of anything else its type, as it may be a secret that went to the wrong place."""
+    return repr(value) if isinstance(value, int | float) else type(value).__name__
+
+
 def positive(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """A number above 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 1 / LARGEST_NUMBER <= value <= LARGEST_NUMBER:
-        raise ConfigurationError(f"{attribute.name} must be a number above 0 (and below {LARGEST_NUMBER:g})")
+        raise ConfigurationError(
+            f"{attribute.name} must be a number above 0 and below {LARGEST_NUMBER:g}, not {_shown(value)}"
+        )
 
 
 def positive_or_none(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -48,7 +55,7 @@ def count(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None
     """A whole number above 0."""
     positive(instance, attribute, value)
     if not isinstance(value, int):
-        raise ConfigurationError(f"{attribute.name} must be a whole number")
+        raise ConfigurationError(f"{attribute.name} must be a whole number, not {value!r}")
 
 
 def flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:

@@ -135,11 +135,11 @@ class Pipeline:
                         served=self.server_time.told,
                         at_once=self.slots.free > 0 and self.limiter.expected() <= context.started,
                     )
-                await _look(context, look_first)
+                await _look_before_sending(context, look_first)
                 try:
                     return await self._attempts(prepared, context)
                 except EarlierWriteError:
-                    await _look(context, look_first)
+                    await _look_before_sending(context, look_first)
                 return await self._attempts(prepared, context)
         except TimeoutError:
             pass  # told below, without the cancellation that it was
@@ -377,7 +377,7 @@ def _sent_before(error: PandaponError) -> PandaponError:
     return lost
 
 
-async def _look(context: CallContext, look_first: LookFirst | None) -> None:
+async def _look_before_sending(context: CallContext, look_first: LookFirst | None) -> None:
     """Look at an earlier write of the key, if there is one that may have been carried out after all."""
     write = context.write
     if write is not None and write.earlier is not None:
