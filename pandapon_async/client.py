@@ -33,7 +33,7 @@ from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.writes import Write, draft_of
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
 from pandapon_async.transport.calls import CallContext, CallRegistry
-from pandapon_async.transport.foreign_limiter import front_of
+from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared
@@ -88,10 +88,7 @@ class Client:
         settings = settings or Settings()
         _check_overrides(settings)
         clock = settings.clock
-        if settings.limiter is None:
-            limiter = Limiter(settings.rate, clock, settings.adaptive_rate)
-        else:
-            limiter = front_of(settings.limiter, clock)
+        limiter = limiter_of(settings)
         self._is_copy = False
         self._pipeline = Pipeline(
             credentials=credentials,

@@ -19,10 +19,11 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.options import where_raised
 from pandapon_async.core.rate_limiter import RateLimiter, optional_method
 from pandapon_async.errors import ConfigurationError, NotSentError
+from pandapon_async.settings import Settings
 from pandapon_async.transport.rate_limiter import Limiter
 from pandapon_async.transport.wait_queue import CancellableTimers, too_late
 
-__all__ = ["front_of"]
+__all__ = ["front_of", "limiter_of"]
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -139,6 +140,13 @@ class ForeignLimiter(Limiter):
 
 
 _fronts: Final[weakref.WeakValueDictionary[int, ForeignLimiter]] = weakref.WeakValueDictionary()
+
+
+def limiter_of(settings: Settings) -> Limiter:
+    """The quota of a client with these settings."""
+    if settings.limiter is None:
+        return Limiter(settings.rate, settings.clock, settings.adaptive_rate)
+    return front_of(settings.limiter, settings.clock)
 
 
 def front_of(limiter: RateLimiter, clock: Clock) -> Limiter:
