@@ -251,7 +251,8 @@ class JournalStore(SqliteStore):
     def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
         """All intents of this natural key, newest first."""
         return self._many(
-            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY created DESC, rowid DESC",
+            # By the order in which they were written: a clock that steps back makes none of them older.
+            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY rowid DESC",
             (scope, operation, _text(natural_key)),
         )
 
@@ -263,6 +264,22 @@ class JournalStore(SqliteStore):
             f" ({', '.join('?' * len(wanted))})) AND scope IN (?, '') ORDER BY created DESC, rowid DESC",
             (*wanted, scope),
         )
+
+    def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
+        """All intents about a subject that begins like this ("ORDER/"), newest first."""
+        first = f"{operation} {beginning}"
+        return self._many(
+            "WHERE id IN (SELECT intent FROM subjects WHERE subject >= ? AND subject < ?)"
+            " AND scope IN (?, '') ORDER BY rowid DESC",
+            (first, first[:-1] + chr(ord(first[-1]) + 1), scope),
+        )
+
+    def newest_sent(self) -> str | None:
+        """The id of the newest intent that was sent."""
+        found = self._connection.execute(
+            "SELECT id FROM intents WHERE attempts > 0 ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+        return None if found is None else str(found[0])
 
     def claimed(self, intent: Intent, result: str) -> bool:
         """Whether another intent of the same operation ended with this result."""

@@ -111,6 +111,7 @@ class SettingsChanges(VendorChanges, total=False):
     allow_repeat: bool
     allow_second: bool
     resend_throttled: bool
+    any_account: bool
     settle_after: float
     ssl_context: ssl.SSLContext | None
     proxy: str | None
@@ -173,7 +174,10 @@ class Settings(Options):
     allow_second: bool = attrs.field(default=False, validator=flag)
     """Permits another refund application for an order line while one is open."""
     resend_throttled: bool = attrs.field(default=False, validator=flag)
-    """Sends a throttled write again where no read can tell whether it was carried out."""
+    """Sends a write again that a throttle or the login refused, where no read can tell whether it was
+    carried out."""
+    any_account: bool = attrs.field(default=False, validator=flag)
+    """Lets this sub-account's reads prove that what another one wrote is not there."""
     vendor_id: str | None = attrs.field(default=None)
     """Which vendor a gateway leads to; None: host and path prefix of `base_url`. It belongs to what makes two
     writes the same."""
