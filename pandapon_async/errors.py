@@ -266,7 +266,15 @@ class AuthenticationError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """The vendor knows no such thing: it said so by code, or gave a successful answer without data."""
+    """The vendor knows no such thing: it said so by code, or gave a successful answer without data.
+
+    `empty` says that it was the latter, which does not prove that there is no such thing: a vendor that looks
+    for an argument in the query where it came in the body may answer so to everything.
+    """
+
+    def __init__(self, message: str, *, empty: bool = False, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.empty = empty
 
 
 class RateLimitError(ApiError):
@@ -327,7 +335,7 @@ class CallbackRefusedError(PandaponError):
 class ErrorKind(enum.StrEnum):
     """What ended a write, as the journal, plans and reports store it. The codes never change their meaning.
 
-    Most stand for a class of this module; the last three are ends of a write that no error describes.
+    Most stand for a class of this module; the last four are ends that no error describes.
     """
 
     CONFIGURATION = "configuration"
@@ -351,6 +359,7 @@ class ErrorKind(enum.StrEnum):
     CANCELLED = "cancelled"
     PROCESS_ENDED = "process_ended"
     IMAGE = "image"
+    EMPTY = "empty"
 
 
 _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (

@@ -75,7 +75,8 @@ def outcome(folder: Path) -> dict[str, Any]:
         ({"status": "waitsellerreceive", "freightBill": "SF2"}, "refused", "stands at waitsellerreceive"),
         ({"status": "brand new"}, "refused", "a state not known here"),
         (answer(http(envelope(None, code=404))), "refused", "the vendor knows no such refund form"),
-        (answer(http(envelope(None, code=200))), "refused", "the vendor knows no such refund form"),
+        (answer(http(envelope(None, code=200))), "refused", "about this refund form has nothing in it"),
+        ({}, "refused", "names no state"),
         (answer(http(envelope(None, code=5002))), "refused", "refuses to show the refund form (code 5002)"),
     ],
 )

@@ -51,6 +51,19 @@ def test_it_is_in_wal_mode_and_locked(path: Path) -> None:
     RunStore.open(path).close()
 
 
+def test_a_state_of_the_third_format_keeps_its_lookups_and_says_that_they_have_no_freight(path: Path) -> None:
+    path.parent.mkdir()
+    shutil.copy(FORMATS / "run-3.sqlite", path)
+    state = RunStore.open(path)
+    state.check()
+    found = [looked_up for _, looked_up in state.joined() if looked_up is not None]
+    assert Counter(one.outcome for one in found) == {Outcome.FOUND: 8, Outcome.MISSING: 1}
+    assert {(one.applied_freight_fen, one.problems) for one in found} == {(None, None)}
+    assert state.get("begun") is not None
+    assert state.get("keeps_freight") is None
+    state.close()
+
+
 def test_rows_come_back_in_order_with_their_lookups(path: Path) -> None:
     state = RunStore.open(path)
     rows = [
@@ -147,7 +160,7 @@ def test_another_version_is_refused(path: Path) -> None:
     other.execute("PRAGMA user_version = 99")
     other.close()
     with pytest.raises(
-        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 3"
+        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 4"
     ):
         RunStore.open(path)
 

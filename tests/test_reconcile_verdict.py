@@ -307,12 +307,14 @@ def test_facts_of_a_1688_answer() -> None:
     assert lookup_of_answer("TQ1", answer).deadline is None
     other = lookup_of_answer("TQ2", answer)
     assert (other.outcome, other.error) == (Outcome.FAILED, "the answer was about another refund")
-    assert lookup_of_answer("TQ1", refund_1688()).outcome is Outcome.FOUND
+    nothing = lookup_of_answer("TQ1", refund_1688())
+    assert (nothing.outcome, nothing.error) == (Outcome.FAILED, "the answer has nothing in it")
 
 
 def test_facts_of_a_taobao_answer() -> None:
     empty = taobao.RefundDetail(currency=None, distributor_id=None, refund_order_aggregate=None)
-    assert lookup_of_answer("1", empty) == Lookup(outcome=Outcome.FOUND)
+    nothing = lookup_of_answer("1", empty)
+    assert (nothing.outcome, nothing.error) == (Outcome.FAILED, "the answer has nothing in it")
     order = taobao.RefundOrder(**dict.fromkeys(taobao.RefundOrder.__annotations__))
     order.refund_id, order.refund_fee, order.refund_status = "12", Fen(7), taobao.RefundStatus.SUCCESS
     order.timeout_date = datetime(2024, 5, 1)

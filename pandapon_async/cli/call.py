@@ -18,6 +18,7 @@ from pandapon_async.cli.output import note, print_result
 from pandapon_async.cli.values import read_arguments
 from pandapon_async.client import Client
 from pandapon_async.core.json_codec import loads
+from pandapon_async.core.model import Model
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.unstructure import count_extra, to_json
 from pandapon_async.declare.arguments import encode_arguments, open_images
@@ -229,11 +230,21 @@ async def _send(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings
         return await started.with_response()
 
 
+def _problems(value: Any) -> list[str]:
+    """Where a result has fields that came as another type."""
+    if isinstance(value, list):
+        return [f"[{number}].{place}" for number, item in enumerate(value) for place in _problems(item)]
+    return list(value.problems) if isinstance(value, Model) else []
+
+
 def _print(response: Response[Any], *, whole: bool, personal: bool, extra: bool) -> None:
     value = to_json(response.value, personal=personal, extra=extra)
     unknown = count_extra(response.value)
     if unknown and not extra:
         note(f"{unknown} fields that this version does not know are left out; --extra shows them")
+    if odd := _problems(response.value):
+        shown = ", ".join(odd[:5]) + (" ..." if len(odd) > 5 else "")
+        note(f"{len(odd)} fields came as another type than documented: {shown}; --extra shows them")
     if not whole:
         print_result(value)
         return

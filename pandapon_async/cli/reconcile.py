@@ -170,6 +170,8 @@ def _run_and_tell(
         return 3
     for reason, count in summary.totals.unverified.most_common(3):
         _say(f"{count:,} rows unverified: {reason}")
+    for odd in summary.odd_fields[:3]:
+        _say(f"note: {odd}")
     if summary.totals.unverified:
         _say(f"The same command looks up only those again. {_resume()}")
     if sys.stdout.isatty():

@@ -1,7 +1,8 @@
 """What all answers have in common: slotted classes, open to fields the vendor adds.
 
 A field's wire name is the camelCase of its own unless `wire` says otherwise; fields that can hold
-personal data are marked and stay out of the repr. What a model does not know lands in `.extra`.
+personal data are marked and stay out of the repr. What a model does not know lands in `.extra`; so does
+what came as another type, and `.problems` says where.
 """
 
 from __future__ import annotations
@@ -64,9 +65,14 @@ Unread = Any
 """Data whose shape no page that was read shows: handed through as the JSON that came."""
 
 
-def field(*, wire: str | None = None, personal: bool = False) -> Any:
-    """An optional field: None when missing or null. `personal` keeps it out of reprs and reports."""
-    return attrs.field(default=None, repr=not personal, metadata={"wire": wire, "personal": personal})
+def field(*, wire: str | None = None, personal: bool = False, strict: bool = False) -> Any:
+    """An optional field: None when missing or null.
+
+    `personal` keeps it out of reprs and reports. `strict` fails the whole answer if the field comes as
+    another type: what an answer is about, how it stands and for how much must not be guessed.
+    """
+    metadata = {"wire": wire, "personal": personal, "strict": strict}
+    return attrs.field(default=None, repr=not personal, metadata=metadata)
 
 
 # Our `field` is left out on purpose: as a specifier it would make every field a required argument.
@@ -103,6 +109,10 @@ class Model:
     """The base of every answer."""
 
     extra: dict[str, Any] = attrs.field(factory=dict, repr=False)
+    """What the model does not know, and what came as another type, by wire name, as it came."""
+    problems: tuple[str, ...] = attrs.field(default=(), repr=False, metadata={"personal": False})
+    """Where in this object something came as another type and is None here: `("applyExpect",)`, or
+    `("refundOperationList[0].gmtCreate",)` for a place further inside."""
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """The answer as plain values, ready for JSON, a frame or a web framework.
@@ -145,7 +155,7 @@ class OpenEnum:
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
-_COMPACT = re.compile(r"(\d{14})(\d{3})([+-]\d{4})", re.ASCII)
+_COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d{3})([+-])(\d\d)([0-5]\d)", re.ASCII)
 _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 
 
@@ -166,8 +176,13 @@ def parse_moment(value: int | str) -> datetime:
             raise ValueError("not epoch milliseconds")
         return EPOCH + milliseconds * MILLISECOND
     if match := _COMPACT.fullmatch(value):
-        day, fraction, zone = match.groups()
-        return datetime.strptime(f"{day}{fraction}000{zone}", "%Y%m%d%H%M%S%f%z")
+        *parts, fraction, sign, hours, minutes = match.groups()
+        year, month, day, hour, minute, second = map(int, parts)  # a tenth of what strptime takes
+        zone = BEIJING
+        if (sign, hours, minutes) != ("+", "08", "00"):
+            offset = timedelta(hours=int(hours), minutes=int(minutes))
+            zone = timezone(offset if sign == "+" else -offset)
+        return datetime(year, month, day, hour, minute, second, int(fraction) * 1000, zone)
     if _PLAIN.fullmatch(value):
         return datetime.fromisoformat(value).replace(tzinfo=BEIJING)
     moment = datetime.fromisoformat(value)

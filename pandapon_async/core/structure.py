@@ -40,7 +40,13 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "LIST_FIELDS",
     "TOTAL_FIELDS",
+    "Hook",
     "StructureError",
+    "arms_of",
+    "is_list",
+    "is_model",
+    "is_page",
+    "read_page",
     "structurer",
     "wire_fields",
 ]
@@ -82,7 +88,7 @@ def _wire_fields(kind: Any) -> dict[str, attrs.Attribute[Any]]:
     return {
         field.metadata.get("wire") or camel(field.name): field
         for field in attrs.fields(kind)
-        if field.name != "extra"
+        if field.name not in ("extra", "problems")
     }
 
 
@@ -94,10 +100,10 @@ def _converter() -> Converter:
     for kind, hook in _PLAIN_HOOKS.items():
         converter.register_structure_hook(kind, hook)
     converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
-    converter.register_structure_hook_factory(_is_list, lambda kind: _list_hook(converter, kind))
+    converter.register_structure_hook_factory(is_list, lambda kind: _list_hook(converter, kind))
     converter.register_structure_hook_factory(_is_open_enum, _open_enum_hook)
-    converter.register_structure_hook_factory(_is_model, lambda kind: _model_hook(converter, kind))
-    converter.register_structure_hook_factory(_is_page, lambda kind: _page_hook(converter, kind))
+    converter.register_structure_hook_factory(is_model, lambda kind: _model_hook(converter, kind))
+    converter.register_structure_hook_factory(is_page, lambda kind: _page_hook(converter, kind))
     converter.register_structure_hook_factory(_is_union, lambda kind: _union_hook(converter, kind))
     converter.register_structure_hook_func(_is_id, _id)
     return converter
@@ -129,9 +135,11 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
         "        made = None",  # half of an object: its repr would fail where tracebacks show variables
         "        raise",
         # Null counts as missing: where it came, all the names are looked at.
-        f"    all_known = len(value) + missing == {len(fields)}",
-        "    extra = {} if all_known else {k: v for k, v in value.items() if k not in fields}",
-        "    made.extra = extra or NO_EXTRA",
+        f"    if len(value) + missing == {len(fields)}:",
+        "        made.extra = NO_EXTRA",
+        "    else:",
+        "        made.extra = {k: v for k, v in value.items() if k not in fields} or NO_EXTRA",
+        "    made.problems = ()",
         "    return made",
     ]
     exec("\n".join(lines), names)
@@ -159,7 +167,7 @@ class _Field(typing.NamedTuple):
 def _fields(kind: Any, converter: Converter) -> Iterator[_Field]:
     hints = typing.get_type_hints(kind, include_extras=True)
     for wire, field in wire_fields(kind).items():
-        arms = _arms(hints[field.name])
+        arms = arms_of(hints[field.name])
         hook = converter.get_structure_hook(arms[0] if len(arms) == 1 else hints[field.name])
         yield _Field(wire, field.name, arms, hook)
 
@@ -191,24 +199,25 @@ def _page_hook(converter: Converter, kind: type[PageModel]) -> Hook:
     and lose all that follows.
     """
     items_hook = converter.get_structure_hook(typing.get_type_hints(kind, include_extras=True)["items"])
+    return lambda value, _: read_page(kind, value, items_hook)
 
-    def structure(value: Any, _: Any) -> Any:
-        if value.__class__ is list:
-            return kind(items=items_hook(value, None))
-        if value.__class__ is not dict:
-            raise StructureError("a list or an object with a list", value)
-        where = next((name for name in LIST_FIELDS if value.get(name).__class__ is list), None)
-        if where is None:
-            raise StructureError(f"a list in one of {', '.join(LIST_FIELDS)}", value)
-        extra = {name: item for name, item in value.items() if name != where}
-        try:
-            items = items_hook(value[where], None)
-        except StructureError as mismatch:
-            mismatch.steps.append(f".{where}")
-            raise
-        return kind(items=items, total=_total(extra), extra=extra)
 
-    return structure
+def read_page(kind: type[PageModel], value: Any, items_hook: Hook) -> Any:
+    """A page whose list of items is read by `items_hook`."""
+    if value.__class__ is list:
+        return kind(items=items_hook(value, None))
+    if value.__class__ is not dict:
+        raise StructureError("a list or an object with a list", value)
+    where = next((name for name in LIST_FIELDS if value.get(name).__class__ is list), None)
+    if where is None:
+        raise StructureError(f"a list in one of {', '.join(LIST_FIELDS)}", value)
+    extra = {name: item for name, item in value.items() if name != where}
+    try:
+        items = items_hook(value[where], None)
+    except StructureError as mismatch:
+        mismatch.steps.append(f".{where}")
+        raise
+    return kind(items=items, total=_total(extra), extra=extra)
 
 
 def _total(others: Mapping[str, Any]) -> int | None:
@@ -282,7 +291,8 @@ def _spellings(kind: Any) -> Iterator[Any]:
         yield str(member.value)
 
 
-def _is_list(kind: Any) -> bool:
+def is_list(kind: Any) -> bool:
+    """Whether this is a list of something."""
     return typing.get_origin(kind) is list
 
 
@@ -294,12 +304,13 @@ def _is_open_enum(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, OpenEnum)
 
 
-def _is_model(kind: Any) -> bool:
+def is_model(kind: Any) -> bool:
     """Whether this is a model, and not a page of them."""
     return isinstance(kind, type) and issubclass(kind, Model) and not issubclass(kind, PageModel)
 
 
-def _is_page(kind: Any) -> bool:
+def is_page(kind: Any) -> bool:
+    """Whether this is a page of a list."""
     return isinstance(kind, type) and issubclass(kind, PageModel)
 
 
@@ -309,7 +320,7 @@ def _is_id(kind: Any) -> bool:
     )
 
 
-def _arms(hint: Any) -> list[Any]:
+def arms_of(hint: Any) -> list[Any]:
     """The types a field may have, null left out."""
     return [arm for arm in typing.get_args(hint) if arm is not types.NoneType] if _is_union(hint) else [hint]
 
@@ -321,7 +332,7 @@ def _plain_classes(arms: list[Any]) -> list[type[Any]]:
 
 
 def _json_classes(kind: Any) -> tuple[type[Any], ...]:
-    if _is_list(kind):
+    if is_list(kind):
         return (list,)
     if isinstance(kind, type) and issubclass(kind, Model):
         return (dict,)

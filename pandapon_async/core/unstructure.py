@@ -46,13 +46,15 @@ def count_extra(value: Any) -> int:
         return sum(map(count_extra, value))
     if not isinstance(value, Model):
         return 0
-    inside = (getattr(value, field.name) for field in wire_fields(type(value)).values())
-    return len(value.extra) + sum(map(count_extra, inside))
+    fields = wire_fields(type(value))
+    inside = (getattr(value, field.name) for field in fields.values())
+    return sum(name not in fields for name in value.extra) + sum(map(count_extra, inside))
 
 
 def _object(value: Model, personal: bool, extra: bool) -> dict[str, Any]:
     made: dict[str, Any] = {}
-    for wire, field in wire_fields(type(value)).items():
+    fields = wire_fields(type(value))
+    for wire, field in fields.items():
         item = getattr(value, field.name)
         if item is None:
             continue
@@ -60,4 +62,7 @@ def _object(value: Model, personal: bool, extra: bool) -> dict[str, Any]:
         made[wire] = HIDDEN if hidden else to_json(item, personal=personal, extra=extra)
     if extra:
         made |= to_json(value.extra, personal=personal, extra=extra)
+        # What came as another type is as personal as it would have been.
+        odd = (wire for wire, field in fields.items() if wire in value.extra and wire in value.problems)
+        made |= {wire: HIDDEN for wire in odd if fields[wire].metadata.get("personal") and not personal}
     return made

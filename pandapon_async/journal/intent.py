@@ -67,7 +67,6 @@ class Intent:
     session: str = ""
     """Which opening of the journal wrote it."""
     created: float
-    """When it was begun, by the server's clock where that is known."""
     updated: float
     attempts: int = 0
     """How often it was sent."""

@@ -3,7 +3,8 @@
 One rule per operation, each resting on what a read can show. *Succeeded* is believed at once. *Absent* is
 believed only when the write is old enough to have arrived (`Settings.settle_after`), since a request
 that was lost on our side may still be on its way on theirs. Where no read can tell, the rule says
-undecided and what would help: the callback, or an operator looking into the vendor's console.
+undecided and what would help: the callback, or an operator looking into the vendor's console. What each rule
+reads stands beside it; a field of those that came as another type cannot be seen, and the rule says so.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ from typing import Any, Protocol
 
 import attrs
 
-from pandapon_async.clock import duration
+from pandapon_async.core.lenient import CannotBeSeenError, Fields, visible
 from pandapon_async.declare.call import Call
 from pandapon_async.errors import (
     AuthenticationError,
-    InvalidArgumentError,
     JournalUnavailableError,
     NotFoundError,
     PandaponError,
@@ -27,10 +27,10 @@ from pandapon_async.journal.ages import Ages
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
-from pandapon_async.models.alibaba.orders import Order, OrderStatus
+from pandapon_async.models.alibaba.orders import Order, OrderBaseInfo, OrderItem, OrderStatus
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.models.alibaba.refunds import RefundStatus as AlibabaStatus
-from pandapon_async.models.taobao.refunds import RefundDetail
+from pandapon_async.models.taobao.refunds import RefundAggregate, RefundDetail, RefundOrder
 from pandapon_async.models.taobao.refunds import RefundStatus as TaobaoStatus
 from pandapon_async.settings import Settings
 
@@ -98,7 +98,10 @@ async def resolve_outcome(reader: Reader, journal: Journal, intent: Intent) -> R
         return ResolvedOutcome(
             Resolution.UNDECIDED, "no call shows what became of it; ask the vendor's console"
         )
-    return await rule(reader, journal, intent)
+    try:
+        return await rule(reader, journal, intent)
+    except CannotBeSeenError as unseen:
+        return ResolvedOutcome(Resolution.UNDECIDED, str(unseen))
 
 
 LOOKED_AT_AGAIN = 45 * 86_400.0
@@ -153,14 +156,13 @@ class Resolver:
             if absent:
                 return intent  # it has its state; looking again is only for what may have landed since
             raise
-        age, settings = self.ages.of(intent), self.settings
-        as_account = as_account or settings.any_account
-        state = judge(outcome, intent, self.writer, age, settings.settle_after, as_account=as_account)
+        age = self.ages.of(intent)
+        state = judge(outcome, intent, self.writer, age, self.settings.settle_after, as_account=as_account)
         if absent and state is not IntentState.SETTLED_DONE:
             return intent
         remark = outcome.note
         if state is IntentState.SETTLED_ABSENT:
-            remark = f"{self._not_found(intent, age)} ({remark})"
+            remark = f"{remark}; {self._not_found(intent, age)}"
         if state is None or dry_run:
             return attrs.evolve(
                 intent,
@@ -174,51 +176,27 @@ class Resolver:
         )
         return await self.journal.get(intent.id) or intent
 
-    def seconds_until_absent(self, intent: Intent) -> float:
-        """In how many seconds an operator's word that nothing is there is taken; 0 if now."""
-        return max(0.0, self.settings.settle_after - self.ages.of(intent))
-
-    async def take_word(
-        self, intent: Intent, *, done: bool, note: str, result: str | None = None, dry_run: bool = False
-    ) -> Intent:
-        """Settle an intent as an operator says. Raises InvalidArgumentError if that cannot be said of it."""
-        if intent.state is not IntentState.UNKNOWN:
-            raise InvalidArgumentError(
-                f"intent {intent.id} is {intent.state}; only one of unknown outcome takes a word",
-                argument="intent_id",
-            )
-        if not done and (left := self.seconds_until_absent(intent)):
-            raise InvalidArgumentError(
-                f"intent {intent.id[:12]} may still land: its absence is believed "
-                f"{duration(self.settings.settle_after)} after the write at the earliest, in "
-                f"{duration(left)}; look again then, or wait for it (wait=True, --wait)",
-                argument="done",
-            )
-        state = IntentState.SETTLED_DONE if done else IntentState.SETTLED_ABSENT
-        resolution = Resolution.SUCCEEDED if done else Resolution.ABSENT
-        if dry_run:
-            remarks = [*intent.remarks, note]
-            return attrs.evolve(intent, state=state, resolution=resolution, result=result, remarks=remarks)
-        await self.journal.resolve(intent.id, state, resolution=resolution, remark=note, result=result)
-        return await self.journal.get(intent.id) or intent
-
     def _is_young(self, intent: Intent) -> bool:
         return intent.created >= self.settings.clock.wall() - LOOKED_AT_AGAIN
 
     def _not_found(self, intent: Intent, age: float) -> str:
-        moment = datetime.fromtimestamp(self.settings.clock.wall(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        moment = datetime.fromtimestamp(self.settings.clock.wall(), UTC).isoformat(timespec="seconds")
         found = f"not found at {moment}, {round(age)} s after the write; it may have landed since"
         if self.writer.user_id != intent.user_id:
             found += f"; read as user {self.writer.user_id}, who was said to see it"
         return found
 
 
+RETURNED: Fields = {Refund: ("freight_bill", "status", "buyer_send_goods")}
+
+
 async def _returned(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """1688 goods return: our waybill is there, or the form has moved on past waiting for the goods."""
     try:
-        refund = await reader.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
+        found = await reader.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
     except NotFoundError:
         return ResolvedOutcome(Resolution.UNDECIDED, "the vendor does not know the form")
+    refund = visible(found, RETURNED)
     if carries_waybill(refund, intent.facts.get("freightBill")):
         return ResolvedOutcome(Resolution.SUCCEEDED, "the form carries our waybill")
     if refund.freight_bill:
@@ -243,9 +221,17 @@ def _plain(freight_bill: str) -> str:
     return "".join(freight_bill.split()).upper()
 
 
+CANCELLED_TAOBAO: Fields = {
+    RefundDetail: ("refund_order_aggregate",),
+    RefundAggregate: ("refund_order",),
+    RefundOrder: ("refund_status",),
+}
+
+
 async def _cancelled_taobao(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """Taobao cancel: the reverse order is closed."""
-    detail = await reader.taobao.refunds.get(refund_id=intent.natural_key["refundId"])
+    found = await reader.taobao.refunds.get(refund_id=intent.natural_key["refundId"])
+    detail = visible(found, CANCELLED_TAOBAO)
     order = detail.refund_order_aggregate and detail.refund_order_aggregate.refund_order
     status = order.refund_status if order else None
     if status is TaobaoStatus.CLOSED:
@@ -255,15 +241,27 @@ async def _cancelled_taobao(reader: Reader, journal: Journal, intent: Intent) ->
     return ResolvedOutcome(Resolution.UNDECIDED, "the reverse order's status is not known to this version")
 
 
+CANCELLED_ORDER: Fields = {Order: ("base_info",), OrderBaseInfo: ("status",)}
+
+
 async def _cancelled_order(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
     """1688 order cancel: the order is cancelled."""
-    order = await reader.alibaba.orders.get(order_id=intent.natural_key["orderId"])
+    found = await reader.alibaba.orders.get(order_id=intent.natural_key["orderId"])
+    order = visible(found, CANCELLED_ORDER)
     status = order.base_info.status if order.base_info else None
     if status in (OrderStatus.CANCEL, OrderStatus.TERMINATED):
         return ResolvedOutcome(Resolution.SUCCEEDED, f"the order stands at {OrderStatus(status).value}")
     if isinstance(status, OrderStatus):
         return ResolvedOutcome(Resolution.ABSENT, f"the order stands at {status.value}")
     return ResolvedOutcome(Resolution.UNDECIDED, "the order's status is not shown")
+
+
+CREATED: Fields = {Order: ("product_items",), OrderItem: ("sub_item_id", "refund_id", "refund_id_for_as")}
+FORM: Fields = {
+    Refund: (
+        "apply_payment", "apply_carriage", "apply_reason_id", "order_entry_id_list", "gmt_apply", "gmt_create"
+    )
+}  # fmt: skip
 
 
 async def _created(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
@@ -273,9 +271,10 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
     """
     key = intent.natural_key
     response = await reader.alibaba.orders.get(order_id=key["orderId"]).with_response()
-    order: Order = response.value
-    ours = set(map(str, key["orderEntryIds"]))
-    lines = [line for line in order.product_items or () if line.sub_item_id in ours]
+    order = visible(response.value, CREATED)
+    lines = [
+        line for line in order.product_items or () if line.sub_item_id in set(map(str, key["orderEntryIds"]))
+    ]
     candidates = {refund for line in lines for refund in (line.refund_id, line.refund_id_for_as) if refund}
     for refund_id in sorted(candidates):
         if await journal.claimed(intent, refund_id):
@@ -291,7 +290,7 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
             Resolution.UNDECIDED,
             f"the order names {', '.join(sorted(candidates))}, which is not ours as it seems",
         )
-    if {line.sub_item_id for line in lines} == ours and _lines_tell(response.data):
+    if lines and _lines_tell(response.data):
         return ResolvedOutcome(Resolution.ABSENT, "the order's lines name no refund form")
     return ResolvedOutcome(
         Resolution.UNDECIDED,
@@ -300,7 +299,17 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
 
 
 def is_ours(refund: Refund, intent: Intent) -> bool:
-    """Amounts and time must be ours; reason and lines too, where the form shows them."""
+    """Amounts and time must be ours; reason and lines too, where the form shows them.
+
+    A form of which one of them cannot be seen is not ours.
+    """
+    try:
+        return _shows_ours(visible(refund, FORM), intent)
+    except CannotBeSeenError:
+        return False
+
+
+def _shows_ours(refund: Refund, intent: Intent) -> bool:
     key = intent.natural_key
     since = refund.gmt_apply or refund.gmt_create
     lines = refund.order_entry_id_list

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from pandapon_async.client import Client
+from pandapon_async.core.lenient import CannotBeSeenError, Fields, visible
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
@@ -24,8 +25,8 @@ from pandapon_async.errors import (
     error_kind_of,
 )
 from pandapon_async.journal.resolve import carries_waybill
-from pandapon_async.models.alibaba.orders import Order, OrderItem
-from pandapon_async.models.alibaba.refunds import GoodsStatus, RefundReason, RefundStatus
+from pandapon_async.models.alibaba.orders import Order, OrderBaseInfo, OrderItem
+from pandapon_async.models.alibaba.refunds import GoodsStatus, Refund, RefundReason, RefundStatus
 from pandapon_async.money import Fen
 from pandapon_async.plans.plan_types import PlanKind, PlanType
 from pandapon_async.plans.rows import PlanRow
@@ -35,6 +36,15 @@ __all__ = ["CheckResult", "Checks"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+RETURN_READS: Fields = {Refund: ("apply_payment", "status", "freight_bill")}
+REASON_READS: Fields = {RefundReason: ("id", "name", "need_voucher", "no_refund_carriage")}
+AMOUNT_READS: Fields = {
+    Order: ("product_items", "base_info"),
+    OrderItem: ("sub_item_id", "item_amount", "refund", "refund_status"),
+    OrderBaseInfo: ("shipping_fee",),
+}
+"""What the checks of a return, of a reason and of an amount read."""
 
 REMEMBERED = 1_000
 """Answers kept for the rows that follow: those of one order mostly stand together."""
@@ -83,12 +93,16 @@ class Checks:
     async def check(self, row: PlanRow) -> CheckResult:
         """Ask what is to be asked about a row. Raises AuthenticationError only."""
         result = CheckResult()
+        returns = self._plan_type.name is PlanKind.RETURNS
+        steps = (self._check_return,) if returns else (self._check_reason, self._check_amount)
         try:
-            if self._plan_type.name is PlanKind.RETURNS:
-                await self._check_return(row, result)
-            else:
-                await self._check_reason(row, result)
-                await self._check_amount(row, result)
+            for step in steps:
+                try:
+                    await step(row, result)
+                except CannotBeSeenError as unseen:
+                    if row.reason_text is not None and result.reason_id is None and not returns:
+                        raise _Refused("reason", f"the id of this reason {unseen}") from None
+                    result.not_checked(str(unseen))
         except _Refused as refused:
             result.refused, result.field, result.reason = True, refused.field, str(refused)
         return result
@@ -109,10 +123,11 @@ class Checks:
 
     async def _check_return(self, row: PlanRow, result: CheckResult) -> None:
         try:
-            refund = await self._client.v1.alibaba.refunds.get(refund_id=row.arguments["refund_id"])
+            found = await self._client.v1.alibaba.refunds.get(refund_id=row.arguments["refund_id"])
         except PandaponError as error:
             _not_answered(error, result, "refund_id", "refund form")
             return
+        refund = visible(found, RETURN_READS)
         result.amount_fen, result.currency = refund.apply_payment, "CNY"
         if refund.apply_payment is None:
             result.remarks.append("the refund form shows no amount")
@@ -120,6 +135,8 @@ class Checks:
             return
         if carries_waybill(refund, row.arguments["freight_bill"]):
             raise _Refused("refund_id", "was sent back already, with this very waybill")
+        if refund.status is None:
+            raise _Refused("refund_id", "the vendor's answer about this refund form names no state")
         stands = refund.status.value if isinstance(refund.status, RefundStatus) else "a state not known here"
         raise _Refused(
             "refund_id",
@@ -137,7 +154,7 @@ class Checks:
                 raise _Refused("reason", "the id of this reason could not be asked for; try again") from None
             _not_answered(error, result, "order_id", "reasons")
             return
-        reason = _chosen(offered, row)
+        reason = _chosen([visible(one, REASON_READS) for one in offered], row)
         result.reason_id = reason.id
         if reason.need_voucher and not row.pictures:
             raise _Refused("vouchers", "this reason needs at least one voucher")
@@ -146,7 +163,7 @@ class Checks:
 
     async def _check_amount(self, row: PlanRow, result: CheckResult) -> None:
         try:
-            order = await self._orders.get(row.arguments["order_id"])
+            order = visible(await self._orders.get(row.arguments["order_id"]), AMOUNT_READS)
         except PandaponError as error:
             _not_answered(error, result, "order_id", "order")
             return
@@ -164,10 +181,12 @@ class Checks:
     async def open_form(self, row: PlanRow) -> str | None:
         """Why a row is still held back by what the order shows, or None. Raises AuthenticationError."""
         try:
-            order = await self._orders.get(row.arguments["order_id"])
+            order = visible(await self._orders.get(row.arguments["order_id"]), AMOUNT_READS)
             return _open_form(_lines_of(order, row))
         except AuthenticationError:
             raise
+        except CannotBeSeenError as unseen:
+            return f"held back: an open form {unseen}; --allow-second sends another one"
         except PandaponError as error:
             return f"held back: the order could not be read ({error_kind_of(error)}); apply again"
         except _Refused:
@@ -190,6 +209,8 @@ def _not_answered(error: PandaponError, result: CheckResult, field: str, what: s
     if isinstance(error, AuthenticationError):
         raise error
     if isinstance(error, NotFoundError):
+        if error.empty:
+            raise _Refused(field, f"the vendor's answer about this {what} has nothing in it")
         raise _Refused(field, f"the vendor knows no such {what}")
     if (
         isinstance(error, ApiError)

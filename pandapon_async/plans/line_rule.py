@@ -67,7 +67,7 @@ class LineRule:
             raise
         except PandaponError as error:
             return f"{what}, which could not be read ({error_kind_of(error)}); apply again"
-        status = refund.status
+        status = refund.status  # strict: an answer in which it cannot be read fails
         if isinstance(status, RefundStatus) and not (
             status.in_progress or status is RefundStatus.REFUND_SUCCESS
         ):

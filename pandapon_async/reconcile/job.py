@@ -227,6 +227,9 @@ class _Job:
             as_of = (self._options.as_of or started).astimezone(BEIJING).isoformat()
             facts = {"digest": digest, "options": meaning, "as_of": as_of, "begun": now, "finished": None}
             state.set(facts)
+        if not state.get("keeps_freight"):  # its lookups, if there are any, are of an earlier version
+            state.set({"keeps_freight": True})
+            return state.forget_all_lookups()
         oldest: float = begun if resumed and begun is not None else math.inf
         if self._options.reuse is not None:
             oldest = min(oldest, now - self._options.reuse.total_seconds())

@@ -5,65 +5,107 @@ Nothing personal is among them, so the state file holds none either.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
 
+from pandapon_async.core.lenient import CannotBeSeenError, Fields, visible
 from pandapon_async.core.model import BEIJING
-from pandapon_async.errors import ApiError, ErrorKind, NotFoundError, PandaponError, error_kind_of
+from pandapon_async.errors import (
+    ApiError,
+    DecodeError,
+    ErrorKind,
+    NotFoundError,
+    PandaponError,
+    error_kind_of,
+)
 from pandapon_async.models.alibaba.refunds import Refund
-from pandapon_async.models.taobao.refunds import RefundDetail, RefundOrder
-from pandapon_async.reconcile.statuses import status_of_platform
+from pandapon_async.models.taobao.refunds import RefundAggregate, RefundDetail, RefundOrder
+from pandapon_async.reconcile.statuses import is_open, status_of_platform
 from pandapon_async.reconcile.verdict import Lookup, Outcome
 
-__all__ = ["lookup_of_answer", "lookup_of_error"]
+__all__ = ["VERDICT_READS", "lookup_of_answer", "lookup_of_error"]
+
+_INDEX = re.compile(r"\[[0-9]+\]")
+
+VERDICT_READS: Fields = {
+    Refund: (
+        "refund_id", "status", "apply_payment", "apply_carriage", "refund_payment", "refund_carriage",
+        "time_out_freeze", "gmt_time_out",
+    ),
+    RefundDetail: ("refund_order_aggregate", "currency"),
+    RefundAggregate: ("refund_order",),
+    RefundOrder: ("refund_id", "refund_status", "refund_fee", "timeout_date"),
+}  # fmt: skip
+"""What verdicts rest on. One that came as another type cannot be seen, and the row is unverified."""
 
 
 def lookup_of_answer(refund_id: str, answer: Refund | RefundDetail) -> Lookup:
-    """The facts of an answer. One that is about another refund counts as a failed lookup."""
-    lookup = _of_1688(answer) if isinstance(answer, Refund) else _of_taobao(answer)
-    about = answer if isinstance(answer, Refund) else _order(answer)
-    named = None if about is None else about.refund_id
-    if named is not None and named.removeprefix("TQ") != refund_id.removeprefix("TQ"):
-        return Lookup(outcome=Outcome.FAILED, error="the answer was about another refund")
+    """The facts of an answer. It has failed if it is about another refund, or if they cannot be seen.
+
+    How old a refund is decides nothing, so where that cannot be read it is not known.
+    """
+    try:
+        about, lookup = _of_1688(answer) if isinstance(answer, Refund) else _of_taobao(answer)
+        if about is None and lookup.status is None and lookup.applied_fen is None:
+            lookup = _failed("the answer has nothing in it", ErrorKind.EMPTY)
+        elif about is not None and _bare(about) != _bare(refund_id):
+            lookup = _failed("the answer was about another refund")
+    except CannotBeSeenError as unseen:
+        lookup = _failed(str(unseen), ErrorKind.DECODE)
+    lookup.problems = _kinds(answer.problems)
     return lookup
 
 
-def _of_1688(refund: Refund) -> Lookup:
-    paid_back = refund.refund_payment
-    return Lookup(
+def _failed(why: str, kind: ErrorKind | None = None) -> Lookup:
+    return Lookup(outcome=Outcome.FAILED, error=why, error_kind=kind)
+
+
+def _bare(refund_id: str) -> str:
+    return refund_id.removeprefix("TQ")
+
+
+def _kinds(places: Iterable[str]) -> str | None:
+    """Places without the numbers of list items, each once, so that they can be counted."""
+    return " ".join(dict.fromkeys(_INDEX.sub("", place) for place in places)) or None
+
+
+def _of_1688(answer: Refund) -> tuple[str | None, Lookup]:
+    """The refund that an answer is about, as it says, and its facts."""
+    refund = visible(answer, VERDICT_READS)
+    status = status_of_platform(refund.status)
+    timer = refund if is_open("1688", status) else answer  # of a closed form nobody asks for its deadline
+    return refund.refund_id, Lookup(
         outcome=Outcome.FOUND,
-        status=status_of_platform(refund.status),
+        status=status,
         applied_fen=_whole(refund.apply_payment),
-        refunded_fen=None if paid_back is None or paid_back < 0 else int(paid_back),  # -1 is "none yet"
+        applied_freight_fen=_whole(refund.apply_carriage),
+        refunded_fen=_whole(refund.refund_payment),
+        refunded_freight_fen=_whole(refund.refund_carriage),
         currency="CNY",  # 1688 settles in nothing else, and its answer names no currency
-        deadline=None if refund.time_out_freeze else _text(refund.gmt_time_out),
-        applied_at=_text(refund.gmt_apply or refund.gmt_create),
+        deadline=None if timer.time_out_freeze else _text(timer.gmt_time_out),
+        applied_at=_text(answer.gmt_apply or answer.gmt_create),
     )
 
 
-def _of_taobao(detail: RefundDetail) -> Lookup:
-    order = _order(detail)
+def _of_taobao(answer: RefundDetail) -> tuple[str | None, Lookup]:
+    detail = visible(answer, VERDICT_READS)
+    aggregate = detail.refund_order_aggregate
+    order = None if aggregate is None else aggregate.refund_order
     if order is None:
-        return Lookup(outcome=Outcome.FOUND, currency=_currency(detail))
-    return Lookup(
+        return None, Lookup(outcome=Outcome.FOUND)
+    return order.refund_id, Lookup(
         outcome=Outcome.FOUND,
         status=status_of_platform(order.refund_status),
         applied_fen=_whole(order.refund_fee),
-        currency=_currency(detail),
+        currency=detail.currency.strip().upper() if detail.currency else None,
         deadline=_text(order.timeout_date),
     )
 
 
-def _order(detail: RefundDetail) -> RefundOrder | None:
-    aggregate = detail.refund_order_aggregate
-    return None if aggregate is None else aggregate.refund_order
-
-
-def _currency(detail: RefundDetail) -> str | None:
-    return detail.currency.strip().upper() if detail.currency else None
-
-
 def _whole(amount: int | None) -> int | None:
-    return None if amount is None else int(amount)
+    """Fen; -1 is the upstream's word for "none yet"."""
+    return None if amount is None or amount < 0 else int(amount)
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -87,6 +129,10 @@ _WORDS = {
 def lookup_of_error(error: Exception) -> Lookup:
     """The facts of a failure: the refund is missing if the vendor said so, else the lookup failed."""
     if isinstance(error, NotFoundError):
+        if error.empty:
+            lookup = _failed("the answer has nothing in it", ErrorKind.EMPTY)
+            lookup.request_id, lookup.attempts = error.request_id, error.attempts
+            return lookup
         return Lookup(outcome=Outcome.MISSING, request_id=error.request_id, attempts=error.attempts)
     kind = error_kind_of(error)
     if not isinstance(error, PandaponError):
@@ -97,6 +143,10 @@ def lookup_of_error(error: Exception) -> Lookup:
         words = f"refused with code {error.code}"
     if kind is ErrorKind.MALFORMED_RESPONSE and error.history and error.history[-1].http_status is not None:
         words = f"HTTP {error.history[-1].http_status}: {words}"
+    problems = None
+    if isinstance(error, DecodeError) and error.path:
+        problems = _kinds([error.path.removeprefix("$.data").lstrip(".")])
+        words = f"{words}: {problems or 'all of it'} came as another type"
     return Lookup(
         outcome=Outcome.FAILED,
         error=f"lookup failed: {words}",
@@ -104,4 +154,5 @@ def lookup_of_error(error: Exception) -> Lookup:
         retryable=error.retryable,
         request_id=error.request_id,
         attempts=error.attempts,
+        problems=problems,
     )

@@ -30,6 +30,7 @@ _NAME = re.compile(r"state-[0-9a-f]{12}\.sqlite")
 
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
 _LOOKUP_FIELDS = tuple(field.name for field in attrs.fields(Lookup))
+_ADDED_BY_4 = ("applied_freight_fen", "refunded_freight_fen", "problems")
 _SCHEMA = f"""
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE ledger (row INTEGER PRIMARY KEY, {", ".join(_ROW_FIELDS[1:])}, checksum INTEGER);
@@ -51,7 +52,7 @@ def _add_checksums(db: sqlite3.Connection) -> None:
     for table, columns in (
         ("facts", ("name", "value")),
         ("ledger", _ROW_FIELDS),
-        ("lookups", ("row", *_LOOKUP_FIELDS)),
+        ("lookups", ("row", *(name for name in _LOOKUP_FIELDS if name not in _ADDED_BY_4))),
     ):
         db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
         db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
@@ -61,13 +62,23 @@ def _add_checksums(db: sqlite3.Connection) -> None:
         db.execute(_INSERT_FACT, ("begun", begun, checksum(("begun", begun))))
 
 
+def _add_freight(db: sqlite3.Connection) -> None:
+    """Format 4 keeps freight, and which fields came as another type; lookups made before it have neither."""
+    db.create_function("checksum", -1, lambda *values: checksum(values), deterministic=True)
+    db.execute("ALTER TABLE lookups DROP COLUMN checksum")
+    for name in _ADDED_BY_4:
+        db.execute(f"ALTER TABLE lookups ADD COLUMN {name}")
+    db.execute("ALTER TABLE lookups ADD COLUMN checksum INTEGER")
+    db.execute(f"UPDATE lookups SET checksum = checksum({', '.join(('row', *_LOOKUP_FIELDS))})")
+
+
 _INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
 FORMAT = FileFormat(
     name="state file",
     application_id=0x50507263,  # "PPrc"
-    number=3,
+    number=4,
     schema=_SCHEMA,
-    upgrades={1: _add_error_kinds, 2: _add_checksums},
+    upgrades={1: _add_error_kinds, 2: _add_checksums, 3: _add_freight},
     error=ConfigurationError,
 )
 _INSERT_ROW = f"INSERT INTO ledger VALUES ({', '.join('?' * (len(_ROW_FIELDS) + 1))})"

@@ -44,12 +44,16 @@ class AgeBucket:
 
 @attrs.define
 class Totals:
-    """Adds up rows as they pass; `unverified` counts the reasons why lookups failed."""
+    """Adds up rows as they pass; `unverified` counts the reasons why lookups failed.
+
+    `problems` counts the fields of answers that came as another type, by their place.
+    """
 
     rows: int = 0
     verdicts: dict[Verdict, int] = attrs.field(factory=lambda: dict.fromkeys(Verdict, 0))
     currencies: dict[str, dict[Verdict, Tally]] = attrs.field(factory=dict)
     unverified: Counter[str] = attrs.field(factory=Counter)
+    problems: Counter[str] = attrs.field(factory=Counter)
     ageing: dict[str, AgeBucket] = attrs.field(
         factory=lambda: {
             name: AgeBucket() for name in (*(name for _, name in AGE_LIMITS), OLDEST, AGE_UNKNOWN)
@@ -62,6 +66,8 @@ class Totals:
         self.verdicts[judgement.verdict] += 1
         if judgement.verdict is Verdict.UNVERIFIED:
             self.unverified[judgement.reason] += 1
+        if lookup is not None and lookup.problems:
+            self.problems.update(lookup.problems.split())
         by_verdict = self.currencies.setdefault(row.currency or NO_CURRENCY, {})
         tally = by_verdict.setdefault(judgement.verdict, Tally())
         tally.rows += 1
@@ -119,6 +125,14 @@ class Summary:
         return self.totals.verdicts
 
     @property
+    def odd_fields(self) -> list[str]:
+        """One sentence for each field of answers that came as another type, the most frequent first."""
+        return [
+            f"{place}: {count:,} time{'s' * (count > 1)} of another type"
+            for place, count in self.totals.problems.most_common()
+        ]
+
+    @property
     def exit_code(self) -> int:
         """0 all matched, 3 something could not be verified, else 1."""
         if self.verdicts[Verdict.UNVERIFIED]:
@@ -140,6 +154,7 @@ class Summary:
                 for currency, part in sorted(self.totals.currencies.items())
             },
             "unverified": dict(self.totals.unverified.most_common()),
+            "problems": dict(self.totals.problems.most_common()),
             "open_refunds": {name: attrs.asdict(bucket) for name, bucket in self.totals.ageing.items()},
             "rows_digest": self.rows_digest,
             "as_of": self.as_of,

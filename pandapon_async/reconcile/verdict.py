@@ -84,6 +84,10 @@ class Lookup:
     attempts: int = 0
     looked_up_at: str | None = None
     error_kind: str | None = None
+    applied_freight_fen: int | None = None
+    refunded_freight_fen: int | None = None
+    problems: str | None = None
+    """The places of fields that came as another type, with blanks between them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -64,7 +64,8 @@ class Sandbox:
     sandbox's choice, see `pandapon_async.sandbox.envelope`. Other readings are played on request:
     `auth_status` is the HTTP status of refused authentication, `second_form_refused` whether an application
     is refused (5010) while a form of its line is open, `orders_name_refunds` whether the lines of an order
-    name their forms.
+    name their forms, `not_found` how the vendor says that there is no such refund: by a "code" (404), or by a
+    success whose data is "null" or "empty".
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Sandbox:
         visible_after: float = 0.0,
         second_form_refused: bool = False,
         orders_name_refunds: bool = True,
+        not_found: Literal["code", "null", "empty"] = "code",
     ) -> None:
         if not visible_after >= 0:
             raise ValueError("visible_after must be 0 or more seconds")
@@ -99,6 +101,7 @@ class Sandbox:
         self._upstream = Upstream(seed, refunds, wall, visible_after)
         self._upstream.second_form_refused = second_form_refused
         self._upstream.orders_name_refunds = orders_name_refunds
+        self._upstream.not_found = not_found
         self._log = request_log(log_limit)
         self._address = host, port
         self._listening: asyncio.Server | None = None

@@ -79,6 +79,7 @@ class Upstream:
         self.visible_after = visible_after
         self.second_form_refused = False
         self.orders_name_refunds = True
+        self.not_found = "code"
         self._clock = clock
         self._own: dict[str | None, Belongings] = {}
         self._call = Call(hidden_for=visible_after)

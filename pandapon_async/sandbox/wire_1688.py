@@ -74,7 +74,7 @@ def refund_1688(refund: RefundState) -> dict[str, Any]:
         "alipayPaymentId": str(20_230_000_000_000_000_000_000 + salt),
         "sellerRealName": SELLERS[salt % len(SELLERS)],
         "sellerMobile": f"13{salt % 10**9:09d}",
-        "sellerReceiveAddr": ADDRESSES[salt % len(ADDRESSES)],
+        "sellerReceiveAddress": ADDRESSES[salt % len(ADDRESSES)],
         "refundOperationList": [
             {
                 "beforeOperateStatus": _spelling(refund, "waitselleragree"),

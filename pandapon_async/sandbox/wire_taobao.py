@@ -65,8 +65,10 @@ def _order_line(refund: RefundState) -> dict[str, Any]:
     return {
         "createTime": refund.applied_ms - 86_400_000,
         "currency": refund.currency,
+        "hongbaoDeductionAmount": 0,
         "itemImageUrl": "http://images.sandbox.invalid/item/400x400",
         "itemTitle": TITLES[salt % len(TITLES)],
+        "orderServiceExpressions": None,
         "postFee": 0,
         "price": total // quantity,
         "productFee": total,

@@ -14,6 +14,7 @@ import attrs
 from yarl import URL
 
 from pandapon_async.core.json_codec import dumps, refuse_floats
+from pandapon_async.core.lenient import lenient_structurer
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import StructureError, structurer
@@ -141,17 +142,22 @@ class RequestBuilder:
         return dumps(encoded)
 
     def decode(self, data: Any, request_id: str | None) -> Any:
-        """The envelope's data as the declared type.
+        """The envelope's data as the declared type. Only the answer to a read may have odd fields.
 
         Raises DecodeError for other data and, for a read, NotFoundError for none.
         """
         if self.endpoint.response_type is None:
             return None
         if self._structure is None:
-            self._structure = structurer(self.endpoint.response_type)
+            make = lenient_structurer if self.endpoint.safety is Safety.READ else structurer
+            self._structure = make(self.endpoint.response_type)
         if data is None and self.endpoint.safety is Safety.READ and self.endpoint.response_type is not Any:
             raise NotFoundError(
-                "a successful answer without data", request_id=request_id, code=200, http_status=200
+                "a successful answer without data",
+                empty=True,
+                request_id=request_id,
+                code=200,
+                http_status=200,
             )
         try:
             return self._structure(data, self.endpoint.response_type)

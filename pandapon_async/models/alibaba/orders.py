@@ -187,11 +187,11 @@ class OrderItem(Model):
     refund: Decimal | None = field()
     sku_id: Id | None = field(wire="skuID")
     spec_id: Id | None = field()
-    sub_item_id: Id | None = field(wire="subItemID")
-    status: OrderStatus | str | None = field()
-    refund_status: RefundStatus | str | None = field()
-    refund_id: Id | None = field()
-    refund_id_for_as: Id | None = field()
+    sub_item_id: Id | None = field(wire="subItemID", strict=True)
+    status: OrderStatus | str | None = field(strict=True)
+    refund_status: RefundStatus | str | None = field(strict=True)
+    refund_id: Id | None = field(strict=True)
+    refund_id_for_as: Id | None = field(strict=True)
 
 
 @model
@@ -231,9 +231,9 @@ class ReceiverInfo(Model):
 class OrderBaseInfo(Model):
     """The order itself; inferred. Amounts are yuan, but `discount` is fen and may be negative."""
 
-    id: Id | None = field()
+    id: Id | None = field(strict=True)
     id_of_str: Id | None = field()
-    status: OrderStatus | str | None = field()
+    status: OrderStatus | str | None = field(strict=True)
     refund_status: RefundStatus | str | None = field()
     refund_id: Id | None = field()
     total_amount: Decimal | None = field()

@@ -1,8 +1,8 @@
 """1688 after-sales: reasons, vouchers, refund forms.
 
-`Refund` is the detail of a refund form. The vendor's page shows only its first fields; the rest
-follows the upstream platform's own detail answer and is marked as inference in the README. All
-money here is in fen.
+`Refund` is the detail of a refund form. The vendor's page shows only its first fields, up to `buyer_user_id`
+in the order of the alphabet; the rest follows the upstream platform's own detail answer and is marked as
+inference in the README. All money here is in fen.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 import attrs
 
-from pandapon_async.core.model import Id, Model, OpenEnum, field, model
+from pandapon_async.core.model import Id, Model, OpenEnum, Unread, field, model
 from pandapon_async.declare.fields import IntegerField, OrderIdInteger
 from pandapon_async.money import Fen
 
@@ -21,6 +21,7 @@ __all__ = [
     "CreatedRefund",
     "DisputeRequest",
     "GoodsStatus",
+    "OperationCarrier",
     "OrderEntryCount",
     "Refund",
     "RefundOperation",
@@ -131,6 +132,14 @@ class SubmittedReturn(Model):
 
 
 @model
+class OperationCarrier(Model):
+    """The carrier that a step names."""
+
+    company_no: str | None = field()
+    company_name: str | None = field()
+
+
+@model
 class RefundOperation(Model):
     """One step in the history of a refund form."""
 
@@ -138,6 +147,14 @@ class RefundOperation(Model):
     after_operate_status: RefundStatus | str | None = field()
     operate_remark: str | None = field(personal=True)
     gmt_create: datetime | None = field()
+    operate_type_int: int | None = field()
+    operator_role_id: int | None = field()
+    """Who did it. The upstream's page says 4 for the seller, its sample 2."""
+    discription: str | None = field(personal=True)
+    """What was said (the upstream's spelling)."""
+    freight_bill: str | None = field()
+    logistics_company: OperationCarrier | None = field()
+    vouchers: list[str] | None = field()
 
 
 @model
@@ -145,15 +162,15 @@ class Refund(Model):
     """A refund form of 1688 in full. Absent, null and unknown are None; amounts are fen."""
 
     id: Id | None = field()
-    refund_id: Id | None = field()
-    order_id: Id | None = field()
+    refund_id: Id | None = field(strict=True)
+    order_id: Id | None = field(strict=True)
     order_entry_id_list: list[Id] | None = field()
-    status: RefundStatus | str | None = field()
-    apply_payment: Fen | None = field()
-    apply_carriage: Fen | None = field()
+    status: RefundStatus | str | None = field(strict=True)
+    apply_payment: Fen | None = field(strict=True)
+    apply_carriage: Fen | None = field(strict=True)
     apply_expect: Fen | None = field()
-    refund_payment: Fen | None = field()
-    refund_carriage: Fen | None = field()
+    refund_payment: Fen | None = field(strict=True)
+    refund_carriage: Fen | None = field(strict=True)
     can_refund_payment: Fen | None = field()
     frozen_fund: Fen | None = field()
     apply_reason_id: int | None = field()
@@ -183,3 +200,43 @@ class Refund(Model):
     update_by_id: Id | None = field()
     update_time: datetime | None = field()
     remark: str | None = field(personal=True)
+    product_name: str | None = field()
+    trade_type_str: str | None = field()
+    task_status: int | str | None = field()
+    only_refund: bool | None = field()
+    refund_goods: bool | None = field()
+    goods_received: bool | None = field()
+    new_refund_return: bool | None = field()
+    instant_refund_type: int | str | None = field()
+    apply_sub_reason: str | None = field()
+    reject_reason_id: int | None = field()
+    order_entry_count_map: Unread = field()
+    """How many pieces of each order line, by the line's id."""
+    gmt_freezed: datetime | None = field()
+    prepaid_balance: Fen | None = field()
+    refund_official_solution_cost: Fen | None = field()
+    """What an official solution costs the buyer."""
+    insufficient_account: bool | None = field()
+    insufficient_bail: bool | None = field()
+    support_new_steppay: bool | None = field()
+    seller_delay_disburse: bool | None = field()
+    aftersale_agree_timeout: bool | None = field()
+    aftersale_auto_disburse: bool | None = field()
+    crm_modify_refund: bool | None = field()
+    disburse_channel: str | None = field()
+    asyn_err_code: str | None = field()
+    asyn_sub_err_code: str | None = field()
+    ext_info: Unread = field(personal=True)
+    buyer_logistics_name: str | None = field()
+    buyer_alipay_id: Id | None = field(personal=True)
+    buyer_member_id: Id | None = field(personal=True)
+    buyer_login_id: str | None = field(personal=True)
+    buyer_user_id: Id | None = field(personal=True)
+    seller_alipay_id: Id | None = field(personal=True)
+    seller_member_id: Id | None = field(personal=True)
+    seller_login_id: str | None = field(personal=True)
+    seller_user_id: Id | None = field(personal=True)
+    seller_real_name: str | None = field(personal=True)
+    seller_mobile: str | None = field(personal=True)
+    seller_tel: str | None = field(personal=True)
+    seller_receive_address: str | None = field(personal=True)

@@ -109,6 +109,10 @@ class Package(Model):
     """One package of a sub-order."""
 
     mail_no: str | None = field()
+    goods_number: int | str | None = field()
+    logistics_status: str | None = field()
+    """Such as DELIVERING, SIGNED, REJECTED, WAITING_CUSTOMS; text, as not all are known."""
+    logistics_desc: str | None = field()
     logistics_traces: list[LogisticsTrace] | None = field()
     logistics_partner: LogisticsPartner | list[LogisticsPartner] | None = field()
     receiver: LogisticsReceiver | None = field()

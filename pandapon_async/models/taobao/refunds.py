@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import attrs
 
-from pandapon_async.core.model import Id, Model, OpenEnum, PageModel, field, model
+from pandapon_async.core.model import Id, Model, OpenEnum, PageModel, Unread, field, model
 from pandapon_async.money import Fen
 
 __all__ = [
@@ -125,8 +125,11 @@ class PurchaseOrderLine(Model):
 
     create_time: datetime | None = field()
     currency: str | None = field()
+    hongbao_deduction_amount: Fen | None = field()
+    """What of it was paid by red envelope, and is given back as one."""
     item_image_url: str | None = field()
     item_title: str | None = field()
+    order_service_expressions: Unread = field()
     post_fee: Fen | None = field()
     price: Fen | None = field()
     product_fee: Fen | None = field()
@@ -152,9 +155,9 @@ class RefundOrder(Model):
     reason_desc: str | None = field()
     reason_id: int | None = field()
     refund_desc: str | None = field(personal=True)
-    refund_fee: Fen | None = field()
-    refund_id: Id | None = field()
-    refund_status: RefundStatus | int | str | None = field()
+    refund_fee: Fen | None = field(strict=True)
+    refund_id: Id | None = field(strict=True)
+    refund_status: RefundStatus | int | str | None = field(strict=True)
     refund_type: int | None = field()
     remaining_time: int | str | None = field()
     seller_refuse_reason: str | None = field(personal=True)

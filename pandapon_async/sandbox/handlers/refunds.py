@@ -20,11 +20,16 @@ __all__: list[str] = []
 
 @handles("alibaba.refunds.get")
 def get_1688(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """One refund form; code 404 if there is none (the real code is unknown)."""
+    """One refund form."""
     refund = upstream.refunds.find(arguments["refundId"], ALIBABA)
-    if refund is None:
+    return _no_such_refund(upstream) if refund is None else refund_1688(refund)
+
+
+def _no_such_refund(upstream: Upstream) -> dict[str, Any] | None:
+    """How the vendor says so is not known: by a code (and not by which), or by a success without anything."""
+    if upstream.not_found == "code":
         raise Refusal(404, "refund does not exist")
-    return refund_1688(refund)
+    return {} if upstream.not_found == "empty" else None
 
 
 @handles("alibaba.refunds.reasons")
@@ -60,9 +65,9 @@ def upload_voucher(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, 
 
 @handles("taobao.refunds.get")
 def get_taobao(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """One reverse order; success without data if there is none, the other way platforms say it."""
+    """One reverse order."""
     refund = upstream.refunds.find(arguments["refundId"], TAOBAO)
-    return None if refund is None else refund_taobao(refund, upstream.now_ms())
+    return _no_such_refund(upstream) if refund is None else refund_taobao(refund, upstream.now_ms())
 
 
 @handles("taobao.refunds.cancel")
