@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from typer.testing import CliRunner
 
 from pandapon_async.callbacks import Message, MessageState, MessageStore, Receiver
 from pandapon_async.callbacks.store import NO_HANDLER, Entry
 from pandapon_async.cli.callbacks import callbacks_app
 from pandapon_async.errors import ConfigurationError
+from pandapon_async.settings import Credentials
+from tests.support.command import Shell
 
 RUN = "from pandapon_async.cli.callbacks import callbacks_app; callbacks_app()"
 CANARY = "13800001111"
@@ -134,6 +136,8 @@ def test_replay_puts_back_what_is_named(path: Path) -> None:
         (("replay", "zz"), "no message begins with zz"),
         (("list", "--store", "nowhere.sqlite"), "nowhere.sqlite"),
         (("list", "--state", "lost"), "lost"),
+        (("send", "--type", "X"), "say both, or neither of the two"),
+        (("send", "--order-id", "A1"), "'A1' is not digits"),
         (("serve", "--handlers", "no.such.module:register"), "no.such.module"),
         (("serve", "--handlers", "json:nothing"), "json:nothing"),
         (("serve", "--handlers", "json:__name__"), "not a function"),
@@ -242,3 +246,56 @@ async def test_serve_with_handlers_of_ones_own_and_a_replay_from_outside(tmp_pat
         process.send_signal(signal.SIGINT)
         await process.communicate()
     assert process.returncode == 0
+
+
+async def test_send_tries_a_receiver_and_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Signed as the vendor signs: taken, refused with the reason, not found, not there."""
+    shell = Shell(monkeypatch, capsys, tmp_path)
+    credentials = Credentials("key", "secret", "1")
+    for name in ("ACCESS_KEY", "ACCESS_SECRET"):
+        monkeypatch.setenv(f"PANDAPON_{name}", getattr(credentials, name.lower()))
+    receiver = Receiver(credentials, store=":memory:")
+    seen: list[Message] = []
+    both = asyncio.Event()
+
+    @receiver.on()
+    async def see(message: Message) -> None:
+        seen.append(message)
+        if len(seen) == 2:
+            both.set()
+
+    runner = web.AppRunner(receiver.aiohttp_app("/here"))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/here"
+    try:
+        taken = await shell.beside(
+            "callbacks", "send", url, "--refund-id", "TQ7", "--status", "refundsuccess"
+        )
+        assert taken.code == 0, taken
+        assert (told := json.loads(taken.out))["status"] == 200
+        other = await shell.beside(
+            "callbacks", "send", url, "--platform", "taobao", "--type", "NEW", "--body", '{"orderId": 5}'
+        )
+        assert other.code == 0, other
+        await both.wait()
+        assert [(one.id, one.platform, one.type, one.refund_id) for one in seen] == [
+            (told["id"], "1688", told["type"], "TQ7"),
+            (json.loads(other.out)["id"], "taobao", "NEW", None),
+        ]
+        refused = await shell.beside("callbacks", "send", url, "--wrong-signature")
+        assert (refused.code, json.loads(refused.out)["answer"]) == (1, "wrong_signature")
+        assert "the same PANDAPON_ACCESS_KEY" in refused.err
+        monkeypatch.setenv("PANDAPON_CALLBACK_BASE", "body")
+        assert json.loads((await shell.beside("callbacks", "send", url)).out)["answer"] == "signed_otherwise"
+        lost = await shell.beside("callbacks", "send", url[:-1])
+        assert (lost.code, json.loads(lost.out)["status"]) == (1, 404)
+        assert "compare it with the receiver's" in lost.err
+    finally:
+        await runner.cleanup()
+    gone = await shell.beside("callbacks", "send", url)
+    assert gone.code == 2
+    assert f"no answer from {url}" in gone.err

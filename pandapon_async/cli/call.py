@@ -6,7 +6,6 @@ import asyncio
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +14,8 @@ from pandapon_async.api.registry import endpoints, nearest_names, operations
 from pandapon_async.cli.call_help import SAFETY, help_text
 from pandapon_async.cli.call_preview import preview
 from pandapon_async.cli.output import note, print_result
-from pandapon_async.cli.values import read_arguments
+from pandapon_async.cli.values import read_arguments, read_document
 from pandapon_async.client import Client
-from pandapon_async.core.json_codec import loads
 from pandapon_async.core.model import Model
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.unstructure import count_extra, to_json
@@ -114,7 +112,7 @@ def call(
     if help_:
         typer.echo(help_text(candidates[0], name))
         return
-    endpoint, given = _read(candidates, arguments or (), _document(body), pinned=name in endpoints())
+    endpoint, given = _read(candidates, arguments or (), read_document(body), pinned=name in endpoints())
     encoded = open_images(endpoint.parameters, encode_arguments(endpoint.parameters, given))
     if dry_run:
         print_result(preview(endpoint, encoded))
@@ -160,27 +158,6 @@ def _read(
 
     names = {*document, *(text.partition("=")[0] for text in typed)}
     return operation.choose(candidates, names, read)
-
-
-def _document(source: str | None) -> Mapping[str, Any]:
-    """The object that `--body` gives: itself, in a file (`@file`) or on stdin (`-`)."""
-    if source is None:
-        return {}
-    try:
-        if source == "-":
-            text = sys.stdin.buffer.read()
-        elif source.startswith("@"):
-            text = Path(source[1:]).read_bytes()
-        else:
-            text = source.encode()
-        value = loads(text)
-    except OSError as error:
-        raise InvalidArgumentError(f"--body cannot be read: {error.strerror}", argument="--body") from None
-    except ValueError as error:
-        raise InvalidArgumentError(f"--body must be a JSON object ({error})", argument="--body") from None
-    if not isinstance(value, dict):
-        raise InvalidArgumentError("--body must be a JSON object", argument="--body")
-    return value
 
 
 def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred: bool) -> None:

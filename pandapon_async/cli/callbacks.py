@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -24,7 +24,7 @@ from pandapon_async.callbacks import (
     Receiver,
     Record,
 )
-from pandapon_async.cli.output import for_people, note, print_lines, print_table
+from pandapon_async.cli.output import for_people, note, print_lines, print_result, print_table
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.options import clean_frames, where_raised
@@ -149,6 +149,67 @@ def serve(
     except OSError as error:
         typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
+
+
+@callbacks_app.command()
+def send(
+    url: Annotated[str, typer.Argument(help="Where the receiver listens.")] = (
+        "http://127.0.0.1:8090/pandapon"
+    ),
+    platform: Annotated[Literal["1688", "taobao"], typer.Option(help="Whose message it is.")] = "1688",
+    refund_id: Annotated[str, typer.Option(help="The refund form that changed.")] = "TQ900000000000000001",
+    order_id: Annotated[str, typer.Option(help="Its order, in digits.")] = "900000000000000001",
+    status: Annotated[str, typer.Option(help="The state it is in now.")] = "waitbuyersend",
+    message_type: Annotated[
+        str | None, typer.Option("--type", help="Another type of message, with --body.")
+    ] = None,
+    body: Annotated[
+        str | None, typer.Option("--body", help="The messageBody: '{...}', @file or - for stdin.")
+    ] = None,
+    wrong_signature: Annotated[
+        bool, typer.Option("--wrong-signature", help="Sign it wrongly: a receiver must refuse it.")
+    ] = False,
+) -> None:
+    """Push one signed message to a receiver of yours, to try it; tells what it answers.
+
+    Without --body it says that a refund form changed. The credentials and PANDAPON_CALLBACK_BASE are those of
+    `callbacks serve`. Exit code 0: answered 200 within the second that the vendor waits; 1: not.
+    """
+    from pandapon_async.cli.callbacks_send import advice, send_push
+    from pandapon_async.cli.values import read_document
+    from pandapon_async.sandbox.callbacks import refund_body
+
+    if (message_type is None) != (body is None):
+        raise typer.BadParameter("say both, or neither of the two", param_hint="--type and --body")
+    if not (order_id.isascii() and order_id.isdigit()):
+        raise typer.BadParameter(f"{order_id[:40]!r} is not digits", param_hint="--order-id")
+    if message_type is not None:
+        content: Any = read_document(body)
+    else:
+        message_type, content = refund_body(
+            platform,
+            refund_id=refund_id,
+            order_id=order_id,
+            status=status,
+            time_sent=datetime.now(UTC).timestamp(),
+        )
+    credentials, settings = _configured(False)
+    answer = asyncio.run(
+        send_push(
+            url,
+            credentials[0],
+            settings,
+            platform=platform,
+            message_type=message_type,
+            body=content,
+            wrong_signature=wrong_signature,
+        )
+    )
+    print_result(answer)
+    told = advice(answer)
+    if told is not None:
+        note(told)
+    raise typer.Exit(0 if told is None else 1)
 
 
 async def _serve(receiver: Receiver, settling: Credentials | None, host: str, port: int, path: str) -> None:

@@ -7,6 +7,7 @@ then the rule's own business, so a shell and a program are told the same.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +21,7 @@ from pandapon_async.declare.endpoint import Parameter
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.openapi.examples import nested_class
 
-__all__ = ["read_arguments"]
+__all__ = ["read_arguments", "read_document"]
 
 _WHOLE = re.compile("-?[0-9]{1,40}", re.ASCII)
 _DECIMAL = re.compile(r"-?[0-9]{1,40}\.[0-9]{1,40}", re.ASCII)
@@ -158,3 +159,24 @@ def _moment(text: str) -> datetime | int:
         raise ValueError(
             "must be a moment such as 2025-02-24T14:52:20+08:00, or epoch milliseconds (13 digits)"
         ) from None
+
+
+def read_document(source: str | None) -> Mapping[str, Any]:
+    """The object that `--body` gives: itself, in a file (`@file`) or on stdin (`-`)."""
+    if source is None:
+        return {}
+    try:
+        if source == "-":
+            text = sys.stdin.buffer.read()
+        elif source.startswith("@"):
+            text = Path(source[1:]).read_bytes()
+        else:
+            text = source.encode()
+        value = loads(text)
+    except OSError as error:
+        raise InvalidArgumentError(f"--body cannot be read: {error.strerror}", argument="--body") from None
+    except ValueError as error:
+        raise InvalidArgumentError(f"--body must be a JSON object ({error})", argument="--body") from None
+    if not isinstance(value, dict):
+        raise InvalidArgumentError("--body must be a JSON object", argument="--body")
+    return value

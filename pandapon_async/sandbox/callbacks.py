@@ -29,8 +29,9 @@ from pandapon_async.sandbox.refunds import RefundState
 from pandapon_async.sandbox.server import Sandbox
 from pandapon_async.sandbox.states import MOVES, Status
 from pandapon_async.sandbox.wire_orders import order_1688
+from pandapon_async.settings import Credentials
 
-__all__ = ["CallbackSender", "Delivery"]
+__all__ = ["TIMEOUT", "CallbackSender", "Delivery", "message_frame", "refund_body", "signature_of"]
 
 TIMEOUT = 1.0
 RETRY_SECONDS = 1800.0
@@ -165,13 +166,11 @@ class CallbackSender:
 
     def push(self, platform: str, message_type: str, body: Any, *, timestamp_ms: int | None = None) -> str:
         """Send one message of this type and body, whatever it is; gives the SHA-256 of what is sent."""
-        raw = orjson.dumps(
-            {
-                "messageType": message_type,
-                "messagePlatform": _PLATFORM[platform],
-                "timestamp": str(round(self._clock.wall() * 1000) if timestamp_ms is None else timestamp_ms),
-                "messageBody": orjson.dumps(body).decode() if self._body_as_text else body,
-            }
+        raw = message_frame(
+            platform,
+            message_type,
+            orjson.dumps(body).decode() if self._body_as_text else body,
+            round(self._clock.wall() * 1000) if timestamp_ms is None else timestamp_ms,
         )
         digest = hashlib.sha256(raw).hexdigest()
         self.created += 1
@@ -212,30 +211,20 @@ class CallbackSender:
 
     def _refund_changed(self, refund: RefundState, effect: Effect) -> None:
         status = _STATUS_AFTER.get(effect.kind) if effect.kind != "advance" else _advanced_to(effect)
-        if refund.platform == TAOBAO:
-            reverse = {
-                "refundId": refund.refund_id,
-                "purchaseOrderId": refund.order_id,
-                "salesOrderId": SALES_ORDER.text(refund.number),
-                "refundStatus": str(status),
-                "msgSendTime": _beijing(effect.time),
-            }
-            self.push(TAOBAO, f"TAOBAO_{_TYPE}ORDER_BUYER_REFUND", reverse)
-            return
-        action, operator = _REFUND_ACTIONS.get(str(status), ("CRM_MODIFY_REFUND", "system"))
         # In-sale or after-sale as the refund's own detail says it.
-        topic = "ORDER_REFUND_AFTER_SALES" if refund.salt // 2 % 2 else "ORDER_BUYER_REFUND_IN_SALES"
-        body: dict[str, Any] = {
-            "orderId": int(refund.order_id),
-            "refundId": refund.refund_id,
-            "refundAction": action,
-            "currentStatus": status,
-            "operator": operator,
-            "msgSendTime": _beijing(effect.time),
-            "buyerMemberId": "b2b-2208000000001",
-            "sellerMemberId": f"b2b-{2_200_000_000_000 + refund.salt}",
-        }
-        self.push(ALIBABA, f"1688_{_TYPE}{topic}", body)
+        after_sale = refund.salt // 2 % 2 == 1
+        message_type, body = refund_body(
+            refund.platform,
+            refund_id=refund.refund_id,
+            order_id=refund.order_id,
+            status=status,
+            time_sent=effect.time,
+            after_sale=after_sale,
+            seller=refund.salt,
+        )
+        if refund.platform == TAOBAO:
+            body["salesOrderId"] = SALES_ORDER.text(refund.number)
+        self.push(refund.platform, message_type, body)
 
     def _order_changed(self, effect: Effect, status: Status) -> None:
         body = {
@@ -299,9 +288,57 @@ class CallbackSender:
 
     def signature(self, body: bytes) -> str:
         """What goes into the header Authorization."""
-        key, secret = self._sandbox.credentials.access_key, self._sandbox.credentials.access_secret
-        signed = key.encode() + body if self._with_key else body
-        return hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+        return signature_of(self._sandbox.credentials, body, with_key=self._with_key)
+
+
+def message_frame(platform: str, message_type: str, body: Any, timestamp_ms: int) -> bytes:
+    """What is pushed, as bytes: the frame of the vendor's manual around a body."""
+    return orjson.dumps(
+        {
+            "messageType": message_type,
+            "messagePlatform": _PLATFORM[platform],
+            "timestamp": str(timestamp_ms),
+            "messageBody": body,
+        }
+    )
+
+
+def signature_of(credentials: Credentials, pushed: bytes, *, with_key: bool = True) -> str:
+    """The header Authorization of a push, in lower case; `with_key`: the key is signed before the body."""
+    signed = credentials.access_key.encode() + pushed if with_key else pushed
+    return hmac.new(credentials.access_secret.encode(), signed, hashlib.sha256).hexdigest()
+
+
+def refund_body(
+    platform: str,
+    *,
+    refund_id: str,
+    order_id: str,
+    status: Status | None,
+    time_sent: float,
+    after_sale: bool = True,
+    seller: int = 0,
+) -> tuple[str, dict[str, Any]]:
+    """The type and the body of the message that a refund form changed, as the upstream writes them."""
+    if platform == TAOBAO:
+        return f"TAOBAO_{_TYPE}ORDER_BUYER_REFUND", {
+            "refundId": refund_id,
+            "purchaseOrderId": order_id,
+            "refundStatus": str(status),
+            "msgSendTime": _beijing(time_sent),
+        }
+    action, operator = _REFUND_ACTIONS.get(str(status), ("CRM_MODIFY_REFUND", "system"))
+    topic = "ORDER_REFUND_AFTER_SALES" if after_sale else "ORDER_BUYER_REFUND_IN_SALES"
+    return f"1688_{_TYPE}{topic}", {
+        "orderId": int(order_id),
+        "refundId": refund_id,
+        "refundAction": action,
+        "currentStatus": status,
+        "operator": operator,
+        "msgSendTime": _beijing(time_sent),
+        "buyerMemberId": "b2b-2208000000001",
+        "sellerMemberId": f"b2b-{2_200_000_000_000 + seller}",
+    }
 
 
 def _digest_of(status: Status) -> str:

@@ -1,0 +1,170 @@
+"""The pytest plugin: a sandbox and a client of it for tests of your own.
+
+pytest loads this file in every session of every project that has the package installed, before pytest-cov
+begins to measure. So it imports nothing but pytest until a test asks for a fixture, and it is a file of its
+own beside the package, as the package cannot be entered without all that it stands on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from pandapon_async import Client
+    from pandapon_async.sandbox import Sandbox
+
+_REFUNDS = 100
+_SCOPES: Final = ("function", "class", "module", "package", "session")
+_SANDBOX = pytest.StashKey["Sandbox"]()
+_REPORTED = pytest.StashKey[int]()
+_MARKER = (
+    "pandapon(**arguments): how the sandbox of this test is made, such as "
+    '@pytest.mark.pandapon(refunds=50, faults="reset_after:0.1", rate=20)'
+)
+
+
+@pytest.fixture
+def pandapon_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A PandaPon in this test's event loop, of 100 refunds unless the marker `pandapon` says otherwise.
+
+    The environment names it and nothing else of PANDAPON_, for code that makes its own client by
+    `Client.from_env()`.
+    """
+    sandbox: Sandbox = request.getfixturevalue(f"_pandapon_sandbox_{_runner(request)}")
+    _point_environment_at(sandbox, monkeypatch)
+    return sandbox
+
+
+@pytest.fixture
+def pandapon(request: pytest.FixtureRequest, pandapon_sandbox: Sandbox) -> Client:
+    """A client of this test's sandbox, with an unlimited rate and its journal in memory."""
+    client: Client = request.getfixturevalue(f"_pandapon_client_{_runner(request)}")
+    return client
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the marker, and offer the fixtures to whatever runs async tests here."""
+    config.addinivalue_line("markers", _MARKER)
+    fixtures = ModuleType("pytest_pandapon_fixtures")
+    if _runs_here(config, "pytest_asyncio.plugin"):
+        import pytest_asyncio
+
+        for scope in _SCOPES:  # of the loop that the test runs in
+            _add_fixtures(fixtures, scope, pytest_asyncio.fixture(loop_scope=scope))
+    if _runs_here(config, "anyio.pytest_plugin"):
+        _add_fixtures(fixtures, "anyio", pytest.fixture)
+    config.pluginmanager.register(fixtures, "pandapon-fixtures")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test whose sandbox saw a nonce twice."""
+    yield
+    _check_nonces(item)
+
+
+def _runs_here(config: pytest.Config, module: str) -> bool:
+    """Whether this module is a plugin of the session; it is not imported for the question."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and config.pluginmanager.is_registered(loaded)
+
+
+def _add_fixtures(module: ModuleType, suffix: str, fixture: Callable[[Any], Any]) -> None:
+    async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+        made = _make_sandbox(request.node)
+        async with made:
+            request.node.stash[_SANDBOX] = made
+            yield made
+        _check_nonces(request.node)  # of what was sent after the test itself had ended
+
+    async def client(pandapon_sandbox: Sandbox) -> AsyncIterator[Client]:
+        from pandapon_async import Client, Settings
+
+        settings = Settings(base_url=pandapon_sandbox.base_url, rate=None, journal=":memory:")
+        async with Client(pandapon_sandbox.credentials, settings) as made:
+            yield made
+
+    for made in (sandbox, client):
+        name = made.__name__ = f"_pandapon_{made.__name__}_{suffix}"
+        setattr(module, name, fixture(made))
+
+
+def _runner(request: pytest.FixtureRequest) -> str:
+    """The fixtures that live in the loop of this test."""
+    item = request.node
+    function = getattr(item, "obj", None)
+    function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
+    if not inspect.iscoroutinefunction(function):
+        pytest.fail("pandapon's fixtures are for async tests: write `async def`", pytrace=False)
+    marker = item.get_closest_marker("asyncio")
+    by_anyio = "anyio_backend" in request.fixturenames
+    if marker is not None and by_anyio:
+        pytest.fail(
+            "both pytest-asyncio and anyio claim this test: drop one of the two marks, "
+            "or set asyncio_mode to strict",
+            pytrace=False,
+        )
+    if marker is not None:
+        scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
+        return str(scope)
+    if not by_anyio:
+        pytest.fail(
+            "pandapon's fixtures need pytest-asyncio or anyio's plugin: mark the test with one of the two",
+            pytrace=False,
+        )
+    backend = request.getfixturevalue("anyio_backend")
+    name = backend if isinstance(backend, str) else backend[0]
+    if name != "asyncio":
+        pytest.skip(f"pandapon's client runs on asyncio, not on {name}")
+    return "anyio"
+
+
+def _make_sandbox(item: pytest.Item) -> Sandbox:
+    from pandapon_async.sandbox import Sandbox
+
+    arguments: dict[str, Any] = {"refunds": _REFUNDS}
+    for marker in reversed(list(item.iter_markers("pandapon"))):  # the closest one last
+        if marker.args:
+            pytest.fail("@pytest.mark.pandapon takes arguments by name: (refunds=50)", pytrace=False)
+        arguments |= marker.kwargs
+    known = inspect.signature(Sandbox).parameters
+    for name in arguments:
+        if name not in known:
+            taken = ", ".join(known)
+            pytest.fail(f"@pytest.mark.pandapon does not take {name!r}; it takes {taken}", pytrace=False)
+    return Sandbox(**arguments)
+
+
+def _point_environment_at(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PANDAPON_")]:
+        monkeypatch.delenv(name)
+    made = sandbox.credentials
+    values = {
+        "ACCESS_KEY": made.access_key,
+        "ACCESS_SECRET": made.access_secret,
+        "USER_ID": made.user_id,
+        "BASE_URL": sandbox.base_url,
+        "RATE": "none",
+        "JOURNAL": ":memory:",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"PANDAPON_{name}", value)
+
+
+def _check_nonces(item: pytest.Item) -> None:
+    sandbox = item.stash.get(_SANDBOX, None)
+    repeated = 0 if sandbox is None else sandbox.counters.nonces_repeated
+    if repeated > item.stash.get(_REPORTED, 0):
+        item.stash[_REPORTED] = repeated
+        pytest.fail(
+            f"repeated nonces: {repeated}; something around the client sends requests again (a proxy, a "
+            "session that retries)",
+            pytrace=False,
+        )
