@@ -45,52 +45,61 @@ class Outcome(enum.StrEnum):
     """Whether the server carried the operation out: surely not, it answered, or nobody knows."""
 
     NOT_SENT = "not_sent"
+    """Surely not carried out: no byte of the request was written."""
     ANSWERED = "answered"
+    """The server answered; the error says what."""
     UNKNOWN = "unknown"
+    """Nobody knows. A read may be repeated; of a write the state is read."""
 
 
 class Attempt(NamedTuple):
-    """One request that was tried: `number` from 1, `seconds` it took, how it ended.
-
-    `outcome` is "ok", "not_sent", "answered" or "unknown"; `waited` is the time in seconds spent
-    before it in back-off and in the limiter; `reason` is the name of the error, if any.
-    """
+    """One request that was tried, and how it ended."""
 
     # Every call makes one, and a frozen attrs class would take seven times as long.
 
     number: int
+    """The number of the request, from 1."""
     outcome: str
+    """How it ended: "ok", "not_sent", "answered" or "unknown"."""
     seconds: float
+    """How long it took, in seconds."""
     waited: float = 0.0
+    """Seconds spent before it, in back-off and in the limiter."""
     reason: str | None = None
+    """The name of the error's class, if it failed."""
     http_status: int | None = None
+    """The HTTP status, if an answer came."""
     code: int | None = None
+    """The envelope's code, if one came."""
     request_id: str | None = None
+    """The vendor's id of the request, if one came."""
 
 
 class NextStep(enum.StrEnum):
     """What helps a write that was held back; nothing of it was sent."""
 
-    RESOLVE = (
-        "resolve"  # find out what became of the earlier one: `Client.resolve`, `pandapon journal resolve`
-    )
-    WAIT = "wait"  # the earlier one is too young to be believed absent: try again after `retry_after` seconds
-    LATER_RUN = "later_run"  # this process found the earlier one absent: only another one may send it again
-    ALLOW_REPEAT = "allow_repeat"  # the same was carried out: `Settings.allow_repeat`, if it is meant again
-    ALLOW_SECOND = "allow_second"  # another one is about the same thing: `Settings.allow_second`, if meant
-    RESEND_THROTTLED = "resend_throttled"  # no read can tell: `Settings.resend_throttled` is the word for it
+    RESOLVE = "resolve"
+    """Find out what became of the earlier write: `Client.resolve`, `pandapon journal resolve`."""
+    WAIT = "wait"
+    """The earlier write is too young to be believed absent: try again after `retry_after` seconds."""
+    LATER_RUN = "later_run"
+    """This process found the earlier write absent; only a later one may send it again."""
+    ALLOW_REPEAT = "allow_repeat"
+    """The same was carried out before: `Settings.allow_repeat`, if it is meant again."""
+    ALLOW_SECOND = "allow_second"
+    """Another write is about the same thing: `Settings.allow_second`, if both are meant."""
+    RESEND_THROTTLED = "resend_throttled"
+    """No read can tell whether a throttled write was carried out;
+    `Settings.resend_throttled` sends it again."""
 
 
 class PandaponError(Exception):
-    """The root of the tree.
-
-    `endpoint` is the name of the call ("v1.alibaba.refunds.get") or "METHOD /path" for an
-    undeclared one, `attempts` how many requests were tried, `history` what became of each, `outcome`
-    whether the server may have carried the operation out.
-    """
+    """The root of the tree."""
 
     retryable: bool = False
+    """Whether making the same call again is sensible and safe."""
     outcome: Outcome = Outcome.NOT_SENT
+    """Whether the server may have carried the operation out."""
 
     def __init__(
         self,
@@ -104,9 +113,13 @@ class PandaponError(Exception):
     ) -> None:
         super().__init__(message)
         self.endpoint = endpoint
+        """The name of the call, such as "alibaba.refunds.get", or "METHOD /path" of an undeclared one."""
         self.attempts = attempts
+        """How many requests were tried."""
         self.request_id = request_id
+        """The vendor's id of the last request, for its support."""
         self.history = history
+        """What became of each attempt."""
         if retryable is not None:
             self.retryable = retryable
 
@@ -129,49 +142,51 @@ class ConfigurationError(PandaponError, ValueError):
 
 
 class InvalidArgumentError(PandaponError, ValueError):
-    """An argument was refused before anything was sent; `argument` names it."""
+    """An argument was refused before anything was sent."""
 
     def __init__(self, message: str, *, argument: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.argument = argument
+        """The argument that was refused."""
 
 
 class NotSentError(PandaponError):
     """The request surely never reached the server: name lookup, connect or TLS failed."""
 
     retryable = True
+    """True: nothing was carried out."""
 
 
 class ConnectionLostError(PandaponError):
     """A read was sent and no whole answer came back. (A write raises `OutcomeUnknownError` instead.)"""
 
     outcome = Outcome.UNKNOWN
+    """`Outcome.UNKNOWN`: the request was sent."""
     retryable = True
+    """True: it was a read."""
 
 
 class OutcomeUnknownError(PandaponError):
     """A write was sent and may or may not have landed. Never send it again blindly.
 
-    `intent_id` is this write's number in the client's books; read the state (the refund, the
-    order) to learn what became of it. `__cause__` is the failure that hid the answer.
+    Read the state (the refund, the order) to learn what became of it. `__cause__` is the failure that hid
+    the answer.
     """
 
     outcome = Outcome.UNKNOWN
+    """`Outcome.UNKNOWN`: read the state before you do anything else."""
 
     def __init__(self, message: str, *, intent_id: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.intent_id = intent_id
+        """The write's intent in the journal."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} [intent {self.intent_id}]" if self.intent_id else super().__str__()
 
 
 class DuplicateIntentError(PandaponError):
-    """The same write is open already, or was carried out before; nothing was sent.
-
-    `intent_id` and `state` are the earlier one's, `result` the id the vendor gave it, if any. `next_step`
-    says what helps; `retry_after` are the seconds to wait first, where waiting does.
-    """
+    """The same write is open already, or was carried out before; nothing was sent."""
 
     def __init__(
         self,
@@ -186,10 +201,15 @@ class DuplicateIntentError(PandaponError):
     ) -> None:
         super().__init__(message, **facts)
         self.intent_id = intent_id
+        """The earlier write's intent in the journal."""
         self.state = state
+        """The earlier write's state, as in `IntentState`."""
         self.result = result
+        """The id that the vendor gave the earlier write, if any."""
         self.next_step = next_step
+        """What helps."""
         self.retry_after = retry_after
+        """Seconds to wait first, where waiting helps."""
 
 
 class JournalUnavailableError(PandaponError):
@@ -200,44 +220,52 @@ class DeadlineExceededError(PandaponError):
     """The call's own deadline passed, or a wait would have crossed it (then nothing was waited for)."""
 
     retryable = True
+    """True, with a longer timeout or less load."""
 
 
 class MalformedResponseError(PandaponError):
-    """The server answered with something that is no PandaPon envelope."""
+    """The server answered with something that is not an envelope of PandaPon."""
 
     outcome = Outcome.UNKNOWN
+    """`Outcome.UNKNOWN`: a gateway may have answered in the vendor's place."""
     retryable = True
+    """True for a read; of a write `OutcomeUnknownError` is raised."""
 
     def __init__(self, message: str, *, http_status: int | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.http_status = http_status
+        """The HTTP status of the answer."""
 
 
 class ResponseTooLargeError(PandaponError):
     """The answer passed `Settings.max_response_bytes`, counted after decompression."""
 
     outcome = Outcome.UNKNOWN
+    """`Outcome.UNKNOWN`: the answer was not read to its end."""
 
 
 class DecodeError(PandaponError):
     """The call succeeded, but its data does not fit the model.
 
-    `path` says where ("$.data.refundOrder.refundFee"), never what. `data` is the decoded JSON as it
-    came, so that an accepted side effect is not lost with it; it may hold personal data.
+    `data` has all that came, so that an accepted side effect is not lost with it.
     """
 
     outcome = Outcome.ANSWERED
+    """`Outcome.ANSWERED`: the vendor said yes, in a form that is not known."""
 
     def __init__(self, message: str, *, path: str | None = None, data: Any = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.path = path
+        """Where it does not fit, such as "$.data.refundOrder.refundFee"."""
         self.data = data
+        """The decoded JSON as it came. It may hold personal data."""
 
 
 class ApiError(PandaponError):
-    """The vendor answered and said no. `code` and `msg` are the envelope's, as they came."""
+    """The vendor answered and said no."""
 
     outcome = Outcome.ANSWERED
+    """`Outcome.ANSWERED`, unless the refusal may have come after the deed."""
 
     def __init__(
         self,
@@ -250,19 +278,20 @@ class ApiError(PandaponError):
     ) -> None:
         super().__init__(message, **facts)
         self.code = code
+        """The envelope's code, as it came."""
         self.msg = msg
+        """The envelope's message, as it came."""
         self.http_status = http_status
+        """The HTTP status of the answer."""
 
 
 class AuthenticationError(ApiError):
-    """Key, secret, signature, user id or clock were refused.
-
-    `clock_skew` is how many seconds the server's clock is ahead of this machine's, where that explains it.
-    Of a write whose `outcome` is unknown all the same, `intent_id` is its intent in the journal.
-    """
+    """Key, secret, signature, user id or clock were refused."""
 
     clock_skew: float | None = None
+    """Seconds that the server's clock is ahead of this machine's, where that explains the refusal."""
     intent_id: str | None = None
+    """Of a write whose outcome is unknown all the same, its intent in the journal."""
 
 
 class NotFoundError(ApiError):
@@ -278,12 +307,10 @@ class NotFoundError(ApiError):
 
 
 class RateLimitError(ApiError):
-    """Too many calls. `retry_after` is what the server asked for, in seconds, if it said.
-
-    `next_step` is set where nothing was sent because an earlier attempt was throttled, and says what helps.
-    """
+    """Too many calls."""
 
     retryable = True
+    """True: the same call may go through later."""
 
     def __init__(
         self,
@@ -295,41 +322,55 @@ class RateLimitError(ApiError):
     ) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
+        """Seconds that the server asked for, if it said."""
         self.next_step = next_step
-        # Whether it was surely refused before anything was carried out; then even a write may be repeated.
+        """What helps, where nothing was sent because an earlier attempt was throttled."""
         self.before_execution = False
+        """Whether it was surely refused before anything was carried out, so that even a write may be
+        repeated."""
 
 
 class RejectedError(ApiError):
-    """The envelope says 200, its inside says no: `error_code` and `error_info` are the inner ones."""
+    """The envelope says 200, its inside says no."""
 
     def __init__(
         self, message: str, *, error_code: str | None = None, error_info: str | None = None, **facts: Any
     ) -> None:
         super().__init__(message, **facts)
         self.error_code = error_code
+        """The inner error code."""
         self.error_info = error_info
+        """The inner message, as it came."""
 
 
 class CallbackReason(enum.StrEnum):
     """What was wrong with a callback."""
 
-    NOT_BYTES = "not_bytes"  # text or an object was given where the bytes that came belong
+    NOT_BYTES = "not_bytes"
+    """Text or an object was given where the bytes that came belong."""
     TOO_LARGE = "too_large"
+    """The body has more bytes than `CallbackSettings.maximum_bytes`."""
     UNSIGNED = "unsigned"
-    MALFORMED_SIGNATURE = "malformed_signature"  # no 64 hex digits: nothing was computed
+    """There is no Authorization header."""
+    MALFORMED_SIGNATURE = "malformed_signature"
+    """The signature is not 64 hex digits; nothing was computed."""
     WRONG_SIGNATURE = "wrong_signature"
-    SIGNED_OTHERWISE = "signed_otherwise"  # with the right secret, but not as the settings say
-    UNREADABLE = "unreadable"  # signed, and no message
-    OUTSIDE_WINDOW = "outside_window"  # signed, and its time is too far from now
+    """The signature does not fit the body and any of the secrets."""
+    SIGNED_OTHERWISE = "signed_otherwise"
+    """The secret is right, but the form is not the one that the settings name."""
+    UNREADABLE = "unreadable"
+    """It is signed, but it is not a message."""
+    OUTSIDE_WINDOW = "outside_window"
+    """It is signed, but its time is too far from now."""
 
 
 class CallbackRefusedError(PandaponError):
-    """What was pushed is no genuine message; `reason` says why, and the text holds nothing of it."""
+    """What was pushed is not a genuine message. The text holds nothing of it."""
 
     def __init__(self, message: str, *, reason: CallbackReason | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.reason = reason
+        """What was wrong with it."""
 
 
 class ErrorKind(enum.StrEnum):
@@ -339,27 +380,49 @@ class ErrorKind(enum.StrEnum):
     """
 
     CONFIGURATION = "configuration"
+    """`ConfigurationError`."""
     INVALID_ARGUMENT = "invalid_argument"
+    """`InvalidArgumentError`."""
     NOT_SENT = "not_sent"
+    """`NotSentError`."""
     CONNECTION_LOST = "connection_lost"
+    """`ConnectionLostError`."""
     OUTCOME_UNKNOWN = "outcome_unknown"
+    """`OutcomeUnknownError`."""
     DUPLICATE_INTENT = "duplicate_intent"
+    """`DuplicateIntentError`."""
     JOURNAL_UNAVAILABLE = "journal_unavailable"
+    """`JournalUnavailableError`."""
     DEADLINE = "deadline"
+    """`DeadlineExceededError`."""
     MALFORMED_RESPONSE = "malformed_response"
+    """`MalformedResponseError`."""
     RESPONSE_TOO_LARGE = "response_too_large"
+    """`ResponseTooLargeError`."""
     DECODE = "decode"
+    """`DecodeError`."""
     AUTHENTICATION = "authentication"
+    """`AuthenticationError`."""
     NOT_FOUND = "not_found"
+    """`NotFoundError`."""
     RATE_LIMIT = "rate_limit"
+    """`RateLimitError`."""
     REJECTED = "rejected"
+    """`RejectedError`."""
     API = "api"
+    """`ApiError`."""
     CALLBACK_REFUSED = "callback_refused"
+    """`CallbackRefusedError`."""
     OTHER = "other"
+    """Any other exception."""
     CANCELLED = "cancelled"
+    """The call was cancelled."""
     PROCESS_ENDED = "process_ended"
+    """The process ended while the write was under way."""
     IMAGE = "image"
+    """A proof image could not be read or sent."""
     EMPTY = "empty"
+    """A lookup succeeded with nothing in it."""
 
 
 _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (

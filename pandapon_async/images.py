@@ -43,8 +43,11 @@ class Image:
     """One image: where its bytes are, how many, and what they are."""
 
     source: bytes | Path
+    """The bytes, or the file that they are read from when they are sent."""
     size: int
+    """How many bytes."""
     format: str
+    """What the bytes are: "jpeg", "png", "gif", "bmp" or "webp"."""
 
     @classmethod
     def open(cls, source: Any, *, maximum_bytes: int, formats: tuple[str, ...]) -> Self:

@@ -35,25 +35,36 @@ OnError = Literal["yield", "stop", "raise"]
 
 @attrs.define
 class Done(Generic[Item, Value]):
-    """An item that went well. `seconds` is its whole time, waits included."""
+    """An item that went well."""
 
     item: Item
+    """The item, as it was given."""
     index: int
+    """Its place among the items, from 0."""
     value: Value
+    """What the operation gave."""
     attempts: int
+    """How many requests it took; 0 where the operation made none through the client."""
     seconds: float
+    """The whole time in seconds, waits included."""
     request_id: str | None = None
+    """The vendor's id of the last request."""
 
 
 @attrs.define
 class Failed(Generic[Item]):
-    """An item that did not; `error` says why and whether its outcome is unknown."""
+    """An item that failed."""
 
     item: Item
+    """The item, as it was given."""
     index: int
+    """Its place among the items, from 0."""
     error: Exception
+    """Why it failed; a `PandaponError` also says whether the outcome is unknown."""
     attempts: int
+    """How many requests were tried."""
     seconds: float
+    """The whole time in seconds, waits included."""
 
     @property
     def request_id(self) -> str | None:

@@ -39,16 +39,16 @@ REMEMBERED = 100_000
 
 @model
 class UploadedVoucher(Voucher):
-    """A voucher and what it was made of.
-
-    `digest` is the SHA-256 (hex) of the image as it was given, `size` the bytes that were sent, `reused`
-    whether an earlier upload of the same image serves, `shrunk` whether it was made smaller first.
-    """
+    """A voucher and what it was made of."""
 
     digest: str = attrs.field()
+    """The SHA-256 of the image as it was given, in hex."""
     size: int = attrs.field()
+    """How many bytes were sent."""
     reused: bool = attrs.field(default=False)
+    """Whether an earlier upload of the same image serves."""
     shrunk: bool = attrs.field(default=False)
+    """Whether the image was made smaller before it was sent."""
 
 
 def picture_rule() -> ImageField:

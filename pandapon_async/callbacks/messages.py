@@ -31,49 +31,64 @@ class CallbackType(enum.StrEnum):
     """What a message is about: the three groups of the vendor's navigation, and all else."""
 
     PRICE = "price"
+    """The price of an order changed."""
     STATUS = "status"
+    """An order went on."""
     REFUND = "refund"
+    """A refund came to be or went on."""
     OTHER = "other"
+    """A message type that no page names."""
 
 
 class MessageOrder(enum.StrEnum):
     """What is known about a message's place among those of the same refund or order."""
 
-    RESTORED = "restored"  # nothing later of the same key was handled before it
-    LATE = "late"  # something later was handled already: read the state before acting on it
-    UNKNOWN = "unknown"  # it has no id or no time of its own, or the same time as another
+    RESTORED = "restored"
+    """No later message of the same key was handled before it."""
+    LATE = "late"
+    """A later message was handled already: read the state before you act on this one."""
+    UNKNOWN = "unknown"
+    """It has no id or no time of its own, or the same time as another message."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class Message:
-    """One message of the vendor.
-
-    `id` is the SHA-256 of what came, in hex: the same for every delivery of it, so it is what effects
-    should be keyed by. `platform` is "1688", "taobao" or, for a number that is not known, that number.
-    `type` is the vendor's word, `kind` its group. `content` is the body as a model where one fits, else
-    `body` itself (the JSON that came); `misfit` says where a body did not fit. `timestamp` is when it was
-    pushed, `moment` when it happened, as far as told. `raw` are the bytes that came, `extra` the fields of
-    the frame that are not known. `access_key`, `received`, `attempt` (from 1) and `order` are the
-    receiver's. Bodies can hold personal data and are not in the repr.
-    """
+    """One message of the vendor. Bodies can hold personal data and are not in the repr."""
 
     id: str = attrs.field(repr=lambda text: f"'{text[:12]}'")
+    """The SHA-256 of what came, in hex: equal for every delivery of it. Key your effects by it."""
     platform: str
+    """"1688", "taobao", or the number that came where it is not known."""
     type: str
+    """The type, as the vendor writes it."""
     kind: CallbackType
+    """The group of types that it belongs to."""
     order_id: str | None = None
+    """The order that it is about, if it names one."""
     refund_id: str | None = None
+    """The refund that it is about, if it names one."""
     timestamp: datetime | None = None
+    """When it was pushed, if it says so."""
     moment: datetime | None = None
+    """When what it tells happened, if it says so."""
     body: Any = attrs.field(default=None, repr=False)
+    """The body as JSON, as it came. It may hold personal data."""
     content: Any = attrs.field(default=None, repr=False)
+    """The body as a model where one fits, else `body`. It may hold personal data."""
     misfit: str | None = attrs.field(default=None, repr=False)
+    """Where the body does not fit its model, such as "$.messageBody.orderId"."""
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    """The fields of the frame that no page names."""
     raw: bytes = attrs.field(default=b"", repr=False)
+    """The bytes that came. They may hold personal data."""
     access_key: str | None = attrs.field(default=None, repr=False)
+    """Whose secret signed it. Set by the receiver."""
     received: datetime | None = attrs.field(default=None, repr=False)
+    """When it was stored. Set by the receiver."""
     attempt: int = 1
+    """How often it is being handled, from 1. Set by the receiver."""
     order: MessageOrder = MessageOrder.UNKNOWN
+    """Its place among the messages of the same refund or order. Set by the receiver."""
 
     @property
     def key(self) -> str | None:

@@ -13,11 +13,14 @@ __all__ = ["Push", "ReceiverResponse"]
 
 @attrs.define(frozen=True)
 class ReceiverResponse:
-    """What is answered: an HTTP status, one word of a fixed set, and whether the connection ends with it."""
+    """What is answered."""
 
     status: int
+    """The HTTP status to answer with."""
     text: str
+    """The body to answer with: one word of a fixed set."""
     close: bool = False
+    """Whether the connection is closed after it."""
 
 
 OK = ReceiverResponse(200, "ok")
@@ -43,14 +46,15 @@ SIGNED = (CallbackReason.SIGNED_OTHERWISE, CallbackReason.UNREADABLE, CallbackRe
 
 @attrs.define(eq=False, kw_only=True)
 class Push:
-    """One request, as any web framework can give it.
-
-    `authorization` is the header as it came (several of that name joined by commas), `length` the announced
-    number of bytes, `encoding` the Content-Encoding, `chunks` the body.
-    """
+    """One request, as any web framework can give it."""
 
     method: str
+    """The HTTP method, such as "POST"."""
     authorization: str | bytes | None
+    """The header of that name as it came; several of them joined by commas."""
     length: int | None = None
+    """The announced number of bytes, if any."""
     encoding: str | None = None
+    """The Content-Encoding, if any."""
     chunks: AsyncGenerator[bytes, None]
+    """The body, piece by piece."""

@@ -80,10 +80,15 @@ class Receiver:
         clock: Clock | None = None,
     ) -> None:
         self.path: str = str(store)
+        """The file that messages are stored in, or ":memory:"."""
         self.credentials: tuple[Credentials, ...] = several(credentials)
+        """The credentials whose signatures are accepted."""
         self.settings: CallbackSettings = settings or CallbackSettings()
+        """The settings it was made with."""
         self.statistics: Statistics = Statistics()
+        """Numbers since it was made."""
         self.handlers: Handlers = Handlers()
+        """The registered handlers."""
         self._clock = clock or Clock()
         self._writer = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
         self._dispatcher = Dispatcher(

@@ -11,20 +11,23 @@ __all__ = ["Statistics"]
 
 @attrs.define
 class Statistics:
-    """Running numbers since the receiver was made.
-
-    `stored` are new messages, `duplicates` those that were there already, `verifications` the console's
-    requests without a signature, `refused` by reason, `unavailable` what could not be stored in time
-    and was sent back for a retry. `handled` messages are done with, `unhandled` of them wanted by nobody;
-    `failed` counts attempts that will be repeated, `dead` messages that were given up.
-    """
+    """Running numbers since the receiver was made."""
 
     stored: int = 0
+    """New messages that were stored."""
     duplicates: int = 0
+    """Messages that were stored before."""
     verifications: int = 0
+    """The console's requests without a signature."""
     refused: Counter[str] = attrs.field(factory=Counter)
+    """Requests that were refused, by `CallbackReason`."""
     unavailable: int = 0
+    """Messages that could not be stored in time and were sent back for a retry."""
     handled: int = 0
+    """Messages that are done with."""
     unhandled: int = 0
+    """Of those, messages that no handler wanted."""
     failed: int = 0
+    """Attempts that failed and will be repeated."""
     dead: int = 0
+    """Messages that were given up."""

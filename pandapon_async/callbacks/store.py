@@ -99,10 +99,14 @@ class CallbackStoreUnavailableError(PandaponError):
 class MessageState(enum.StrEnum):
     """Where a message stands."""
 
-    PENDING = "pending"  # waits for its turn, or for its next attempt
+    PENDING = "pending"
+    """It waits for its turn, or for its next attempt."""
     HANDLING = "handling"
-    DONE = "done"  # also what no handler wanted: its note says so
-    DEAD = "dead"  # given up, or signed and unreadable: kept until it is replayed
+    """A handler is at work on it."""
+    DONE = "done"
+    """It is handled, or no handler wanted it."""
+    DEAD = "dead"
+    """It was given up, or is signed and unreadable; it is kept until it is replayed."""
 
 
 @attrs.define(kw_only=True)
@@ -135,18 +139,20 @@ class Entry:
 
 @attrs.define(kw_only=True)
 class Record(Entry):
-    """A stored message.
-
-    `copies` are the duplicates that were dropped, `finished` the handlers that are done with it, `unhandled`
-    whether no handler wanted it, `note` what went wrong (the class of an error, never its text).
-    """
+    """A stored message. Its `note` says what went wrong: the class of an error, never its text."""
 
     seq: int
+    """Its number in the store, in order of arrival."""
     attempts: int
+    """How often it was handed to handlers."""
     copies: int
+    """How many duplicates of it were dropped."""
     finished: list[str]
+    """The names of the handlers that are done with it."""
     unhandled: bool
+    """Whether no handler wanted it."""
     order: MessageOrder = MessageOrder.UNKNOWN
+    """Its place among the messages of the same refund or order."""
 
 
 _WRITTEN = tuple(field.name for field in attrs.fields(Entry))

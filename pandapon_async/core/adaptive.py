@@ -37,19 +37,18 @@ def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 @attrs.define(frozen=True, kw_only=True)
 class AdaptiveRate(Options):
-    """How far the rate goes down at a throttle and how fast it comes back. All of it is inference.
-
-    A throttle takes the rate to `slower` times what went through in the second before it, but never below
-    `steepest` times what it was, nor below `floor` times what is configured. It counts only if no more went
-    through at an earlier throttle of the last `memory` seconds: else the pace is not what was refused.
-    Each second without a pause gives `recovery` times the configured rate back.
-    """
+    """How far the rate goes down at a throttle and how fast it comes back. All of it is inference."""
 
     slower: float = attrs.field(default=0.95, validator=_share)
+    """A throttle takes the rate to this share of what went through in the second before it."""
     steepest: float = attrs.field(default=0.7, validator=_share)
+    """One throttle never takes the rate below this share of what it was."""
     floor: float = attrs.field(default=0.1, validator=_share)
+    """The rate never falls below this share of what is configured."""
     recovery: float = attrs.field(default=0.0025, validator=_share)
+    """Each second without a pause gives this share of the configured rate back."""
     memory: float = attrs.field(default=20.0, validator=_seconds)
+    """Seconds; a throttle counts only if no more went through at an earlier one within this time."""
 
     def slowed(self, rate: float, configured: float, took: float) -> float:
         """The rate after a throttle, where `took` calls went out in the second before it.

@@ -21,18 +21,18 @@ def _set(values: Iterable[int | str]) -> frozenset[int | str]:
 
 @attrs.define(frozen=True, kw_only=True)
 class Codes(Options):
-    """Sets of codes, as numbers (the envelope's `code`) or text (an inner `errorCode`).
-
-    `throttle`: too many calls, whether or not something was carried out before. `refused`: too many
-    calls, surely refused before anything was carried out (these are gateway codes of the upstream
-    platforms), so that even a write may be repeated; an HTTP status is named as text, "http 429".
-    `not_found`: the thing asked for does not exist.
-    """
+    """Sets of codes, as numbers (the envelope's `code`) or text (an inner `errorCode`)."""
 
     success: frozenset[int | str] = attrs.field(default=frozenset({200}), converter=_set)
+    """Codes of a call that went well."""
     throttle: frozenset[int | str] = attrs.field(default=frozenset({429}), converter=_set)
+    """Too many calls; whether something was carried out before, nobody knows."""
     refused: frozenset[int | str] = attrs.field(
         default=frozenset({"gw.QosAppFrequencyLimit", "ApiCallLimit"}), converter=_set
     )
+    """Too many calls, surely refused before anything was carried out, so that even a write may be repeated.
+    The defaults are gateway codes of the upstream platforms; an HTTP status is named as text, "http 429"."""
     authentication: frozenset[int | str] = attrs.field(default=frozenset({401, 403}), converter=_set)
+    """Key, signature, user or clock were refused."""
     not_found: frozenset[int | str] = attrs.field(default=frozenset({404}), converter=_set)
+    """The thing asked for does not exist."""

@@ -33,11 +33,16 @@ __all__ = ["Operation", "RawResponse", "Safety", "for_operation", "may_repeat", 
 class Safety(enum.StrEnum):
     """What may be done when the answer to a call is lost. It belongs to the operation, not the verb."""
 
-    READ = "read"  # changes nothing: repeat freely
-    REPEATABLE = "repeatable"  # a repeat is harmless (a voucher upload leaves an orphan image)
-    CHECKED = "checked"  # read the state before a repeat (return goods, cancel, modify)
-    ONCE = "once"  # never repeated by us (create refund, create order, message)
-    NEVER_AUTOMATIC = "never_automatic"  # releases money (pay, confirm receipt)
+    READ = "read"
+    """Changes nothing: repeat it freely."""
+    REPEATABLE = "repeatable"
+    """A repeat is harmless (a voucher upload leaves an image that nobody uses)."""
+    CHECKED = "checked"
+    """Read the state before a repeat (return goods, cancel, modify)."""
+    ONCE = "once"
+    """Never repeated by this library (create a refund, create an order, a message)."""
+    NEVER_AUTOMATIC = "never_automatic"
+    """Releases money (pay, confirm receipt): no job makes it."""
 
     @property
     def repeatable(self) -> bool:

@@ -36,24 +36,28 @@ def _whole(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
 
 @attrs.define(frozen=True, kw_only=True)
 class RetryPolicy(Options):
-    """How often and how long. All times are in seconds.
+    """How often a call is tried and how long is waited between. Delays have full jitter.
 
-    `attempts` counts the first one. A delay is drawn from [0, min(maximum, base * 2**n)] (full
-    jitter); throttles have a base of their own. What the server asks for in Retry-After holds all
-    callers, up to `retry_after_maximum`: beyond it the call fails and says how long to wait. A throttle
-    without Retry-After pauses everybody for `throttle_pause`. `budget` bounds retries over the whole
-    client: each costs `cost`, a call that succeeds pays back what its retries cost and one more, so only
-    retries that do not help use it up.
+    A budget bounds retries over the whole client: only retries that do not help use it up.
     """
 
     attempts: int = attrs.field(default=5, validator=_whole(1))
+    """How many requests a call may make, the first one included."""
     base: float = attrs.field(default=0.2, validator=_time)
+    """Seconds; the delay after attempt n is drawn from [0, min(maximum, base * 2**(n - 1))]."""
     throttle_base: float = attrs.field(default=0.5, validator=_time)
+    """Seconds; the same after a throttle."""
     maximum: float = attrs.field(default=20.0, validator=_time)
+    """Seconds; no delay is longer."""
     retry_after_maximum: float = attrs.field(default=60.0, validator=_time)
+    """Seconds; the longest Retry-After that is waited for. Beyond it the call fails and says how long to
+    wait."""
     throttle_pause: float = attrs.field(default=1.0, validator=_time)
+    """Seconds for which a throttle without Retry-After holds all callers."""
     budget: int = attrs.field(default=500, validator=_whole(0))
+    """How many tokens the client has for retries, so that a storm of failures does not double the load."""
     cost: int = attrs.field(default=5, validator=_whole(0))
+    """Tokens that one retry costs. A call that succeeds pays back what its retries cost, and one more."""
 
     def delay(self, attempt: int, error: BaseException | None, random: float) -> float:
         """Seconds to wait after this attempt (from 1), given a random number in [0, 1).

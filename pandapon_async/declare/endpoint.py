@@ -38,8 +38,11 @@ class Stage(enum.StrEnum):
     """What the vendor's page says of the call; an earlier member is chosen before a later one."""
 
     RELEASED = "released"
+    """The page says nothing else."""
     IN_DEVELOPMENT = "in development"
+    """The page says that it is in development."""
     DEPRECATED = "to be deprecated"
+    """The page says that it is going away."""
 
 
 class Evidence(enum.StrEnum):

@@ -15,22 +15,27 @@ T_co = TypeVar("T_co", covariant=True)
 
 @attrs.define
 class Response(Generic[T_co]):
-    """What `.with_response()` gives: `value` is the call's typed result.
-
-    `request_id`, `code`, `msg` and `develop_id` are the envelope's, `data` its content as it came (it
-    may hold personal data and stays out of the repr). `attempts` counts the requests, `history` says
-    what became of each; `seconds` is the time of the whole call, `waited` what of it went into
-    waiting for permits and in back-off.
-    """
+    """What `.with_response()` gives: the typed result, the envelope around it, and the attempts it took."""
 
     value: T_co = attrs.field(repr=False)
+    """The call's typed result."""
     request_id: str | None
+    """The envelope's request id."""
     code: int
+    """The envelope's code."""
     msg: str | None = attrs.field(repr=False)
+    """The envelope's message, as it came."""
     develop_id: str | None = attrs.field(repr=False)
+    """The envelope's developer id."""
     data: Any = attrs.field(repr=False)
+    """The envelope's data as it came. It may hold personal data."""
     http_status: int
+    """The HTTP status of the last answer."""
     attempts: int
+    """How many requests were made."""
     history: tuple[Attempt, ...] = attrs.field(repr=False)
+    """What became of each of them."""
     seconds: float
+    """The time of the whole call, in seconds."""
     waited: float
+    """Of that, the seconds spent waiting for permits and in back-off."""

@@ -37,14 +37,18 @@ class Settled(enum.StrEnum):
     """What a message did to the journal."""
 
     SETTLED = "settled"
-    NOTHING = "nothing"  # it concerns no application that is open or was found absent
-    LEFT = "left"  # it may concern one, but that is not sure enough
+    """An intent was settled as done."""
+    NOTHING = "nothing"
+    """It concerns no application that is open or was found absent."""
+    LEFT = "left"
+    """It may concern an application, but that is not sure enough."""
 
 
 class CreateUnderWay(PandaponError):
     """The message came before the answer of the call that made it; it is handled again in a moment."""
 
     retryable = True
+    """True: the message is handled again later."""
 
 
 class SettlingClient(Reader, Protocol):

@@ -28,9 +28,14 @@ class WriteKey:
     """What a write is known by: two with equal scope, operation and natural key are the same."""
 
     scope: str
+    """Among whom the key is unique: the vendor, or the vendor and the sub-account."""
     operation: str
+    """The call's name without its generation, such as "alibaba.refunds.create"."""
     natural_key: dict[str, Any]
+    """The arguments that make two writes the same one, by wire name."""
     subjects: tuple[str, ...] = ()
+    """What the write is about, such as the lines of an order; an open write about one of them stands in the
+    way."""
 
 
 @attrs.frozen
@@ -38,7 +43,9 @@ class Writer:
     """Whose writes they are: the vendor they go to, and the sub-account that makes them."""
 
     vendor: str
+    """Where the writes go: host and path prefix."""
     user_id: str
+    """The sub-account that makes them."""
     legacy: str = attrs.field(default="", repr=False)
     """How journals of format 1 named the account: a hash that a rotated key changes."""
 

@@ -15,14 +15,22 @@ __all__ = ["ENDED", "OPEN", "Intent", "IntentState", "Resolution"]
 class IntentState(enum.StrEnum):
     """Where a write stands. The first three are open, the others are final."""
 
-    INTENDED = "intended"  # on disk, not yet sent
-    SENT = "sent"  # may be on the wire
-    UNKNOWN = "unknown"  # sent, and nobody knows what became of it
-    CONFIRMED = "confirmed"  # the vendor said yes
-    REJECTED = "rejected"  # the vendor said no
-    NOT_SENT = "not_sent"  # surely never reached the vendor
-    SETTLED_DONE = "settled_done"  # was unknown; a read or an operator found that it was carried out
-    SETTLED_ABSENT = "settled_absent"  # was unknown; a read or an operator found nothing
+    INTENDED = "intended"
+    """It is on disk and not yet sent."""
+    SENT = "sent"
+    """It may be on the wire."""
+    UNKNOWN = "unknown"
+    """It was sent, and nobody knows what became of it."""
+    CONFIRMED = "confirmed"
+    """The vendor said yes."""
+    REJECTED = "rejected"
+    """The vendor said no."""
+    NOT_SENT = "not_sent"
+    """It surely never reached the vendor."""
+    SETTLED_DONE = "settled_done"
+    """It was unknown; a read or an operator found that it was carried out."""
+    SETTLED_ABSENT = "settled_absent"
+    """It was unknown; a read or an operator found nothing."""
 
     @property
     def open(self) -> bool:
@@ -43,8 +51,11 @@ class Resolution(enum.StrEnum):
     """What a look at the vendor's side shows of a write whose answer was lost."""
 
     SUCCEEDED = "succeeded"
+    """It was carried out."""
     ABSENT = "absent"
-    UNDECIDED = "undecided"  # it cannot be seen there
+    """Nothing of it is there so far."""
+    UNDECIDED = "undecided"
+    """It cannot be seen there."""
 
 
 @attrs.define(kw_only=True)
@@ -52,6 +63,7 @@ class Intent:
     """One row of the journal. Times are seconds since 1970."""
 
     id: str
+    """Its number in the journal."""
     scope: str
     """Among whom the natural key is unique: the vendor, or the vendor and the sub-account. Empty in a row
     of an earlier version whose writer is not known."""
@@ -64,13 +76,16 @@ class Intent:
     facts: dict[str, Any]
     """What is needed to find out what became of it, such as the waybill."""
     state: IntentState
+    """Where it stands."""
     session: str = ""
     """Which opening of the journal wrote it."""
     created: float
     updated: float
+    """When it last changed."""
     attempts: int = 0
     """How often it was sent."""
     request_id: str | None = None
+    """The vendor's id of the last request."""
     result: str | None = None
     """The id that the vendor gave to what was made."""
     resolution: Resolution | None = None

@@ -58,6 +58,7 @@ class Journal:
         earlier: EarlierFiles | None = None,
     ) -> None:
         self.path: str = str(path)
+        """The file, or ":memory:"."""
         self._earlier = earlier
         self._clock = clock or Clock()
         self._writer: BatchWriter[JournalStore] = BatchWriter(self._open_store, "pandapon-journal")

@@ -82,6 +82,7 @@ class ResolvedOutcome:
     """What a read shows of a write."""
 
     resolution: Resolution
+    """What the read shows."""
     note: str
     """Why, for people."""
     result: str | None = None
@@ -135,10 +136,15 @@ class Resolver:
     """Finds out what became of writes, by reading with one client, and keeps it in the journal."""
 
     reader: Reader
+    """What reads the vendor's side."""
     journal: Journal
+    """Where the intents are."""
     writer: Writer
+    """Whose client reads."""
     ages: Ages
+    """How old writes are."""
     settings: Settings
+    """When absence is believed, among others."""
 
     async def resolve(self, intent: Intent, *, as_account: bool = False, dry_run: bool = False) -> Intent:
         """The intent as it stands after a look; unchanged if it is neither unknown nor absent."""

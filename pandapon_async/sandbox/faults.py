@@ -21,21 +21,36 @@ __all__ = ["Fault", "FaultKind", "FaultPlan", "chaos", "parse_faults"]
 class FaultKind(enum.StrEnum):
     """What can be done to a request. `*_after` and truncated: it was carried out, the answer is lost."""
 
-    LATENCY = "latency"  # answered after `delay` seconds
-    REFUSE = "refuse"  # the connection is closed, the body not even read
-    RESET_BEFORE = "reset_before"  # read, then TCP RST: nothing was carried out
-    RESET_AFTER = "reset_after"  # carried out, then TCP RST
-    TRUNCATED = "truncated"  # carried out, half of the answer sent, closed
-    ERROR_500 = "error_500"  # nothing carried out, HTTP 500
-    ERROR_500_AFTER = "error_500_after"  # carried out, HTTP 500
-    ERROR_502_HTML = "error_502_html"  # a gateway's page
-    ERROR_503 = "error_503"  # a gateway's page, with Retry-After if the rule says so
-    THROTTLE_429 = "throttle_429"  # HTTP 429 with Retry-After, nothing carried out
-    THROTTLE_CODE = "throttle_code"  # HTTP 200, envelope code 429, nothing carried out
-    REFUSAL = "refusal"  # nothing carried out, answered with `status` and `body`
-    REFUSAL_AFTER = "refusal_after"  # carried out, and then answered with `status` and `body`
-    LANDS_LATE = "lands_late"  # TCP RST, and carried out `delay` seconds later
-    VISIBLE_LATE = "visible_late"  # carried out and answered; reads show it `visible_after` seconds later
+    LATENCY = "latency"
+    """Answered after `delay` seconds."""
+    REFUSE = "refuse"
+    """The connection is closed and the body not even read."""
+    RESET_BEFORE = "reset_before"
+    """Read, then TCP RST: nothing was carried out."""
+    RESET_AFTER = "reset_after"
+    """Carried out, then TCP RST."""
+    TRUNCATED = "truncated"
+    """Carried out, half of the answer sent, closed."""
+    ERROR_500 = "error_500"
+    """HTTP 500, nothing carried out."""
+    ERROR_500_AFTER = "error_500_after"
+    """HTTP 500, after it was carried out."""
+    ERROR_502_HTML = "error_502_html"
+    """A gateway's page, nothing carried out."""
+    ERROR_503 = "error_503"
+    """A gateway's page, with Retry-After if the rule says so; nothing carried out."""
+    THROTTLE_429 = "throttle_429"
+    """HTTP 429 with Retry-After, nothing carried out."""
+    THROTTLE_CODE = "throttle_code"
+    """HTTP 200 with the envelope's code 429, nothing carried out."""
+    REFUSAL = "refusal"
+    """Answered with `status` and `body`, nothing carried out."""
+    REFUSAL_AFTER = "refusal_after"
+    """Carried out, and then answered with `status` and `body`."""
+    LANDS_LATE = "lands_late"
+    """TCP RST, and carried out `delay` seconds later."""
+    VISIBLE_LATE = "visible_late"
+    """Carried out and answered; reads show it `visible_after` seconds later."""
 
 
 CARRIED_OUT = frozenset(
@@ -83,16 +98,27 @@ class Fault:
     """
 
     kind: FaultKind = attrs.field(converter=FaultKind)
+    """What is done."""
     share: float = attrs.field(default=1.0, validator=_share)
+    """How often: the share of matching requests, from 0 to 1."""
     endpoint: str | None = None
+    """The call it is done to; None: all."""
     times: int | None = None
+    """How often at most; None: without end."""
     after: int = 0
+    """How many matching requests pass first."""
     delay: float = 0.1
+    """Seconds, for kinds that wait."""
     retry_after: float | None = None
+    """Seconds in the Retry-After header; None: no header."""
     status: int = attrs.field(default=403, validator=_status)
+    """The HTTP status of a refusal."""
     body: str = attrs.field(default="html", validator=_body)
+    """What a refusal holds: "html", "envelope", "code", "inner" or "empty"."""
     visible_after: float | None = None
+    """Seconds until reads show what was carried out."""
     error_code: str | None = None
+    """The inner error code of a refusal."""
 
     @property
     def carries_out(self) -> bool:

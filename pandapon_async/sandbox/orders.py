@@ -39,44 +39,62 @@ _SHIPPED = ("waitbuyerreceive", "success")
 
 @attrs.define(frozen=True, kw_only=True)
 class OrderLine:
-    """One line: so many pieces of one product. `price` and `amount` are fen, a piece and all pieces.
-
-    `refund_id` is the newest refund form of the line, `received` whether its receipt was confirmed.
-    """
+    """One line of an order: so many pieces of one product."""
 
     entry_id: str
+    """The id of the line."""
     offer: int
+    """The product's id."""
     spec_id: str | None = None
+    """The variant, if the product has any."""
     price: int
+    """Fen, of one piece."""
     quantity: int | float = 1
+    """How many pieces."""
     amount: int
+    """Fen, of all pieces."""
     refund_id: str | None = None
+    """The newest refund form of the line."""
     received: bool = False
+    """Whether its receipt was confirmed."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class OrderState:
-    """One order as the sandbox knows it. Amounts are fen, times epoch milliseconds.
-
-    `placed` is whether a caller placed it here: then all that happens to it keeps the platform's rules.
-    """
+    """One order as the sandbox knows it. Amounts are fen, times epoch milliseconds."""
 
     order_id: str
+    """The order's id."""
     status: str
+    """Where it stands, as the platform writes it."""
     lines: tuple[OrderLine, ...]
+    """Its lines."""
     shipping: int = 0
+    """Fen of freight."""
     seller: str
+    """The seller's id."""
     created_ms: int
+    """When it was placed."""
     modified_ms: int
+    """When it last changed."""
     paid_ms: int | None = None
+    """When it was paid."""
     shipped_ms: int | None = None
+    """When the goods were sent."""
     completed_ms: int | None = None
+    """When it was completed or closed."""
     close_reason: str | None = None
+    """Why it was closed."""
     placed: bool = False
+    """Whether a caller placed it here: then all that happens to it keeps the platform's rules."""
     trade_type: str = "fxassure"
+    """How it is paid, as the platform writes it."""
     message: str | None = None
+    """The buyer's message."""
     address: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    """Where the goods go."""
     salt: int = 0
+    """A draw from which all that has no meaning is made (names, titles)."""
 
     @property
     def total(self) -> int:

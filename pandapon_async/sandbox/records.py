@@ -13,69 +13,82 @@ __all__ = ["Counters", "Effect", "RequestRecord", "request_log"]
 
 @attrs.define(eq=False)
 class RequestRecord:
-    """One request that the server saw.
-
-    `time` is the wall clock in seconds, `arrived` the monotonic one that the rate is measured on;
-    `digest` is the SHA-256 of the body in hex, None if the body was never read. `status` and `code`
-    are those of the answer, also of one that a planted `fault` then withheld: both are None where
-    nothing was processed. `connection` numbers the connections from 1 (two requests of one number
-    came over the same one), `port` is the client's, `user_id` what the header of that name said.
-    """
+    """One request that the server saw."""
 
     number: int
+    """Its number, from 1."""
     endpoint: str | None
+    """The name of the call; None for an unknown path."""
     method: str
+    """The HTTP method."""
     path: str
+    """The path."""
     time: float
+    """The wall clock in seconds since 1970."""
     arrived: float
+    """The monotonic clock in seconds, on which the rate is measured."""
     nonce: str | None
+    """Its nonce, if it had one."""
     connection: int
+    """The number of the connection, from 1; two requests of one number came over the same one."""
     port: int
+    """The client's port."""
     digest: str | None = None
+    """The SHA-256 of the body in hex; None if the body was never read."""
     status: int | None = None
+    """The HTTP status of the answer, also of one that a fault withheld; None where nothing was processed."""
     code: int | str | None = None
+    """The envelope's code of that answer."""
     fault: str | None = None
+    """The planted fault, if any."""
     user_id: str | None = None
+    """The sub-account that its header named."""
 
 
 @attrs.define(frozen=True)
 class Effect:
-    """One change of state: what landed, whatever became of the answer.
-
-    `key` is the natural key: the id of what changed, the order's key for a new refund, the image's digest
-    for a voucher, the buyer's own number for a Taobao order; where the wish has no name, its digest. Two
-    effects of one kind with the same key and digest are the same wish carried out twice. `endpoint` is
-    None for the platform's own moves, and so is `user_id`, the sub-account whose call it was. `refund_id` and
-    `order_id` are what changed or came to be, if any.
-    """
+    """One change of state: what was carried out, whatever became of the answer."""
 
     time: float
+    """When, in seconds since 1970."""
     endpoint: str | None
+    """The call that caused it; None for a move of the platform's own."""
     kind: str
+    """What was done."""
     key: str
+    """The natural key: the id of what changed, the order's key for a new refund, the image's digest for a
+    voucher, the buyer's own number for a Taobao order; where the wish has no name, its digest."""
     digest: str
+    """The SHA-256 of the wish. Two effects of one kind with the same key and digest are one wish carried out
+    twice."""
     refund_id: str | None = None
+    """The refund that changed or came to be, if any."""
     order_id: str | None = None
+    """The order that changed or came to be, if any."""
     user_id: str | None = None
+    """The sub-account whose call it was; None for a move of the platform's own."""
 
 
 @attrs.define(eq=False)
 class Counters:
-    """Exact numbers, however short the log is kept.
-
-    `rate_refused` are the requests over the rate, never counted among the planted `faults`.
-    `nonces_repeated` are requests with a nonce seen before. `busiest_second` is the largest number of
-    arrivals in any sliding second, refused ones included.
-    """
+    """Exact numbers, however short the log is kept."""
 
     requests: int = 0
+    """Requests that came."""
     rate_refused: int = 0
+    """Requests over the rate; not counted among `faults`."""
     nonces_repeated: int = 0
+    """Requests with a nonce that was seen before."""
     connections: int = 0
+    """Connections that were opened."""
     in_flight: int = 0
+    """Requests under way now."""
     most_in_flight: int = 0
+    """The most requests that were under way at once."""
     busiest_second: int = 0
+    """The most arrivals in any sliding second, refused ones included."""
     faults: Counter[str] = attrs.field(factory=Counter)
+    """Planted faults that were played, by kind."""
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers by name."""

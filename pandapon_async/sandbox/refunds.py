@@ -63,30 +63,44 @@ CARRIERS = (
 
 @attrs.define(frozen=True, kw_only=True)
 class RefundState:
-    """One refund as the sandbox knows it. Amounts are fen, times epoch milliseconds.
-
-    `salt` is an even draw of its own, from which everything without meaning (names, titles, spellings)
-    is made. `refund_payment` is what was paid back on 1688, where the answer says so.
-    """
+    """One refund as the sandbox knows it. Amounts are fen, times epoch milliseconds."""
 
     number: int
+    """Its number among the planted refunds."""
     platform: str
+    """"1688" or "taobao"."""
     refund_id: str
+    """Its id."""
     order_id: str
+    """The order."""
     entry_ids: tuple[str, ...]
+    """The lines of the order that it is about."""
     status: Status
+    """Where it stands."""
     currency: str = "CNY"
+    """The currency of its amounts."""
     apply_payment: int
+    """Fen applied for."""
     apply_carriage: int = 0
+    """Fen of freight applied for."""
     refund_payment: int | None = None
+    """Fen paid back on 1688, where the answer says so."""
     applied_ms: int
+    """When it was applied for."""
     modified_ms: int
+    """When it last changed."""
     deadline_ms: int | None = None
+    """Until when the party at turn has to act."""
     reason_id: int
+    """The reason's id."""
     dispute_request: str
+    """"refund" or "returnRefund"."""
     logistics_company_no: str | None = None
+    """The carrier of the return."""
     freight_bill: str | None = None
+    """The waybill of the return."""
     salt: int
+    """A draw from which all that has no meaning is made (names, titles, spellings)."""
 
     @property
     def open(self) -> bool:

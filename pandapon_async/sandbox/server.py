@@ -95,9 +95,13 @@ class Sandbox:
             raise ValueError("visible_after must be 0 or more seconds")
         wall, steady = _times(clock, monotonic)
         self.refunds = refunds
+        """How many refunds there are."""
         self.seed = seed
+        """What the refunds, the ledger and the faults are drawn from."""
         self.credentials: Credentials = Credentials(access_key, access_secret, user_id)
+        """The credentials that it accepts."""
         self.counters: Counters = Counters()
+        """Exact numbers of what came."""
         self._upstream = Upstream(seed, refunds, wall, visible_after)
         self._upstream.second_form_refused = second_form_refused
         self._upstream.orders_name_refunds = orders_name_refunds

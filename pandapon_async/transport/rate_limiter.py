@@ -23,9 +23,8 @@ ADAPTIVE = AdaptiveRate()
 class Limiter:
     """One quota: `rate` calls in any second, None for no limit. Share it between clients of one account.
 
-    `permits` counts what was given, `paused_seconds` how long the server's own wishes held everybody,
-    `slowed` how often a throttle took the rate down. `adaptive` says how far and for how long; with None a
-    throttle only pauses, as it does without a limit. `configured` is the rate it was made with.
+    `adaptive` says how far a throttle takes the rate down and for how long; with None a throttle only pauses,
+    as it does without a limit.
     """
 
     def __init__(
@@ -40,9 +39,13 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.configured: float | None = rate
+        """The rate it was made with, in calls per second; None for no limit."""
         self.permits: int = 0
+        """How many permits it gave."""
         self.paused_seconds: float = 0.0
+        """How long the server's own wishes held all callers, in seconds."""
         self.slowed: int = 0
+        """How often a throttle took the rate down."""
 
     @property
     def rate(self) -> float | None:

@@ -25,7 +25,9 @@ class Priority(enum.IntEnum):
     """Who goes first; within one priority the order of arrival counts."""
 
     INTERACTIVE = 0
+    """Goes first: a person waits for it. The default."""
     BULK = 1
+    """Goes behind all interactive calls; `bulk` and the jobs use it."""
 
 
 _current: contextvars.ContextVar[Priority] = contextvars.ContextVar(
