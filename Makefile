@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test nightly lowest check format bench clean help
+.PHONY: demo docs test nightly lowest check format bench clean help
 
 help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
@@ -12,6 +12,7 @@ help:
 	@echo "make nightly  the long tests as well, what a call costs in instructions, and make lowest"
 	@echo "make lowest   the suite on the lowest versions that pyproject.toml allows"
 	@echo "make check    ruff, mypy --strict, pyright, and that every public name has a type"
+	@echo "make docs     the site, in site/"
 	@echo "make bench    measure against other clients: some ten minutes, on a quiet machine"
 
 $(VENV)/.run: pyproject.toml constraints.txt
@@ -68,6 +69,15 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/pyright
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes pandapon_async --ignoreexternal
+
+# Zensical builds the site from mkdocs.yml, which MkDocs 1.6 reads as well; a dead link ends it.
+$(VENV)/docs/.done: docs/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)/docs
+	$(VENV)/docs/bin/python -m pip --disable-pip-version-check install --quiet --requirement docs/requirements.txt
+	touch $@
+
+docs: $(VENV)/docs/.done
+	$(VENV)/docs/bin/zensical build --clean --strict
 
 # Its own mark, so that the rivals come in only when they are asked for.
 $(VENV)/.bench: $(VENV)/.test

@@ -8,6 +8,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.outcome import Safety
+from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.declare.call import Call
 from pandapon_async.declare.endpoint import Stage
@@ -86,6 +87,7 @@ __all__ = [
     "PandaponError",
     "Priority",
     "RateLimitError",
+    "RateLimiter",
     "RejectedError",
     "Response",
     "ResponseTooLargeError",

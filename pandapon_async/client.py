@@ -26,13 +26,14 @@ from pandapon_async.declare.response import Response
 from pandapon_async.environment import WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.journal.ages import Ages
-from pandapon_async.journal.identity import WriteKey, Writer
-from pandapon_async.journal.intent import Intent, IntentState
+from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.place import journal_of
-from pandapon_async.journal.writes import Write, draft_of
+from pandapon_async.journal.settling import SettlesWrites
+from pandapon_async.journal.writes import Write
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
 from pandapon_async.transport.calls import CallContext, CallRegistry
+from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from pandapon_async.api import V1, V2, Addresses, Alibaba, Freight, Taobao
-    from pandapon_async.journal.resolve import ResolvedOutcome
 
 __all__ = ["Client"]
 
@@ -61,7 +61,7 @@ SafetyName = Literal["read", "repeatable", "checked", "once", "never_automatic"]
 _GROUPS = ("alibaba", "taobao", "addresses", "freight", "v1", "v2")
 
 
-class Client:
+class Client(SettlesWrites):
     """One account's way to the API, for one event loop.
 
     Use it as `async with Client(credentials, settings) as pandapon:`, or call `aclose` yourself. The calls
@@ -87,7 +87,7 @@ class Client:
         settings = settings or Settings()
         _check_overrides(settings)
         clock = settings.clock
-        limiter = settings.limiter or Limiter(settings.rate, clock, settings.adaptive_rate)
+        limiter = limiter_of(settings)
         self._is_copy = False
         self._pipeline = Pipeline(
             credentials=credentials,
@@ -243,6 +243,13 @@ class Client:
         request = builder.prepare(encoded)
         return Call(endpoint.name, lambda: self._execute(builder, request))
 
+    def _encoded(self, operation: Operation, arguments: Mapping[str, Any]) -> tuple[Endpoint, dict[str, Any]]:
+        builder, encoded = self._encode(operation, arguments, None)
+        return builder.endpoint, encoded
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._pipeline.timers.sleep(seconds)
+
     def _encode(
         self, operation: Operation, arguments: Mapping[str, Any], generation: str | None
     ) -> tuple[RequestBuilder, dict[str, Any]]:
@@ -362,83 +369,6 @@ class Client:
     def journal(self) -> Journal:
         """The journal of this client's writes."""
         return self._pipeline.journal
-
-    async def resolve(
-        self, intent_id: str, *, wait: bool = False, as_account: bool = False, dry_run: bool = False
-    ) -> Intent:
-        """Find out what became of a write of unknown outcome, by reading the state; sends nothing else.
-
-        Args:
-            intent_id: The intent in the journal, or the beginning of its id.
-            wait: Look again with growing pauses until absence can be believed.
-            as_account: Believe absence also if another sub-account wrote the intent, which may see more.
-            dry_run: Keep nothing of what was found.
-
-        Returns:
-            The intent as it stands afterwards: `settled_done`, `settled_absent`, or still `unknown` where
-            nothing can be said yet. Absence is believed only `Settings.settle_after` seconds after the write,
-            and looked at again for 45 days.
-
-        Raises:
-            InvalidArgumentError: The journal has no such intent.
-            PandaponError: The state could not be read.
-        """
-        from pandapon_async.journal.resolve import Resolver
-
-        intent = await self.journal.get(intent_id)
-        if intent is None:
-            raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
-        resolver = Resolver(self, self.journal, self.writer, self._ages, self.settings)  # pyright: ignore
-        pauses = iter((2.0, 10.0, self.settings.settle_after) if wait else ())
-        while True:
-            intent = await resolver.resolve(intent, as_account=as_account, dry_run=dry_run)
-            pause = next(pauses, None)
-            if pause is None or intent.state is not IntentState.UNKNOWN:
-                return intent
-            await self._pipeline.timers.sleep(pause)
-
-    async def look_up(
-        self, operation: Operation | str, arguments: Mapping[str, Any], *, since: float = 0.0
-    ) -> ResolvedOutcome:
-        """What the vendor shows of a write that may or may not have been made, without any intent.
-
-        Args:
-            operation: The call, such as "alibaba.refunds.create".
-            arguments: By Python name, as the call takes them.
-            since: When it can have been made at the earliest, in seconds since 1970.
-
-        Returns:
-            `succeeded` with the id that the vendor gave, `absent`, or `undecided` if it cannot be seen.
-
-        Raises:
-            InvalidArgumentError: The call or an argument is unknown, missing or wrong.
-            PandaponError: The state could not be read.
-        """
-        from pandapon_async.journal.resolve import resolve_outcome
-
-        intent = draft_of(self.journal, self.writer, *self._write(operation, arguments))
-        intent.created = since
-        return await resolve_outcome(self, self.journal, intent)  # pyright: ignore
-
-    def write_key(self, operation: Operation | str, arguments: Mapping[str, Any]) -> WriteKey:
-        """What the journal knows a write by: `Journal.with_key` and `Journal.about` take it apart.
-
-        Raises InvalidArgumentError if the call or an argument is unknown, missing or wrong.
-        """
-        return self.writer.key_of(*self._write(operation, arguments))
-
-    def _write(
-        self, operation: Operation | str, arguments: Mapping[str, Any]
-    ) -> tuple[Endpoint, dict[str, Any]]:
-        if isinstance(operation, str):
-            from pandapon_async.api.registry import operations
-
-            known = operations().get(operation)
-            if known is None:
-                raise InvalidArgumentError(f"there is no call {operation}", argument="operation")
-            operation = known
-        builder, encoded = self._encode(operation, arguments, None)
-        return builder.endpoint, encoded
 
     async def _look_first(self, write: Write, deadline: float) -> None:
         """Look at an earlier write of the key before this one is sent, until the deadline of its call."""

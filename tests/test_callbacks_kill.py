@@ -53,9 +53,9 @@ def register(receiver: Receiver) -> None:
         assert message.moment is not None
         assert message.timestamp is not None
         effects.execute(
-            "INSERT INTO effects VALUES (?1, ?2, ?3, ?4, ?5, 1,"
+            "INSERT INTO effects VALUES (?, ?, ?, ?, ?, 1,"
             " (SELECT coalesce(max(last), 0) + 1 FROM effects))"
-            " ON CONFLICT (id) DO UPDATE SET calls = calls + 1, told = ?5, last = excluded.last",
+            " ON CONFLICT (id) DO UPDATE SET calls = calls + 1, told = excluded.told, last = excluded.last",
             (
                 message.id,
                 message.key,

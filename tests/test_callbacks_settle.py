@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from pandapon_async import Client, NotSentError
+from pandapon_async.api.registry import operations
 from pandapon_async.callbacks import CallbackType, Message, RefundChange
+from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import (
     CreateUnderWay,
     Intent,
     IntentState,
     Settled,
-    WriteKey,
     Writer,
     journal_settler,
 )
@@ -83,7 +84,7 @@ async def create(
 ) -> Intent:
     """An intent of an application, in this state."""
     journal, writer = pandapon.journal, writer or pandapon.writer
-    key = {
+    fields = {
         "orderId": order_id,
         "orderEntryIds": [line],
         "disputeRequest": "refund",
@@ -92,8 +93,9 @@ async def create(
         "applyReasonId": 20022,
         "goodsStatus": "aftersaleBuyerReceived",
     }
-    intent = journal.draft(WriteKey(writer.vendor, CREATE, key), writer=writer, facts={}, digest="d")
-    await journal.add(intent, once=True)
+    key = writer.key_of(operations()[CREATE].ranked[0], fields)
+    intent = journal.draft(key, writer=writer, facts={}, digest="d")
+    await journal.add(intent, once=True, subjects=key.subjects)
     if state is not IntentState.INTENDED:
         await journal.sending(intent)
     if state not in (IntentState.INTENDED, IntentState.SENT):
@@ -195,6 +197,16 @@ async def test_what_was_found_absent_may_turn_out_to_be_done() -> None:
     async with opened() as pandapon:
         intent = await create(pandapon, IntentState.UNKNOWN)
         await pandapon.journal.resolve(intent.id, IntentState.SETTLED_ABSENT)
+        assert await journal_settler(pandapon)(applied()) is Settled.SETTLED
+        assert await pandapon.journal.counts() == {IntentState.SETTLED_DONE: 1}
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.RATE_LIMIT, ErrorKind.AUTHENTICATION])
+async def test_what_a_throttle_refused_may_turn_out_to_be_done(kind: ErrorKind) -> None:
+    """It may be refused after the deed, and an order need not show its forms: the message is all there is."""
+    async with opened() as pandapon:
+        intent = await create(pandapon, IntentState.SENT)
+        await pandapon.journal.resolve(intent.id, IntentState.REJECTED, error_kind=kind)
         assert await journal_settler(pandapon)(applied()) is Settled.SETTLED
         assert await pandapon.journal.counts() == {IntentState.SETTLED_DONE: 1}
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,7 +86,9 @@ async def test_unknown_outcomes_end_with_advice(shell: Shell, tmp_path: Path) ->
         second = await shell.beside("returns", "apply", "plan.db", "--yes", "--settle-after", "0.2")
         assert (second.code, facts(second)["states"]["settled_absent"]) == (1, 1)
         assert "add --resend-absent" in second.err
-        third = await shell.beside("returns", "apply", "plan.db", "--yes", "--resend-absent")
+        third = await shell.beside(
+            "returns", "apply", "plan.db", "--yes", "--resend-absent", "--settle-after", "0.2"
+        )
         assert (third.code, facts(third)["done"]) == (0, 4)
         assert set(plan_files.effects_per_key(server, "return_goods").values()) == {1}
 
@@ -330,8 +333,14 @@ async def test_a_plan_for_a_machine_that_is_not_chosen_yet(shell: Shell, tmp_pat
         returns(server, tmp_path, 2)
         await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db", "--journal-none")
         assert not (tmp_path / "journal.sqlite").exists()
-        applied = await shell.beside("returns", "apply", "plan.db", "--yes", "--journal", "first.sqlite")
-        assert (applied.code, facts(applied)["done"]) == (0, 2)
+        shutil.copy(tmp_path / "plan.db", tmp_path / "copy.db")
+        read = ("--yes", "--settle-after", "0.1")
+        applied = await shell.beside("returns", "apply", "plan.db", *read, "--journal", "first.sqlite")
+        assert (applied.code, facts(applied)["states"]) == (0, {"confirmed": 2})
+        assert "belongs to no journal yet" in applied.err
+        assert "--never-applied" in applied.err
+        copied = await shell.beside("returns", "apply", "copy.db", *read, "--journal", "second.sqlite")
+        assert (copied.code, facts(copied)["states"]) == (0, {"settled_done": 2})
         again = await shell.beside("returns", "apply", "plan.db", "--yes", "--journal", "second.sqlite")
         assert again.code == 2
 

@@ -150,9 +150,11 @@ async def test_a_second_payment_is_never_what_is_meant(tmp_path: Path) -> None:
 
 async def test_the_mark_only_grows_and_is_told_before_the_bytes_leave(tmp_path: Path) -> None:
     marks: list[int] = []
+    ids: list[str] = []
 
-    async def keep(mark: int) -> None:
+    async def keep(mark: int, intent_id: str) -> None:
         marks.append(mark)
+        ids.append(intent_id)
 
     path = tmp_path / "journal.sqlite"
     async with (
@@ -168,13 +170,15 @@ async def test_the_mark_only_grows_and_is_told_before_the_bytes_leave(tmp_path: 
             assert await pandapon.journal.mark() == marks[-1]
         assert marks == sorted(set(marks))
         assert len(marks) == 3
+        assert ids == [one.id for one in await pandapon.journal.find()]
+        assert await pandapon.journal.newest_sent() == ids[-1]
     journal = Journal(path)
     assert await journal.mark() == marks[-1]
     await journal.aclose()
 
 
 async def test_what_cannot_be_kept_before_the_bytes_leave_stops_them(tmp_path: Path) -> None:
-    async def fail(mark: int) -> None:
+    async def fail(mark: int, intent_id: str) -> None:
         raise JournalUnavailableError("the plan is on a full disk")
 
     async with FaultServer(then=ok({"success": True})) as server, client(server.url) as pandapon:

@@ -20,12 +20,13 @@ from pandapon_async import (
     Codes,
     Credentials,
     DuplicateIntentError,
+    InvalidArgumentError,
     OutcomeUnknownError,
     PandaponError,
     RateLimitError,
 )
 from pandapon_async.errors import ErrorKind, NextStep, Outcome
-from pandapon_async.journal import Intent, IntentState
+from pandapon_async.journal import Intent, IntentState, Resolution
 from tests.support.clients import settings as client_settings
 from tests.support.refunding import MODES, Mode, RefundingVendor, SteppingClock
 from tests.support.server import FaultServer
@@ -59,11 +60,13 @@ class House:
         async with Client(Credentials(key, "secret", user_id), client_settings(self.url, **given)) as made:
             yield made
 
-    async def create(self, mode: Mode, **how: Any) -> PandaponError | None:
+    async def create(
+        self, mode: Mode, order_entry_ids: list[int] | None = None, **how: Any
+    ) -> PandaponError | None:
         """Apply once in a run of its own; how it ended."""
         self.vendor.mode = mode
         async with self.run(**how) as pandapon:
-            return await applied(pandapon)
+            return await applied(pandapon, order_entry_ids=order_entry_ids or [1])
 
     async def resolve(self, *, as_account: bool = False, **how: Any) -> None:
         """Look at everything that is unknown or was found absent."""
@@ -202,6 +205,115 @@ async def test_a_write_that_nobody_can_see_goes_out_again_only_by_somebodys_word
         assert isinstance(held, RateLimitError)
         assert held.next_step is NextStep.RESEND_THROTTLED
         assert await post(pandapon.with_settings(resend_throttled=True)) is None
+
+
+@virtual_time
+async def test_a_refused_login_that_nobody_can_see_says_what_sends_it() -> None:
+    async with house() as made, made.run() as pandapon:
+        message: dict[str, Any] = {"refund_id": "110000235001", "refund_message": "hello"}
+        made.vendor.posts = "401"
+        with pytest.raises(AuthenticationError):
+            await pandapon.taobao.refunds.post_message(**message)
+        made.vendor.posts = "ok"
+        with pytest.raises(DuplicateIntentError, match="resend_throttled=True") as held:
+            await pandapon.taobao.refunds.post_message(**message)
+        assert held.value.next_step is NextStep.RESEND_THROTTLED
+        await pandapon.with_settings(resend_throttled=True).taobao.refunds.post_message(**message)
+
+
+@virtual_time
+async def test_what_an_operator_saw_absent_and_no_read_can_show_says_what_sends_it() -> None:
+    async with house() as made, made.run() as pandapon:
+        message: dict[str, Any] = {"refund_id": "110000235001", "refund_message": "hello"}
+        made.vendor.posts = "lost"
+        with pytest.raises(OutcomeUnknownError) as lost:
+            await pandapon.taobao.refunds.post_message(**message)
+        await asyncio.sleep(61)
+        await pandapon.settle(lost.value.intent_id or "", done=False, note="mei looked at the console")
+        made.vendor.posts = "ok"
+        async with made.run() as later:
+            with pytest.raises(DuplicateIntentError, match="allow_repeat=True") as held:
+                await later.taobao.refunds.post_message(**message)
+            assert held.value.next_step is NextStep.ALLOW_REPEAT
+            await later.with_settings(allow_repeat=True).taobao.refunds.post_message(**message)
+
+
+@virtual_time
+async def test_an_operators_word_does_not_make_a_write_older() -> None:
+    """Said a second after the write, "it is not there" is true, and the write may land a moment later."""
+    async with house() as made:
+        await made.create("lands late")
+        async with made.run() as pandapon:
+            (intent,) = await pandapon.journal.find()
+            with pytest.raises(InvalidArgumentError, match="at the earliest, in 1 min 0 s"):
+                await pandapon.settle(intent.id, done=False, note="not in the console")
+            # Noted past that rule, it still does not let the same go out.
+            await pandapon.journal.resolve(
+                intent.id, IntentState.SETTLED_ABSENT, resolution=Resolution.ABSENT, remark="not there"
+            )
+        held = await made.create("good")
+        assert isinstance(held, DuplicateIntentError)
+        assert held.next_step is NextStep.WAIT
+        assert held.retry_after == pytest.approx(60.0, abs=1.0)
+        await asyncio.sleep(61)
+        found = await made.create("good")
+        assert isinstance(found, DuplicateIntentError)
+        assert found.result == "TQ1"
+        assert len(made.vendor.forms) == 1
+
+
+@virtual_time
+async def test_an_operators_word_is_taken_of_what_is_unknown_and_waited_for() -> None:
+    async with house() as made:
+        await made.create("lost")
+        async with made.run() as pandapon:
+            (intent,) = await pandapon.journal.find()
+            settled = await pandapon.settle(intent.id, done=False, note="not in the console", wait=True)
+            assert settled.state is IntentState.SETTLED_ABSENT
+            assert settled.remarks == ["not in the console"]
+            with pytest.raises(InvalidArgumentError, match="only one of unknown outcome takes a word"):
+                await pandapon.settle(intent.id, done=True, note="it is there")
+            with pytest.raises(InvalidArgumentError, match="no such intent"):
+                await pandapon.settle("f" * 32, done=True, note="it is there")
+        await made.create("lost", order_entry_ids=[2])
+        async with made.run() as pandapon:
+            (other,) = await pandapon.journal.find((IntentState.UNKNOWN,))
+            done = await pandapon.settle(other.id, done=True, note="TQ7 is there", result="TQ7")
+            assert (done.state, done.result) == (IntentState.SETTLED_DONE, "TQ7")
+
+
+@virtual_time
+async def test_whoever_may_believe_another_accounts_absence_may_send_again() -> None:
+    async with house(shows_all=False) as made:
+        await made.create("lost", user_id="1")
+        await asyncio.sleep(100)
+        await made.resolve(user_id="2", as_account=True)
+        held = await made.create("good", user_id="2")
+        assert isinstance(held, DuplicateIntentError)
+        assert "PANDAPON_USER_ID=1" in str(held)
+        assert "any_account=True (--any-account)" in str(held)
+        assert await made.create("good", user_id="2", any_account=True) is None
+        assert len(made.vendor.forms) == 1
+
+
+@virtual_time
+async def test_a_form_from_before_the_write_is_not_ours_however_far_behind_the_clock_is() -> None:
+    """An hour behind, this machine takes its write to be older than a form of half an hour ago."""
+    async with house(told_time=True) as made:
+        made.clock.offset = -3600.0
+        made.vendor.applied_at = "now"
+        made.vendor.mode = "good"
+        async with made.run() as console:
+            assert await applied(console) is None
+        made.path.unlink()
+        await asyncio.sleep(1800)
+        made.vendor.mode = "lost"
+        async with made.run() as pandapon:
+            await pandapon.alibaba.orders.get(order_id="100")  # tells the time
+            lost = await applied(pandapon)
+            assert isinstance(lost, OutcomeUnknownError)
+            await asyncio.sleep(100)
+            assert (await pandapon.resolve(lost.intent_id or "")).state is IntentState.UNKNOWN
 
 
 @virtual_time

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
+import re
 import signal
+import sqlite3
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,8 @@ from hypothesis import strategies as st
 
 from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError
 from pandapon_async.journal import Intent, IntentState, Journal, Resolution
-from pandapon_async.journal.store import Added, JournalStore
+from pandapon_async.journal.identity import Writer
+from pandapon_async.journal.store import Added, JournalStore, Reading
 from tests.support.journals import at, noted
 from tests.support.server import FaultServer, ok
 
@@ -200,7 +204,8 @@ def test_a_row_that_cannot_be_read_is_damage_and_stands_in_the_way(tmp_path: Pat
 CHILD = """
 import asyncio, os, signal, sys
 from pandapon_async import Client, Credentials, Settings
-from pandapon_async.journal.store import Added, JournalStore
+from pandapon_async.journal.identity import Writer
+from pandapon_async.journal.store import Added, JournalStore, Reading
 
 url, journal, moment, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 commits, commit = 0, JournalStore.commit
@@ -255,3 +260,41 @@ async def test_a_crash_at_any_commit_leaves_the_truth(tmp_path: Path, moment: st
         assert not seen
     if process.returncode == 0:
         assert set(states.values()) == {IntentState.CONFIRMED}
+
+
+class Strict(sqlite3.Connection):
+    """As Python 3.14 has it: only anonymous places are filled from a sequence."""
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        assert not (re.search(r"\?\d|:\w", sql) and isinstance(values, Sequence)), sql
+        return super().execute(sql, values)
+
+    def executemany(self, sql: str, rows: Any, /) -> sqlite3.Cursor:
+        rows = list(rows)
+        assert not (re.search(r"\?\d|:\w", sql) and any(isinstance(row, Sequence) for row in rows)), sql
+        return super().executemany(sql, rows)
+
+
+def test_no_place_with_a_number_or_a_name_is_filled_from_a_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Strict))
+    store, other = (JournalStore(str(tmp_path / name), "s") for name in ("one.sqlite", "other.sqlite"))
+    assert isinstance(store._connection, Strict)
+    store.begin(durable=True)
+    other.begin(durable=True)
+    for number, state in enumerate(ENDS):
+        assert store.add(intent(number, number), once=True) == Added()
+        assert store.sending(f"id-{number}", Reading(1.0))
+        assert store.resolve(f"id-{number}", state, Reading(2.0))
+    assert store.add(intent(100, 0), once=True).blocking is not None
+    store.add(intent(101, 101, IntentState.SENT), once=False)
+    assert store.close_abandoned("s", Reading(3.0)) == 1
+    store.commit()
+    assert other.take(store) == len(ENDS) + 1
+    old = attrs.evolve(intent(0, 0), id="old", scope="", account="hash")
+    other.add(old, once=False)
+    assert other.assign(Writer("vendor", "1", "hash"), "hash") == 1
+    other.commit()
+    store.close()
+    other.close()

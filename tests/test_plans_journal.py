@@ -137,6 +137,7 @@ async def _cannot_be_seen(folder: Path) -> None:
             for line in order["productItems"]:
                 line.pop("refundId", None)
                 line.pop("refundIdForAs", None)
+                line.pop("refundStatus", None)
             return order
 
         made.server._pipeline.handlers = {**handlers, "alibaba.orders.get": bare}
@@ -260,15 +261,15 @@ async def _keeper(path: Path) -> None:
     commits: list[int] = []
 
     class Slow(PlanFile):
-        def raise_mark(self, mark: int) -> None:
+        def raise_mark(self, mark: int, newest: str) -> None:
             commits.append(mark)
-            super().raise_mark(mark)
+            super().raise_mark(mark, newest)
 
     async with AsyncPlanFile(lambda: Slow.create(path)) as plan_file:
         keeper = MarkKeeper(plan_file, 3)
-        await keeper(2)
+        await keeper(2, "b")
         assert commits == [], "it is kept already"
-        waiting = [asyncio.create_task(keeper(mark)) for mark in (4, 9, 7)]
+        waiting = [asyncio.create_task(keeper(mark, f"intent {mark}")) for mark in (4, 9, 7)]
         await settle(1)
         waiting[1].cancel()
         await asyncio.wait(waiting)
@@ -277,6 +278,7 @@ async def _keeper(path: Path) -> None:
         assert commits[0] >= 7, "one commit serves all that wait"
         await keeper.aclose()
         assert await plan_file.do(lambda file: file.get("journal_mark")) == commits[-1]
+        assert await plan_file.do(lambda file: file.get("journal_newest")) == f"intent {commits[-1]}"
 
 
 def test_one_commit_keeps_the_mark_for_all_that_wait(tmp_path: Path) -> None:
@@ -314,7 +316,7 @@ def test_the_mark_is_kept_before_the_bytes_leave(tmp_path: Path) -> None:
 async def _a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with bench(folder, rows=3) as made:
 
-        def full(file: PlanFile, mark: int) -> None:
+        def full(file: PlanFile, mark: int, newest: str) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
         with monkeypatch.context() as patch:
@@ -331,15 +333,19 @@ def test_a_mark_that_cannot_be_kept_stops_the_write(tmp_path: Path, monkeypatch:
     _a_full_disk(tmp_path, monkeypatch)
 
 
-async def test_a_journal_in_memory_binds_nothing(tmp_path: Path) -> None:
+async def test_a_journal_in_memory_binds_to_no_file(tmp_path: Path) -> None:
     async with bench(tmp_path, rows=2) as made:
         second = tmp_path / "second.db"
         async with made.client(journal=Journal()) as client:
             await plans.plan(client, "returns", tmp_path / "table.csv", second)
             assert (await plans.apply(client, second, options=ApplyOptions())).exit_code == 0
         file = PlanFile.open(second)
-        assert binding_of(file) is None
+        bound = binding_of(file)
+        assert bound is not None
+        assert bound.path == ":memory:"
         file.close()
+        async with made.client() as client:
+            await plans.check_journal(client, second)
 
 
 def test_the_mark_survives_a_power_cut_and_rows_need_not(tmp_path: Path) -> None:
@@ -353,7 +359,7 @@ def test_the_mark_survives_a_power_cut_and_rows_need_not(tmp_path: Path) -> None
             levels["mark"] = file.select("PRAGMA synchronous")[0][0]
 
     file._connection.set_trace_callback(statement)
-    file.raise_mark(7)
+    file.raise_mark(7, "intent")
     file._connection.set_trace_callback(None)
     assert (levels["mark"], file.get("journal_mark")) == (2, 7)
     assert file.select("PRAGMA synchronous")[0][0] == 1

@@ -58,10 +58,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, also on a term
 SHOWN = 50
 OPEN = tuple(state for state in IntentState if state.open)
 _STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
-_WORDS = {
-    "done": (IntentState.SETTLED_DONE, Resolution.SUCCEEDED),
-    "absent": (IntentState.SETTLED_ABSENT, Resolution.ABSENT),
-}
 _OF_THE_PROCESS = ("session", "scope", "account", "wrote", "boot", "uptime", "served", "resolver", "extra")
 _ADVICE = {
     IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
@@ -162,7 +158,8 @@ def resolve(
             raise InvalidArgumentError("a word settles one intent: name it", argument="as")
         if not note:
             raise InvalidArgumentError("say with --note where you saw it", argument="note")
-        left = _run(lambda client: _take_word(client, id, word, note, yes, dry_run), settings)
+        look = _Look(wait, dry_run, any_account, _where(journal))
+        left = _run(lambda client: _take_word(client, id, word, note, yes, look), settings)
     else:
         look = _Look(wait, dry_run, any_account, _where(journal))
         left = _run(lambda client: _resolve(client, id, look), settings)
@@ -290,26 +287,18 @@ def _not_read(intent: Intent, error: PandaponError) -> Intent:
     )
 
 
-async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, dry_run: bool) -> int:
+async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, look: _Look) -> int:
     """Settle one intent as an operator says; who said it, and when, stays in a remark."""
-    journal = client.journal
-    intent = await _intent(journal, id)
-    if intent.state is not IntentState.UNKNOWN:
-        raise InvalidArgumentError(
-            f"intent {intent.id} is {intent.state}; only one of unknown outcome takes a word", argument="id"
-        )
+    intent = await _intent(client.journal, id)
     _tell(intent)
-    if not dry_run and not yes and not await asyncio.to_thread(_sure, word):
+    if not look.dry_run and not yes and not await asyncio.to_thread(_sure, word):
         _say("nothing was settled.")
         return 1
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     said = f"{_who()} at {moment} said {word}: {note}"
-    state, resolution = _WORDS[word]
-    if dry_run:
-        _tell(attrs.evolve(intent, state=state, resolution=resolution, remarks=[*intent.remarks, said]))
-        return 0
-    await journal.resolve(intent.id, state, resolution=resolution, remark=said)
-    _tell(await _intent(journal, intent.id))
+    _tell(
+        await client.settle(intent.id, done=word == "done", note=said, wait=look.wait, dry_run=look.dry_run)
+    )
     return 0
 
 

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from pandapon_async.callbacks.messages import Message
 from pandapon_async.errors import NotFoundError, PandaponError
 from pandapon_async.journal.identity import Writer
-from pandapon_async.journal.intent import OPEN, Intent, IntentState, Resolution
+from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.resolve import (
     CLOCK_TOLERANCE,
@@ -39,7 +39,7 @@ class Settled(enum.StrEnum):
     SETTLED = "settled"
     """An intent was settled as done."""
     NOTHING = "nothing"
-    """It concerns no application that is open or was found absent."""
+    """It concerns no application that is open or was given up."""
     LEFT = "left"
     """It may concern an application, but that is not sure enough."""
 
@@ -111,16 +111,13 @@ def journal_settler(client: SettlingClient) -> Callable[[Message], Awaitable[Set
 
 
 async def _creates(client: SettlingClient, order_id: str) -> list[Intent]:
-    """The applications for an order that may still turn out to be done."""
+    """The applications for an order that may still turn out to be done, refusals at the door among them."""
     since = client.settings.clock.wall() - LOOKED_AT_AGAIN
-    found = await client.journal.find(OPEN)
-    found += await client.journal.find((IntentState.SETTLED_ABSENT,), since=since)
+    found = await client.journal.about_any(client.writer.vendor, CREATE, f"{order_id}/")
     return [
         one
         for one in found
-        if one.operation == CREATE
-        and one.vendor == client.writer.vendor
-        and str(one.natural_key.get("orderId")) == order_id
+        if one.vendor == client.writer.vendor and (one.state.open or (one.doubtful and one.created >= since))
     ]
 
 

@@ -80,6 +80,7 @@ class Intent:
     session: str = ""
     """Which opening of the journal wrote it."""
     created: float
+    """When it was begun, by the server's clock where that is known."""
     updated: float
     """When it last changed."""
     attempts: int = 0

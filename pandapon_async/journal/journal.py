@@ -245,6 +245,14 @@ class Journal:
         """All intents about one of the subjects of a key (an order's line, say), newest first."""
         return await self._run(lambda store: store.about(key.scope, key.operation, key.subjects))
 
+    async def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
+        """All intents about a subject that begins like this (an order with a slash), newest first."""
+        return await self._run(lambda store: store.about_any(scope, operation, beginning))
+
+    async def newest_sent(self) -> str | None:
+        """The id of the newest intent that was sent; None if there is none."""
+        return await self._run(lambda store: store.newest_sent())
+
     async def claimed(self, intent: Intent, result: str) -> bool:
         """Whether the id that the vendor gave belongs to another intent already."""
         return await self._run(lambda store: store.claimed(intent, result))

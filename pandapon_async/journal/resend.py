@@ -50,16 +50,15 @@ async def look_first(
     Raises:
         DuplicateIntentError: the earlier one was carried out (`result` has its id), or nobody can tell.
         RateLimitError: the earlier one was throttled, and is too young or cannot be seen.
+        AuthenticationError: the read was refused.
         NotSentError: the state could not be read.
     """
     earlier, write.earlier = write.earlier, None
     if earlier is None:
         return
-    throttled = earlier.error_kind is ErrorKind.RATE_LIMIT and earlier.state is IntentState.REJECTED
     if earlier.state is IntentState.SETTLED_ABSENT and earlier.resolver == write.journal.run_id:
-        raise _held(
-            write, earlier, "this run found it absent, and only a later one may repeat it", NextStep.LATER_RUN
-        )
+        why = "this run found it absent, and only a later one may repeat it"
+        raise _held(write, earlier, why, NextStep.LATER_RUN, "start the program again")
     outcome = await _read(write, _DeadlineReader(within, deadline, settings.clock), earlier)
     if outcome.resolution is Resolution.SUCCEEDED:
         await write.journal.resolve(
@@ -71,20 +70,17 @@ async def look_first(
         )
         done = await write.journal.get(earlier.id)
         raise duplicate_of(done or earlier, write.intent)
-    if outcome.resolution is Resolution.ABSENT and earlier.user_id != write.intent.user_id:
-        # Who did not write it may not see it.
-        seen_by = earlier.user_id or "that an earlier version did not note"
-        outcome = ResolvedOutcome(Resolution.UNDECIDED, f"it was written by user id {seen_by}")
-    if outcome.resolution is Resolution.UNDECIDED:
-        if settings.resend_throttled if throttled else settings.allow_repeat:
+    foreign = earlier.user_id != write.intent.user_id and not settings.any_account
+    if outcome.resolution is Resolution.UNDECIDED or foreign:
+        at_the_door = earlier.state is IntentState.REJECTED
+        if settings.resend_throttled if at_the_door else settings.allow_repeat:
             return  # the operator's word
-        step = NextStep.RESEND_THROTTLED if throttled else NextStep.RESOLVE
-        raise _held(write, earlier, f"it cannot be seen whether it was carried out: {outcome.note}", step)
+        raise _unseen(write, earlier, outcome)
     age = ages.of(earlier)
-    if earlier.state is not IntentState.SETTLED_ABSENT and age < settings.settle_after:
+    if age < settings.settle_after:
         left = settings.settle_after - age
         why = f"it may still land; it is believed absent in {duration(left)} ({outcome.note})"
-        raise _held(write, earlier, why, NextStep.WAIT, left)
+        raise _held(write, earlier, why, NextStep.WAIT, "try again then", left)
 
 
 @attrs.frozen
@@ -128,18 +124,36 @@ async def _read(write: Write, reader: Reader, earlier: Intent) -> ResolvedOutcom
         ) from error
 
 
+def _unseen(write: Write, earlier: Intent, outcome: ResolvedOutcome) -> PandaponError:
+    """The error where no read of this account shows what became of the earlier write."""
+    if outcome.resolution is Resolution.ABSENT:  # who did not write it may not see it
+        if earlier.user_id:
+            who = f"user id {earlier.user_id}"
+            how = f"set PANDAPON_USER_ID={earlier.user_id}, or say any_account=True (--any-account)"
+        else:
+            who, how = (
+                "a user id that an earlier version did not note",
+                "say any_account=True (--any-account)",
+            )
+        why = f"it was written by {who}, which may see more than this one"
+        return _held(write, earlier, why, NextStep.RESOLVE, how)
+    why = f"it cannot be seen whether it was carried out: {outcome.note}"
+    if earlier.state is IntentState.REJECTED:
+        how = "resend_throttled=True (--resend-throttled) sends it all the same"
+        return _held(write, earlier, why, NextStep.RESEND_THROTTLED, how)
+    how = "allow_repeat=True (--allow-repeat) sends it all the same"
+    return _held(write, earlier, why, NextStep.ALLOW_REPEAT, how)
+
+
 def _held(
-    write: Write, earlier: Intent, why: str, step: NextStep, retry_after: float | None = None
+    write: Write, earlier: Intent, why: str, step: NextStep, how: str, retry_after: float | None = None
 ) -> PandaponError:
-    """The error for a write that is not sent because of an earlier one."""
-    throttled = earlier.state is IntentState.REJECTED and earlier.error_kind is ErrorKind.RATE_LIMIT
-    how = {
-        NextStep.WAIT: "try again then",
-        NextStep.LATER_RUN: "start the program again",
-        NextStep.RESOLVE: f"look again: pandapon journal resolve {earlier.id[:12]}",
-        NextStep.RESEND_THROTTLED: "resend_throttled=True (--resend-throttled) sends it all the same",
-    }[step]
+    """The error for a write that is not sent because of an earlier one; `how` says what helps."""
+    at_the_door = earlier.state is IntentState.REJECTED
+    throttled = at_the_door and earlier.error_kind is ErrorKind.RATE_LIMIT
     ended = "was throttled" if throttled else f"ended as {earlier.state}"
+    if at_the_door and not throttled:
+        ended = "was refused at the login"
     named = f"the same {earlier.operation} {ended} before (intent {earlier.id[:12]})"
     text = f"{named} and {why}; nothing was sent; {how}"
     if throttled:

@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 import attrs
 
+from pandapon_async.clock import duration
 from pandapon_async.core.lenient import CannotBeSeenError, Fields, visible
 from pandapon_async.declare.call import Call
 from pandapon_async.errors import (
     AuthenticationError,
+    InvalidArgumentError,
     JournalUnavailableError,
     NotFoundError,
     PandaponError,
@@ -162,13 +164,14 @@ class Resolver:
             if absent:
                 return intent  # it has its state; looking again is only for what may have landed since
             raise
-        age = self.ages.of(intent)
-        state = judge(outcome, intent, self.writer, age, self.settings.settle_after, as_account=as_account)
+        age, settings = self.ages.of(intent), self.settings
+        as_account = as_account or settings.any_account
+        state = judge(outcome, intent, self.writer, age, settings.settle_after, as_account=as_account)
         if absent and state is not IntentState.SETTLED_DONE:
             return intent
         remark = outcome.note
         if state is IntentState.SETTLED_ABSENT:
-            remark = f"{remark}; {self._not_found(intent, age)}"
+            remark = f"{self._not_found(intent, age)} ({remark})"
         if state is None or dry_run:
             return attrs.evolve(
                 intent,
@@ -182,11 +185,39 @@ class Resolver:
         )
         return await self.journal.get(intent.id) or intent
 
+    def seconds_until_absent(self, intent: Intent) -> float:
+        """In how many seconds an operator's word that nothing is there is taken; 0 if now."""
+        return max(0.0, self.settings.settle_after - self.ages.of(intent))
+
+    async def take_word(
+        self, intent: Intent, *, done: bool, note: str, result: str | None = None, dry_run: bool = False
+    ) -> Intent:
+        """Settle an intent as an operator says. Raises InvalidArgumentError if that cannot be said of it."""
+        if intent.state is not IntentState.UNKNOWN:
+            raise InvalidArgumentError(
+                f"intent {intent.id} is {intent.state}; only one of unknown outcome takes a word",
+                argument="intent_id",
+            )
+        if not done and (left := self.seconds_until_absent(intent)):
+            raise InvalidArgumentError(
+                f"intent {intent.id[:12]} may still land: its absence is believed "
+                f"{duration(self.settings.settle_after)} after the write at the earliest, in "
+                f"{duration(left)}; look again then, or wait for it (wait=True, --wait)",
+                argument="done",
+            )
+        state = IntentState.SETTLED_DONE if done else IntentState.SETTLED_ABSENT
+        resolution = Resolution.SUCCEEDED if done else Resolution.ABSENT
+        if dry_run:
+            remarks = [*intent.remarks, note]
+            return attrs.evolve(intent, state=state, resolution=resolution, result=result, remarks=remarks)
+        await self.journal.resolve(intent.id, state, resolution=resolution, remark=note, result=result)
+        return await self.journal.get(intent.id) or intent
+
     def _is_young(self, intent: Intent) -> bool:
         return intent.created >= self.settings.clock.wall() - LOOKED_AT_AGAIN
 
     def _not_found(self, intent: Intent, age: float) -> str:
-        moment = datetime.fromtimestamp(self.settings.clock.wall(), UTC).isoformat(timespec="seconds")
+        moment = datetime.fromtimestamp(self.settings.clock.wall(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         found = f"not found at {moment}, {round(age)} s after the write; it may have landed since"
         if self.writer.user_id != intent.user_id:
             found += f"; read as user {self.writer.user_id}, who was said to see it"
@@ -278,9 +309,8 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
     key = intent.natural_key
     response = await reader.alibaba.orders.get(order_id=key["orderId"]).with_response()
     order = visible(response.value, CREATED)
-    lines = [
-        line for line in order.product_items or () if line.sub_item_id in set(map(str, key["orderEntryIds"]))
-    ]
+    ours = set(map(str, key["orderEntryIds"]))
+    lines = [line for line in order.product_items or () if line.sub_item_id in ours]
     candidates = {refund for line in lines for refund in (line.refund_id, line.refund_id_for_as) if refund}
     for refund_id in sorted(candidates):
         if await journal.claimed(intent, refund_id):
@@ -296,7 +326,7 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
             Resolution.UNDECIDED,
             f"the order names {', '.join(sorted(candidates))}, which is not ours as it seems",
         )
-    if lines and _lines_tell(response.data):
+    if {line.sub_item_id for line in lines} == ours and _lines_tell(response.data):
         return ResolvedOutcome(Resolution.ABSENT, "the order's lines name no refund form")
     return ResolvedOutcome(
         Resolution.UNDECIDED,

@@ -32,51 +32,51 @@ _CODES: Final[Mapping[str, Callable[[str], Any]]] = {
     "error_kind": ErrorKind,
 }
 _SELECT = f"SELECT {', '.join(f'intents.{name}' for name in COLUMNS)} FROM intents"
-# A row whose writer is not known counts for everybody. By the columns' own numbers.
-_SAME_KEY = "scope IN (?2, '') AND operation = ?3 AND natural_key = ?4"
-_ONCE = len(COLUMNS) + 1
+# Values stand by the names of their columns: places by number (?1) take no sequence any more in Python 3.14.
+_PLACES = ", ".join(f":{name}" for name in COLUMNS)
+# A row whose writer is not known counts for everybody.
+_SAME_KEY = "scope IN (:scope, '') AND operation = :operation AND natural_key = :natural_key"
 # Said by what does not stand in the way: a row whose state cannot be read does.
 _IN_THE_WAY = (
     f"{_SAME_KEY} AND state NOT IN ('rejected', 'not_sent', 'settled_absent')"
-    f" AND (?{_ONCE} OR state NOT IN ('confirmed', 'settled_done'))"
+    f" AND (:once OR state NOT IN ('confirmed', 'settled_done'))"
 )
 _ADD = (
     f"INSERT OR IGNORE INTO intents ({', '.join(COLUMNS)})"
-    f" SELECT {', '.join(f'?{number}' for number in range(1, _ONCE))}"
-    f" WHERE NOT EXISTS (SELECT 1 FROM intents WHERE {_IN_THE_WAY})"
+    f" SELECT {_PLACES} WHERE NOT EXISTS (SELECT 1 FROM intents WHERE {_IN_THE_WAY})"
 )
 _TAKE = (
-    f"INSERT INTO intents ({', '.join(COLUMNS)}) SELECT {', '.join(f'?{n}' for n in range(1, len(COLUMNS)))},"
-    f" (?{len(COLUMNS)} OR EXISTS (SELECT 1 FROM intents AS other WHERE other.scope = ?2"
-    f" AND other.operation = ?3 AND other.natural_key = ?4 AND other.{OPEN_SQL} AND NOT other.extra))"
-    " WHERE NOT EXISTS (SELECT 1 FROM intents WHERE id = ?1)"
+    f"INSERT INTO intents ({', '.join(COLUMNS)}) SELECT {_PLACES.removesuffix(':extra')}"
+    "(:extra OR EXISTS (SELECT 1 FROM intents AS other WHERE other.scope = :scope"
+    f" AND other.operation = :operation AND other.natural_key = :natural_key AND other.{OPEN_SQL}"
+    " AND NOT other.extra)) WHERE NOT EXISTS (SELECT 1 FROM intents WHERE id = :id)"
 )
 # The ended writes of a key, newest first; the index has them in this order.
 _EARLIER = (
-    f"operation = ?2 AND natural_key = ?3 AND {COUNTS_SQL} IS NULL AND state <> 'not_sent'"
+    f"operation = :operation AND natural_key = :natural_key AND {COUNTS_SQL} IS NULL AND state <> 'not_sent'"
     " ORDER BY rowid DESC"
 )
-_CLOCKS = "wrote = ?{0}, boot = ?{1}, uptime = ?{2}, served = ?{3}"
+_CLOCKS = "wrote = :wrote, boot = :boot, uptime = :uptime, served = :served"
 _SENDING = (
-    f"UPDATE intents SET state = 'sent', attempts = attempts + 1, updated = ?2, {_CLOCKS.format(2, 3, 4, 5)}"
-    " WHERE id = ?1 AND state IN ('intended', 'sent')"
+    f"UPDATE intents SET state = 'sent', attempts = attempts + 1, updated = :wrote, {_CLOCKS}"
+    " WHERE id = :id AND state IN ('intended', 'sent')"
 )
 # What was refused at the door, or found absent, may turn out to have been carried out; nothing else changes.
 _MAY_TURN_OUT_DONE = (
     "state = 'settled_absent' OR (state = 'rejected' AND error_kind IN ('rate_limit', 'authentication'))"
 )
 _RESOLVE = (
-    "UPDATE intents SET state = ?2, updated = ?3, request_id = coalesce(?4, request_id),"
-    " result = coalesce(?5, result), resolution = coalesce(?6, resolution),"
-    " error_kind = coalesce(?7, error_kind),"
-    " remarks = CASE WHEN ?8 IS NULL THEN remarks ELSE json_insert(remarks, '$[#]', ?8) END,"
-    " resolver = coalesce(?9, resolver)"
-    f" WHERE id = ?1 AND ({OPEN_SQL} OR (?2 = 'settled_done' AND ({_MAY_TURN_OUT_DONE})))"
+    "UPDATE intents SET state = :state, updated = :wrote, request_id = coalesce(:request_id, request_id),"
+    " result = coalesce(:result, result), resolution = coalesce(:resolution, resolution),"
+    " error_kind = coalesce(:error_kind, error_kind),"
+    " remarks = CASE WHEN :remark IS NULL THEN remarks ELSE json_insert(remarks, '$[#]', :remark) END,"
+    " resolver = coalesce(:resolver, resolver)"
+    f" WHERE id = :id AND ({OPEN_SQL} OR (:state = 'settled_done' AND ({_MAY_TURN_OUT_DONE})))"
 )
-_LOST = f"UPDATE intents SET {_CLOCKS.format(2, 3, 4, 5)} WHERE id = ?1"
+_LOST = f"UPDATE intents SET {_CLOCKS} WHERE id = :id"
 _CLOSE = (
-    f"UPDATE intents SET state = ?1, updated = ?2, error_kind = ?6, {_CLOCKS.format(2, 3, 4, 5)}"
-    f" WHERE {OPEN_SQL} AND session = ?7 AND state = ?8"
+    f"UPDATE intents SET state = :ended, updated = :wrote, error_kind = :error_kind, {_CLOCKS}"
+    f" WHERE {OPEN_SQL} AND session = :session AND state = :state"
 )
 
 
@@ -90,9 +90,9 @@ class Reading:
     served: float | None = None
 
     @property
-    def values(self) -> tuple[float, str | None, float | None, float | None]:
+    def values(self) -> dict[str, float | str | None]:
         """For a row."""
-        return self.wall, self.boot, self.uptime, self.served
+        return {"wrote": self.wall, "boot": self.boot, "uptime": self.uptime, "served": self.served}
 
 
 @attrs.frozen
@@ -186,7 +186,7 @@ class JournalStore(SqliteStore):
                     return Added(blocking=other)
         doubtful = self._doubtful(intent)
         state = IntentState.INTENDED if doubtful is not None else intent.state
-        values = (*self._row_of(intent, state), once)
+        values = {**dict(zip(COLUMNS, self._row_of(intent, state), strict=True)), "once": once}
         if self._connection.execute(_ADD, values).rowcount != 1:
             rows = self._connection.execute(
                 f"{_SELECT} WHERE {_IN_THE_WAY} ORDER BY {OPEN_SQL} DESC, created DESC LIMIT 1", values
@@ -205,8 +205,10 @@ class JournalStore(SqliteStore):
 
     def _doubtful(self, intent: Intent) -> Intent | None:
         """The newest earlier write of the key that may have been carried out although it was given up."""
-        values = (intent.scope, intent.operation, _text(intent.natural_key))
-        scope = "scope IN (?1, '')" if self._unassigned else "scope = ?1"
+        values = {
+            "scope": intent.scope, "operation": intent.operation, "natural_key": _text(intent.natural_key),
+        }  # fmt: skip
+        scope = "scope IN (:scope, '')" if self._unassigned else "scope = :scope"
         for row in self._connection.execute(f"{_SELECT} WHERE {scope} AND {_EARLIER}", values):
             earlier = self._intent(row)
             if earlier.state.succeeded:
@@ -217,7 +219,7 @@ class JournalStore(SqliteStore):
 
     def sending(self, intent_id: str, now: Reading) -> bool:
         """Note that the next thing that happens is sending. False if the intent is not open any more."""
-        noted = self._connection.execute(_SENDING, (intent_id, *now.values)).rowcount == 1
+        noted = self._connection.execute(_SENDING, {"id": intent_id, **now.values}).rowcount == 1
         self._raised += noted
         return noted
 
@@ -236,19 +238,21 @@ class JournalStore(SqliteStore):
     ) -> bool:
         """Note what became of a write. False if it has ended before, and this cannot change it."""
         # Codes as plain text: sqlite3 takes anything else on a long way round.
-        values = (
-            intent_id, state.value, now.wall, request_id, result, resolution and resolution.value,
-            error_kind and error_kind.value, remark, resolver,
-        )  # fmt: skip
+        values = {
+            "id": intent_id, "state": state.value, "wrote": now.wall, "request_id": request_id,
+            "result": result, "resolution": resolution and resolution.value,
+            "error_kind": error_kind and error_kind.value, "remark": remark, "resolver": resolver,
+        }  # fmt: skip
         noted = self._connection.execute(_RESOLVE, values).rowcount == 1
         if noted and state is IntentState.UNKNOWN:
-            self._connection.execute(_LOST, (intent_id, *now.values))
+            self._connection.execute(_LOST, {"id": intent_id, **now.values})
         return noted
 
     def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
         """All intents of this natural key, newest first."""
         return self._many(
-            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY created DESC, rowid DESC",
+            # By the order in which they were written: a clock that steps back makes none of them older.
+            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY rowid DESC",
             (scope, operation, _text(natural_key)),
         )
 
@@ -260,6 +264,22 @@ class JournalStore(SqliteStore):
             f" ({', '.join('?' * len(wanted))})) AND scope IN (?, '') ORDER BY created DESC, rowid DESC",
             (*wanted, scope),
         )
+
+    def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
+        """All intents about a subject that begins like this ("ORDER/"), newest first."""
+        first = f"{operation} {beginning}"
+        return self._many(
+            "WHERE id IN (SELECT intent FROM subjects WHERE subject >= ? AND subject < ?)"
+            " AND scope IN (?, '') ORDER BY rowid DESC",
+            (first, first[:-1] + chr(ord(first[-1]) + 1), scope),
+        )
+
+    def newest_sent(self) -> str | None:
+        """The id of the newest intent that was sent."""
+        found = self._connection.execute(
+            "SELECT id FROM intents WHERE attempts > 0 ORDER BY rowid DESC LIMIT 1"
+        ).fetchone()
+        return None if found is None else str(found[0])
 
     def claimed(self, intent: Intent, result: str) -> bool:
         """Whether another intent of the same operation ended with this result."""
@@ -280,10 +300,17 @@ class JournalStore(SqliteStore):
             scope = writer.scope(endpoint.scope if endpoint is not None else Scope.ACCOUNT)
             # Newest first: of open ones that become the same, the first counts.
             self._connection.execute(
-                "UPDATE intents SET scope = ?1, vendor = ?2, user_id = ?3, extra = EXISTS (SELECT 1 FROM"
-                " intents AS other WHERE other.scope = ?1 AND other.operation = ?5 AND other.natural_key = ?6"
-                f" AND other.{OPEN_SQL} AND NOT other.extra) WHERE id = ?4",
-                (scope, writer.vendor, writer.user_id, intent_id, operation, key),
+                "UPDATE intents SET scope = :scope, vendor = :vendor, user_id = :user_id, extra = EXISTS"
+                " (SELECT 1 FROM intents AS other WHERE other.scope = :scope AND other.operation = :operation"
+                f" AND other.natural_key = :key AND other.{OPEN_SQL} AND NOT other.extra) WHERE id = :id",
+                {
+                    "scope": scope,
+                    "vendor": writer.vendor,
+                    "user_id": writer.user_id,
+                    "id": intent_id,
+                    "operation": operation,
+                    "key": key,
+                },
             )
         self._look_for_old_rows()
         return len(rows)
@@ -294,7 +321,9 @@ class JournalStore(SqliteStore):
         An open row whose key has an open one here already stands beside that one.
         """
         rows = other._connection.execute(f"SELECT {', '.join(COLUMNS)} FROM intents ORDER BY rowid")
-        taken = self._connection.executemany(_TAKE, rows).rowcount
+        taken = self._connection.executemany(
+            _TAKE, (dict(zip(COLUMNS, row, strict=True)) for row in rows)
+        ).rowcount
         subjects = other._connection.execute("SELECT subject, intent FROM subjects")
         self._connection.executemany("INSERT OR IGNORE INTO subjects VALUES (?, ?)", subjects)
         identities = [(identity,) for identity in other.identities()]
@@ -324,9 +353,10 @@ class JournalStore(SqliteStore):
 
     def close_abandoned(self, session: str, now: Reading) -> int:
         """A session ended: what it sent is unknown now, what it only intended not sent. Gives the unknown."""
-        ended = (*now.values, ErrorKind.PROCESS_ENDED.value, session)
-        unknown = self._connection.execute(_CLOSE, ("unknown", *ended, "sent")).rowcount
-        self._connection.execute(_CLOSE, ("not_sent", *ended, "intended"))
+        values = {**now.values, "error_kind": ErrorKind.PROCESS_ENDED.value, "session": session}
+        sent, intended = ({**values, "state": state} for state in ("sent", "intended"))
+        unknown = self._connection.execute(_CLOSE, {**sent, "ended": "unknown"}).rowcount
+        self._connection.execute(_CLOSE, {**intended, "ended": "not_sent"})
         return unknown
 
     def get(self, intent_id: str) -> Intent | None:

@@ -33,10 +33,11 @@ __all__ = ["EarlierWriteError", "Write", "before_sending", "begin_write", "draft
 
 log: Final = logging.getLogger("pandapon_async")
 
-before_sending: ContextVar[Callable[[int], Awaitable[None]] | None] = ContextVar(
+before_sending: ContextVar[Callable[[int, str], Awaitable[None]] | None] = ContextVar(
     "before_sending", default=None
 )
-"""Awaited with the journal's mark after a write is noted as sent, and before its first byte leaves.
+"""Awaited with the journal's mark and the intent's id after a write is noted as sent, and before its first
+byte leaves.
 
 Where it raises, nothing is sent. A plan keeps its own copy of the mark by it.
 """
@@ -81,7 +82,7 @@ class Write:
             if self.earlier is not None:
                 raise EarlierWriteError()
         if (hook := before_sending.get()) is not None:
-            await hook(self.journal.committed_mark)
+            await hook(self.journal.committed_mark, self.intent.id)
         self.on_wire = True
 
     async def _add(self, *, sending: bool) -> None:
@@ -175,6 +176,8 @@ async def begin_write(
     `Write.sending`, notes the intent and the sending together, and nothing is written down here.
     """
     intent = draft_of(journal, writer, endpoint, fields)
+    if (told := served()) is not None:
+        intent.created = told  # forms carry the server's time: whether one is older is judged by that
     keyed = "payload" not in intent.natural_key
     write = Write(
         journal,

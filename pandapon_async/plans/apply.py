@@ -30,7 +30,6 @@ from pandapon_async.plans.binding import (
     binding_with,
     check_binding,
     check_writer,
-    journal_state,
 )
 from pandapon_async.plans.checks import Checks
 from pandapon_async.plans.execute import RowSender
@@ -65,6 +64,7 @@ _MAY_BE_SENT = tuple(
     state for state in RowState if not state.done and state not in (RowState.REJECTED, RowState.REFUSED)
 )
 """States of rows that may be sent, or may have been sent, without a trace in an older journal."""
+_BEGUN = tuple(state for state in _MAY_BE_SENT if state is not RowState.PLANNED)
 _MAY_STILL_BE_SETTLED = """
 SELECT coalesce(sum(resolution = 'absent'), 0), coalesce(sum(resolution IS NULL), 0)
 FROM rows WHERE state = 'unknown'
@@ -123,6 +123,7 @@ class _Application:
             allow_repeat=options.allow_repeat,
             allow_second=options.allow_second,
             resend_throttled=options.resend_throttled,
+            any_account=options.any_account,
         )
         self._plan = plan
         self._options = options
@@ -174,12 +175,12 @@ class _Application:
         if self._options.dry_run:
             return await plan_file.do(lambda file: result_of(file, None, dry_run=True))
         keeper = await self._take_possession(plan_file)
-        record = RowRecorder(self._client, plan_file, plan_type, self._options)
         planned_at = await plan_file.do(lambda file: float(file.get("made_at")))
-        looker = RowLooker(record, planned_at, self._client.settings.clock.now())
+        record = RowRecorder(self._client, plan_file, plan_type, self._options, planned_at)
+        checks = Checks(self._client, plan_type)
+        looker = RowLooker(record, checks, self._client.settings.clock.now())
         rule = LineRule(self._client, plan_type, self._options.allow_second)
         token = before_sending.set(keeper)
-        checks = Checks(self._client, plan_type)
         try:
             await self._work(plan_file, looker, RowSender(record, looker, rule, checks))
         finally:
@@ -211,25 +212,29 @@ class _Application:
 
     async def _check_journal(self, plan_file: AsyncPlanFile) -> None:
         if not self._options.adopt_journal:
-            journal = self._client.journal
-            bound, used = await plan_file.do(binding_of), await journal_state(journal)
-            await asyncio.to_thread(check_binding, self._plan, bound, used, journal.path)
+            await check_binding(self._plan, await plan_file.do(binding_of), self._client.journal)
 
     async def _take_possession(self, plan_file: AsyncPlanFile) -> MarkKeeper:
         """From here on rows are sent: with the journal that knows what was sent before, and none else."""
         options, journal = self._options, self._client.journal
         await plan_file.do(lambda file: file.write_ahead(durable=options.allow_repeat))
-        if options.adopt_journal or options.check_first:
+        bound, used = await plan_file.do(binding_of), await binding_with(journal)
+        unbound = bound is None and used.path != IN_MEMORY and not options.never_applied
+        if unbound:
+            self._progress.note(
+                f"{self._plan} belongs to no journal yet, and a copy of it may have been applied elsewhere: "
+                "every row is read before it is sent (--never-applied says that none was)"
+            )
+        if options.adopt_journal or options.check_first or unbound:
             await plan_file.do(lambda file: file.doubt(_MAY_BE_SENT))
-        used = None
-        if journal.path != IN_MEMORY:
-            used = await binding_with(journal)
-            facts = {**used.facts(), "user_id": self._client.writer.user_id}
-            await plan_file.do(lambda file: file.set(facts))
+        elif bound is not None and not used.is_of(bound):  # that one was in memory, and is gone
+            await plan_file.do(lambda file: file.doubt(_BEGUN))
+        facts = {**used.facts(), "user_id": self._client.writer.user_id}
+        await plan_file.do(lambda file: file.set(facts))
         now = self._client.settings.clock.wall()
         if options.never_applied:
             await plan_file.do(lambda file: file.set({"never_applied_said": now}))
-        return MarkKeeper(plan_file, 0 if used is None else used.mark)
+        return MarkKeeper(plan_file, used.mark)
 
     async def _work(self, plan_file: AsyncPlanFile, looker: RowLooker, sender: RowSender) -> None:
         await self._each(
@@ -251,7 +256,9 @@ class _Application:
         if not sender.too_young or not self._options.wait or self._stop.requested:
             return
         young, seconds = frozenset(sender.too_young), max(sender.too_young.values())
-        self._progress.note(f"waiting {duration(seconds)}, then sending {len(young)} that were throttled")
+        self._progress.note(
+            f"waiting {duration(seconds)}, then sending {len(young)} whose earlier write may still land"
+        )
         await self._stop.pause(seconds, self._client.settings.clock)
 
         async def send(row: PlanRow) -> RowState:

@@ -4,7 +4,12 @@ The journal alone knows what was sent. Applied with another journal, with an emp
 restored from a backup, a plan would send everything again: 40 of 40 applications from a second machine, 20
 of 20 after a restore. So a plan keeps the identity of its journal and the journal's mark, a counter that
 grows with each write. The plan's copy of the mark is on the disk before the bytes of a write leave. A
-journal with a lower mark is an older copy, and is refused.
+journal with a lower mark is an older copy, and is refused. Put back and written to by others it may have come
+further than the mark: so the plan also keeps the id of the newest write that the journal knew, and a journal
+without that write is refused, too.
+
+A plan that was never bound, or whose journal was in memory and is gone, has a past that nobody knows: its
+rows are read before they are sent.
 
 What rolls plan and journal back together cannot be noticed. `ApplyOptions.check_first` is for that case.
 """
@@ -47,12 +52,23 @@ class Binding:
     identity: str
     mark: int
     path: str
+    newest: str | None = None
+    """The newest write that was sent with it."""
     adopted: tuple[str, ...] = ()
     """The identities of journals that went into this one."""
 
     def facts(self) -> dict[str, Any]:
         """As the plan keeps it."""
-        return {"journal_id": self.identity, "journal_mark": self.mark, "journal": self.path}
+        return {
+            "journal_id": self.identity,
+            "journal_mark": self.mark,
+            "journal": self.path,
+            "journal_newest": self.newest,
+        }
+
+    def is_of(self, other: Binding) -> bool:
+        """Whether that journal is this one, or went into it."""
+        return other.identity in (self.identity, *self.adopted)
 
 
 async def journal_state(journal: Journal) -> Binding | None:
@@ -64,9 +80,10 @@ async def journal_state(journal: Journal) -> Binding | None:
 
 async def binding_with(journal: Journal) -> Binding:
     """The journal as a plan remembers it; makes its file if there is none."""
-    path = await asyncio.to_thread(os.path.abspath, journal.path)
+    in_memory = journal.path == IN_MEMORY
+    path = IN_MEMORY if in_memory else await asyncio.to_thread(os.path.abspath, journal.path)
     identity, *adopted = await journal.identities()
-    return Binding(identity, await journal.mark(), path, tuple(adopted))
+    return Binding(identity, await journal.mark(), path, await journal.newest_sent(), tuple(adopted))
 
 
 def binding_of(file: PlanFile) -> Binding | None:
@@ -74,7 +91,8 @@ def binding_of(file: PlanFile) -> Binding | None:
     identity = file.get("journal_id")
     if identity is None:
         return None
-    return Binding(identity, file.get("journal_mark") or 0, file.get("journal") or "")
+    newest = file.get("journal_newest")
+    return Binding(identity, file.get("journal_mark") or 0, file.get("journal") or "", newest)
 
 
 async def check_journal(client: Client, plan: str | Path) -> None:
@@ -85,9 +103,7 @@ async def check_journal(client: Client, plan: str | Path) -> None:
         with contextlib.closing(PlanFile.open(path)) as file:
             return binding_of(file)
 
-    bound = await asyncio.to_thread(read)
-    used = await journal_state(client.journal)
-    await asyncio.to_thread(check_binding, path, bound, used, client.journal.path)
+    await check_binding(path, await asyncio.to_thread(read), client.journal)
 
 
 def check_writer(file: PlanFile, plan: Path, writer: Writer) -> None:
@@ -109,32 +125,42 @@ def check_writer(file: PlanFile, plan: Path, writer: Writer) -> None:
         )
 
 
-def check_binding(plan: Path, bound: Binding | None, used: Binding | None, where: str) -> None:
-    """Raise ConfigurationError if the journal in use is another one, or an older copy. Blocks."""
-    if bound is None:
+async def check_binding(plan: Path, bound: Binding | None, journal: Journal) -> None:
+    """Raise ConfigurationError if the journal in use is not the plan's own, or an older copy of it."""
+    if bound is None or bound.path == IN_MEMORY:
         return
-    if used is None or bound.identity not in (used.identity, *used.adopted):
-        if Path(where).absolute() != Path(bound.path):
-            what = (
-                f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
-            )
-            remedy = f"{what}. Nothing was sent. Use --journal {bound.path}. If that journal is lost"
-        elif used is None:
-            remedy = "it does not exist. Nothing was sent. Bring it back, its newest copy. If there is none"
-        else:
-            remedy = (
-                "another one stands in its place. Nothing was sent. Bring the first one back. If it is lost"
-            )
+    used, where = await journal_state(journal), journal.path
+    if used is None or not used.is_of(bound):
+        remedy = await asyncio.to_thread(_remedy, bound, used, where)
         raise ConfigurationError(
             f"{plan} belongs to the journal {bound.path}, and only that one knows what was sent; {remedy}, "
             "give --adopt-journal: then every row is read before it is sent"
         )
     if used.identity == bound.identity and used.mark < bound.mark:
-        raise ConfigurationError(
-            f"the journal {where} is an older copy: it ends at write {used.mark}, and {plan} has sent up to "
-            f"write {bound.mark}. Nothing was sent. Bring back the newest copy, or give --adopt-journal: "
-            "then every row is read before it is sent"
-        )
+        lacks = f"it ends at write {used.mark}, and {plan} has sent up to write {bound.mark}"
+    elif bound.newest is not None and not await _was_sent(journal, bound.newest):
+        lacks = f"{plan} knows a write (intent {bound.newest[:12]}) that is not in it"
+    else:
+        return
+    raise ConfigurationError(
+        f"the journal {where} is an older copy: {lacks}. Nothing was sent. Bring back the newest copy, or "
+        "give --adopt-journal: then every row is read before it is sent"
+    )
+
+
+def _remedy(bound: Binding, used: Binding | None, where: str) -> str:
+    """What is wrong with the journal in use, and what helps. Blocks."""
+    if Path(where).absolute() != Path(bound.path):
+        what = f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
+        return f"{what}. Nothing was sent. Use --journal {bound.path}. If that journal is lost"
+    if used is None:
+        return "it does not exist. Nothing was sent. Bring it back, its newest copy. If there is none"
+    return "another one stands in its place. Nothing was sent. Bring the first one back. If it is lost"
+
+
+async def _was_sent(journal: Journal, intent_id: str) -> bool:
+    intent = await journal.get(intent_id)
+    return intent is not None and intent.attempts > 0
 
 
 class MarkKeeper:
@@ -146,12 +172,12 @@ class MarkKeeper:
     def __init__(self, plan_file: AsyncPlanFile, mark: int) -> None:
         self._plan_file = plan_file
         self._kept = mark
-        self._wanted = mark
+        self._wanted = mark, ""
         self._saving: asyncio.Task[None] | None = None
 
-    async def __call__(self, mark: int) -> None:
-        """To be awaited before the bytes of the write with this mark leave."""
-        self._wanted = max(self._wanted, mark)
+    async def __call__(self, mark: int, intent_id: str) -> None:
+        """To be awaited before the bytes of this write leave, which the journal has with this mark."""
+        self._wanted = max(self._wanted, (mark, intent_id))
         while self._kept < mark:
             if self._saving is None:
                 self._saving = asyncio.create_task(self._save())
@@ -160,9 +186,9 @@ class MarkKeeper:
             await asyncio.shield(self._saving)
 
     async def _save(self) -> None:
-        mark = self._wanted
+        mark, newest = self._wanted
         try:
-            await self._plan_file.do(lambda file: file.raise_mark(mark))
+            await self._plan_file.do(lambda file: file.raise_mark(mark, newest))
             self._kept = max(self._kept, mark)
         except sqlite3.Error as error:
             raise JournalUnavailableError(

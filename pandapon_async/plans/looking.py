@@ -20,14 +20,12 @@ from pandapon_async.errors import (
 )
 from pandapon_async.journal import IntentState, Resolution
 from pandapon_async.journal.resolve import ResolvedOutcome
+from pandapon_async.plans.checks import Checks
 from pandapon_async.plans.plan_types import PlanKind
-from pandapon_async.plans.record import RowRecorder, last_look_columns, moment
+from pandapon_async.plans.record import NOTHING_WRONG, RowRecorder, last_look_columns, moment
 from pandapon_async.plans.rows import PlanRow, RowState
 
 __all__ = ["RowLooker"]
-
-LOOKED_AGAIN_SECONDS = 45 * 86_400.0
-"""How long after a write its absence is looked at again by every run."""
 
 
 @attrs.define(eq=False)
@@ -35,8 +33,7 @@ class RowLooker:
     """Looks up rows, and keeps what it sees in the plan."""
 
     record: RowRecorder
-    planned_at: float
-    """When the plan was made, in seconds since 1970: none of its rows was sent before."""
+    checks: Checks
     began: float
     """When this run began, monotonic."""
 
@@ -49,14 +46,14 @@ class RowLooker:
 
         Raises AuthenticationError and JournalUnavailableError. Every other failed read leaves it unknown.
         """
-        client, options = self.record.client, self.record.options
+        client = self.record.client
         intent = None if row.intent_id is None else await client.journal.get(row.intent_id)
         if intent is None:
             return await self._resolve_without_intent(row)
         if not intent.state.open:  # settled by somebody else meanwhile
             return await self.record.ended(row, intent)
         try:
-            intent = await client.resolve(intent.id, as_account=options.any_account)
+            intent = await client.resolve(intent.id)
         except (AuthenticationError, JournalUnavailableError):
             raise
         except PandaponError as error:
@@ -72,10 +69,8 @@ class RowLooker:
         intent = None if row.intent_id is None else await record.client.journal.get(row.intent_id)
         if intent is None:
             return row.state if row.uncertain else await self._resolve_without_intent(row)
-        if record.client.settings.clock.wall() - intent.created > LOOKED_AGAIN_SECONDS:
-            return row.state
         try:
-            intent = await record.client.resolve(intent.id, as_account=record.options.any_account)
+            intent = await record.client.resolve(intent.id)
         except (AuthenticationError, JournalUnavailableError):
             raise
         except PandaponError:
@@ -85,7 +80,7 @@ class RowLooker:
     async def _resolve_without_intent(self, row: PlanRow) -> RowState:
         """A row that was begun with a journal that is not in use: only the vendor knows."""
         try:
-            seen = await self.shown(row)
+            seen = await self.record.shown(row)
         except (AuthenticationError, JournalUnavailableError):
             raise
         except PandaponError as error:
@@ -110,7 +105,7 @@ class RowLooker:
         Raises AuthenticationError and JournalUnavailableError.
         """
         try:
-            seen = await self.shown(row)
+            seen = await self.record.shown(row)
         except (AuthenticationError, JournalUnavailableError):
             raise
         except PandaponError as error:
@@ -125,6 +120,10 @@ class RowLooker:
                 row.add_remark(f"read before sending: not there at {now}")
                 return True
             await self._keep_back(row, seen, "not found, too soon after the run began to be believed")
+            return False
+        one_form = row.touches and not self.record.options.allow_second
+        if one_form and (why := await self.checks.open_form(row)) is not None:
+            await self.record.change(row, **{**NOTHING_WRONG, "state": RowState.HELD, "reason": why})
             return False
         if self.record.options.never_applied:
             row.add_remark(f"sent unseen at {now} on the operator's word (--never-applied)")
@@ -163,12 +162,6 @@ class RowLooker:
         """Whether whatever was sent before this run began has had the time to appear."""
         settings = self.record.client.settings
         return settings.clock.now() - self.began >= settings.settle_after
-
-    async def shown(self, row: PlanRow) -> ResolvedOutcome:
-        """What the vendor shows of the row's write, whoever made it."""
-        record = self.record
-        name = record.plan_type.endpoint.name
-        return await record.client.look_up(name, row.arguments, since=self.planned_at)
 
     async def try_read(self, row: PlanRow) -> str | None:
         """Read what the row is about; gives why the vendor cannot be read, if so.

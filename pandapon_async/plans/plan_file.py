@@ -60,13 +60,13 @@ class PlanFile(SqliteStore):
         set_journal_mode(self._connection, "WAL")
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
-    def raise_mark(self, mark: int) -> None:
-        """Keep the journal's mark, so that it survives a power cut."""
+    def raise_mark(self, mark: int, newest: str) -> None:
+        """Keep the journal's mark and the id of a write that has it, so that they survive a power cut."""
         # The level holds for the connection: the changes of rows are cheaper, and may be lost.
         (level,) = self._connection.execute("PRAGMA synchronous").fetchone()
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
-            self.set({"journal_mark": mark})
+            self.set({"journal_mark": mark, "journal_newest": newest})
         finally:
             self._connection.execute(f"PRAGMA synchronous = {level}")
 

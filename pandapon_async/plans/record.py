@@ -21,7 +21,7 @@ from pandapon_async.errors import (
     error_kind_of,
 )
 from pandapon_async.journal import Intent, IntentState, Resolution
-from pandapon_async.journal.resolve import carries_waybill
+from pandapon_async.journal.resolve import ResolvedOutcome
 from pandapon_async.plans.async_plan_file import AsyncPlanFile
 from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_types import PlanKind, PlanType
@@ -30,8 +30,8 @@ from pandapon_async.plans.rows import PlanRow, RowState, last_look, state_of
 
 __all__ = ["NOTHING_WRONG", "RowRecorder", "last_look_columns", "moment"]
 
-ALREADY = "4007"
-"""The upstream's code for a return in a state that does not allow it: perhaps because ours is in already."""
+ALREADY = {PlanKind.RETURNS: "4007", PlanKind.REFUNDS: "5010"}
+"""The upstream's code for a write in a state that does not allow it: perhaps because ours is in already."""
 
 
 @attrs.define(eq=False)
@@ -42,6 +42,8 @@ class RowRecorder:
     plan_file: AsyncPlanFile
     plan_type: PlanType
     options: ApplyOptions
+    planned_at: float
+    """When the plan was made, in seconds since 1970: none of its rows was sent before."""
     settled_now: set[int] = attrs.field(factory=set)
     """Rows that this run settled as absent: none of them is sent again by it."""
 
@@ -99,12 +101,17 @@ class RowRecorder:
             facts |= last_look_columns(intent)
         if state is RowState.SETTLED_ABSENT and row.state is not RowState.SETTLED_ABSENT:
             self.settled_now.add(row.row)
-        if state is RowState.REJECTED and await self._is_in_already(row, error):
-            state = RowState.SETTLED_DONE
-            facts["resolution"] = Resolution.SUCCEEDED
-            facts["resolution_note"] = f"refused with {ALREADY}: the form carries our waybill already"
+        result, code = intent.result, ALREADY[self.plan_type.name]
+        if state is RowState.REJECTED and _code_of(error) == code:
+            seen = await self._look_for_ours(row)
+            if seen is not None and seen.resolution is Resolution.SUCCEEDED:
+                state, result = RowState.SETTLED_DONE, seen.result
+                facts["resolution"] = Resolution.SUCCEEDED
+                facts["resolution_note"] = f"refused with {code}, and ours is in already: {seen.note}"
+            elif self.plan_type.name is PlanKind.REFUNDS:
+                state = RowState.HELD
         if state.done:
-            facts["result"] = intent.result
+            facts["result"] = result
         else:
             facts["reason"] = self._why(state, error, intent)
             facts |= _error_columns(error) if error is not None else {"error_kind": intent.error_kind}
@@ -115,11 +122,9 @@ class RowRecorder:
     def _why(self, state: RowState, error: PandaponError | None, intent: Intent) -> str:
         """Why a row stands where it stands, for people."""
         if state is RowState.SETTLED_ABSENT:
-            seconds = intent.updated - (intent.wrote or intent.created)
-            return (
-                f"not found at {moment(intent.updated)}, {seconds:.0f} s after the write; it may have landed "
-                "since. --resend-absent looks again and sends it if it is still not there"
-            )
+            # What was seen, when, and how old the write was then: as whoever settled it has noted.
+            seen = intent.remarks[-1] if intent.remarks else f"not found at {moment(intent.updated)}"
+            return f"{seen}. --resend-absent looks again and sends it if it is still not there"
         if state is RowState.UNKNOWN:
             if intent.state is not IntentState.UNKNOWN:
                 return "the same write is under way elsewhere"
@@ -127,18 +132,23 @@ class RowRecorder:
             return f"{lost}: it may have been carried out"
         code = _code_of(error)
         known = meaning_of(self.plan_type, code)
+        if state is RowState.HELD:
+            return f"held back: {known} (code {code}). The next apply looks at the order and tries again"
         if known is not None:
             return f"{known} (code {code})"
         return str(error) if error is not None else f"refused ({intent.error_kind or 'no more is known'})"
 
-    async def _is_in_already(self, row: PlanRow, error: PandaponError | None) -> bool:
-        if self.plan_type.name is not PlanKind.RETURNS or _code_of(error) != ALREADY:
-            return False
+    async def _look_for_ours(self, row: PlanRow) -> ResolvedOutcome | None:
+        """What the vendor shows of the row's write; None if it could not be read."""
         try:
-            refund = await self.client.v1.alibaba.refunds.get(refund_id=row.arguments["refund_id"])
+            return await self.shown(row)
         except PandaponError:
-            return False
-        return carries_waybill(refund, row.arguments["freight_bill"])
+            return None
+
+    async def shown(self, row: PlanRow) -> ResolvedOutcome:
+        """What the vendor shows of the row's write, whoever made it."""
+        name = self.plan_type.endpoint.name
+        return await self.client.look_up(name, row.arguments, since=self.planned_at)
 
     async def change(self, row: PlanRow, **facts: Any) -> None:
         """Change a row, and the plan with it."""

@@ -7,10 +7,12 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.rate_limiter import check_limiter
 from pandapon_async.errors import ConfigurationError
 
 __all__ = [
     "Check", "choices", "count", "flag", "header_text", "instance", "one_of", "positive", "positive_or_none",
+    "rate_limiter",
 ]  # fmt: skip
 
 LARGEST_NUMBER = 1e9  # of seconds, calls and bytes; what is beyond it, or its inverse, is a mistake
@@ -62,6 +64,12 @@ def flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     """True or False: "no" would be as good as True."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{attribute.name} must be True or False, not {type(value).__name__}")
+
+
+def rate_limiter(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    """What gives permits, or None."""
+    if value is not None:
+        check_limiter(value)
 
 
 def one_of(*allowed: Any) -> Check:

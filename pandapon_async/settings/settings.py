@@ -20,12 +20,13 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.options import Options, clean_frames
+from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.urls import check_base_url, check_proxy
 from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import Attempt, ConfigurationError
-from pandapon_async.settings.checks import count, flag, instance, positive, positive_or_none
+from pandapon_async.settings.checks import count, flag, instance, positive, positive_or_none, rate_limiter
 from pandapon_async.settings.vendor import (
     FreightReading,
     ImageLimits,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from pandapon_async.journal.journal import Journal
-    from pandapon_async.transport.rate_limiter import Limiter
 
 __all__ = [
     "AUTOMATIC",
@@ -111,6 +111,7 @@ class SettingsChanges(VendorChanges, total=False):
     allow_repeat: bool
     allow_second: bool
     resend_throttled: bool
+    any_account: bool
     settle_after: float
     ssl_context: ssl.SSLContext | None
     proxy: str | None
@@ -126,7 +127,7 @@ class SettingsArguments(SettingsChanges, total=False):
     rate: float | None
     adaptive_rate: AdaptiveRate | None
     concurrency: int
-    limiter: Limiter | None
+    limiter: RateLimiter | None
     journal: Journal | str | os.PathLike[str]
     vendor_id: str | None
     clock: Clock
@@ -160,8 +161,9 @@ class Settings(Options):
     """What the vendor leaves undocumented."""
     max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=count)
     """Bytes of an answer, after decompression."""
-    limiter: Limiter | None = attrs.field(default=None, repr=False)
-    """One quota for several clients; its rate counts then, not `rate`."""
+    limiter: RateLimiter | None = attrs.field(default=None, repr=False, validator=rate_limiter)
+    """One quota for several clients: a `Limiter`, an `aiolimiter.AsyncLimiter`, any `RateLimiter`. Its rate
+    counts then, not `rate`."""
     observer: Observer | None = attrs.field(default=None, repr=False)
     """Called after each attempt with the call's name and an `Attempt`; must not block."""
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
@@ -172,7 +174,10 @@ class Settings(Options):
     allow_second: bool = attrs.field(default=False, validator=flag)
     """Permits another refund application for an order line while one is open."""
     resend_throttled: bool = attrs.field(default=False, validator=flag)
-    """Sends a throttled write again where no read can tell whether it was carried out."""
+    """Sends a write again that a throttle or the login refused, where no read can tell whether it was
+    carried out."""
+    any_account: bool = attrs.field(default=False, validator=flag)
+    """Lets this sub-account's reads prove that what another one wrote is not there."""
     vendor_id: str | None = attrs.field(default=None)
     """Which vendor a gateway leads to; None: host and path prefix of `base_url`. It belongs to what makes two
     writes the same."""

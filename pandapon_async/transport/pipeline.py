@@ -14,6 +14,7 @@ and with a connection in hand, so that the rate holds on the wire. This is the o
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -330,7 +331,7 @@ class Pipeline:
             statistics.throttled += 1
             if self.limiter.throttled(settings.retry.pause(error), sent):
                 statistics.slowed += 1
-                log.info("throttled: slowed down to %.3g calls a second", self.limiter.rate)
+                log.info("throttled: slowed down to %.3g calls a second", self.limiter.rate or math.nan)
         if settings.observer is not None:
             try:
                 settings.observer(prepared.endpoint.name, attempt)
@@ -365,6 +366,7 @@ class Pipeline:
             await self.calls.close(grace)
         finally:
             self.timers.fail_all()
+            self.limiter.close(self.calls)
             await self.session.close()
 
 

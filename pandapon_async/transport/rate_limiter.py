@@ -114,6 +114,9 @@ class Limiter:
         self.slowed += 1
         return True
 
+    def close(self, owner: object) -> None:
+        """This client asks for no more permits; its waiters have left the queue by themselves."""
+
     def _pass_on(self) -> None:
         """If a waiter is cancelled just as it gets its permit, the permit goes to the next waiter."""
         self._queue.grant_next(self._clock.now())

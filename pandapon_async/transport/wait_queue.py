@@ -131,6 +131,11 @@ class WaitQueue:
                 waiter.expire()
         return False
 
+    def fail_next(self, error: PandaponError) -> None:
+        """Fail the first one that waits."""
+        if self.waiting():
+            next(filter(None, self._queues)).popleft().fail(error)
+
     def waiting(self) -> bool:
         """Whether anybody is waiting; drops those who left from the heads of the queues."""
         for queue in self._queues:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any, Literal, get_args
 
@@ -75,8 +76,10 @@ class RefundingVendor:
     reads_fail: bool = False
     reads_take: float = 0.0
     applications: int = 0
-    posts: Literal["ok", "429"] = "ok"
+    posts: Literal["ok", "429", "401", "lost"] = "ok"
     """How messages are treated."""
+    applied_at: Literal["in time", "now"] = "in time"
+    """What forms say of when they were applied for: after every write, or the vendor's time then."""
 
     async def __call__(self, exchange: Exchange) -> None:
         seen = await exchange.request()
@@ -85,8 +88,12 @@ class RefundingVendor:
         if seen.target.endswith("detail/create"):
             await self._apply(exchange, arguments, user_id)
         elif "message" in seen.target:
-            throttled = self.posts == "429"
-            await exchange.send(self._http(HTML, "429 Too Many") if throttled else self._http(envelope({})))
+            if self.posts == "lost":
+                exchange.reset()
+            elif self.posts == "429":
+                await exchange.send(self._http(HTML, "429 Too Many"))
+            else:
+                await exchange.send(self._http(envelope({}, code=401 if self.posts == "401" else 200)))
         elif self.reads_fail:
             await exchange.send(self._http(HTML, "502 Bad Gateway"))
         elif self.reads_take:
@@ -146,9 +153,14 @@ class RefundingVendor:
                     "applyPayment": one.arguments["applyPayment"],
                     "applyCarriage": one.arguments["applyCarriage"],
                     "applyReasonId": one.arguments["applyReasonId"],
-                    "gmtApply": "20991231000000000+0800",
+                    "gmtApply": self._applied(one),
                 }
         return None
+
+    def _applied(self, form: Form) -> str:
+        if self.applied_at == "in time":
+            return "20991231000000000+0800"
+        return datetime.fromtimestamp(EPOCH + form.landed, UTC).strftime("%Y%m%d%H%M%S000+0000")
 
     async def _send(self, exchange: Exchange, data: Any) -> None:
         await exchange.send(self._http(envelope(data)))
