@@ -32,7 +32,7 @@ from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.settling import SettlesWrites
 from pandapon_async.journal.writes import Write
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
-from pandapon_async.transport.calls import CallContext, CallRegistry
+from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
 from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
@@ -48,9 +48,6 @@ if TYPE_CHECKING:
     from pandapon_async.api import V1, V2, Addresses, Alibaba, Freight, Taobao
 
 __all__ = ["Client"]
-
-CLOSING_SECONDS: Final = 2.0
-"""How long closing waits for the journal's file."""
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -395,7 +392,8 @@ class Client(SettlesWrites):
         await pipeline.close(grace)
         if pipeline.journal is not self.settings.journal:
             try:
-                with time_limit(self.settings.clock, CLOSING_SECONDS):
+                left = pipeline.calls.over_at - self.settings.clock.now()
+                with time_limit(self.settings.clock, max(0.1, left)):
                     await pipeline.journal.aclose()
             except TimeoutError:
                 log.error("the journal could not be closed within %g s; it closes by itself", CLOSING_SECONDS)

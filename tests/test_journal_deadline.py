@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pandapon_async import (
 )
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.store import JournalStore
 from tests.support import faults
 from tests.support.clients import at_rest, client
 from tests.support.server import Behaviour, FaultServer, answer, envelope, http, ok
@@ -133,6 +135,77 @@ async def test_a_cancelled_call_leaves_its_answer_noted() -> None:
         assert writing.cancelled()
         await asyncio.sleep(SLOW)
         assert await journal.counts() == {IntentState.CONFIRMED: 1}
+    await journal.aclose()
+
+
+class LockedFile(JournalStore):
+    """Another process has the file locked for longer than SQLite waits, as soon as there is an outcome."""
+
+    def resolve(self, *arguments: Any, **more: Any) -> bool:
+        raise busy()
+
+
+def busy() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+@pytest.mark.parametrize("end", ["yes", "cancelled"])
+@virtual_time
+async def test_an_outcome_that_cannot_be_noted_is_told(
+    end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pandapon_async.journal.journal.JournalStore", LockedFile)
+    journal = Journal(clock=LoopClock())
+    behaviour = ok() if end == "yes" else faults.half_open
+    async with FaultServer(behaviour) as server, client(server.url, journal=journal) as pandapon:
+        with caplog.at_level(logging.ERROR, "pandapon_async"):
+            writing = asyncio.ensure_future(outcome(pandapon.request("POST", "/thing")))
+            if end == "cancelled":
+                await asyncio.sleep(1)
+                writing.cancel()
+            await asyncio.wait([writing])
+            await asyncio.sleep(1)
+        (intent,) = await journal.find()
+        assert intent.state is IntentState.SENT
+        noted = "confirmed" if end == "yes" else "unknown"
+        assert (
+            f"intent {intent.id} is {noted}, but that could not be noted: another process has" in caplog.text
+        )
+        assert "stays `sent` and becomes `unknown` at the next start" in caplog.text
+        assert "nothing was sent" not in caplog.text
+    await journal.aclose()
+
+
+@virtual_time
+async def test_closing_ends_a_call_whose_note_does_not_end() -> None:
+    """And everything that closing waits for, it waits for within the same two seconds."""
+    journal = SlowJournal("resolve")
+    async with FaultServer(faults.half_open) as server:
+        pandapon = client(server.url, timeout=300, journal=journal)
+        writing = asyncio.ensure_future(outcome(pandapon.request("POST", "/thing")))
+        await asyncio.sleep(1)
+        begun = now()
+        await pandapon.aclose()
+        assert now() - begun == pytest.approx(2, abs=0.02)
+        assert writing.done()
+        assert type(await writing) is OutcomeUnknownError
+        await asyncio.sleep(2 * SLOW)
+    await journal.aclose()
+
+
+@virtual_time
+async def test_many_slow_notes_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    journal = SlowJournal("resolve")
+    async with FaultServer() as server, client(server.url, timeout=5, journal=journal) as pandapon:
+        with caplog.at_level(logging.WARNING, "pandapon_async"):
+            await asyncio.gather(*(pandapon.request("POST", f"/{number}") for number in range(20)))
+            assert caplog.text.count("the journal is slow") == 1
+            await asyncio.sleep(2 * SLOW)
+            await pandapon.request("POST", "/later")
+            assert caplog.text.count("the journal is slow") == 2
+        await asyncio.sleep(2 * SLOW)
     await journal.aclose()
 
 

@@ -32,7 +32,7 @@ from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
 from pandapon_async.storage.files import make_private_folder
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage.sqlite_file import IN_MEMORY, reason_of
 
 __all__ = ["Journal", "duplicate_of"]
 
@@ -191,7 +191,26 @@ class Journal:
         """The same without waiting, for a call that is being cancelled."""
         now = self._reading()
         if self._writer.is_open:  # or else the intent was never written down
-            self._writer.submit(lambda store: store.resolve(intent_id, state, now, error_kind=error_kind))
+            noted = self._writer.submit(
+                lambda store: store.resolve(intent_id, state, now, error_kind=error_kind)
+            )
+            noted.add_done_callback(
+                lambda noted: (failure := noted.exception()) and self.not_noted(intent_id, state, failure)
+            )
+
+    def not_noted(self, intent_id: str, state: IntentState, failure: BaseException) -> None:
+        """Tell that the outcome of a write is missing in the file."""
+        cause = failure.__cause__
+        reason = reason_of(cause) if isinstance(cause, sqlite3.Error) else type(failure).__name__
+        log.error(
+            "intent %s is %s, but that could not be noted: %s. Its row in %s stays `sent` and becomes "
+            "`unknown` at the next start; find out then with: pandapon journal resolve %s",
+            intent_id,
+            state,
+            reason,
+            self.path,
+            intent_id,
+        )
 
     def _reading(self, served: float | None = None) -> Reading:
         boot, uptime = self._clock.boot() or (None, None)

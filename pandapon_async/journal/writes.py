@@ -5,10 +5,9 @@ Everything that is no read and no harmless repeat passes through here, undeclare
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
@@ -30,8 +29,6 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import Settings
 
 __all__ = ["EarlierWriteError", "Write", "before_sending", "begin_write", "draft_of", "natural_key"]
-
-log: Final = logging.getLogger("pandapon_async")
 
 before_sending: ContextVar[Callable[[int, str], Awaitable[None]] | None] = ContextVar(
     "before_sending", default=None
@@ -144,7 +141,7 @@ class Write:
         except JournalUnavailableError as failure:
             # The answer is known to the caller and must reach it. The row stays `sent`, which the next
             # start turns into `unknown`: found out again then, never sent again.
-            log.error("intent %s is %s, but could not be noted: %s", self.intent.id, state, failure)
+            self.journal.not_noted(self.intent.id, state, failure)
         finally:
             self.journal.release()
 

@@ -28,10 +28,10 @@ from pandapon_async.errors import (
 )
 from pandapon_async.journal.writes import Write
 
-__all__ = ["CallContext", "CallRegistry"]
+__all__ = ["CLOSING_SECONDS", "CallContext", "CallRegistry"]
 
-NOTES_SECONDS: Final = 2.0
-"""How long closing waits until the outcomes of writes are noted."""
+CLOSING_SECONDS: Final = 2.0
+"""How long closing waits until all calls have ended, their outcomes are noted and the journal is closed."""
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -98,6 +98,9 @@ class CallRegistry:
     closed: bool = False
     without_permit: int = 0
     """Calls that hold a slot and are not among those who wait for a permit yet."""
+    over_at: float = math.inf
+    """When closing waits no longer (in `Clock.now` seconds)."""
+    _slow: bool = False  # whether it is told that notes are slow
     _calls: set[CallContext] = attrs.field(factory=set)
     _notes: set[asyncio.Task[None]] = attrs.field(factory=set)
     _idle: asyncio.Event | None = None
@@ -147,32 +150,38 @@ class CallRegistry:
         task = asyncio.ensure_future(work)
         self._notes.add(task)
         task.add_done_callback(self._noted)
-        left = context.deadline - self.clock.now()
+        left = min(context.deadline, self.over_at) - self.clock.now()
         context.limit = time_limit(self.clock, left)
         try:
             with context.limit:
                 await asyncio.shield(task)
         except TimeoutError:
-            if left > 0 and not context.closing:
+            if left > 0 and not context.closing and not self._slow:
+                self._slow = True
                 log.warning("the journal is slow: the outcome of a write is noted after its call has ended")
 
     def _noted(self, task: asyncio.Task[None]) -> None:
         self._notes.discard(task)
+        self._slow = self._slow and bool(self._notes)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the outcome of a write could not be noted: %s", type(error).__name__)
 
     async def close(self, grace: float) -> None:
-        """Refuse new calls, give those under way `grace` seconds, then end them; wait for their notes."""
+        """Refuse new calls, give those under way `grace` seconds, then end them; wait for their notes.
+
+        `over_at` is set to when everything that belongs to closing must be over.
+        """
         self.closed = True
         if not self._calls:
             self._set_timer(math.inf, 0.0)
         if self._calls and grace > 0:
             await self._wait_idle(grace)
+        self.over_at = self.clock.now() + CLOSING_SECONDS
         for context in self._calls:
             context.closing = True
             context.limit.end()
         if self._calls:
-            await self._wait_idle(NOTES_SECONDS)
+            await self._wait_idle(CLOSING_SECONDS)
         if self._notes:
             await self._wait_for_notes()
 
@@ -183,12 +192,12 @@ class CallRegistry:
 
     async def _wait_for_notes(self) -> None:
         try:
-            with time_limit(self.clock, NOTES_SECONDS):
+            with time_limit(self.clock, self.over_at - self.clock.now()):
                 await asyncio.wait(self._notes)
         except TimeoutError:
             log.error(
-                "%d writes could not be noted within %g s: they stay `sent` in the journal, and "
-                "become `unknown` at the next start",
+                "outcomes of writes that could not be noted within %g s: %d. Rows that stay `sent` in the "
+                "journal become `unknown` at the next start",
+                CLOSING_SECONDS,
                 len(self._notes),
-                NOTES_SECONDS,
             )
