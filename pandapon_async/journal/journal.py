@@ -194,9 +194,11 @@ class Journal:
             noted = self._writer.submit(
                 lambda store: store.resolve(intent_id, state, now, error_kind=error_kind)
             )
-            noted.add_done_callback(
-                lambda noted: (failure := noted.exception()) and self.not_noted(intent_id, state, failure)
-            )
+            noted.add_done_callback(functools.partial(self._look_at_note, intent_id, state))
+
+    def _look_at_note(self, intent_id: str, state: IntentState, noted: asyncio.Future[Any]) -> None:
+        if (failure := noted.exception()) is not None:
+            self.not_noted(intent_id, state, failure)
 
     def not_noted(self, intent_id: str, state: IntentState, failure: BaseException) -> None:
         """Tell that the outcome of a write is missing in the file."""
