@@ -35,8 +35,11 @@ __all__ = [
 ]
 
 OptionalText = Annotated[str | None, TextField()]
+"""Text, or None to leave the field out."""
 Price = Annotated[Decimal | int | str, NumberField(as_text=True)]
+"""A price as a number or text; the pages do not say in what unit."""
 Pieces = Annotated[int, IntegerField(1)]
+"""A number of pieces, from 1."""
 
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
@@ -44,15 +47,25 @@ class FreightAddress:
     """Who receives the parcel abroad. The pages mark nothing required; `country` is a code such as US."""
 
     name: OptionalText = None
+    """The receiver's name."""
     email: OptionalText = None
+    """The receiver's mail address."""
     phone: OptionalText = None
+    """The receiver's phone."""
     mobile_phone: OptionalText = None
+    """The receiver's mobile phone."""
     address: OptionalText = None
+    """Street and number."""
     tax_id: OptionalText = None
+    """The receiver's tax number."""
     country: OptionalText = None
+    """The country's code, such as US."""
     city: OptionalText = None
+    """The city."""
     zip: OptionalText = None
+    """The postal code."""
     state: OptionalText = None
+    """The state or province."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -60,8 +73,11 @@ class FreightChoice:
     """The way a parcel goes, as an estimate offered it; its fields were read from examples only."""
 
     service_id: OptionalText = None
+    """The service's id."""
     company_name: OptionalText = None
+    """The carrier's name."""
     service_category: OptionalText = None
+    """The kind of service."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -69,11 +85,17 @@ class FreightItem:
     """One product to preview the freight of."""
 
     item_id: IdText
+    """The item's id."""
     sku_id: IdText
+    """The variant's id."""
     quantity: Pieces
+    """How many pieces, from 1."""
     freight_info: Annotated[FreightChoice, ObjectField(FreightChoice)]
+    """The way it goes."""
     currency: NonEmpty
+    """The currency of the price."""
     price: Price
+    """The price; the pages do not say in what unit."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -81,13 +103,21 @@ class BookedItem:
     """One product to send abroad. The page marks nothing required."""
 
     item_id: IdText | None = None
+    """The item's id."""
     sku_id: IdText | None = None
+    """The variant's id."""
     quantity: Annotated[int | None, IntegerField(1)] = None
+    """How many pieces, from 1."""
     title: OptionalText = None
+    """The item's title."""
     image_url: OptionalText = None
+    """A picture of the item."""
     freight_info: Annotated[FreightChoice | None, ObjectField(FreightChoice)] = None
+    """The way it goes."""
     currency: OptionalText = None
+    """The currency of the price."""
     price: Price | None = None
+    """The price; the pages do not say in what unit."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -95,6 +125,7 @@ class TmallOrder:
     """The Tmall order the goods were bought with."""
 
     tmall_order_id: IdText | None = None
+    """The order's id at Tmall."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -102,10 +133,15 @@ class LogisticsItem:
     """One product in a domestic parcel; its fields were read from an example only."""
 
     item_id: IdText | None = None
+    """The item's id."""
     sku_id: IdText | None = None
+    """The variant's id."""
     quantity: Annotated[int | None, IntegerField(1)] = None
+    """How many pieces, from 1."""
     title: OptionalText = None
+    """The item's title."""
     image_url: OptionalText = None
+    """A picture of the item."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -113,8 +149,11 @@ class DomesticLogistics:
     """One leg of the way to the warehouse; `rts_time` is epoch seconds of a moment, 10 digits."""
 
     logistic_number: Annotated[str | None, TextField(), Wire("logisticNumer")] = None
+    """The waybill."""
     logistic_company_name: OptionalText = None
+    """The carrier's name."""
     rts_time: Annotated[int | str | None, TextIdField(r"[0-9]{10}", "1754342534")] = None
+    """A moment in epoch seconds, 10 digits."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -122,7 +161,10 @@ class LogisticsUpdate:
     """Which product travels under which waybill."""
 
     line_item: Annotated[LogisticsItem | None, ObjectField(LogisticsItem)] = None
+    """The product."""
     logistic_number: Annotated[str | None, TextField(), Wire("logisticNumer")] = None
+    """The waybill."""
     domestic_logistic_info: Annotated[
         Sequence[DomesticLogistics] | None, ListField(ObjectField(DomesticLogistics))
     ] = None
+    """The legs of the way to the warehouse."""

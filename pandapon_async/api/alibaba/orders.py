@@ -28,10 +28,10 @@ from pandapon_async.models.alibaba.orders import (
     FastCargo,
     Order,
     OrderPage,
-    OrderPreview,
     PaymentLink,
     ShippingAddress,
 )
+from pandapon_async.models.alibaba.previews import OrderPreview
 
 __all__ = ["Orders", "OrdersV1", "OrdersV2"]
 

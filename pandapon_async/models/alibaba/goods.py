@@ -19,10 +19,15 @@ class ProductSummary(Model):
     """One product that a search found. `image_url` and `subject` were read, the rest is inferred."""
 
     image_url: str | None = field()
+    """A picture of the product."""
     subject: str | None = field()
+    """The title."""
     subject_trans: str | None = field()
+    """The title, translated. Inferred."""
     offer_id: Id | None = field()
+    """The product's id, in the first generation. Inferred."""
     offer_map_id: Id | None = field()
+    """The product's opaque id, in the second generation. Inferred."""
 
 
 @model
@@ -30,10 +35,15 @@ class ProductPage(Model):
     """One page of the products that a search found; read on second generation pages only."""
 
     total_records: int | None = field()
+    """How many products match in all."""
     total_page: int | None = field()
+    """How many pages there are."""
     page_size: int | None = field()
+    """How many products a page holds."""
     current_page: int | None = field()
+    """The number of this page."""
     data: list[ProductSummary] | None = field()
+    """The products of this page."""
 
     @property
     def items(self) -> list[ProductSummary]:
@@ -51,6 +61,7 @@ class RelatedProductPage(PageModel):
     """One page of products related to another; how the list is recognised is an inference."""
 
     items: list[ProductSummary] = attrs.field(factory=list)
+    """The products of this page."""
 
 
 @model
@@ -58,7 +69,9 @@ class ProductImage(Model):
     """The pictures of a product; inferred."""
 
     images: list[str] | None = field()
+    """The pictures."""
     white_image: str | None = field()
+    """A picture on white ground."""
 
 
 @model
@@ -66,8 +79,11 @@ class Sku(Model):
     """One variant of a product; inferred. `spec_id` is what an order's cargo wants."""
 
     sku_id: Id | None = field()
+    """The variant's id."""
     spec_id: Id | None = field()
+    """The variant's id, as an order wants it."""
     cargo_number: str | None = field()
+    """The seller's own number of the variant."""
 
 
 @model
@@ -75,16 +91,30 @@ class Product(Model):
     """One product in full. `description` is HTML; from `product_image` on the names are inferred."""
 
     offer_id: Id | None = field()
+    """The product's id, in the first generation."""
     offer_map_id: Id | None = field()
+    """The product's opaque id, in the second generation."""
     category_id: Id | None = field()
+    """The category's id."""
     category_name: str | None = field()
+    """The category's name."""
     subject: str | None = field()
+    """The title."""
     subject_trans: str | None = field()
+    """The title, translated."""
     description: str | None = field()
+    """The description, as HTML."""
     main_video: str | None = field()
+    """A video of the product."""
     detail_video: str | None = field()
+    """A video of the details."""
     status: str | None = field()
+    """Whether it is on sale, as the upstream writes it."""
     product_image: ProductImage | None = field()
+    """The pictures. Inferred."""
     product_sku_infos: list[Sku] | None = field()
+    """The variants. Inferred."""
     seller_open_id: str | None = field()
+    """The shop's id. Inferred."""
     min_order_quantity: int | None = field()
+    """The smallest quantity to buy. Inferred."""

@@ -17,9 +17,13 @@ class ItemPropertyChoice:
     """One property of the variant to buy, such as its colour."""
 
     value_id: IdText
+    """The value's id."""
     value_name: NonEmpty
+    """The value's name, such as red."""
     prop_id: IdText
+    """The property's id."""
     prop_name: NonEmpty
+    """The property's name, such as a colour."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -27,4 +31,6 @@ class PriceRange:
     """The wholesale price from a quantity on; the page does not say in what unit."""
 
     start_quantity: Annotated[int | None, IntegerField(0)] = None
+    """From how many pieces on the price holds."""
     price: Annotated[Decimal | int | None, NumberField()] = None
+    """The price; the page does not say in what unit."""

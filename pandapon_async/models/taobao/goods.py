@@ -24,7 +24,9 @@ class ProductQuery:
     """One product to ask for, and which of its variants."""
 
     item_id: IdText
+    """The item's id."""
     sku_ids: Annotated[Sequence[int | str] | None, ListField(TextIdField())] = None
+    """Which of its variants; None: all."""
 
 
 @model
@@ -32,15 +34,25 @@ class Sku(Model):
     """One variant of a product. The vendor's sample spells `mpSkuId` with an l: both are read."""
 
     sku_id: Id | None = field()
+    """The variant's id."""
     mp_sku_id: Id | None = field()
+    """The vendor's own id of the variant."""
     mp_skuld: Id | None = field()
+    """The same, as the vendor's sample spells it."""
     pic_url: str | None = field()
+    """A picture."""
     price: Decimal | None = field()
+    """The price; the page does not say in what unit."""
     promotion_price: Decimal | None = field()
+    """The price in a promotion; the page does not say in what unit."""
     post_fee: Decimal | None = field()
+    """Freight; the page does not say in what unit."""
     quantity: int | None = field()
+    """How many pieces are in stock."""
     status: int | str | None = field()
+    """Whether it is on sale, as the vendor numbers it."""
     properties: list[ItemProperty] | None = field()
+    """What tells it from the other variants."""
 
 
 @model
@@ -48,24 +60,43 @@ class Product(Model):
     """One product. `quantity` is the stock, `begin_amount` the smallest quantity to buy."""
 
     item_id: Id | None = field()
+    """The item's id."""
     mp_id: Id | None = field()
+    """The vendor's own id of the item."""
     title: str | None = field()
+    """The title."""
     description: str | None = field()
+    """The description."""
     category_id: Id | None = field()
+    """The category's id."""
     category_name: str | None = field()
+    """The category's name."""
     category_path: str | None = field()
+    """The category and those above it."""
     price: Decimal | None = field()
+    """The price; the page does not say in what unit."""
     promotion_price: Decimal | None = field()
+    """The price in a promotion; the page does not say in what unit."""
     begin_amount: int | None = field()
+    """The smallest quantity to buy."""
     quantity: int | None = field()
+    """How many pieces are in stock."""
     product_unit: str | None = field()
+    """What a piece is, such as a pair."""
     pic_urls: list[str] | None = field()
+    """Pictures."""
     item_type: str | None = field()
+    """The kind of item, as the vendor writes it."""
     status: int | str | None = field()
+    """Whether it is on sale, as the vendor numbers it."""
     shop_id: Id | None = field()
+    """The shop's id."""
     shop_name: str | None = field()
+    """The shop's name."""
     user_nick: str | None = field(personal=True)
+    """The seller's nickname. Personal."""
     sku_list: list[Sku] | None = field()
+    """The variants."""
 
 
 @model
@@ -73,7 +104,9 @@ class SourceProduct(Model):
     """One product at its source, in a language of one's choice; the page shows these two fields only."""
 
     item_id: Id | None = field()
+    """The item's id."""
     description: str | None = field()
+    """The description."""
 
 
 @model
@@ -81,7 +114,9 @@ class ProductSummary(Model):
     """One product that a search found; no page shows it, so both names are inferred."""
 
     item_id: Id | None = field()
+    """The item's id. Inferred."""
     title: str | None = field()
+    """The title. Inferred."""
 
 
 @model
@@ -89,6 +124,7 @@ class ProductPage(PageModel):
     """One page of what a search found; how the list is recognised is an inference."""
 
     items: list[ProductSummary] = attrs.field(factory=list)
+    """The items of this page."""
 
 
 @model
@@ -99,5 +135,8 @@ class ProductBatch(Model):
     """
 
     mp_products: list[Unread] | None = field()
+    """The items that can be supplied; the JSON that came."""
     no_mp_product_item_ids: list[Id] | None = field()
+    """The ids of the items that cannot."""
     no_mp_reason_list: list[Unread] | None = field()
+    """Why they cannot; the JSON that came."""

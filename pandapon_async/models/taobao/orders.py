@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 OptionalLine = Annotated[str | None, TextField(0)]
+"""Text of any length, or None to leave the field out."""
 
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
@@ -29,14 +30,23 @@ class OrderAddress:
     """Who receives an order. The page marks nothing required; `state` is the province."""
 
     name: OptionalLine = None
+    """The receiver's name."""
     phone: OptionalLine = None
+    """The receiver's phone."""
     mobile_phone: Annotated[str | None, TextField(0), Wire("mobile_phone")] = None
+    """The receiver's mobile phone."""
     country: OptionalLine = None
+    """The country."""
     state: OptionalLine = None
+    """The province."""
     city: OptionalLine = None
+    """The city."""
     district: OptionalLine = None
+    """The district."""
     address: OptionalLine = None
+    """Street and number."""
     zip: OptionalLine = None
+    """The postal code."""
 
 
 @attrs.define(frozen=True, kw_only=True)
@@ -48,11 +58,17 @@ class OrderLine:
     """
 
     item_id: IdText
+    """The item's id."""
     sku_id: IdText
+    """The variant's id."""
     order_line_no: NonEmpty
+    """The buyer's own number of the line."""
     quantity: Annotated[int, NumberField(1, decimals=0, as_text=True)]
+    """How many pieces, from 1."""
     price: Annotated[Decimal | int | str, NumberField(as_text=True)]
+    """The price; the page does not say in what unit."""
     currency: NonEmpty = "CNY"
+    """The currency of the price."""
 
 
 @model
@@ -60,16 +76,27 @@ class LogisticsTrace(Model):
     """One step on a package's way; `time` is text of a form the page does not show."""
 
     time: str | None = field()
+    """When, as text of a form that no page shows."""
     action: str | None = field()
+    """What happened, by code."""
     status: str | None = field()
+    """The package's state, by code."""
     status_desc: str | None = field()
+    """The package's state in words."""
     standerd_desc: str | None = field()
+    """The step in words (the vendor's spelling)."""
     province: str | None = field()
+    """The province."""
     city: str | None = field()
+    """The city."""
     district: str | None = field()
+    """The district."""
     facility_name: str | None = field()
+    """The carrier's facility."""
     next_city: str | None = field()
+    """The city it goes to next."""
     next_node_name: str | None = field()
+    """The facility it goes to next."""
 
 
 @model
@@ -77,8 +104,11 @@ class LogisticsPartner(Model):
     """Who carries a package."""
 
     company: str | None = field()
+    """The carrier's name."""
     company_contact: str | None = field(personal=True)
+    """How to reach the carrier. Personal."""
     company_image_url: str | None = field()
+    """The carrier's logo."""
 
 
 @model
@@ -86,12 +116,19 @@ class LogisticsReceiver(Model):
     """Who receives a package."""
 
     name: str | None = field(personal=True)
+    """The receiver's name. Personal."""
     phone: str | None = field(personal=True)
+    """The receiver's phone. Personal."""
     address: str | None = field(personal=True)
+    """Street and number. Personal."""
     province: str | None = field(personal=True)
+    """The province. Personal."""
     city: str | None = field(personal=True)
+    """The city. Personal."""
     district: str | None = field(personal=True)
+    """The district. Personal."""
     zip_code: str | None = field(personal=True)
+    """The postal code. Personal."""
 
 
 @model
@@ -99,9 +136,13 @@ class LogisticsGoods(Model):
     """What a package holds; the vendor sends `quantity` as text."""
 
     title: str | None = field()
+    """The item's title."""
     property: str | None = field()
+    """The variant in words."""
     image_url: str | None = field()
+    """A picture of the item."""
     quantity: str | None = field()
+    """How many pieces, as text."""
 
 
 @model
@@ -109,14 +150,21 @@ class Package(Model):
     """One package of a sub-order."""
 
     mail_no: str | None = field()
+    """The waybill."""
     goods_number: int | str | None = field()
+    """How many items it holds."""
     logistics_status: str | None = field()
     """Such as DELIVERING, SIGNED, REJECTED, WAITING_CUSTOMS; text, as not all are known."""
     logistics_desc: str | None = field()
+    """The state in words."""
     logistics_traces: list[LogisticsTrace] | None = field()
+    """The steps on its way."""
     logistics_partner: LogisticsPartner | list[LogisticsPartner] | None = field()
+    """Who carries it."""
     receiver: LogisticsReceiver | None = field()
+    """Who receives it."""
     logistics_goods: list[LogisticsGoods] | None = field()
+    """What it holds."""
 
 
 @model
@@ -124,4 +172,6 @@ class Logistics(Model):
     """The packages of a sub-order; `purchase_order_outer_id` is Taobao's id of it."""
 
     purchase_order_outer_id: Id | None = field()
+    """Taobao's id of the sub-order."""
     pnm_logistics_details: list[Package] | None = field()
+    """Its packages."""
