@@ -21,7 +21,7 @@ from pandapon_async.core.outcome import Safety
 from pandapon_async.core.retry import RetryBudget
 from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.declare.call import Call
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
+from pandapon_async.declare.endpoint import Endpoint, Operation, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.environment import WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
@@ -32,11 +32,12 @@ from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.settling import SettlesWrites
 from pandapon_async.journal.writes import Write
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
+from pandapon_async.settings.sources import Sources
 from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
 from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
-from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared
+from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared, undeclared
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.wait_queue import CancellableTimers
@@ -109,10 +110,27 @@ class Client(SettlesWrites):
     def from_env(
         cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
-        """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID, PANDAPON_BASE_URL and
-        PANDAPON_RATE, in the environment or a `.env` file; other settings as arguments.
+        """From the environment, a .env file and pandapon.toml; arguments win. See `Settings.from_env`."""
+        sources = Sources.find(env_file)
+        return cls(Credentials.of(sources), Settings.of(sources, **settings))
+
+    @classmethod
+    @clean_frames
+    def from_config(
+        cls, account: str, config: str | os.PathLike[str] | None = None, **settings: Unpack[SettingsArguments]
+    ) -> Self:
+        """An account of pandapon.toml.
+
+        Args:
+            account: The name of its section: "shop-a" is `[accounts.shop-a]`.
+            config: The file; else the one of PANDAPON_CONFIG, of the working folder, or of the user.
+            settings: What is to hold whatever is said elsewhere.
+
+        Raises:
+            ConfigurationError: There is no such account, or a name or a value is wrong.
         """
-        return cls(Credentials.from_env(env_file), Settings.from_env(env_file, **settings))
+        sources = Sources.find(WORKING_FOLDER, account, config)
+        return cls(Credentials.of(sources), Settings.of(sources, **settings))
 
     @cached_property
     def alibaba(self) -> Alibaba:
@@ -300,22 +318,7 @@ class Client(SettlesWrites):
         Raises:
             InvalidArgumentError: The method, the path or a value cannot be sent; nothing was sent.
         """
-        try:
-            safety = Safety(safety)
-        except ValueError:
-            known = ", ".join(Safety)
-            raise InvalidArgumentError(f"safety must be one of {known}", argument="safety") from None
-        endpoint = Endpoint(
-            name=f"{method.upper()} {path}",
-            method=method.upper(),
-            path=path,
-            safety=safety,
-            stage=Stage.RELEASED,
-            evidence=Evidence.INFERRED,
-            page="",
-            confirmed_by=None,
-            unclear_codes=frozenset(),
-        )
+        endpoint = undeclared(method, path, safety)
         try:
             prepared = prepare_undeclared(self.settings.base_url, endpoint, json, params)
         except InvalidArgumentError as error:

@@ -20,12 +20,15 @@ from urllib.parse import urlsplit
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.plain_text import LOGGER, one_line
 
-__all__ = ["ENV_FILE", "WORKING_FOLDER", "environment", "told"]
+__all__ = ["ACCOUNT", "ENV_FILE", "PREFIX", "WORKING_FOLDER", "environment", "tell", "told"]
 
 WORKING_FOLDER: Final = Path(".env")
 """The default of `env_file`: this very object, as a file that is named is trusted."""
 ENV_FILE = "PANDAPON_ENV_FILE"
+ACCOUNT = "PANDAPON_ACCOUNT"
 PREFIX = "PANDAPON_"
+_NEVER_THERE = frozenset({"PANDAPON_CONFIG", ACCOUNT, ENV_FILE})
+"""What the .env of the working folder cannot say: it would have other files believed."""
 _KEY_PAIR = ("PANDAPON_ACCESS_KEY", "PANDAPON_ACCESS_SECRET")
 _REFUSED = frozenset(
     {
@@ -66,12 +69,15 @@ def environment(env_file: str | os.PathLike[str] | None = WORKING_FOLDER) -> Map
     if env_file is None or not Path(env_file).is_file():
         return ours
     found = _values(Path(env_file))
+    if env_file is WORKING_FOLDER and (vain := sorted(_NEVER_THERE & found.keys() - ours.keys())):
+        found = {name: value for name, value in found.items() if name not in vain}
+        tell(f"not using {', '.join(vain)} of {WORKING_FOLDER.absolute()}: say it in the environment")
     new = sorted(found.keys() - ours.keys())
     if new and env_file is WORKING_FOLDER and not _gives_the_key_pair(found, ours):
         _refuse(found, new)
         return ours
     if new:
-        _tell(f"using {', '.join(new)} of {Path(env_file).absolute()}")
+        tell(f"using {', '.join(new)} of {Path(env_file).absolute()}")
     return {**found, **ours}
 
 
@@ -102,7 +108,7 @@ def _refuse(found: Mapping[str, str], new: list[str]) -> None:
             f"{path} says {shown}, but {why}: anybody may have put it there. If it is yours, say --env-file "
             f".env, or {ENV_FILE}=.env in the environment"
         )
-    _tell(f"not using {', '.join(new)} of {path}, as {why}; --env-file .env uses it")
+    tell(f"not using {', '.join(new)} of {path}, as {why}; --env-file .env uses it")
 
 
 def _shown(name: str, value: str) -> str:
@@ -117,5 +123,6 @@ def _shown(name: str, value: str) -> str:
         return name
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Say which file or name is used, or not, to whoever listens; without anybody it is logged."""
     (told.get() or log.info)(one_line(text))

@@ -19,6 +19,7 @@ from pandapon_async import __version__
 from pandapon_async.cli import (
     call,
     callbacks,
+    config,
     demo,
     doctor,
     endpoints,
@@ -78,6 +79,7 @@ for _command in (
 app.command(add_help_option=False)(call.call)  # its --help after a name is that call's own
 for _name, _group in (
     ("callbacks", callbacks.callbacks_app),
+    ("config", config.config_app),
     ("journal", journal.journal_app),
     ("refunds", refunds.refunds_app),
     ("returns", returns.returns_app),

@@ -5,21 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.models import CommandInfo
 
 from pandapon_async.cli.output import note
-from pandapon_async.environment import ENV_FILE, told
+from pandapon_async.config_file import CONFIG, any_file
+from pandapon_async.environment import ACCOUNT, ENV_FILE, told
+from pandapon_async.errors import ConfigurationError
 
 __all__ = ["add_common_options"]
 
 
 def add_common_options(app: typer.Typer) -> None:
-    """Give every command of an application `--env-file`, and a voice that says which file is used."""
+    """Give every command `--env-file`, `--config`, `--account`, and a voice that says which file is used."""
     for command in _commands(app):
         assert command.callback is not None
         command.callback = _with_common_options(command.callback)
@@ -34,19 +36,22 @@ def _commands(app: typer.Typer) -> Iterator[CommandInfo]:
 
 def _with_common_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(callback)
-    def command(*args: Any, env_file: Path | None = None, **named: Any) -> Any:
-        return callback(*args, **named)
+    def command(*args: Any, **named: Any) -> Any:
+        return callback(*args, **{name: value for name, value in named.items() if name not in _COMMON})
 
     signature = inspect.signature(callback, eval_str=True)
-    option = inspect.Parameter("env_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_EnvFile)
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _COMMON.items()
+    ]
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect looks for
-        parameters=[*signature.parameters.values(), option]
+        parameters=[*signature.parameters.values(), *options]
     )
     return command
 
 
-def _choose(context: typer.Context, env_file: Path | None) -> Path | None:
-    """Before all other options are read: their defaults may be in the file."""
+def _listen(context: typer.Context) -> None:
+    """Tell each thing once, however often it comes up."""
     said: set[str] = set()
 
     def tell(text: str) -> None:
@@ -56,29 +61,75 @@ def _choose(context: typer.Context, env_file: Path | None) -> Path | None:
 
     before = told.set(tell)
     context.call_on_close(lambda: told.reset(before))
-    if env_file is not None:
-        earlier = os.environ.get(ENV_FILE)
-        os.environ[ENV_FILE] = str(env_file)
-        context.call_on_close(lambda: _restore(earlier))
-    return env_file
 
 
-def _restore(earlier: str | None) -> None:
+def _sets(variable: str) -> Callable[[typer.Context, Any], Any]:
+    """Before all other options are read, as their defaults may be in the file: the option is the variable."""
+
+    def choose(context: typer.Context, value: Any) -> Any:
+        if variable == ENV_FILE:  # the first of them
+            _listen(context)
+        if value is not None:
+            earlier = os.environ.get(variable)
+            os.environ[variable] = str(value)
+            context.call_on_close(lambda: _restore(variable, earlier))
+        return value
+
+    return choose
+
+
+def _restore(variable: str, earlier: str | None) -> None:
     if earlier is None:
-        del os.environ[ENV_FILE]
+        del os.environ[variable]
     else:
-        os.environ[ENV_FILE] = earlier
+        os.environ[variable] = earlier
 
 
-_EnvFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--env-file",
-        exists=True,
-        dir_okay=False,
-        is_eager=True,
-        callback=_choose,
-        help="File of PANDAPON_ settings; default: .env, if it holds the credentials as well.",
-        show_default=False,
-    ),
-]
+def _accounts(incomplete: str) -> list[str]:
+    """The names of accounts, for the shell's completion; nothing where no file can be used."""
+    try:
+        file = any_file()
+        return [name for name in (file.accounts if file else ()) if name.startswith(incomplete)]
+    except ConfigurationError:
+        return []
+
+
+_COMMON: Final[Mapping[str, Any]] = {
+    "env_file": Annotated[
+        Path | None,
+        typer.Option(
+            "--env-file",
+            exists=True,
+            dir_okay=False,
+            is_eager=True,
+            callback=_sets(ENV_FILE),
+            help="File of PANDAPON_ settings; default: .env, if it holds the credentials as well.",
+            show_default=False,
+        ),
+    ],
+    "config": Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            exists=True,
+            dir_okay=False,
+            is_eager=True,
+            callback=_sets(CONFIG),
+            help="Configuration file; default: pandapon.toml of this folder, if it holds the credentials, "
+            "or the user's.",
+            show_default=False,
+        ),
+    ],
+    "account": Annotated[
+        str | None,
+        typer.Option(
+            "--account",
+            metavar="NAME",
+            is_eager=True,
+            callback=_sets(ACCOUNT),
+            autocompletion=_accounts,
+            help="An account of the configuration file; default: PANDAPON_ACCOUNT, or the environment's key.",
+            show_default=False,
+        ),
+    ],
+}

@@ -8,9 +8,10 @@ from typing import Self
 import attrs
 
 from pandapon_async.core.options import Options, clean_frames
-from pandapon_async.environment import WORKING_FOLDER, environment
+from pandapon_async.environment import PREFIX, WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings.checks import header_text
+from pandapon_async.settings.sources import Sources
 
 __all__ = ["Credentials"]
 
@@ -36,10 +37,21 @@ class Credentials(Options):
     @classmethod
     @clean_frames
     def from_env(cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER) -> Self:
-        """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID."""
-        values = environment(env_file)
-        names = {field.name: f"PANDAPON_{field.name.upper()}" for field in attrs.fields(cls)}
-        missing = [name for name in names.values() if not values.get(name)]
+        """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID, or of PANDAPON_ACCOUNT."""
+        return cls.of(Sources.find(env_file))
+
+    @classmethod
+    @clean_frames
+    def of(cls, sources: Sources) -> Self:
+        """Those of the account that is named, else those of the environment."""
+        found = sources.credentials()
+        missing = [field.name for field in attrs.fields(cls) if field.name not in found]
+        if missing and sources.account is not None and sources.file is not None:
+            place = sources.file.place("accounts", sources.account)
+            raise ConfigurationError(f"{place}: account {sources.account} has no {', '.join(missing)}")
         if missing:
-            raise ConfigurationError(f"set {', '.join(missing)} in the environment or in a .env file")
-        return cls(**{field: values[name] for field, name in names.items()})
+            names = ", ".join(f"{PREFIX}{name.upper()}" for name in missing)
+            raise ConfigurationError(
+                f"set {names} in the environment or in a .env file, or name an --account"
+            )
+        return cls(**{name: value for name, (value, _) in found.items()})

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
@@ -24,9 +23,10 @@ from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.urls import check_base_url, check_proxy
-from pandapon_async.environment import WORKING_FOLDER, environment
+from pandapon_async.environment import WORKING_FOLDER
 from pandapon_async.errors import Attempt, ConfigurationError
 from pandapon_async.settings.checks import count, flag, instance, positive, positive_or_none, rate_limiter
+from pandapon_async.settings.sources import Sources
 from pandapon_async.settings.vendor import (
     FreightReading,
     ImageLimits,
@@ -51,6 +51,9 @@ __all__ = [
     "VendorChanges",
     "is_loopback",
 ]
+
+PYTHON: Final = {"python_only": True}
+"""Marks what neither a file nor the environment can say."""
 
 PROFILE_FIELDS = frozenset(field.name for field in attrs.fields(VendorProfile))
 """Fields of the vendor's profile, which may be said like settings."""
@@ -161,10 +164,12 @@ class Settings(Options):
     """What the vendor leaves undocumented."""
     max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=count)
     """Bytes of an answer, after decompression."""
-    limiter: RateLimiter | None = attrs.field(default=None, repr=False, validator=rate_limiter)
+    limiter: RateLimiter | None = attrs.field(
+        default=None, repr=False, metadata=PYTHON, validator=rate_limiter
+    )
     """One quota for several clients: a `Limiter`, an `aiolimiter.AsyncLimiter`, any `RateLimiter`. Its rate
     counts then, not `rate`."""
-    observer: Observer | None = attrs.field(default=None, repr=False)
+    observer: Observer | None = attrs.field(default=None, repr=False, metadata=PYTHON)
     """Called after each attempt with the call's name and an `Attempt`; must not block."""
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
     """Where writes are noted before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file in
@@ -183,7 +188,7 @@ class Settings(Options):
     writes the same."""
     settle_after: float = attrs.field(default=60.0, validator=positive)
     """Seconds that a write of unknown outcome must be old before its absence is believed."""
-    ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False)
+    ssl_context: ssl.SSLContext | None = attrs.field(default=None, repr=False, metadata=PYTHON)
     """For a CA of your own; one that does not check certificates and host names is refused."""
     proxy: str | None = attrs.field(default=None, repr=False, validator=_proxy)
     """The url of an HTTP proxy."""
@@ -193,7 +198,7 @@ class Settings(Options):
     """Permits `http://` to another machine; key and signature travel in clear."""
     correct_clock: bool = attrs.field(default=True, validator=flag)
     """Signs with the server's time once this machine's clock explains a refused authentication."""
-    clock: Clock = attrs.field(factory=Clock, repr=False)
+    clock: Clock = attrs.field(factory=Clock, repr=False, metadata=PYTHON)
     """Time, timers and chance; for tests."""
     proxy_in_use: str | None = attrs.field(default=None, init=False, repr=False, eq=False)
     """`proxy`, or with `trust_env` the one that the environment names."""
@@ -248,24 +253,27 @@ class Settings(Options):
     def from_env(
         cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
-        """From PANDAPON_BASE_URL, PANDAPON_JOURNAL and PANDAPON_RATE ("none": unlimited); arguments win."""
-        values = environment(env_file)
-        if (url := values.get("PANDAPON_BASE_URL")) and "base_url" not in settings:
-            settings["base_url"] = url
-        if (journal := values.get("PANDAPON_JOURNAL")) and "journal" not in settings:
-            settings["journal"] = journal
-        if (rate := values.get("PANDAPON_RATE")) and "rate" not in settings:
-            settings["rate"] = _rate(rate.strip())
-        everything: dict[str, Any] = {**settings}
-        return cls(**everything)
+        """From the environment, a .env file and pandapon.toml; arguments win.
 
+        Args:
+            env_file: The .env file; None for none. The default is the one of the working folder, if it may
+                be used.
+            settings: What is to hold whatever is said elsewhere.
 
-def _rate(text: str) -> float | None:
-    if text.lower() == "none":
-        return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) is None:
-        raise ConfigurationError("PANDAPON_RATE must be a number of calls per second, such as 20, or none")
-    return float(text)
+        Raises:
+            ConfigurationError: A name or a value is wrong; it says which and where.
+        """
+        return cls.of(Sources.find(env_file), **settings)
+
+    @classmethod
+    @clean_frames
+    def of(cls, sources: Sources, **settings: Unpack[SettingsArguments]) -> Self:
+        """What these sources say; arguments win."""
+        arguments: dict[str, Any] = {**settings}
+        known = {field.name for field in attrs.fields(cls) if field.init} | PROFILE_FIELDS
+        if unknown := {name: value for name, value in arguments.items() if name not in known}:
+            cls(**unknown)  # raises, and says what was meant
+        return sources.said(cls, arguments).make(cls)
 
 
 def is_loopback(url: str) -> bool:

@@ -20,14 +20,14 @@ from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.core.urls import climbs
 from pandapon_async.declare.arguments import encode_arguments, open_images
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Stage
 from pandapon_async.declare.fields import ImageField
 from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
 from pandapon_async.images import Image
 from pandapon_async.settings import Override, Settings
 from pandapon_async.transport.image_body import ImageBody
 
-__all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared"]
+__all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclared"]
 
 LARGE_BODY = 256 * 1024  # bytes
 
@@ -193,6 +193,24 @@ def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, L
 
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def undeclared(method: str, path: str, safety: str) -> Endpoint:
+    """The endpoint of a call that nobody declared. Raises InvalidArgumentError for an unknown safety."""
+    if safety not in list(Safety):
+        known = ", ".join(Safety)
+        raise InvalidArgumentError(f"safety must be one of {known}", argument="safety")
+    return Endpoint(
+        name=f"{method.upper()} {path}",
+        method=method.upper(),
+        path=path,
+        safety=Safety(safety),
+        stage=Stage.RELEASED,
+        evidence=Evidence.INFERRED,
+        page="",
+        confirmed_by=None,
+        unclear_codes=frozenset(),
+    )
 
 
 def prepare_undeclared(

@@ -1,0 +1,328 @@
+"""Where settings come from, and which of them wins.
+
+Argument or option, then the environment, then the account's section of pandapon.toml, then `[vendor]` and
+`[defaults]`, then what is built in. Where an account is named, key, secret, user id and base_url come from
+that account alone: the same names in the environment may belong to another shop, and a request signed with
+one shop's key and sent for another's is refused at best.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from pandapon_async.config_file import CONFIG, ConfigFile, find_file, readable_by_others
+from pandapon_async.environment import ACCOUNT, ENV_FILE, PREFIX, environment, tell
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.settings.reading import Given, Unusable, hints_of, meant, structure
+from pandapon_async.settings.vendor import Override, VendorProfile
+
+__all__ = [
+    "BUILT_IN",
+    "CREDENTIAL_NAMES",
+    "OTHER_NAMES",
+    "Said",
+    "Sources",
+    "environment_names",
+    "profile_names",
+]
+
+T = TypeVar("T")
+FieldPath = tuple[str, ...]
+
+CREDENTIAL_NAMES: Final = ("access_key", "access_secret", "user_id")
+SECRET_BY: Final = ("access_secret_env", "access_secret_file")
+OVERRIDES: Final = ("vendor", "overrides")
+BUILT_IN: Final = "built in"
+ARGUMENT: Final = "argument"
+OTHER_NAMES: Final = {
+    ACCOUNT: "the account of pandapon.toml that is meant; in the environment only",
+    CONFIG: "the configuration file, in place of pandapon.toml; in the environment only",
+    ENV_FILE: "the .env file; in the environment only",
+    "PANDAPON_ACCESS_KEY": "the access key",
+    "PANDAPON_ACCESS_SECRET": "the access secret, taken to the letter",
+    "PANDAPON_USER_ID": "the sub-account",
+    "PANDAPON_CALLBACKS": "`--store` of the `callbacks` commands",
+    "PANDAPON_OLD_ACCESS_SECRETS": "`callbacks serve`: secrets of before a rotation, separated by blanks",
+    "PANDAPON_CALLBACK_BASE": "`callbacks serve`: `CallbackSettings.base`",
+    "PANDAPON_CALLBACK_HEX_CASE": "`callbacks serve`: `CallbackSettings.hex_case`",
+}
+"""Names of the environment that are no settings, and what each is for."""
+_OF_A_CLUSTER = re.compile(r"PANDAPON_(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\w+)?)")
+"""What Kubernetes and docker set in every container beside a service called pandapon."""
+
+
+@attrs.frozen
+class Said:
+    """What was said, by path of the field: the value and the place. Later words replace earlier ones."""
+
+    leaves: dict[FieldPath, tuple[Any, str]] = attrs.field(factory=dict, repr=False)
+
+    def say(self, path: FieldPath, value: Any, place: str) -> None:
+        """Put a value in its place; what it replaces, as a whole or in part, is forgotten."""
+        for known in list(self.leaves):
+            shorter = min(len(known), len(path))
+            if known[:shorter] == path[:shorter]:
+                del self.leaves[known]
+        self.leaves[path] = value, place
+
+    def say_all(self, tree: Mapping[str, Any], path: FieldPath, place: Any) -> None:
+        """The leaves of a tree; `place` gives the place of a path."""
+        for name, value in tree.items():
+            here = (*path, name)
+            if isinstance(value, dict) and value:
+                self.say_all(value, here, place)
+            else:
+                self.say(here, value, place(here))
+
+    def place_of(self, path: FieldPath) -> str:
+        """Where a field was said, or a part of it, or what it is a part of."""
+        for known, (_, place) in self.leaves.items():
+            shorter = min(len(known), len(path))
+            if known[:shorter] == path[:shorter]:
+                return place
+        return BUILT_IN
+
+    def make(self, kind: type[T]) -> T:
+        """The object; an error names the place of the value that is to blame."""
+        tree: dict[str, Any] = {}
+        for path, (value, _) in self.leaves.items():
+            node = tree
+            for name in path[:-1]:
+                node = node.setdefault(name, {})
+            node[path[-1]] = value
+        try:
+            return structure(tree, kind)
+        except Unusable as wrong:
+            place = self.place_of(wrong.path) if wrong.path else ""
+            outside = place not in ("", BUILT_IN, ARGUMENT)
+            name = "" if wrong.named or place.startswith(PREFIX) else f"{wrong.path[-1]}: "
+            problem = f"{place if outside else ''}{': ' if outside else ''}{name}{wrong.reason}"
+        raise ConfigurationError(problem)
+
+
+@attrs.frozen
+class Sources:
+    """The environment, the file and the account that hold."""
+
+    values: Mapping[str, str] = attrs.field(repr=False)
+    file: ConfigFile | None
+    account: str | None
+
+    @classmethod
+    def find(
+        cls,
+        env_file: str | os.PathLike[str] | None,
+        account: str | None = None,
+        config: str | os.PathLike[str] | None = None,
+    ) -> Sources:
+        """What there is; raises ConfigurationError for a file that cannot be used and an unknown account."""
+        values = environment(env_file)
+        account = account or values.get(ACCOUNT) or None
+        file = find_file(account, config)
+        sources = cls(values, file, account)
+        if account is not None:
+            sources.entry()
+        return sources
+
+    def entry(self) -> Mapping[str, Any]:
+        """The account's section; empty if none is named."""
+        if self.account is None:
+            return {}
+        known = self.file.accounts if self.file is not None else {}
+        found = known.get(self.account)
+        if not isinstance(found, dict):
+            where = f"{self.file.path} has" if self.file else "as no pandapon.toml is used, there is"
+            listed = f"; known: {', '.join(sorted(known)[:10])}" if known else ""
+            raise ConfigurationError(
+                f"{where} no account {self.account[:40]}{meant(self.account, known) or listed}"
+            )
+        return found
+
+    def credentials(self) -> dict[str, tuple[Any, str]]:
+        """Key, secret and user id as far as they are said, each with its place."""
+        if self.account is None:
+            names = {name: f"{PREFIX}{name.upper()}" for name in CREDENTIAL_NAMES}
+            return {
+                field: (self.values[name], name) for field, name in names.items() if self.values.get(name)
+            }
+        assert self.file is not None
+        entry = self.entry()
+        found = {
+            name: (entry[name], self.file.place("accounts", self.account, name))
+            for name in ("access_key", "user_id")
+            if name in entry
+        }
+        if (secret := self._secret(self.file, entry)) is not None:
+            found["access_secret"] = secret
+        return found
+
+    def _secret(self, file: ConfigFile, entry: Mapping[str, Any]) -> tuple[str, str] | None:
+        ways = [name for name in ("access_secret", *SECRET_BY) if name in entry]
+        assert self.account is not None
+        place = file.place("accounts", self.account, *ways[:1])
+        if len(ways) > 1:
+            raise ConfigurationError(f"{place}: account {self.account} has {' and '.join(ways)}; keep one")
+        if not ways:
+            return None
+        value = entry[ways[0]]
+        if not isinstance(value, str) or not value:
+            raise ConfigurationError(f"{place}: {ways[0]} must be a text")
+        if ways[0] == "access_secret_env":
+            secret = os.environ.get(value)
+            if not secret:
+                raise ConfigurationError(
+                    f"{place}: account {self.account} wants its secret in {value[:60]}; set it"
+                )
+            return secret, value
+        if ways[0] == "access_secret_file":
+            return _secret_of(file.path.parent / value, place), str(file.path.parent / value)
+        return value, place
+
+    def said(self, kind: type[Any], arguments: Mapping[str, Any]) -> Said:
+        """All that is said about settings of this class; arguments are taken as they are."""
+        said = Said()
+        if self.file is not None:
+            self._check_names(self.file, kind)
+            for section in ("defaults", "vendor"):
+                self._say(said, self.file, (section,), kind)
+            if self.account is not None:
+                self._say(said, self.file, ("accounts", self.account), kind)
+        for name, value, path in self._names(kind):
+            if self.account is not None and path == ("base_url",) and value:
+                tell(f"ignoring {name}: account {self.account} says where its calls go")
+            elif value.strip():
+                said.say(path, value, name)
+        if self.account is not None:
+            unused = [name for one in CREDENTIAL_NAMES if self.values.get(name := f"{PREFIX}{one.upper()}")]
+            if unused:
+                tell(f"ignoring {', '.join(unused)}: account {self.account} has its own")
+        for name, value in arguments.items():
+            said.say(field_path(name, kind), Given(value), ARGUMENT)
+        return said
+
+    def _say(self, said: Said, file: ConfigFile, section: FieldPath, kind: type[Any]) -> None:
+        entry: Any = file.tree
+        for name in section:
+            entry = entry.get(name, {}) if isinstance(entry, dict) else {}
+        for name, value in entry.items():
+            if section[0] == "accounts" and name in (*CREDENTIAL_NAMES, *SECRET_BY):
+                continue
+            path = ("vendor", name) if section == ("vendor",) else field_path(name, kind)
+
+            def place(inner: FieldPath, given: FieldPath = path, name: str = name) -> str:
+                where = file.place(*section, name, *inner[len(given) :])
+                return f"{where}, [{'.'.join(section)}]"
+
+            said.say_all({path[-1]: value}, path[:-1], place)
+
+    def _check_names(self, file: ConfigFile, kind: type[Any]) -> None:
+        """Refuse what nobody reads: a misspelt limit would be ignored in silence."""
+        sections = ("defaults", "vendor", "accounts", "shops")
+        for name in file.tree:
+            if name not in sections:
+                if name in given_names(kind):
+                    raise ConfigurationError(f"{file.place(name)}: put {name} below [defaults] or an account")
+                hint = meant(name, sections) or f"; known: {', '.join(sections)}"
+                raise ConfigurationError(f"{file.place(name)}: there is no section [{name}]{hint}")
+        profile = profile_names()
+        settings = [name for name in given_names(kind) if name not in profile]
+        known = {"defaults": [*settings, *profile], "vendor": [*profile]}
+        for section, names in known.items():
+            _check(file, (section,), file.section(section), names)
+        for account, entry in file.accounts.items():
+            if not isinstance(entry, dict):
+                raise ConfigurationError(
+                    f"{file.place('accounts', account)}: write the account as a section [accounts.{account}]"
+                )
+            _check(file, ("accounts", account), entry, [*settings, *profile, *CREDENTIAL_NAMES, *SECRET_BY])
+
+    def _names(self, kind: type[Any]) -> Iterator[tuple[str, str, FieldPath]]:
+        """The settings of the environment; what is unknown is told."""
+        known = environment_names(kind)
+        for name, value in sorted(self.values.items()):
+            if name in OTHER_NAMES or _OF_A_CLUSTER.fullmatch(name):
+                continue
+            first, *rest = name.removeprefix(PREFIX).lower().split("__")
+            path = field_path(first, kind)
+            of_a_call = path == OVERRIDES and len(rest) > 1
+            if name in known or of_a_call or any(one.startswith(f"{name}__") for one in known):
+                yield name, value, (*path, *_call_named(path, rest))
+            elif first in hints_of(kind):
+                tell(f"{name} is not used: {first} can be given in Python only")
+            else:
+                tell(f"{name} is not a setting{meant(name, [*known, *OTHER_NAMES])}")
+
+
+def _check(file: ConfigFile, section: FieldPath, entry: Mapping[str, Any], known: list[str]) -> None:
+    for name in entry:
+        if name not in known:
+            place, where = file.place(*section, name), ".".join(section)
+            raise ConfigurationError(f"{place}: there is no setting {name} in [{where}]{meant(name, known)}")
+
+
+def _secret_of(path: Path, place: str) -> str:
+    """The secret in a file of its own; the line end does not belong to it."""
+    try:
+        secret = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        secret = None
+    if secret is None:
+        raise ConfigurationError(f"{place}: {path} cannot be read")
+    if readable_by_others(path):
+        tell(f"others may read {path}; say chmod 600 {path}")
+    return secret
+
+
+def profile_names() -> frozenset[str]:
+    """The fields of the vendor's profile, which may be said like settings."""
+    return frozenset(hints_of(VendorProfile))
+
+
+def given_names(kind: type[Any]) -> Mapping[str, FieldPath]:
+    """What a file and the environment can say, and the path of the field."""
+    top = {name: (name,) for name, hint in hints_of(kind).items() if hint is not Any}
+    return {**top, **{name: ("vendor", name) for name in profile_names() if "vendor" in top}}
+
+
+def field_path(name: str, kind: type[Any]) -> FieldPath:
+    """Where a name that may be said belongs."""
+    return given_names(kind).get(name, (name,))
+
+
+def environment_names(kind: type[Any]) -> dict[str, FieldPath]:
+    """Every setting that the environment can say, by its name, with the path of the field."""
+    found: dict[str, FieldPath] = {}
+
+    def walk(kind: type[Any], name: str, path: FieldPath) -> None:
+        for field, hint in hints_of(kind).items():
+            inner = [arm for arm in (hint, *getattr(hint, "__args__", ())) if attrs.has(arm)]
+            if hint is Any:
+                continue
+            here = f"{name}{field.upper()}"
+            if inner and inner[0] is VendorProfile:
+                walk(VendorProfile, name, (*path, field))
+            elif inner and inner[0] is not Override:
+                walk(inner[0], f"{here}__", (*path, field))
+            else:
+                found[here] = (*path, field)
+
+    walk(kind, PREFIX, ())
+    return found
+
+
+def _call_named(path: FieldPath, rest: list[str]) -> list[str]:
+    """Dots cannot stand in a variable's name: ALIBABA_REFUNDS_GET is alibaba.refunds.get."""
+    if path != OVERRIDES:
+        return rest
+    from pandapon_async.api.registry import endpoints, operations
+
+    for name in (*operations(), *endpoints()):
+        if name.replace(".", "_") == rest[0]:
+            return [name, *rest[1:]]
+    return rest
