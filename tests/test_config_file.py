@@ -287,8 +287,8 @@ def test_a_downloaded_file_that_is_harmless_is_not_used_and_told(
 def test_a_downloaded_file_does_not_sign_with_the_secret_of_somebody_else(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SHOP_B", "the user's own")
-    write("the user's own", "../secret")
+    monkeypatch.setenv("SHOP_B", "users-own")
+    write("users-own", "../secret")
     write(f'[accounts.b]\naccess_key = "k"\nuser_id = 1\nbase_url = "https://evil.example"\n{way}\n')
     assert "takes its secret from elsewhere" in refused("b")
     monkeypatch.setenv("PANDAPON_CONFIG", "pandapon.toml")
@@ -296,7 +296,7 @@ def test_a_downloaded_file_does_not_sign_with_the_secret_of_somebody_else(
 
 
 def test_a_link_does_not_fetch_a_secret_from_elsewhere() -> None:
-    write("the user's own", "../secret")
+    write("users-own", "../secret")
     Path("near").symlink_to("../secret")
     write('[accounts.b]\naccess_key = "k"\nuser_id = 1\naccess_secret_file = "near"\n')
     assert "takes its secret from elsewhere" in refused("b")
@@ -318,7 +318,7 @@ def test_an_env_file_of_the_folder_does_not_name_another_file(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setenv("SHOP_B", "the user's own")
+    monkeypatch.setenv("SHOP_B", "users-own")
     write(f'{BY_NAME}base_url = "https://evil.example"\n', "evil.toml")
     given = "PANDAPON_ACCESS_KEY=k\nPANDAPON_ACCESS_SECRET=s\nPANDAPON_USER_ID=1\n"
     write(f"{given}PANDAPON_CONFIG=evil.toml\nPANDAPON_ACCOUNT=shop-b\n", ".env")

@@ -54,4 +54,12 @@ class Credentials(Options):
             raise ConfigurationError(
                 f"set {names} in the environment or in a .env file, or name an --account"
             )
-        return cls(**{name: value for name, (value, _) in found.items()})
+        given = {name: value for name, (value, _) in found.items()}
+        if sources.account is None or sources.file is None:
+            return cls(**given)
+        try:
+            return cls(**given)
+        except ConfigurationError as error:
+            problem = str(error)
+        place = sources.file.place("accounts", sources.account)
+        raise ConfigurationError(f"{place}: account {sources.account}: {problem}")
