@@ -309,6 +309,8 @@ def environment_names(kind: type[Any]) -> dict[str, FieldPath]:
                 walk(VendorProfile, name, (*path, field))
             elif inner and inner[0] is not Override:
                 walk(inner[0], f"{here}__", (*path, field))
+                if hint is not inner[0]:  # it may be none as a whole
+                    found[here] = (*path, field)
             else:
                 found[here] = (*path, field)
 
