@@ -169,7 +169,8 @@ def parse(arguments: list[str]) -> Mapping[str, Any]:
         command = command.commands[name]
     if "--help" in arguments:
         return {}
-    parameters: Mapping[str, Any] = command.make_context(command.name, list(arguments)).params
+    with command.make_context(command.name, list(arguments)) as context:  # closed: options set variables
+        parameters: Mapping[str, Any] = context.params
     return parameters
 
 
