@@ -7,7 +7,7 @@ from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
-from pandapon_async.core.outcome import Safety
+from pandapon_async.core.outcome import Safety, retry_if_safe
 from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.declare.call import Call
@@ -100,6 +100,7 @@ __all__ = [
     "bulk",
     "errors",
     "priority",
+    "retry_if_safe",
 ]
 
 

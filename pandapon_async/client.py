@@ -338,6 +338,7 @@ class Client(SettlesWrites):
             value = builder.decode(envelope.data, envelope.request_id)
         except PandaponError as error:
             error.endpoint = endpoint.name
+            error.safety = endpoint.safety
             error.attempts = len(context.history)
             error.history = tuple(context.history)
             raise

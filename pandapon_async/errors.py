@@ -100,6 +100,8 @@ class PandaponError(Exception):
     """Whether making the same call again is sensible and safe."""
     outcome: Outcome = Outcome.NOT_SENT
     """Whether the server may have carried the operation out."""
+    safety: str | None = None
+    """The safety class of the call, such as "once"; None if it failed before it was a call."""
 
     def __init__(
         self,

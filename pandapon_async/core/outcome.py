@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -27,7 +27,12 @@ from pandapon_async.errors import (
     RejectedError,
 )
 
-__all__ = ["Operation", "RawResponse", "Safety", "for_operation", "may_repeat", "read_response"]
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+__all__ = [
+    "Operation", "RawResponse", "Safety", "for_operation", "may_repeat", "read_response", "retry_if_safe",
+]  # fmt: skip
 
 
 class Safety(enum.StrEnum):
@@ -260,6 +265,30 @@ def may_repeat(error: PandaponError, safety: Safety) -> bool:
     if error.outcome is Outcome.NOT_SENT or safety.repeatable:
         return True
     return isinstance(error, RateLimitError) and error.before_execution
+
+
+def retry_if_safe(state: RetryCallState) -> bool:
+    """For a tenacity of your own around one call: whether it may be made again after this failure.
+
+    Use it as `AsyncRetrying(retry=retry_if_safe, ...)` with a client of `RetryPolicy(attempts=1)`, since only
+    one layer should retry; it joins others by `|` and `&`. It is true where the error says `retryable` and,
+    for a call that changes something, only if the request surely was not sent: no answer, not even a
+    throttle, proves that nothing was done. It is never true for a call that releases money. Repeat one call
+    by it, never a function of several: those that succeeded would be made again.
+
+    Args:
+        state: What tenacity gives.
+
+    Returns:
+        True if the last attempt failed and may be repeated; False after a success and after errors of others.
+    """
+    error = None if state.outcome is None else state.outcome.exception()
+    if not isinstance(error, PandaponError) or not error.retryable or error.safety is None:
+        return False
+    safety = Safety(error.safety)
+    if safety is Safety.NEVER_AUTOMATIC:
+        return False
+    return safety.repeatable or error.outcome is Outcome.NOT_SENT
 
 
 def for_operation(error: PandaponError, safety: Safety, intent_id: str | None) -> PandaponError:

@@ -169,6 +169,7 @@ class Pipeline:
             error = _sent_before(error)
         final = for_operation(error, endpoint.safety, write.intent.id if write else None)
         final.endpoint = endpoint.name
+        final.safety = endpoint.safety
         final.attempts = len(context.history)
         final.history = tuple(context.history)
         try:
