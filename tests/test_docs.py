@@ -511,6 +511,8 @@ def test_the_settings_that_copies_share_are_marked() -> None:
 
 def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    site = (ROOT / "mkdocs.yml").read_text("utf-8")
     for page in sorted((ROOT / "docs").rglob("*.md")):
         name = page.relative_to(ROOT / "docs").as_posix()
         assert name == "README.md" or f"]({name})" in index, f"docs/README.md does not name {name}"
+        assert f": {name}\n" in site, f"mkdocs.yml does not name {name}"
