@@ -24,6 +24,7 @@ from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavai
 from pandapon_async.journal import Intent, IntentState, Journal, Resolution
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import Added, JournalStore, Reading
+from pandapon_async.storage.sqlite_file import DamagedRowError
 from tests.support.journals import at, noted
 from tests.support.server import FaultServer, ok
 
@@ -69,7 +70,10 @@ class Model:
 
     def resolve(self, number: int, state: IntentState) -> bool:
         row = self.rows.get(f"id-{number}")
-        if row is None or not row.state.open:
+        if row is None:
+            return False
+        turned_out = row.state is IntentState.SETTLED_ABSENT and state is IntentState.SETTLED_DONE
+        if not row.state.open and not turned_out:
             return False
         row.state = state
         return True
@@ -184,28 +188,69 @@ def test_remarks_are_added_and_nothing_that_is_known_is_lost() -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    ["state = 'confirmeX'", "facts = '{]'", "remarks = 'x'", "error_kind = 'x'", "natural_key = '['"],
-)
-def test_a_row_that_cannot_be_read_is_damage_and_stands_in_the_way(tmp_path: Path, damage: str) -> None:
+    [
+        "UPDATE intents SET state = 'confirmeX'", "UPDATE intents SET state = 'rejected'",
+        "UPDATE intents SET facts = '{]'", "UPDATE intents SET remarks = 'x'",
+        "UPDATE intents SET error_kind = 'x'", "UPDATE intents SET natural_key = '{\"k\":2}'",
+        "UPDATE intents SET result = 'TQ2'", "UPDATE intents SET wrote = wrote + 1",
+        "UPDATE intents SET checksum = NULL",
+    ],
+)  # fmt: skip
+def test_a_row_that_was_changed_is_damage_and_stands_in_the_way(tmp_path: Path, damage: str) -> None:
+    """Also where what stands there now could have been written: SQLite itself sees nothing."""
     path = tmp_path / "journal.sqlite"
     store = JournalStore(str(path))
     changed(store, lambda store: store.add(intent(1, 1), True))
     changed(store, lambda store: store.resolve("id-1", IntentState.CONFIRMED, at(1.0)))
-    store._connection.execute(f"UPDATE intents SET {damage}")
-    with pytest.raises(JournalUnavailableError, match="is damaged: a row of it cannot be read"):
-        store.find(None, None)
+    store._connection.execute(damage)
+    works: list[Callable[[JournalStore], Any]] = [
+        lambda store: store.find(None, None),
+        lambda store: store.get("id-1"),
+        lambda store: store.sending("id-1", at(1.0)),
+        lambda store: store.resolve("id-1", IntentState.SETTLED_DONE, at(1.0)),
+    ]
     if "natural_key" not in damage:
-        with pytest.raises(JournalUnavailableError, match="is damaged"):
-            store.add(intent(2, 1), True)
+        works.append(lambda store: store.add(intent(2, 1), True))
+    for work in works:
+        with pytest.raises(DamagedRowError):
+            work(store)
     store.close()
+    with pytest.raises(JournalUnavailableError, match=r"damaged.*`pandapon journal check .*journal.sqlite`"):
+        JournalStore(str(path))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE identity SET mark = 0",
+        "UPDATE identity SET id = 'x'",
+        "DELETE FROM identity",
+        "UPDATE subjects SET subject = 'o 2'",
+        "UPDATE subjects SET intent = 'id-3' WHERE intent = 'id-1'",
+        "UPDATE adopted SET identity = 'x'",
+        "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'one_open_per_key'",
+    ],
+)
+def test_what_stands_beside_the_rows_is_checked_too(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "journal.sqlite"
+    for number in (1, 2):
+        store = JournalStore(str(path if number == 1 else tmp_path / "other.sqlite"))
+        changed(store, lambda store, n=number: store.add(intent(n, n), True, ("o 1",)))
+        store.close()
+    store, other = JournalStore(str(path)), JournalStore(str(tmp_path / "other.sqlite"))
+    changed(store, lambda store: store.take(other))
+    other.close()
+    store._connection.executescript(damage)
+    store.close()
+    with pytest.raises(JournalUnavailableError, match=r"damaged.*journal check"):
+        JournalStore(str(path))
 
 
 # A client in a process of its own that is killed before or after a given commit of its journal.
 CHILD = """
 import asyncio, os, signal, sys
 from pandapon_async import Client, Credentials, Settings
-from pandapon_async.journal.identity import Writer
-from pandapon_async.journal.store import Added, JournalStore, Reading
+from pandapon_async.journal.store import Added, JournalStore
 
 url, journal, moment, number = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 commits, commit = 0, JournalStore.commit

@@ -2,7 +2,7 @@
 
 The files in tests/data/formats were written by the last version before the change, by scripts of a few
 lines that called its own stores: journal-1 (every state, every kind of note, two accounts, and what a killed
-process left behind), callbacks-1 (every state, a dropped copy, a message that was being handled), callbacks-2
+process left behind), journal-2 (the same, brought up), callbacks-1 (every state, a dropped copy, a message that was being handled), callbacks-2
 (two messages that were handled, with a time of their push and without).
 """
 
@@ -18,7 +18,7 @@ import pytest
 from pandapon_async.callbacks import MessageState, MessageStore
 from pandapon_async.callbacks.store import Entry
 from pandapon_async.errors import ErrorKind
-from pandapon_async.journal import IntentState, Journal, Resolution
+from pandapon_async.journal import IntentState, Journal, Resolution, WriteKey
 
 FORMATS = Path(__file__).parent / "data" / "formats"
 DONE, ABSENT, UNKNOWN = IntentState.SETTLED_DONE, IntentState.SETTLED_ABSENT, IntentState.UNKNOWN
@@ -115,6 +115,23 @@ async def test_a_journal_is_brought_up_once(tmp_path: Path) -> None:
         assert counts == {
             IntentState.CONFIRMED: 3, REJECTED: 3, NOT_SENT: 5, UNKNOWN: 8, DONE: 3, ABSENT: 2,
         }  # fmt: skip
+
+
+async def test_a_journal_of_format_2(tmp_path: Path) -> None:
+    """It had no checksums. One write in it, by its payload alone, may be about any order."""
+    path = copy_of("journal-2.sqlite", tmp_path)
+    before = old_rows(path, "SELECT id, state, extra FROM intents")
+    (identity,) = old_rows(path, "SELECT id FROM identity")
+    (mark,) = old_rows(path, "SELECT mark FROM identity")
+    for _ in range(2):
+        journal = Journal(path)
+        found = await journal.find()
+        assert {one.id: (str(one.state), one.extra) for one in found} == before
+        assert (await journal.identity(), await journal.mark()) == (identity, mark)
+        assert [len(await journal.extra()), len(await journal.unassigned())] == [1, 2]
+        (unclear,) = await journal.about(WriteKey("x", "alibaba.orders.submit_to_pay", {}, ()))
+        assert unclear.natural_key.keys() == {"payload"}
+        await journal.aclose()
 
 
 def test_a_callbacks_store_of_format_1(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from pandapon_async.core.vendor import vendor_id
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import Intent, IntentState, Resolution, Writer
 from pandapon_async.journal.resolve import ResolvedOutcome, judge
+from pandapon_async.journal.rows import row_of
 from pandapon_async.journal.store import Added, JournalStore
+from pandapon_async.storage.sqlite_file import with_checksum
 from tests.support.journals import at
 
 CREATE = endpoints()["v1.alibaba.refunds.create"]
@@ -229,7 +231,7 @@ def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled
     """Two keys of one account wrote the same application with an earlier version, which kept them apart."""
     for number, account in ((1, "old-a"), (2, "old-b")):
         row = intent(number, scope="", account=account, natural_key={"k": 1})
-        values = store._row_of(row, row.state)
+        values = with_checksum(row_of(row))
         store._connection.execute(f"INSERT INTO intents VALUES ({', '.join('?' * len(values))})", values)
         assert store.assign(ONE, account) == 1
     assert [one.id for one in store.extra()] == ["id-2"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) ->
             store.begin(durable=True)
             taken = store.take(other)
             store.commit()
+        except sqlite3.Error as error:
+            raise other.unavailable(error) from error
         finally:
             other.rollback()
             store.rollback()

@@ -16,20 +16,15 @@ import orjson
 
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.identity import anything, declared, subjects_of
-from pandapon_async.journal.intent import OPEN, IntentState, Resolution
+from pandapon_async.journal.intent import IntentState, Resolution
+from pandapon_async.journal.rows import COLUMNS, OPEN_SQL
 from pandapon_async.storage.sqlite_file import FileFormat
 
-__all__ = ["COUNTS_SQL", "EXTRA_SQL", "FILE_FORMAT", "OPEN_SQL"]
+__all__ = ["COUNTS_SQL", "FILE_FORMAT"]
 
-
-def _listed(states: tuple[IntentState, ...]) -> str:
-    return ", ".join(f"'{state}'" for state in states)
-
-
-OPEN_SQL = f"state IN ({_listed(OPEN)})"
 
 # Of open intents that have become the same, all but the newest. Each has to be settled by itself.
-EXTRA_SQL = f"""
+_EXTRA_SQL = f"""
 UPDATE intents SET extra = 1 WHERE NOT extra AND {OPEN_SQL} AND EXISTS (
     SELECT 1 FROM intents AS newer WHERE (newer.scope, newer.operation, newer.natural_key)
     = (intents.scope, intents.operation, intents.natural_key) AND newer.{OPEN_SQL} AND NOT newer.extra
@@ -44,16 +39,12 @@ CREATE UNIQUE INDEX one_open_per_key ON intents (scope, operation, natural_key, 
 CREATE INDEX open_by_session ON intents (session) WHERE {OPEN_SQL};
 CREATE INDEX by_result ON intents (operation, result) WHERE result IS NOT NULL;
 """
-_BESIDE = """
-CREATE TABLE subjects (subject TEXT NOT NULL, intent TEXT NOT NULL, PRIMARY KEY (subject, intent))
-    STRICT, WITHOUT ROWID;
-CREATE TABLE adopted (identity TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-"""
 _SCHEMA = f"""
 CREATE TABLE identity (
-    only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL, mark INTEGER NOT NULL DEFAULT 0
+    only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL, mark INTEGER NOT NULL, checksum INTEGER
 ) STRICT;
-INSERT INTO identity VALUES (1, lower(hex(randomblob(16))), 0);
+INSERT INTO identity VALUES (1, lower(hex(randomblob(16))), 0, NULL);
+UPDATE identity SET checksum = checksum(id, mark);
 CREATE TABLE intents (
     id TEXT PRIMARY KEY,
     scope TEXT NOT NULL,
@@ -79,9 +70,14 @@ CREATE TABLE intents (
     uptime REAL,
     served REAL,
     resolver TEXT,
-    extra INTEGER NOT NULL DEFAULT 0
+    extra INTEGER NOT NULL DEFAULT 0,
+    checksum INTEGER
 ) STRICT;
-{_BESIDE}{_INDEXES}"""
+CREATE TABLE subjects (
+    subject TEXT NOT NULL, intent TEXT NOT NULL, checksum INTEGER, PRIMARY KEY (subject, intent)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE adopted (identity TEXT PRIMARY KEY, checksum INTEGER) STRICT, WITHOUT ROWID;
+{_INDEXES}"""
 
 _UPGRADE_1 = f"""
 CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL) STRICT;
@@ -108,7 +104,10 @@ ALTER TABLE intents ADD COLUMN extra INTEGER NOT NULL DEFAULT 0;
 UPDATE intents SET resolution = old_resolution(state, note), error_kind = old_error_kind(note),
     remarks = old_remarks(note), wrote = updated;
 ALTER TABLE intents DROP COLUMN note;
-{EXTRA_SQL}{_BESIDE}{_INDEXES}"""
+{_EXTRA_SQL}CREATE TABLE subjects (subject TEXT NOT NULL, intent TEXT NOT NULL, PRIMARY KEY (subject, intent))
+    STRICT, WITHOUT ROWID;
+CREATE TABLE adopted (identity TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+{_INDEXES}"""
 
 _ERRORS_OF_1 = {
     "ConfigurationError": ErrorKind.CONFIGURATION,
@@ -191,14 +190,30 @@ def old_subjects(operation: str, key: dict[str, Any], is_open: bool) -> tuple[st
     return subjects_of(endpoint, key)
 
 
+def _upgrade_2(connection: sqlite3.Connection) -> None:
+    """Format 3 checks each row when it is read. Writes that may be about anything stand together."""
+    connection.execute(
+        "UPDATE subjects SET subject = '* ' || substr(subject, 1, length(subject) - 2)"
+        " WHERE subject LIKE '% *'"
+    )
+    FILE_FORMAT.add_checksums(connection)
+
+
 FILE_FORMAT = FileFormat(
     name="journal",
     application_id=0x50506A6E,  # "PPjn"
-    number=2,
+    number=3,
     schema=_SCHEMA,
     first_table="intents",
-    upgrades={1: _upgrade_1},
+    upgrades={1: _upgrade_1, 2: _upgrade_2},
     error=JournalUnavailableError,
     empty_is_damage=True,  # a journal appears complete, so nothing else leaves an empty one
+    checked={
+        "intents": COLUMNS,
+        "identity": ("id", "mark"),
+        "subjects": ("subject", "intent"),
+        "adopted": ("identity",),
+    },
+    if_damaged="`pandapon journal check {path}` says what can be done",
     page_size=2048,  # keys lie scattered, and half the page is half of what a commit writes
 )

@@ -104,7 +104,7 @@ def subjects_of(endpoint: Endpoint, key: Mapping[str, Any]) -> tuple[str, ...]:
 
 def anything(operation: str) -> str:
     """The subject of a write of which is not known what it is about."""
-    return f"{operation} *"
+    return f"* {operation}"  # so that all of them stand together in the index
 
 
 def plain_of(fields: Mapping[str, Any]) -> dict[str, Any]:

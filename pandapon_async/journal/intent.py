@@ -47,6 +47,9 @@ OPEN = (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
 ENDED = tuple(state for state in IntentState if state not in OPEN)
 
 
+_AT_THE_DOOR = (ErrorKind.RATE_LIMIT, ErrorKind.AUTHENTICATION)
+
+
 class Resolution(enum.StrEnum):
     """What a look at the vendor's side shows of a write whose answer was lost."""
 
@@ -122,5 +125,14 @@ class Intent:
         """
         if self.state is IntentState.SETTLED_ABSENT:
             return True
-        at_the_door = self.error_kind in (ErrorKind.RATE_LIMIT, ErrorKind.AUTHENTICATION)
-        return self.state is IntentState.REJECTED and at_the_door and self.resolution is None
+        return self._refused_at_the_door and self.resolution is None
+
+    @property
+    def _refused_at_the_door(self) -> bool:
+        return self.state is IntentState.REJECTED and self.error_kind in _AT_THE_DOOR
+
+    def may_become(self, state: IntentState) -> bool:
+        """Whether this may be noted of it. What was refused at the door, or found absent, may turn out to
+        have been carried out; no other end changes."""
+        given_up = self.state is IntentState.SETTLED_ABSENT or self._refused_at_the_door
+        return self.state.open or (state is IntentState.SETTLED_DONE and given_up)

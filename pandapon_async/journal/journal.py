@@ -9,7 +9,6 @@ so a bulk of writes costs a flush per group and not per write. Nothing here bloc
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import glob
 import logging
@@ -37,7 +36,7 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY, reason_of
 __all__ = ["Journal", "duplicate_of"]
 
 T = TypeVar("T")
-STALE_SECONDS = 86_400.0
+STALE_SECONDS = 10.0
 """How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
 
 log: Final = logging.getLogger("pandapon_async")
@@ -347,13 +346,10 @@ class Journal:
         store: JournalStore | None = None
         try:
             self._make_folder()
+            after_crash = self._was_killed()
             alive.acquire(blocking=False)
-            store = JournalStore(self.path, session, lambda: _release(alive))
-            try:
-                self._close_abandoned(store, self._opened_at)
-            except sqlite3.Error as error:
-                raise store.unavailable(error) from error
-            self._clear_away()
+            store = JournalStore(self.path, session, lambda: _release(alive), after_crash=after_crash)
+            self._close_abandoned(store, self._opened_at)
             if self._earlier is not None:
                 store.not_ours = self._earlier.adopt(store, self._opened_at)
         except BaseException as error:
@@ -361,6 +357,8 @@ class Journal:
                 store.close()
             elif alive.is_locked:
                 _release(alive)
+            if isinstance(error, sqlite3.Error) and store is not None:
+                raise store.unavailable(error) from error
             if isinstance(error, OSError):
                 reason = error.strerror or type(error).__name__
                 raise JournalUnavailableError(f"the journal {self.path} cannot be opened: {reason}") from None
@@ -391,14 +389,25 @@ class Journal:
         finally:
             store.rollback()
 
-    def _clear_away(self) -> None:
-        """Remove the lock files of processes that were killed with nothing open."""
-        path = Path(self.path)
+    def _was_killed(self) -> bool:
+        """Whether a process was killed with the file open: its lock file is still there, or the log is.
+
+        Whoever ends in good order removes the first, and the last one the second. Old lock files are cleared
+        away.
+        """
+        path, killed, others = Path(self.path), False, False
         for file in path.parent.glob(f"{glob.escape(path.name)}.*.lock"):
-            with contextlib.suppress(OSError, Timeout):
-                if file.stat().st_mtime < time.time() - STALE_SECONDS:
-                    with FileLock(file).acquire(blocking=False):
+            try:
+                with FileLock(file).acquire(blocking=False):
+                    killed = True
+                    if file.stat().st_mtime < time.time() - STALE_SECONDS:
                         file.unlink()
+            except Timeout:
+                others = True
+            except OSError:  # of another user, or gone meanwhile
+                continue
+        log = path.with_name(f"{path.name}-wal")
+        return killed or (not others and log.exists() and log.stat().st_size > 0)
 
     def _lock_path(self, session: str) -> str:
         return f"{self.path}.{session}.lock"

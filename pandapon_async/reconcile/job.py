@@ -142,7 +142,7 @@ class _Job:
     def _open(self, path: Path) -> RunStore:
         state = RunStore.open(path)
         try:
-            state.check()
+            state.check(thorough=False)
         except BaseException:
             state.close()
             raise

@@ -20,7 +20,7 @@ import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
-from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore, checksum, with_checksum
+from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore, with_checksum
 from pandapon_async.tables.cells import Platform
 
 __all__ = ["Pending", "RunStore"]
@@ -30,7 +30,6 @@ _NAME = re.compile(r"state-[0-9a-f]{12}\.sqlite")
 
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
 _LOOKUP_FIELDS = tuple(field.name for field in attrs.fields(Lookup))
-_ADDED_BY_4 = ("applied_freight_fen", "refunded_freight_fen", "problems")
 _SCHEMA = f"""
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE ledger (row INTEGER PRIMARY KEY, {", ".join(_ROW_FIELDS[1:])}, checksum INTEGER);
@@ -46,30 +45,23 @@ def _add_error_kinds(db: sqlite3.Connection) -> None:
     db.execute("UPDATE lookups SET error_kind = ? WHERE outcome = 'failed'", (ErrorKind.OTHER,))
 
 
-def _add_checksums(db: sqlite3.Connection) -> None:
-    """Format 3 checks each row when it is read, and says when the run began: not after its first lookup."""
-    db.create_function("checksum", -1, lambda *values: checksum(values), deterministic=True)
-    for table, columns in (
-        ("facts", ("name", "value")),
-        ("ledger", _ROW_FIELDS),
-        ("lookups", ("row", *(name for name in _LOOKUP_FIELDS if name not in _ADDED_BY_4))),
-    ):
+def _add_beginning(db: sqlite3.Connection) -> None:
+    """Format 3 says when the run began: not after its first lookup. Each row has a place for a checksum."""
+    for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
-        db.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
     (first,) = db.execute("SELECT min(looked_up_at) FROM lookups").fetchone()
     if first is not None:
         begun = json.dumps(datetime.fromisoformat(first).timestamp())
-        db.execute(_INSERT_FACT, ("begun", begun, checksum(("begun", begun))))
+        db.execute("INSERT INTO facts (name, value) VALUES ('begun', ?)", (begun,))
 
 
 def _add_freight(db: sqlite3.Connection) -> None:
     """Format 4 keeps freight, and which fields came as another type; lookups made before it have neither."""
-    db.create_function("checksum", -1, lambda *values: checksum(values), deterministic=True)
-    db.execute("ALTER TABLE lookups DROP COLUMN checksum")
-    for name in _ADDED_BY_4:
+    for table in ("facts", "ledger", "lookups"):
+        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    for name in ("applied_freight_fen", "refunded_freight_fen", "problems"):
         db.execute(f"ALTER TABLE lookups ADD COLUMN {name}")
-    db.execute("ALTER TABLE lookups ADD COLUMN checksum INTEGER")
-    db.execute(f"UPDATE lookups SET checksum = checksum({', '.join(('row', *_LOOKUP_FIELDS))})")
+    FORMAT.add_checksums(db)
 
 
 _INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
@@ -78,8 +70,9 @@ FORMAT = FileFormat(
     application_id=0x50507263,  # "PPrc"
     number=4,
     schema=_SCHEMA,
-    upgrades={1: _add_error_kinds, 2: _add_checksums, 3: _add_freight},
+    upgrades={1: _add_error_kinds, 2: _add_beginning, 3: _add_freight},
     error=ConfigurationError,
+    checked={"facts": ("name", "value"), "ledger": _ROW_FIELDS, "lookups": ("row", *_LOOKUP_FIELDS)},
 )
 _INSERT_ROW = f"INSERT INTO ledger VALUES ({', '.join('?' * (len(_ROW_FIELDS) + 1))})"
 _INSERT_LOOKUP = f"INSERT OR REPLACE INTO lookups VALUES ({', '.join('?' * (len(_LOOKUP_FIELDS) + 2))})"

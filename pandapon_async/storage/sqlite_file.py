@@ -24,15 +24,17 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import shlex
 import sqlite3
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import msgspec
 
 __all__ = [
     "IN_MEMORY",
@@ -52,6 +54,14 @@ PATIENCE = 10.0
 """Seconds for which a change waits for another process to finish its own."""
 STALE_SECONDS = 86_400.0
 """How old the draft of a killed process must be to be removed."""
+
+
+def _plain(value: Any) -> Any:
+    """What SQLite makes of an instance of our own types: amounts are numbers."""
+    return int(value) if isinstance(value, int) else str(value)
+
+
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 Upgrade = Callable[[sqlite3.Connection], object]
 
@@ -91,29 +101,19 @@ def is_damage(error: BaseException | None) -> bool:
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
-def checksum(values: Iterable[Any]) -> int:
+def checksum(values: Sequence[Any]) -> int:
     """What a row's values come to, to be kept in the row and compared at each reading.
 
     SQLite checks the shape of its pages and not what stands in them: a changed amount or state is read as if
-    it had always been there.
+    it had always been there. MessagePack has one form for each value: 1 is not "1", nothing is not "".
     """
-    return zlib.crc32(b"\x1f".join(map(_as_bytes, values)))
+    return zlib.crc32(_encode(values))
 
 
 def with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row's values with their checksum behind them, as `SqliteStore.checked` wants them back."""
-    return (*values, checksum(values))
-
-
-def _as_bytes(value: Any) -> bytes:
-    """A stored value, so that no two are alike: 1 is not "1", and nothing is not an empty text."""
-    if value is None:
-        return b"n"
-    if isinstance(value, str):
-        return b"t" + value.encode("utf-8", "surrogatepass")
-    if isinstance(value, int):
-        return b"i%d" % value
-    return b"f" + repr(value).encode() if isinstance(value, float) else b"b" + bytes(value)
+    stored = tuple([int(value) if value.__class__ is bool else value for value in values])
+    return (*stored, checksum(stored))
 
 
 class DamagedRowError(sqlite3.DatabaseError):
@@ -144,6 +144,10 @@ class FileFormat:
     page_size: int | None = None
     empty_is_damage: bool = False
     """Whether a file of 0 bytes is refused. Otherwise it is filled."""
+    checked: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
+    """The tables whose rows end with the checksum of these columns."""
+    if_damaged: str = ""
+    """What to say of a damaged file; {path} stands for its name."""
 
     def open(
         self,
@@ -200,9 +204,21 @@ class FileFormat:
                 raise
             return connection
 
-    def unusable(self, path: str | os.PathLike[str], doing: str, reason: str) -> Exception:
-        """The error that says what could not be done with the file, and why."""
-        return self.error(f"the {self.name} {path} cannot be {doing}: {reason}")
+    def add_checksums(self, connection: sqlite3.Connection) -> None:
+        """For an upgrade: give the rows of all checked tables their checksum."""
+        _add_function(connection)
+        for table, columns in self.checked.items():
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+            connection.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
+
+    def unusable(
+        self, path: str | os.PathLike[str], doing: str, reason: str, *, damaged: bool = False
+    ) -> Exception:
+        """The error that says what could not be done with the file, why, and what helps if it is damaged."""
+        text = f"the {self.name} {path} cannot be {doing}: {reason}"
+        if damaged and self.if_damaged:
+            text += f"; {self.if_damaged.format(path=shlex.quote(str(path)))}"
+        return self.error(text)
 
     @contextlib.contextmanager
     def failing(self, path: str | os.PathLike[str], doing: str) -> Iterator[None]:
@@ -210,7 +226,7 @@ class FileFormat:
         try:
             yield
         except sqlite3.Error as error:
-            raise self.unusable(path, doing, reason_of(error)) from error
+            raise self.unusable(path, doing, reason_of(error), damaged=is_damage(error)) from error
         except OSError as error:
             raise self.unusable(path, doing, error.strerror or type(error).__name__) from None
 
@@ -218,7 +234,8 @@ class FileFormat:
         if path.is_file():
             if self.empty_is_damage and path.stat().st_size == 0:
                 empty = sqlite3.DatabaseError("empty")  # what `is_damage` knows it by
-                raise self.unusable(path, "opened", "the file is damaged: it is empty") from empty
+                why = "the file is damaged: it is empty"
+                raise self.unusable(path, "opened", why, damaged=True) from empty
             return
         if path.is_symlink():
             raise self.unusable(path, "opened", "it is a link to a file that does not exist; remove the link")
@@ -248,6 +265,7 @@ class FileFormat:
             draft.unlink(missing_ok=True)
 
     def _fill(self, connection: sqlite3.Connection) -> None:
+        _add_function(connection)
         if self.page_size is not None:
             connection.execute(f"PRAGMA page_size = {self.page_size}")
         for statement in self.schema.split(";\n"):
@@ -339,11 +357,25 @@ class SqliteStore:
             raise
         self._connection.execute("COMMIT")
 
-    def check(self) -> None:
-        """Look whether the file is sound, page by page. Raises sqlite3.DatabaseError if it is not."""
-        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+    def check(self, *, thorough: bool) -> None:
+        """Look whether the file is sound, page by page; `thorough` compares indexes and checksums as well.
+
+        Raises: sqlite3.DatabaseError if it is not.
+        """
+        kind = "integrity_check" if thorough else "quick_check"
+        (found,) = self._connection.execute(f"PRAGMA {kind}(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
+        if thorough:
+            for _, values in self.all_checked():
+                self.checked(values)
+
+    def all_checked(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """Every row of every checked table, with the table's name and its checksum behind it; streamed."""
+        for table, columns in self._format.checked.items():
+            query = f"SELECT {', '.join(columns)}, checksum FROM {table}"
+            for values in self._connection.execute(query):
+                yield table, values
 
     def checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """A row without its checksum, which stands behind it. Raises DamagedRowError if it was changed."""
@@ -353,7 +385,7 @@ class SqliteStore:
 
     def unavailable(self, error: sqlite3.Error) -> Exception:
         """What to raise when the file cannot be used."""
-        return self._format.unusable(self.path, "used", reason_of(error))
+        return self._format.unusable(self.path, "used", reason_of(error), damaged=is_damage(error))
 
     def close(self) -> None:
         """Close the file. May be called twice."""
@@ -370,6 +402,10 @@ def link_into_place(draft: Path, path: Path) -> None:
         _make_private(path)
         draft.replace(path)
     _sync_folder(path.parent)
+
+
+def _add_function(connection: sqlite3.Connection) -> None:
+    connection.create_function("checksum", -1, lambda *values: checksum(values), deterministic=True)
 
 
 def _connect(path: str | os.PathLike[str], patience: float) -> sqlite3.Connection:

@@ -1,0 +1,80 @@
+"""How an intent stands in a row of the journal's file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import orjson
+
+from pandapon_async.errors import ErrorKind
+from pandapon_async.journal.intent import OPEN, Intent, IntentState, Resolution
+
+__all__ = [
+    "COLUMNS",
+    "OPEN_SQL",
+    "SELECT",
+    "SELECT_WITH_ROWID",
+    "in_states",
+    "intent_of",
+    "row_of",
+    "text_of",
+]
+
+COLUMNS: Final = tuple(field.name for field in attrs.fields(Intent))
+_JSON = ("natural_key", "facts", "remarks")
+_CODES: Final[Mapping[str, Callable[[str], Any]]] = {
+    "state": IntentState,
+    "resolution": Resolution,
+    "error_kind": ErrorKind,
+}
+
+OPEN_SQL: Final = f"state IN ({', '.join(repr(state.value) for state in OPEN)})"
+_VALUES = f"SELECT {', '.join(COLUMNS)}, checksum"
+SELECT: Final = f"{_VALUES} FROM intents"
+SELECT_WITH_ROWID: Final = f"{_VALUES}, rowid FROM intents"
+
+
+def text_of(value: Any) -> str:
+    """A value as JSON, the same text for equal values."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def row_of(intent: Intent) -> tuple[Any, ...]:
+    """The values of an intent's row. Codes as plain text: sqlite3 takes anything else on a long way round."""
+    resolution, kind = intent.resolution, intent.error_kind
+    return (
+        intent.id, intent.scope, intent.operation, text_of(intent.natural_key), intent.digest,
+        text_of(intent.facts), intent.state.value, intent.session, intent.created, intent.updated,
+        intent.attempts, intent.request_id, intent.result, resolution and resolution.value,
+        kind and kind.value, text_of(intent.remarks), intent.vendor, intent.user_id, intent.account,
+        intent.wrote, intent.boot, intent.uptime, intent.served, intent.resolver, intent.extra,
+    )  # fmt: skip
+
+
+def intent_of(values: Sequence[Any]) -> Intent:
+    """The intent of a row. Raises ValueError for one that no version wrote."""
+    facts = dict(zip(COLUMNS, values, strict=True))
+    for name in _JSON:
+        facts[name] = orjson.loads(facts[name])
+    for name, kind in _CODES.items():
+        if facts[name] is not None:
+            facts[name] = kind(facts[name])
+    facts["extra"] = bool(facts["extra"])
+    return Intent(**facts)
+
+
+def in_states(states: Iterable[IntentState] | None, since: float | None) -> tuple[str, list[Any]]:
+    """The condition that an intent is in one of these states (in any, if None), and its values."""
+    where = "1"
+    values: list[Any] = []
+    if states is not None:
+        values = [state.value for state in states]
+        where = f"state IN ({', '.join('?' * len(values))})"
+        if all(IntentState(value).open for value in values):
+            # Said once more in the index's own words: the open ones are few, and found without the rest.
+            where = f"{OPEN_SQL} AND {where}"
+    if since is not None:
+        where, values = f"{where} AND created >= ?", [*values, since]
+    return where, values
