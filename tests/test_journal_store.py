@@ -233,11 +233,9 @@ def test_a_row_that_was_changed_is_damage_and_stands_in_the_way(tmp_path: Path, 
 )
 def test_what_stands_beside_the_rows_is_checked_too(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "journal.sqlite"
-    for number in (1, 2):
-        store = JournalStore(str(path if number == 1 else tmp_path / "other.sqlite"))
-        changed(store, lambda store, n=number: store.add(intent(n, n), True, ("o 1",)))
-        store.close()
     store, other = JournalStore(str(path)), JournalStore(str(tmp_path / "other.sqlite"))
+    changed(store, lambda store: store.add(intent(1, 1), True, ("o 1",)))
+    changed(other, lambda store: store.add(intent(2, 2), True, ("o 1",)))
     changed(store, lambda store: store.take(other))
     other.close()
     store._connection.executescript(damage)

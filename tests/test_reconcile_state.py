@@ -55,7 +55,7 @@ def test_a_state_of_the_third_format_keeps_its_lookups_and_says_that_they_have_n
     path.parent.mkdir()
     shutil.copy(FORMATS / "run-3.sqlite", path)
     state = RunStore.open(path)
-    state.check()
+    state.check(thorough=True)
     found = [looked_up for _, looked_up in state.joined() if looked_up is not None]
     assert Counter(one.outcome for one in found) == {Outcome.FOUND: 8, Outcome.MISSING: 1}
     assert {(one.applied_freight_fen, one.problems) for one in found} == {(None, None)}

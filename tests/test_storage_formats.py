@@ -2,8 +2,8 @@
 
 The files in tests/data/formats were written by the last version before the change, by scripts of a few
 lines that called its own stores: journal-1 (every state, every kind of note, two accounts, and what a killed
-process left behind), journal-2 (the same, brought up), callbacks-1 (every state, a dropped copy, a message that was being handled), callbacks-2
-(two messages that were handled, with a time of their push and without).
+process left behind), journal-2 (the same, brought up), callbacks-1 (every state, a dropped copy, a message
+that was being handled), callbacks-2 (two messages that were handled, with a time of their push and without).
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ async def test_a_journal_of_format_2(tmp_path: Path) -> None:
         journal = Journal(path)
         found = await journal.find()
         assert {one.id: (str(one.state), one.extra) for one in found} == before
-        assert (await journal.identity(), await journal.mark()) == (identity, mark)
+        assert await journal.identity() == identity
+        assert str(await journal.mark()) == str(mark)
         assert [len(await journal.extra()), len(await journal.unassigned())] == [1, 2]
         (unclear,) = await journal.about(WriteKey("x", "alibaba.orders.submit_to_pay", {}, ()))
         assert unclear.natural_key.keys() == {"payload"}
