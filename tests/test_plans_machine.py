@@ -1,7 +1,9 @@
 """Any schedule of faults, crashes, restores and second machines: nothing is done twice, no row lacks a state.
 
-A restore puts the journal of one machine back to an earlier copy, alone or with its plan. Two machines apply
-copies of one plan. As the guide says, the operator then gives --adopt-journal or --check-first.
+A restore puts the journal of one machine back to an earlier copy, alone or with its plan, and others may write
+with it before the plan is applied again. Two machines apply copies of one plan, which may belong to no journal
+yet. Keys are rotated, wall clocks step by hours, machines are started again. As the guide says, the operator
+gives --adopt-journal or --check-first after a restore and on a second machine.
 
 A crash is in this process: from one moment on nothing that the run does reaches its files any more, its
 tasks are cancelled, and the sandbox stays. The moment is a commit of the journal or of the plan (just
@@ -11,6 +13,7 @@ before it, or just after) or the arrival of a request.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 import tempfile
@@ -31,11 +34,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pandapon_async import Client, Clock, Settings, plans
+from pandapon_async import Client, Clock, Credentials, PandaponError, Settings, plans
 from pandapon_async.errors import ConfigurationError, JournalUnavailableError
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
-from pandapon_async.plans import ApplyOptions, RowState
+from pandapon_async.plans import ApplyOptions, PlanOptions, RowState
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.sandbox import Effect, Sandbox
 from tests.support import plan_files
@@ -58,8 +61,21 @@ AT = st.sampled_from([0, 0, 0, 1])
 MOMENTS = ("journal before", "journal after", "plan before", "plan after", "request")
 
 
+ROTATED = Credentials("ROTATED00000000000000", "another-secret", Sandbox().credentials.user_id)
+
+
 class FreshClock(LoopClock):
-    """The loop's clock with real nonces: every run is another client."""
+    """The loop's clock with real nonces: every run is another client. Its wall steps, its machine restarts."""
+
+    def __init__(self, ahead: float = 0.0, boots: int = 0) -> None:
+        super().__init__()
+        self.ahead, self.boots = ahead, boots
+
+    def wall(self) -> float:
+        return super().wall() + self.ahead
+
+    def boot(self) -> tuple[str, float] | None:
+        return f"boot {self.boots}", self.now() - 100.0 * self.boots
 
     def nonce(self) -> str:
         return Clock.nonce(self)
@@ -120,6 +136,8 @@ class Machine:
         self.journal = folder / "journal.sqlite"
         self.copies: dict[str, bytes] = {}
         self.check_first = False
+        self.ahead = 0.0
+        self.boots = 0
 
     @property
     def files(self) -> dict[str, list[Path]]:
@@ -152,11 +170,12 @@ class Applying(RuleBasedStateMachine):
         seed=st.integers(0, 10_000),
         images=st.booleans(),
         concurrency=st.integers(1, 4),
+        bind=st.booleans(),
     )
-    def begin(self, kind: str, seed: int, images: bool, concurrency: int) -> None:
+    def begin(self, kind: str, seed: int, images: bool, concurrency: int, bind: bool) -> None:
         self.loop = VirtualLoop()
         self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
-        self.kind, self.concurrency = kind, concurrency
+        self.kind, self.concurrency, self.bind, self.key = kind, concurrency, bind, 0
         self.machines = [Machine(self.folder / "a"), Machine(self.folder / "b")]
         self.loop.run_until_complete(self._begin(seed, images))
         shutil.copy(self.machines[0].plan, self.machines[1].plan)
@@ -164,7 +183,9 @@ class Applying(RuleBasedStateMachine):
 
     async def _begin(self, seed: int, images: bool) -> None:
         clock = FreshClock()
-        self.server = Sandbox(refunds=60 * ROWS, seed=seed, clock=clock, sleep=asyncio.sleep)
+        self.server = Sandbox(
+            refunds=60 * ROWS, seed=seed, clock=clock, sleep=asyncio.sleep, accounts=[ROTATED]
+        )
         self.log = Log()
         self.server._pipeline.log = self.log
         await self.server.start()
@@ -176,14 +197,15 @@ class Applying(RuleBasedStateMachine):
         table = plan_files.write_table(self.folder / "table.csv", rows)
         first = self.machines[0]
         async with self._client(first) as client:
-            summary = await plans.plan(client, self.kind, table, first.plan)
+            options = PlanOptions(bind=self.bind)
+            summary = await plans.plan(client, self.kind, table, first.plan, options=options)
         assert summary.states[RowState.PLANNED] == ROWS
 
     def _client(self, machine: Machine) -> Client:
-        clock = FreshClock()
+        clock = FreshClock(machine.ahead, machine.boots)
         self.journal = Journal(machine.journal, clock=clock)
         return Client(
-            self.server.credentials,
+            (self.server.credentials, ROTATED)[self.key],
             Settings(base_url=self.server.base_url, rate=None, clock=clock, journal=self.journal),
         )
 
@@ -194,6 +216,29 @@ class Applying(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1.0, 59.0, 3600.0]))
     def wait(self, seconds: float) -> None:
         self.loop.run_until_complete(asyncio.sleep(seconds))
+
+    @rule(at=AT, ahead=st.sampled_from([-7200.0, 3600.0, 0.0]), reboot=st.booleans(), rotate=st.booleans())
+    def change(self, at: int, ahead: float, reboot: bool, rotate: bool) -> None:
+        machine = self.machines[at]
+        machine.ahead = ahead
+        machine.boots += reboot
+        self.key = (self.key + rotate) % 2
+
+    @rule(at=AT, count=st.integers(1, 3 * ROWS))
+    def others_write(self, at: int, count: int) -> None:
+        """With the machine's journal, whose mark they raise."""
+
+        async def write() -> None:
+            async with self._client(self.machines[at]) as client:
+                await client.alibaba.refunds.get(refund_id=self.server.refund(0).refund_id)
+                for number in range(count):
+                    refund_id = self.server.refund(2 * number + 1).refund_id
+                    with contextlib.suppress(PandaponError):
+                        await client.taobao.refunds.post_message(refund_id=refund_id, refund_message="hello")
+            await self.journal.aclose()
+
+        plan_files.misbehave(self.server, "")
+        self.loop.run_until_complete(write())
 
     @rule(at=AT)
     def copy(self, at: int) -> None:
@@ -338,7 +383,7 @@ def run_machine(schedules: int) -> None:
 
 
 def test_a_few_schedules() -> None:
-    run_machine(5)
+    run_machine(25)
 
 
 @pytest.mark.nightly
