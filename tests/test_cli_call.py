@@ -133,7 +133,7 @@ async def test_unknown_fields_are_counted_and_shown_if_asked_for(
     async with Sandbox(refunds=2) as sandbox:
         shell.use(sandbox)
         plain = await shell.beside("call", *CREATE, "--yes")
-        extra = await shell.beside("call", *CREATE, "--yes", "--extra", "--repeat")
+        extra = await shell.beside("call", *CREATE, "--yes", "--extra", "--allow-repeat")
     assert json.loads(plain.out) == {"refundId": "TQ1"}
     assert "2 fields that this version does not know are left out" in plain.err
     assert json.loads(extra.out) == {"refundId": "TQ1", "newField": "new", "newMobile": "***"}

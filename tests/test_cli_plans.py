@@ -394,3 +394,30 @@ async def test_a_damaged_journal_is_set_aside_only_when_told(
         assert aside.read_bytes() == content
         adopted = await shell.beside(*command, "--adopt-journal")
         assert (adopted.code, facts(adopted)["states"]) == (0, {"confirmed": 3})
+
+
+async def test_every_command_that_writes_down_says_what_to_do_about_a_damaged_journal(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(refunds=400) as server:
+        shell.use(server)
+        returns(server, tmp_path, 3)
+        journal = tmp_path / "kept.sqlite"
+        monkeypatch.setenv("PANDAPON_JOURNAL", str(journal))
+        refund_id = plan_files.returnable(server, 4)[-1]
+        call = ("call", "alibaba.refunds.return_goods", f"refund_id={refund_id}", "--yes")
+        for number, command in enumerate(
+            (
+                ("returns", "plan", "returns.csv", "--out", "plan.db"),
+                (*call, "logistics_company_no=SF", "freight_bill=SF9000000001"),
+            )
+        ):
+            for path in tmp_path.glob("kept.sqlite*"):
+                path.unlink()
+            journal.write_bytes(b"")
+            damaged = await shell.beside(*command)
+            assert (damaged.code, len(server.effects)) == (2, 0), damaged.err
+            assert "Bring back the newest copy of the journal" in damaged.err
+            ended = await shell.beside(*command, "--new-journal")
+            assert (ended.code, f"set aside: {journal}.damaged-" in ended.err) == (0, True), ended.err
+            assert len(server.effects) == number

@@ -162,6 +162,8 @@ def test_where_the_journal_is(
     path = journal_of(CREDENTIALS, Settings(base_url=base_url)).path
     assert path.startswith(str(tmp_path)) == automatic
     assert (path == ":memory:") != automatic
+    gateway = journal_of(CREDENTIALS, Settings(base_url=base_url, vendor_id="api.pandapon.com")).path
+    assert gateway.startswith(str(tmp_path)), "a gateway on this machine leads to a vendor"
     named = journal_of(CREDENTIALS, Settings(base_url=base_url, journal=tmp_path / "here.sqlite"))
     assert named.path == str(tmp_path / "here.sqlite")
 

@@ -158,6 +158,32 @@ async def test_an_application_waits_for_an_open_form_of_its_line(
 
 
 @pytest.mark.parametrize(
+    ("form", "state", "said"),
+    [
+        ({"refundId": "TQ7", "status": "waitselleragree"}, "held", "open already (TQ7, waitselleragree)"),
+        ({"refundId": "TQ7", "status": "refundclose"}, "planned", None),
+        ({"refundId": "TQ7", "status": "refundsuccess"}, "planned", None),
+        (answer(http(envelope(None, code=404))), "planned", None),
+        (
+            answer(http(envelope(None, code=5002))),
+            "refused",
+            "refuses to show the refund form that the order",
+        ),
+    ],
+)
+@pytest.mark.parametrize("named", ["refundId", "refundIdForAs"])
+async def test_a_form_that_an_order_only_names_is_read(
+    tmp_path: Path, form: Any, state: str, said: str | None, named: str
+) -> None:
+    """A journal that was put back forgot it, and the order does not say how it stands."""
+    order = lines(**{named: "TQ7", "refundStatus": None})
+    await checked("refunds", tmp_path, [REFUND], REASONS, order, form)
+    row = outcome(tmp_path)
+    assert row["state"] == state
+    assert (row["reason"] or "").find(said or "") >= 0
+
+
+@pytest.mark.parametrize(
     ("payment", "entries", "state"),
     [
         ("700", "11;12", "planned"),

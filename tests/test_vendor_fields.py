@@ -206,8 +206,9 @@ def test_checks_of_plans_read_what_they_list(tmp_path: Path, read: set[tuple[typ
             await plans.plan(pandapon, kind, table, None, options=plans.PlanOptions(concurrency=1))
 
     check("returns", returns, {**FORM, "status": "waitsellerreceive"})
-    check("refunds", refunds, reasons, ORDER)
-    assert read == listed(checks.RETURN_READS, checks.REASON_READS, checks.AMOUNT_READS)
+    check("refunds", refunds, reasons, ORDER, OURS)
+    fields = checks.RETURN_READS, checks.REASON_READS, checks.AMOUNT_READS, checks.FORM_READS
+    assert read == listed(*fields)
 
 
 async def serve_forms(exchange: Exchange, forms: dict[str, dict[str, Any]]) -> None:

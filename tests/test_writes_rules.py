@@ -14,6 +14,7 @@ from pandapon_async.api.registry import endpoints
 from pandapon_async.core.vendor import vendor_id
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import Intent, IntentState, Resolution, Writer
+from pandapon_async.journal.ages import seconds_left
 from pandapon_async.journal.resolve import ResolvedOutcome, judge
 from pandapon_async.journal.rows import row_of
 from pandapon_async.journal.store import Added, JournalStore
@@ -239,6 +240,15 @@ def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled
         assert store.add(intent(3, scope="vendor 1", natural_key={"k": 1}), False).blocking is not None
         assert store.resolve(left, IntentState.NOT_SENT, at(1.0))
     assert store.add(intent(4, scope="vendor 1", natural_key={"k": 1}), False) == Added()
+
+
+@given(st.floats(0, 1e9), st.floats(0.001, 1e4))
+def test_who_waits_as_long_as_told_has_waited_long_enough(began: float, settle_after: float) -> None:
+    """Also where adding up fractions of a second comes out a little short: 0.1 + 0.2 is not 0.3."""
+    left = seconds_left(began, settle_after)
+    assert (left == 0.0) == (began >= settle_after)
+    assert seconds_left(began + left, settle_after) == 0.0 or began > 1e6
+    assert left <= max(0.0, settle_after - began) + 0.001
 
 
 @pytest.mark.parametrize("resolution", Resolution)

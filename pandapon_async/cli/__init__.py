@@ -32,6 +32,7 @@ from pandapon_async.cli import (
     vouchers,
 )
 from pandapon_async.cli.common import add_common_options
+from pandapon_async.cli.new_journal import ADVICE, is_damaged_journal
 from pandapon_async.cli.output import note, plain_output
 from pandapon_async.errors import (
     ApiError,
@@ -98,6 +99,8 @@ def explain(error: PandaponError) -> str:
         lines.append(f"the vendor says: {one_line(error.msg)}")
     if error.__cause__ is not None and isinstance(error.__cause__, PandaponError):
         lines.append(f"because: {error.__cause__}")
+    if is_damaged_journal(error):
+        lines.append(ADVICE)
     lines += getattr(error, "__notes__", ())
     return "\n".join(lines)
 
@@ -135,7 +138,7 @@ def exit_code(error: PandaponError) -> int:
     """The exit code that an error ends the process with."""
     if isinstance(error, AuthenticationError):
         return ExitCode.AUTHENTICATION
-    if isinstance(error, ConfigurationError | InvalidArgumentError):
+    if isinstance(error, ConfigurationError | InvalidArgumentError) or is_damaged_journal(error):
         return ExitCode.USAGE
     if isinstance(error, ApiError) and error.outcome is Outcome.ANSWERED:
         return ExitCode.DIFFERENCES

@@ -13,7 +13,9 @@ import typer
 from pandapon_async.api.registry import endpoints, nearest_names, operations
 from pandapon_async.cli.call_help import SAFETY, help_text
 from pandapon_async.cli.call_preview import preview
+from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
 from pandapon_async.cli.output import note, print_result
+from pandapon_async.cli.plan_options import AllowSecond
 from pandapon_async.cli.values import read_arguments, read_document
 from pandapon_async.client import Client
 from pandapon_async.core.model import Model
@@ -23,7 +25,8 @@ from pandapon_async.declare.arguments import encode_arguments, open_images
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, OutcomeUnknownError
-from pandapon_async.settings import AUTOMATIC, Credentials, Settings, SettingsArguments, is_loopback
+from pandapon_async.journal.place import forgets
+from pandapon_async.settings import Credentials, Settings, SettingsArguments
 
 __all__ = ["call"]
 
@@ -86,8 +89,10 @@ def call(
         bool, typer.Option("--extra", help="Show fields that this version does not know.")
     ] = False,
     repeat: Annotated[
-        bool, typer.Option("--repeat", help="Do again what the journal says was done before.")
+        bool, typer.Option("--allow-repeat", help="Do again what the journal says was done before.")
     ] = False,
+    allow_second: AllowSecond = False,
+    new_journal: NewJournal = False,
     allow_inferred: Annotated[
         bool, typer.Option("--allow-inferred", help="Call a path that no page shows.")
     ] = False,
@@ -118,13 +123,19 @@ def call(
         print_result(preview(endpoint, encoded))
         return
     _permit(endpoint, yes=yes, moves_money=moves_money, allow_inferred=allow_inferred)
-    chosen: SettingsArguments = {"allow_inferred": allow_inferred, "allow_repeat": repeat}
+    chosen: SettingsArguments = {
+        "allow_inferred": allow_inferred,
+        "allow_repeat": repeat,
+        "allow_second": allow_second,
+    }
     if base_url is not None:
         chosen["base_url"] = base_url
     if rate is not None:
         chosen["rate"] = rate
     if timeout is not None:
         chosen["timeout"] = timeout
+    if new_journal:
+        begin_new_journal(chosen)
     settings = Settings.from_env(**chosen)
     response = _make(endpoint, given, settings)
     _print(response, whole=with_response, personal=personal, extra=extra)
@@ -193,7 +204,7 @@ def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> R
 
 
 def _how_to_find_out(lost: OutcomeUnknownError, settings: Settings) -> str:
-    if settings.journal == AUTOMATIC and is_loopback(settings.base_url):
+    if forgets(settings):
         return "The journal was in memory, as towards this machine, and is gone; PANDAPON_JOURNAL keeps it."
     return f"Find out, without sending it again:\n  pandapon journal resolve {lost.intent_id} --wait"
 

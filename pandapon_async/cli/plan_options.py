@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pandapon_async.clock import seconds_of
+from pandapon_async.journal.place import forgets
 from pandapon_async.money import Fen
-from pandapon_async.settings import AUTOMATIC, Settings, is_loopback
+from pandapon_async.settings import Settings
 
 __all__ = [
     "AllSheets",
@@ -161,6 +162,6 @@ def beside_the_plan(plan: Path, settings: dict[str, Any]) -> dict[str, Any]:
     There the automatic place is in memory; a plan killed and applied again must find what it sent.
     """
     chosen = Settings.from_env(**settings)
-    if chosen.journal == AUTOMATIC and is_loopback(chosen.base_url):
+    if forgets(chosen):
         return {**settings, "journal": plan.parent / "journal.sqlite"}
     return settings

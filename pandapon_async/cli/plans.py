@@ -20,6 +20,7 @@ import attrs
 import typer
 
 from pandapon_async import plans
+from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import (
     AllowSecond,
@@ -45,10 +46,8 @@ from pandapon_async.errors import (
     InvalidArgumentError,
     JournalUnavailableError,
 )
-from pandapon_async.journal.place import set_aside
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
 from pandapon_async.reconcile import ConsoleProgress
-from pandapon_async.storage.sqlite_file import is_damage
 
 __all__ = ["apply_command", "run_plan", "show_command"]
 
@@ -60,6 +59,7 @@ def run_plan(
     dry_run: bool,
     options: PlanOptions,
     settings: dict[str, Any],
+    new_journal: bool = False,
 ) -> int:
     """Make a plan and tell what it comes to; gives the exit code."""
     if out is None and not dry_run:
@@ -68,6 +68,8 @@ def run_plan(
     target = None if dry_run else out
     if target is not None:
         settings = beside_the_plan(target, settings)
+    if new_journal:
+        begin_new_journal(settings)
 
     async def work() -> PlanSummary:
         async with Client.from_env(**settings) as client:
@@ -158,10 +160,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
                 "--adopt-journal", help="Go on with another journal; every row is read before it is sent."
             ),
         ] = False,
-        new_journal: Annotated[
-            bool,
-            typer.Option("--new-journal", help="Set a damaged journal aside and begin another in its place."),
-        ] = False,
+        new_journal: NewJournal = False,
         never_applied: Annotated[
             bool,
             typer.Option(
@@ -230,7 +229,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         # What forbids the run is told before anybody is asked.
         plans.check_limits(plan, options)
         if new_journal:
-            _say(f"set aside: {asyncio.run(_set_journal_aside(settings))}")
+            begin_new_journal(settings)
         if not adopt_journal:
             _check_journal(plan, settings)
         if not dry_run and not yes and not _agreed(summary):
@@ -241,36 +240,12 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
     return apply
 
 
-async def _set_journal_aside(settings: dict[str, Any]) -> Path:
-    """Rename the journal if it is damaged. Raises ConfigurationError if it is not."""
-    async with Client.from_env(**settings) as client:
-        journal = client.journal
-        try:
-            await journal.open()
-        except JournalUnavailableError as error:
-            if not is_damage(error):
-                raise
-            return await asyncio.to_thread(set_aside, journal.path, client.settings.clock.wall())
-        raise ConfigurationError(
-            f"the journal {journal.path} can be read: --new-journal is for a damaged one"
-        )
-
-
 def _check_journal(plan: Path, settings: dict[str, Any]) -> None:
     async def check() -> None:
         async with Client.from_env(**settings) as client:
             await plans.check_journal(client, plan)
 
-    try:
-        asyncio.run(check())
-    except JournalUnavailableError as error:
-        if not is_damage(error):
-            raise
-        _say(
-            f"error: {error}. Nothing was sent. Bring back the newest copy. If there is none, --new-journal "
-            "sets this one aside and begins another, and --adopt-journal reads every row before it is sent."
-        )
-        raise typer.Exit(2) from None
+    asyncio.run(check())
 
 
 def _check_plan_type(kind: PlanKind, summary: PlanSummary, plan: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from pandapon_async.cli.new_journal import NewJournal
 from pandapon_async.cli.plan_options import (
     AllowSecond,
     AllSheets,
@@ -60,6 +61,7 @@ def plan(
     allow_second: AllowSecond = False,
     journal: JournalFile = None,
     journal_none: JournalNone = False,
+    new_journal: NewJournal = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
@@ -86,7 +88,7 @@ def plan(
         concurrency=concurrency,
     )
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url, journal=journal)
-    raise typer.Exit(run_plan(PlanKind.REFUNDS, table, out, dry_run, options, settings))
+    raise typer.Exit(run_plan(PlanKind.REFUNDS, table, out, dry_run, options, settings, new_journal))
 
 
 refunds_app.command()(apply_command(PlanKind.REFUNDS))

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from pandapon_async.cli.new_journal import NewJournal
 from pandapon_async.cli.plan_options import (
     AllSheets,
     BaseUrl,
@@ -62,6 +63,7 @@ def plan(
     dry_run: DryRun = False,
     journal: JournalFile = None,
     journal_none: JournalNone = False,
+    new_journal: NewJournal = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
@@ -87,7 +89,7 @@ def plan(
         concurrency=concurrency,
     )
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url, journal=journal)
-    raise typer.Exit(run_plan(PlanKind.RETURNS, table, out, dry_run, options, settings))
+    raise typer.Exit(run_plan(PlanKind.RETURNS, table, out, dry_run, options, settings, new_journal))
 
 
 returns_app.command()(apply_command(PlanKind.RETURNS))

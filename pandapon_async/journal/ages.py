@@ -7,15 +7,21 @@ server said of the time, then and now; else only what this process has seen itse
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from pandapon_async.clock import Clock
 from pandapon_async.journal.intent import Intent
 
-__all__ = ["Ages"]
+__all__ = ["Ages", "seconds_left"]
 
 MOST = 100_000
 """How many first looks are remembered. One that is forgotten counts from the next look."""
+
+
+def seconds_left(age: float, settle_after: float) -> float:
+    """How long until absence can be believed, in whole milliseconds: who waits so long has waited enough."""
+    return max(0.0, math.ceil((settle_after - age) * 1_000) / 1_000)
 
 
 class Ages:

@@ -460,12 +460,15 @@ def duplicate_of(earlier: Intent, intent: Intent) -> DuplicateIntentError:
     named = f"{earlier.id[:12]} of {moment}{facts}"
     if not earlier.state.open:
         what = f"the same {earlier.operation} was carried out before (intent {named})"
-        step, advice = NextStep.ALLOW_REPEAT, "say allow_repeat=True if it is really meant a second time"
+        step = NextStep.ALLOW_REPEAT
+        advice = "if it is meant a second time, say allow_repeat=True (--allow-repeat)"
     else:
         about = "the same" if same else "about the same thing"
         what = f"another {earlier.operation}, {about}, is still open (intent {named}, {earlier.state})"
         step = NextStep.RESOLVE
         advice = f"find out what became of it first: pandapon journal resolve {earlier.id[:12]} --wait"
+        if not same:
+            advice += "; if another one is meant, say allow_second=True (--allow-second)"
     return DuplicateIntentError(
         f"{what}; nothing was sent; {advice}",
         intent_id=earlier.id,

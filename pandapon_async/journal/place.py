@@ -13,21 +13,21 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
-__all__ = ["journal_of", "set_aside", "state_folder"]
+__all__ = ["forgets", "journal_of", "set_aside", "state_folder"]
 
 
 def journal_of(credentials: Credentials, settings: Settings) -> Journal:
     """The journal that the settings name: a given one, a file, or the automatic place.
 
     That is a file per vendor in the user's state directory; in memory towards loopback, where a sandbox
-    forgets as well.
+    forgets as well. A gateway on this machine that leads to a vendor (`vendor_id`) is no sandbox.
     """
     wanted = settings.journal
     if isinstance(wanted, Journal):
         return wanted
     if wanted != AUTOMATIC:
         return Journal(wanted, clock=settings.clock)
-    if is_loopback(settings.base_url):
+    if forgets(settings):
         return Journal(IN_MEMORY, clock=settings.clock)
     writer = Writer.of(credentials, settings)
     digest = hashlib.sha256(writer.vendor.encode()).hexdigest()[:16]
@@ -35,6 +35,12 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
     return Journal(
         folder / f"writes-{digest}.sqlite", clock=settings.clock, earlier=EarlierFiles(folder, writer)
     )
+
+
+def forgets(settings: Settings) -> bool:
+    """Whether the automatic journal is meant and is in memory, which a process takes with it."""
+    automatic = not isinstance(settings.journal, Journal) and settings.journal == AUTOMATIC
+    return automatic and is_loopback(settings.base_url) and settings.vendor_id is None
 
 
 def set_aside(journal: str, now: float) -> Path:

@@ -25,7 +25,7 @@ from pandapon_async.errors import (
     RateLimitError,
     error_kind_of,
 )
-from pandapon_async.journal.ages import Ages
+from pandapon_async.journal.ages import Ages, seconds_left
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import duplicate_of
 from pandapon_async.journal.resolve import Reader, ResolvedOutcome, resolve_outcome
@@ -76,9 +76,7 @@ async def look_first(
         if settings.resend_throttled if at_the_door else settings.allow_repeat:
             return  # the operator's word
         raise _unseen(write, earlier, outcome)
-    age = ages.of(earlier)
-    if age < settings.settle_after:
-        left = settings.settle_after - age
+    if left := seconds_left(ages.of(earlier), settings.settle_after):
         why = f"it may still land; it is believed absent in {duration(left)} ({outcome.note})"
         raise _held(write, earlier, why, NextStep.WAIT, "try again then", left)
 

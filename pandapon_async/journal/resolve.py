@@ -25,7 +25,7 @@ from pandapon_async.errors import (
     NotFoundError,
     PandaponError,
 )
-from pandapon_async.journal.ages import Ages
+from pandapon_async.journal.ages import Ages, seconds_left
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
@@ -187,7 +187,7 @@ class Resolver:
 
     def seconds_until_absent(self, intent: Intent) -> float:
         """In how many seconds an operator's word that nothing is there is taken; 0 if now."""
-        return max(0.0, self.settings.settle_after - self.ages.of(intent))
+        return seconds_left(self.ages.of(intent), self.settings.settle_after)
 
     async def take_word(
         self, intent: Intent, *, done: bool, note: str, result: str | None = None, dry_run: bool = False

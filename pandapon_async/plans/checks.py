@@ -41,10 +41,14 @@ RETURN_READS: Fields = {Refund: ("apply_payment", "status", "freight_bill")}
 REASON_READS: Fields = {RefundReason: ("id", "name", "need_voucher", "no_refund_carriage")}
 AMOUNT_READS: Fields = {
     Order: ("product_items", "base_info"),
-    OrderItem: ("sub_item_id", "item_amount", "refund", "refund_status"),
+    OrderItem: (
+        *("sub_item_id", "item_amount", "refund", "refund_status"),
+        *("refund_id", "refund_id_for_as"),
+    ),
     OrderBaseInfo: ("shipping_fee",),
 }
-"""What the checks of a return, of a reason and of an amount read."""
+FORM_READS: Fields = {Refund: ("status",)}
+"""What the checks of a return, of a reason, of an amount and of an earlier form read."""
 
 REMEMBERED = 1_000
 """Answers kept for the rows that follow: those of one order mostly stand together."""
@@ -175,33 +179,55 @@ class Checks:
             return
         freight = order.base_info.shipping_fee if order.base_info else None
         _compare(row, paid - refunded, None if freight is None else _sum([freight]), result)
-        if (why := _open_form(lines)) is not None:
-            result.held, result.reason = True, why
+        try:
+            why = await self._open_form(lines)
+        except PandaponError as error:
+            _not_answered(error, result, "order_id", "refund form that the order names")
+        else:
+            result.held, result.reason = why is not None, why
+
+    async def _open_form(self, lines: list[OrderItem]) -> str | None:
+        """What is said of a form that is open for one of these lines, or None.
+
+        An order need not show how its forms stand; those that it only names are read.
+        """
+        named: dict[str, None] = {}
+        for line in lines:
+            if isinstance(line.refund_status, RefundStatus):
+                if line.refund_status.in_progress:
+                    return _told(line.refund_status)
+                continue
+            named |= dict.fromkeys(filter(None, (line.refund_id, line.refund_id_for_as)))
+        for refund_id in named:
+            try:
+                form = visible(await self._client.v1.alibaba.refunds.get(refund_id=refund_id), FORM_READS)
+            except NotFoundError:
+                continue
+            if isinstance(form.status, RefundStatus) and form.status.in_progress:
+                return _told(form.status, refund_id)
+        return None
 
     async def open_form(self, row: PlanRow) -> str | None:
         """Why a row is still held back by what the order shows, or None. Raises AuthenticationError."""
         try:
             order = visible(await self._orders.get(row.arguments["order_id"]), AMOUNT_READS)
-            return _open_form(_lines_of(order, row))
+            return await self._open_form(_lines_of(order, row))
         except AuthenticationError:
             raise
         except CannotBeSeenError as unseen:
             return f"held back: an open form {unseen}; --allow-second sends another one"
         except PandaponError as error:
-            return f"held back: the order could not be read ({error_kind_of(error)}); apply again"
+            return f"held back: order and forms could not be read ({error_kind_of(error)}); apply again"
         except _Refused:
             return None  # the order has no such line: the vendor says so when the row is sent
 
 
-def _open_form(lines: list[OrderItem]) -> str | None:
-    for line in lines:
-        status = line.refund_status
-        if isinstance(status, RefundStatus) and status.in_progress:
-            return (
-                f"held back: a refund form of this order line is open already ({status.value}); "
-                "--allow-second sends another one"
-            )
-    return None
+def _told(status: RefundStatus, refund_id: str | None = None) -> str:
+    form = ", ".join(filter(None, (refund_id, status.value)))
+    return (
+        f"held back: a refund form of this order line is open already ({form}); "
+        "--allow-second sends another one"
+    )
 
 
 def _not_answered(error: PandaponError, result: CheckResult, field: str, what: str) -> None:
