@@ -111,7 +111,7 @@ async def test_a_write_is_not_repeated_but_can_be_made_again(safety: Safety) -> 
         assert isinstance(
             await outcome(pandapon.request("POST", path, json={}, safety=safety)), DuplicateIntentError
         )
-        willing = pandapon.with_settings(allow_repeat=True)
+        willing = pandapon.with_settings(resend_throttled=True)
         assert (await willing.request("POST", path, json={}, safety=safety).with_response()).attempts == 1
 
 
