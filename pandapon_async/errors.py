@@ -157,6 +157,8 @@ class NotSentError(PandaponError):
 
     retryable = True
     """True: nothing was carried out."""
+    retry_after: float | None = None
+    """Seconds that a proxy asked to wait, if it refused the connection and said so."""
 
 
 class ConnectionLostError(PandaponError):

@@ -38,6 +38,17 @@ def test_a_delay_has_full_jitter_below_its_bound(
     assert policy.delay(attempt, error, 0.0) == 0
 
 
+def test_what_a_proxy_asks_for_is_a_floor() -> None:
+    policy, refused = RetryPolicy(base=1.0, retry_after_maximum=60), NotSentError("the proxy is busy")
+    assert policy.delay(1, refused, 0.5) == 0.5
+    refused.retry_after = 3.0
+    assert policy.delay(1, refused, 0.0) == 3.0
+    assert policy.delay(1, refused, 0.5) == 3.5
+    assert policy.accepts(refused)
+    refused.retry_after = 61.0
+    assert not policy.accepts(refused)
+
+
 def test_delays_double_up_to_the_maximum() -> None:
     policy = RetryPolicy(base=1, maximum=10)
     assert [policy.delay(n, None, 1.0) for n in (1, 2, 3, 4, 5, 10**6)] == [1, 2, 4, 8, 10, 10]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -271,7 +272,8 @@ async def test_the_lines_of_earlier_applications_are_known(tmp_path: Path) -> No
 
 async def test_the_writers_own_automatic_journal_is_taken_over(tmp_path: Path) -> None:
     old = earlier_file(tmp_path, FIRST)
-    before = sqlite3.connect(old).execute("SELECT count(*) FROM intents").fetchone()[0]
+    with contextlib.closing(sqlite3.connect(old)) as db:
+        before = db.execute("SELECT count(*) FROM intents").fetchone()[0]
     new = tmp_path / "writes.sqlite"
     for _ in range(2):
         journal = Journal(new, earlier=EarlierFiles(tmp_path, FIRST))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import attrs
 import pytest
-import trustme
 
 from pandapon_async import (
     Client,
     ConfigurationError,
     ConnectionLostError,
+    DeadlineExceededError,
     NotSentError,
     Outcome,
     OutcomeUnknownError,
@@ -28,8 +26,15 @@ from pandapon_async import (
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
 from tests.support import faults
-from tests.support.clients import at_rest, borrowing, client
-from tests.support.network import deaf_peer, descriptors, slow_connects, slow_names
+from tests.support.clients import JPEG, at_rest, borrowing, client
+from tests.support.network import (
+    deaf_peer,
+    descriptors,
+    serving_tls,
+    slow_connects,
+    slow_names,
+    trusting_tls,
+)
 from tests.support.server import Behaviour, Exchange, FaultServer, ok
 from tests.support.sweep import left_behind
 from tests.support.virtual import LoopClock, VirtualLoop, outcome, run, settle, virtual_time
@@ -79,6 +84,20 @@ def call(pandapon: Client, safety: Safety, size: int = 1) -> asyncio.Task[BaseEx
     )
 
 
+def deadline(pandapon: Client, calls: list[Any]) -> Any:
+    return asyncio.sleep(31)
+
+
+def cancel(pandapon: Client, calls: list[Any]) -> Any:
+    for one in calls:
+        one.cancel()
+    return settle()
+
+
+def close(pandapon: Client, calls: list[Any]) -> Any:
+    return pandapon.aclose()
+
+
 async def closed_at_once(pandapon: Client, calls: list[Any], grace: float = 0.0) -> list[Any]:
     """Close, and see that it took no longer than the grace; the errors of the calls."""
     begun = now()
@@ -120,34 +139,42 @@ async def test_what_is_on_the_wire_is_of_unknown_outcome(where: str, borrowed: b
     assert descriptors() == before
 
 
-@asynccontextmanager
-async def behind_tls(behaviour: Behaviour) -> AsyncIterator[tuple[FaultServer, ssl.SSLContext]]:
-    authority = trustme.CA()
-    serving, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
-    authority.issue_cert("localhost").configure_cert(serving)
-    authority.configure_trust(trusting)
-    server = FaultServer(then=behaviour)
-    listening = await asyncio.start_server(server._accept, "127.0.0.1", 0, ssl=serving)
-    server.port = listening.sockets[0].getsockname()[1]
-    server._server = listening
-    try:
-        yield server, trusting
-    finally:
-        await server.__aexit__(None, None, None)
+SERVING, TRUSTING = serving_tls(), trusting_tls()
 
 
-@pytest.mark.parametrize("size", [1, 8_000_000])
-@pytest.mark.may_block("making certificates reads files")
+@pytest.mark.parametrize("borrowed", [False, True], ids=["own", "borrowed"])
+@pytest.mark.parametrize("end", [deadline, cancel, close])
 @virtual_time
-async def test_over_tls_as_well(size: int) -> None:
+async def test_uploads_over_tls_to_a_deaf_peer_and_those_who_wait_behind_them(
+    end: Callable[[Client, list[Any]], Any], borrowed: bool
+) -> None:
+    """All at once: what a real morning looks like when the other side hangs."""
     before = descriptors()
-    behaviour = reads_nothing if size > 1 else stuck_after(b"")
-    async with behind_tls(behaviour) as (server, trusting):
-        pandapon = client(f"https://localhost:{server.port}", ssl_context=trusting)
-        calls = [call(pandapon, Safety.READ, size), call(pandapon, Safety.ONCE, size)]
+    async with (
+        FaultServer(then=reads_nothing, tls=SERVING) as server,
+        borrowing(borrowed) as session,
+    ):
+        pandapon = client(server.url, session, ssl_context=TRUSTING, concurrency=4, timeout=30)
+        image = JPEG + bytes(1_000_000)
+        writes = [call(pandapon, Safety.ONCE, 3_000_000 + number) for number in range(2)]
+        uploads = [
+            asyncio.ensure_future(outcome(pandapon.alibaba.refunds.upload_voucher(image=image)))
+            for _ in range(4)
+        ]
         await asyncio.sleep(1)
-        read, write = await closed_at_once(pandapon, calls)
-        assert (type(read), type(write)) == (ConnectionLostError, OutcomeUnknownError)
+        waiting = [call(pandapon, safety) for safety in (Safety.READ, Safety.ONCE)]
+        await asyncio.sleep(1)
+        calls = [*writes, *uploads, *waiting]
+        await end(pandapon, calls)
+        assert all(one.done() for one in calls)
+        if end is not cancel:
+            kinds = [type(one.result()) for one in calls]
+            late = ConnectionLostError if end is close else DeadlineExceededError
+            assert kinds[:4] == [OutcomeUnknownError] * 2 + [late] * 2
+            assert {one.result().outcome for one in calls[4:6]} == {Outcome.NOT_SENT}
+        at_rest(pandapon)
+        assert await left_behind() == set()
+        await pandapon.aclose()
     await asyncio.sleep(1)
     assert descriptors() == before
 
@@ -305,20 +332,6 @@ async def test_a_journal_that_does_not_answer_holds_closing_for_two_seconds(
 
 
 # --- nobody waits: the connection is aborted
-
-
-def deadline(pandapon: Client, calls: list[Any]) -> Any:
-    return asyncio.sleep(31)
-
-
-def cancel(pandapon: Client, calls: list[Any]) -> Any:
-    for one in calls:
-        one.cancel()
-    return settle()
-
-
-def close(pandapon: Client, calls: list[Any]) -> Any:
-    return pandapon.aclose()
 
 
 @pytest.mark.parametrize("end", [deadline, cancel, close])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import ssl
 
 import aiohttp
@@ -120,6 +121,16 @@ def test_whether_a_byte_was_written_decides(
     for error in (unsent, unknown):
         assert "canary" not in str(error)
         assert error.__cause__ is None
+
+
+@pytest.mark.parametrize(("said", "asked"), [("3", 3.0), ("soon", None), (None, None)])
+def test_a_busy_proxy_says_for_how_long(said: str | None, asked: float | None) -> None:
+    failure = proxy_error(503)
+    failure.headers = CIMultiDict({} if said is None else {"Retry-After": said})
+    error = explain(failure, exchange(on_wire=False, proxy="http://proxy.example:3128"))
+    assert isinstance(error, NotSentError)
+    assert error.retry_after == asked
+    assert pickle.loads(pickle.dumps(error)).retry_after == asked
 
 
 @pytest.mark.parametrize("on_wire", [True, False])

@@ -141,7 +141,8 @@ def test_what_cannot_give_permits_is_refused_when_it_is_handed_over(what: str) -
 
 async def test_what_can_give_permits_is_taken_and_read_back() -> None:
     class Partial:
-        acquire = functools.partial(Plain().acquire)
+        def __init__(self) -> None:
+            self.acquire = functools.partial(Plain().acquire)
 
     class OwnClosing(Plain):  # of its own: it is the owner's to call
         async def close(self) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from pandapon_async.core.options import Options
-from pandapon_async.errors import ConfigurationError, PandaponError, RateLimitError
+from pandapon_async.errors import ConfigurationError, NotSentError, PandaponError, RateLimitError
 
 __all__ = ["RetryBudget", "RetryPolicy", "parse_retry_after"]
 
@@ -63,10 +63,11 @@ class RetryPolicy(Options):
         """Seconds to wait after this attempt (from 1), given a random number in [0, 1).
 
         What a throttle asks for is not in it: the limiter holds everybody for so long, and lets them
-        go on at the allowed rate rather than as a herd.
+        go on at the allowed rate rather than as a herd. What a proxy asks for is a floor.
         """
+        floor = (error.retry_after or 0.0) if isinstance(error, NotSentError) else 0.0
         base = self.throttle_base if isinstance(error, RateLimitError) else self.base
-        return min(self.maximum, base * 2.0 ** min(attempt - 1, 60)) * random
+        return floor + min(self.maximum, base * 2.0 ** min(attempt - 1, 60)) * random
 
     def pause(self, error: RateLimitError) -> float:
         """Seconds for which a throttle holds all callers."""
@@ -75,7 +76,7 @@ class RetryPolicy(Options):
 
     def accepts(self, error: PandaponError) -> bool:
         """Whether the server's own wish for a pause is short enough to be waited for."""
-        asked = error.retry_after if isinstance(error, RateLimitError) else None
+        asked = error.retry_after if isinstance(error, RateLimitError | NotSentError) else None
         return asked is None or asked <= self.retry_after_maximum
 
 

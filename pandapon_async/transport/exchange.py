@@ -43,13 +43,14 @@ __all__ = [
     "only_stale_connections",
     "raw_response",
     "read_bounded",
+    "retry_after",
 ]
 
 STALE_CONNECTIONS: Final = 8
 """How many connections in a row may have unasked data on them before a call gives up."""
 OLDEST_PERMIT: Final = 0.05
 """Seconds, or the gap between two permits if that is longer: an older permit is exchanged."""
-_KEEP_ALIVE = re.compile(r"\btimeout\s*=\s*([0-9]{1,9})", re.IGNORECASE | re.ASCII)
+_KEEP_ALIVE = re.compile(r"\btimeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE | re.ASCII)
 
 
 @attrs.define(eq=False)
@@ -225,16 +226,17 @@ async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
 
 
 def raw_response(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> RawResponse:
-    """The response with what its headers say about waiting."""
-    retry_after = None
-    if "Retry-After" in headers or "Retry-After-Ms" in headers:  # a throttle may also come as a 200
-        date = date_of(headers)  # a date in Retry-After is one of the server's clock, not of ours
-        retry_after = parse_retry_after(
-            headers.get("Retry-After"),
-            headers.get("Retry-After-Ms"),
-            settings.clock.wall() if date is None else date,
-        )
-    return RawResponse(status, body, retry_after, headers)
+    """The response with what its headers say about waiting; a throttle may also come as a 200."""
+    return RawResponse(status, body, retry_after(headers, settings), headers)
+
+
+def retry_after(headers: Mapping[str, str], settings: Settings) -> float | None:
+    """Seconds that these headers ask to wait."""
+    if "Retry-After" not in headers and "Retry-After-Ms" not in headers:
+        return None
+    date = date_of(headers)  # a date in Retry-After is one of the server's clock, not of ours
+    wall = settings.clock.wall() if date is None else date
+    return parse_retry_after(headers.get("Retry-After"), headers.get("Retry-After-Ms"), wall)
 
 
 def only_stale_connections() -> NotSentError:

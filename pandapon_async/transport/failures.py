@@ -21,7 +21,7 @@ from pandapon_async.errors import (
     Outcome,
     PandaponError,
 )
-from pandapon_async.transport.exchange import Exchange
+from pandapon_async.transport.exchange import Exchange, retry_after
 
 __all__ = ["explain"]
 
@@ -31,7 +31,10 @@ _BUSY_PROXY = (429, 502, 503, 504)
 def explain(failure: Exception, exchange: Exchange) -> PandaponError:
     """Our error for a failure of the transport."""
     if not exchange.context.on_wire:
-        return _unsent(failure, exchange.settings.proxy_in_use)
+        error = _unsent(failure, exchange.settings.proxy_in_use)
+        if isinstance(failure, aiohttp.ClientHttpProxyError) and failure.headers:
+            error.retry_after = retry_after(failure.headers, exchange.settings)
+        return error
     if isinstance(failure, aiohttp.ClientResponseError | HttpProcessingError):
         # It says 400 here for any garbage the server sends: that is no refusal.
         return MalformedResponseError("the server's answer is not valid HTTP")

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import itertools
-import ssl
 from collections.abc import Callable
 from typing import Any, Self
 
 import attrs
-import trustme
 
 from pandapon_async import PandaponError, RetryPolicy, Safety
 from tests.support.clients import at_rest, borrowing, client
-from tests.support.network import Proxy
+from tests.support.network import Proxy, serving_tls, trusting_tls
 from tests.support.server import Behaviour, Exchange, FaultServer, http, ok
 from tests.support.virtual import outcome, run
 
@@ -95,30 +92,11 @@ class Cell:
         return f"{self.name} ({self.seen})"
 
 
-@functools.cache
-def _authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@functools.cache
-def _serving(name: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _authority().issue_cert(name).configure_cert(context)
-    return context
-
-
-@functools.cache
-def _trusting() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    _authority().configure_trust(context)
-    return context
-
-
 class FaultyServer(FaultServer):
     """Counts what it meets, speaks TLS if it has to, and knows another server to point at."""
 
     def __init__(self, fault: Fault, elsewhere: str) -> None:
-        super().__init__(then=self._count)
+        super().__init__(then=self._count, tls=serving_tls(fault.certificate) if fault.tls else None)
         self.fault = fault
         self.elsewhere = elsewhere
         self.times: list[float] = []
@@ -128,9 +106,7 @@ class FaultyServer(FaultServer):
         await self.fault.behaviour(exchange)
 
     async def __aenter__(self) -> Self:
-        context = _serving(self.fault.certificate) if self.fault.tls else None
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=context)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await super().__aenter__()
         if self.fault.unreachable:
             self._server.close()
         return self
@@ -161,7 +137,7 @@ async def play(fault: Fault, kind: str) -> Cell:
         FaultyServer(fault, elsewhere.url + "/other") as server,
         contextlib.AsyncExitStack() as stack,
     ):
-        changes: dict[str, Any] = {"ssl_context": _trusting()} if fault.tls else {}
+        changes: dict[str, Any] = {"ssl_context": trusting_tls()} if fault.tls else {}
         if fault.proxy is not None:
             changes["proxy"] = await stack.enter_async_context(Proxy(fault.proxy).serving())
         policy = RetryPolicy(attempts=ATTEMPTS)
@@ -205,8 +181,8 @@ async def play(fault: Fault, kind: str) -> Cell:
 def cells(fault: Fault) -> dict[str, Cell]:
     """Meet the fault with each kind of call."""
     if fault.tls:  # making certificates reads files, which nothing may do in a loop
-        _trusting()
-        _serving(fault.certificate)
+        trusting_tls()
+        serving_tls(fault.certificate)
 
     async def all_kinds() -> dict[str, Cell]:
         return {kind: await play(fault, kind) for kind in KINDS}

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trustme
 
-__all__ = ["Proxy", "deaf_peer", "descriptors", "most_in_a_second", "slow_connects", "slow_names"]
+__all__ = [
+    "Proxy", "deaf_peer", "descriptors", "most_in_a_second", "serving_tls", "slow_connects",
+    "slow_handshakes", "slow_names", "trusting_tls",
+]  # fmt: skip
+
+
+@functools.cache
+def _authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@functools.cache
+def serving_tls(name: str = "localhost") -> ssl.SSLContext:
+    """A server's end, with a certificate for this name. Made before a loop runs: it reads files."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority().issue_cert(name).configure_cert(context)
+    return context
+
+
+@functools.cache
+def trusting_tls() -> ssl.SSLContext:
+    """A client's end that trusts `serving_tls`."""
+    context = ssl.create_default_context()
+    _authority().configure_trust(context)
+    return context
 
 
 @contextlib.contextmanager
@@ -46,6 +73,32 @@ def slow_connects(delay: Callable[[], float]) -> Iterator[None]:
         yield
     finally:
         del loop.sock_connect
+
+
+@contextlib.asynccontextmanager
+async def slow_handshakes(port: int, delay: Callable[[], float]) -> AsyncIterator[int]:
+    """The way to a TLS server whose part of the handshake takes `delay()` seconds; gives the port."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await asyncio.gather(_pipe(reader, back), _pipe(there, writer, delay()))
+        for end in (writer, back):
+            end.transport.abort()
+        tasks.discard(task)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.contextmanager
@@ -129,10 +182,13 @@ class Proxy:
             back.transport.abort()
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float = 0.0) -> None:
     write: Callable[[bytes], None] = writer.write
     drain: Callable[[], Awaitable[None]] = writer.drain
     while data := await reader.read(65536):
+        if delay:
+            await asyncio.sleep(delay)
+            delay = 0.0
         write(data)
         await drain()
     writer.close()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -138,16 +139,19 @@ def ok(data: Any = None) -> Behaviour:
 class FaultServer:
     """The server; `requests` is what it saw, in order of arrival."""
 
-    def __init__(self, *behaviours: Behaviour, then: Behaviour | None = None) -> None:
+    def __init__(
+        self, *behaviours: Behaviour, then: Behaviour | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._behaviours = list(behaviours)
         self._then = then or ok()
+        self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self.requests: list[RequestRecord] = []
         self.connections = 0
         self.failures: list[BaseException] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -166,7 +170,7 @@ class FaultServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}" if self._tls is None else f"https://localhost:{self.port}"
 
     @property
     def open(self) -> int:
