@@ -35,6 +35,7 @@ from pandapon_async.errors import (
     RateLimitError,
     RejectedError,
     ResponseTooLargeError,
+    TryLaterError,
 )
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
@@ -95,6 +96,7 @@ __all__ = [
     "Safety",
     "Settings",
     "Stage",
+    "TryLaterError",
     "VendorProfile",
     "__version__",
     "bulk",

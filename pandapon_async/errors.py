@@ -37,6 +37,7 @@ __all__ = [
     "RateLimitError",
     "RejectedError",
     "ResponseTooLargeError",
+    "TryLaterError",
     "error_kind_of",
 ]
 
@@ -347,6 +348,13 @@ class RejectedError(ApiError):
         """The inner message, as it came."""
 
 
+class TryLaterError(RejectedError):
+    """The platform could not check what was sent, or refused it: its code says either. Nothing was done.
+
+    It may be tried again later; the client reads the state first.
+    """
+
+
 class CallbackReason(enum.StrEnum):
     """What was wrong with a callback."""
 
@@ -413,6 +421,8 @@ class ErrorKind(enum.StrEnum):
     """`RateLimitError`."""
     REJECTED = "rejected"
     """`RejectedError`."""
+    TRY_LATER = "try_later"
+    """`TryLaterError`."""
     API = "api"
     """`ApiError`."""
     CALLBACK_REFUSED = "callback_refused"
@@ -445,6 +455,7 @@ _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
     (AuthenticationError, ErrorKind.AUTHENTICATION),
     (NotFoundError, ErrorKind.NOT_FOUND),
     (RateLimitError, ErrorKind.RATE_LIMIT),
+    (TryLaterError, ErrorKind.TRY_LATER),
     (RejectedError, ErrorKind.REJECTED),
     (ApiError, ErrorKind.API),
     (CallbackRefusedError, ErrorKind.CALLBACK_REFUSED),

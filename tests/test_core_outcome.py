@@ -22,6 +22,7 @@ from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
+    ConfigurationError,
     ConnectionLostError,
     DeadlineExceededError,
     MalformedResponseError,
@@ -33,6 +34,7 @@ from pandapon_async.errors import (
     RateLimitError,
     RejectedError,
     ResponseTooLargeError,
+    TryLaterError,
 )
 
 ANSWERED, UNKNOWN, NOT_SENT = Outcome.ANSWERED, Outcome.UNKNOWN, Outcome.NOT_SENT
@@ -347,6 +349,69 @@ def test_codes_are_settings() -> None:
     }
     assert not may_repeat(found[50001], Safety.ONCE)
     assert may_repeat(found[50002], Safety.ONCE)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "codes", "error", "outcome"),
+    [
+        (200, 500, Codes(not_found={404, 500}), NotFoundError, UNKNOWN),
+        (500, 500, Codes(not_found={404, 500}), NotFoundError, UNKNOWN),
+        (500, 404, Codes(not_found={404, 500}), NotFoundError, UNKNOWN),
+        (503, 500, Codes(not_found={404, 500}), NotFoundError, UNKNOWN),
+        (403, 40301, Codes(throttle={40301}), RateLimitError, UNKNOWN),
+        (403, 40400, Codes(not_found={40400}), NotFoundError, ANSWERED),
+        (200, 403, Codes(not_found={403}), NotFoundError, ANSWERED),
+        (500, 500, Codes(authentication={500}), AuthenticationError, UNKNOWN),
+        # Nothing was said of these: what is guessed from the status holds.
+        (200, 500, Codes(), ApiError, UNKNOWN),
+        (500, 404, Codes(), ApiError, UNKNOWN),
+        (503, 404, Codes(), RateLimitError, UNKNOWN),
+        (403, 404, Codes(throttle={1}), AuthenticationError, ANSWERED),
+    ],
+)
+def test_what_is_said_of_a_code_wins_over_what_is_guessed(
+    status: int, code: int, codes: Codes, error: type[PandaponError], outcome: Outcome
+) -> None:
+    failed = failure(status, body(code), codes=codes)
+    assert type(failed) is error
+    assert failed.outcome is outcome, "a write may have been carried out before the server failed"
+
+
+def test_a_cause_is_read_from_its_field_and_never_from_a_message() -> None:
+    cause = {"errorCode": "REFUND_DATA_ERROR"}
+    codes = Codes(not_found={"REFUND_DATA_ERROR"})
+    words = body(500, msg="SERVICE:INVOKE_FAIL, errorCode:REFUND_DATA_ERROR")
+    assert type(failure(200, words, codes=codes)) is ApiError
+    assert type(failure(200, body(500, data=cause), codes=codes)) is NotFoundError
+    assert type(failure(200, body(500, **cause), codes=codes)) is NotFoundError
+    assert type(failure(200, body(500, data={"cause": "X"}), codes=codes)) is ApiError
+    other = Codes(not_found={"X"}, cause_fields=("cause", "errorCode"))
+    assert type(failure(200, body(500, data={"cause": "X"}), codes=other)) is NotFoundError
+    with pytest.raises(NotFoundError):
+        read_response(data({"success": False, "errorCode": "1", "cause": "X"}), endpoint("success"), other)
+
+
+def test_a_code_means_one_thing() -> None:
+    with pytest.raises(ConfigurationError, match="50001 stands in throttle and in not_found; keep one"):
+        Codes(throttle={50001}, not_found={50001})
+    assert Codes(not_found={403}).meaning({403}) == ("not_found", True), "a default gives way"
+
+
+def test_a_new_authorisation_and_a_check_for_later() -> None:
+    called = endpoints()["v1.alibaba.refunds.return_goods"]
+    with pytest.raises(AuthenticationError, match="authorised anew") as caught:
+        read_response(data({"success": False, "errorCode": "4001"}), called, Codes())
+    assert (caught.value.outcome, caught.value.retryable) == (ANSWERED, False)
+    assert type(failure(200, body(4001), called)) is AuthenticationError
+    with pytest.raises(TryLaterError) as later:
+        read_response(data({"success": False, "errorCode": "4004"}), called, Codes())
+    assert (later.value.outcome, later.value.error_code) == (ANSWERED, "4004")
+    assert not may_repeat(later.value, Safety.CHECKED)
+    assert type(failure(200, body(4004), called)) is TryLaterError
+    with pytest.raises(NotFoundError):
+        read_response(data({"success": False, "errorCode": "4001"}), called, Codes(not_found={"4001"}))
+    created = endpoints()["v1.alibaba.refunds.create"]
+    assert type(failure(200, body(4001), created)) is ApiError, "to an application it means something else"
 
 
 def test_an_unclear_code_leaves_the_outcome_unknown_in_either_layer() -> None:

@@ -39,6 +39,7 @@ ABOVE = {
     "AuthenticationError": "ApiError",
     "RateLimitError": "ApiError",
     "RejectedError": "ApiError",
+    "TryLaterError": "RejectedError",
     "NotFoundError": "ApiError",
 }
 CANARY = "13800001111"
@@ -163,6 +164,7 @@ def test_outcomes_of_the_classes() -> None:
         "NotFoundError",
         "RateLimitError",
         "RejectedError",
+        "TryLaterError",
     }
 
 

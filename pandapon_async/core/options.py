@@ -86,7 +86,7 @@ else:
 
 
 def _check_names(kind: type[Any], by_position: int, named: dict[str, Any]) -> None:
-    fields = attrs.fields(kind)
+    fields = [field for field in attrs.fields(kind) if field.init]
     known = [field.alias or field.name for field in fields]
     for name in named:
         if name not in known:

@@ -14,6 +14,7 @@ import attrs
 
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.envelope import Envelope, read_envelope
+from pandapon_async.core.json_codec import loads
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
@@ -25,6 +26,7 @@ from pandapon_async.errors import (
     PandaponError,
     RateLimitError,
     RejectedError,
+    TryLaterError,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +68,16 @@ class Operation(Protocol):
     @property
     def unclear_codes(self) -> frozenset[str]:
         """Inner error codes after which it may have been carried out all the same."""
+        ...
+
+    @property
+    def authorisation_codes(self) -> frozenset[str]:
+        """Inner error codes that refuse the account itself, and so every other call of it."""
+        ...
+
+    @property
+    def later_codes(self) -> frozenset[str]:
+        """Inner error codes of a check that may pass later; nothing was carried out."""
         ...
 
 
@@ -138,29 +150,48 @@ _CHECK_KEY = (
 def _refusal(response: RawResponse, envelope: Envelope, operation: Operation, codes: Codes) -> PandaponError:
     status, code = response.http_status, envelope.code
     facts = _facts(response, envelope)
-    if status == 503:
-        return _throttled(response, envelope)
-    if code in codes.throttle or code in codes.refused:
-        return _throttled(response, envelope, before_execution=code in codes.refused)
+    meaning, said = codes.meaning({code, *_causes(response, envelope, codes)})
     redirected = 300 <= status < 400
     broken = status >= 500 or redirected or status == 408
-    if code in codes.authentication or status in (401, 403):
-        unauthenticated = AuthenticationError(f"the vendor refused with code {code}; {_CHECK_KEY}", **facts)
+    if status == 503 and not said:
+        return _throttled(response, envelope)
+    if meaning in ("throttle", "refused"):
+        return _throttled(response, envelope, before_execution=meaning == "refused")
+    unauthorised = str(code) in operation.authorisation_codes and not said
+    if meaning == "authentication" or unauthorised or (status in (401, 403) and not said):
+        advice = _AUTHORISE if unauthorised else _CHECK_KEY
+        unauthenticated = AuthenticationError(f"the vendor refused with code {code}; {advice}", **facts)
         if broken:
             unauthenticated.outcome = Outcome.UNKNOWN
         return unauthenticated
+    if meaning == "not_found" and (said or not (broken or 500 <= code < 600)):
+        missing = NotFoundError(f"the vendor knows no such thing (code {code})", **facts)
+        if broken or 500 <= code < 600 or str(code) in operation.unclear_codes:
+            missing.outcome = Outcome.UNKNOWN  # to a read nothing, but a write may have been carried out
+        return missing
     if broken or 500 <= code < 600:
         failed = ApiError(
             f"the server failed with HTTP {status}, code {code}", **facts, retryable=not redirected
         )
         failed.outcome = Outcome.UNKNOWN
         return failed
-    if code in codes.not_found:
-        return NotFoundError(f"the vendor knows no such thing (code {code})", **facts)
-    refused = ApiError(f"the vendor refused with code {code} (the vendor's message is in .msg)", **facts)
+    text = f"the vendor refused with code {code} (the vendor's message is in .msg)"
+    if str(code) in operation.later_codes:
+        return TryLaterError(text, error_code=str(code), **facts)
+    refused = ApiError(text, **facts)
     if code in codes.success or str(code) in operation.unclear_codes:
         refused.outcome = Outcome.UNKNOWN  # status and code contradict each other, or the code is unclear
     return refused
+
+
+def _causes(response: RawResponse, envelope: Envelope, codes: Codes) -> set[str]:
+    """What the fields of a refusal say of its cause: in the data, or beside the code."""
+    places = [envelope.data, loads(response.body)]
+    found = {_plain(one.get(name)) for one in places if isinstance(one, dict) for name in codes.cause_fields}
+    return {one for one in found if one is not None}
+
+
+_AUTHORISE = "the account may have to be authorised anew in the vendor's console (`pandapon doctor`)"
 
 
 def _facts(response: RawResponse, envelope: Envelope) -> dict[str, Any]:
@@ -237,16 +268,20 @@ def _rejection(
         "the message is in .error_info)"
     )
     facts = _facts(response, envelope)
-    rejected = RejectedError(text, error_code=code, error_info=info, **facts)
+    kind = TryLaterError if code in operation.later_codes else RejectedError
+    rejected = kind(text, error_code=code, error_info=info, **facts)
     if code in operation.unclear_codes:
         rejected.outcome = Outcome.UNKNOWN
         return rejected
+    causes = {_plain(fields.get(name)) for name in codes.cause_fields}
+    meaning, _ = codes.meaning({one for one in (code, *causes) if one is not None})
     other: PandaponError | None = None
-    if code in codes.throttle or code in codes.refused:
-        other = _throttled(response, envelope, before_execution=code in codes.refused)
-    elif code in codes.authentication:
-        other = AuthenticationError(f"the platform refused with error code {code}; {_CHECK_KEY}", **facts)
-    elif code in codes.not_found:
+    if meaning in ("throttle", "refused"):
+        other = _throttled(response, envelope, before_execution=meaning == "refused")
+    elif meaning == "authentication" or (meaning is None and code in operation.authorisation_codes):
+        advice = _CHECK_KEY if meaning else _AUTHORISE
+        other = AuthenticationError(f"the platform refused with error code {code}; {advice}", **facts)
+    elif meaning == "not_found":
         other = NotFoundError(f"the platform knows no such thing (error code {code})", **facts)
     if other is None:
         return rejected

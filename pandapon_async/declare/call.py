@@ -204,6 +204,8 @@ def call(
     safety: Safety,
     confirmed_by: str | None = None,
     unclear_codes: tuple[str, ...] = (),
+    authorisation_codes: tuple[str, ...] = (),
+    later_codes: tuple[str, ...] = (),
     signing: Signing = Signing.HEADERS,
     key: tuple[str, ...] = (),
     facts: tuple[str, ...] = (),
@@ -219,6 +221,8 @@ def call(
         confirmed_by: The field of the data that says whether it was accepted ("success"), or "data" where
             the data itself says it.
         unclear_codes: Inner error codes after which it may have been carried out all the same.
+        authorisation_codes: Inner error codes that refuse the account itself, and so every other call of it.
+        later_codes: Inner error codes of a check that may pass later; nothing was carried out.
         signing: For the few calls that carry their signature in the query.
         key: Of a write, the arguments (wire names) that make two of them the same one.
         facts: Of a write, the arguments (wire names) that tell what became of it.
@@ -241,6 +245,8 @@ def call(
                 page=at.page,
                 confirmed_by=confirmed_by,
                 unclear_codes=frozenset(unclear_codes),
+                authorisation_codes=frozenset(authorisation_codes),
+                later_codes=frozenset(later_codes),
                 declaration=function,
                 signing=signing,
                 key=key,

@@ -84,6 +84,8 @@ class Endpoint:
     page: str
     confirmed_by: str | None
     unclear_codes: frozenset[str]
+    authorisation_codes: frozenset[str] = frozenset()
+    later_codes: frozenset[str] = frozenset()
     declaration: Callable[..., Any] | None = None
     signing: Signing = Signing.HEADERS
     key: tuple[str, ...] = ()

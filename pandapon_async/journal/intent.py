@@ -9,7 +9,7 @@ import attrs
 
 from pandapon_async.errors import ErrorKind
 
-__all__ = ["ENDED", "OPEN", "Intent", "IntentState", "Resolution"]
+__all__ = ["AT_THE_DOOR", "ENDED", "OPEN", "Intent", "IntentState", "Resolution"]
 
 
 class IntentState(enum.StrEnum):
@@ -47,7 +47,8 @@ OPEN = (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN)
 ENDED = tuple(state for state in IntentState if state not in OPEN)
 
 
-_AT_THE_DOOR = (ErrorKind.RATE_LIMIT, ErrorKind.AUTHENTICATION)
+AT_THE_DOOR = (ErrorKind.RATE_LIMIT, ErrorKind.AUTHENTICATION, ErrorKind.TRY_LATER)
+"""Refusals before anything was looked at, as far as is known: the write may be tried again, behind a read."""
 
 
 class Resolution(enum.StrEnum):
@@ -129,7 +130,7 @@ class Intent:
 
     @property
     def _refused_at_the_door(self) -> bool:
-        return self.state is IntentState.REJECTED and self.error_kind in _AT_THE_DOOR
+        return self.state is IntentState.REJECTED and self.error_kind in AT_THE_DOOR
 
     def may_become(self, state: IntentState) -> bool:
         """Whether this may be noted of it. What was refused at the door, or found absent, may turn out to

@@ -143,15 +143,21 @@ def _unseen(write: Write, earlier: Intent, outcome: ResolvedOutcome) -> Pandapon
     return _held(write, earlier, why, NextStep.ALLOW_REPEAT, how)
 
 
+_ENDED = {
+    ErrorKind.RATE_LIMIT: "was throttled",
+    ErrorKind.AUTHENTICATION: "was refused at the login",
+    ErrorKind.TRY_LATER: "was put off by the platform",
+}
+
+
 def _held(
     write: Write, earlier: Intent, why: str, step: NextStep, how: str, retry_after: float | None = None
 ) -> PandaponError:
     """The error for a write that is not sent because of an earlier one; `how` says what helps."""
     at_the_door = earlier.state is IntentState.REJECTED
     throttled = at_the_door and earlier.error_kind is ErrorKind.RATE_LIMIT
-    ended = "was throttled" if throttled else f"ended as {earlier.state}"
-    if at_the_door and not throttled:
-        ended = "was refused at the login"
+    kind = earlier.error_kind or ErrorKind.OTHER
+    ended = _ENDED.get(kind, "was refused") if at_the_door else f"ended as {earlier.state}"
     named = f"the same {earlier.operation} {ended} before (intent {earlier.id[:12]})"
     text = f"{named} and {why}; nothing was sent; {how}"
     if throttled:

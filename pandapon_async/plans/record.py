@@ -135,7 +135,8 @@ class RowRecorder:
         if state is RowState.HELD:
             return f"held back: {known} (code {code}). The next apply looks at the order and tries again"
         if known is not None:
-            return f"{known} (code {code})"
+            again = ". The next apply reads the form and tries again" if state is RowState.NOT_SENT else ""
+            return f"{known} (code {code}){again}"
         return str(error) if error is not None else f"refused ({intent.error_kind or 'no more is known'})"
 
     async def _look_for_ours(self, row: PlanRow) -> ResolvedOutcome | None:
@@ -178,6 +179,8 @@ def _error_columns(error: PandaponError | None) -> dict[str, Any]:
 def _code_of(error: PandaponError | None) -> str | None:
     cause = error.__cause__ if isinstance(error, OutcomeUnknownError) else None
     shown = cause if isinstance(cause, PandaponError) else error
+    if shown is not None and isinstance(shown.__cause__, RejectedError):  # told apart by its inner code
+        shown = shown.__cause__
     code = shown.error_code if isinstance(shown, RejectedError) else getattr(shown, "code", None)
     return None if code is None else str(code)
 

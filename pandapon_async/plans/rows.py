@@ -9,6 +9,7 @@ import attrs
 
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import Intent, IntentState, Resolution
+from pandapon_async.journal.intent import AT_THE_DOOR
 
 __all__ = ["PlanRow", "RowState", "state_of"]
 
@@ -143,13 +144,11 @@ _STATES = {
     IntentState.SETTLED_DONE: RowState.SETTLED_DONE,
     IntentState.SETTLED_ABSENT: RowState.SETTLED_ABSENT,
 }
-_REFUSED_AT_THE_DOOR = (ErrorKind.AUTHENTICATION, ErrorKind.RATE_LIMIT)
-"""Refusals that came before anything was looked at: the row is to be tried again."""
 
 
 def state_of(intent: Intent) -> RowState:
     """Where a row stands whose write is this intent. What is still open there is unknown here."""
-    if intent.state is IntentState.REJECTED and intent.error_kind in _REFUSED_AT_THE_DOOR:
+    if intent.state is IntentState.REJECTED and intent.error_kind in AT_THE_DOOR:
         return RowState.NOT_SENT
     return _STATES.get(intent.state, RowState.UNKNOWN)
 

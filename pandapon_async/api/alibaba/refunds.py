@@ -170,6 +170,8 @@ class Refunds(Resource):
         safety=Safety.CHECKED,
         confirmed_by="success",
         unclear_codes=("5001", "5002", "5003"),
+        authorisation_codes=("4001",),
+        later_codes=("4004",),
         key=("refundId",),
         facts=("freightBill", "logisticsCompanyNo"),
         scope=Scope.PLATFORM,
@@ -187,6 +189,7 @@ class Refunds(Resource):
 
         `logistics_company_no` is the carrier's number in the vendor's list, `freight_bill` the waybill.
         `vouchers` are urls of uploaded images; without any, no later claim can be made. A refusal of the
-        platform is raised as `RejectedError` with its `error_code`.
+        platform is raised as `RejectedError` with its `error_code`; 4004 (the waybill is not valid, or could
+        not be checked just now) as `TryLaterError`, 4001 (a new authorisation) as `AuthenticationError`.
         """
         ...
