@@ -6,7 +6,7 @@ import copy
 import importlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -36,6 +36,7 @@ from pandapon_async.settings.sources import Sources
 from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
 from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
+from pandapon_async.transport.places import ArgumentPlaces
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared, undeclared
 from pandapon_async.transport.server_time import ServerTime
@@ -104,6 +105,7 @@ class Client(SettlesWrites):
         self._pipeline.statistics.watch(limiter)
         self._ages = Ages(clock, self._pipeline.server_time.told)
         self._builders: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
+        self._places = ArgumentPlaces(clock)
 
     @classmethod
     @clean_frames
@@ -329,11 +331,22 @@ class Client(SettlesWrites):
     async def _upload(self, builder: RequestBuilder, encoded: dict[str, Any]) -> Response[Any]:
         return await self._execute(builder, await builder.prepare_with_image(encoded))
 
-    async def _execute(self, builder: RequestBuilder, request: PreparedRequest) -> Response[Any]:
-        endpoint = builder.endpoint
+    def _execute(
+        self, builder: RequestBuilder, request: PreparedRequest
+    ) -> Coroutine[Any, Any, Response[Any]]:
+        if builder.place_known or builder.endpoint.pin in self._places.settled:
+            return self._carry_out(builder, request)
+        return self._places.carry_out(builder, request, self._carry_out, self.settings.timeout)
+
+    async def _carry_out(
+        self, builder: RequestBuilder, request: PreparedRequest, seconds: float | None = None
+    ) -> Response[Any]:
+        endpoint, pipeline = builder.endpoint, self._pipeline
         if endpoint.releases_money:
             _check_payments_allowed(endpoint)
-        envelope, context = await self._pipeline.run(request, self._look_first)
+        if seconds is not None and seconds != pipeline.settings.timeout:
+            pipeline = attrs.evolve(pipeline, settings=attrs.evolve(pipeline.settings, timeout=seconds))
+        envelope, context = await pipeline.run(request, self._look_first)
         try:
             value = builder.decode(envelope.data, envelope.request_id)
         except PandaponError as error:

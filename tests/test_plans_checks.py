@@ -47,7 +47,7 @@ ORDER: dict[str, Any] = {
 
 
 async def checked(
-    kind: str, folder: Path, rows: list[dict[str, Any]], *answers: Any, **options: Any
+    kind: str, folder: Path, rows: list[dict[str, Any]], *answers: Any, trials: int = 0, **options: Any
 ) -> PlanSummary:
     """Plan these rows with a server that answers so, one after the other."""
     behaviours: list[Behaviour] = [one if callable(one) else ok(one) for one in answers]
@@ -56,7 +56,7 @@ async def checked(
         summary = await plans.plan(
             pandapon, kind, table, folder / "plan.db", options=plans.PlanOptions(concurrency=1, **options)
         )
-        assert len(server.requests) == len(answers)
+        assert len(server.requests) == len(answers) + trials
         return summary
 
 
@@ -83,7 +83,8 @@ def outcome(folder: Path) -> dict[str, Any]:
 async def test_a_return_is_for_a_form_that_waits_for_it(
     tmp_path: Path, data: Any, state: str, said: str | None
 ) -> None:
-    await checked("returns", tmp_path, [RETURN], data)
+    nothing = said is not None and said.endswith(("has nothing in it", "names no state"))
+    await checked("returns", tmp_path, [RETURN], data, trials=int(nothing))  # of the other place of the id
     row = outcome(tmp_path)
     assert row["state"] == state
     if state == "refused":

@@ -89,6 +89,9 @@ def reconcile(
         str | None,
         typer.Option(metavar="AGE", help="Use earlier lookups that are at most so old: 90m, 36h, 2d."),
     ] = None,
+    accept_missing: Annotated[
+        bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
+    ] = False,
     group_readable: GroupReadable = False,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
@@ -118,6 +121,7 @@ def reconcile(
         concurrency=concurrency,
         fresh=fresh,
         reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
+        accept_missing=accept_missing,
         group_readable=group_readable,
     )
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url}
@@ -162,6 +166,9 @@ def _run_and_tell(
         said = f"the vendor says: {error.msg}\n" if error.msg else ""
         _say(f"error: {error}\n{said}{CHECK_ACCESS}\n{_resume()}")
         return 4
+    except job.NothingFoundError as error:
+        _say(f"error: {error}")
+        return 3
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say(f"stopped; what was looked up is kept. {_resume()}")
         return 3

@@ -31,6 +31,7 @@ __all__ = [
     "Wire",
     "camel",
     "field",
+    "is_blank",
     "model",
     "parse_moment",
 ]
@@ -137,6 +138,14 @@ class PageModel(Model):
 
     items: list[Any] = attrs.field(factory=list)
     total: int | None = None
+
+
+def is_blank(answer: Any) -> bool:
+    """Whether an answer is an object of which no known field came."""
+    if not isinstance(answer, Model):
+        return False
+    names = (field.name for field in attrs.fields(type(answer)) if field.name not in ("extra", "problems"))
+    return all(getattr(answer, name) is None for name in names) and not answer.problems
 
 
 class OpenEnum:

@@ -211,6 +211,7 @@ def call(
     facts: tuple[str, ...] = (),
     scope: Scope = Scope.ACCOUNT,
     subjects: tuple[str, ...] = (),
+    place_known: bool = True,
 ) -> Callable[[F], F]:
     """Turn a method without a body into a call of the API.
 
@@ -230,6 +231,7 @@ def call(
             id of the platform, else the sub-account.
         subjects: Of a write, the arguments (wire names) that name what it is about, from the whole to its
             parts. An open write about one of the same stands in the way of a second one.
+        place_known: Of a read, whether the pages agree on where its arguments go (body or query).
     """
 
     def declare(function: F) -> F:
@@ -254,6 +256,7 @@ def call(
                 scope=scope,
                 subjects=subjects,
                 generation=generation,
+                place_known=place_known,
             )
             for generation, at in (("v1", v1), ("v2", v2))
             if at is not None

@@ -93,6 +93,7 @@ class Endpoint:
     scope: Scope = Scope.ACCOUNT
     subjects: tuple[str, ...] = ()
     generation: str = ""
+    place_known: bool = True
 
     @cached_property
     def pin(self) -> str:

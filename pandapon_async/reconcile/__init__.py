@@ -8,6 +8,7 @@ from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.job import reconcile, state_path
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
+from pandapon_async.reconcile.probe import NothingFoundError
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import (
     Judgement,
@@ -25,6 +26,7 @@ __all__ = [
     "Judgement",
     "LedgerRow",
     "Lookup",
+    "NothingFoundError",
     "Options",
     "Outcome",
     "Progress",

@@ -14,7 +14,7 @@ import math
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -31,6 +31,7 @@ from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
+from pandapon_async.reconcile.probe import Probe
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
@@ -74,8 +75,9 @@ async def reconcile(
     lookup is stands in rows.csv, and how old the oldest is in the summary.
 
     Raises InvalidArgumentError for a ledger or options that cannot work and ConfigurationError for a state or
-    directory that is not this run's, both before anything is looked up; AuthenticationError at the
-    first refusal. Whatever ends it early, what was looked up is kept.
+    directory that is not this run's, both before anything is looked up; NothingFoundError if none is found of
+    the refunds that are looked up first; AuthenticationError at the first refusal. Whatever else ends it
+    early, what was looked up is kept.
     """
     job = _Job(client, Path(ledger), Path(out), options or Options(), progress or NullProgress(), clock)
     return await job.run(None if state is None else Path(state))
@@ -295,7 +297,9 @@ class _Job:
             )
         if done < total:
             self._progress.begin("looking up", total, done, self._client.statistics)
-            counts["lookups"] = await self._fetch(state, state.pending())
+            if not self._options.accept_missing:
+                counts["lookups"] = await self._probe(state)
+            counts["lookups"] += await self._fetch(state, state.pending())
             self._progress.end()
         again = state.passing_failures() if self._options.second_pass else 0
         if again:
@@ -303,9 +307,21 @@ class _Job:
             counts["second_pass"] = await self._fetch(state, state.failed_in_passing())
             self._progress.end()
 
-    async def _fetch(self, state: RunStore, pending: Iterator[Pending]) -> int:
+    async def _probe(self, state: RunStore) -> int:
+        """Look up a few rows first, and stop if nothing is found; gives the number of rows looked up."""
+        before = state.looked_up()
+
+        async def fetch(client: Client, rows: Iterable[Pending]) -> None:
+            await self._fetch(state, iter(rows), client)
+
+        probe = Probe(self._client, state, fetch, self._progress, self._in_thread)
+        await probe.run()
+        self._client = probe.client
+        return state.looked_up() - before
+
+    async def _fetch(self, state: RunStore, pending: Iterator[Pending], client: Client | None = None) -> int:
         """Look up what is pending, each result kept the moment it is there; gives their number."""
-        client = with_patience(self._client)
+        client = with_patience(client or self._client)
         results = fetch_refunds(
             client,
             pending,

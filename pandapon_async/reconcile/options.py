@@ -89,6 +89,7 @@ class Options:
     lookups are on their way at once (None: the client's); `fresh` forgets an earlier run of this ledger;
     `reuse` is how old lookups of an earlier run may be to be used (None: of one that was interrupted, and
     began less than 12 hours ago, those that it made);
+    `accept_missing` goes on although of the refunds that are looked up first none is found;
     `report_rows` is how many exceptions the HTML report lists; `group_readable` lets the group of the written
     files read them (0640), and not their owner alone (0600).
     """
@@ -110,6 +111,7 @@ class Options:
     concurrency: int | None = None
     fresh: bool = False
     reuse: timedelta | None = attrs.field(default=None, validator=_positive_age)
+    accept_missing: bool = False
     report_rows: int = 500
     group_readable: bool = False
 

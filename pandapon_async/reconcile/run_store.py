@@ -221,6 +221,21 @@ class RunStore(SqliteStore):
         count: int = self._connection.execute("SELECT count(*) FROM lookups").fetchone()[0]
         return count
 
+    def platforms_found(self) -> frozenset[Platform]:
+        """The platforms of which at least one refund was found."""
+        query = "SELECT DISTINCT platform FROM lookups JOIN ledger USING (row) WHERE outcome = 'found'"
+        return frozenset(platform for (platform,) in self._connection.execute(query))
+
+    def lookups_of(self, rows: Iterable[int]) -> list[Lookup]:
+        """The lookups of these rows, as far as they were made."""
+        found = []
+        for row in rows:
+            query = f"SELECT row, {', '.join(_LOOKUP_FIELDS)}, checksum FROM lookups WHERE row = ?"
+            values = self._connection.execute(query, (row,)).fetchone()
+            if values is not None:
+                found.append(_lookup(self.checked(values)[1:]))
+        return found
+
     def oldest_lookup(self) -> str | None:
         """When the oldest recorded lookup was made, in ISO 8601."""
         found = self._connection.execute("SELECT min(looked_up_at) FROM lookups").fetchone()[0]
@@ -240,7 +255,11 @@ class RunStore(SqliteStore):
             if values[at] is None:
                 yield row, None
                 continue
-            found = dict(zip(_LOOKUP_FIELDS, self.checked(values[at:])[1:], strict=True))
-            found["outcome"] = Outcome(found["outcome"])
-            found["retryable"] = bool(found["retryable"])
-            yield row, Lookup(**found)
+            yield row, _lookup(self.checked(values[at:])[1:])
+
+
+def _lookup(values: tuple[Any, ...]) -> Lookup:
+    found = dict(zip(_LOOKUP_FIELDS, values, strict=True))
+    found["outcome"] = Outcome(found["outcome"])
+    found["retryable"] = bool(found["retryable"])
+    return Lookup(**found)

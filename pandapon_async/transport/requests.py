@@ -66,6 +66,8 @@ class RequestBuilder:
     has_image: bool
     url: URL | None  # without its query; None where arguments are in the path
     signer: Signer | None
+    place_known: bool = True
+    """Whether it is said, by the pages or the settings, where the arguments go."""
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
@@ -98,7 +100,13 @@ class RequestBuilder:
             has_image=any(isinstance(parameter.rule, ImageField) for parameter in endpoint.parameters),
             url=None if in_path else URL(settings.base_url + path, encoded=True),
             signer=override.signer,
+            place_known=endpoint.place_known or bool(override.arguments or override.path),
         )
+
+    def elsewhere(self) -> RequestBuilder:
+        """The same call with its arguments in the body instead of the query, or the other way round."""
+        wires = frozenset(parameter.wire for parameter in self.endpoint.parameters) - self.in_path
+        return attrs.evolve(self, in_query=frozenset() if self.in_query else wires)
 
     def encode(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by wire name, checked. Opens no file. Raises InvalidArgumentError."""

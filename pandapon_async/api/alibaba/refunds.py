@@ -60,13 +60,15 @@ class Refunds(Resource):
             evidence=Evidence.INFERRED,
         ),
         safety=Safety.READ,
+        place_known=False,
     )
     def get(self, *, refund_id: RefundId1688) -> Call[Refund]:
         """One refund form in full.
 
-        An older page puts the id into the query of the POST, the newer one into the body: the body is
-        the default, `Settings(overrides={"v1.alibaba.refunds.get": Override(arguments="query")})`
-        the other. Which fields come back is known only in part, see `Refund`.
+        One page puts the id into the query of the POST, another one into the body, and neither has a date.
+        The body is the default; where it finds nothing, the query is tried once in the life of a client.
+        `VendorProfile(overrides={"alibaba.refunds.get": Override(arguments="query")})` says it outright.
+        Which fields come back is known only in part, see `Refund`.
         """
         ...
 

@@ -1,0 +1,128 @@
+"""Before thousands of lookups: does a handful of them find anything at all?
+
+If the vendor looks for the refund's id in another place than it was sent to, or the key belongs to another
+company, it finds nothing, and a night of lookups calls every refund missing. So ten rows of each platform,
+spread over the ledger by their digest, are looked up first. Where none of them is found, the other place of
+the argument is tried; where that finds nothing either, the run stops and says what to check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from pandapon_async.client import Client
+from pandapon_async.errors import ErrorKind, PandaponError
+from pandapon_async.progress import Progress
+from pandapon_async.reconcile.run_store import Pending, RunStore
+from pandapon_async.reconcile.verdict import Lookup, Outcome
+from pandapon_async.settings import Override
+from pandapon_async.tables.cells import Platform
+
+__all__ = ["NothingFoundError", "Probe"]
+
+SAMPLE = 10
+"""Rows of a platform that are looked up first."""
+UNSURE: dict[Platform, str] = {"1688": "alibaba.refunds.get"}
+"""The lookups for which two pages disagree on where the id goes."""
+
+Fetch = Callable[[Client, Iterable[Pending]], Awaitable[object]]
+"""Looks up rows with a client and keeps what comes of them."""
+
+
+class NothingFoundError(PandaponError):
+    """Of the refunds that were looked up first none was found, wherever the id was put; nothing is judged."""
+
+
+@attrs.define
+class Probe:
+    """The lookups before all others. `client` is the one to go on with."""
+
+    client: Client
+    state: RunStore
+    fetch: Fetch
+    progress: Progress
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    """Runs what takes long off the loop."""
+
+    async def run(self) -> None:
+        """Look up the samples. Raises NothingFoundError, with no lookup kept, if nothing is found."""
+        state = self.state
+        chosen = await self.in_thread(lambda: samples(state.pending(), state.platforms_found()))
+        for platform, rows in chosen.items():
+            found = await self._look_up(self.client, rows)
+            if any(map(_shows_something, found)):
+                continue
+            where = await self._elsewhere(platform, rows)
+            if where is None:
+                await self.in_thread(state.forget_all_lookups)
+                raise NothingFoundError(_nothing(platform, found))
+            self.progress.note(
+                f"{platform}: refunds are found with their id in the {where}; say so in the settings: "
+                f"overrides of {UNSURE[platform]}, arguments = {where!r}"
+            )
+
+    async def _look_up(self, client: Client, rows: Sequence[Pending]) -> list[Lookup]:
+        await self.fetch(client, rows)
+        found: list[Lookup] = await self.in_thread(lambda: self.state.lookups_of([row.row for row in rows]))
+        return found
+
+    async def _elsewhere(self, platform: Platform, rows: Sequence[Pending]) -> str | None:
+        """The other place of the id, if something is found with it there."""
+        name = UNSURE.get(platform)
+        if name is None:
+            return None
+        overrides = self.client.settings.vendor.overrides
+        now = overrides.get(name) or Override()
+        where: Literal["body", "query"] = "body" if now.arguments == "query" else "query"
+        moved = attrs.evolve(now, arguments=where)
+        other = self.client.with_settings(overrides={**overrides, name: moved})
+        if not any(map(_shows_something, await self._look_up(other, rows))):
+            return None
+        self.client = other
+        return where
+
+
+def samples(pending: Iterable[Pending], found: Collection[Platform]) -> dict[Platform, list[Pending]]:
+    """Of each platform of which nothing was found so far, the rows to look up first."""
+    first: dict[Platform, list[tuple[int, int, Pending]]] = {}
+    for row in pending:
+        if row.platform in found:
+            continue
+        heap = first.setdefault(row.platform, [])
+        digest = int.from_bytes(hashlib.sha256(row.refund_id.encode()).digest()[:8], "big")
+        entry = (-digest, -row.row, row)
+        if len(heap) < SAMPLE:
+            heapq.heappush(heap, entry)
+        elif entry > heap[0]:
+            heapq.heapreplace(heap, entry)
+    return {
+        platform: sorted((row for *_, row in heap), key=lambda row: row.row)
+        for platform, heap in first.items()
+    }
+
+
+def _shows_something(lookup: Lookup) -> bool:
+    """Whether a lookup found a refund, or failed in a way that says nothing of where the id has to be."""
+    if lookup.outcome is Outcome.FAILED:
+        refused = lookup.error_kind == ErrorKind.API and not lookup.retryable
+        return lookup.error_kind != ErrorKind.EMPTY and not refused
+    return lookup.outcome is Outcome.FOUND
+
+
+def _nothing(platform: Platform, found: Sequence[Lookup]) -> str:
+    missing = sum(one.outcome is Outcome.MISSING for one in found)
+    empty = sum(one.error_kind == ErrorKind.EMPTY for one in found)
+    counts = {"not known": missing, "nothing in the answer": empty, "refused": len(found) - missing - empty}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    tried = f", nor with the id in the other place ({UNSURE[platform]})" if platform in UNSURE else ""
+    return (
+        f"{platform}: of the {len(found)} refunds looked up first none was found ({told}){tried}. "
+        "Nothing is judged. Check that the key belongs to the account of this ledger and that the column has "
+        "refund ids; `pandapon calibrate --refund-id ID` shows what the vendor understands. If they really "
+        "are missing, --accept-missing goes on"
+    )
