@@ -234,10 +234,7 @@ def test_a_row_that_was_begun_is_found_with_and_without_its_journal(tmp_path: Pa
 async def _never_left(folder: Path, adopt: bool) -> None:
     """Killed between the plan's note and the journal's: the plan's own journal proves that nothing left."""
     async with bench(folder, rows=1) as made:
-        db = sqlite3.connect(made.plan)
-        with db:
-            db.execute("UPDATE rows SET state = 'applying'")
-        db.close()
+        plan_files.edit(made.plan, "UPDATE rows SET state = 'applying'")
         settings = {"journal": folder / "other.sqlite"} if adopt else {}
         plan_files.misbehave(made.server, "error_500:1.0:endpoint=*.refunds.get:after=0")
         result = await made.apply(adopt_journal=adopt, wait=False, settings=settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +77,13 @@ async def test_a_plan_is_for_one_account(tmp_path: Path) -> None:
         assert made.states == {"planned": 5}
 
 
-def change(plan: Path, statement: str) -> None:
-    db = sqlite3.connect(plan)
-    with db:
-        db.execute(statement)
-    db.close()
-
-
 @virtual_time
 async def another_journal(folder: Path) -> None:
     async with bench(folder) as made:
         plan_files.misbehave(made.server, ONCE)
         await made.apply(wait=False, concurrency=1, stop_after_failures=1)
         assert made.states == {"planned": 4, "settled_done": 1}
-        change(made.plan, "UPDATE rows SET state = 'unknown' WHERE state = 'settled_done'")
+        plan_files.edit(made.plan, "UPDATE rows SET state = 'unknown' WHERE state = 'settled_done'")
         with pytest.raises(ConfigurationError, match="belongs to the journal"):
             await made.apply(settings={"journal": folder / "other.sqlite"})
         assert len(made.succeeded) == 1

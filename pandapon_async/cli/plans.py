@@ -10,7 +10,6 @@ import contextlib
 import json
 import shlex
 import signal
-import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,8 +84,8 @@ def run_plan(
     except KeyboardInterrupt:
         _say("stopped; no plan was written.")
         return 3
-    except (OSError, sqlite3.Error) as error:
-        _say(f"error: {error}; no plan was written.")
+    except OSError as error:
+        _say(f"error: {error.strerror or type(error).__name__}; no plan was written.")
         return 3
     if sys.stdout.isatty():
         show_summary(Console(), summary)
@@ -277,7 +276,9 @@ def _run_apply(
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say(f"cut off; what was on its way is of unknown outcome until it is looked up. {_go_on()}")
         return 3
-    except (JournalUnavailableError, OSError, sqlite3.Error) as error:
+    except (JournalUnavailableError, ConfigurationError, OSError) as error:
+        if isinstance(error, ConfigurationError) and (error.__cause__ is None or is_damage(error)):
+            raise  # going on would end the same way
         _say(f"error: {error}. Nothing more was sent. {_go_on()}")
         return 3
     if sys.stdout.isatty():

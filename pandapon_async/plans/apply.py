@@ -135,7 +135,7 @@ class _Application:
     async def run(self) -> ApplyResult:
         held = await self._take()
         try:
-            async with AsyncPlanFile(lambda: PlanFile.open(self._plan)) as plan_file:
+            async with AsyncPlanFile(lambda: PlanFile.open(self._plan, thorough=True)) as plan_file:
                 if not self._options.dry_run:
                     now = self._client.settings.clock.wall()
                     await plan_file.do(lambda file: file.set({"applied_by": plan_lock.me(now)}))

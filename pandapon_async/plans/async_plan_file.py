@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
@@ -40,10 +41,16 @@ class AsyncPlanFile:
         self._executor.shutdown(wait=False)
 
     async def do(self, work: Callable[[PlanFile], T]) -> T:
-        """Do something with the file, after all earlier requests. Once begun it is finished."""
+        """Do something with the file, after all earlier requests. Once begun it is finished.
+
+        Raises: ConfigurationError if the file cannot be used.
+        """
         file = self._file
         assert file is not None, "the plan file is closed"
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, file)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, file)
+        except sqlite3.Error as error:
+            raise file.unavailable(error) from error
 
     async def change(self, row: int, **facts: Any) -> None:
         """Change a row."""

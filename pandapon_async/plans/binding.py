@@ -17,9 +17,7 @@ What rolls plan and journal back together cannot be noticed. `ApplyOptions.check
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ from pandapon_async.journal import Journal
 from pandapon_async.journal.identity import Writer
 from pandapon_async.plans.async_plan_file import AsyncPlanFile
 from pandapon_async.plans.plan_file import PlanFile
-from pandapon_async.storage.sqlite_file import IN_MEMORY, reason_of
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = [
     "Binding",
@@ -100,7 +98,7 @@ async def check_journal(client: Client, plan: str | Path) -> None:
     path = Path(plan)
 
     def read() -> Binding | None:
-        with contextlib.closing(PlanFile.open(path)) as file:
+        with PlanFile.reading(path) as file:
             return binding_of(file)
 
     await check_binding(path, await asyncio.to_thread(read), client.journal)
@@ -190,10 +188,8 @@ class MarkKeeper:
         try:
             await self._plan_file.do(lambda file: file.raise_mark(mark, newest))
             self._kept = max(self._kept, mark)
-        except sqlite3.Error as error:
-            raise JournalUnavailableError(
-                f"the plan cannot note which write comes next ({reason_of(error)}); nothing was sent"
-            ) from error
+        except ConfigurationError as error:
+            raise JournalUnavailableError(f"{error}; nothing was sent") from error
         finally:
             self._saving = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 from pandapon_async.errors import ConfigurationError
@@ -17,7 +16,7 @@ __all__ = ["check_limits", "refuse_over_limits"]
 
 def check_limits(path: str | Path, options: ApplyOptions) -> None:
     """Raise ConfigurationError if the plan in a file is over `max_total` or `max_each`. Blocks."""
-    with contextlib.closing(PlanFile.open(Path(path))) as file:
+    with PlanFile.reading(Path(path)) as file:
         refuse_over_limits(file, options)
 
 

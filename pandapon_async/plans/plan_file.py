@@ -8,8 +8,9 @@ flushed to the disk.
 
 from __future__ import annotations
 
+import contextlib
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,12 +22,15 @@ from pandapon_async.journal import Resolution
 from pandapon_async.plans.plan_format import COLUMNS, FORMAT, JSON_COLUMNS
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import PlannedPicture
-from pandapon_async.storage.sqlite_file import SqliteStore, set_journal_mode
+from pandapon_async.storage.sqlite_file import DamagedRowError, SqliteStore, set_journal_mode, with_checksum
 
 __all__ = ["PlanFile", "StoredPicture"]
 
 _LACKING = "FROM pictures JOIN used USING (digest) JOIN rows USING (row) WHERE url IS NULL AND state IN ({})"
-_SELECT = f"SELECT {', '.join(COLUMNS)} FROM rows"
+_SELECT = f"SELECT {', '.join(COLUMNS)}, checksum FROM rows"
+_PICTURE = ", ".join(f"pictures.{name}" for name in (*FORMAT.checked["pictures"], "checksum"))
+THOROUGH_ROWS = 20_000
+"""Up to so many rows every opening checks indexes and checksums, above it the run that sends does."""
 
 
 @attrs.frozen
@@ -49,11 +53,29 @@ class PlanFile(SqliteStore):
         return cls(path, FORMAT, FORMAT.create(path))
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open an existing plan. Raises ConfigurationError if the file is not a plan that can be used."""
-        if not path.is_file():
+    def open(cls, path: Path, *, thorough: bool = False) -> Self:
+        """Open an existing plan; with `thorough` all of it is checked, however large it is.
+
+        Raises: ConfigurationError if the file is not a plan that can be used.
+        """
+        if not path.is_file() and not path.is_symlink():
             raise ConfigurationError(f"no such plan: {path}")
-        return cls(path, FORMAT, FORMAT.open(path, write_ahead=False, must_exist=True))
+        file = cls(path, FORMAT, FORMAT.open(path, write_ahead=False, must_exist=True))
+        try:
+            with FORMAT.failing(path, "opened"):
+                (last,) = file._connection.execute("SELECT coalesce(max(row), 0) FROM rows").fetchone()
+                file.check(thorough=thorough or last <= THOROUGH_ROWS)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    @classmethod
+    @contextlib.contextmanager
+    def reading(cls, path: Path) -> Iterator[Self]:
+        """An existing plan, closed at the end. Raises ConfigurationError if it cannot be used."""
+        with contextlib.closing(cls.open(path)) as file, FORMAT.failing(path, "read"):
+            yield file
 
     def write_ahead(self, *, durable: bool) -> None:
         """Make each change a single append. With `durable` each of them survives a power cut."""
@@ -70,11 +92,14 @@ class PlanFile(SqliteStore):
         finally:
             self._connection.execute(f"PRAGMA synchronous = {level}")
 
-    def doubt(self, states: Iterable[RowState]) -> None:
+    def doubt(self, states: Sequence[RowState]) -> None:
         """From now on rows in these states are read before they are sent."""
-        wanted = [state.value for state in states]
-        query = f"UPDATE rows SET uncertain = 1 WHERE state IN ({_marks(wanted)})"
-        self._connection.execute(query, wanted)
+        with self.transaction():
+            after = -1
+            while page := self.page(states, after):
+                for row in page:
+                    self.change(row.row, uncertain=True)
+                after = page[-1].row
 
     def complete(self) -> None:
         """Everything is in it: flush it to the disk and close it."""
@@ -85,14 +110,16 @@ class PlanFile(SqliteStore):
 
     def get(self, name: str) -> Any:
         """A fact of the plan, as it was set; None if it never was."""
-        found = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if found is None else orjson.loads(found[0])
+        query = "SELECT name, value, checksum FROM facts WHERE name = ?"
+        found = self._connection.execute(query, (name,)).fetchone()
+        return None if found is None else orjson.loads(self.checked(found)[1])
 
     def set(self, facts: Mapping[str, Any]) -> None:
         """Set facts of the plan, all or none."""
         with self.transaction():
             for name, value in facts.items():
-                self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, _text(value)))
+                values = with_checksum((name, _text(value)))
+                self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", values)
 
     def add(self, rows: Iterable[tuple[PlanRow, list[PlannedPicture]]]) -> int:
         """Keep rows with their images, all or none. Gives their number.
@@ -108,8 +135,9 @@ class PlanFile(SqliteStore):
                     self._note_touched(row)
                     self._keep_pictures(row, pictures)
                 self._connection.execute(
-                    f"INSERT INTO rows ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})",
-                    [_stored(name, getattr(row, name)) for name in COLUMNS],
+                    f"INSERT INTO rows ({', '.join(COLUMNS)}, checksum)"
+                    f" VALUES ({', '.join('?' * len(COLUMNS))}, ?)",
+                    with_checksum(tuple(_stored(name, getattr(row, name)) for name in COLUMNS)),
                 )
                 count += 1
         return count
@@ -126,7 +154,8 @@ class PlanFile(SqliteStore):
     def _note_touched(self, row: PlanRow) -> None:
         others = []
         for name in row.touches:
-            added = self._connection.execute("INSERT OR IGNORE INTO touched VALUES (?, ?)", (name, row.row))
+            values = with_checksum((name, row.row))
+            added = self._connection.execute("INSERT OR IGNORE INTO touched VALUES (?, ?, ?)", values)
             if not added.rowcount:
                 query = "SELECT row FROM touched WHERE name = ?"
                 others.append(self._connection.execute(query, (name,)).fetchone()[0])
@@ -136,16 +165,24 @@ class PlanFile(SqliteStore):
     def _keep_pictures(self, row: PlanRow, pictures: list[PlannedPicture]) -> None:
         for picture in pictures:
             self._connection.execute(
-                "INSERT OR IGNORE INTO pictures (digest, path, size) VALUES (?, ?, ?)",
-                (picture.digest, picture.path, picture.size),
+                "INSERT OR IGNORE INTO pictures VALUES (?, ?, ?, ?, ?, ?)",
+                with_checksum((picture.digest, picture.path, picture.size, None, None)),
             )
-            self._connection.execute("INSERT OR IGNORE INTO used VALUES (?, ?)", (row.row, picture.digest))
+            values = with_checksum((row.row, picture.digest))
+            self._connection.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", values)
 
     def change(self, row: int, **facts: Any) -> None:
         """Change a row; only what is given changes."""
-        values = [_stored(name, value) for name, value in facts.items()]
-        changes = ", ".join(f"{name} = ?" for name in facts)
-        self._connection.execute(f"UPDATE rows SET {changes} WHERE row = ?", (*values, row))
+        found = self._connection.execute(f"{_SELECT} WHERE row = ?", (row,)).fetchone()
+        if found is None:
+            raise DamagedRowError(f"{self.path}: {row}")
+        changed = {name: _stored(name, value) for name, value in facts.items()}
+        before = zip(COLUMNS, self.checked(found), strict=True)
+        *_, checksum = with_checksum(tuple([changed.get(name, value) for name, value in before]))
+        self._connection.execute(
+            f"UPDATE rows SET {', '.join(f'{name} = ?' for name in changed)}, checksum = ? WHERE row = ?",
+            (*changed.values(), checksum, row),
+        )
 
     def recheck_key(self, row: PlanRow) -> bool:
         """Keep a row whose natural key was not known before; refuse it if another row has that key."""
@@ -164,7 +201,7 @@ class PlanFile(SqliteStore):
             f"{_SELECT} WHERE state IN ({', '.join('?' * len(wanted))}) AND row > ? ORDER BY row LIMIT ?",
             (*wanted, after, limit),
         ).fetchall()
-        return [_row(values) for values in rows]
+        return [_row(self.checked(values)) for values in rows]
 
     def count(self, states: Iterable[RowState]) -> int:
         """How many rows stand in these states."""
@@ -191,7 +228,7 @@ class PlanFile(SqliteStore):
     def rows(self) -> Iterator[PlanRow]:
         """Every row, in order; streamed."""
         for values in self._connection.execute(f"{_SELECT} ORDER BY row"):
-            yield _row(values)
+            yield _row(self.checked(values))
 
     def select(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that a query of `summary` gives."""
@@ -200,8 +237,12 @@ class PlanFile(SqliteStore):
     def pictures(self, digests: Iterable[str]) -> dict[str, StoredPicture]:
         """The images of these digests."""
         wanted = list(digests)
-        query = f"SELECT path, digest, size, url, error FROM pictures WHERE digest IN ({_marks(wanted)})"
-        return {values[1]: StoredPicture(*values) for values in self._connection.execute(query, wanted)}
+        query = f"SELECT {_PICTURE} FROM pictures WHERE digest IN ({_marks(wanted)})"
+        found = map(self._picture, self._connection.execute(query, wanted))
+        return {picture.digest: picture for picture in found}
+
+    def _picture(self, row: tuple[Any, ...]) -> StoredPicture:
+        return StoredPicture(**dict(zip(FORMAT.checked["pictures"], self.checked(row), strict=True)))
 
     def pictures_to_upload(
         self, states: Iterable[RowState], after: str, limit: int = 500
@@ -210,11 +251,10 @@ class PlanFile(SqliteStore):
         wanted = [state.value for state in states]
         lacking = _LACKING.format(_marks(wanted))
         rows = self._connection.execute(
-            f"SELECT DISTINCT path, pictures.digest, size, url, pictures.error {lacking}"
-            " AND pictures.digest > ? ORDER BY pictures.digest LIMIT ?",
+            f"SELECT DISTINCT {_PICTURE} {lacking} AND pictures.digest > ? ORDER BY pictures.digest LIMIT ?",
             (*wanted, after, limit),
         ).fetchall()
-        return [StoredPicture(*values) for values in rows]
+        return [self._picture(values) for values in rows]
 
     def count_pictures_to_upload(self, states: Iterable[RowState]) -> int:
         """How many images without url rows in these states need."""
@@ -224,8 +264,13 @@ class PlanFile(SqliteStore):
 
     def uploaded(self, digest: str, url: str | None, error: str | None) -> None:
         """An image has its url, or could not be uploaded."""
+        picture = self.pictures([digest]).get(digest)
+        if picture is None:
+            raise DamagedRowError(f"{self.path}: {digest}")
+        *_, checksum = with_checksum((digest, picture.path, picture.size, url, error))
         self._connection.execute(
-            "UPDATE pictures SET url = ?, error = ? WHERE digest = ?", (url, error, digest)
+            "UPDATE pictures SET url = ?, error = ?, checksum = ? WHERE digest = ?",
+            (url, error, checksum, digest),
         )
 
 

@@ -20,19 +20,22 @@ __all__ = ["COLUMNS", "FORMAT", "JSON_COLUMNS"]
 COLUMNS: Final = tuple(field.name for field in attrs.fields(PlanRow))
 JSON_COLUMNS: Final = frozenset(field.name for field in attrs.fields(PlanRow) if field.metadata.get("json"))
 
-_ROWS = f"""
-CREATE TABLE rows (row INTEGER PRIMARY KEY, {", ".join(COLUMNS[1:])});
+_ROWS_INDEXES = """
 CREATE UNIQUE INDEX one_row_per_key ON rows (key) WHERE key IS NOT NULL AND state <> 'refused';
 CREATE INDEX by_state ON rows (state, row);
 """
 _SCHEMA = f"""
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-{_ROWS.strip()}
-CREATE TABLE touched (name TEXT PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
+CREATE TABLE rows (row INTEGER PRIMARY KEY, {", ".join(COLUMNS[1:])}, checksum INTEGER);
+{_ROWS_INDEXES.strip()}
+CREATE TABLE touched (name TEXT PRIMARY KEY, row INTEGER NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE pictures (digest TEXT PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, url TEXT,
-                       error TEXT) WITHOUT ROWID;
-CREATE TABLE used (row INTEGER NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (digest, row)) WITHOUT ROWID;
+                       error TEXT, checksum INTEGER) WITHOUT ROWID;
+CREATE TABLE used (row INTEGER NOT NULL, digest TEXT NOT NULL, checksum INTEGER,
+                   PRIMARY KEY (digest, row)) WITHOUT ROWID;
 """
+_COLUMNS_2 = COLUMNS
+"""The columns of format 2: whoever adds one keeps this list as it is."""
 
 
 def _upgrade_1(connection: sqlite3.Connection) -> None:
@@ -44,9 +47,10 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE rows RENAME TO rows_1")
     connection.execute("DROP INDEX one_row_per_key")
     connection.execute("DROP INDEX by_state")
-    for statement in _ROWS.strip().split(";\n"):
+    connection.execute(f"CREATE TABLE rows (row INTEGER PRIMARY KEY, {', '.join(_COLUMNS_2[1:])})")
+    for statement in _ROWS_INDEXES.strip().split(";\n"):
         connection.execute(statement)
-    kept = ", ".join(name for name in COLUMNS if name not in _NEW_IN_2)
+    kept = ", ".join(name for name in _COLUMNS_2 if name not in _NEW_IN_2)
     connection.execute(
         f"INSERT INTO rows ({kept}, vendor_message, remarks, uncertain)"
         f" SELECT {kept}, words, '[]', 0 FROM rows_1"
@@ -113,12 +117,25 @@ def _split_error(error: str) -> tuple[str | None, str | None]:
     return kind.value, rest if rest and name[0].isupper() else None
 
 
+def _upgrade_2(connection: sqlite3.Connection) -> None:
+    """Format 3 checks each row when it is read."""
+    FORMAT.add_checksums(connection)
+
+
 FORMAT: Final = FileFormat(
     name="plan",
     application_id=0x5050706C,  # "PPpl"
-    number=2,
+    number=3,
     schema=_SCHEMA,
-    upgrades={1: _upgrade_1},
+    upgrades={1: _upgrade_1, 2: _upgrade_2},
     error=ConfigurationError,
     empty_is_damage=True,
+    checked={
+        "facts": ("name", "value"),
+        "rows": COLUMNS,
+        "touched": ("name", "row"),
+        "pictures": ("digest", "path", "size", "url", "error"),
+        "used": ("row", "digest"),
+    },
+    if_damaged="nothing of it is used. Make it anew from its table: the journal knows what was sent",
 )

@@ -45,11 +45,8 @@ def me(now: float) -> dict[str, Any]:
 def _owner(plan: Path) -> str:
     patience = time.monotonic() + PATIENCE
     while True:
-        file = PlanFile.open(plan)
-        try:
+        with PlanFile.reading(plan) as file:
             known: dict[str, Any] = file.get("applied_by") or {}
-        finally:
-            file.close()
         if known and _may_live(known):
             since = datetime.fromtimestamp(known["since"], UTC).isoformat(timespec="seconds")
             return f"process {known['pid']} on {known['host']} since {since}"

@@ -15,6 +15,7 @@ from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanType, plan_type_of
 from pandapon_async.plans.rows import PlanRow, RowState
+from pandapon_async.storage.sqlite_file import DamagedRowError
 
 __all__ = ["Money", "PlanSummary", "Refusal", "identity", "sendable_states", "summarize", "summary_of"]
 
@@ -92,11 +93,8 @@ def summarize(path: str | Path, *, options: ApplyOptions | None = None) -> PlanS
 
     Raises ConfigurationError if it is not a plan.
     """
-    file = PlanFile.open(Path(path))
-    try:
+    with PlanFile.reading(Path(path)) as file:
         return summary_of(file, options or ApplyOptions())
-    finally:
-        file.close()
 
 
 def summary_of(file: PlanFile, options: ApplyOptions) -> PlanSummary:
@@ -107,7 +105,7 @@ def summary_of(file: PlanFile, options: ApplyOptions) -> PlanSummary:
     source = file.get("source")
     rows = sum(states.values())
     if rows != source["rows"]:
-        raise AssertionError(f"{source['rows']} rows were read, {rows} are in the plan")
+        raise DamagedRowError(f"{source['rows']} rows were read, {rows} are in the plan")
     to_send = sendable_states(options)
     pictures = file.select("SELECT count(*), coalesce(sum(size), 0), count(url) FROM pictures")[0]
     return PlanSummary(
