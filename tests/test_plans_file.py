@@ -6,13 +6,15 @@ import asyncio
 import json
 import shutil
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any, Self, cast
 
 import attrs
 import pytest
 
-from pandapon_async import ConfigurationError
+from pandapon_async import ConfigurationError, plans
+from pandapon_async.plans import RowState
 from pandapon_async.plans.async_plan_file import AsyncPlanFile, finished
 from pandapon_async.plans.plan_file import PlanFile
 from tests.support import plan_files
@@ -187,6 +189,7 @@ def test_a_plan_of_format_1_is_brought_up(tmp_path: Path, kind: str) -> None:
         "error_code",
         "vendor_message",
         "uncertain",
+        "checksum",
     }
     assert [{name: row[name] for name in row.keys() - new} for row in after.values()] == [
         {name: row[name] for name in row.keys() - {"note", "error", "words"}} for row in before.values()
@@ -194,6 +197,17 @@ def test_a_plan_of_format_1_is_brought_up(tmp_path: Path, kind: str) -> None:
     content = plan.read_bytes()
     PlanFile.open(plan).close()
     assert plan.read_bytes() == content, "it is brought up once"
+
+
+@pytest.mark.parametrize("kind", ["returns", "refunds"])
+def test_a_plan_of_format_2_is_brought_up(tmp_path: Path, kind: str) -> None:
+    """It had no checksums."""
+    plan = Path(shutil.copy(OLD / f"plan-2-{kind}.db", tmp_path / "plan.db"))
+    before = plan_files.rows_of(plan)
+    states = plans.summarize(plan).states
+    after = [{name: row[name] for name in row.keys() - {"checksum"}} for row in plan_files.rows_of(plan)]
+    assert after == before
+    assert +Counter(states) == Counter(RowState(row["state"]) for row in before)
 
 
 @virtual_time

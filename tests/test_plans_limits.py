@@ -148,7 +148,7 @@ async def test_what_is_no_plan_is_refused(tmp_path: Path, content: bytes | None)
 
 async def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
-        await asyncio.to_thread(change, made.plan, "PRAGMA user_version = 99")
+        await asyncio.to_thread(plan_files.edit, made.plan, "PRAGMA user_version = 99")
         with pytest.raises(ConfigurationError, match="format 99"):
             await made.apply()
 
