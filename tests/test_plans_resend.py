@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pandapon_async import ConfigurationError, Credentials
+from pandapon_async import ConfigurationError, Credentials, OutcomeUnknownError
 from pandapon_async.plans import RowState
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
@@ -126,3 +127,31 @@ async def _throttled_and_blind(folder: Path) -> None:
 
 def test_what_was_throttled_and_cannot_be_seen_needs_an_option(tmp_path: Path) -> None:
     _throttled_and_blind(tmp_path)
+
+
+@virtual_time
+async def _written_by_a_colleague(folder: Path) -> None:
+    """The same write was begun by another sub-account, and lost: that one alone can find it absent."""
+    async with bench(folder, rows=2, accounts=[COLLEAGUE]) as made:
+        plan_files.misbehave(made.server, "reset_before:1.0:endpoint=*.return_goods:times=2")
+        async with made.client(credentials=COLLEAGUE) as colleague:
+            for row in plan_files.rows_of(made.plan):
+                arguments = json.loads(row["arguments"])
+                with pytest.raises(OutcomeUnknownError):
+                    await colleague.alibaba.refunds.return_goods(**arguments)
+        first = await made.apply()
+        assert (first.exit_code, made.states) == (3, {"unknown": 2}), "this account may not see it"
+        believed = await made.apply(any_account=True)
+        assert (believed.exit_code, made.states) == (1, {"settled_absent": 2})
+        assert f"read as user {ROTATED.user_id}, who was said to see it" in (believed.problems[0].note or "")
+        held = await made.apply(resend_absent=True)
+        assert (held.exit_code, made.states) == (1, {"settled_absent": 2})
+        assert "any_account=True (--any-account)" in (held.problems[0].reason or "")
+        assert not made.succeeded
+        result = await made.apply(resend_absent=True, any_account=True)
+        assert (result.exit_code, made.states) == (0, {"confirmed": 2})
+        assert list(made.succeeded.values()) == [1] * 2
+
+
+def test_a_colleagues_write_is_found_absent_only_by_the_operators_word(tmp_path: Path) -> None:
+    _written_by_a_colleague(tmp_path)
