@@ -314,7 +314,7 @@ async def test_a_journal_that_is_not_there_yet(tmp_path: Path) -> None:
 async def test_a_journal_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check = await doctor_local.journal(patient_with(tmp_path / "file" / "journal.sqlite"))
-    assert (check.state, "no folder to write to" in check.found) == ("bad", True)
+    assert (check.state, "not a folder that can be written to" in check.found) == ("bad", True)
     assert "PANDAPON_JOURNAL" in check.advice
 
 

@@ -243,7 +243,7 @@ def link(path: Path, target: Path) -> None:
         ("link.jpg", "lies outside of the images folder"),
         ("a.jpg;nope.jpg", "image 2 of 2: no such file"),
         ("sub", "no such file"),
-        ("a.jpg\0", "no path of a file"),
+        ("a.jpg\0", "not the path of a file"),
         ("text.jpg", "must be one of jpeg, png, gif, bmp by its first bytes"),
         ("empty.jpg", "the image is empty"),
         ("large.jpg", "must have at most 1048576 bytes, has 1048577"),

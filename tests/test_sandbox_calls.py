@@ -291,8 +291,8 @@ def test_an_image_is_kept_by_its_digest_and_not_by_its_bytes(start: bytes) -> No
     ("text", "wrong"),
     [
         ("data:image/jpeg;base64," + base64.b64encode(JPEG).decode(), "data: prefix"),
-        (base64.b64encode(JPEG).decode()[:-1], "is no base64"),
-        ("*" + base64.b64encode(JPEG).decode(), "is no base64"),
+        (base64.b64encode(JPEG).decode()[:-1], "is not base64"),
+        ("*" + base64.b64encode(JPEG).decode(), "is not base64"),
         ("", "must be jpg"),
         (base64.b64encode(b"RIFF....WEBP").decode(), "must be jpg, png, gif or bmp"),
         (base64.b64encode(JPEG + b"\0" * (1_048_576 - len(JPEG) + 1)).decode(), "more than 1048576 bytes"),

@@ -53,7 +53,7 @@ def nearest_names(name: str, *, most: int = 3) -> list[str]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are no call: an override under one would be ignored, and the call go as before."""
+    """Refuse names that are not calls: an override under one would be ignored, and the call go as before."""
     for name in names:
         if name not in operations() and name not in endpoints():
             near = nearest_names(name, most=1)

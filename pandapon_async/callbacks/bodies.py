@@ -147,7 +147,7 @@ _BY_TYPE: Mapping[tuple[str, str], type[Model]] = {
 def typed(platform: str, kind: str, body: Any) -> tuple[Any, str | None]:
     """The body as its model, or as it is where none is known or it does not fit; and where it does not.
 
-    A body that does not fit is no reason to refuse a message: whoever handles it gets all of it.
+    A body that does not fit is not a reason to refuse a message: whoever handles it gets all of it.
     """
     if not isinstance(body, dict):
         return body, None

@@ -101,7 +101,7 @@ class Message:
 def read(raw: bytes) -> Message:
     """Read a message, whose signature was verified before. Raises CallbackRefusedError if it is none.
 
-    An unknown type, an unknown platform and an unknown body are no reason to refuse.
+    An unknown type, an unknown platform and an unknown body are not a reason to refuse.
 
     >>> message = read(b'{"messageType": "1688_NEW_THING", "messageBody": {"orderId": 1}, "timestamp": "1"}')
     >>> message.platform, message.kind.value, message.order_id, message.timestamp
@@ -112,7 +112,7 @@ def read(raw: bytes) -> Message:
         raise _unreadable("the body is no JSON object")
     name = frame.get("messageType")
     if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
-        raise _unreadable("messageType is no text")
+        raise _unreadable("messageType is not text")
     name = "" if name is None else str(name)
     body = frame.get("messageBody")
     if isinstance(body, str) and body.lstrip()[:1] in ("{", "["):

@@ -126,7 +126,9 @@ def _not_made_yet(path: Path) -> Check | None:
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
         return Check("journal", "ok", f"{path}: made with the first write")
     advice = "give permission, or choose another place with PANDAPON_JOURNAL"
-    return Check("journal", "bad", f"{path}: cannot be made, {folder} is no folder to write to", advice)
+    return Check(
+        "journal", "bad", f"{path}: cannot be made, {folder} is not a folder that can be written to", advice
+    )
 
 
 async def disk(context: DoctorContext) -> Check:

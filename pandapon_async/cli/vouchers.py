@@ -62,7 +62,7 @@ def upload(
 ) -> None:
     """Upload images and tell their urls; identical ones are uploaded once.
 
-    Files of a folder that are no images by their names are passed over, and named on stderr.
+    Files of a folder whose names are not those of images are passed over, and named on stderr.
 
     Exit codes: 0 all uploaded, 1 some were refused, 2 usage, 3 interrupted, 4 authentication.
     """

@@ -25,7 +25,7 @@ __all__ = ["LEAST", "MOST", "Skew", "date_of", "measure"]
 LEAST = 30.0
 """Seconds of difference below which a clock is taken to be right: well within what the manual accepts."""
 MOST = 24 * 3600.0
-"""Seconds of difference beyond which nothing is corrected: that is no drift and no wrong time zone."""
+"""Seconds of difference beyond which nothing is corrected: that is neither drift nor a wrong time zone."""
 
 
 @attrs.define(frozen=True)

@@ -26,7 +26,7 @@ def read_envelope(body: bytes) -> Envelope:
     """The envelope of an answer's body.
 
     Raises ValueError (which says what was wrong, without repeating it) if it is none: no JSON, no
-    object, or a `code` that is not a whole number. A null code is no success and no refusal either.
+    object, or a `code` that is not a whole number. A null code is neither success nor refusal.
     """
     try:
         document = loads(body)

@@ -293,7 +293,7 @@ def _example(operation: Operation) -> str:
 
 
 def operation_of(method: object) -> Operation | None:
-    """The operation that a method of a group carries out; None for what is no call."""
+    """The operation that a method of a group carries out; None for anything else."""
     found = getattr(method, "operation", None)
     return found if isinstance(found, Operation) else None
 

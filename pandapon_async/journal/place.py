@@ -20,7 +20,7 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
     """The journal that the settings name: a given one, a file, or the automatic place.
 
     That is a file per vendor in the user's state directory; in memory towards loopback, where a sandbox
-    forgets as well. A gateway on this machine that leads to a vendor (`vendor_id`) is no sandbox.
+    forgets as well. A gateway on this machine that leads to a vendor (`vendor_id`) is not a sandbox.
     """
     wanted = settings.journal
     if isinstance(wanted, Journal):

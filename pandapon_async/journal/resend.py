@@ -107,7 +107,7 @@ class _DeadlineReader:
 
 
 async def _read(write: Write, reader: Reader, earlier: Intent) -> ResolvedOutcome:
-    """What the vendor shows of the earlier write. A read that fails is no answer: nothing is sent then."""
+    """What the vendor shows of the earlier write. After a read that fails nothing is sent."""
     try:
         return await resolve_outcome(reader, write.journal, earlier)
     except (JournalUnavailableError, DeadlineExceededError):

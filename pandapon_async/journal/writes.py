@@ -1,6 +1,6 @@
 """A write on its way: its intent in the journal before the first byte leaves, its outcome after.
 
-Everything that is no read and no harmless repeat passes through here, undeclared calls included.
+Everything but reads and harmless repeats passes through here, undeclared calls included.
 """
 
 from __future__ import annotations

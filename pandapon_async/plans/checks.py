@@ -271,7 +271,7 @@ def _lines_of(order: Order, row: PlanRow) -> list[OrderItem]:
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> int | None:
-    """Yuan added up, as fen; None if one is missing, there is none at all, or one is no amount of money."""
+    """Yuan added up, as fen; None if one is missing, there is none at all, or one is not an amount."""
     total, count = 0, 0
     for amount in amounts:
         if amount is None:

@@ -57,7 +57,9 @@ def _owner(plan: Path) -> str:
 
 def _may_live(known: dict[str, Any]) -> bool:
     """Whether it can be the one that has the plan now, and not one that was killed with it."""
-    if known["host"] != socket.gethostname() or os.name == "nt":  # there signal 0 is no question but Ctrl-C
+    if (
+        known["host"] != socket.gethostname() or os.name == "nt"
+    ):  # there signal 0 does not ask, it sends Ctrl-C
         return True
     try:
         os.kill(known["pid"], 0)

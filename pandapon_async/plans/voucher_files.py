@@ -71,7 +71,7 @@ class Pictures:
             if not path.is_file():
                 return "no such file in the images folder"
         except (OSError, ValueError):
-            return "is no path of a file"
+            return "is not the path of a file"
         if path not in self._seen:
             while len(self._seen) >= REMEMBERED:
                 del self._seen[next(iter(self._seen))]

@@ -77,7 +77,7 @@ def _row(seed: int, index: int) -> tuple[Row, Planted]:
 
 
 def _origin(seed: int, index: int, draw: int) -> int | None:
-    """An earlier row to repeat: one that can be read and is no repeat itself."""
+    """An earlier row to repeat: one that can be read and is not a repeat itself."""
     for earlier in range(index - 1 - draw % 50, -1, -1):
         if planted(draws(seed, earlier)[0]) not in (Planted.DUPLICATE_LOCAL, Planted.UNREADABLE):
             return earlier

@@ -120,6 +120,6 @@ class TaobaoList:
 
 
 def _inside(moment: int, window: Window) -> bool:
-    """Whether a moment is in the window, both ends included; None is no bound."""
+    """Whether a moment is in the window, both ends included; None stands for no bound."""
     start, end = window
     return (start is None or start <= moment) and (end is None or moment <= end)

@@ -51,7 +51,7 @@ class Series:
         return f"{self.prefix}{self.base + (number * _FACTOR + _OFFSET) % self.modulus}"
 
     def number(self, text: str) -> int | None:
-        """The number of an id, or None if it is no id of this series."""
+        """The number of an id, or None if it is not an id of this series."""
         digits = text.removeprefix(self.prefix)
         if not (text.startswith(self.prefix) and digits.isascii() and digits.isdigit() and len(digits) <= 20):
             return None

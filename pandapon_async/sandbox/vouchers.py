@@ -27,7 +27,7 @@ def decode_image(field: str, text: str) -> tuple[bytes, str]:
     try:
         data = pybase64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Refusal(400, f"{field}: is no base64") from None
+        raise Refusal(400, f"{field}: is not base64") from None
     if len(data) > MAXIMUM_BYTES:
         raise Refusal(400, f"{field}: more than {MAXIMUM_BYTES} bytes")
     for start, ending in _FIRST_BYTES.items():

@@ -52,7 +52,7 @@ OTHER_NAMES: Final = {
     "PANDAPON_CALLBACK_BASE": "`callbacks serve`: `CallbackSettings.base`",
     "PANDAPON_CALLBACK_HEX_CASE": "`callbacks serve`: `CallbackSettings.hex_case`",
 }
-"""Names of the environment that are no settings, and what each is for."""
+"""Names of the environment that are not settings, and what each is for."""
 _OF_A_CLUSTER = re.compile(r"PANDAPON_(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\w+)?)")
 """What Kubernetes and docker set in every container beside a service called pandapon."""
 

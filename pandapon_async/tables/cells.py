@@ -65,7 +65,7 @@ LONGEST_SHOWN = 40
 REMEMBERED = 4096
 """Texts whose reading is kept: a column of platforms, shops or states has few."""
 BROKEN = "\ufffd"
-"""Stands in a text where the bytes of the file are no character."""
+"""Stands in a text where the bytes of the file are not a character."""
 
 _WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0xFFE5: "¥"}
 _INVISIBLE = dict.fromkeys(

@@ -31,14 +31,14 @@ class Encodings:
 
 
 def encodings_of(path: Path) -> Encodings:
-    """What a file may be encoded in. Raises InvalidArgumentError for one that is no text at all."""
+    """What a file may be encoded in. Raises InvalidArgumentError for one that is not text."""
     with path.open("rb") as file:
         head = file.read(1 << 14)
     if wide := _wide(head):
         return Encodings((wide,), _broken(path, wide))
     if head.count(0) * 4 > len(head):
         raise InvalidArgumentError(
-            f"{path.name} is no text, it is full of zero bytes; export the table again"
+            f"{path.name} is not text: it is full of zero bytes; export the table again"
         )
     if _broken(path, "utf-8-sig", first=True) == 0:
         return Encodings(("utf-8-sig",))

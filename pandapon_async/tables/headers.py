@@ -91,7 +91,7 @@ def _may_be_names(cells: Sequence[Cell]) -> bool:
 
 
 def _is_blank_under(resolver: Resolver, names: Sequence[str], below: Sequence[Cell]) -> bool:
-    """Whether nothing stands below the name of what identifies a row: then it is no row of data."""
+    """Whether nothing stands below the name of what identifies a row: then it is not a row of data."""
     for name, cell in zip(names, below, strict=False):
         if resolver.identifier in resolver.recognised([name]) and not blank(cell):
             return False

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name says, and what to do with the ones that are no table.
+"""What a file is by its first bytes, whatever its name says, and what to do with one that is not a table.
 
 Portals give HTML the name .xls and pack CSV into zips; programs save what only they can read. Each of these
 is named for what it is, with the way to save it.
@@ -91,7 +91,7 @@ def kind_of(path: Path) -> str:
 
 
 def refusal_of(path: Path, name: str) -> InvalidArgumentError | None:
-    """What to say of a file that is no table; None if it may be CSV."""
+    """What to say of a file that is not a table; None if it may be CSV."""
     with path.open("rb") as file:
         head = file.read(HEAD)
         if head.startswith(_OLE):

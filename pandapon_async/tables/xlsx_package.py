@@ -46,7 +46,7 @@ _DAMAGE = (
     expat.ExpatError, zipfile.BadZipFile, zlib.error, struct.error, EOFError, LookupError, ValueError,
     NotImplementedError,
 )  # fmt: skip
-_ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrogate pair is no character
+_ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrogate pair is not a character
 
 
 class Archive(zipfile.ZipFile):

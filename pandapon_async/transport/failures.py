@@ -36,7 +36,7 @@ def explain(failure: Exception, exchange: Exchange) -> PandaponError:
             error.retry_after = retry_after(failure.headers, exchange.settings)
         return error
     if isinstance(failure, aiohttp.ClientResponseError | HttpProcessingError):
-        # It says 400 here for any garbage the server sends: that is no refusal.
+        # It says 400 here for any garbage the server sends: that is not a refusal.
         return MalformedResponseError("the server's answer is not valid HTTP")
     if isinstance(failure, TimeoutError) and failure.errno is None:
         late = DeadlineExceededError("the deadline passed before the whole answer was there")

@@ -546,7 +546,7 @@ def formats() -> None:
     case("f_json.csv", '[{"refund_id": "TQ1"}]', refused="is JSON")
     case("f_empty.csv", b"", refused="is empty")
     case("f_empty.zip", b"PK\x05\x06" + b"\0" * 18, refused="archive without a file")
-    case("f_zeros.csv", b"\0" * 100, refused="is no text")
+    case("f_zeros.csv", b"\0" * 100, refused="is not text")
     case("f_utf32.csv", csv_text([HEADER, *texts()]), encoding="utf-32-le", rows=GOOD)
 
 
