@@ -38,7 +38,12 @@ from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
 from pandapon_async.transport.places import ArgumentPlaces
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
-from pandapon_async.transport.requests import PreparedRequest, RequestBuilder, prepare_undeclared, undeclared
+from pandapon_async.transport.requests import (
+    PreparedRequest,
+    RequestBuilder,
+    prepare_undeclared,
+    undeclared_endpoint,
+)
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.session import Session
 from pandapon_async.transport.wait_queue import CancellableTimers
@@ -320,7 +325,7 @@ class Client(SettlesWrites):
         Raises:
             InvalidArgumentError: The method, the path or a value cannot be sent; nothing was sent.
         """
-        endpoint = undeclared(method, path, safety)
+        endpoint = undeclared_endpoint(method, path, safety)
         try:
             prepared = prepare_undeclared(self.settings.base_url, endpoint, json, params)
         except InvalidArgumentError as error:

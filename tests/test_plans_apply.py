@@ -139,8 +139,8 @@ async def test_a_cancelled_run_leaves_what_was_sent_unknown(tmp_path: Path) -> N
 @virtual_time
 async def _refused_key(folder: Path) -> None:
     async with bench(folder, rows=20, images=1) as made:
-        doorkeeper = made.server._pipeline.doorkeeper
-        check = doorkeeper.check
+        auth_checker = made.server._pipeline.auth_checker
+        check = auth_checker.check
         calls = 0
 
         def refuse(*args: Any, **more: Any) -> None:
@@ -150,7 +150,7 @@ async def _refused_key(folder: Path) -> None:
                 raise Refusal(401, "no longer")
             check(*args, **more)
 
-        doorkeeper.check = refuse  # type: ignore[method-assign]
+        auth_checker.check = refuse  # type: ignore[method-assign]
         with pytest.raises(AuthenticationError):
             await made.apply(concurrency=2)
         assert calls <= 7, "a read, an image, three rows, and what was on its way when the first was refused"
@@ -163,7 +163,7 @@ async def _refused_key(folder: Path) -> None:
             await made.apply()
         assert len(made.server.log) == before + 1, "found by a read: no row is touched again"
         assert made.states == {"confirmed": 3, "not_sent": refused, "planned": 17 - refused}
-        doorkeeper.check = check  # type: ignore[method-assign]
+        auth_checker.check = check  # type: ignore[method-assign]
         # A refusal may have come after the deed: those rows are read, and wait until absence is believed.
         assert (await made.apply(wait=False)).states[RowState.NOT_SENT] == refused
         assert (await made.apply()).exit_code == 0

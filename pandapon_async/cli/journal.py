@@ -63,7 +63,7 @@ _ADVICE = {
     IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
     IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
     IntentState.INTENDED: "a running process is about to send it",
-    IntentState.SETTLED_ABSENT: "it was not found then, and may have landed since; look again before it is "
+    IntentState.SETTLED_ABSENT: "it was not found then, and may have succeeded since; look again before it is "
     "repeated: pandapon journal resolve {id}{where}",
 }
 
@@ -206,11 +206,11 @@ async def _resolve(client: Client, id: str | None, look: _Look) -> int:
         since = client.settings.clock.wall() - LOOKED_AT_AGAIN
         intents = [intent async for intent in journal.all(OPEN)]
         absent = [intent async for intent in journal.all((IntentState.SETTLED_ABSENT,), since=since)]
-        landed = [one for one in await _asked(client, absent, look) if one.state.succeeded]
-        for intent in landed:
+        succeeded = [one for one in await _asked(client, absent, look) if one.state.succeeded]
+        for intent in succeeded:
             _tell(intent)
-        if landed:
-            _say(f"{len(landed)} had been found absent, and landed since.")
+        if succeeded:
+            _say(f"{len(succeeded)} not found before were carried out after all.")
         if not intents:
             _say("nothing is open.")
     intents = await _asked(client, intents, look)

@@ -86,7 +86,7 @@ class RowRecorder:
     def _most_telling(self, row: PlanRow, intents: list[Intent]) -> Intent | None:
         """Of the writes since this row was begun the one that settles it: the newest is not always ours.
 
-        Another process may have begun the same one in the same moment; what landed, landed for both.
+        Another process may have begun the same one in the same moment; what was carried out, was so for both.
         """
         same = [intent for intent in intents if self.same_write(row, intent)]
         succeeded = (intent for intent in same if intent.state.succeeded)

@@ -53,7 +53,7 @@ class Pipeline:
     """All that answering needs; called with each request."""
 
     upstream: Upstream
-    doorkeeper: AuthChecker
+    auth_checker: AuthChecker
     window: SlidingWindow | None
     plan: FaultPlan
     routes: Routes
@@ -149,7 +149,7 @@ class Pipeline:
         counters.busiest_second = self._arrivals.most
         counters.requests += 1
         nonce = request.headers.get("nonce-str")
-        repeated = nonce is not None and self.doorkeeper.is_repeated(nonce, now)
+        repeated = nonce is not None and self.auth_checker.is_repeated(nonce, now)
         counters.nonces_repeated += repeated
         user_id = request.headers.get("user-id")
         transport = request.transport
@@ -184,9 +184,9 @@ class Pipeline:
             status = 405 if known else 404
             raise Refusal(status, "wrong method" if known else "no such call", status=status)
         endpoint = route.endpoint
-        self.doorkeeper.check(request.headers, self.upstream.clock(), repeated=repeated)
+        self.auth_checker.check(request.headers, self.upstream.clock(), repeated=repeated)
         if endpoint.signing is Signing.QUERY:
-            self.doorkeeper.check_query(texts, request.headers)
+            self.auth_checker.check_query(texts, request.headers)
             texts = {name: text for name, text in texts.items() if name not in IN_QUERY}
         arguments = _arguments(request, body)
         route.check(arguments, texts)

@@ -112,7 +112,7 @@ class Sandbox:
         self._server: _CountingServer | None = None
         self._pipeline = Pipeline(
             upstream=self._upstream,
-            doorkeeper=AuthChecker((self.credentials, *accounts), auth_status),
+            auth_checker=AuthChecker((self.credentials, *accounts), auth_status),
             window=None if rate is None else SlidingWindow(rate),
             plan=FaultPlan(parse_faults(faults) if isinstance(faults, str) else faults, seed),
             routes=Routes(endpoints()),
@@ -194,11 +194,11 @@ class Sandbox:
 
     def admit(self, account: Credentials) -> None:
         """Accept another key pair, or another sub-account of a key, from now on."""
-        self._pipeline.doorkeeper.admit(account)
+        self._pipeline.auth_checker.admit(account)
 
     def revoke(self, access_key: str) -> None:
         """Refuse a key from now on; KeyError if it is not accepted."""
-        self._pipeline.doorkeeper.revoke(access_key)
+        self._pipeline.auth_checker.revoke(access_key)
 
     def refund(self, number: int) -> RefundState:
         """Refund `number` as it is now; LookupError if there is none."""

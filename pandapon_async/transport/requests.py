@@ -27,7 +27,7 @@ from pandapon_async.images import Image
 from pandapon_async.settings import Override, Settings
 from pandapon_async.transport.image_body import ImageBody
 
-__all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclared"]
+__all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclared_endpoint"]
 
 LARGE_BODY = 256 * 1024  # bytes
 
@@ -203,7 +203,7 @@ def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, L
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def undeclared(method: str, path: str, safety: str) -> Endpoint:
+def undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
     """The endpoint of a call that nobody declared. Raises InvalidArgumentError for an unknown safety."""
     if safety not in list(Safety):
         known = ", ".join(Safety)
