@@ -63,7 +63,7 @@ _ADVICE = {
     IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
     IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
     IntentState.INTENDED: "a running process is about to send it",
-    IntentState.SETTLED_ABSENT: "it was not found then, and may have succeeded since; look again before it is "
+    IntentState.SETTLED_ABSENT: "it was not found then, and may have landed since; look again before it is "
     "repeated: pandapon journal resolve {id}{where}",
 }
 
