@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib.metadata
+import itertools
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,3 +148,18 @@ def test_the_arrows_are_really_drawn() -> None:
     assert set(imports(package)) == {f"{PACKAGE}.bulk", f"{PACKAGE}.errors"}
     room = ast.parse(f"from {PACKAGE}.plans import apply, PlanKind")
     assert set(imports(room)) == {f"{PACKAGE}.plans", f"{PACKAGE}.plans.apply"}
+
+
+def test_what_is_imported_is_a_dependency() -> None:
+    """A library that is there by chance, as another one's dependency, is missing on somebody's machine."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    said = [*project["dependencies"], *itertools.chain(*extras.values())]
+    declared = {re.split("[><=\\[; ]", one)[0].lower() for one in said}
+    declared.add("yarl")  # a part of aiohttp's own interface
+    owners = importlib.metadata.packages_distributions()
+    for file in FILES:
+        for module in imports(ast.parse(file.read_text("utf-8"))):
+            name = module.partition(".")[0]
+            if name != PACKAGE and name not in sys.stdlib_module_names:
+                assert declared & {one.lower() for one in owners.get(name, [name])}, f"{file}: {name}"
