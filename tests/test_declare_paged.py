@@ -141,6 +141,8 @@ async def test_the_error_names_the_call() -> None:
     from pandapon_async.models.taobao.refunds import RefundDetail, RefundPage
 
     class Always:
+        settings = Settings()
+
         def call(self, operation: Any, arguments: Any, *, generation: str | None = None) -> Call[Any]:
             page = RefundPage(items=[RefundDetail(currency="CNY")])
             return Call("shelf.page", lambda: Shelf()._answer(page))  # type: ignore[arg-type]

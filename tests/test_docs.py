@@ -46,6 +46,7 @@ from pandapon_async import (
     cli,
 )
 from pandapon_async.api.registry import endpoints
+from pandapon_async.cli.callbacks import _configured
 from pandapon_async.client import _SHARED
 from pandapon_async.core.signing import signature
 from pandapon_async.journal.intent import IntentState
@@ -474,6 +475,56 @@ CLASSES: tuple[Any, ...] = (
     Credentials,
     callbacks.CallbackSettings,
 )
+
+
+def unknowns() -> list[list[str]]:
+    """The rows of the README's table of what is not known."""
+    text = (ROOT / "README.md").read_text("utf-8").partition("## What is not known about the vendor")[2]
+    table = text.partition("\n## ")[0].splitlines()
+    return [line.strip("| ").split(" | ") for line in table if line.startswith("|")][2:]
+
+
+def spelled(cell: str) -> str | None:
+    """The code of a cell; None if it is a dash."""
+    found = re.match(r"`(.+?)`", cell)
+    return found[1] if found else None
+
+
+@pytest.mark.parametrize("row", unknowns(), ids=lambda row: row[0][:40])
+def test_what_is_not_known_is_said_the_same_way_everywhere(
+    row: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Python, in the file and in the environment, each as the README spells it."""
+    _, _, *cells = row
+    python, toml, variable = map(spelled, cells)
+    if python is None:
+        assert (toml, variable) == (None, None)
+        return
+    said = eval(python, {**vars(pandapon_async), "CallbackSettings": callbacks.CallbackSettings})
+    assert variable is not None
+    name, _, value = variable.partition("=")
+    if isinstance(said, callbacks.CallbackSettings):
+        monkeypatch.setenv("PANDAPON_ACCESS_KEY", "k")
+        monkeypatch.setenv("PANDAPON_ACCESS_SECRET", "s")
+        monkeypatch.setenv(name, value)
+        assert _configured(False)[1] == said
+        return
+    wanted = said if isinstance(said, Settings) else Settings(vendor=said)
+    assert wanted != Settings(clock=wanted.clock), "it says nothing"
+    monkeypatch.setenv(name, value)
+    assert attrs.evolve(Settings.from_env(None), clock=wanted.clock) == wanted
+    monkeypatch.delenv(name)
+    assert toml is not None
+    section, _, line = toml.partition(" ")
+    (tmp_path / "named.toml").write_text(f"{section}\n{line}\n")
+    monkeypatch.setenv("PANDAPON_CONFIG", str(tmp_path / "named.toml"))
+    assert attrs.evolve(Settings.from_env(None), clock=wanted.clock) == wanted
+
+
+def test_every_field_of_the_profile_stands_in_the_readme() -> None:
+    said = " ".join(row[2] for row in unknowns())
+    for field in attrs.fields(VendorProfile):
+        assert f"VendorProfile({field.name}=" in said, field.name
 
 
 @pytest.mark.parametrize("section", NAMED)

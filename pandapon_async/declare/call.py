@@ -367,7 +367,7 @@ class Page(Protocol[T]):
 
 
 def paged(
-    page: Callable[Concatenate[Any, P], Call[Page[T]]],
+    page: Callable[Concatenate[Any, P], Call[Page[T]]], *, by_profile: bool = False
 ) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
     """The iterator over all items of all pages, from the declaration of one page.
 
@@ -375,11 +375,15 @@ def paged(
     not end it, since a server may cap the page size. A total below the size of its own page is not
     believed. A page that repeats the one before it is an error. While the items of one page are handed
     out, the next is on its way; leaving early cancels it. The arguments are checked when it is called.
+    `by_profile`: the vendor's profile says which number the first page has.
     """
 
     def pages(self: Resource, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
         first = arguments.pop("page_no", None)
-        number = 1 if first is None else typing.cast(int, first)
+        if first is None:
+            client: Any = self._caller
+            first = client.settings.vendor.list.first_page if by_profile else 1
+        number = typing.cast(int, first)
         operation = operation_of(page)
         same = _with_files_read_once(operation, arguments)
 

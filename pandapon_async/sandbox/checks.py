@@ -14,7 +14,7 @@ import orjson
 from pandapon_async.core.signing import NONCE_LENGTH, signature
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.envelope import Refusal
-from pandapon_async.settings import Credentials
+from pandapon_async.settings import Credentials, VendorProfile
 
 __all__ = ["CLOCK_WINDOW", "IN_QUERY", "AuthChecker", "argument_check"]
 
@@ -33,8 +33,12 @@ class AuthChecker:
     by the requests of four windows.
     """
 
-    def __init__(self, accounts: Iterable[Credentials], status: int) -> None:
+    def __init__(
+        self, accounts: Iterable[Credentials], status: int, profile: VendorProfile | None = None
+    ) -> None:
         self._status = status
+        self._signer = signature if profile is None else profile.signer
+        self._digits = (10, 13) if profile is None else (13,) if profile.timestamp_unit == "ms" else (10,)
         self._secrets: dict[str, str] = {}
         self._users: dict[str, set[str]] = {}
         for account in accounts:
@@ -80,9 +84,9 @@ class AuthChecker:
             raise self._refusal(f"nonce-str must be {NONCE_LENGTH} letters or digits")
         if not timestamp.isascii():
             raise self._refusal("timestamp must be digits")
-        if signed != signature(access_key, timestamp, nonce, secret):
+        if signed != self._signer(access_key, timestamp, nonce, secret):
             raise self._refusal("bad signature")
-        if not _within_window(timestamp, now):
+        if len(timestamp) not in self._digits or not _within_window(timestamp, now):
             raise self._refusal(f"timestamp outside {CLOCK_WINDOW:.0f} s")
         if user_id not in self._users[access_key]:
             raise self._refusal("unknown user id")

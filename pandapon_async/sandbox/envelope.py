@@ -8,6 +8,7 @@ carry the upstream's own codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -42,10 +43,19 @@ class Refusal(Exception):
 
 
 def envelope(
-    request_id: str, path: str, *, data: Any = None, refusal: Refusal | None = None
+    request_id: str,
+    path: str,
+    *,
+    data: Any = None,
+    refusal: Refusal | None = None,
+    codes: Mapping[int | str, int] | None = None,
 ) -> SandboxResponse:
-    """The answer that carries `data`, or the refusal. 1688's developId is a number, Taobao's a text."""
+    """The answer that carries `data`, or the refusal. 1688's developId is a number, Taobao's a text.
+
+    `codes` are those that go out in place of the sandbox's own.
+    """
     code, msg = (refusal.code, refusal.msg) if refusal else (200, "成功")
+    code = (codes or {}).get(code, code)
     body = orjson.dumps(
         {
             "requestId": request_id,

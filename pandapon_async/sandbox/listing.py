@@ -37,13 +37,18 @@ class Asked:
         return range(start, start + total)[self.first : self.first + self.size]
 
 
-def page_of(arguments: Mapping[str, Any], *, number: str = "pageNo", largest: int = LARGEST_PAGE) -> Asked:
-    """The page that a call asks for; a larger one than the largest is cut, as platforms do."""
+def page_of(
+    arguments: Mapping[str, Any], *, number: str = "pageNo", largest: int = LARGEST_PAGE, first: int = 1
+) -> Asked:
+    """The page that a call asks for; a larger one than the largest is cut, as platforms do.
+
+    `first` is the number of the first page.
+    """
     asked, size = arguments.get(number), arguments.get("pageSize")
-    asked, size = 1 if asked is None else asked, largest if size is None else size
-    if asked < 1 or size < 1:
-        raise Refusal(400, f"{number} and pageSize: count from 1")
-    return Asked(asked, min(size, largest))
+    asked, size = first if asked is None else asked, largest if size is None else size
+    if asked < first or size < 1:
+        raise Refusal(400, f"{number} counts from {first}, pageSize from 1")
+    return Asked(asked - first + 1, min(size, largest))
 
 
 Window = tuple[int | None, int | None]

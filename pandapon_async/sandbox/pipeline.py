@@ -27,7 +27,8 @@ from pandapon_async.sandbox.checks import IN_QUERY, AuthChecker
 from pandapon_async.sandbox.envelope import Refusal, SandboxResponse, envelope
 from pandapon_async.sandbox.faults import Fault, FaultKind, FaultPlan
 from pandapon_async.sandbox.handlers import Handler
-from pandapon_async.sandbox.rate import Arrivals, SlidingWindow
+from pandapon_async.sandbox.profile import Played, Quotas
+from pandapon_async.sandbox.rate import Arrivals
 from pandapon_async.sandbox.records import Counters, RequestRecord
 from pandapon_async.sandbox.routes import Route, Routes
 from pandapon_async.sandbox.upstream import Call, Upstream
@@ -54,7 +55,8 @@ class Pipeline:
 
     upstream: Upstream
     auth_checker: AuthChecker
-    window: SlidingWindow | None
+    played: Played
+    quotas: Quotas
     plan: FaultPlan
     routes: Routes
     handlers: Mapping[str, Handler]
@@ -69,6 +71,9 @@ class Pipeline:
     landing: list[tuple[float, int, _Checked]] = attrs.field(factory=list)
     _arrivals: Arrivals = attrs.field(factory=Arrivals)
     _date: tuple[int, str] = (-1, "")
+    _codes: Mapping[int | str, int] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.played.codes(), takes_self=True)
+    )
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request, or do to it what its fault says."""
@@ -95,7 +100,7 @@ class Pipeline:
         path, _, query = _plain(request.raw_path).partition("?")
         route, texts, known = self.routes.find(request.method, path)
         entry, repeated = self._note(request, route)
-        wait = None if self.window is None else self.window.admit(entry.arrived)
+        wait = self.quotas.admit(entry.arrived, request.headers)
         fault = self.plan.choose(entry.number, route.names if route else ()) if wait is None else None
         if fault is not None:
             entry.fault = fault.kind.value
@@ -125,7 +130,7 @@ class Pipeline:
         self.land()  # the body may have taken its time
         try:
             asked = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-            checked = self._check(request, route, known, {**asked, **texts}, body, repeated, fault)
+            checked = self._check(request, route, known, asked, texts, body, repeated, fault)
             if fault is not None and late:
                 self._land_later(checked, entry.number, fault.delay)
                 return disruption.reset(request)
@@ -174,7 +179,8 @@ class Pipeline:
         request: web.BaseRequest,
         route: Route | None,
         known: bool,
-        texts: dict[str, str],
+        asked: dict[str, str],
+        in_path: dict[str, str],
         body: bytes,
         repeated: bool,
         fault: Fault | None,
@@ -186,10 +192,10 @@ class Pipeline:
         endpoint = route.endpoint
         self.auth_checker.check(request.headers, self.upstream.clock(), repeated=repeated)
         if endpoint.signing is Signing.QUERY:
-            self.auth_checker.check_query(texts, request.headers)
-            texts = {name: text for name, text in texts.items() if name not in IN_QUERY}
-        arguments = _arguments(request, body)
-        route.check(arguments, texts)
+            self.auth_checker.check_query(asked, request.headers)
+            asked = {name: text for name, text in asked.items() if name not in IN_QUERY}
+        asked, arguments = self.played.heard(endpoint, asked, _arguments(request, body))
+        route.check(arguments, {**asked, **in_path})
         hidden_for = None if fault is None else fault.hidden_for
         if hidden_for is None:
             hidden_for = self.upstream.visible_after
@@ -250,7 +256,8 @@ class Pipeline:
         self, entry: RequestRecord, path: str, *, data: Any = None, refusal: Refusal | None = None
     ) -> SandboxResponse:
         name = b"%d:%d" % (self.seed, entry.number)
-        return envelope(hashlib.blake2b(name, digest_size=16).hexdigest(), path, data=data, refusal=refusal)
+        request_id = hashlib.blake2b(name, digest_size=16).hexdigest()
+        return envelope(request_id, path, data=data, refusal=refusal, codes=self._codes)
 
     def _respond(self, entry: RequestRecord, answer: SandboxResponse) -> web.Response:
         """Send the answer, dated by the sandbox's own clock."""

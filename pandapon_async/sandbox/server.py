@@ -23,13 +23,13 @@ from pandapon_async.sandbox.handlers import HANDLERS
 from pandapon_async.sandbox.inspection import PREFIX, inspect
 from pandapon_async.sandbox.orders import OrderState
 from pandapon_async.sandbox.pipeline import MAXIMUM_BODY, Pipeline
-from pandapon_async.sandbox.rate import SlidingWindow
+from pandapon_async.sandbox.profile import Played, Quotas
 from pandapon_async.sandbox.records import Counters, Effect, RequestRecord, request_log
 from pandapon_async.sandbox.refunds import RefundState
 from pandapon_async.sandbox.routes import Routes
 from pandapon_async.sandbox.states import Status
 from pandapon_async.sandbox.upstream import Upstream
-from pandapon_async.settings import Credentials
+from pandapon_async.settings import Credentials, VendorProfile
 
 __all__ = ["Sandbox"]
 
@@ -65,7 +65,9 @@ class Sandbox:
     `auth_status` is the HTTP status of refused authentication, `second_form_refused` whether an application
     is refused (5010) while a form of its line is open, `orders_name_refunds` whether the lines of an order
     name their forms, `not_found` how the vendor says that there is no such refund: by a "code" (404), or by a
-    success whose data is "null" or "empty".
+    success whose data is "null" or "empty". With a `profile` the sandbox is that vendor, strictly: its unit
+    of the timestamp, signer, codes, places of arguments, generation and lists; `rate` then holds for each
+    key, or for each user of one (`quota_scope`).
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Sandbox:
         second_form_refused: bool = False,
         orders_name_refunds: bool = True,
         not_found: Literal["code", "null", "empty"] = "code",
+        profile: VendorProfile | None = None,
     ) -> None:
         if not visible_after >= 0:
             raise ValueError("visible_after must be 0 or more seconds")
@@ -106,16 +109,19 @@ class Sandbox:
         self._upstream.second_form_refused = second_form_refused
         self._upstream.orders_name_refunds = orders_name_refunds
         self._upstream.not_found = not_found
+        played = Played(profile)
+        self._upstream.list_facts = played.list_facts
         self._log = request_log(log_limit)
         self._address = host, port
         self._listening: asyncio.Server | None = None
         self._server: _CountingServer | None = None
         self._pipeline = Pipeline(
             upstream=self._upstream,
-            auth_checker=AuthChecker((self.credentials, *accounts), auth_status),
-            window=None if rate is None else SlidingWindow(rate),
+            auth_checker=AuthChecker((self.credentials, *accounts), auth_status, profile),
+            played=played,
+            quotas=Quotas(rate, profile),
             plan=FaultPlan(parse_faults(faults) if isinstance(faults, str) else faults, seed),
-            routes=Routes(endpoints()),
+            routes=Routes({name: one for name, one in endpoints().items() if played.serves(one)}),
             handlers=HANDLERS,
             fallback=answer,
             counters=self.counters,

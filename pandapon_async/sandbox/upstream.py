@@ -26,6 +26,7 @@ from pandapon_async.sandbox.replica import Replica
 from pandapon_async.sandbox.states import Status, is_open, may_move
 from pandapon_async.sandbox.taobao import Taobao
 from pandapon_async.sandbox.vouchers import Vouchers, decode_image
+from pandapon_async.settings import ListFacts
 
 __all__ = ["Call", "Refused", "Upstream"]
 
@@ -80,6 +81,7 @@ class Upstream:
         self.second_form_refused = False
         self.orders_name_refunds = True
         self.not_found = "code"
+        self.list_facts = ListFacts()
         self._clock = clock
         self._own: dict[str | None, Belongings] = {}
         self._call = Call(hidden_for=visible_after)

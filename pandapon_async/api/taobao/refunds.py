@@ -65,7 +65,7 @@ class Refunds(Resource):
     def page(
         self,
         *,
-        page_no: Annotated[int, IntegerField(1)] = 1,
+        page_no: Annotated[int, IntegerField(0)] = 1,
         page_size: Annotated[int, IntegerField(1, 200)] = 50,
         refund_id: RefundIdTaobao | None = None,
         purchase_order_id: OrderIdText | None = None,
@@ -76,12 +76,12 @@ class Refunds(Resource):
     ) -> Call[RefundPage]:
         """One page of the reverse orders that match; `pages` goes through all of them.
 
-        Pages count from 1. The times bound when the refund was asked for: aware datetimes or epoch
-        milliseconds. The vendor names no largest page; 200 is this client's own bound.
+        Pages count from 1, unless `VendorProfile.list` says 0. The times bound when the refund was asked for:
+        aware datetimes or epoch milliseconds. The vendor names no largest page; 200 is this client's bound.
         """
         ...
 
-    pages: Final = paged(page)
+    pages: Final = paged(page, by_profile=True)
 
     @call(
         "GET",

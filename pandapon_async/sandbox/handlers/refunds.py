@@ -7,7 +7,7 @@ from typing import Any
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.handlers.registry import handles
-from pandapon_async.sandbox.listing import page_of
+from pandapon_async.sandbox.listing import LARGEST_PAGE, page_of
 from pandapon_async.sandbox.numbering import ALIBABA, TAOBAO
 from pandapon_async.sandbox.reasons import GOODS_STATUSES, reasons_for
 from pandapon_async.sandbox.upstream import Refused, Upstream
@@ -83,12 +83,16 @@ def cancel(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) ->
 @handles("taobao.refunds.page")
 def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One page of reverse orders. The vendor's page shows no answer: its fields here are an inference."""
-    asked = page_of(arguments)
+    facts = upstream.list_facts
+    asked = page_of(arguments, largest=facts.largest_page or LARGEST_PAGE, first=facts.first_page)
+    if facts.unit == "s":
+        bounds = ("refundStartTime", "refundEndTime")
+        arguments = arguments | {name: 1000 * arguments[name] for name in bounds if arguments.get(name)}
     refunds, total = upstream.taobao_list.page(asked, arguments)
     now = upstream.now_ms()
     return {
         "total": total,
         "pageNo": asked.number,
         "pageSize": asked.size,
-        "list": [refund_taobao(refund, now) for refund in refunds],
+        facts.items or "list": [refund_taobao(refund, now) for refund in refunds],
     }
