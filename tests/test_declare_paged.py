@@ -137,6 +137,7 @@ def test_it_says_what_it_is() -> None:
 
 
 async def test_the_error_names_the_call() -> None:
+    from pandapon_async import Settings
     from pandapon_async.api import V1
     from pandapon_async.models.taobao.refunds import RefundDetail, RefundPage
 

@@ -100,7 +100,7 @@ class ImageLimits(Options):
 
 @attrs.define(frozen=True, kw_only=True)
 class ListFacts(Options):
-    """What is known of lists of refunds. `pages` uses `first_page`; `Sandbox(profile=...)` plays the others."""
+    """What is known of lists of refunds. `pages` uses `first_page`; a sandbox plays the others."""
 
     time: Literal["applied", "modified"] | None = attrs.field(
         default=None, validator=one_of("applied", "modified", None)
