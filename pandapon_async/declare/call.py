@@ -380,10 +380,10 @@ def paged(
 
     def pages(self: Resource, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
         first = arguments.pop("page_no", None)
-        if first is None:
+        if first is None and by_profile:
             client: Any = self._caller
-            first = client.settings.vendor.list.first_page if by_profile else 1
-        number = typing.cast(int, first)
+            first = client.settings.vendor.list.first_page
+        number = 1 if first is None else typing.cast(int, first)
         operation = operation_of(page)
         same = _with_files_read_once(operation, arguments)
 
