@@ -44,9 +44,9 @@ class Played:
         return wanted is None or endpoint.generation == wanted
 
     @property
-    def list_facts(self) -> ListFacts:
-        """How its lists are paged."""
-        return ListFacts() if self.profile is None else self.profile.list
+    def list_facts(self) -> ListFacts | None:
+        """How its lists are paged; None: leniently."""
+        return None if self.profile is None else self.profile.list
 
     def heard(
         self, endpoint: Endpoint, query: Mapping[str, str], body: Mapping[str, Any]

@@ -81,7 +81,7 @@ class Upstream:
         self.second_form_refused = False
         self.orders_name_refunds = True
         self.not_found = "code"
-        self.list_facts = ListFacts()
+        self.list_facts: ListFacts | None = None
         self._clock = clock
         self._own: dict[str | None, Belongings] = {}
         self._call = Call(hidden_for=visible_after)

@@ -14,6 +14,7 @@ from pandapon_async.sandbox.upstream import Refused, Upstream
 from pandapon_async.sandbox.vouchers import IMAGE_DOMAIN
 from pandapon_async.sandbox.wire_1688 import refund_1688
 from pandapon_async.sandbox.wire_taobao import refund_taobao
+from pandapon_async.settings import ListFacts
 
 __all__: list[str] = []
 
@@ -83,7 +84,9 @@ def cancel(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) ->
 @handles("taobao.refunds.page")
 def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
     """One page of reverse orders. The vendor's page shows no answer: its fields here are an inference."""
-    facts = upstream.list_facts
+    facts = upstream.list_facts or ListFacts()
+    if upstream.list_facts is None and arguments.get("pageNo") == 0:
+        arguments = {**arguments, "pageNo": 1}  # which number the first page has is not known
     asked = page_of(arguments, largest=facts.largest_page or LARGEST_PAGE, first=facts.first_page)
     if facts.unit == "s":
         bounds = ("refundStartTime", "refundEndTime")
