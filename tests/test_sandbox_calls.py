@@ -388,7 +388,7 @@ def test_a_window_of_time_includes_both_ends() -> None:
     assert listed(behind, refundStartTime=late + 1, refundEndTime=early) == (0, [])
 
 
-@pytest.mark.parametrize("filters", [{"pageNo": 0}, {"pageSize": 0}])
+@pytest.mark.parametrize("filters", [{"pageNo": -1}, {"pageSize": 0}])
 def test_pages_count_from_one(filters: dict[str, int]) -> None:
     with pytest.raises(Refusal, match="counts from 1, pageSize from 1"):
         listed(upstream(), **filters)
