@@ -57,26 +57,34 @@ RULES = (
     ),
     Rules(
         "journal/resolve.py",
-        ("judge", "carries_waybill", "is_ours", "_lines_tell"),
+        ("judge", "carries_waybill", "is_ours", "_lines_tell", "Resolver.take_word"),
         ("test_writes_rules.py", "test_journal_resolve.py"),
     ),
     Rules(
         "journal/store.py",
         (
-            *("_SAME_KEY", "_IN_THE_WAY", "_ADD", "_EARLIER", "_SENDING", "_MAY_TURN_OUT_DONE", "_RESOLVE"),
-            *("JournalStore.add", "JournalStore._doubtful", "JournalStore.about", "JournalStore.claimed"),
+            *("_SAME_KEY", "JournalStore.add", "JournalStore._earlier", "JournalStore._same_key"),
+            *("JournalStore.sending", "JournalStore.resolve", "JournalStore._about", "JournalStore.claimed"),
+            *("JournalStore.with_key", "JournalStore.newest_sent"),
         ),
         ("test_writes_rules.py", "test_journal_store.py", "test_journal_file.py"),
     ),
     Rules(
         "journal/file_format.py",
-        ("OPEN_SQL", "EXTRA_SQL", "COUNTS_SQL", "_INDEXES"),
+        ("_EXTRA_SQL", "COUNTS_SQL", "_INDEXES"),
         ("test_writes_rules.py", "test_journal_store.py", "test_storage_formats.py"),
     ),
     Rules(
         "journal/intent.py",
-        ("OPEN", "IntentState.open", "IntentState.succeeded", "Intent.doubtful"),
+        ("OPEN", "IntentState.open", "IntentState.succeeded", "Intent.doubtful", "Intent.may_become"),
         ("test_writes_rules.py", "test_journal_store.py"),
+    ),
+    Rules("journal/ages.py", ("seconds_left", "Ages.of"), ("test_writes_rules.py", "test_journal_resend.py")),
+    Rules("journal/resend.py", ("look_first", "_unseen"), ("test_journal_resend.py",)),
+    Rules(
+        "plans/binding.py",
+        ("Binding.is_of", "check_binding", "_was_sent", "check_writer"),
+        ("test_plans_journal.py", "test_plans_past.py", "test_plans_resend.py"),
     ),
     Rules(
         "plans/line_rule.py",
