@@ -23,7 +23,7 @@ from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.declare.call import Call
 from pandapon_async.declare.endpoint import Endpoint, Operation, Stage
 from pandapon_async.declare.response import Response
-from pandapon_async.environment import WORKING_FOLDER
+from pandapon_async.environment import WORKING_FOLDER, tell
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.journal.ages import Ages
 from pandapon_async.journal.identity import Writer
@@ -59,7 +59,10 @@ __all__ = ["Client"]
 log: Final = logging.getLogger("pandapon_async")
 
 _SHARED = frozenset(
-    ["base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal", "vendor_id"]
+    [
+        *("base_url", "rate", "adaptive_rate", "concurrency", "limiter", "clock", "journal", "vendor_id"),
+        *("shared", "shared_fallback"),
+    ]
 )
 SafetyName = Literal["read", "repeatable", "checked", "once", "never_automatic"]
 _GROUPS = ("alibaba", "taobao", "addresses", "freight", "v1", "v2")
@@ -91,7 +94,7 @@ class Client(SettlesWrites):
         settings = settings or Settings()
         _check_overrides(settings)
         clock = settings.clock
-        limiter = limiter_of(settings)
+        limiter = _limiter_of(credentials, settings)
         self._is_copy = False
         self._pipeline = Pipeline(
             credentials=credentials,
@@ -216,7 +219,7 @@ class Client(SettlesWrites):
         """A cheap copy with other settings that shares session, quota, retry budget and counts.
 
         `pandapon.with_settings(timeout=5)`. What is shared (base_url, rate, adaptive_rate, concurrency,
-        limiter, journal, clock) cannot be changed in a copy. Closing a copy closes nothing.
+        limiter, journal, shared, clock) cannot be changed in a copy. Closing a copy closes nothing.
 
         Raises:
             ConfigurationError: A setting is shared, unknown or wrong.
@@ -412,6 +415,8 @@ class Client(SettlesWrites):
             return
         pipeline = self._pipeline
         await pipeline.close(grace)
+        if self.settings.limiter is None:
+            await pipeline.limiter.aclose()
         if pipeline.journal is not self.settings.journal:
             try:
                 left = pipeline.calls.over_at - self.settings.clock.now()
@@ -431,6 +436,19 @@ class Client(SettlesWrites):
 
     def __repr__(self) -> str:
         return f"<Client of {self.settings.base_url}>"
+
+
+def _limiter_of(credentials: Credentials, settings: Settings) -> Limiter:
+    """The quota that the settings name: a given one, one that a database keeps for all, or one of its own."""
+    if settings.shared is None:
+        return limiter_of(settings)
+    if settings.limiter is not None:
+        tell(f"the given limiter holds, not the quota of {settings.shared}")
+        return limiter_of(settings)
+    # Loaded here: most programs are one process.
+    from pandapon_async.transport.shared_limiter import shared_limiter_of
+
+    return shared_limiter_of(credentials, settings)
 
 
 def _check_payments_allowed(endpoint: Endpoint) -> None:

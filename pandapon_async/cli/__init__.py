@@ -29,6 +29,7 @@ from pandapon_async.cli import (
     refunds,
     returns,
     sandbox,
+    shared,
     vouchers,
 )
 from pandapon_async.cli.common import add_common_options
@@ -84,6 +85,7 @@ for _name, _group in (
     ("journal", journal.journal_app),
     ("refunds", refunds.refunds_app),
     ("returns", returns.returns_app),
+    ("shared", shared.shared_app),
     ("vouchers", vouchers.vouchers_app),
 ):
     app.add_typer(_group, name=_name)

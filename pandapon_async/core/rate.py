@@ -24,12 +24,21 @@ from collections import deque
 from pandapon_async.core.adaptive import Adaptation, AdaptiveRate
 from pandapon_async.errors import ConfigurationError
 
-__all__ = ["SlidingWindow"]
+__all__ = ["SlidingWindow", "spacing"]
 
 MARGIN = 0.02
 CATCH_UP = 0.05  # seconds of missed slots that may be made up for after a late wake-up
 LATE = 0.002  # seconds between a permit and its use that are not worth a note
 STEP = 1.0  # seconds between two steps of a rate on its way back
+
+
+def spacing(rate: float, window: float = 1.0) -> tuple[float, int, float]:
+    """How permits of this rate are spaced: the seconds of a window, the most in it, the gap between two."""
+    # Below one a second, a window of the length of one permit says the same.
+    longer = max(window, window / rate)
+    span = longer * (1 + MARGIN)
+    most = max(1, int(rate * longer + 1e-9))
+    return span, most, span / most
 
 
 class SlidingWindow:
@@ -57,12 +66,8 @@ class SlidingWindow:
         self.paused_until: float = -math.inf
 
     def _set(self, rate: float) -> None:
-        # Below one a second, a window of the length of one permit says the same.
-        window = max(self._window, self._window / rate)
         self.rate: float = rate
-        self._span = window * (1 + MARGIN)
-        self._most = max(1, int(rate * window + 1e-9))
-        self._gap = self._span / self._most
+        self._span, self._most, self._gap = spacing(rate, self._window)
 
     def next_at(self, now: float) -> float:
         """The earliest time, not before `now`, at which a permit may be given."""

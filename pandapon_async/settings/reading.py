@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
+from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings.vendor import signer_of
 
@@ -98,6 +99,7 @@ def _converter() -> Converter:
         return lambda value, _: _options(converter, value, kind)
 
     converter.register_structure_hook_factory(attrs.has, options)
+    converter.register_structure_hook(DatabaseUrl, lambda value, _: _database(value))
     converter.register_structure_hook(bool, lambda value, _: _flag(value))
     converter.register_structure_hook(int, lambda value, _: _whole(value))
     converter.register_structure_hook(float, lambda value, _: _number(value))
@@ -191,6 +193,15 @@ def _signer(value: Any) -> Any:
         return signer_of(value)
     except ConfigurationError as error:
         raise Unusable(str(error), named=True) from None
+
+
+def _database(value: Any) -> DatabaseUrl:
+    if not isinstance(value, str):
+        raise Unusable(f"must be a text, not {_shown(value)}")
+    try:
+        return DatabaseUrl(value)
+    except ValueError as error:  # tells no password
+        raise Unusable(str(error)) from None
 
 
 def _choice(value: Any, allowed: tuple[Any, ...]) -> Any:

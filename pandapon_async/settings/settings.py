@@ -18,12 +18,13 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
+from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.core.options import Options, clean_frames
 from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.urls import check_base_url, check_proxy
-from pandapon_async.environment import WORKING_FOLDER
+from pandapon_async.environment import WORKING_FOLDER, tell
 from pandapon_async.errors import Attempt, ConfigurationError
 from pandapon_async.settings.checks import count, flag, instance, positive, positive_or_none, rate_limiter
 from pandapon_async.settings.sources import Sources
@@ -82,6 +83,25 @@ def _proxy(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{_named(attribute.name, value)} {error}") from None
 
 
+def _database(value: Any) -> DatabaseUrl | None:
+    """An address taken apart; the text itself may hold a password, and is never told."""
+    if value is None or isinstance(value, DatabaseUrl):
+        return value
+    problem = f"shared must be text, not {type(value).__name__}"
+    if isinstance(value, str):
+        try:
+            return DatabaseUrl(value)
+        except ValueError as error:
+            problem = f"shared {error}"
+    raise ConfigurationError(problem)
+
+
+def _share(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (number and 0 < value <= 1):
+        raise ConfigurationError(f"{attribute.name} must be a share of the rate, above 0 and at most 1")
+
+
 def _named(name: str, url: str) -> str:
     """A setting with its value, unless that may hold a password."""
     return name if "@" in url else f"{name} {url[:80]!r}"
@@ -132,6 +152,8 @@ class SettingsArguments(SettingsChanges, total=False):
     concurrency: int
     limiter: RateLimiter | None
     journal: Journal | str | os.PathLike[str]
+    shared: DatabaseUrl | str | None
+    shared_fallback: float | None
     vendor_id: str | None
     clock: Clock
 
@@ -174,6 +196,12 @@ class Settings(Options):
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
     """Where writes are noted before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file in
     the user's state directory; in memory towards loopback)."""
+    shared: DatabaseUrl | None = attrs.field(default=None, converter=_database)
+    """A PostgreSQL database (`postgresql://user@host/database`) in which all processes and machines share one
+    quota. A `limiter` of your own goes before it."""
+    shared_fallback: float | None = attrs.field(default=None, validator=_share)
+    """The part of `rate` at which a process sends by itself while the shared database is away, such as 0.25
+    with four processes; None: nothing is sent then."""
     allow_repeat: bool = attrs.field(default=False, validator=flag)
     """Permits what was carried out once to be done again."""
     allow_second: bool = attrs.field(default=False, validator=flag)
@@ -226,6 +254,10 @@ class Settings(Options):
             parts = check_base_url(self.base_url)
         except ValueError as error:
             raise ConfigurationError(f"{_named('base_url', self.base_url)} {error}") from None
+        if self.shared is not None and self.rate is None and self.limiter is None:
+            raise ConfigurationError(
+                "rate must be a number where the quota is shared: rate=None has no limit"
+            )
         object.__setattr__(self, "proxy_in_use", self.proxy or self._environments_proxy(parts))
         if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(self.base_url):
             raise ConfigurationError(
@@ -273,7 +305,13 @@ class Settings(Options):
         known = {field.name for field in attrs.fields(cls) if field.init} | PROFILE_FIELDS
         if unknown := {name: value for name, value in arguments.items() if name not in known}:
             cls(**unknown)  # raises, and says what was meant
-        return sources.said(cls, arguments).make(cls)
+        said = sources.said(cls, arguments)
+        made = said.make(cls)
+        if made.shared is None or "shared" in arguments or not is_loopback(made.base_url):
+            return made
+        # A test or a sandbox must not take part in what the company shares.
+        tell(f"{said.place_of(('shared',))} is ignored towards {made.base_url}")
+        return attrs.evolve(made, shared=None)
 
 
 def is_loopback(url: str) -> bool:

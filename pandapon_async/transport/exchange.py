@@ -48,8 +48,6 @@ __all__ = [
 
 STALE_CONNECTIONS: Final = 8
 """How many connections in a row may have unasked data on them before a call gives up."""
-OLDEST_PERMIT: Final = 0.05
-"""Seconds, or the gap between two permits if that is longer: an older permit is exchanged."""
 _KEEP_ALIVE = re.compile(r"\btimeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE | re.ASCII)
 
 
@@ -89,8 +87,7 @@ class Exchange:
         now = context.sent = self.settings.clock.now()
         if now >= context.deadline:  # something held up the loop, and the timer of the call with it
             raise too_late()
-        age = now - context.permit
-        if age > OLDEST_PERMIT and age > 1 / (limiter.rate or math.inf):
+        if limiter.is_stale(context.permit, now):
             limiter.unused(context.permit)
             await self._permit(first=True)
             context.sent = self.settings.clock.now()

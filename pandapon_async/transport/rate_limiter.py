@@ -18,6 +18,8 @@ from pandapon_async.transport.wait_queue import WaitQueue, too_late
 __all__ = ["ConcurrencyLimiter", "Limiter"]
 
 ADAPTIVE = AdaptiveRate()
+OLDEST_PERMIT = 0.05
+"""Seconds, or the gap between two permits if that is longer: an older permit is exchanged."""
 
 
 class Limiter:
@@ -77,6 +79,11 @@ class Limiter:
             self._schedule(now)
         return await queue.join(deadline, self._pass_on, first=first)
 
+    def is_stale(self, permit: float, now: float) -> bool:
+        """Whether a permit of that moment is too old to be used `now`: another is asked for instead."""
+        age = now - permit
+        return age > OLDEST_PERMIT and age > 1 / (self.rate or math.inf)
+
     def unused(self, permit: float) -> None:
         """Give back the permit of this moment: nothing was sent with it, and it was too old to be used."""
         if not self._unlimited:
@@ -116,6 +123,9 @@ class Limiter:
 
     def close(self, owner: object) -> None:
         """This client asks for no more permits; its waiters have left the queue by themselves."""
+
+    async def aclose(self) -> None:
+        """Give back what it holds outside of this process: nothing."""
 
     def _pass_on(self) -> None:
         """If a waiter is cancelled just as it gets its permit, the permit goes to the next waiter."""

@@ -16,7 +16,7 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.errors import DeadlineExceededError, NotSentError, PandaponError
 
-__all__ = ["CancellableTimers", "Priority", "WaitQueue", "Waiter", "priority"]
+__all__ = ["CancellableTimers", "Priority", "WaitQueue", "Waiter", "current_priority", "priority"]
 
 SPARE = 32  # places in a queue that those who left may hold, beyond as many as are waiting
 
@@ -43,6 +43,11 @@ def priority(level: Priority) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def current_priority() -> Priority:
+    """The priority in which a call waits that begins here."""
+    return _current.get()
 
 
 @attrs.define(eq=False)
@@ -89,6 +94,10 @@ class WaitQueue:
     def ahead(self, *, first: bool = False) -> int:
         """How many would be served before a newcomer of the current priority."""
         return sum(self._live[: _level(first) + 1])
+
+    def waiting_at(self, level: Priority) -> int:
+        """How many wait in this priority."""
+        return self._live[2 * level] + self._live[2 * level + 1]
 
     async def join(self, deadline: float, unused: Callable[[], None], *, first: bool = False) -> float:
         """Wait until granted; gives the moment of that. Leaves no trace when cancelled.

@@ -38,6 +38,10 @@ EXEMPT: dict[tuple[str, str], str] = {
             *("oldest_lookup", "passing_failures"),
         )
     },
+    (
+        "pandapon_async/shared/database.py",
+        "_connect",
+    ): "the driver looks for PostgreSQL's password file, some 20 µs for each connection",
     ("pandapon_async/storage/sqlite_file.py", "close"): "the last act of a run, which nothing waits for",
 }
 """Functions of the package that may block a loop, by file and name, and why."""

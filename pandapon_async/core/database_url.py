@@ -1,0 +1,127 @@
+"""The address of the database that processes share: read once, strictly, and shown without its password.
+
+A driver takes more forms than anybody means: a misspelt option becomes a setting of the server, and
+`sslmode=prefer` falls back to plain text without a word. The whole address, password included, ends up in
+errors. So it is taken apart here, and what is not known is refused by its name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final, Literal, get_args
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+__all__ = ["DatabaseUrl", "TlsMode"]
+
+TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
+"""How much of TLS is asked for: none, encryption alone, a known certificate, also for this very host."""
+
+EXAMPLE: Final = "must look like postgresql://user@db.example:5432/database"
+_OPTIONS: Final = frozenset({"host", "port", "sslmode", "sslrootcert"})
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?", re.ASCII)
+
+
+class DatabaseUrl:
+    """Where a PostgreSQL database is, and who connects to it.
+
+    Not an attrs class: `attrs.asdict` and everything that lists fields would tell the password.
+    """
+
+    __slots__ = ("__text", "database", "host", "port", "root_certificate", "tls", "user")
+
+    def __init__(self, text: str) -> None:
+        parts, options = _taken_apart(text)
+        self.__text = text
+        self.host: str = _host(unquote(parts.hostname or "") or options.get("host", ""))
+        """A host, or the folder of a unix socket."""
+        self.port: int = parts.port or _port(options.get("port", "5432"))
+        self.user: str | None = unquote(parts.username) if parts.username else None
+        """None: what the environment or the system says."""
+        self.database: str | None = unquote(parts.path.lstrip("/")) or None
+        """None: the one that is called like the user."""
+        self.tls: TlsMode = _mode(options.get("sslmode", "disable" if self.local else "verify-full"))
+        self.root_certificate: str | None = options.get("sslrootcert")
+        """The file of the authority that signed the server's certificate; None: those of the system."""
+
+    @property
+    def password(self) -> str | None:
+        """None: PGPASSWORD, or the password file of PostgreSQL."""
+        found = urlsplit(self.__text).password
+        return unquote(found) if found else None
+
+    @property
+    def local(self) -> bool:
+        """Whether what is sent there does not leave this machine."""
+        return self.host.startswith("/") or _is_loopback(self.host)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DatabaseUrl) and self.__text == other.__text
+
+    def __hash__(self) -> int:
+        return hash(self.__text)
+
+    def __reduce__(self) -> tuple[type[DatabaseUrl], tuple[str]]:
+        return DatabaseUrl, (self.__text,)
+
+    def __str__(self) -> str:
+        user = f"{self.user}@" if self.user else ""
+        if self.host.startswith("/"):
+            return f"postgresql://{user}/{self.database or ''}?host={self.host}&port={self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"postgresql://{user}{host}:{self.port}/{self.database or ''}"
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({str(self)!r})"
+
+
+def _taken_apart(text: str) -> tuple[SplitResult, dict[str, str]]:
+    """The parts of an address and its options. Raises ValueError, which never quotes a password."""
+    if not text.isprintable() or " " in text or "://" not in text:
+        raise ValueError(EXAMPLE)
+    try:
+        parts = urlsplit(text)
+        zero = parts.port == 0
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        zero, parts, options = True, SplitResult("", "", "", "", ""), {}
+    if zero or parts.scheme not in ("postgresql", "postgres") or parts.fragment:
+        raise ValueError(EXAMPLE)
+    if unknown := sorted(options.keys() - _OPTIONS):
+        raise ValueError(f"has the option {unknown[0][:40]!r}; known: {', '.join(sorted(_OPTIONS))}")
+    return parts, options
+
+
+def _mode(text: str) -> TlsMode:
+    for mode in get_args(TlsMode):
+        if mode == text:
+            return mode  # type: ignore[no-any-return]
+    raise ValueError(f"has sslmode={text[:20]}; write one of {', '.join(get_args(TlsMode))}")
+
+
+def _host(text: str) -> str:
+    if not text:
+        raise ValueError(f"names no host; it {EXAMPLE}, or for a socket postgresql:///database?host=/FOLDER")
+    if "," in text:
+        raise ValueError("names several hosts; write the one name that leads to the current primary")
+    if not text.startswith("/") and _HOST.fullmatch(text) is None and not _is_address(text):
+        raise ValueError(EXAMPLE)
+    return text
+
+
+def _port(text: str) -> int:
+    if re.fullmatch("[0-9]{1,5}", text, re.ASCII) is None or not 0 < int(text) < 65_536:
+        raise ValueError(EXAMPLE)
+    return int(text)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -1,0 +1,1 @@
+"""One PostgreSQL database that the processes and machines of a company share (extra `postgres`)."""

@@ -1,0 +1,110 @@
+"""What stands in the database: the schema `pandapon`, its tables and functions, and their version.
+
+Each statement names the schema of everything it uses, and each function fixes its search path: what somebody
+else puts into another schema under the same name is never called. The functions run with the rights of who
+calls them.
+
+The quota is an UNLOGGED table on purpose. After a crash, on a replica that takes over and in a restored copy
+the server empties such tables by itself, and a row that is not there means "nothing is known of the last
+second": then a whole window passes before the first slot. A logged table would come back a moment old, and
+slots would be given out twice.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["PAUSES", "SCHEMA", "VERSION", "grants"]
+
+VERSION: Final = 1
+"""The version of the schema that this client reads and writes."""
+
+PAUSES: Final = "pandapon_pause"
+"""The channel on which pauses of a quota are told: its name, a space, seconds since 1970."""
+
+SCHEMA: Final = f"""
+CREATE SCHEMA IF NOT EXISTS pandapon;
+
+CREATE TABLE pandapon.format (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    version integer NOT NULL
+);
+INSERT INTO pandapon.format (version) VALUES ({VERSION});
+
+CREATE UNLOGGED TABLE pandapon.quota (
+    name text PRIMARY KEY,
+    next_slot double precision NOT NULL,
+    paused_until double precision NOT NULL,
+    gap double precision NOT NULL,
+    gap_until double precision NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE pandapon.quota IS
+    'When the next request of each quota may go out. Moments are seconds since 1970 by this server''s clock.';
+
+CREATE FUNCTION pandapon.book_slots(
+    quota text, wanted integer, own_gap double precision, span double precision, ahead double precision,
+    returning_ boolean, OUT moment double precision, OUT first double precision, OUT booked integer,
+    OUT gap double precision, OUT paused_until double precision
+) LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    book pandapon.quota%ROWTYPE;
+    slower boolean;
+BEGIN
+    LOOP
+        SELECT * INTO book FROM pandapon.quota AS q WHERE q.name = quota FOR UPDATE;
+        moment := extract(epoch FROM clock_timestamp());  -- after the row is ours
+        EXIT WHEN FOUND;
+        INSERT INTO pandapon.quota VALUES (quota, moment + span, '-infinity', own_gap, moment + 60)
+            ON CONFLICT DO NOTHING;
+    END LOOP;
+    paused_until := book.paused_until;
+    slower := own_gap > book.gap;
+    gap := CASE WHEN book.gap_until < moment THEN own_gap ELSE greatest(own_gap, book.gap) END;
+    first := book.next_slot;
+    IF first > moment + span + ahead + gap THEN  -- this server's clock was set back
+        first := moment + span;
+    END IF;
+    IF returning_ OR slower THEN  -- what went out in the last window is not in the book, or was too much
+        first := greatest(first, moment + span);
+    END IF;
+    first := greatest(first, moment, paused_until);
+    booked := greatest(0, least(wanted, floor((moment + ahead - first) / gap + 1e-6)::integer + 1));
+    IF booked > 0 OR returning_ OR slower THEN
+        UPDATE pandapon.quota AS q SET
+            next_slot = first + booked * book_slots.gap,
+            gap = book_slots.gap,
+            gap_until = CASE WHEN own_gap >= book_slots.gap THEN moment + 60 ELSE q.gap_until END
+            WHERE q.name = quota;
+    END IF;
+END $$;
+
+CREATE FUNCTION pandapon.pause_quota(
+    quota text, seconds double precision, own_gap double precision, span double precision
+) RETURNS void LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    moment double precision := extract(epoch FROM clock_timestamp());
+BEGIN
+    INSERT INTO pandapon.quota AS q VALUES (quota, moment + span, moment + seconds, own_gap, moment + 60)
+        ON CONFLICT (name) DO UPDATE SET paused_until = greatest(q.paused_until, excluded.paused_until);
+    PERFORM pg_notify('{PAUSES}', quota || ' ' || (moment + seconds)::text);
+END $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
+"""
+
+
+def grants(role: str) -> str:
+    """The statements that give a role the least that a client needs.
+
+    >>> grants('a"b').splitlines()[0]
+    'GRANT USAGE ON SCHEMA pandapon TO "a""b";'
+    """
+    name = '"' + role.replace('"', '""') + '"'
+    return "\n".join(
+        (
+            f"GRANT USAGE ON SCHEMA pandapon TO {name};",
+            f"GRANT SELECT ON pandapon.format TO {name};",
+            f"GRANT SELECT, INSERT, UPDATE ON pandapon.quota TO {name};",
+            f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pandapon TO {name};",
+        )
+    )

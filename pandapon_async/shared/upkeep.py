@@ -1,0 +1,107 @@
+"""Making, looking at and changing the schema of the shared database, for who may do so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.shared.database import LOCK_CLASS, UPGRADE_LOCK, Connection, Database
+from pandapon_async.shared.schema import VERSION, grants
+
+__all__ = ["UPGRADES", "Report", "create", "inspect", "upgrade"]
+
+UPGRADES: Final[dict[int, str]] = {}
+"""What brings a schema of this version to the next one."""
+SECONDS: Final = 30.0
+
+
+@attrs.frozen
+class Report:
+    """What was found at a database that can be used."""
+
+    server: str
+    """The version of PostgreSQL."""
+    tls: bool
+    """Whether this very connection is encrypted."""
+    schema: int
+    """The version of the schema."""
+    connected: int
+    """How many clients are connected, this one not counted."""
+    quotas: list[dict[str, float | str]]
+    """Each quota: its name, calls per second, seconds for which it is still paused."""
+
+
+async def create(database: Database, role: str | None) -> bool:
+    """Create the schema if it is not there, and give a role what a client needs; whether it was created."""
+
+    async def work(connection: Connection) -> bool:
+        await database.check_server(connection)
+        created = await database.create(connection)
+        if role is not None:
+            if not await connection.fetchval(
+                "SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)", role
+            ):
+                raise ConfigurationError(f"the database has no role {role[:60]!r}; create it first")
+            await connection.execute(grants(role))
+        return created
+
+    return await database.alone(work, seconds=SECONDS)
+
+
+async def inspect(database: Database) -> Report:
+    """Open the database as a client does, with every check, and look around."""
+
+    async def work(connection: Connection) -> Report:
+        quotas = await connection.fetch(
+            "SELECT name, round((1 / gap)::numeric, 2)::float8 AS rate, greatest(0, paused_until -"
+            " extract(epoch FROM clock_timestamp()))::float8 AS paused FROM pandapon.quota ORDER BY name"
+        )
+        return Report(
+            server=await connection.fetchval("SELECT current_setting('server_version')"),
+            tls=bool(await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")),
+            schema=VERSION,
+            connected=await _connected(connection) - 1,
+            quotas=[dict(row) for row in quotas],
+        )
+
+    return await database.run(work, seconds=SECONDS)
+
+
+async def upgrade(database: Database) -> tuple[int, int]:
+    """Bring the schema to the version of this client; gives the version before and after.
+
+    Raises ConfigurationError while clients are connected: they know the old one.
+    """
+
+    async def work(connection: Connection) -> tuple[int, int]:
+        await database.check_server(connection)
+        before = await database.version(connection)
+        if before is None:
+            raise database.unusable("it has no schema pandapon; make one: pandapon shared init")
+        if before > VERSION:
+            raise database.unusable(f"its schema is newer ({before}; this program knows {VERSION})")
+        async with connection.transaction():
+            if not await connection.fetchval(
+                "SELECT pg_try_advisory_xact_lock($1, $2)", LOCK_CLASS, UPGRADE_LOCK
+            ):
+                count = await _connected(connection)
+                raise database.unusable(f"{count} clients are connected; stop them, then upgrade")
+            for version in range(before, VERSION):
+                await connection.execute(UPGRADES[version])
+                await connection.execute("UPDATE pandapon.format SET version = $1", version + 1)
+        return before, VERSION
+
+    return await database.alone(work, seconds=SECONDS)
+
+
+async def _connected(connection: Connection) -> int:
+    """How many connections of clients there are: each holds the lock that an upgrade needs."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objid = $2"
+        " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        LOCK_CLASS,
+        UPGRADE_LOCK,
+    )
+    return count
