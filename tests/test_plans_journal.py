@@ -345,6 +345,24 @@ async def test_a_journal_in_memory_binds_to_no_file(tmp_path: Path) -> None:
             await plans.check_journal(client, second)
 
 
+@pytest.mark.parametrize("repeat", [False, True])
+async def test_where_the_journal_does_not_refuse_a_second_the_plans_rows_survive_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeat: bool
+) -> None:
+    """A row that was sent and lost its state with the machine is sent again with --allow-repeat."""
+    levels: set[int] = set()
+    change = PlanFile.change
+
+    def watched(file: PlanFile, row: int, **facts: Any) -> None:
+        levels.add(file.select("PRAGMA synchronous")[0][0])
+        change(file, row, **facts)
+
+    async with bench(tmp_path, rows=2) as made:
+        monkeypatch.setattr(PlanFile, "change", watched)
+        assert (await made.apply(allow_repeat=repeat)).exit_code == 0
+    assert levels == {2 if repeat else 1}
+
+
 def test_the_mark_survives_a_power_cut_and_rows_need_not(tmp_path: Path) -> None:
     """SQLite flushes a commit only at the level FULL (2); at NORMAL (1) it may be lost."""
     file = PlanFile.create(tmp_path / "plan.db")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from pandapon_async import ConfigurationError, plans
-from pandapon_async.plans import PlanOptions
+from pandapon_async.plans import PlanFile, PlanOptions
 from pandapon_async.sandbox.envelope import Refusal
 from tests.support import plan_files
 from tests.support.bench import Bench, bench
+from tests.support.journals import noted
 from tests.support.virtual import virtual_time
 
 SLOW = "latency:1.0:endpoint=*.return_goods:delay=5"
@@ -91,6 +93,23 @@ async def _forgotten_before_the_plan(folder: Path) -> None:
 
 def test_a_journal_that_forgot_what_it_knew_at_planning_is_noticed(tmp_path: Path) -> None:
     _forgotten_before_the_plan(tmp_path)
+
+
+@virtual_time
+async def _copied_before_it_was_sent(folder: Path) -> None:
+    """The copy was made when the plan's newest write was written down, and not yet sent."""
+    async with bench(folder, rows=1) as made:
+        async with made.client() as client:
+            intent = await noted(client.journal, natural_key={"refundId": "TQ1"}, writer=client.writer)
+        with contextlib.closing(PlanFile.open(made.plan)) as file:
+            file.set({"journal_newest": intent.id})
+        with pytest.raises(ConfigurationError, match=r"is an older copy: .* knows a write \(intent "):
+            await made.apply()
+        assert not made.succeeded
+
+
+def test_a_copy_from_before_the_newest_write_was_sent_is_noticed(tmp_path: Path) -> None:
+    _copied_before_it_was_sent(tmp_path)
 
 
 @virtual_time

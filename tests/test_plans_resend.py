@@ -76,6 +76,26 @@ def test_the_run_that_found_it_absent_does_not_send_it_again(tmp_path: Path) -> 
 
 
 @virtual_time
+async def _found_absent_at_its_start(folder: Path) -> None:
+    async with bench(folder, rows=2) as made:
+        plan_files.misbehave(made.server, "reset_before:1.0:endpoint=*.return_goods:times=2")
+        await made.apply(wait=False)
+        assert made.states == {"unknown": 2}
+        await asyncio.sleep(61)
+        result = await made.apply(resend_absent=True)
+        assert (result.exit_code, made.states) == (1, {"settled_absent": 2})
+        assert all((one.reason or "").startswith("not found at ") for one in result.problems)
+        async with made.client() as client:
+            assert len(await client.journal.find()) == 2, "no second write is even begun"
+        assert (await made.apply(resend_absent=True)).exit_code == 0
+        assert list(made.succeeded.values()) == [1] * 2
+
+
+def test_a_run_that_begins_by_finding_it_absent_leaves_it_to_the_next(tmp_path: Path) -> None:
+    _found_absent_at_its_start(tmp_path)
+
+
+@virtual_time
 async def _throttled(folder: Path, after: bool) -> None:
     async with bench(folder, rows=2) as made:
         kind = "refusal_after" if after else "refusal"

@@ -236,7 +236,10 @@ class Journal:
         *,
         since: float | None = None,
     ) -> list[Intent]:
-        """Intents in these states, oldest first; none created before `since` (seconds since 1970)."""
+        """Intents in these states, in the order in which they were written.
+
+        None of them was created before `since` (seconds since 1970).
+        """
         wanted = None if states is None else list(states)
         return await self._run(lambda store: store.find(wanted, limit, since))
 

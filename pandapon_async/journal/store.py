@@ -425,10 +425,10 @@ class JournalStore(SqliteStore):
     def find(
         self, states: Iterable[IntentState] | None, limit: int | None, since: float | None = None
     ) -> list[Intent]:
-        """Intents in these states (all if None), oldest first; none that was created before `since`."""
+        """Intents in these states (all if None) as they were written; none created before `since`."""
         where, values = in_states(states, since)
         values.append(-1 if limit is None else limit)
-        return self._many(f"WHERE {where} ORDER BY created, rowid LIMIT ?", values)
+        return self._many(f"WHERE {where} ORDER BY rowid LIMIT ?", values)
 
     def page(
         self, states: Iterable[IntentState] | None, after: int, limit: int, since: float | None = None
