@@ -94,7 +94,8 @@ def any_file() -> ConfigFile | None:
     named = os.environ.get(CONFIG)
     for path in (Path(named),) if named else (Path(NAME), users_file()):
         if path.is_file():
-            return ConfigFile.read(path.absolute())
+            here = not named and path == Path(NAME) and path.resolve() != users_file().resolve()
+            return ConfigFile.read(path.absolute(), foreign=here)
     return None
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pandapon_async import reconcile as job
+from pandapon_async.accounts import Accounts
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import AllSheets, GroupReadable, HeaderRow, Multiline, Quotes, Sheet, age
 from pandapon_async.client import Client
@@ -195,7 +196,7 @@ async def _run(
     assert task is not None
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with Client.from_env(**settings) as client:
+    async with Accounts.found(**settings) or Client.from_env(**settings) as client:
         return await job.reconcile(
             client, ledger, out, options=options, state=state, progress=job.ConsoleProgress(sys.stderr)
         )

@@ -63,6 +63,7 @@ SPECS = {
         ColumnSpec("currency", *names_of("", of="currency"), _plain(currency_code), needed=True),
         ColumnSpec("status", *names_of("", of="status"), _plain(_status), needed=True, word=True),
         ColumnSpec("applied_at", *names_of("", of="applied_at"), lambda cell, _: cell, compared=False),
+        ColumnSpec("account", *names_of("", of="account"), _plain(plain_text), compared=False),
     )
 }
 """The fields of a ledger by name."""

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from pandapon_async.accounts import Accounts
 from pandapon_async.bulk import Done, fetch_refunds
 from pandapon_async.bulk.long_run import calls_at_once, with_patience
 from pandapon_async.client import Client
@@ -26,6 +27,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError
 from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.reconcile.by_account import fetch_by_account
 from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
@@ -56,7 +58,7 @@ class _Stopped(BaseException):
 
 
 async def reconcile(
-    client: Client,
+    client: Client | Accounts,
     ledger: str | Path,
     out: str | Path,
     *,
@@ -73,6 +75,9 @@ async def reconcile(
     call for 12 hours from its beginning: it looks up only what is missing or failed. Later, and after a run
     that was complete, everything is looked up anew, but what `Options.reuse` allows to be older. How old each
     lookup is stands in rows.csv, and how old the oldest is in the summary.
+
+    With `Accounts` each row is looked up with the account that its column `account` names, or that [shops]
+    names for its shop. The rows of an account that is refused are left, and the others go on.
 
     Raises InvalidArgumentError for a ledger or options that cannot work and ConfigurationError for a state or
     directory that is not this run's, both before anything is looked up; NothingFoundError if none is found of
@@ -97,14 +102,16 @@ class _Job:
 
     def __init__(
         self,
-        client: Client,
+        client: Client | Accounts,
         ledger: Path,
         out: Path,
         options: Options,
         progress: Progress,
         clock: Clock | None,
     ) -> None:
-        self._client = client
+        self._accounts = client if isinstance(client, Accounts) else None
+        if not isinstance(client, Accounts):
+            self._client = client
         self._ledger = ledger
         self._out = out
         self._options = options
@@ -182,7 +189,14 @@ class _Job:
             raise InvalidArgumentError(
                 f"{self._ledger.name} has no rows below its column names", argument="ledger"
             )
-        return LedgerReader(table, self._options)
+        if self._accounts is not None:
+            positions = table.columns.positions
+            if "account" not in positions and not ("shop" in positions and self._accounts.shops):
+                self._client, self._accounts = self._accounts.only(), None
+            else:
+                self._client = self._accounts.client(self._accounts.names[0])
+        route = None if self._accounts is None else self._accounts.account_of
+        return LedgerReader(table, self._options, route)
 
     async def _run(self, state: RunStore, reader: LedgerReader, digest: str) -> Summary:
         started = self._now()
@@ -201,9 +215,9 @@ class _Job:
         state.forget_failures()
         counts["lookups_before"] = state.looked_up()
         oldest = state.oldest_lookup()
-        before = dict(_counters(self._client))
+        before = _counters(self._statistics)
         await self._look_up(state, counts)
-        work = {name: count - before[name] for name, count in _counters(self._client).items()}
+        work = {name: count - before[name] for name, count in _counters(self._statistics).items()}
         ended = self._now()
         run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
         run["oldest_lookup_age_s"] = None if oldest is None else lookup_age(oldest, ended)
@@ -296,15 +310,15 @@ class _Job:
                 "--fresh repeats them"
             )
         if done < total:
-            self._progress.begin("looking up", total, done, self._client.statistics)
+            self._progress.begin("looking up", total, done, self._statistics)
             if not self._options.accept_missing:
                 counts["lookups"] = await self._probe(state)
-            counts["lookups"] += await self._fetch(state, state.pending())
+            counts["lookups"] += await self._fetch(state, state.pending)
             self._progress.end()
         again = state.passing_failures() if self._options.second_pass else 0
         if again:
-            self._progress.begin("second pass", again, 0, self._client.statistics)
-            counts["second_pass"] = await self._fetch(state, state.failed_in_passing())
+            self._progress.begin("second pass", again, 0, self._statistics)
+            counts["second_pass"] = await self._fetch(state, state.failed_in_passing)
             self._progress.end()
 
     async def _probe(self, state: RunStore) -> int:
@@ -312,22 +326,52 @@ class _Job:
         before = state.looked_up()
 
         async def fetch(client: Client, rows: Iterable[Pending]) -> None:
-            await self._fetch(state, iter(rows), client)
+            chosen = list(rows)
+            await self._fetch(
+                state,
+                lambda account: (row for row in chosen if account is None or row.account == account),
+                client,
+            )
 
         probe = Probe(self._client, state, fetch, self._progress, self._in_thread)
         await probe.run()
         self._client = probe.client
         return state.looked_up() - before
 
-    async def _fetch(self, state: RunStore, pending: Iterator[Pending], client: Client | None = None) -> int:
-        """Look up what is pending, each result kept the moment it is there; gives their number."""
-        client = with_patience(client or self._client)
+    @property
+    def _statistics(self) -> Any:
+        return self._client.statistics if self._accounts is None else self._accounts.statistics
+
+    async def _fetch(
+        self,
+        state: RunStore,
+        pending: Callable[[str | None], Iterator[Pending]],
+        client: Client | None = None,
+    ) -> int:
+        """Look up what is pending (of an account; None: of all); gives the number of lookups."""
+        client = client or self._client
+        if self._accounts is None:
+            concurrency = self._options.concurrency or calls_at_once(client.settings)
+            return await self._fetch_with(client, state, pending(None), concurrency)
+        return await fetch_by_account(
+            self._accounts.clients(state.accounts()),
+            client,
+            lambda one, name, concurrency: self._fetch_with(one, state, pending(name), concurrency),
+            self._options.concurrency,
+            self._progress,
+        )
+
+    async def _fetch_with(
+        self, client: Client, state: RunStore, pending: Iterator[Pending], concurrency: int
+    ) -> int:
+        """Look up with one client, each result kept the moment it is there; gives their number."""
+        client = with_patience(client)
         results = fetch_refunds(
             client,
             pending,
             platform=lambda item: item.platform,
             refund_id=lambda item: item.refund_id,
-            concurrency=self._options.concurrency or calls_at_once(client.settings),
+            concurrency=concurrency,
         )
         count = 0
         async with contextlib.aclosing(cast("Any", results)):
@@ -396,7 +440,6 @@ def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _counters(client: Client) -> dict[str, int]:
-    statistics = client.statistics
+def _counters(statistics: Any) -> dict[str, int]:
     names = ("calls", "attempts", "retried", "throttled", "failed")
     return {name: getattr(statistics, name) for name in names}

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.columns import SPECS
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.statuses import is_known, status_of_ledger
@@ -54,6 +55,8 @@ class LedgerReader:
 
     table: Table
     options: Options
+    route: Callable[[str | None, str | None], str] | None = None
+    """The account of a row, by its account and its shop; None if all rows are of one."""
     _uncompared: dict[str, _Uncompared] = attrs.field(init=False, factory=dict)
     _status_words: Counter[str] = attrs.field(init=False, factory=Counter)
 
@@ -112,6 +115,8 @@ class LedgerReader:
             row.refund_id = self._checked(
                 "refund_id", cells, problems, lambda cell: refund_id_text(cell, platform)
             )
+        if self.route is not None:
+            self._find_account(self.route, row, cells, problems)
         row.order_id = self._value("order_id", row, cells, problems)
         row.currency = "CNY"
         if "currency" in cells:
@@ -126,6 +131,18 @@ class LedgerReader:
                     word in self._status_words or len(self._status_words) < 1_000
                 ):
                     self._status_words[word] += 1
+
+    def _find_account(
+        self,
+        route: Callable[[str | None, str | None], str],
+        row: LedgerRow,
+        cells: Mapping[str, Cell],
+        problems: _Problems,
+    ) -> None:
+        try:
+            row.account = route(self._value("account", row, cells, problems), row.shop)
+        except InvalidArgumentError as error:
+            problems.add(self.table.columns.name_of("account" if "account" in cells else "shop"), str(error))
 
     def _platform(self, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> Platform | None:
         if self.options.platform is not None:

@@ -16,7 +16,9 @@ from pandapon_async.tables.open import Quoting, ReadOptions
 
 __all__ = ["FIELDS", "AmountBasis", "Options"]
 
-FIELDS = ("platform", "shop", "refund_id", "order_id", "amount", "currency", "status", "applied_at")
+FIELDS = (
+    "platform", "shop", "refund_id", "order_id", "amount", "currency", "status", "applied_at", "account"
+)  # fmt: skip
 """What a ledger can say of a refund; `refund_id` and `amount` it must."""
 
 MAPPABLE = (*FIELDS, "amount_fen", "amount_yuan")

@@ -61,6 +61,15 @@ def _add_freight(db: sqlite3.Connection) -> None:
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     for name in ("applied_freight_fen", "refunded_freight_fen", "problems"):
         db.execute(f"ALTER TABLE lookups ADD COLUMN {name}")
+    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns are there
+        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+
+
+def _add_account(db: sqlite3.Connection) -> None:
+    """Format 5 keeps whose refund a row is, where several accounts share a ledger."""
+    for table in ("facts", "ledger", "lookups"):
+        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    db.execute("ALTER TABLE ledger ADD COLUMN account")
     FORMAT.add_checksums(db)
 
 
@@ -68,9 +77,9 @@ _INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
 FORMAT = FileFormat(
     name="state file",
     application_id=0x50507263,  # "PPrc"
-    number=4,
+    number=5,
     schema=_SCHEMA,
-    upgrades={1: _add_error_kinds, 2: _add_beginning, 3: _add_freight},
+    upgrades={1: _add_error_kinds, 2: _add_beginning, 3: _add_freight, 4: _add_account},
     error=ConfigurationError,
     checked={"facts": ("name", "value"), "ledger": _ROW_FIELDS, "lookups": ("row", *_LOOKUP_FIELDS)},
 )
@@ -82,14 +91,15 @@ _JOINED = (
     "FROM ledger LEFT JOIN lookups USING (row) ORDER BY ledger.row"
 )
 _ASKED = "FROM ledger WHERE problem IS NULL AND duplicate_of IS NULL"
+_OF_ACCOUNT = "(:account IS NULL OR ledger.account = :account)"
+_WANTED = "SELECT ledger.row, ledger.platform, ledger.refund_id, ledger.account FROM"
 _NOT_YET = (
-    "SELECT ledger.row, ledger.platform, ledger.refund_id FROM ledger LEFT JOIN lookups USING (row) "
-    "WHERE ledger.row > ? AND problem IS NULL AND duplicate_of IS NULL AND lookups.row IS NULL "
-    "ORDER BY ledger.row LIMIT ?"
+    f"{_WANTED} ledger LEFT JOIN lookups USING (row) WHERE ledger.row > :after AND {_OF_ACCOUNT} "
+    "AND problem IS NULL AND duplicate_of IS NULL AND lookups.row IS NULL ORDER BY ledger.row LIMIT :most"
 )
 _FAILED_IN_PASSING = (
-    "SELECT ledger.row, ledger.platform, ledger.refund_id FROM lookups JOIN ledger USING (row) "
-    "WHERE lookups.row > ? AND outcome = 'failed' AND retryable ORDER BY lookups.row LIMIT ?"
+    f"{_WANTED} lookups JOIN ledger USING (row) WHERE lookups.row > :after AND {_OF_ACCOUNT} "
+    "AND outcome = 'failed' AND retryable ORDER BY lookups.row LIMIT :most"
 )
 
 
@@ -100,6 +110,7 @@ class Pending:
     row: int
     platform: Platform
     refund_id: str
+    account: str | None = None
 
 
 class RunStore(SqliteStore):
@@ -196,20 +207,25 @@ class RunStore(SqliteStore):
         values = (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS))
         self._connection.execute(_INSERT_LOOKUP, with_checksum(values))
 
-    def pending(self) -> Iterator[Pending]:
-        """The lookups not yet made, in the order of rows."""
-        return self._paged(_NOT_YET)
+    def pending(self, account: str | None = None) -> Iterator[Pending]:
+        """The lookups not yet made, in the order of rows: all, or those of one account."""
+        return self._paged(_NOT_YET, account)
 
-    def failed_in_passing(self) -> Iterator[Pending]:
-        """The lookups that failed for a reason that may pass, each once."""
-        return self._paged(_FAILED_IN_PASSING)
+    def failed_in_passing(self, account: str | None = None) -> Iterator[Pending]:
+        """The lookups that failed for a reason that may pass, each once: all, or those of one account."""
+        return self._paged(_FAILED_IN_PASSING, account)
 
-    def _paged(self, query: str) -> Iterator[Pending]:
-        last = -1
-        while page := self._connection.execute(query, (last, PAGE)).fetchall():
-            last = page[-1][0]
-            for row, platform, refund_id in page:
-                yield Pending(row, platform, refund_id)
+    def _paged(self, query: str, account: str | None) -> Iterator[Pending]:
+        places = {"after": -1, "account": account, "most": PAGE}
+        while page := self._connection.execute(query, places).fetchall():
+            places["after"] = page[-1][0]
+            for row in page:
+                yield Pending(*row)
+
+    def accounts(self) -> list[str]:
+        """The accounts that rows are of."""
+        query = f"SELECT DISTINCT account {_ASKED} AND account IS NOT NULL ORDER BY account"
+        return [account for (account,) in self._connection.execute(query)]
 
     def to_look_up(self) -> int:
         """How many rows have to be looked up, done or not."""

@@ -54,6 +54,8 @@ class LedgerRow:
     problem: str | None = None
     column: str | None = None
     duplicate_of: int | None = None
+    account: str | None = None
+    """Whose refund it is, where several accounts share a ledger."""
 
 
 class Outcome(enum.StrEnum):

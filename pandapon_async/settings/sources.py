@@ -36,6 +36,7 @@ T = TypeVar("T")
 FieldPath = tuple[str, ...]
 
 CREDENTIAL_NAMES: Final = ("access_key", "access_secret", "user_id")
+OF_ONE_ACCOUNT: Final = tuple(f"{PREFIX}{name.upper()}" for name in (*CREDENTIAL_NAMES, "base_url"))
 SECRET_BY: Final = ("access_secret_env", "access_secret_file")
 OVERRIDES: Final = ("vendor", "overrides")
 BUILT_IN: Final = "built in"
@@ -143,6 +144,16 @@ class Sources:
                 f"{where} no account {self.account[:40]}{meant(self.account, known) or listed}"
             )
         return found
+
+    def for_accounts(self) -> Sources:
+        """The same for every account: without what the environment says of another one."""
+        values = {name: value for name, value in self.values.items() if name not in OF_ONE_ACCOUNT}
+        return Sources(values, self.file, None)
+
+    def tell_unused(self) -> None:
+        """Say once what of the environment is not used for accounts."""
+        if unused := [name for name in OF_ONE_ACCOUNT if self.values.get(name)]:
+            tell(f"not using {', '.join(unused)}: each account has its own")
 
     def credentials(self) -> dict[str, tuple[Any, str]]:
         """Key, secret and user id as far as they are said, each with its place."""

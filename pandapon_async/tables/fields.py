@@ -23,6 +23,7 @@ NAMES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     for field, outright, general in (
         ("platform", "platform purchaseplatform sourceplatform 采购平台 货源平台 来源平台 订单平台", "平台"),
         ("shop", "shop shopname store storename 店铺 店铺名称 店铺名 网店 网店名称", "卖家店铺 所属店铺"),
+        ("account", "account pandaponaccount", ""),
         (
             "refund_id",
             """refundid refundno refundnumber refundcode reverseid reverseorderid aftersaleid aftersalesid
