@@ -1,4 +1,4 @@
-"""Several accounts in one process: which client a row goes to, whose quota it uses, and one that is refused."""
+"""Several accounts in one process: whose client a row goes to, whose quota it uses, and one that is refused."""
 
 from __future__ import annotations
 
@@ -114,8 +114,7 @@ def write_ledger(server: Sandbox, column: str, names: list[str]) -> Path:
 
 def configure(server: Sandbox, more: str = "") -> None:
     text = "".join(
-        f'[accounts.shop-{number}]\naccess_key = "k{number}"\naccess_secret = "secret"\nuser_id = "{number}"\n'
-        f'base_url = "{server.base_url}"\nrate = "none"\n'
+        section(f"shop-{number}", f"k{number}", str(number), f'base_url = "{server.base_url}"\nrate = "none"')
         for number in (1, 2, 3)
     )
     users(text + more)
@@ -162,8 +161,8 @@ async def test_a_row_of_no_known_account_is_unreadable_and_asks_nobody() -> None
         ledger = write_ledger(server, "account", ["shop-1", "shop-11", ""])
         await job(ledger, accept_missing=True)
         assert {user for user, _ in asked_by(server)} == {"1"}
-        with Path("out/rows.csv").open(encoding="utf-8") as file:
-            reasons = [row["reason"] for row in csv.DictReader(file) if row["verdict"] == "unreadable"]
+        rows = csv.DictReader(Path("out/rows.csv").read_text("utf-8").splitlines())
+        reasons = [row["reason"] for row in rows if row["verdict"] == "unreadable"]
         assert len(reasons) >= 8
         assert any("no account 'shop-11' in the configuration; did you mean shop-1" in one for one in reasons)
         assert any("it names no account" in one for one in reasons)
