@@ -1,4 +1,4 @@
-"""Several accounts in one process: whose client a row goes to, whose quota it uses, and one that is refused."""
+"""Several accounts in one process: whose client a row goes to, whose quota it uses, what a refusal stops."""
 
 from __future__ import annotations
 
