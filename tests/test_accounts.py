@@ -83,7 +83,7 @@ def test_the_account_of_a_row() -> None:
         with pytest.raises(InvalidArgumentError, match=message):
             accounts.account_of(account, shop)
     users(f'{THREE}[shops]\n"旗舰店" = "bb"\n')
-    with pytest.raises(ConfigurationError, match="line 16: there is no account bb; did you mean b"):
+    with pytest.raises(ConfigurationError, match="line 17: there is no account bb; did you mean b"):
         Accounts.from_config()
 
 
