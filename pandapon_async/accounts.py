@@ -122,7 +122,7 @@ class Accounts:
             return account
         if shop is not None and shop in self.shops:
             return self.shops[shop]
-        if shop is None:
+        if shop is None or not self.shops:
             raise InvalidArgumentError("it names no account", argument="account")
         raise InvalidArgumentError("its shop has no account in [shops]", argument="account")
 
