@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from pandapon_async import errors
+from pandapon_async.accounts import Accounts
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Accounts",
     "AdaptiveRate",
     "ApiError",
     "Attempt",
