@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -114,11 +115,14 @@ async def test_carriers_that_are_not_known_are_told(shell: Shell, tmp_path: Path
 async def test_rows_that_fail_keep_what_is_known(shell: Shell, tmp_path: Path) -> None:
     ended = await reconciled(shell, "c_known_kept.csv")
     assert ended.code == 1
-    lines = (tmp_path / "out" / "exceptions.csv").read_text(encoding="utf-8").splitlines()
-    assert any("'112983-074068' is not a refund id of taobao" in line and "91150" in line for line in lines)
-    assert any(
-        "names neither 1688 nor Taobao" in line and ",1024136225289488050,9168," in line for line in lines
-    )
+    with (tmp_path / "out" / "exceptions.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    amounts = {row["reason"].split(": ", 1)[1]: (row["order_id"], row["ledger_amount_yuan"]) for row in rows}
+    assert any("'112983-074068' is not a refund id of taobao" in why for why in amounts)
+    assert ('="1024136225289488050"', "91.68") in [
+        kept for why, kept in amounts.items() if "names neither 1688 nor Taobao" in why
+    ]
+    assert "911.50" in [amount for _, amount in amounts.values()]
 
 
 async def test_an_unforeseen_error_is_70_and_one_line_to_report(

@@ -206,14 +206,17 @@ def test_a_table_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[st
         inferred=("so",),
         totals=Totals(),
         rows_digest="",
-        run={},
+        run={"seconds": 61.2, "calls": 1_200, "retried": 3, "throttled": 2},
+        reports={"report.html": {"rows": 2_000, "left_out": {"rows": 5, "at_stake_fen": {"CNY": 150}}}},
     )
     command._show(summary, tmp_path / "out")
     shown = capsys.readouterr().out
     assert "[b]l.csv: 0 rows" in shown
     assert "missing_upstream" in shown
     assert "note: so" in shown
-    assert "report.html" in shown
+    assert "at stake: ¥0.00" in shown
+    assert "took 1 min 1 s: 1,200 calls, 3 retried, 2 throttled" in shown
+    assert "report.html: 2,000 rows; left out: 5, ¥1.50 at stake" in shown
 
 
 async def test_everything_matched_is_0_and_unverified_is_3(tmp_path: Path, runner: CliRunner) -> None:

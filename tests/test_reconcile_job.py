@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import hashlib
+import io
 import json
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,8 +29,17 @@ from pandapon_async import (
 )
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.errors import PandaponError
-from pandapon_async.progress import Counts, NullProgress
-from pandapon_async.reconcile import Options, Summary, Verdict, reconcile, rows_digest, state_path
+from pandapon_async.progress import ConsoleProgress, Counts, NullProgress
+from pandapon_async.reconcile import (
+    Options,
+    Summary,
+    Verdict,
+    job,
+    reconcile,
+    rows_digest,
+    state_path,
+    writing,
+)
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox, chaos
 from pandapon_async.settings import Settings
 from tests.support.virtual import LoopClock, virtual_time
@@ -125,7 +136,9 @@ async def test_every_row_gets_the_verdict_that_was_planted(tmp_path: Path) -> No
         ".pandapon.lock",
         "exceptions.csv",
         "report.html",
+        "report.xlsx",
         "rows.csv",
+        "rows.parquet",
         state_path(ledger, out).name,
         "summary.json",
     ]
@@ -147,10 +160,52 @@ async def test_the_files_agree_with_each_other(tmp_path: Path) -> None:
     assert sum(tally["ledger_fen"] for tally in by_currency) == ledger_fen
     assert told["rows_digest"] == rows_digest(tmp_path / "rows.csv")
     assert all(row["request_id"] and row["looked_up_at"] for row in rows if row["verdict"] == "matched")
-    with (tmp_path / "exceptions.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "exceptions.csv").open(encoding="utf-8-sig", newline="") as file:
         listed = [row["row"] for row in csv.DictReader(file)]
     assert listed == [row["row"] for row in rows if row["verdict"] != "matched"]
-    assert "2542285634920880794" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    sheet = openpyxl.load_workbook(tmp_path / "report.xlsx").worksheets[1]
+    numbers: list[Any] = [cells[0] for cells in sheet.iter_rows(min_row=2, values_only=True)]
+    assert sorted(numbers) == list(map(int, listed))
+    assert told["reports"]["report.html"] == {
+        "rows": len(listed),
+        "left_out": {"rows": 0, "at_stake_fen": {}},
+    }
+    assert told["run"]["seconds"] >= 0
+
+
+@virtual_time
+async def test_the_frame_has_types_and_every_fen(tmp_path: Path) -> None:
+    async with sandbox() as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        async with client(server) as pandapon:
+            await reconcile(pandapon, ledger, tmp_path)
+    frame, rows = polars.read_parquet(tmp_path / "rows.parquet"), read_rows(tmp_path)
+    assert frame.height == len(rows)
+    assert frame.schema["order_id"] == polars.String
+    assert frame.schema["ledger_amount"] == polars.Decimal(38, 2)
+    assert frame.schema["looked_up_at"] == polars.Datetime("ms", "UTC")
+    for made, row in zip(frame.iter_rows(named=True), rows, strict=True):
+        fen = "" if made["ledger_amount"] is None else str(int(made["ledger_amount"] * 100))
+        assert (made["order_id"] or "", fen) == (row["order_id"], row["ledger_amount_fen"])
+        assert (made["row"], made["verdict"]) == (int(row["row"]), row["verdict"])
+
+
+@virtual_time
+async def test_without_pyarrow_there_is_no_frame_and_the_run_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one of an earlier run: it would belong to other rows."""
+    async with sandbox() as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        async with client(server) as pandapon:
+            await reconcile(pandapon, ledger, tmp_path)
+            assert (tmp_path / "rows.parquet").exists()
+            for module in (job, writing):
+                monkeypatch.setattr(module, "can_write_parquet", lambda: False)
+            told = io.StringIO()
+            await reconcile(pandapon, ledger, tmp_path, progress=ConsoleProgress(told))
+    assert not (tmp_path / "rows.parquet").exists()
+    assert "no rows.parquet: it needs pyarrow (pip install 'pandapon-async[reconcile]')" in told.getvalue()
 
 
 def write_xlsx(path: Path, rows: list[dict[str, str]]) -> None:

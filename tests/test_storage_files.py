@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def write(path: Path, text: str, **more: int) -> None:
+def write(path: Path, text: str, **more: Any) -> None:
     with whole_file(path, MARK, **more) as file:
         file.write(text)
 

@@ -26,8 +26,10 @@ from pandapon_async.accounts import Accounts
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import AllSheets, GroupReadable, HeaderRow, Multiline, Quotes, Sheet, age
 from pandapon_async.client import Client
+from pandapon_async.clock import duration
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
+from pandapon_async.reconcile.explain import money, moneys
 
 __all__ = ["reconcile"]
 
@@ -42,7 +44,7 @@ The vendor refused the credentials, so nothing more was asked. Check, in this or
 def reconcile(
     ledger: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one refund per row.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for rows.csv, exceptions.csv, summary.json, report.html.")
+        Path, typer.Option(help="Folder for the reports, rows.csv, exceptions.csv and summary.json.")
     ],
     state: Annotated[
         Path | None, typer.Option(help="File that remembers finished lookups; default: in --out.")
@@ -93,6 +95,13 @@ def reconcile(
     accept_missing: Annotated[
         bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
     ] = False,
+    report_rows: Annotated[
+        int, typer.Option(min=0, help="Rows that report.xlsx lists, those with the most money at stake.")
+    ] = 20_000,
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(help="Of the reports; default: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."),
+    ] = None,
     group_readable: GroupReadable = False,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
@@ -123,6 +132,8 @@ def reconcile(
         fresh=fresh,
         reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
         accept_missing=accept_missing,
+        report_rows=report_rows,
+        language=language,
         group_readable=group_readable,
     )
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url}
@@ -212,16 +223,30 @@ def _resume() -> str:
 
 
 def _show(summary: job.Summary, out: Path) -> None:
-    """The verdicts as a table for people."""
+    """The verdicts and their money as a table for people, and what the run took."""
     title = Text(f"{summary.ledger['name']}: {summary.rows:,} rows")  # a file name may look like markup
     table = Table(title=title, title_justify="left")
     table.add_column("verdict")
     table.add_column("rows", justify="right")
+    table.add_column("at stake", justify="right")
     for verdict, count in summary.verdicts.items():
         style = "dim" if not count else "green" if verdict is job.Verdict.MATCHED else "yellow"
-        table.add_row(str(verdict), f"{count:,}", style=style)
+        stakes = summary.totals.at_stake_fen(verdict).items()
+        shown = "\n".join(money(fen, currency) for currency, fen in stakes if fen)
+        table.add_row(str(verdict), f"{count:,}", Text(shown), style=style)
     console = Console()
     console.print(table)
     for note in (*summary.inferred, *summary.notes):
         console.print(f"note: {note}", markup=False)
-    console.print(f"report: {out / 'report.html'}", markup=False, soft_wrap=True)
+    run = summary.run
+    took = (
+        f"took {duration(run['seconds'])}: {run['calls']:,} calls, {run['retried']:,} retried, "
+        f"{run['throttled']:,} throttled"
+    )
+    console.print(f"at stake: {moneys(summary.totals.at_stake_fen())}", markup=False)
+    console.print(took, markup=False)
+    for name, report in summary.reports.items():
+        left, rest = report["left_out"], ""
+        if left["rows"]:
+            rest = f"; left out: {left['rows']:,}, {moneys(left['at_stake_fen'])} at stake"
+        console.print(f"{out / name}: {report['rows']:,} rows{rest}", markup=False, soft_wrap=True)

@@ -33,10 +33,12 @@ from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
+from pandapon_async.reconcile.parquet_rows import NO_PARQUET, can_write_parquet
 from pandapon_async.reconcile.probe import Probe
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
+from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.files import clear_drafts, only_writer
 from pandapon_async.storage.sqlite_file import is_damage
@@ -118,6 +120,7 @@ class _Job:
         self._progress = progress
         self._clock = clock or client.settings.clock
         self._stop = threading.Event()
+        self._language = language_of(options.language or client.settings.language)
         self._aside = ""
 
     async def run(self, state_file: Path | None) -> Summary:
@@ -221,7 +224,10 @@ class _Job:
         ended = self._now()
         run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
         run["oldest_lookup_age_s"] = None if oldest is None else lookup_age(oldest, ended)
-        self._progress.note("writing rows.csv, exceptions.csv, report.html and summary.json")
+        run["seconds"] = round((ended - started).total_seconds(), 3)
+        self._progress.note("writing reports, rows and summary")
+        if not can_write_parquet():
+            self._progress.note(NO_PARQUET)
         summary = await self._in_thread(lambda: self._write(state, run, ended))
         if not summary.totals.unverified:
             state.set({"finished": self._clock.wall()})
@@ -403,6 +409,7 @@ class _Job:
             run=run,
             ended=ended,
             report_rows=self._options.report_rows,
+            language=self._language,
             group_readable=self._options.group_readable,
             check=self._check,
         )

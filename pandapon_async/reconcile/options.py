@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 import attrs
 
@@ -14,7 +14,10 @@ from pandapon_async.reconcile.statuses import known_states
 from pandapon_async.tables.cells import AmountUnit, Platform
 from pandapon_async.tables.open import Quoting, ReadOptions
 
-__all__ = ["FIELDS", "AmountBasis", "Options"]
+__all__ = ["FIELDS", "AmountBasis", "Language", "Options"]
+
+Language = Literal["en", "zh"]
+"""What the reports for people are written in."""
 
 FIELDS = (
     "platform", "shop", "refund_id", "order_id", "amount", "currency", "status", "applied_at", "account"
@@ -67,9 +70,16 @@ def _positive_age(_: Any, __: Any, age: timedelta | None) -> None:
         raise InvalidArgumentError("reuse is an age above 0, as a timedelta", argument="reuse")
 
 
-def _not_negative(_: Any, __: Any, tolerance: int) -> None:
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
-        raise InvalidArgumentError("tolerance is whole fen, 0 or more", argument="tolerance_fen")
+def _known_language(_: Any, __: Any, language: str | None) -> None:
+    if language is not None and language not in get_args(Language):
+        raise InvalidArgumentError("language must be en or zh", argument="language")
+
+
+def _not_negative(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidArgumentError(
+            f"{attribute.name} must be a whole number, 0 or more", argument=attribute.name
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +102,9 @@ class Options:
     `reuse` is how old lookups of an earlier run may be to be used (None: of one that was interrupted, and
     began less than 12 hours ago, those that it made);
     `accept_missing` goes on although of the refunds that are looked up first none is found;
-    `report_rows` is how many exceptions the HTML report lists; `group_readable` lets the group of the written
+    `report_rows` is how many rows report.xlsx lists, those with the most money at stake (report.html
+    2,000 at most); `language` is that of these two (None: PANDAPON_LANGUAGE, else that of LC_ALL or LANG);
+    `group_readable` lets the group of the written
     files read them (0640), and not their owner alone (0600).
     """
 
@@ -114,7 +126,8 @@ class Options:
     fresh: bool = False
     reuse: timedelta | None = attrs.field(default=None, validator=_positive_age)
     accept_missing: bool = False
-    report_rows: int = 500
+    report_rows: int = attrs.field(default=20_000, validator=_not_negative)
+    language: Language | None = attrs.field(default=None, validator=_known_language)
     group_readable: bool = False
 
     @property

@@ -1,8 +1,12 @@
-"""The files of a run: rows.csv, exceptions.csv, summary.json (and report.html, see `report`).
+"""The files of a run, and the two that are CSV: rows.csv for programs, exceptions.csv for spreadsheets.
 
 All of them are written whole (see `storage.files`), summary.json last; so there is never half a file, and a
-summary vouches for the files beside it. Cells that a spreadsheet would take
-for a formula are defused.
+summary vouches for the files beside it. Cells that a spreadsheet would take for a formula are defused.
+
+rows.csv has bare digits and whole fen; read it with text columns (pandas: `dtype=str`). exceptions.csv is
+opened by a double click: it begins with a byte order mark, without which a spreadsheet shows Chinese as
+mojibake, has amounts in yuan, and writes long digits as `="2542285634920880794"`, which every spreadsheet
+shows as they are. Bare, they become 2.54E+18 and lose their last digits; a leading apostrophe would be shown.
 """
 
 from __future__ import annotations
@@ -19,10 +23,25 @@ from typing import IO, Any
 
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.plain_text import INVISIBLE, visible
-from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict
+from pandapon_async.reconcile.attention import AttentionRow
+from pandapon_async.reconcile.explain import action, day, ledger_status, reason
+from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome
+from pandapon_async.reconcile.words import words_of
 from pandapon_async.storage.files import Mark
 
-__all__ = ["COLUMNS", "EXCEPTION_COLUMNS", "FILES", "RowsWriter", "check_directory", "defuse", "rows_digest"]
+__all__ = [
+    "COLUMNS",
+    "EXCEPTION_COLUMNS",
+    "FILES",
+    "ExceptionsWriter",
+    "RowsWriter",
+    "check_directory",
+    "defuse",
+    "row_values",
+    "rows_digest",
+    "spreadsheet_text",
+    "yuan",
+]
 
 COLUMNS = (
     "row",
@@ -45,13 +64,32 @@ COLUMNS = (
     "lookup_age_s",
 )
 VARYING = 3  # request id, time and age differ from run to run; everything before them does not
-EXCEPTION_COLUMNS = (*COLUMNS[:-VARYING], "difference_fen", "age_days", *COLUMNS[-VARYING:])
+EXCEPTION_COLUMNS = (
+    *(
+        "row",
+        "verdict",
+        "reason",
+        "column",
+        "platform",
+        "shop",
+        "refund_id",
+        "order_id",
+        "applied_at",
+        "age_days",
+    ),
+    *("currency", "ledger_amount_yuan", "upstream_amount_yuan", "difference_yuan", "at_stake_yuan"),
+    *("upstream_currency", "ledger_status", "upstream_status", "deadline", "action"),
+    *("request_id", "looked_up_at", "lookup_age_s"),
+)
 
 _MADE_BY = "a reconciliation"
+_WORDS = "made by pandapon-async reconcile"
 FILES = {
     "rows.csv": Mark(",".join(COLUMNS[:-1]), _MADE_BY),  # without the column that earlier versions had not
-    "exceptions.csv": Mark(",".join(EXCEPTION_COLUMNS[:-1]), _MADE_BY),
-    "report.html": Mark("<!-- made by pandapon-async reconcile -->", _MADE_BY),
+    "exceptions.csv": Mark("row,verdict,reason,column,platform,shop,refund_id,order_id,", _MADE_BY),
+    "rows.parquet": Mark(_WORDS, _MADE_BY, "tail"),
+    "report.html": Mark(f"<!-- {_WORDS} -->", _MADE_BY),
+    "report.xlsx": Mark(_WORDS, _MADE_BY, "properties"),
     "summary.json": Mark('"made_by": "pandapon-async reconcile"', _MADE_BY),
 }
 """What a run writes, and how each file is known as ours."""
@@ -60,6 +98,9 @@ LINE_END = "\r\n"  # as RFC 4180 has it; with \n alone the csv module would not 
 _FORMULA = re.compile(f"[{INVISIBLE}\\s]*[=+@＝＋－＠-]|[\t\r\n\0]")
 """What begins a formula, also behind what no program shows: they trim it and then see the sign."""
 _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)
+_SHORT_NUMBER = re.compile(r"[+-]?\d{1,11}", re.ASCII)
+_LIKE_A_NUMBER = re.compile(r"[0-9][0-9.,/:eE+ -]*|[0-9.,/: -]*[0-9][eE][0-9]*", re.ASCII)
+"""What a spreadsheet may take for a number, a date or a time."""
 
 
 def defuse(text: str) -> str:
@@ -73,6 +114,26 @@ def defuse(text: str) -> str:
     return text
 
 
+def spreadsheet_text(text: str) -> str:
+    """The text as a spreadsheet that opens a CSV file shows it unchanged.
+
+    >>> spreadsheet_text("2542285634920880794"), spreadsheet_text("-20"), spreadsheet_text("=1+1")
+    ('="2542285634920880794"', '-20', "'=1+1")
+    """
+    if _LIKE_A_NUMBER.fullmatch(text) and not (_SHORT_NUMBER.fullmatch(text) and text[0] != "0"):
+        return f'="{text}"'
+    return defuse(text)
+
+
+def yuan(fen: int | None) -> str:
+    """An amount as a plain decimal of its currency; empty if there is none.
+
+    >>> yuan(-5), yuan(123450)
+    ('-0.05', '1234.50')
+    """
+    return "" if fen is None else f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
+
+
 def check_directory(out: Path) -> None:
     """Refuse, before any work, a directory in which files of someone else bear the names of ours."""
     if out.exists() and not out.is_dir():
@@ -82,33 +143,58 @@ def check_directory(out: Path) -> None:
 
 
 class RowsWriter:
-    """Writes rows.csv and exceptions.csv side by side, and the digest of what does not vary."""
+    """Writes rows.csv, and the digest of what does not vary."""
 
-    def __init__(self, rows: IO[str], exceptions: IO[str], ended: datetime) -> None:
+    def __init__(self, rows: IO[str], ended: datetime) -> None:
         self._ended = ended
         self._rows = csv.writer(rows, lineterminator=LINE_END)
-        self._exceptions = csv.writer(exceptions, lineterminator=LINE_END)
         self._digest = _RowsDigest()
         self._rows.writerow(COLUMNS)
         self._digest.add(COLUMNS)
-        self._exceptions.writerow(EXCEPTION_COLUMNS)
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
-        """One row of the ledger: into rows.csv, and into exceptions.csv unless it matched."""
-        cells = row_cells(row, lookup, judgement, self._ended)
+        """One row of the ledger."""
+        values = row_values(row, lookup, judgement, self._ended)
+        cells = [
+            "" if value is None else defuse(value) if isinstance(value, str) else value for value in values
+        ]
         self._rows.writerow(cells)
         self._digest.add(cells)
-        if judgement.verdict is Verdict.MATCHED:
-            return
-        difference: Any = ""
-        if judgement.upstream_fen is not None and row.amount_fen is not None:
-            difference = judgement.upstream_fen - row.amount_fen
-        age = judgement.age_days if judgement.open and judgement.age_days is not None else ""
-        self._exceptions.writerow([*cells[:-VARYING], difference, age, *cells[-VARYING:]])
 
     def digest(self) -> str:
         """The digest of the rows so far."""
         return self._digest.hexdigest()
+
+
+class ExceptionsWriter:
+    """Writes exceptions.csv; its words are English, as programs may read them."""
+
+    def __init__(self, exceptions: IO[str], ended: datetime) -> None:
+        self._ended = ended
+        self._words = words_of("en")
+        self._rows = csv.writer(exceptions, lineterminator=LINE_END)
+        self._rows.writerow(EXCEPTION_COLUMNS)
+
+    def write(self, one: AttentionRow) -> None:
+        """One row that did not match."""
+        row, found = one.row, one.lookup or Lookup(outcome=Outcome.FAILED)
+        looked_up_at = found.looked_up_at
+        values: tuple[str | int | None, ...] = (
+            *(row.row, one.verdict.value, reason(one, self._words), row.column, row.platform, row.shop),
+            *(row.refund_id, row.order_id),
+        )
+        when = (day(one.applied_at), "" if one.age_days is None else one.age_days, row.currency or "")
+        amounts = (row.amount_fen, one.judgement.upstream_fen, one.difference_fen, one.stake_fen)
+        rest: tuple[str | int | None, ...] = (
+            *(one.platform_currency, ledger_status(one), found.status, found.deadline),
+            *(action(one, self._words), found.request_id, looked_up_at),
+            None if looked_up_at is None else lookup_age(looked_up_at, self._ended),
+        )
+        self._rows.writerow([*map(_cell, values), *when, *map(yuan, amounts), *map(_cell, rest)])
+
+
+def _cell(value: str | int | None) -> str | int:
+    return "" if value is None else spreadsheet_text(value) if isinstance(value, str) else value
 
 
 def lookup_age(looked_up_at: str, ended: datetime) -> int:
@@ -116,10 +202,12 @@ def lookup_age(looked_up_at: str, ended: datetime) -> int:
     return round((ended - datetime.fromisoformat(looked_up_at)).total_seconds())
 
 
-def row_cells(row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime) -> list[Any]:
-    """The cells of a row in the order of `COLUMNS`; numbers stay numbers, text is defused."""
+def row_values(
+    row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime
+) -> tuple[str | int | None, ...]:
+    """The values of a row in the order of `COLUMNS`."""
     found = lookup or Lookup(outcome=Outcome.FAILED)
-    values: tuple[Any, ...] = (
+    return (
         row.row,
         judgement.verdict.value,
         judgement.reason,
@@ -139,7 +227,6 @@ def row_cells(row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended
         found.looked_up_at,
         None if found.looked_up_at is None else lookup_age(found.looked_up_at, ended),
     )
-    return ["" if value is None else defuse(value) if isinstance(value, str) else value for value in values]
 
 
 class _RowsDigest:

@@ -1,114 +1,286 @@
 """report.html: the page for whoever is responsible and has two minutes.
 
-One file without scripts and without anything from elsewhere. It shows ids, amounts and statuses, and
-nothing personal; whatever comes from the ledger or the platform is escaped.
+One file with nothing from elsewhere. It shows shops, ids, amounts and statuses; whatever comes from the
+ledger or the platform is escaped. The page is complete and in order without its script.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from html import escape
-from typing import Any, Self
+from html import escape as html_escape
 
-import attrs
-
-from pandapon_async.core.model import BEIJING
+from pandapon_async.plain_text import visible
+from pandapon_async.reconcile.attention import AttentionList, AttentionRow, LeftOut
+from pandapon_async.reconcile.explain import (
+    action,
+    day,
+    ledger_status,
+    minute,
+    money,
+    moneys,
+    platform_status,
+    reason,
+)
+from pandapon_async.reconcile.headline import cost_facts, headline, method_facts
 from pandapon_async.reconcile.outputs import FILES
-from pandapon_async.reconcile.report_style import STYLE
-from pandapon_async.reconcile.summary import NO_CURRENCY, Summary, Tally
-from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict
+from pandapon_async.reconcile.report_script import SCRIPT, SCRIPT_HASH
+from pandapon_async.reconcile.report_style import STYLE, card_labels
+from pandapon_async.reconcile.summary import NO_CURRENCY, AgeBucket, Summary, Tally, together
+from pandapon_async.reconcile.verdict import Verdict
+from pandapon_async.reconcile.words import Words
 
-__all__ = ["ReportRow", "money", "report_pieces"]
+__all__ = ["HTML_ROWS", "Report"]
 
-# Four hues, by what a verdict is about: money, the state of the refund, our own books, an open question.
-MEANINGS: dict[Verdict, tuple[str, str, str]] = {
-    Verdict.MATCHED: ("good", "Matched", "amount and status agree"),
-    Verdict.AMOUNT_MISMATCH: ("money", "Amount differs", "the platform has another amount"),
-    Verdict.MISSING_UPSTREAM: ("money", "Missing upstream", "the platform knows no such refund"),
-    Verdict.CURRENCY_MISMATCH: ("money", "Currency differs", "the amounts are in two currencies"),
-    Verdict.STATUS_DRIFT: ("drift", "Status drifted", "the refund has moved on without the ledger"),
-    Verdict.TIMED_OUT: ("drift", "Past deadline", "still open after its deadline"),
-    Verdict.UNKNOWN_STATUS: ("drift", "Unknown status", "a status that is not documented"),
-    Verdict.DUPLICATE_LOCAL: ("books", "Duplicate row", "the same refund stands in an earlier row"),
-    Verdict.UNREADABLE: ("books", "Unreadable row", "the row cannot be read as a refund"),
-    Verdict.UNVERIFIED: ("open", "Unverified", "the lookup failed: nothing is known"),
+HTML_ROWS = 2_000
+"""Rows of the page at most: more are slow to sort, and nobody reads them."""
+HTML_BYTES = 1_800_000
+"""What its rows may take together; the rest of the page is small."""
+HUES: Mapping[Verdict, str] = {
+    Verdict.MATCHED: "good",
+    Verdict.AMOUNT_MISMATCH: "money",
+    Verdict.MISSING_UPSTREAM: "money",
+    Verdict.CURRENCY_MISMATCH: "money",
+    Verdict.STATUS_DRIFT: "drift",
+    Verdict.TIMED_OUT: "drift",
+    Verdict.UNKNOWN_STATUS: "drift",
+    Verdict.DUPLICATE_LOCAL: "books",
+    Verdict.UNREADABLE: "books",
+    Verdict.UNVERIFIED: "open",
 }
-NOTHING_FROM_ELSEWHERE = "default-src 'none'; style-src 'unsafe-inline'"
-SIGNS = {"CNY": "¥"}
+"""Four hues, by what a verdict is about: money, the state of the refund, our own books, an open question."""
+POLICY = f"default-src 'none'; style-src 'unsafe-inline'; script-src {SCRIPT_HASH}; base-uri 'none'"
+LONG = 16  # characters from which a figure is set smaller
 BAR = 44  # height of one bar with its label, in pixels
+_HEADS = (
+    ("stake", "number", "0"),
+    ("verdict", "", ""),
+    ("shop", "", ""),
+    ("ids", "", ""),
+    ("applied", "", "2"),
+    ("ledger", "number", "3"),
+    ("upstream", "number", "4"),
+    ("difference", "number", "5"),
+    ("action", "", ""),
+)
+"""The columns of the list: name, class, and which of a row's numbers it is sorted by (none: by its text)."""
+AGES = (3, 7, 15, 30)
 
 
-@attrs.frozen
-class ReportRow:
-    """What the exceptions table shows of a row."""
+class Report:
+    """The page of one run."""
 
-    row: LedgerRow
-    judgement: Judgement
-    upstream_status: str | None
-    upstream_currency: str
+    def __init__(self, summary: Summary, listed: AttentionList, words: Words) -> None:
+        self._summary = summary
+        self._words = words
+        self._in_workbook = len(listed)
+        self._rows: list[str] = []
+        self.left_out = LeftOut(listed.left_out.rows, dict(listed.left_out.at_stake_fen))
+        room = HTML_BYTES
+        for one in listed:
+            if len(self._rows) < HTML_ROWS and room > 0:
+                text = self._row(one)
+                room -= len(text.encode())
+                if room > 0:
+                    self._rows.append(text)
+                    continue
+            self.left_out.add(one)
 
-    @classmethod
-    def of(cls, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> Self:
-        """From a judged row."""
-        currency = (lookup and lookup.currency) or "CNY"
-        return cls(row, judgement, lookup.status if lookup else None, currency)
+    @property
+    def rows(self) -> int:
+        """How many rows the page lists."""
+        return len(self._rows)
+
+    def pieces(self) -> Iterator[str]:
+        """The page, piece by piece."""
+        summary, words = self._summary, self._words
+        title = escape(headline(summary, words))
+        yield f"<!doctype html>\n{FILES['report.html'].words}\n"
+        yield (
+            f'<html lang="{"zh-CN" if words.language == "zh" else "en"}"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f"<title>{title}</title><style>{STYLE}{card_labels([words.heads[name] for name, _, _ in _HEADS])}"
+            "</style></head><body><main>\n"
+        )
+        facts = words.facts.format(
+            ledger=summary.ledger["name"], rows=f"{summary.rows:,}", as_of=minute(summary.as_of)
+        )
+        yield (
+            f'<header><p class="eyebrow">{words.title}</p><h1>{title}</h1>'
+            f'<p class="facts">{escape(facts)}</p></header>\n'
+        )
+        yield self._tiles()
+        yield from self._list()
+        yield f'<div class="pair">{self._verdict_chart()}{self._ageing_chart()}</div>\n'
+        yield from self._totals()
+        yield _facts(words.cost_title, cost_facts(summary, words))
+        yield _facts(words.method_title, method_facts(summary, words))
+        yield f"<footer>{words.footer}</footer></main><script>{SCRIPT}</script></body></html>\n"
+
+    def _tiles(self) -> str:
+        summary, words = self._summary, self._words
+        matched, unverified = summary.verdicts[Verdict.MATCHED], summary.verdicts[Verdict.UNVERIFIED]
+        stake = words.at_stake
+        if summary.totals.unknown_amounts:
+            stake += f"; {words.at_stake_note.format(rows=words.count_rows(summary.totals.unknown_amounts))}"
+        tiles = (
+            (moneys(summary.totals.at_stake_fen()), stake),
+            (f"{summary.rows - matched - unverified:,}", words.differ),
+            (f"{unverified:,}", words.unverified),
+            (_share(matched, summary.rows), words.matched_share.format(count=f"{matched:,}")),
+            (f"{summary.rows:,}", words.in_ledger),
+        )
+        cells = "".join(
+            f"<li{' class=long' if len(value) > LONG else ''}><b>{escape(value)}</b><span>{label}</span></li>"
+            for value, label in tiles
+        )
+        return f'<ul class="tiles">{cells}</ul>\n'
+
+    def _verdict_chart(self) -> str:
+        """All rows as one band; below it the exceptions alone, as beside the matched they would be specks."""
+        summary, words = self._summary, self._words
+        matched = summary.verdicts[Verdict.MATCHED]
+        counts = [one for one in summary.verdicts.items() if one[0] is not Verdict.MATCHED]
+        counts.sort(key=lambda pair: -pair[1])
+        largest = max(count for _, count in counts)
+        bars = [
+            _bar(place, words.verdicts[verdict][0], f"{count:,}", [(HUES[verdict], count)], largest)
+            for place, (verdict, count) in enumerate(counts)
+        ]
+        share = words.of.format(part=f"{matched:,}", whole=f"{summary.rows:,}")
+        name = words.verdicts[Verdict.MATCHED][0]
+        band = _svg([_bar(0, name, share, [("good", matched)], summary.rows)], name)
+        return (
+            f"<section><h2>{words.verdicts_title}</h2>{band}<hr><p>{words.exceptions}</p>"
+            f"{_svg(bars, words.exceptions)}</section>\n"
+        )
+
+    def _ageing_chart(self) -> str:
+        words, buckets = self._words, self._summary.totals.ageing
+        largest = max(bucket.rows for bucket in buckets.values())
+        bars = [self._age_bar(place, *one, largest) for place, one in enumerate(buckets.items())]
+        facts = words.open_facts.format(
+            count=f"{sum(bucket.rows for bucket in buckets.values()):,}",
+            amount=money(sum(bucket.upstream_fen for bucket in buckets.values()), "CNY"),
+        )
+        overdue = words.past_deadline.format(
+            count=f"{sum(bucket.past_deadline for bucket in buckets.values()):,}"
+        )
+        return (
+            f'<section><h2>{words.open_title}</h2><p>{facts} <span class="ink drift">{overdue}</span></p>'
+            f"{_svg(bars, words.open_title)}</section>\n"
+        )
+
+    def _age_bar(self, place: int, name: str, bucket: AgeBucket, largest: int) -> str:
+        label = self._words.ages[name]
+        if bucket.rows:
+            label += f" · {money(bucket.upstream_fen, 'CNY')}"
+        parts = [("books", bucket.rows), ("drift", bucket.past_deadline)]
+        return _bar(place, label, f"{bucket.rows:,}", parts, largest)
+
+    def _totals(self) -> Iterator[str]:
+        words = self._words
+        yield f'<section><h2>{words.totals_title}</h2><p>{words.totals_facts}</p><div class="scroll"><table>'
+        for currency, part in self._summary.totals.by_currency():
+            yield from self._totals_of(currency, part)
+        yield "</table></div></section>\n"
+
+    def _totals_of(self, currency: str, part: Mapping[Verdict, Tally]) -> Iterator[str]:
+        words = self._words
+        name = words.no_currency if currency == NO_CURRENCY else currency
+        heads = (words.rows, words.ledger, words.platform, words.heads["stake"])
+        yield (
+            f'<tbody><tr><th class="group">{escape(name)}'
+            f'{"".join(f"<th class=number>{head}" for head in heads)}<th class="wide">{words.meaning}</tr>'
+        )
+        for verdict, (title, meaning) in words.verdicts.items():
+            if tally := part.get(verdict):
+                chip = f'<span class="chip {HUES[verdict]}">{title}</span>'
+                yield f'<tr><td>{chip}{_tally_cells(tally, currency)}<td class="why wide">{meaning}</tr>'
+        if len(part) > 1:
+            cells = _tally_cells(together(part), currency)
+            yield f'<tr class="sum"><td>{words.together}{cells}<td class="wide"></tr>'
+        yield "</tbody>"
+
+    def _list(self) -> Iterator[str]:
+        words = self._words
+        if not self._rows and not self.left_out.rows:
+            return
+        count, left = words.count_rows(len(self._rows)), self.left_out
+        shown = words.list_all.format(count=count)
+        if left.rows:
+            shown = words.list_part.format(
+                count=count, left=words.count_rows(left.rows), amount=moneys(left.at_stake_fen)
+            )
+            shown += f" {words.list_rest.format(count=words.count_rows(self._in_workbook))}"
+        yield f'<section class="listed"><h2>{words.list_title}</h2><p>{escape(shown)}</p>{self._bar()}'
+        heads = "".join(
+            f'<th{f" class={kind}" if kind else ""} data-k="{key}">{words.heads[name]}'
+            for name, kind, key in _HEADS
+        )
+        yield f'<div class="scroll"><table id="list"><thead><tr>{heads}</thead><tbody>\n'
+        yield from self._rows
+        yield "</tbody></table></div></section>\n"
+
+    def _bar(self) -> str:
+        """What the script works with; without it nobody sees it."""
+        words, verdicts, heads = self._words, self._summary.verdicts, self._words.heads
+        kinds = "".join(
+            f"<option value={verdict}>{words.verdicts[verdict][0]}"
+            for verdict, count in verdicts.items()
+            if count and verdict is not Verdict.MATCHED
+        )
+        ages = "".join(f"<option value={days}>{words.older_than.format(days=days)}" for days in AGES)
+        return (
+            f'<div id="bar" hidden data-copied="{words.copied}"><input type="search" '
+            f'aria-label="{words.search}" placeholder="{words.search}">'
+            f'<select aria-label="{heads["verdict"]}"><option value="">{words.every_verdict}{kinds}</select>'
+            f'<select aria-label="{heads["shop"]}"><option value="">{words.every_shop}</select>'
+            f'<select aria-label="{heads["age"]}"><option value="">{words.every_age}{ages}</select>'
+            f'<output data-text="{words.shown}"></output></div>'
+        )
+
+    def _row(self, one: AttentionRow) -> str:
+        row, judgement, words = one.row, one.judgement, self._words
+        platform = {"1688": "1688", "taobao": "Taobao"}.get(row.platform or "", "")
+        upstream, status = judgement.upstream_fen, platform_status(one, words)
+        amounts_differ = upstream is not None and upstream != row.amount_fen
+        statuses_differ = one.found is not None and row.status is not None and row.status != one.found.status
+        numbers = (one.stake_fen, row.row, one.age_days, row.amount_fen, upstream, one.difference_fen)
+        cells = (
+            ("number", _two(money(one.stake_fen, one.currency), words.row.format(row=row.row))),
+            (
+                "",
+                f'<span class="chip {HUES[one.verdict]}">{words.verdicts[one.verdict][0]}</span>'
+                f"<small>{escape(reason(one, words))}</small>",
+            ),
+            ("", _two(row.shop or "", platform)),
+            ("", "".join(f'<span class="id">{escape(found)}</span>' for found in _ids(one))),
+            ("", _two(day(one.applied_at), self._age(one))),
+            ("number", _two(money(row.amount_fen, row.currency), ledger_status(one))),
+            (
+                "number differs" if amounts_differ or statuses_differ else "number",
+                _two(money(upstream, one.platform_currency), status),
+            ),
+            ("number", escape(money(one.difference_fen or None, row.currency))),
+            ("do", escape(action(one, words))),
+        )
+        data = "|".join("" if number is None else str(number) for number in numbers)
+        return (
+            f'<tr data-v="{one.verdict}" data-c="{escape(one.currency or "")}" data-n="{data}">'
+            f"{''.join(_cell(kind, text) for kind, text in cells)}</tr>\n"
+        )
+
+    def _age(self, one: AttentionRow) -> str:
+        if one.age_days is None:
+            return ""
+        text = self._words.open if one.judgement.open else self._words.closed
+        return text.format(age=self._words.days.format(days=one.age_days))
 
 
-def money(fen: int | None, currency: str | None) -> str:
-    """An amount for people, from fen; empty if there is none.
-
-    >>> money(-123450, "CNY"), money(5, "USD")
-    ('-¥1,234.50', 'USD 0.05')
-    """
-    if fen is None:
-        return ""
-    sign = "-" if fen < 0 else ""
-    unit = SIGNS.get(currency or "", f"{currency} " if currency else "")
-    return f"{sign}{unit}{abs(fen) // 100:,}.{abs(fen) % 100:02d}"
-
-
-def report_pieces(summary: Summary, listed: Sequence[ReportRow]) -> Iterator[str]:
-    """The page, piece by piece. `listed` are the exceptions to show, the first ones of the ledger."""
-    title = escape(_headline(summary))
-    yield f"<!doctype html>\n{FILES['report.html'].words}\n"
-    yield (
-        '<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{NOTHING_FROM_ELSEWHERE}">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>\n"
-    )
-    yield (
-        f'<header><p class="eyebrow">Refund reconciliation</p><h1>{title}</h1>'
-        f'<p class="facts">{escape(str(summary.ledger["name"]))} · {summary.rows:,} rows · '
-        f"as of {_time(summary.as_of)}</p></header>\n"
-    )
-    yield _tiles(summary)
-    yield '<div class="pair">'
-    yield _verdict_chart(summary)
-    yield _ageing_chart(summary)
-    yield "</div>\n"
-    yield from _totals(summary)
-    yield from _exceptions(summary, listed)
-    yield _method(summary)
-    yield "<footer>Times are Beijing time. Made by pandapon-async reconcile.</footer></main></body></html>\n"
-
-
-def _headline(summary: Summary) -> str:
-    unverified = summary.verdicts[Verdict.UNVERIFIED]
-    others = summary.rows - summary.verdicts[Verdict.MATCHED] - unverified
-    if not summary.rows:
-        return "The ledger has no rows"
-    if unverified:
-        also = f", and {_rows(others)} differ{'s' if others == 1 else ''}" if others else ""
-        return f"Incomplete: {_rows(unverified)} could not be verified{also}"
-    if not others:
-        return "Every row agrees with the platform"
-    return f"{_rows(others)} of {summary.rows:,} need{'s' if others == 1 else ''} a look"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
+def escape(text: str) -> str:
+    """The text as it may stand in the page: no markup, no character that hides or turns others around."""
+    return html_escape(visible(text))
 
 
 def _share(part: int, whole: int) -> str:
@@ -117,60 +289,6 @@ def _share(part: int, whole: int) -> str:
         return f"{100 if whole and part else 0} %"
     tenths = min(max(1000 * part // whole, 1), 999)
     return f"{tenths // 10}.{tenths % 10} %"
-
-
-def _tiles(summary: Summary) -> str:
-    matched, unverified = summary.verdicts[Verdict.MATCHED], summary.verdicts[Verdict.UNVERIFIED]
-    tiles = (
-        (f"{summary.rows:,}", "rows in the ledger"),
-        (_share(matched, summary.rows), f"matched ({matched:,})"),
-        (f"{summary.rows - matched - unverified:,}", "differ"),
-        (f"{unverified:,}", "unverified"),
-    )
-    cells = "".join(f"<li><b>{value}</b><span>{label}</span></li>" for value, label in tiles)
-    return f'<ul class="tiles">{cells}</ul>\n'
-
-
-def _verdict_chart(summary: Summary) -> str:
-    """All rows as one band; below it the exceptions alone, as beside the matched they would be specks."""
-    matched = summary.verdicts[Verdict.MATCHED]
-    counts = [
-        (verdict, count) for verdict, count in summary.verdicts.items() if verdict is not Verdict.MATCHED
-    ]
-    counts.sort(key=lambda pair: -pair[1])
-    largest = max(count for _, count in counts)
-    bars = [
-        _bar(place, MEANINGS[verdict][1], f"{count:,}", [(MEANINGS[verdict][0], count)], largest)
-        for place, (verdict, count) in enumerate(counts)
-    ]
-    share = f"{matched:,} of {summary.rows:,}"
-    band = _svg([_bar(0, "Matched", share, [("good", matched)], summary.rows)], "Matched rows")
-    return (
-        f"<section><h2>Verdicts</h2>{band}<hr><p>Exceptions</p>{_svg(bars, 'Rows per verdict')}</section>\n"
-    )
-
-
-def _ageing_chart(summary: Summary) -> str:
-    buckets = summary.totals.ageing
-    still_open = sum(bucket.rows for bucket in buckets.values())
-    overdue = sum(bucket.past_deadline for bucket in buckets.values())
-    amount = sum(bucket.upstream_fen for bucket in buckets.values())
-    largest = max(bucket.rows for bucket in buckets.values())
-    bars = [
-        _bar(
-            place,
-            f"{name} · {money(bucket.upstream_fen, 'CNY')}" if bucket.rows else name,
-            f"{bucket.rows:,}",
-            [("books", bucket.rows), ("drift", bucket.past_deadline)],
-            largest,
-        )
-        for place, (name, bucket) in enumerate(buckets.items())
-    ]
-    return (
-        f"<section><h2>Open refunds by age</h2><p>{still_open:,} still open, worth {money(amount, 'CNY')}; "
-        f'<span class="ink drift">{overdue:,} past their deadline</span>.</p>'
-        f"{_svg(bars, 'Open refunds by age')}</section>\n"
-    )
 
 
 def _svg(bars: Sequence[str], label: str) -> str:
@@ -196,118 +314,25 @@ def _bar(place: int, label: str, count: str, parts: Sequence[tuple[str, int]], l
     )
 
 
-def _totals(summary: Summary) -> Iterator[str]:
-    yield (
-        "<section><h2>Totals</h2><p>Amounts of the ledger, and of the platform where it named one in the "
-        'same currency.</p><div class="scroll"><table>'
-    )
-    parts = summary.totals.currencies
-    for currency in sorted(parts, key=lambda name: (name == NO_CURRENCY, -_sum(parts[name]).rows)):
-        yield from _totals_of(currency, parts[currency])
-    yield "</table></div></section>\n"
-
-
-def _totals_of(currency: str, part: Mapping[Verdict, Tally]) -> Iterator[str]:
-    name = "No currency" if currency == NO_CURRENCY else currency
-    yield (
-        f'<tbody><tr><th class="group">{escape(name)}<th class="number">Rows<th class="number">Ledger'
-        '<th class="number">Platform<th class="wide">Meaning</tr>'
-    )
-    for verdict, (hue, title, meaning) in MEANINGS.items():
-        if tally := part.get(verdict):
-            chip = f'<span class="chip {hue}">{title}</span>'
-            yield f'<tr><td>{chip}{_tally_cells(tally, currency)}<td class="why wide">{meaning}</tr>'
-    if len(part) > 1:
-        yield f'<tr class="sum"><td>Together{_tally_cells(_sum(part), currency)}<td></tr>'
-    yield "</tbody>"
-
-
 def _tally_cells(tally: Tally, currency: str) -> str:
-    ledger, upstream = (
-        escape(money(fen, currency)) if fen else "–" for fen in (tally.ledger_fen, tally.upstream_fen)
-    )
-    return f'<td class="number">{tally.rows:,}<td class="number">{ledger}<td class="number">{upstream}'
+    amounts = (tally.ledger_fen, tally.upstream_fen, tally.at_stake_fen)
+    cells = (escape(money(fen, currency)) if fen else "–" for fen in amounts)
+    return f'<td class="number">{tally.rows:,}{"".join(f"<td class=number>{cell}" for cell in cells)}'
 
 
-def _sum(part: Mapping[Verdict, Tally]) -> Tally:
-    together = Tally()
-    for tally in part.values():
-        together.rows += tally.rows
-        together.ledger_fen += tally.ledger_fen
-        together.upstream_fen += tally.upstream_fen
-    return together
+def _ids(one: AttentionRow) -> list[str]:
+    return [found for found in (one.row.refund_id, one.row.order_id) if found]
 
 
-def _exceptions(summary: Summary, listed: Sequence[ReportRow]) -> Iterator[str]:
-    count = summary.rows - summary.verdicts[Verdict.MATCHED]
-    if not count:
-        return
-    shown = "All of them." if count == len(listed) else f"The first {len(listed):,} of {count:,}."
-    yield f"<section><h2>Exceptions</h2><p>{shown} The whole list is in exceptions.csv, beside this page.</p>"
-    yield (
-        '<div class="scroll"><table><tr><th class="number">Row<th>Verdict<th>Refund<th class="number">Ledger'
-        '<th class="number">Platform<th>Ledger status<th>Platform status<th class="number">Age</tr>\n'
-    )
-    for one in listed:
-        yield _exception(one)
-    yield "</table></div></section>\n"
-
-
-def _exception(one: ReportRow) -> str:
-    row, judgement = one.row, one.judgement
-    hue, name, meaning = MEANINGS[judgement.verdict]
-    where = f"column {row.column}: " if row.column else ""
-    why = f"{where}{judgement.reason or meaning}"
-    amounts_differ = judgement.upstream_fen is not None and judgement.upstream_fen != row.amount_fen
-    statuses_differ = one.upstream_status is not None and row.status != one.upstream_status
-    age = f"{judgement.age_days} d" if judgement.open and judgement.age_days is not None else ""
-    platform = {"1688": "1688", "taobao": "Taobao"}.get(row.platform or "", "")
-    cells = (
-        ("number", str(row.row)),
-        ("", f'<span class="chip {hue}">{name}</span><small>{escape(why)}</small>'),
-        ("", f'<span class="id">{escape(row.refund_id or "–")}</span><small>{platform}</small>'),
-        ("number", escape(money(row.amount_fen, row.currency))),
-        (
-            "number differs" if amounts_differ else "number",
-            escape(money(judgement.upstream_fen, one.upstream_currency)),
-        ),
-        ("", escape(row.status or "")),
-        ("differs" if statuses_differ else "", escape(one.upstream_status or "")),
-        ("number", age),
-    )
-    return f"<tr>{''.join(_cell(kind, text) for kind, text in cells)}</tr>\n"
+def _two(first: str, second: str) -> str:
+    """A value with a smaller line below it."""
+    return f"<span>{escape(first)}</span>{f'<small>{escape(second)}</small>' if second else ''}"
 
 
 def _cell(kind: str, text: str) -> str:
     return f'<td class="{kind}">{text}' if kind else f"<td>{text}"
 
 
-def _method(summary: Summary) -> str:
-    """How it was done, so that the numbers can be traced."""
-    ledger, run, options = summary.ledger, summary.run, summary.options
-    columns = ", ".join(f"{field} = {name}" for field, name in ledger["columns"].items())
-    facts = [
-        ("Ledger", f"{ledger['name']} ({ledger['format']}), amounts in {ledger['amount_unit']}"),
-        ("Columns", columns),
-        ("Amount of 1688", f"{options['amount_basis']}, tolerance {options['tolerance_fen']} fen"),
-        ("Assumptions", "; ".join(summary.inferred) or "none"),
-        ("Notes", "; ".join(summary.notes) or "none"),
-        ("Blank lines", f"{ledger['blank_lines']:,}, not counted as rows"),
-        ("This run", _work(run)),
-        ("Ledger SHA-256", ledger["sha256"]),
-        ("Rows digest", summary.rows_digest),
-    ]
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(fact))}</dd>" for name, fact in facts)
-    return f"<section><h2>How this was made</h2><p></p><dl>{items}</dl></section>\n"
-
-
-def _work(run: Mapping[str, Any]) -> str:
-    return (
-        f"finished {_time(run['finished_at'])}; {run['lookups']:,} looked up, "
-        f"{run['lookups_before']:,} known from before, {run['second_pass']:,} asked a second time, "
-        f"throttled {run['throttled']:,} times"
-    )
-
-
-def _time(moment: str) -> str:
-    return datetime.fromisoformat(moment).astimezone(BEIJING).strftime("%Y-%m-%d %H:%M")
+def _facts(title: str, facts: Sequence[tuple[str, str]]) -> str:
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(fact)}</dd>" for name, fact in facts)
+    return f"<section><h2>{title}</h2><p></p><dl>{items}</dl></section>\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["STYLE"]
+from collections.abc import Sequence
+
+__all__ = ["STYLE", "card_labels"]
 
 STYLE = """
 :root{
@@ -22,7 +24,7 @@ body{margin:0;background:var(--paper);color:var(--ink);
   font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"PingFang SC","Microsoft YaHei",
   "Noto Sans CJK SC",sans-serif;
   font-variant-numeric:tabular-nums}
-main{max-width:1080px;margin:0 auto;padding:40px 24px 56px}
+main{max-width:1320px;margin:0 auto;padding:40px 24px 56px}
 header{margin-bottom:28px}
 .eyebrow{margin:0 0 6px;color:var(--soft);font-size:13px;letter-spacing:.06em;text-transform:uppercase}
 h1{margin:0;font-size:clamp(26px,5vw,38px);line-height:1.18;font-weight:650;letter-spacing:-.015em;
@@ -32,9 +34,10 @@ h2{margin:0 0 4px;font-size:18px;font-weight:620}
 section{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;
   margin:16px 0}
 section>p{margin:0 0 14px;color:var(--soft);font-size:14px}
-.tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:12px;margin:0;padding:0;list-style:none}
+.tiles{display:grid;grid-template-columns:1.5fr repeat(4,1fr);gap:12px;margin:0;padding:0;list-style:none}
 .tiles li{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:16px 18px}
 .tiles b{display:block;font-size:26px;font-weight:640;line-height:1.2;letter-spacing:-.01em}
+.tiles .long b{font-size:17px}
 .tiles span{color:var(--soft);font-size:14px}
 .pair{display:grid;grid-template-columns:3fr 2fr;gap:16px;align-items:start}
 .pair section{margin:0}
@@ -53,11 +56,10 @@ th{color:var(--soft);font-weight:500;text-align:left;white-space:nowrap;border-b
 td{border-bottom:1px solid var(--line);padding:9px 14px 9px 0;vertical-align:top;white-space:nowrap}
 tr:last-child td{border-bottom:0}
 td.why{white-space:normal;color:var(--soft)}
-small{display:block;color:var(--soft);font-size:13px;white-space:normal;max-width:300px}
-td small{margin-top:2px}
+small{display:block;color:var(--soft);font-size:12.5px;white-space:normal;margin-top:2px}
 .number{text-align:right}
 .number+td:not(.number),.number+th:not(.number){padding-left:10px}
-.id{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:13px}
+.id{display:table;font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:12.5px}
 .wide{padding-left:18px}
 .group{color:var(--ink);font-weight:620;font-size:15px}
 tbody+tbody th{padding-top:26px}
@@ -71,22 +73,73 @@ h2+svg{margin-top:12px}
 .chip.drift{background:var(--drift-bg);color:var(--drift)}.chip.books{background:var(--books-bg);
   color:var(--books)}
 .chip.open{background:var(--open-bg);color:var(--open)}
-.differs{color:var(--money);font-weight:600}
+.differs span{color:var(--money);font-weight:600}
+#list td:first-child span{font-weight:640}
+#list td small{max-width:230px;overflow-wrap:anywhere}
+#list td.number small{max-width:165px;margin-left:auto}
+#list td:nth-child(5) small{white-space:nowrap}
+#list td:nth-child(3){white-space:normal;min-width:88px;max-width:150px;overflow-wrap:anywhere}
+#list .do{white-space:normal;min-width:150px;max-width:210px;padding-right:0;overflow-wrap:anywhere}
+.live #list th span{cursor:pointer}.live #list th span:hover{color:var(--ink)}
+#list th[aria-sort]{color:var(--ink)}
+#list th[aria-sort=ascending] span::after{content:" \\2191"}
+#list th[aria-sort=descending] span::after{content:" \\2193"}
+.live #list .id{cursor:copy}.live #list .id:hover{text-decoration:underline dotted}
+#list .id[data-done]::after{content:" \\2713  " attr(data-done);color:var(--good)}
+#bar{display:flex;flex-wrap:wrap;gap:8px;align-items:center;margin:0 0 12px}
+#bar[hidden]{display:none}
+#bar input,#bar select{font:inherit;font-size:14px;color:var(--ink);background:var(--card);
+  border:1px solid var(--line);border-radius:8px;padding:6px 10px;max-width:100%}
+#bar input{flex:1 1 220px}
+#bar output{flex:1 1 100%;color:var(--soft);font-size:13px}
+:focus-visible{outline:2px solid var(--books);outline-offset:2px}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 20px;margin:0;font-size:14px}
 dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
 footer{color:var(--soft);font-size:13px;margin-top:22px}
-@media (max-width:760px){
+@media screen and (max-width:760px){
   main{padding:24px 14px 40px}
   section{padding:18px 16px}
   .scroll{margin:0 -16px;padding:0 16px}
   .tiles{grid-template-columns:repeat(2,1fr);gap:10px}
+  .tiles li:first-child{grid-column:1/-1}
   .pair{grid-template-columns:minmax(0,1fr)}
   .wide{display:none}
   table{font-size:13px}
   th,td{padding-right:12px}
-  td small{min-width:180px;max-width:220px;font-size:12px}
   dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:8px}
+  #list,#list tbody{display:block}
+  #list thead{display:none}
+  #list tr:not([hidden]){display:block;border:1px solid var(--line);border-radius:12px;padding:10px 14px;
+    margin:0 0 12px}
+  #list td,#list td.do,#list td:nth-child(3){display:grid;grid-template-columns:108px 1fr;gap:0 12px;
+    text-align:left;white-space:normal;border:0;padding:4px 0;min-width:0;max-width:none}
+  #list td::before{grid-row:1/span 2;color:var(--soft)}
+  #list td>*{grid-column:2;justify-self:start}
+  #list td.number small,#list td small{max-width:none;margin-left:0}
+  #list .id{padding:2px 0}
 }
-@media print{body{background:#fff}section,.tiles li{break-inside:avoid;border-color:#ccc}
-  .scroll{overflow:visible}}
+@page{size:A4 landscape;margin:11mm}
+@media print{
+  :root{color-scheme:light;--paper:#fff}
+  body{background:#fff;font-size:13px}
+  main{max-width:none;padding:0}
+  section,.tiles li{border-color:#ccc}
+  section:not(.listed),.tiles,tr{break-inside:avoid}
+  section.listed{border:0;padding:0}
+  thead{display:table-header-group}
+  .scroll{overflow:visible;margin:0;padding:0}
+  table{font-size:11px}small,.id{font-size:10px}.chip{font-size:11px;padding:0 6px}
+  td{padding:5px 8px 5px 0}
+  #list .do{min-width:110px}
+  #bar input,#bar select{display:none}
+}
 """
+
+
+def card_labels(heads: Sequence[str]) -> str:
+    """On a phone a row is a card: each value bears the name of its column."""
+    rules = "".join(
+        f'#list td:nth-child({place}):not(:empty)::before{{content:"{head}"}}'
+        for place, head in enumerate(heads, start=1)
+    )
+    return f"@media screen and (max-width:760px){{{rules}}}"

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pandapon_async.models.alibaba import refunds as alibaba
 from pandapon_async.models.taobao import refunds as taobao
 from pandapon_async.tables.cells import Platform
 
-__all__ = ["is_known", "is_open", "known_states", "status_of_ledger", "status_of_platform", "succeeded"]
+__all__ = [
+    "is_known",
+    "is_open",
+    "known_states",
+    "state_label",
+    "status_of_ledger",
+    "status_of_platform",
+    "succeeded",
+]
 
 _STATES: dict[Platform, dict[str, bool]] = {  # state -> whether it is final
     "1688": {state.value: state.terminal for state in alibaba.RefundStatus},
@@ -73,6 +81,20 @@ def status_of_platform(value: Any) -> str | None:
 def known_states() -> list[str]:
     """Every state of both platforms, in the spelling of their answers."""
     return [state for states in _STATES.values() for state in states]
+
+
+def state_label(platform: Platform, state: str, language: Literal["en", "zh"]) -> str | None:
+    """A state in words, for people; None if it is not one of the platform's.
+
+    >>> state_label("taobao", "30", "en"), state_label("taobao", "30", "zh")
+    ('awaiting receipt', '买家已退货')
+    """
+    if state not in _STATES[platform]:
+        return None
+    if language == "zh":
+        return (_NAMES_1688 if platform == "1688" else _NAMES_TAOBAO)[state].split()[0]
+    member = alibaba.RefundStatus(state) if platform == "1688" else taobao.RefundStatus(int(state))
+    return str(member.name).lower().replace("_", " ")
 
 
 def is_known(platform: Platform, state: str | None) -> bool:

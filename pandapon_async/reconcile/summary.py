@@ -1,6 +1,7 @@
 """The sums of a run. They add up to the number of rows, or the run fails loudly.
 
-Amounts are added per currency of the ledger; upstream amounts only where they are in the same one.
+Amounts are added per currency of the ledger; upstream amounts only where they are in the same one. What is at
+stake counts in the currency of the amount that is known.
 """
 
 from __future__ import annotations
@@ -12,12 +13,10 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.reconcile.attention import NO_CURRENCY, at_stake_fen
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict
 
-__all__ = ["NO_CURRENCY", "AgeBucket", "Summary", "Tally", "Totals"]
-
-NO_CURRENCY = "unknown"
-"""Stands for the currency of rows that could not be read that far."""
+__all__ = ["NO_CURRENCY", "AgeBucket", "Summary", "Tally", "Totals", "together"]
 
 AGE_LIMITS = ((3, "0-3 days"), (7, "4-7 days"), (15, "8-15 days"), (30, "16-30 days"))
 OLDEST = "over 30 days"
@@ -31,6 +30,7 @@ class Tally:
     rows: int = 0
     ledger_fen: int = 0
     upstream_fen: int = 0
+    at_stake_fen: int = 0
 
 
 @attrs.define
@@ -60,6 +60,9 @@ class Totals:
         }
     )
 
+    unknown_amounts: int = 0
+    """Rows that did not match and of which no amount is known."""
+
     def add(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """Count one judged row."""
         self.rows += 1
@@ -72,6 +75,9 @@ class Totals:
         tally = by_verdict.setdefault(judgement.verdict, Tally())
         tally.rows += 1
         tally.ledger_fen += row.amount_fen or 0
+        stake = at_stake_fen(row, lookup, judgement)
+        tally.at_stake_fen += stake or 0
+        self.unknown_amounts += stake is None
         upstream_currency = (lookup and lookup.currency) or "CNY"
         if upstream_currency == row.currency:
             tally.upstream_fen += judgement.upstream_fen or 0
@@ -81,11 +87,32 @@ class Totals:
             bucket.past_deadline += judgement.past_deadline
             bucket.upstream_fen += judgement.upstream_fen or 0 if upstream_currency == "CNY" else 0
 
+    def at_stake_fen(self, verdict: Verdict | None = None) -> dict[str, int]:
+        """The money at stake in fen by currency, the most rows first; of one verdict, or of all."""
+        sums = {
+            currency: sum(tally.at_stake_fen for one, tally in part.items() if verdict in (None, one))
+            for currency, part in self.by_currency()
+        }
+        return {currency: fen for currency, fen in sums.items() if fen}
+
+    def by_currency(self) -> list[tuple[str, dict[Verdict, Tally]]]:
+        """The tallies by currency, the one with the most rows first, rows without a currency last."""
+        return sorted(
+            self.currencies.items(),
+            key=lambda item: (item[0] == NO_CURRENCY, -together(item[1]).rows, item[0]),
+        )
+
     def check(self, expected: int) -> None:
         """Raise if the sums do not add up to the number of rows read."""
         by_currency = sum(tally.rows for part in self.currencies.values() for tally in part.values())
         if not expected == self.rows == sum(self.verdicts.values()) == by_currency:
             raise AssertionError(f"{expected} rows read, {self.rows} written: the books do not add up")
+
+
+def together(part: Mapping[Verdict, Tally]) -> Tally:
+    """The sum of tallies."""
+    names = [field.name for field in attrs.fields(Tally)]
+    return Tally(**{name: sum(getattr(tally, name) for tally in part.values()) for name in names})
 
 
 def _age_name(days: int | None) -> str:
@@ -113,6 +140,8 @@ class Summary:
     totals: Totals
     rows_digest: str
     run: Mapping[str, Any]
+    reports: Mapping[str, Any] = attrs.field(factory=dict)
+    """Of report.html and report.xlsx: how many rows each lists, and what it leaves out."""
 
     @property
     def rows(self) -> int:
@@ -153,6 +182,8 @@ class Summary:
                 }
                 for currency, part in sorted(self.totals.currencies.items())
             },
+            "at_stake_fen": self.totals.at_stake_fen(),
+            "unknown_amounts": self.totals.unknown_amounts,
             "unverified": dict(self.totals.unverified.most_common()),
             "problems": dict(self.totals.problems.most_common()),
             "open_refunds": {name: attrs.asdict(bucket) for name, bucket in self.totals.ageing.items()},
@@ -163,6 +194,7 @@ class Summary:
             "inferred": list(self.inferred),
             "notes": list(self.notes),
             "run": dict(self.run),
+            "reports": dict(self.reports),
         }
 
     def to_json(self) -> str:

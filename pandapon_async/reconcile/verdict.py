@@ -103,10 +103,14 @@ class VerdictRule:
 
 @attrs.frozen(kw_only=True)
 class Judgement:
-    """A verdict, its reason, the upstream amount (fen) that was compared, and the age if still open."""
+    """A verdict, its reason, the upstream amount (fen) that was compared, and the age if still open.
+
+    `findings` are all that is wrong with a refund that was found, the weightiest first.
+    """
 
     verdict: Verdict
     reason: str = ""
+    findings: tuple[Verdict, ...] = ()
     upstream_fen: int | None = None
     open: bool = False
     past_deadline: bool = False
@@ -128,6 +132,7 @@ def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement
     return Judgement(
         verdict=findings[0][0] if findings else Verdict.MATCHED,
         reason="; ".join(text for _, text in findings),
+        findings=tuple(verdict for verdict, _ in findings),
         upstream_fen=upstream_fen,
         open=is_open(row.platform, lookup.status),
         past_deadline=any(verdict is Verdict.TIMED_OUT for verdict, _ in findings),

@@ -26,7 +26,15 @@ from pandapon_async.core.signing import Signer
 from pandapon_async.core.urls import check_base_url, check_proxy
 from pandapon_async.environment import WORKING_FOLDER, tell
 from pandapon_async.errors import Attempt, ConfigurationError
-from pandapon_async.settings.checks import count, flag, instance, positive, positive_or_none, rate_limiter
+from pandapon_async.settings.checks import (
+    count,
+    flag,
+    instance,
+    one_of,
+    positive,
+    positive_or_none,
+    rate_limiter,
+)
 from pandapon_async.settings.sources import Sources
 from pandapon_async.settings.vendor import (
     FreightReading,
@@ -141,6 +149,7 @@ class SettingsChanges(VendorChanges, total=False):
     trust_env: bool
     allow_plain_http: bool
     correct_clock: bool
+    language: Literal["en", "zh"] | None
 
 
 class SettingsArguments(SettingsChanges, total=False):
@@ -226,6 +235,8 @@ class Settings(Options):
     """Permits `http://` to another machine; key and signature travel in clear."""
     correct_clock: bool = attrs.field(default=True, validator=flag)
     """Signs with the server's time once this machine's clock explains a refused authentication."""
+    language: Literal["en", "zh"] | None = attrs.field(default=None, validator=one_of("en", "zh", None))
+    """Of reports for people; None: Chinese if LC_ALL or LANG say so, else English."""
     clock: Clock = attrs.field(factory=Clock, repr=False, metadata=PYTHON)
     """Time, timers and chance; for tests."""
     proxy_in_use: str | None = attrs.field(default=None, init=False, repr=False, eq=False)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import secrets
 import stat
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import attrs
 from filelock import FileLock, Timeout
@@ -32,6 +35,7 @@ __all__ = [
     "make_private_folder",
     "mode_of",
     "only_writer",
+    "whole_binary_file",
     "whole_file",
 ]
 
@@ -40,17 +44,20 @@ GROUP_READABLE = 0o640
 EVERYBODY = 0o644
 """For what holds nothing of anybody's, such as the description of the calls."""
 _LOOKED_AT = 1024
+_LOOKED_AT_FROM_BEHIND = 1 << 16
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
 
 
 @attrs.frozen
 class Mark:
-    """How a file of ours is known: by words among its first 1,024 bytes."""
+    """How a file of ours is known: by words at its beginning or end, or in the properties of a workbook."""
 
     words: str
     made_by: str
     """What wrote it, as it completes "was not written by"."""
+    where: Literal["head", "tail", "properties"] = "head"
+    """The first 1,024 bytes, the last 65,536 (Parquet), or the core properties of a package (XLSX)."""
 
     def check(self, path: Path, option: str = "--out") -> None:
         """Refuse what is not ours to replace. Nothing, and a file without content, may be replaced.
@@ -67,17 +74,43 @@ class Mark:
             raise ConfigurationError(f"{path} is a link; remove it, or choose another {option}")
         if not stat.S_ISREG(found.st_mode):
             raise ConfigurationError(f"{path} is not a file; choose another {option}")
-        if found.st_size and self.words.encode() not in _head(path):
+        if found.st_size and self.words.encode() not in _marked_part(path, self.where):
             raise ConfigurationError(f"{path} was not written by {self.made_by}; choose another {option}")
 
+    def remove(self, path: Path) -> None:
+        """Remove a file of ours that no longer belongs to the others; nothing, if it is not there."""
+        self.check(path)
+        path.unlink(missing_ok=True)
 
-def _head(path: Path) -> bytes:
+
+def _marked_part(path: Path, where: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
     except OSError as error:
         raise _unusable(path, error) from None
     with open(descriptor, "rb") as file:
+        if where == "properties":
+            return _core_properties(file)
+        if where == "tail":
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LOOKED_AT_FROM_BEHIND))
+            return file.read(_LOOKED_AT_FROM_BEHIND)
         return file.read(_LOOKED_AT)
+
+
+def _core_properties(file: IO[bytes]) -> bytes:
+    try:
+        with zipfile.ZipFile(file) as package, package.open("docProps/core.xml") as properties:
+            return properties.read(_LOOKED_AT_FROM_BEHIND)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        KeyError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+    ):
+        return b""  # not a workbook, or a damaged one: so it is not known as ours
 
 
 def mode_of(group_readable: bool) -> int:
@@ -86,22 +119,36 @@ def mode_of(group_readable: bool) -> int:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iterator[IO[str]]:
-    """A text file in UTF-8 that appears under its name only when it is complete, and on the disk.
+def whole_file(
+    path: Path, mark: Mark, *, mode: int = OWNER_ONLY, encoding: str = "utf-8"
+) -> Iterator[IO[str]]:
+    """A text file that appears under its name only when it is complete, and on the disk.
 
     Args:
         path: the file; what is there is replaced if it carries `mark`.
         mark: how files of this kind are known.
         mode: who may read it, see `mode_of`.
+        encoding: "utf-8", or "utf-8-sig" for a byte order mark.
 
     Raises: ConfigurationError if what is there is not ours, before anything is written and again before it is
     replaced.
     """
+    with whole_binary_file(path, mark, mode=mode) as binary:
+        file = io.TextIOWrapper(binary, encoding=encoding, newline="")
+        try:
+            yield file
+        finally:
+            file.detach()  # which flushes it first
+
+
+@contextlib.contextmanager
+def whole_binary_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iterator[IO[bytes]]:
+    """The same for bytes, see `whole_file`."""
     mark.check(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, OWNER_ONLY)
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
+        with open(descriptor, "wb") as file:
             _set_mode(descriptor, mode)
             yield file
             file.flush()

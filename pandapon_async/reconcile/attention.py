@@ -1,0 +1,154 @@
+"""What needs attention, the most money first: which rows a person sees, and what each is about.
+
+A list of the first exceptions of a ledger hides the difference of a million in its last row. So every
+exception has its money at stake: the difference where that is all that is wrong, else the whole amount. The
+rows with the most are kept, in memory that does not grow with the ledger; what is left out is counted and
+summed per currency.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import attrs
+
+from pandapon_async.core.model import BEIJING
+from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict
+
+__all__ = ["NO_CURRENCY", "AttentionList", "AttentionRow", "LeftOut", "at_stake_fen"]
+
+NO_CURRENCY = "unknown"
+"""Stands for the currency of rows that could not be read that far."""
+
+
+@attrs.frozen
+class AttentionRow:
+    """A row that did not match, with what was found. Amounts are fen (1/100 of the currency)."""
+
+    row: LedgerRow
+    lookup: Lookup | None
+    judgement: Judgement
+    stake_fen: int | None
+    """The money at stake; None if no amount is known."""
+    as_of: datetime
+
+    @classmethod
+    def of(cls, row: LedgerRow, lookup: Lookup | None, judgement: Judgement, as_of: datetime) -> AttentionRow:
+        """From a judged row."""
+        return cls(row, lookup, judgement, at_stake_fen(row, lookup, judgement), as_of)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict."""
+        return self.judgement.verdict
+
+    @property
+    def found(self) -> Lookup | None:
+        """The platform's answer, if it knows the refund."""
+        return self.lookup if self.lookup is not None and self.lookup.outcome is Outcome.FOUND else None
+
+    @property
+    def platform_currency(self) -> str | None:
+        """The currency of the platform's amount; CNY where it names none."""
+        return None if self.found is None else self.found.currency or "CNY"
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of the money at stake."""
+        return self.row.currency if self.row.amount_fen is not None else self.platform_currency
+
+    @property
+    def difference_fen(self) -> int | None:
+        """The platform's amount less the ledger's, if both are known and of one currency."""
+        upstream, ledger = self.judgement.upstream_fen, self.row.amount_fen
+        if upstream is None or ledger is None or self.row.currency != self.platform_currency:
+            return None
+        return upstream - ledger
+
+    @property
+    def applied_at(self) -> datetime | None:
+        """When the refund was asked for, as the platform or else the ledger says."""
+        seen = None if self.found is None else self.found.applied_at
+        return moment(seen or self.row.applied_at)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """Until when somebody has to act, as the platform says."""
+        return None if self.found is None else moment(self.found.deadline)
+
+    @property
+    def age_days(self) -> int | None:
+        """Whole days from the application to the moment that the run judges by."""
+        return None if self.applied_at is None else max((self.as_of - self.applied_at).days, 0)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A kept moment; Beijing time if it names no zone."""
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=BEIJING)
+
+
+def at_stake_fen(row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> int | None:
+    """The money at stake in a row that did not match, in fen; None if no amount is known.
+
+    Where nothing but the amount is wrong it is the difference, else the larger of the two amounts.
+    """
+    if judgement.verdict is Verdict.MATCHED:
+        return 0
+    upstream, ledger = judgement.upstream_fen, row.amount_fen
+    if set(judgement.findings) == {Verdict.AMOUNT_MISMATCH} and upstream is not None and ledger is not None:
+        return abs(upstream - ledger)
+    if ledger is None:
+        return None if upstream is None else abs(upstream)
+    same_currency = row.currency == ((lookup and lookup.currency) or "CNY")
+    return max(abs(ledger), abs(upstream)) if upstream is not None and same_currency else abs(ledger)
+
+
+@attrs.define
+class LeftOut:
+    """What a list does not show: how many rows, and their money at stake in fen by currency."""
+
+    rows: int = 0
+    at_stake_fen: dict[str, int] = attrs.field(factory=dict)
+
+    def add(self, row: AttentionRow) -> None:
+        """Count a row."""
+        self.rows += 1
+        if row.stake_fen:
+            currency = row.currency or NO_CURRENCY
+            self.at_stake_fen[currency] = self.at_stake_fen.get(currency, 0) + row.stake_fen
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return attrs.asdict(self)
+
+
+@attrs.define
+class AttentionList:
+    """The rows with the most money at stake, at most `limit`; of equal ones the first of the ledger."""
+
+    limit: int
+    left_out: LeftOut = attrs.field(init=False, factory=LeftOut)
+    _heap: list[tuple[int, int, AttentionRow]] = attrs.field(init=False, factory=list)
+
+    def add(self, row: AttentionRow) -> None:
+        """Take the row in, and leave out the one with the least if there are too many."""
+        entry = (-1 if row.stake_fen is None else row.stake_fen, -row.row.row, row)
+        if len(self._heap) < self.limit:
+            heapq.heappush(self._heap, entry)
+        elif self.limit:
+            self.left_out.add(heapq.heappushpop(self._heap, entry)[2])
+        else:
+            self.left_out.add(row)
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def __iter__(self) -> Iterator[AttentionRow]:
+        """The most money first."""
+        return (row for _, _, row in sorted(self._heap, key=lambda entry: entry[:2], reverse=True))
