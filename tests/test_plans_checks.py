@@ -47,12 +47,18 @@ ORDER: dict[str, Any] = {
 
 
 async def checked(
-    kind: str, folder: Path, rows: list[dict[str, Any]], *answers: Any, trials: int = 0, **options: Any
+    kind: str,
+    folder: Path,
+    rows: list[dict[str, Any]],
+    *answers: Any,
+    trials: int = 0,
+    freight: str = "included",
+    **options: Any,
 ) -> PlanSummary:
     """Plan these rows with a server that answers so, one after the other."""
     behaviours: list[Behaviour] = [one if callable(one) else ok(one) for one in answers]
     table = plan_files.write_table(folder / "table.csv", rows)
-    async with FaultServer(*behaviours) as server, client(server.url) as pandapon:
+    async with FaultServer(*behaviours) as server, client(server.url, freight=freight) as pandapon:
         summary = await plans.plan(
             pandapon, kind, table, folder / "plan.db", options=plans.PlanOptions(concurrency=1, **options)
         )

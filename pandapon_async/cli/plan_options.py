@@ -20,6 +20,7 @@ __all__ = [
     "BaseUrl",
     "Concurrency",
     "DryRun",
+    "Freight",
     "GroupReadable",
     "HeaderRow",
     "Images",
@@ -76,6 +77,10 @@ Multiline = Annotated[
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Do not ask the vendor: states and amounts stay unchecked.")
+]
+Freight = Annotated[
+    Literal["ask", "added", "included"] | None,
+    typer.Option("--freight", help="Whether freight is on top of a refund's amount or part of it."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show everything, write and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]

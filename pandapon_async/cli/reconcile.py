@@ -24,7 +24,16 @@ from rich.text import Text
 from pandapon_async import reconcile as job
 from pandapon_async.accounts import Accounts
 from pandapon_async.cli.output import Console
-from pandapon_async.cli.plan_options import AllSheets, GroupReadable, HeaderRow, Multiline, Quotes, Sheet, age
+from pandapon_async.cli.plan_options import (
+    AllSheets,
+    Freight,
+    GroupReadable,
+    HeaderRow,
+    Multiline,
+    Quotes,
+    Sheet,
+    age,
+)
 from pandapon_async.client import Client
 from pandapon_async.clock import duration
 from pandapon_async.core.model import BEIJING
@@ -92,6 +101,7 @@ def reconcile(
         str | None,
         typer.Option(metavar="AGE", help="Use earlier lookups that are at most so old: 90m, 36h, 2d."),
     ] = None,
+    freight: Freight = None,
     accept_missing: Annotated[
         bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
     ] = False,
@@ -136,7 +146,7 @@ def reconcile(
         language=language,
         group_readable=group_readable,
     )
-    settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url}
+    settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url, "freight": freight}
     given = {name: value for name, value in settings.items() if value is not None}
     raise typer.Exit(_run_and_tell(ledger, out, state, options, given))
 
@@ -189,8 +199,8 @@ def _run_and_tell(
         return 3
     for reason, count in summary.totals.unverified.most_common(3):
         _say(f"{count:,} rows unverified: {reason}")
-    for odd in summary.odd_fields[:3]:
-        _say(f"note: {odd}")
+    for worth_knowing in (*summary.freight_advice, *summary.odd_fields[:3]):
+        _say(f"note: {worth_knowing}")
     if summary.totals.unverified:
         _say(f"The same command looks up only those again. {_resume()}")
     if sys.stdout.isatty():

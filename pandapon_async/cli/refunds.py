@@ -13,6 +13,7 @@ from pandapon_async.cli.plan_options import (
     BaseUrl,
     Concurrency,
     DryRun,
+    Freight,
     HeaderRow,
     Images,
     JournalFile,
@@ -58,6 +59,7 @@ def plan(
     multiline: Multiline = None,
     offline: Offline = False,
     dry_run: DryRun = False,
+    freight: Freight = None,
     allow_second: AllowSecond = False,
     journal: JournalFile = None,
     journal_none: JournalNone = False,
@@ -69,7 +71,8 @@ def plan(
     """Check every row of a table of refund applications and write the plan; uploads and changes nothing.
 
     Columns: order_id, order_entry_ids, dispute_request, apply_payment, apply_carriage, reason_id (or reason),
-    description, goods_status, vouchers, shop, currency. Exit codes: 0 all rows planned, 1 some refused, 2
+    description, goods_status, vouchers, shop, currency. A row with freight is refused until --freight says
+    whether it is on top of apply_payment or part of it. Exit codes: 0 all rows planned, 1 some refused, 2
     usage, 3 some could not be checked, 4 authentication.
     """
     options = PlanOptions(
@@ -87,7 +90,7 @@ def plan(
         bind=not journal_none,
         concurrency=concurrency,
     )
-    settings = given(rate=rate, concurrency=concurrency, base_url=base_url, journal=journal)
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url, journal=journal, freight=freight)
     raise typer.Exit(run_plan(PlanKind.REFUNDS, table, out, dry_run, options, settings, new_journal))
 
 

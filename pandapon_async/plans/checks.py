@@ -178,7 +178,11 @@ class Checks:
             result.not_checked("the order does not show what was paid")
             return
         freight = order.base_info.shipping_fee if order.base_info else None
-        _compare(row, paid - refunded, None if freight is None else _sum([freight]), result)
+        freight_paid = None if freight is None else _sum([freight])
+        if self._client.settings.vendor.freight == "added":
+            _compare_added(row, paid - refunded, freight_paid, result)
+        else:
+            _compare(row, paid - refunded, freight_paid, result)
         try:
             why = await self._open_form(lines)
         except PandaponError as error:
@@ -289,11 +293,7 @@ def _compare(row: PlanRow, paid: int, freight_paid: int | None, result: CheckRes
     payment, carriage = row.arguments["apply_payment"], row.arguments["apply_carriage"]
     if carriage > payment:
         raise _Refused("apply_carriage", "is more than the whole amount, of which it is a part")
-    if freight_paid is None:
-        result.not_checked("the order does not show the freight")
-    freight = carriage if freight_paid is None else freight_paid
-    if carriage > freight:
-        raise _Refused("apply_carriage", f"asks for {carriage} fen of freight where {freight} were paid")
+    freight = _check_freight(carriage, freight_paid, result)
     if payment > paid + freight:
         raise _Refused("apply_payment", f"asks for {payment} fen where {paid + freight} can be refunded")
     unshipped = row.arguments["goods_status"] == GoodsStatus.REFUND_WAIT_SELLER_SEND
@@ -302,6 +302,26 @@ def _compare(row: PlanRow, paid: int, freight_paid: int | None, result: CheckRes
             "apply_payment",
             f"what was not shipped is refunded in full: {paid} fen, or {paid + freight} with freight",
         )
+
+
+def _check_freight(carriage: int, freight_paid: int | None, result: CheckResult) -> int:
+    """Refuse more freight than was paid; gives what was."""
+    if freight_paid is None:
+        result.not_checked("the order does not show the freight")
+    freight = carriage if freight_paid is None else freight_paid
+    if carriage > freight:
+        raise _Refused("apply_carriage", f"asks for {carriage} fen of freight where {freight} were paid")
+    return freight
+
+
+def _compare_added(row: PlanRow, paid: int, freight_paid: int | None, result: CheckResult) -> None:
+    """The same where freight is on top: then the amount is that of the goods alone."""
+    payment, carriage = row.arguments["apply_payment"], row.arguments["apply_carriage"]
+    _check_freight(carriage, freight_paid, result)
+    if payment > paid:
+        raise _Refused("apply_payment", f"asks for {payment} fen of goods where {paid} can be refunded")
+    if row.arguments["goods_status"] == GoodsStatus.REFUND_WAIT_SELLER_SEND and payment != paid:
+        raise _Refused("apply_payment", f"what was not shipped is refunded in full: {paid} fen of goods")
 
 
 class _Shared(Generic[K, V]):

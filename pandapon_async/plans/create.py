@@ -133,7 +133,8 @@ class _Creator:
     async def _fill(self, plan_file: AsyncPlanFile, source: _Source) -> None:
         self._progress.note(f"reading {self._table.name}")
         pictures = await asyncio.to_thread(Pictures, self._options.images or self._table.parent)
-        rows = RowParser(self._plan_type, source.table, source.columns, pictures).rows()
+        freight = self._client.settings.vendor.freight
+        rows = RowParser(self._plan_type, source.table, source.columns, pictures, freight).rows()
         carriers = Carriers(await self._known_carriers())
         count = 0
         while batch := await plan_file.do(lambda _: list(itertools.islice(rows, BATCH))):
@@ -158,6 +159,7 @@ class _Creator:
             },
             "inferred": assumptions,
             "offline": self._options.offline,
+            "freight": freight,
             "vendor": self._client.writer.vendor,
             "user_id": self._client.writer.user_id,
             "made_at": self._client.settings.clock.wall(),

@@ -26,7 +26,8 @@ def refuse_over_limits(file: PlanFile, options: ApplyOptions) -> None:
         return
     to_send = sendable_states(options)
     counted = [state for state in RowState if state.done or state.open or state in to_send]
-    total, largest, unknown = file.amounts(counted)
+    # A plan of an earlier version took freight for a part of the amount, and nobody had said so.
+    total, largest, unknown = file.amounts(counted, freight_added=file.get("freight") in (None, "ask"))
     if unknown:
         raise ConfigurationError(
             f"the amount of {unknown} rows is not known, so no limit can be kept: plan again without "

@@ -215,12 +215,16 @@ class PlanFile(SqliteStore):
         query = f"SELECT count(*) FROM rows WHERE uncertain AND state IN ({_marks(wanted)})"
         return int(self._connection.execute(query, wanted).fetchone()[0])
 
-    def amounts(self, states: Iterable[RowState]) -> tuple[int, int, int]:
-        """Of the rows in these states the sum in fen, the largest, and how many show no amount."""
+    def amounts(self, states: Iterable[RowState], *, freight_added: bool = False) -> tuple[int, int, int]:
+        """Of the rows in these states the sum in fen, the largest, and how many show no amount.
+
+        `freight_added` counts the freight that a row asks for on top of its amount.
+        """
         wanted = [state.value for state in states]
+        freight = "coalesce(json_extract(arguments, '$.apply_carriage'), 0)" if freight_added else "0"
         query = (
-            "SELECT coalesce(sum(amount_fen), 0), coalesce(max(amount_fen), 0), count(*) - count(amount_fen)"
-            f" FROM rows WHERE state IN ({_marks(wanted)})"
+            f"SELECT coalesce(sum(amount_fen + {freight}), 0), coalesce(max(amount_fen + {freight}), 0), "
+            f"count(*) - count(amount_fen) FROM rows WHERE state IN ({_marks(wanted)})"
         )
         total, largest, unknown = self._connection.execute(query, wanted).fetchone()
         return total, largest, unknown

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.freight import FreightReading, totals_fen
 from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.journal.writes import natural_key
@@ -50,6 +51,7 @@ class RowParser:
     table: Table
     columns: Columns
     pictures: Pictures
+    freight: FreightReading = "ask"
 
     def rows(self) -> Iterator[tuple[PlanRow, list[PlannedPicture]]]:
         """Every row with its images, in order."""
@@ -136,8 +138,20 @@ class RowParser:
         else:
             row.key = natural_key(self.plan_type.endpoint, encoded)
         if self.plan_type.amount is not None:
-            row.amount_fen = row.arguments[self.plan_type.amount]
+            row.amount_fen = self._total(
+                row.arguments[self.plan_type.amount], row.arguments["apply_carriage"]
+            )
             row.touches = [f"{row.arguments['order_id']}/{line}" for line in row.arguments["order_entry_ids"]]
+
+    def _total(self, payment: int, carriage: int) -> int:
+        totals = totals_fen(payment, carriage, self.freight)
+        if len(totals) > 1:
+            told = ", or ".join(f"{total} fen if freight is {reading}" for reading, total in totals.items())
+            raise _Problem(
+                "apply_carriage",
+                f"asks for {told}: nobody has said yet which; --freight added or --freight included says it",
+            )
+        return next(iter(totals.values()))
 
     def _encoded(self, row: PlanRow) -> dict[str, Any]:
         try:

@@ -11,6 +11,7 @@ from pandapon_async.tables.cells import (
     AmountUnit,
     Cell,
     Refused,
+    blank,
     currency_code,
     id_text,
     plain_text,
@@ -52,6 +53,10 @@ def _amount(cell: Cell, unit: AmountUnit | None) -> int:
     return amount_fen(cell, unit)
 
 
+def _freight(cell: Cell, unit: AmountUnit | None) -> int:
+    return 0 if blank(cell) else _amount(cell, unit)
+
+
 SPECS = {
     spec.name: spec
     for spec in (
@@ -60,6 +65,16 @@ SPECS = {
         ColumnSpec("refund_id", *names_of("", of="refund_id"), _plain(_refund_id), needed=True, id=True),
         ColumnSpec("order_id", *names_of("", of="order_id"), _plain(_order_id), id=True, compared=False),
         ColumnSpec("amount", *names_of("", of="amount"), _amount, money=True, needed=True),
+        # Not what may be the freight of an order: only what says that it is the refund's.
+        ColumnSpec(
+            "freight",
+            *names_of(
+                "freight refundfreight refundcarriage applycarriage 退运费 退运费金额 退款运费 退还运费"
+            ),
+            _freight,
+            money=True,
+            unit_of="amount",
+        ),
         ColumnSpec("currency", *names_of("", of="currency"), _plain(currency_code), needed=True),
         ColumnSpec("status", *names_of("", of="status"), _plain(_status), needed=True, word=True),
         ColumnSpec("applied_at", *names_of("", of="applied_at"), lambda cell, _: cell, compared=False),
@@ -92,6 +107,10 @@ def inferred(columns: Columns, options: Options) -> list[str]:
         notes.append("no platform column: ids of TQ and digits are 1688's, those of digits alone Taobao's")
     if "currency" not in positions:
         notes.append("no currency column: amounts in fen and yuan are CNY")
+    if "freight" in positions:
+        notes.append(
+            f"column {columns.name_of('freight')} is added to the amount: it is the refund's freight"
+        )
     if "status" not in positions:
         notes.append("no status column: only amounts are compared")
     if options.negative:

@@ -400,7 +400,10 @@ class _Job:
 
     def _write(self, state: RunStore, run: dict[str, Any], ended: datetime) -> Summary:
         rule = VerdictRule(
-            as_of=_as_of(state), basis=self._options.amount_basis, tolerance_fen=self._options.tolerance_fen
+            as_of=_as_of(state),
+            basis=self._options.amount_basis,
+            tolerance_fen=self._options.tolerance_fen,
+            freight=self._client.settings.vendor.freight,
         )
         return write_outputs(
             self._out,

@@ -122,7 +122,9 @@ class LedgerReader:
         if "currency" in cells:
             row.currency = self._value("currency", row, cells, problems)
         amount = self._value("amount", row, cells, problems)
-        row.amount_fen = -amount if amount is not None and self.options.negative else amount
+        freight = self._value("freight", row, cells, problems) if "freight" in cells else 0
+        if amount is not None and freight is not None:
+            row.amount_fen = -(amount + freight) if self.options.negative else amount + freight
         if "status" in cells:
             word = self._value("status", row, cells, problems)
             if word is not None and platform is not None:

@@ -20,11 +20,12 @@ Language = Literal["en", "zh"]
 """What the reports for people are written in."""
 
 FIELDS = (
-    "platform", "shop", "refund_id", "order_id", "amount", "currency", "status", "applied_at", "account"
+    "platform", "shop", "refund_id", "order_id", "amount", "freight", "currency", "status", "applied_at",
+    "account",
 )  # fmt: skip
 """What a ledger can say of a refund; `refund_id` and `amount` it must."""
 
-MAPPABLE = (*FIELDS, "amount_fen", "amount_yuan")
+MAPPABLE = (*FIELDS, "amount_fen", "amount_yuan", "freight_fen", "freight_yuan")
 
 
 class AmountBasis(enum.StrEnum):

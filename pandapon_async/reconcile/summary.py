@@ -46,7 +46,8 @@ class AgeBucket:
 class Totals:
     """Adds up rows as they pass; `unverified` counts the reasons why lookups failed.
 
-    `problems` counts the fields of answers that came as another type, by their place.
+    `problems` counts the fields of answers that came as another type, by their place, `freight` the rows that
+    are equal under one reading of freight alone, by that reading.
     """
 
     rows: int = 0
@@ -54,6 +55,7 @@ class Totals:
     currencies: dict[str, dict[Verdict, Tally]] = attrs.field(factory=dict)
     unverified: Counter[str] = attrs.field(factory=Counter)
     problems: Counter[str] = attrs.field(factory=Counter)
+    freight: Counter[str] = attrs.field(factory=Counter)
     ageing: dict[str, AgeBucket] = attrs.field(
         factory=lambda: {
             name: AgeBucket() for name in (*(name for _, name in AGE_LIMITS), OLDEST, AGE_UNKNOWN)
@@ -69,6 +71,8 @@ class Totals:
         self.verdicts[judgement.verdict] += 1
         if judgement.verdict is Verdict.UNVERIFIED:
             self.unverified[judgement.reason] += 1
+        if judgement.equal_if is not None:
+            self.freight[judgement.equal_if] += 1
         if lookup is not None and lookup.problems:
             self.problems.update(lookup.problems.split())
         by_verdict = self.currencies.setdefault(row.currency or NO_CURRENCY, {})
@@ -154,6 +158,15 @@ class Summary:
         return self.totals.verdicts
 
     @property
+    def freight_advice(self) -> list[str]:
+        """One sentence for each reading of freight under which rows are equal, and what settles it."""
+        return [
+            f"{count:,} row{'s are' if count > 1 else ' is'} equal if freight is {reading}: "
+            f"--freight {reading} says so"
+            for reading, count in self.totals.freight.most_common()
+        ]
+
+    @property
     def odd_fields(self) -> list[str]:
         """One sentence for each field of answers that came as another type, the most frequent first."""
         return [
@@ -186,6 +199,7 @@ class Summary:
             "unknown_amounts": self.totals.unknown_amounts,
             "unverified": dict(self.totals.unverified.most_common()),
             "problems": dict(self.totals.problems.most_common()),
+            "equal_if_freight_is": dict(self.totals.freight.most_common()),
             "open_refunds": {name: attrs.asdict(bucket) for name, bucket in self.totals.ageing.items()},
             "rows_digest": self.rows_digest,
             "as_of": self.as_of,

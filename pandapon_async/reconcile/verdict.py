@@ -7,10 +7,12 @@ wrong with it is in the reason. A lookup that failed is `unverified`: not missin
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import attrs
 
+from pandapon_async.core.freight import FreightReading, totals_fen
 from pandapon_async.core.model import BEIJING
 from pandapon_async.reconcile.options import AmountBasis
 from pandapon_async.reconcile.statuses import is_known, is_open, succeeded
@@ -99,6 +101,7 @@ class VerdictRule:
     as_of: datetime
     basis: AmountBasis = AmountBasis.ACTUAL
     tolerance_fen: int = 0
+    freight: FreightReading = "ask"
 
 
 @attrs.frozen(kw_only=True)
@@ -115,6 +118,8 @@ class Judgement:
     open: bool = False
     past_deadline: bool = False
     age_days: int | None = None
+    equal_if: FreightReading | None = None
+    """The reading of freight under which the amounts are equal, where it is not known and decides."""
 
 
 def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement:
@@ -127,8 +132,15 @@ def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement
         return Judgement(verdict=Verdict.UNVERIFIED, reason=(lookup and lookup.error) or "not looked up")
     if lookup.outcome is Outcome.MISSING:
         return Judgement(verdict=Verdict.MISSING_UPSTREAM, reason="the platform knows no such refund")
-    upstream_fen = counted_fen(row.platform, lookup, rule.basis)
-    findings = _findings(row, lookup, upstream_fen, rule)
+    amount, freight = counted_fen(row.platform, lookup, rule.basis)
+    totals = {} if amount is None else totals_fen(amount, freight, rule.freight)
+    equal = [
+        reading
+        for reading, total in totals.items()
+        if row.amount_fen is not None and abs(total - row.amount_fen) <= rule.tolerance_fen
+    ]
+    upstream_fen = next((totals[reading] for reading in (*equal, *totals)), None)
+    findings = _findings(row, lookup, totals, equal, rule)
     return Judgement(
         verdict=findings[0][0] if findings else Verdict.MATCHED,
         reason="; ".join(text for _, text in findings),
@@ -137,22 +149,29 @@ def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement
         open=is_open(row.platform, lookup.status),
         past_deadline=any(verdict is Verdict.TIMED_OUT for verdict, _ in findings),
         age_days=_age_days(row, lookup, rule.as_of),
+        equal_if=equal[0] if len(equal) < len(totals) and equal else None,
     )
 
 
-def counted_fen(platform: Platform, lookup: Lookup, basis: AmountBasis) -> int | None:
-    """The upstream amount that counts, in fen; None if the answer did not name it."""
+def counted_fen(platform: Platform, lookup: Lookup, basis: AmountBasis) -> tuple[int | None, int | None]:
+    """The upstream amount that counts, in fen, and its freight; None if the answer did not name it."""
+    applied = lookup.applied_fen, lookup.applied_freight_fen
+    refunded = lookup.refunded_fen, lookup.refunded_freight_fen
     if platform == "taobao" or basis is AmountBasis.APPLIED:
-        return lookup.applied_fen
+        return applied
     if basis is AmountBasis.REFUNDED:
-        return lookup.refunded_fen
+        return refunded
     if succeeded(platform, lookup.status) and lookup.refunded_fen is not None:
-        return lookup.refunded_fen
-    return lookup.applied_fen
+        return refunded
+    return applied
 
 
 def _findings(
-    row: LedgerRow, lookup: Lookup, upstream_fen: int | None, rule: VerdictRule
+    row: LedgerRow,
+    lookup: Lookup,
+    totals: Mapping[FreightReading, int],
+    equal: Sequence[FreightReading],
+    rule: VerdictRule,
 ) -> list[tuple[Verdict, str]]:
     """Everything that is wrong, the weightiest first."""
     assert row.platform is not None
@@ -165,17 +184,24 @@ def _findings(
         findings.append((Verdict.UNKNOWN_STATUS, "the ledger's status is none of the platform's"))
     if row.currency != (upstream_currency := lookup.currency or "CNY"):
         findings.append((Verdict.CURRENCY_MISMATCH, f"currency {row.currency}, upstream {upstream_currency}"))
-    if row.amount_fen is None or upstream_fen is None:
+    if row.amount_fen is None or not totals:
         findings.append((Verdict.AMOUNT_MISMATCH, "the platform named no amount"))
-    elif abs(upstream_fen - row.amount_fen) > rule.tolerance_fen:
-        findings.append(
-            (Verdict.AMOUNT_MISMATCH, f"upstream differs by {upstream_fen - row.amount_fen:+d} fen")
+    elif not equal:
+        differences = " or ".join(
+            f"{total - row.amount_fen:+d} fen{_WITH.get(reading, '') if len(totals) > 1 else ''}"
+            for reading, total in totals.items()
         )
+        findings.append((Verdict.AMOUNT_MISMATCH, f"upstream differs by {differences}"))
+    elif len(equal) < len(totals):
+        findings.append((Verdict.AMOUNT_MISMATCH, f"equal if freight is {equal[0]}"))
     if row.status is not None and row.status != lookup.status:
         findings.append((Verdict.STATUS_DRIFT, "the status differs"))
     if is_open(row.platform, lookup.status) and _passed(lookup.deadline, rule.as_of):
         findings.append((Verdict.TIMED_OUT, "still open past its deadline"))
     return findings
+
+
+_WITH: Mapping[FreightReading, str] = {"added": " with freight added"}
 
 
 def _passed(deadline: str | None, as_of: datetime) -> bool:

@@ -15,6 +15,7 @@ from pandapon_async.sandbox.numbering import ALIBABA, draws, refund_id
 from pandapon_async.sandbox.orders import PAID_FEN, OrderState
 from pandapon_async.sandbox.reasons import GOODS_STATUSES, RECEIVED, reasons_for
 from pandapon_async.sandbox.refunds import DAY_MS, RefundBook, RefundState
+from pandapon_async.sandbox.states import Freight
 from pandapon_async.sandbox.vouchers import Vouchers
 
 __all__ = ["check_application", "new_refund", "order_key"]
@@ -29,7 +30,9 @@ _ORDER_STATUS = {
 """What state an order must be in for its goods to be where the application says."""
 
 
-def check_application(arguments: Mapping[str, Any], vouchers: Vouchers, order: OrderState) -> None:
+def check_application(
+    arguments: Mapping[str, Any], vouchers: Vouchers, order: OrderState, freight: Freight | None = None
+) -> None:
     """Raise the first refusal that the upstream's rules demand."""
     goods_status = arguments["goodsStatus"]
     if goods_status not in GOODS_STATUSES:
@@ -45,7 +48,12 @@ def check_application(arguments: Mapping[str, Any], vouchers: Vouchers, order: O
     if not 2 <= len(arguments["description"]) <= 150:
         raise Refusal(5012, "description must have 2 to 150 characters")
     _check_reason(arguments, vouchers)
-    _check_amounts(arguments, _paid(arguments, order), order.shipping if order.placed else PAID_FEN)
+    shipping = order.shipping if order.placed else PAID_FEN
+    _check_amounts(
+        arguments,
+        _paid(arguments, order),
+        shipping if freight == "added" else min(arguments["applyPayment"], shipping),
+    )
 
 
 def _check_order(arguments: Mapping[str, Any], order: OrderState) -> None:
@@ -79,7 +87,7 @@ def _check_reason(arguments: Mapping[str, Any], vouchers: Vouchers) -> None:
 def _check_amounts(arguments: Mapping[str, Any], paid: int, freight: int) -> None:
     if not 0 < arguments["applyPayment"] <= paid:
         raise Refusal(5011, f"applyPayment must be from 1 to the {paid} fen that were paid")
-    if not 0 <= arguments["applyCarriage"] <= min(arguments["applyPayment"], freight):
+    if not 0 <= arguments["applyCarriage"] <= freight:
         raise Refusal(5011, "applyCarriage must be part of applyPayment and of the freight that was paid")
     entries = set(arguments["orderEntryIds"])
     for entry in arguments.get("orderEntryCountList") or []:

@@ -17,6 +17,7 @@ import attrs
 from pandapon_async.sandbox.catalogue import product
 from pandapon_async.sandbox.numbering import ORDER_1688, draws
 from pandapon_async.sandbox.refunds import DAY_MS, START_MS, RefundBook, RefundState, generate
+from pandapon_async.sandbox.states import Freight
 
 __all__ = ["ORDER_MOVES", "PAID_FEN", "OrderBook", "OrderLine", "OrderState"]
 
@@ -173,16 +174,18 @@ class OrderBook:
     def _computed(self, order_id: str) -> OrderState | None:
         number = ORDER_1688.number(order_id)
         if number is not None and number % 2 == 0 and number < self._refunds.count:
-            return _order_of(generate(self._refunds.seed, number))
+            return _order_of(
+                generate(self._refunds.seed, number, self._refunds.freight), self._refunds.freight
+            )
         digits = order_id.isascii() and order_id.isdigit() and order_id[:1] != "0"
         return _any_order(order_id) if digits and 16 <= len(order_id) <= 19 else None
 
 
-def _order_of(refund: RefundState) -> OrderState:
+def _order_of(refund: RefundState, freight: Freight | None) -> OrderState:
     """The order of a computed refund: the line it is about, and one or two others."""
     salt, first = refund.salt, int(refund.order_id) + 1
     created = refund.applied_ms - DAY_MS * (6 + salt % 10)
-    amount = refund.apply_payment + salt % 5_000 - refund.apply_carriage
+    amount = refund.apply_payment + salt % 5_000 - (0 if freight == "added" else refund.apply_carriage)
     lines = [
         OrderLine(
             entry_id=refund.entry_ids[0],

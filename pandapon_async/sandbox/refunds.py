@@ -25,7 +25,7 @@ from pandapon_async.sandbox.numbering import (
 )
 from pandapon_async.sandbox.planted import Planted, planted
 from pandapon_async.sandbox.reasons import REASONS
-from pandapon_async.sandbox.states import UNKNOWN, Status, is_open
+from pandapon_async.sandbox.states import UNKNOWN, Freight, Status, is_open
 
 __all__ = ["FAR_MS", "LEDGER_AS_OF", "RefundBook", "RefundState", "applied_ms", "generate", "initial_status"]
 
@@ -124,8 +124,11 @@ def initial_status(seed: int, number: int) -> Status:
     return _status(platform_of(number), planted(draw[0]), draw[1])
 
 
-def generate(seed: int, number: int) -> RefundState:
-    """Refund `number` of this seed, before anyone changed it."""
+def generate(seed: int, number: int, freight: Freight | None = None) -> RefundState:
+    """Refund `number` of this seed, before anyone changed it.
+
+    `freight` says whether refunds of 1688 have some, and how it counts; what they come to is always the same.
+    """
     draw = draws(seed, number)
     platform = platform_of(number)
     kind = planted(draw[0])
@@ -137,6 +140,18 @@ def generate(seed: int, number: int) -> RefundState:
     sent = status in ("waitsellerreceive", 30) or (status in ("refundsuccess", 100) and draw[6] % 3 == 0)
     carrier = CARRIERS[draw[7] % len(CARRIERS)][0]
     reason = _REASONS[draw[10] % len(_REASONS)]
+    paid_back = _paid_back(status, payment, draw[5])
+    carriage = draw[3] % min(1_500, payment)
+    if (
+        freight is None
+        or reason.no_refund_carriage
+        or platform != ALIBABA
+        or paid_back not in (None, payment)
+    ):
+        carriage = 0
+    if freight == "added":
+        payment -= carriage
+        paid_back = None if paid_back is None else paid_back - carriage
     return RefundState(
         number=number,
         platform=platform,
@@ -145,8 +160,8 @@ def generate(seed: int, number: int) -> RefundState:
         entry_ids=(str(int(order) + 1),),
         status=status,
         apply_payment=payment,
-        apply_carriage=0 if reason.no_refund_carriage else draw[3] % min(1_500, payment),
-        refund_payment=_paid_back(status, payment, draw[5]),
+        apply_carriage=carriage,
+        refund_payment=paid_back,
         applied_ms=applied,
         modified_ms=applied + draw[6] % DAY_MS,
         deadline_ms=_deadline(platform, status, kind, applied, draw[5]),
@@ -193,11 +208,12 @@ def _deadline(platform: str, status: Status, kind: Planted, applied: int, draw: 
 class RefundBook:
     """All refunds: the computed ones, and over them those that were changed or created."""
 
-    def __init__(self, seed: int, count: int) -> None:
+    def __init__(self, seed: int, count: int, freight: Freight | None = None) -> None:
         if not 0 <= count <= LARGEST_NUMBER // 10:
             raise ValueError(f"refunds must be from 0 to {LARGEST_NUMBER // 10}")
         self.seed = seed
         self.count = count
+        self.freight: Freight | None = freight
         self.changed: dict[int, RefundState] = {}
         self.version: int = 0
         self.on_change: Callable[[RefundState], None] | None = None
@@ -210,7 +226,7 @@ class RefundBook:
         """Refund `number` as it is now; LookupError if there is none."""
         if number not in self:
             raise LookupError(f"no refund has number {number}")
-        return self.changed.get(number) or generate(self.seed, number)
+        return self.changed.get(number) or generate(self.seed, number, self.freight)
 
     def find(self, identifier: str, platform: str) -> RefundState | None:
         """The refund of this id on this platform, or None."""

@@ -24,7 +24,7 @@ class Replica:
     """The books as reads see them, from the state in which the first hidden change finds them."""
 
     def __init__(self, refunds: RefundBook, orders: OrderBook) -> None:
-        self._refunds = RefundBook(refunds.seed, refunds.count)
+        self._refunds = RefundBook(refunds.seed, refunds.count, refunds.freight)
         self._refunds.changed = dict(refunds.changed)
         self._orders = OrderBook(self._refunds)
         self._orders.changed = dict(orders.changed)

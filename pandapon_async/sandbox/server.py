@@ -65,9 +65,10 @@ class Sandbox:
     `auth_status` is the HTTP status of refused authentication, `second_form_refused` whether an application
     is refused (5010) while a form of its line is open, `orders_name_refunds` whether the lines of an order
     name their forms, `not_found` how the vendor says that there is no such refund: by a "code" (404), or by a
-    success whose data is "null" or "empty". With a `profile` the sandbox is that vendor, strictly: its unit
-    of the timestamp, signer, codes, places of arguments, generation and lists; `rate` then holds for each
-    key, or for each user of one (`quota_scope`).
+    success whose data is "null" or "empty". With `freight` refunds of 1688 have some, "added" to their amount
+    or "included" in it; the ledger is the same. With a `profile` the sandbox is that vendor, strictly: its
+    unit of the timestamp, signer, codes, places of arguments, generation, freight, lists; `rate` then holds
+    for each key, or for each user of one (`quota_scope`).
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Sandbox:
         second_form_refused: bool = False,
         orders_name_refunds: bool = True,
         not_found: Literal["code", "null", "empty"] = "code",
+        freight: Literal["added", "included"] | None = None,
         profile: VendorProfile | None = None,
     ) -> None:
         if not visible_after >= 0:
@@ -105,7 +107,9 @@ class Sandbox:
         """The credentials that it accepts."""
         self.counters: Counters = Counters()
         """Exact numbers of what came."""
-        self._upstream = Upstream(seed, refunds, wall, visible_after)
+        if freight is None and profile is not None and profile.freight != "ask":
+            freight = profile.freight
+        self._upstream = Upstream(seed, refunds, wall, visible_after, freight)
         self._upstream.second_form_refused = second_form_refused
         self._upstream.orders_name_refunds = orders_name_refunds
         self._upstream.not_found = not_found

@@ -6,13 +6,16 @@ Written out here and not taken from the client's models: the sandbox is there to
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pandapon_async.sandbox.numbering import ALIBABA, TAOBAO
 
-__all__ = ["MOVES", "UNKNOWN", "UPPER_SNAKE", "Status", "is_open", "may_move"]
+__all__ = ["MOVES", "UNKNOWN", "UPPER_SNAKE", "Freight", "Status", "is_open", "may_move"]
 
 Status = str | int
 """1688 writes words, Taobao numbers."""
+Freight = Literal["added", "included"]
+"""Whether the freight of a 1688 refund is on top of its amount or part of it."""
 
 MOVES: Mapping[str, Mapping[Status, tuple[Status, ...]]] = {
     ALIBABA: {

@@ -23,7 +23,7 @@ from pandapon_async.sandbox.orders import OrderBook, OrderState
 from pandapon_async.sandbox.records import Effect
 from pandapon_async.sandbox.refunds import DAY_MS, RefundBook, RefundState
 from pandapon_async.sandbox.replica import Replica
-from pandapon_async.sandbox.states import Status, is_open, may_move
+from pandapon_async.sandbox.states import Freight, Status, is_open, may_move
 from pandapon_async.sandbox.taobao import Taobao
 from pandapon_async.sandbox.vouchers import Vouchers, decode_image
 from pandapon_async.settings import ListFacts
@@ -68,9 +68,14 @@ class Upstream:
     """
 
     def __init__(
-        self, seed: int, refunds: int, clock: Callable[[], float], visible_after: float = 0.0
+        self,
+        seed: int,
+        refunds: int,
+        clock: Callable[[], float],
+        visible_after: float = 0.0,
+        freight: Freight | None = None,
     ) -> None:
-        self.refunds: RefundBook = RefundBook(seed, refunds)
+        self.refunds: RefundBook = RefundBook(seed, refunds, freight)
         self.taobao_list: TaobaoList = TaobaoList(self.refunds)
         self.orders: OrderBook = OrderBook(self.refunds)
         self.taobao: Taobao = Taobao()
@@ -134,7 +139,7 @@ class Upstream:
     def open_refund(self, endpoint: str, arguments: Mapping[str, Any]) -> RefundState:
         """Open a 1688 refund form. The same application twice opens two: the client must prevent that."""
         order = self.orders.for_refund(str(arguments["orderId"]))
-        check_application(arguments, self.vouchers, order)
+        check_application(arguments, self.vouchers, order, self.refunds.freight)
         if self.second_form_refused and self._has_open_form(arguments, order):
             raise Refusal(5010, "a line of this order has an open refund form")
         refund = new_refund(arguments, self.refunds, self.now_ms())

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import attrs
 
 from pandapon_async.core.codes import Codes
+from pandapon_async.core.freight import FreightReading
 from pandapon_async.core.options import Options
 from pandapon_async.core.signing import SIGNERS, Signer, signature
 from pandapon_async.core.urls import climbs
@@ -22,8 +23,6 @@ from pandapon_async.settings.checks import choices, count, flag, instance, one_o
 
 __all__ = ["FreightReading", "ImageLimits", "ListFacts", "Override", "QuotaScope", "VendorProfile"]
 
-FreightReading = Literal["ask", "added", "included"]
-"""Whether freight is on top of a refund's amount, part of it, or a question to whoever runs the job."""
 QuotaScope = Literal["key", "user"]
 """Whether all users of an access key share its quota, or each has one."""
 

@@ -97,9 +97,9 @@ class Resolver:
             if spec.name not in search.settled and spec.name not in fixed:
                 search.guess(spec)
         search.check_required(self.required, fixed, hint)
-        units: dict[str, AmountUnit] = {
-            spec.name: search.unit(spec, self.amount_unit) for spec in search.money()
-        }
+        units: dict[str, AmountUnit] = {}
+        for spec in search.money():
+            units[spec.name] = search.unit(spec, self.amount_unit, units.get(spec.unit_of))
         positions = {
             spec.name: search.positions[spec.name] for spec in self.specs if spec.name in search.positions
         }
@@ -217,7 +217,9 @@ class _Search:
         """The money fields that have a column."""
         return [spec for spec in self._specs if spec.money and spec.name in self.positions]
 
-    def unit(self, spec: ColumnSpec, amount_unit: AmountUnit | None) -> AmountUnit:
+    def unit(
+        self, spec: ColumnSpec, amount_unit: AmountUnit | None, otherwise: AmountUnit | None = None
+    ) -> AmountUnit:
         """What a money column counts in: its name, --map and --amount-unit must not disagree."""
         column = self.names[self.positions[spec.name]]
         named = split_unit(plain_name(column))[1]
@@ -230,6 +232,8 @@ class _Search:
                 "must agree",
                 argument="amount_unit",
             )
+        if not said and otherwise is not None:
+            return otherwise
         if not said:
             raise InvalidArgumentError(
                 f"the name of the column {column} does not say its unit; give --amount-unit fen or "

@@ -122,7 +122,8 @@ class ColumnSpec:
     float32 cannot hold it. `compared`: something depends on it; otherwise two columns of that name are not
     worth a question, and a cell that cannot be read is not worth the row. `private`: a message must not
     quote it. `word`: it is one of some words, and a message may quote another one in any script. `instead`
-    is another field that may stand in for it.
+    is another field that may stand in for it, `unit_of` one of money whose unit holds where its own is not
+    said.
     """
 
     name: str
@@ -138,6 +139,7 @@ class ColumnSpec:
     private: bool = False
     word: bool = False
     instead: str | None = None
+    unit_of: str = ""
 
     def value(self, cell: Cell, unit: AmountUnit | None = None, read: Read | None = None) -> Any:
         """What a cell says; `read` is a stricter way to read it.

@@ -155,8 +155,10 @@ class Refunds(Resource):
     ) -> Call[CreatedRefund]:
         """Open a refund form: money back, or goods and money back. Never sent twice by this client.
 
-        Amounts are fen. `apply_payment` is at most what was paid, and exactly that while the seller has
-        not shipped; `apply_carriage` is the freight in it, 0 where the reason says so. `vouchers` are 1
+        Amounts are fen, and sent as they are given. `apply_payment` is at most what was paid, and exactly
+        that while the seller has not shipped; `apply_carriage` is the freight, 0 where the reason says so.
+        Whether that is a part of `apply_payment` or comes on top of it is not known: no page says it, and
+        other programs add it. `vouchers` are 1
         to 5 urls of uploaded images; `order_entry_count_list` limits the pieces per line, else all.
         """
         ...
