@@ -159,6 +159,24 @@ def test_a_plan_of_no_journal_on_two_machines(tmp_path: Path, kind: str) -> None
 
 
 @virtual_time
+async def _unbound_and_never_applied(folder: Path) -> None:
+    async with bench(folder, rows=3) as made:
+        made.plan.unlink()
+        async with made.client() as client:
+            options = PlanOptions(bind=False, offline=True)
+            await plans.plan(client, "returns", folder / "table.csv", made.plan, options=options)
+        began, before = asyncio.get_running_loop().time(), len(made.server.log)
+        assert (await made.apply(never_applied=True)).exit_code == 0
+        assert made.states == {"confirmed": 3}
+        assert asyncio.get_running_loop().time() - began < 10, "nothing is waited for"
+        assert len(made.server.log) - before == 1 + 3, "a read before the first write, and the writes"
+
+
+def test_a_plan_of_no_journal_that_nobody_applied_needs_no_reads(tmp_path: Path) -> None:
+    _unbound_and_never_applied(tmp_path)
+
+
+@virtual_time
 async def _in_memory(folder: Path, faults: str) -> None:
     """The journal is gone with its process: what it knew of begun rows is read."""
     async with bench(folder, rows=3) as made:

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pandapon_async import Credentials, Settings
@@ -242,13 +242,17 @@ def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled
     assert store.add(intent(4, scope="vendor 1", natural_key={"k": 1}), False) == Added()
 
 
-@given(st.floats(0, 1e9), st.floats(0.001, 1e4))
-def test_who_waits_as_long_as_told_has_waited_long_enough(began: float, settle_after: float) -> None:
-    """Also where adding up fractions of a second comes out a little short: 0.1 + 0.2 is not 0.3."""
-    left = seconds_left(began, settle_after)
-    assert (left == 0.0) == (began >= settle_after)
-    assert seconds_left(began + left, settle_after) == 0.0 or began > 1e6
-    assert left <= max(0.0, settle_after - began) + 0.001
+@given(st.floats(0, 1e8), st.floats(0, 120), st.floats(0.001, 1e4))
+@example(1_000.0, 0.0, 60.0)
+def test_who_waits_as_long_as_told_has_waited_long_enough(
+    written: float, since: float, settle_after: float
+) -> None:
+    """Ages are differences of clocks, and (0.1 + 0.2) - 0.1 is not 0.2."""
+    looked = written + since
+    left = seconds_left(looked - written, settle_after)
+    assert (left == 0.0) == (looked - written >= settle_after)
+    assert seconds_left((looked + left) - written, settle_after) == 0.0
+    assert left <= max(0.0, settle_after - (looked - written)) + 0.001_001
 
 
 @pytest.mark.parametrize("resolution", Resolution)

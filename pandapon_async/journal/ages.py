@@ -20,8 +20,12 @@ MOST = 100_000
 
 
 def seconds_left(age: float, settle_after: float) -> float:
-    """How long until absence can be believed, in whole milliseconds: who waits so long has waited enough."""
-    return max(0.0, math.ceil((settle_after - age) * 1_000) / 1_000)
+    """How long until absence can be believed; who waits so long has waited enough.
+
+    Up to a millisecond more than is lacking: ages are differences of large numbers, and come out short.
+    """
+    lacking = settle_after - age
+    return 0.0 if lacking <= 0 else (math.floor(lacking * 1_000) + 1) / 1_000
 
 
 class Ages:
