@@ -38,7 +38,6 @@ from pandapon_async.errors import (
     ResponseTooLargeError,
     TryLaterError,
 )
-from pandapon_async.events import CallEnded, CallStarted
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 from pandapon_async.settings import (
@@ -64,8 +63,6 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "Call",
-    "CallEnded",
-    "CallStarted",
     "CallbackReason",
     "CallbackRefusedError",
     "Client",

@@ -7,38 +7,31 @@ run that was killed and resumed cannot come to other files than one that was not
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import math
 import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from pandapon_async.accounts import Accounts
-from pandapon_async.bulk import Done, fetch_refunds
-from pandapon_async.bulk.long_run import calls_at_once, with_patience
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
-from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError
-from pandapon_async.events import Observed
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.progress import NullProgress, Progress
-from pandapon_async.reconcile.by_account import fetch_by_account
 from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
-from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
+from pandapon_async.reconcile.looking_up import LookingUp, counters, stamp
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
 from pandapon_async.reconcile.parquet_rows import NO_PARQUET, can_write_parquet
-from pandapon_async.reconcile.probe import Probe
-from pandapon_async.reconcile.run_store import Pending, RunStore
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.summary import Summary
-from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
+from pandapon_async.reconcile.verdict import VerdictRule
 from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.files import clear_drafts, only_writer
@@ -47,17 +40,11 @@ from pandapon_async.tables.open import file_digest, open_table, usable
 
 __all__ = ["reconcile", "state_path"]
 
-T = TypeVar("T")
-
 BATCH = 20_000
 NIGHT = 12 * 3600.0
 """Seconds from its beginning for which an incomplete run is resumed: later it is another night's question."""
 CLOCK_STEP = 60.0
 """Seconds by which a clock may have been set back since a lookup; what is later than that has no age."""
-
-
-class _Stopped(BaseException):
-    """Ends work in a thread whose task was cancelled."""
 
 
 async def reconcile(
@@ -120,27 +107,24 @@ class _Job:
         self._options = options
         self._progress = progress
         self._clock = clock or client.settings.clock
-        self._stop = threading.Event()
+        self._thread = StoppableThread()
         self._language = language_of(options.language or client.settings.language)
         self._aside = ""
 
     async def run(self, state_file: Path | None) -> Summary:
-        digest = await self._in_thread(self._check_files)
-        reader = await self._in_thread(self._open_ledger)
+        digest = await self._thread.run(self._check_files)
+        reader = await self._thread.run(self._open_ledger)
         path = state_file or _state_path(self._out, digest)
         opened: list[RunStore] = []
         with contextlib.ExitStack() as held:  # filled by the thread, also when this is cancelled meanwhile
             held.callback(self._progress.end)
             try:
-                await self._in_thread(lambda: self._take(path, held, opened))
-                summary = await self._run(opened[0], reader, digest)
-                if (observed := Observed.of(self._client.settings.observer)) is not None:
-                    observed.tell("reconciled", summary)
-                return summary
+                await self._thread.run(lambda: self._take(path, held, opened))
+                return await self._run(opened[0], reader, digest)
             except (ConfigurationError, sqlite3.Error) as error:
                 if not is_damage(error):
                     raise
-            ours = await self._in_thread(lambda: RunStore.made(path))
+            ours = await self._thread.run(lambda: RunStore.made(path))
             raise ConfigurationError(
                 f"the state file {path} is damaged; nothing of it is used. "
                 + ("--fresh sets it aside and looks up everything anew" if ours else "Choose another --state")
@@ -187,7 +171,7 @@ class _Job:
             raise InvalidArgumentError(f"no such ledger: {self._ledger}", argument="ledger")
         check_directory(self._out)
         with usable(self._ledger):
-            return file_digest(self._ledger, self._check)
+            return file_digest(self._ledger, self._thread.check)
 
     def _open_ledger(self) -> LedgerReader:
         """Refuses here, before there is any trace of the run, what cannot be read."""
@@ -209,22 +193,25 @@ class _Job:
         started = self._now()
         if self._aside:
             self._progress.note(self._aside)
-        dropped = await self._in_thread(lambda: self._begin_or_resume(state, digest, started))
+        dropped = await self._thread.run(lambda: self._begin_or_resume(state, digest, started))
         if dropped:
             self._progress.note(
                 f"{dropped:,} lookups of an earlier run are too old and are repeated; --reuse AGE uses them"
             )
         if state.get("ledger") is None:
             self._progress.note(f"reading {self._ledger.name}")
-            for note in await self._in_thread(lambda: self._read_ledger(state, reader, digest)):
+            for note in await self._thread.run(lambda: self._read_ledger(state, reader, digest)):
                 self._progress.note(f"note: {note}")
         counts = {"lookups_before": 0, "lookups": 0, "second_pass": 0}
         state.forget_failures()
         counts["lookups_before"] = state.looked_up()
         oldest = state.oldest_lookup()
-        before = _counters(self._statistics)
-        await self._look_up(state, counts)
-        work = {name: count - before[name] for name, count in _counters(self._statistics).items()}
+        looking_up = LookingUp(
+            self._client, self._accounts, self._options, self._progress, self._clock, self._thread
+        )
+        before = counters(looking_up.statistics)
+        await looking_up.run(state, counts)
+        work = {name: count - before[name] for name, count in counters(looking_up.statistics).items()}
         ended = self._now()
         run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
         run["oldest_lookup_age_s"] = None if oldest is None else lookup_age(oldest, ended)
@@ -232,7 +219,7 @@ class _Job:
         self._progress.note("writing reports, rows and summary")
         if not can_write_parquet():
             self._progress.note(NO_PARQUET)
-        summary = await self._in_thread(lambda: self._write(state, run, ended))
+        summary = await self._thread.run(lambda: self._write(state, run, ended))
         if not summary.totals.unverified:
             state.set({"finished": self._clock.wall()})
         return summary
@@ -261,7 +248,7 @@ class _Job:
             oldest = min(oldest, now - self._options.reuse.total_seconds())
         if oldest == math.inf:
             return state.forget_all_lookups()
-        return state.forget_lookups(_stamp(oldest), _stamp(now + CLOCK_STEP))
+        return state.forget_lookups(stamp(oldest), stamp(now + CLOCK_STEP))
 
     def _check_same(self, state: RunStore, digest: str) -> None:
         """Refuse to resume a run of another ledger, or one that judges otherwise."""
@@ -293,8 +280,8 @@ class _Job:
         count = 0
         while added := state.add_rows(itertools.islice(rows, BATCH)):
             count += added
-            self._check()
-        if file_digest(self._ledger, self._check) != digest:
+            self._thread.check()
+        if file_digest(self._ledger, self._thread.check) != digest:
             raise InvalidArgumentError(f"{self._ledger.name} was changed while it was read; start again")
         facts = {
             "name": self._ledger.name,
@@ -310,97 +297,6 @@ class _Job:
         notes = reader.notes()
         state.set({"ledger": facts, "inferred": inferred(table.columns, self._options), "notes": notes})
         return notes
-
-    async def _look_up(self, state: RunStore, counts: dict[str, int]) -> None:
-        total, done = state.to_look_up(), state.looked_up()
-        if done:
-            since = state.oldest_lookup()
-            self._progress.note(
-                f"reusing {done:,} of {total:,} lookups of an earlier run (oldest {since}); "
-                "--fresh repeats them"
-            )
-        if done < total:
-            self._progress.begin("looking up", total, done, self._statistics)
-            if not self._options.accept_missing:
-                counts["lookups"] = await self._probe(state)
-            counts["lookups"] += await self._fetch(state, state.pending)
-            self._progress.end()
-        again = state.passing_failures() if self._options.second_pass else 0
-        if again:
-            self._progress.begin("second pass", again, 0, self._statistics)
-            counts["second_pass"] = await self._fetch(state, state.failed_in_passing)
-            self._progress.end()
-
-    async def _probe(self, state: RunStore) -> int:
-        """Look up a few rows first, and stop if nothing is found; gives the number of rows looked up."""
-        before = state.looked_up()
-
-        async def fetch(client: Client, rows: Iterable[Pending]) -> None:
-            chosen = list(rows)
-            await self._fetch(
-                state,
-                lambda account: (row for row in chosen if account is None or row.account == account),
-                client,
-            )
-
-        probe = Probe(self._client, state, fetch, self._progress, self._in_thread)
-        await probe.run()
-        self._client = probe.client
-        return state.looked_up() - before
-
-    @property
-    def _statistics(self) -> Any:
-        return self._client.statistics if self._accounts is None else self._accounts.statistics
-
-    async def _fetch(
-        self,
-        state: RunStore,
-        pending: Callable[[str | None], Iterator[Pending]],
-        client: Client | None = None,
-    ) -> int:
-        """Look up what is pending (of an account; None: of all); gives the number of lookups."""
-        client = client or self._client
-        if self._accounts is None:
-            concurrency = self._options.concurrency or calls_at_once(client.settings)
-            return await self._fetch_with(client, state, pending(None), concurrency)
-        return await fetch_by_account(
-            self._accounts.clients(state.accounts()),
-            client,
-            lambda one, name, concurrency: self._fetch_with(one, state, pending(name), concurrency),
-            self._options.concurrency,
-            self._progress,
-        )
-
-    async def _fetch_with(
-        self, client: Client, state: RunStore, pending: Iterator[Pending], concurrency: int
-    ) -> int:
-        """Look up with one client, each result kept the moment it is there; gives their number."""
-        client = with_patience(client)
-        results = fetch_refunds(
-            client,
-            pending,
-            platform=lambda item: item.platform,
-            refund_id=lambda item: item.refund_id,
-            concurrency=concurrency,
-        )
-        count = 0
-        async with contextlib.aclosing(cast("Any", results)):
-            async for result in results:
-                if isinstance(result, Done):
-                    lookup = lookup_of_answer(result.item.refund_id, result.value)
-                    lookup.request_id, lookup.attempts = result.request_id, result.attempts
-                elif isinstance(result.error, AuthenticationError):
-                    continue  # says nothing of the refund; the run ends with it
-                else:
-                    lookup = lookup_of_error(result.error)
-                self._keep(state, result.item.row, lookup)
-                count += 1
-        return count
-
-    def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
-        lookup.looked_up_at = _stamp(self._clock.wall())
-        state.record(row, lookup)
-        self._progress.advance(failed=lookup.outcome is Outcome.FAILED)
 
     def _write(self, state: RunStore, run: dict[str, Any], ended: datetime) -> Summary:
         rule = VerdictRule(
@@ -418,42 +314,16 @@ class _Job:
             report_rows=self._options.report_rows,
             language=self._language,
             group_readable=self._options.group_readable,
-            check=self._check,
+            check=self._thread.check,
         )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
-
-    def _check(self) -> None:
-        if self._stop.is_set():
-            raise _Stopped
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """Run work off the loop. If cancelled, it is told to stop and waited for: it uses the state."""
-        task = asyncio.get_running_loop().run_in_executor(None, work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._stop.set()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # looked at, so that nobody warns of it
-            raise
 
 
 def _as_of(state: RunStore) -> datetime:
     return datetime.fromisoformat(state.get("as_of"))
 
 
-def _stamp(seconds: float) -> str:
-    """A moment as lookups carry it: so that their texts can be compared."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
-
 def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
-
-
-def _counters(statistics: Any) -> dict[str, int]:
-    names = ("calls", "attempts", "retried", "throttled", "failed")
-    return {name: getattr(statistics, name) for name in names}
