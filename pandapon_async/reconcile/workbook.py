@@ -30,6 +30,7 @@ LONGEST_TEXT = 32_000
 _COLUMNS: tuple[tuple[str, int, Callable[[AttentionRow, Words], Any]], ...] = (
     ("row", 8, lambda one, _: one.row.row),
     ("stake", 14, lambda one, _: _Yuan(one.stake_fen)),
+    ("ledger_currency", 10, lambda one, _: one.row.currency),
     ("verdict", 18, lambda one, words: words.verdicts[one.verdict][0]),
     ("reason", 40, reason),
     ("action", 40, action),
@@ -39,7 +40,6 @@ _COLUMNS: tuple[tuple[str, int, Callable[[AttentionRow, Words], Any]], ...] = (
     ("order", 24, lambda one, _: one.row.order_id),
     ("applied", 17, lambda one, _: one.applied_at),
     ("age", 10, lambda one, _: one.age_days),
-    ("ledger_currency", 10, lambda one, _: one.row.currency),
     ("ledger_amount", 14, lambda one, _: _Yuan(one.row.amount_fen)),
     ("platform_amount", 14, lambda one, _: _Yuan(one.judgement.upstream_fen)),
     ("difference", 14, lambda one, _: _Yuan(one.difference_fen)),
@@ -94,7 +94,9 @@ class _Formats:
     """How cells look."""
 
     def __init__(self, book: Any) -> None:
-        self.text = book.add_format({"num_format": "@", "quote_prefix": True, "valign": "top", "indent": 1})
+        self.text = book.add_format(
+            {"num_format": "@", "quote_prefix": True, "valign": "top", "align": "left", "indent": 1}
+        )
         self.money = book.add_format({"num_format": "#,##0.00", "valign": "top"})
         self.count = book.add_format({"num_format": "#,##0", "valign": "top"})
         self.moment = book.add_format(
@@ -163,6 +165,7 @@ def _write_list(sheet: _Sheet, listed: AttentionList, words: Words) -> None:
     sheet.sheet.set_paper(9)  # A4
     sheet.sheet.fit_to_pages(1, 0)
     sheet.sheet.repeat_rows(0)
+    sheet.sheet.set_row(0, 34)
     sheet.row((words.heads[name] for name, _, _ in _COLUMNS), head=True)
     for one in listed:
         sheet.row(value(one, words) for _, _, value in _COLUMNS)
@@ -173,7 +176,7 @@ def _write_summary(sheet: _Sheet, summary: Summary, listed: AttentionList, words
     sheet.sheet.set_column(1, 4, 18)
     sheet.sheet.set_column(5, 5, 44)
     sheet.sheet.set_landscape()
-    sheet.sheet.fit_to_pages(1, 0)
+    sheet.sheet.fit_to_pages(1, 1)
     sheet.sheet.write_string(0, 0, _shown(headline(summary, words)), sheet.formats.title)
     sheet.at = 2
     for currency, part in summary.totals.by_currency():
