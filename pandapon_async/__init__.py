@@ -38,6 +38,7 @@ from pandapon_async.errors import (
     ResponseTooLargeError,
     TryLaterError,
 )
+from pandapon_async.events import CallEnded, CallStarted
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 from pandapon_async.settings import (
@@ -63,6 +64,8 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "Call",
+    "CallEnded",
+    "CallStarted",
     "CallbackReason",
     "CallbackRefusedError",
     "Client",

@@ -25,6 +25,7 @@ from pandapon_async.declare.endpoint import Endpoint, Operation, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.environment import WORKING_FOLDER, tell
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.events import Observed
 from pandapon_async.journal.ages import Ages
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
@@ -109,6 +110,7 @@ class Client(SettlesWrites):
             journal=journal_of(credentials, settings),
             writer=Writer.of(credentials, settings),
             calls=CallRegistry(clock),
+            observed=Observed.of(settings.observer),
         )
         self._pipeline.statistics.watch(limiter)
         self._ages = Ages(clock, self._pipeline.server_time.told)
@@ -235,7 +237,8 @@ class Client(SettlesWrites):
         for name in _GROUPS:  # these call the original
             other.__dict__.pop(name, None)
         other._is_copy = True
-        other._pipeline = attrs.evolve(self._pipeline, settings=settings)
+        observed = Observed.of(settings.observer, self._pipeline.observed)
+        other._pipeline = attrs.evolve(self._pipeline, settings=settings, observed=observed)
         other._builders = {}
         return other
 
@@ -362,6 +365,7 @@ class Client(SettlesWrites):
             error.safety = endpoint.safety
             error.attempts = len(context.history)
             error.history = tuple(context.history)
+            self._pipeline.tell_end(context, error)
             raise
         return self._response(value, envelope, context)
 
@@ -372,6 +376,8 @@ class Client(SettlesWrites):
         return self._response(envelope.data, envelope, context)
 
     def _response(self, value: Any, envelope: Envelope, context: CallContext) -> Response[Any]:
+        if self._pipeline.observed is not None:
+            self._pipeline.tell_end(context, None, envelope.request_id)
         # By position, as names cost a third more: in the order in which `Response` has them.
         return Response(
             value,

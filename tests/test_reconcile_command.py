@@ -8,9 +8,11 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,33 @@ async def test_json_for_a_pipe(tmp_path: Path, ledger: Path, runner: CliRunner) 
     (line,) = result.stdout.splitlines()
     assert json.loads(line) == json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert "looking up:" in result.stderr
+
+
+async def test_counts_for_node_exporter(tmp_path: Path, ledger: Path, runner: CliRunner) -> None:
+    """Readable by all, as another user collects it; replaced by the next run, and by no run that fails."""
+    file = tmp_path / "pandapon.prom"
+    async with Sandbox(refunds=REFUNDS, seed=7) as server:
+        result = await invoke(runner, server, ledger, "--out", tmp_path / "out", "--metrics", file)
+        first = file.read_text(encoding="utf-8")
+        again = await invoke(
+            runner, server, ledger, "--out", tmp_path / "b", "--metrics", file, PANDAPON_ACCESS_KEY="other"
+        )
+        assert (again.exit_code, file.read_text(encoding="utf-8")) == (4, first)
+        nowhere = tmp_path / "none" / "a.prom"
+        wrong = await invoke(runner, server, ledger, "--out", tmp_path / "c", "--metrics", nowhere)
+        assert str(wrong.exception) == f"--metrics: there is no folder {nowhere.parent}"
+        assert not (tmp_path / "c").exists()
+    verdicts = json.loads(result.stdout)["verdicts"]
+    lines = first.splitlines()
+    for verdict, count in verdicts.items():
+        assert f'pandapon_reconcile_rows{{verdict="{verdict}"}} {count}' in lines
+    assert "pandapon_reconcile_exit_code 1" in lines
+    (ended,) = [line.split()[1] for line in lines if line.startswith("pandapon_reconcile_ended_t")]
+    assert abs(float(ended) - time.time()) < 60
+    assert all(
+        line.startswith("#") or re.fullmatch(r"[a-z_]+({[a-z]+=\"\w+\"})? [0-9.]+", line) for line in lines
+    )
+    assert file.stat().st_mode & 0o777 == 0o644
 
 
 async def test_options_reach_the_job(tmp_path: Path, runner: CliRunner) -> None:

@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from pandapon_async import Attempt, Client, OutcomeUnknownError, PandaponError, RetryPolicy, Safety
+from pandapon_async import (
+    Attempt,
+    CallEnded,
+    CallStarted,
+    Client,
+    ConfigurationError,
+    OutcomeUnknownError,
+    PandaponError,
+    RetryPolicy,
+    Safety,
+    Settings,
+)
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, KEY, SECRET, at_rest, client
@@ -126,3 +137,91 @@ async def test_an_error_says_which_call_how_often_and_which_request() -> None:
         assert isinstance(error, PandaponError)
         assert str(error).endswith("(endpoint=taobao.refunds.get, attempts=5, request_id=r-1)")
         assert error.retryable
+
+
+class Hears:
+    """An observer object that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, CallStarted, Any]] = []
+
+    def started(self, call: CallStarted) -> None:
+        call.context = "mine"
+        self.heard.append(("started", call, None))
+
+    def attempt(self, call: CallStarted, attempt: Attempt) -> None:
+        self.heard.append(("attempt", call, attempt))
+
+    def ended(self, call: CallStarted, end: CallEnded) -> None:
+        self.heard.append(("ended", call, end))
+
+
+@virtual_time
+async def test_an_object_hears_a_call_from_its_start_to_its_end() -> None:
+    hears = Hears()
+    async with (
+        FaultServer(faults.close_before_answer, ok(), faults.close_before_answer, PERSONAL) as server,
+        client(server.url, observer=hears) as pandapon,
+    ):
+        await pandapon.request("POST", "/a", safety=Safety.READ)
+        lost = await outcome(pandapon.request("POST", "/b"))
+        assert isinstance(lost, OutcomeUnknownError)
+        await pandapon.with_settings(timeout=5).v1.taobao.refunds.get(refund_id=110000235001)
+    assert [event for event, _, _ in hears.heard] == [
+        *("started", "attempt", "attempt", "ended"),
+        *("started", "attempt", "ended"),
+        *("started", "attempt", "ended"),
+    ]
+    assert {call.context for _, call, _ in hears.heard} == {"mine"}
+    read, write, typed = [end for event, _, end in hears.heard if event == "ended"]
+    assert (read.outcome, read.reason, read.attempts, read.intent_id) == ("ok", None, 2, None)
+    assert (write.outcome, write.reason, write.intent_id) == (
+        "unknown",
+        "OutcomeUnknownError",
+        lost.intent_id,
+    )
+    assert read.seconds >= read.waited > 0
+    assert (typed.outcome, typed.request_id) == ("ok", "r-1")
+    calls = [call for event, call, _ in hears.heard if event == "started"]
+    assert [(call.name, call.declared, call.safety) for call in calls] == [
+        ("POST /a", False, "read"),
+        ("POST /b", False, "once"),
+        ("taobao.refunds.get", True, "read"),
+    ]
+    assert f"{calls[0].server_address}:{calls[0].server_port}" in server.url
+
+
+@virtual_time
+async def test_an_answer_that_does_not_fit_ends_as_an_error() -> None:
+    hears = Hears()
+    async with (
+        FaultServer(answer(http(envelope([1, 2])))) as server,
+        client(server.url, observer=hears) as pandapon,
+    ):
+        error = await outcome(pandapon.v1.taobao.refunds.get(refund_id=110000235001))
+    assert [end.reason for event, _, end in hears.heard if event == "ended"] == [type(error).__name__]
+
+
+@pytest.mark.parametrize("method", ["started", "attempt", "ended"])
+@virtual_time
+async def test_an_object_may_hear_of_one_thing_and_fail_at_it_in_peace(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line in the log, however many calls and copies there are."""
+
+    def fails(self: object, *facts: Any) -> None:
+        raise LookupError("metrics are down")
+
+    broken = type("Broken", (), {method: fails})()
+    async with FaultServer(then=ok()) as server, client(server.url, observer=broken) as pandapon:
+        for _ in range(3):
+            assert await pandapon.request("POST", "/thing", safety=Safety.READ) == {"success": True}
+            assert await pandapon.with_settings(timeout=9).request("GET", "/t", safety=Safety.READ)
+        at_rest(pandapon)
+    assert caplog.text.count("the observer failed") == 1
+    assert "metrics are down" in caplog.text
+
+
+def test_what_hears_nothing_is_refused_with_its_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"started, attempt or ended; dict has none"):
+        Settings(observer={})  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from pandapon_async.callbacks.store import NO_HANDLER, MessageState, MessageStor
 from pandapon_async.callbacks.timing import Alarm
 from pandapon_async.clock import Clock, time_limit
 from pandapon_async.errors import CallbackRefusedError
+from pandapon_async.events import Observed
 from pandapon_async.storage.batch_writer import BatchWriter
 
 __all__ = ["Dispatcher"]
@@ -44,12 +45,14 @@ class Dispatcher:
         settings: CallbackSettings,
         statistics: Statistics,
         clock: Clock,
+        observed: Observed | None = None,
     ) -> None:
         self._writer = writer
         self._handlers = handlers
         self._settings = settings
         self._statistics = statistics
         self._clock = clock
+        self._observed = observed
         self._alarm = Alarm(clock)
         self._running: dict[asyncio.Task[None], int] = {}
         self._loop: asyncio.Task[None] | None = None
@@ -141,14 +144,7 @@ class Dispatcher:
             return
         finished = set(record.finished)
         handlers = self._handlers.of(message)
-        failures: list[str] = []
-        for handler in handlers:
-            if handler.name not in finished:
-                failure = await self._call(handler, message)
-                if failure is None:
-                    finished.add(handler.name)
-                else:
-                    failures.append(f"{failure} in {handler.name}")
+        failures = await self._call_all(handlers, message, finished)
         if not failures:
             self._statistics.handled += 1
             self._statistics.unhandled += not handlers
@@ -162,6 +158,30 @@ class Dispatcher:
             self._statistics.failed += 1
             delay = settings.retry.delay(record.attempts, None, self._clock.random())
             await self._finish(record, MessageState.PENDING, finished, "; ".join(failures), delay)
+
+    async def _call_all(self, handlers: list[Registered], message: Message, finished: set[str]) -> list[str]:
+        """Call those that are not finished with it; gives what failed, and adds the others to `finished`."""
+        failures: list[str] = []
+        kinds: list[str] = []
+        if self._observed is not None:
+            self._observed.tell("message_started", message)
+        try:
+            for handler in handlers:
+                if handler.name in finished:
+                    continue
+                failure = await self._call(handler, message)
+                if failure is None:
+                    finished.add(handler.name)
+                else:
+                    kinds.append(failure)
+                    failures.append(f"{failure} in {handler.name}")
+        except asyncio.CancelledError:
+            kinds.append("CancelledError")
+            raise
+        finally:
+            if self._observed is not None:
+                self._observed.tell("message_ended", message, tuple(kinds))
+        return failures
 
     async def _call(self, handler: Registered, message: Message) -> str | None:
         """Call one handler; the name of the error's class if it fails."""

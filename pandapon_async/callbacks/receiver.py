@@ -46,6 +46,7 @@ from pandapon_async.clock import Clock, time_limit
 from pandapon_async.core.json_codec import loads
 from pandapon_async.core.options import clean_frames
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
+from pandapon_async.events import Observed
 from pandapon_async.settings import Credentials
 from pandapon_async.storage.batch_writer import BatchWriter
 
@@ -67,7 +68,9 @@ class Receiver:
 
     `credentials` are one or several (the new and the old ones during a rotation). `store` is the file
     that messages are kept in, ":memory:" for tests; several processes may share one. Handlers are
-    registered with `on`.
+    registered with `on`. `observer` is an object with `message_started(message)` or
+    `message_ended(message, failures)`, such as `pandapon_async.otel.OpenTelemetry`; its errors are logged
+    once and change nothing.
     """
 
     @clean_frames
@@ -78,6 +81,7 @@ class Receiver:
         *,
         store: str | os.PathLike[str] = "callbacks.sqlite",
         clock: Clock | None = None,
+        observer: object = None,
     ) -> None:
         self.path: str = str(store)
         """The file that messages are stored in, or ":memory:"."""
@@ -92,7 +96,12 @@ class Receiver:
         self._clock = clock or Clock()
         self._writer = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
         self._dispatcher = Dispatcher(
-            self._writer, self.handlers, self.settings, self.statistics, self._clock
+            self._writer,
+            self.handlers,
+            self.settings,
+            self.statistics,
+            self._clock,
+            Observed.of(observer),
         )
         self._starting: asyncio.Lock | None = None
         self._started = False

@@ -35,10 +35,11 @@ from pandapon_async.cli.plan_options import (
     age,
 )
 from pandapon_async.client import Client
-from pandapon_async.clock import duration
+from pandapon_async.clock import Clock, duration
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.reconcile.explain import money, moneys
+from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
 
 __all__ = ["reconcile"]
 
@@ -113,6 +114,9 @@ def reconcile(
         typer.Option(help="Of the reports; default: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."),
     ] = None,
     group_readable: GroupReadable = False,
+    metrics: Annotated[
+        Path | None, typer.Option(metavar="FILE.prom", help="Counts for node_exporter's textfile collector.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
@@ -146,9 +150,11 @@ def reconcile(
         language=language,
         group_readable=group_readable,
     )
+    if metrics is not None:
+        check_metrics_file(metrics)
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url, "freight": freight}
     given = {name: value for name, value in settings.items() if value is not None}
-    raise typer.Exit(_run_and_tell(ledger, out, state, options, given))
+    raise typer.Exit(_run_and_tell(ledger, out, state, options, given, metrics))
 
 
 def _pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
@@ -180,10 +186,17 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _run_and_tell(
-    ledger: Path, out: Path, state: Path | None, options: job.Options, settings: dict[str, Any]
+    ledger: Path,
+    out: Path,
+    state: Path | None,
+    options: job.Options,
+    settings: dict[str, Any],
+    metrics: Path | None,
 ) -> int:
     try:
         summary = asyncio.run(_run(ledger, out, state, options, settings))
+        if metrics is not None:
+            write_metrics(metrics, summary, Clock().wall())
     except AuthenticationError as error:
         said = f"the vendor says: {error.msg}\n" if error.msg else ""
         _say(f"error: {error}\n{said}{CHECK_ACCESS}\n{_resume()}")

@@ -280,9 +280,14 @@ class Journal:
         """Whether the id that the vendor gave belongs to another intent already."""
         return await self._run(lambda store: store.claimed(intent, result))
 
-    async def counts(self) -> dict[IntentState, int]:
-        """How many intents stand in each state."""
-        return await self._run(lambda store: store.counts())
+    async def counts(self, *, open_only: bool = False) -> dict[IntentState, int]:
+        """How many intents stand in each state; `open_only`: in those whose end is not known."""
+        return await self._run(lambda store: store.counts(open_only=open_only))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open in this process."""
+        return self._writer.is_open
 
     async def identity(self) -> str:
         """What tells this journal from every other, also from one made anew in its place."""

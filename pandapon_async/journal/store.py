@@ -440,9 +440,11 @@ class JournalStore(SqliteStore):
         ).fetchall()
         return [self._intent(row[:-1]) for row in rows], rows[-1][-1] if rows else after
 
-    def counts(self) -> dict[IntentState, int]:
-        """How many intents stand in each state."""
-        rows = self._connection.execute("SELECT state, count(*) FROM intents GROUP BY state").fetchall()
+    def counts(self, *, open_only: bool = False) -> dict[IntentState, int]:
+        """How many intents stand in each state; those that are open have an index of their own."""
+        where = f"WHERE {OPEN_SQL}" if open_only else ""
+        query = f"SELECT state, count(*) FROM intents {where} GROUP BY state"
+        rows = self._connection.execute(query).fetchall()
         try:
             return {IntentState(state): count for state, count in rows}
         except ValueError:

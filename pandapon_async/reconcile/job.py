@@ -21,6 +21,7 @@ from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
@@ -120,7 +121,10 @@ class _Job:
             held.callback(self._progress.end)
             try:
                 await self._thread.run(lambda: self._take(path, held, opened))
-                return await self._run(opened[0], reader, digest)
+                summary = await self._run(opened[0], reader, digest)
+                if (observed := Observed.of(self._client.settings.observer)) is not None:
+                    observed.tell("reconciled", summary)
+                return summary
             except (ConfigurationError, sqlite3.Error) as error:
                 if not is_damage(error):
                     raise

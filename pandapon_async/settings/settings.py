@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypedDict
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,7 +25,8 @@ from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.urls import check_base_url, check_proxy
 from pandapon_async.environment import WORKING_FOLDER, tell
-from pandapon_async.errors import Attempt, ConfigurationError
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.events import Observed, Observer
 from pandapon_async.settings.checks import (
     count,
     flag,
@@ -69,9 +70,6 @@ PROFILE_FIELDS = frozenset(field.name for field in attrs.fields(VendorProfile))
 
 AUTOMATIC = "automatic"
 """The journal's default place: a file in the user's state directory, in memory towards loopback."""
-
-Observer = Callable[[str, Attempt], object]
-"""Called after every attempt with the name of the call and what became of it; must not block."""
 
 
 def _bare_url(value: str) -> str:
@@ -200,8 +198,11 @@ class Settings(Options):
     )
     """One quota for several clients: a `Limiter`, an `aiolimiter.AsyncLimiter`, any `RateLimiter`. Its rate
     counts then, not `rate`."""
-    observer: Observer | None = attrs.field(default=None, repr=False, metadata=PYTHON)
-    """Called after each attempt with the call's name and an `Attempt`; must not block."""
+    observer: Observer | None = attrs.field(
+        default=None, repr=False, metadata=PYTHON, validator=lambda _, __, value: Observed.of(value)
+    )
+    """A function that is called after each attempt with the call's name and an `Attempt`, or an object with
+    any of `started`, `attempt` and `ended`; must not block."""
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
     """Where writes are noted before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file in
     the user's state directory; in memory towards loopback)."""

@@ -26,6 +26,7 @@ from pandapon_async.errors import (
     Outcome,
     PandaponError,
 )
+from pandapon_async.events import CallEnded, CallStarted
 from pandapon_async.journal.writes import Write
 
 __all__ = ["CLOSING_SECONDS", "CallContext", "CallRegistry"]
@@ -61,6 +62,8 @@ class CallContext:
     """Whether the attempt under way has its permit, and its sending is noted."""
     sent: float | None = None
     """When its first byte was written (in `Clock.now` seconds)."""
+    told: CallStarted = attrs.field(init=False)
+    """What the observer knows the call by; only set if there is one."""
 
     def begin_attempt(self) -> None:
         """Another attempt begins."""
@@ -73,6 +76,24 @@ class CallContext:
             self.outcome = Outcome.ANSWERED
         elif self.outcome is not Outcome.UNKNOWN and error.outcome is not Outcome.NOT_SENT:
             self.outcome = error.outcome
+
+    def end(self, error: BaseException | None, request_id: str | None, now: float) -> CallEnded:
+        """How the call ended, for the observer."""
+        if error is None:
+            outcome = "ok"
+        elif isinstance(error, PandaponError):
+            outcome = str(error.outcome)
+        else:
+            outcome = str(Outcome.UNKNOWN if self.on_wire else self.outcome)
+        return CallEnded(
+            outcome,
+            None if error is None else type(error).__name__,
+            now - self.started,
+            self.waited,
+            len(self.history),
+            self.write.intent.id if self.write is not None else None,
+            request_id,
+        )
 
     def cut_off(self) -> PandaponError:
         """The error of a call that was ended by its deadline, or by the closing of its client."""

@@ -32,6 +32,7 @@ from pandapon_async.errors import (
     PandaponError,
     RateLimitError,
 )
+from pandapon_async.events import CallStarted, Observed
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.writes import EarlierWriteError, Write, begin_write
@@ -95,15 +96,19 @@ class Pipeline:
     journal: Journal
     writer: Writer
     calls: CallRegistry
+    observed: Observed | None = None
 
     async def run(
         self, prepared: PreparedRequest, look_first: LookFirst | None = None
     ) -> tuple[Envelope, CallContext]:
         """The envelope of a call that succeeded, or the error its caller must see.
 
-        `look_first` looks at the earlier write of a `Write` before that one is sent, until a deadline.
+        `look_first` looks at the earlier write of a `Write` before that one is sent, until a deadline. After
+        a success the observer is not told of the end yet: the data may still not fit (`tell_end`).
         """
         context = self.calls.begin(self.settings.timeout)
+        if self.observed is not None:
+            self._tell_start(self.observed, prepared, context)
         try:
             self.session.open()
             self.statistics.calls += 1
@@ -114,10 +119,35 @@ class Pipeline:
                 raise AssertionError from error  # it raises
             if context.write is not None:
                 await self.calls.note(context, context.write.confirmed(envelope))
+        except BaseException as error:
+            self.tell_end(context, error)
+            raise
         finally:
             self.calls.end(context)
         self.budget.repay((len(context.history) - 1) * self.settings.retry.cost)
         return envelope, context
+
+    def _tell_start(self, observed: Observed, prepared: PreparedRequest, context: CallContext) -> None:
+        endpoint, url = prepared.endpoint, prepared.url
+        context.told = CallStarted(
+            name=endpoint.name,
+            method=endpoint.method,
+            path=endpoint.path,
+            declared=endpoint.declaration is not None,
+            safety=endpoint.safety,
+            server_address=url.host or "",
+            server_port=url.port or 0,
+        )
+        observed.tell("started", context.told)
+
+    def tell_end(
+        self, context: CallContext, error: BaseException | None, request_id: str | None = None
+    ) -> None:
+        """Tell the observer that a call ended, if there is one."""
+        if self.observed is not None:
+            request_id = getattr(error, "request_id", request_id)
+            end = context.end(error, request_id, self.settings.clock.now())
+            self.observed.tell("ended", context.told, end)
 
     async def _limited(
         self, prepared: PreparedRequest, context: CallContext, look_first: LookFirst | None
@@ -333,11 +363,8 @@ class Pipeline:
             if self.limiter.throttled(settings.retry.pause(error), sent):
                 statistics.slowed += 1
                 log.info("throttled: slowed down to %.3g calls a second", self.limiter.rate or math.nan)
-        if settings.observer is not None:
-            try:
-                settings.observer(prepared.endpoint.name, attempt)
-            except Exception:  # what became of the call must not be lost over it
-                log.exception("the observer failed at an attempt of %s", prepared.endpoint.name)
+        if self.observed is not None:
+            self.observed.tell("attempt", context.told, attempt)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: %s", prepared.endpoint.name, attempt)
 

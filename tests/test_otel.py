@@ -1,0 +1,305 @@
+"""Spans and metrics as a real SDK gets them: what is told, what never is, and what it does to calls."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from pandapon_async import (
+    Client,
+    ConfigurationError,
+    OutcomeUnknownError,
+    PandaponError,
+    RetryPolicy,
+    Safety,
+    Settings,
+    bulk,
+)
+from pandapon_async.callbacks import Message, Receiver
+from pandapon_async.journal import IntentState
+from pandapon_async.otel import OpenTelemetry
+from pandapon_async.reconcile import Options, reconcile
+from pandapon_async.sandbox import Fault, Sandbox
+from pandapon_async.sandbox.callbacks import CallbackSender
+from pandapon_async.sandbox.ledger import csv_chunks
+
+Points = dict[str, dict[tuple[tuple[str, Any], ...], Any]]
+
+
+@attrs.define
+class Watched:
+    """An observer, and what reaches the SDK."""
+
+    exporter: InMemorySpanExporter
+    reader: InMemoryMetricReader
+    telemetry: OpenTelemetry
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self.exporter.get_finished_spans()
+
+    def points(self) -> Points:
+        """By metric and attributes: the value, or of a histogram how many there are."""
+        found: Points = {}
+        data = self.reader.get_metrics_data()
+        for resource in data.resource_metrics if data else ():
+            for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
+                for point in metric.data.data_points:
+                    value = getattr(point, "count", None) or getattr(point, "value", 0)
+                    found.setdefault(metric.name, {})[tuple(sorted((point.attributes or {}).items()))] = value
+        return found
+
+    def text(self) -> str:
+        return "".join(span.to_json() for span in self.spans) + repr(self.points())
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    yield Watched(exporter, reader, OpenTelemetry(tracer_provider=tracers, meter_provider=meters))
+    tracers.shutdown()
+    meters.shutdown()
+
+
+async def counted(watched: Watched) -> Points:
+    """What the next collection gets, once the journal has counted for it."""
+    watched.points()
+    await asyncio.sleep(0)  # what a collection asks for begins in this loop
+    (client,) = watched.telemetry._clients
+    assert client.task is not None
+    await client.task
+    return watched.points()
+
+
+def client(sandbox: Sandbox, watched: Watched, rate: float | None = None) -> Client:
+    retry = RetryPolicy(base=0.0, throttle_base=0.0, throttle_pause=0.001)
+    made = Settings(base_url=sandbox.base_url, rate=rate, observer=watched.telemetry, retry=retry)
+    return Client(sandbox.credentials, made)
+
+
+async def test_a_call_is_a_span_and_each_attempt_one_below_it(watched: Watched) -> None:
+    throttled = Fault("throttle_429", endpoint="*.refunds.get", times=1, retry_after=0.001)
+    async with Sandbox(refunds=100, faults=[throttled]) as sandbox, client(sandbox, watched) as pandapon:
+        watched.telemetry.watch(pandapon)
+        outer = trace.get_current_span()
+        form = sandbox.find("1688")
+        response = await pandapon.alibaba.refunds.get(refund_id=form.refund_id).with_response()
+        assert trace.get_current_span() is outer
+        first, second, call = watched.spans
+        points = watched.points()
+    assert [(span.name, span.kind) for span in (call, first, second)] == [
+        ("alibaba.refunds.get", SpanKind.INTERNAL),
+        ("POST /alibaba/refund/info", SpanKind.CLIENT),
+        ("POST /alibaba/refund/info", SpanKind.CLIENT),
+    ]
+    assert call.context is not None
+    for attempt in (first, second):
+        assert attempt.parent is not None
+        assert attempt.parent.span_id == call.context.span_id
+        assert call.start_time is not None
+        assert attempt.start_time is not None
+        assert call.start_time <= attempt.start_time
+    assert dict(first.attributes or {}) | {"server.port": 1, "pandapon.waited": 0.0} == {
+        "http.request.method": "POST",
+        "server.address": "127.0.0.1",
+        "server.port": 1,
+        "url.template": "/alibaba/refund/info",
+        "http.response.status_code": 429,
+        "error.type": "RateLimitError",
+        "pandapon.outcome": "answered",
+        "pandapon.waited": 0.0,
+        "pandapon.code": response.history[0].code,
+        "pandapon.request_id": response.history[0].request_id,
+    }
+    assert first.status.status_code is StatusCode.ERROR
+    assert second.attributes is not None
+    assert second.attributes["http.request.resend_count"] == 1
+    assert dict(call.attributes or {}) == {
+        "pandapon.call": "alibaba.refunds.get",
+        "pandapon.safety": "read",
+        "pandapon.outcome": "ok",
+        "pandapon.attempts": 2,
+        "pandapon.request_id": response.request_id,
+    }
+    assert points["pandapon.client.call.duration"] == {
+        (("pandapon.call", "alibaba.refunds.get"), ("pandapon.outcome", "ok")): 1
+    }
+    assert sum(points["http.client.request.duration"].values()) == 2
+    assert points["pandapon.client.wait.duration"] == {(("pandapon.call", "alibaba.refunds.get"),): 1}
+    assert points["pandapon.quota.permits"] == {(): 2}
+
+
+async def test_a_lost_write_is_counted_and_leads_to_its_intent(watched: Watched) -> None:
+    lost = Fault("reset_after", endpoint="*.return_goods", times=1)
+    async with Sandbox(refunds=100, faults=[lost]) as sandbox, client(sandbox, watched) as pandapon:
+        watched.telemetry.watch(pandapon, name="shop-a")
+        form = sandbox.find("1688", "waitbuyersend")
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await pandapon.alibaba.refunds.return_goods(
+                refund_id=form.refund_id, logistics_company_no="SF", freight_bill="SF1"
+            )
+        points = await counted(watched)
+    call = watched.spans[-1]
+    assert call.attributes is not None
+    assert call.attributes["pandapon.intent_id"] == caught.value.intent_id
+    assert call.attributes["error.type"] == "OutcomeUnknownError"
+    assert points["pandapon.client.outcome_unknown"] == {
+        (("pandapon.call", "alibaba.refunds.return_goods"),): 1
+    }
+    assert points["pandapon.journal.intents"] == {
+        (("pandapon.name", "shop-a"), ("pandapon.state", state)): int(state == "unknown")
+        for state in ("intended", "sent", "unknown")
+    }
+
+
+async def test_an_undeclared_call_tells_neither_name_nor_path(watched: Watched) -> None:
+    async with Sandbox(refunds=100) as sandbox, client(sandbox, watched) as pandapon:
+        with pytest.raises(PandaponError):
+            await pandapon.request("GET", "/alibaba/new/100000000000000001", safety=Safety.READ)
+    assert [span.name for span in watched.spans] == ["GET", "request"]
+    assert "100000000000000001" not in watched.text()
+
+
+async def test_a_cancelled_call_ends_its_span(watched: Watched) -> None:
+    stuck = Fault("latency", endpoint="*", times=1, delay=30.0)
+    async with Sandbox(refunds=100, faults=[stuck]) as sandbox, client(sandbox, watched) as pandapon:
+        form = sandbox.find("1688", "waitbuyersend")
+        task = asyncio.create_task(
+            pandapon.alibaba.refunds.return_goods(
+                refund_id=form.refund_id, logistics_company_no="SF", freight_bill="SF1"
+            ).with_response()
+        )
+        while not sandbox.log:  # noqa: ASYNC110 (the server is in this loop)
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+    (call,) = watched.spans
+    assert call.attributes is not None
+    assert (call.attributes["error.type"], call.attributes["pandapon.outcome"]) == (
+        "CancelledError",
+        "unknown",
+    )
+    assert sum(watched.points()["pandapon.client.outcome_unknown"].values()) == 1
+
+
+async def test_a_callback_is_a_span_that_its_handlers_are_in(watched: Watched) -> None:
+    inside: list[trace.Span] = []
+    done = asyncio.Event()
+    async with Sandbox(refunds=100) as sandbox:
+        receiver = Receiver(sandbox.credentials, store=":memory:", observer=watched.telemetry)
+        watched.telemetry.watch(receiver)
+
+        @receiver.on()
+        async def see(message: Message) -> None:
+            inside.append(trace.get_current_span())
+            done.set()
+
+        @receiver.on()
+        def fail(message: Message) -> None:
+            inside.append(trace.get_current_span())
+            raise LookupError("of the user")
+
+        runner = web.AppRunner(receiver.aiohttp_app("/here"))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            async with CallbackSender(sandbox, f"http://127.0.0.1:{runner.addresses[0][1]}/here") as sender:
+                form = sandbox.find("1688", "waitbuyersend")
+                sender.push("1688", "X_REFUND", {"refundId": form.refund_id, "orderId": form.order_id})
+                await done.wait()
+                while not watched.spans:  # noqa: ASYNC110 (the dispatcher is in this loop)
+                    await asyncio.sleep(0.001)
+            points = watched.points()
+        finally:
+            await runner.cleanup()
+    (span,) = watched.spans
+    assert (span.name, span.kind) == ("callback process", SpanKind.CONSUMER)
+    assert [one.get_span_context() for one in inside] == [span.context] * 2
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "LookupError"
+    assert points["pandapon.callbacks"][(("pandapon.result", "stored"),)] == 1
+    assert form.refund_id not in watched.text()
+    assert form.order_id not in watched.text()
+
+
+def test_without_the_api_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    monkeypatch.delitem(sys.modules, "pandapon_async.otel")
+    with pytest.raises(ImportError, match=r"pip install 'pandapon-async\[otel\]'"):
+        importlib.import_module("pandapon_async.otel")
+
+
+def test_a_client_is_watched_in_its_loop(watched: Watched) -> None:
+    async def made() -> Client:
+        async with Sandbox(refunds=10) as sandbox:
+            return Client(sandbox.credentials, Settings(base_url=sandbox.base_url))
+
+    with pytest.raises(ConfigurationError, match="event loop"):
+        watched.telemetry.watch(asyncio.run(made()))
+
+
+@pytest.mark.nightly
+async def test_a_night_under_faults_adds_up_and_tells_nothing_personal(
+    watched: Watched, tmp_path: Any
+) -> None:
+    """What the SDK gets is what the client counted, and holds no id, key or url."""
+    faults = "chaos:0.1"
+    async with Sandbox(refunds=2000, seed=7, rate=400, faults=faults) as sandbox:
+        ledger = tmp_path / "ledger.csv"
+        ledger.write_text("".join(csv_chunks(sandbox.seed, 600)), encoding="utf-8")
+        async with client(sandbox, watched, rate=400.0) as pandapon:
+            watched.telemetry.watch(pandapon)
+            summary = await reconcile(pandapon, ledger, tmp_path / "out", options=Options())
+            forms = [sandbox.find("1688", "waitbuyersend", skip) for skip in range(60)]
+
+            async def send(refund_id: str) -> Any:
+                return await pandapon.alibaba.refunds.return_goods(
+                    refund_id=refund_id, logistics_company_no="SF", freight_bill=f"SF{refund_id}"
+                )
+
+            results = [result async for result in bulk.run(send, [form.refund_id for form in forms])]
+            ended = Counter(type(result).__name__ for result in results)
+            statistics = pandapon.statistics
+            states = await pandapon.journal.counts(open_only=True)
+            points = await counted(watched)
+        text = watched.text()
+    kinds = Counter(span.kind for span in watched.spans)
+    assert (
+        kinds[SpanKind.INTERNAL] == statistics.calls == sum(points["pandapon.client.call.duration"].values())
+    )
+    assert (
+        kinds[SpanKind.CLIENT] == statistics.attempts == sum(points["http.client.request.duration"].values())
+    )
+    rows = {dict(key)["pandapon.verdict"]: value for key, value in points["pandapon.reconcile.rows"].items()}
+    assert rows == {str(verdict): count for verdict, count in summary.verdicts.items() if count}
+    gauged = {dict(key)["pandapon.state"]: value for key, value in points["pandapon.journal.intents"].items()}
+    assert gauged == {state: states.get(IntentState(state), 0) for state in gauged}
+    print({kind.name: count for kind, count in kinds.items()}, dict(ended), rows, gauged, sorted(points))
+    credentials = sandbox.credentials
+    canaries = [
+        credentials.access_key,
+        credentials.access_secret,
+        credentials.user_id,
+        f"{sandbox._address}",
+        *(form.refund_id for form in forms),
+        *(form.order_id for form in forms),
+        *sandbox.refund_ids(),
+    ]
+    assert not [canary for canary in canaries if canary in text]
