@@ -23,6 +23,17 @@ TYPE_SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"BM", "bmp"),
 )
 
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heic"),
+    **dict.fromkeys((b"avif", b"avis"), "avif"),
+}
+"""The brands of the ISO container that iPhones and newer cameras write."""
+_HELP = {
+    "webp": "; compress=True (--compress) sends it as JPEG",
+    "heic": ", as iPhones save photos; save it as JPEG first",
+    "avif": "; save it as JPEG first",
+}
+
 ImageSource = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes]
 
 
@@ -35,7 +46,9 @@ def image_format(head: bytes) -> str | None:
     for signature, name in TYPE_SIGNATURES:
         if head.startswith(signature):
             return name
-    return None
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    return _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
 
 
 @attrs.define(frozen=True, repr=False)
@@ -66,8 +79,9 @@ class Image:
         if size == 0:
             raise ValueError("the image is empty")
         if found is None or found not in formats:
-            is_now = found or "no known image format (a base64 text must be decoded first)"
-            raise ValueError(f"must be one of {', '.join(formats)} by its first bytes; it is {is_now}")
+            is_now = found or "not a known image format (a base64 text must be decoded first)"
+            helps = _HELP.get(found or "", "")
+            raise ValueError(f"must be one of {', '.join(formats)} by its first bytes; it is {is_now}{helps}")
         if size > maximum_bytes:
             raise ValueError(f"must have at most {maximum_bytes} bytes, has {size}")
         return cls(kept, size, found)

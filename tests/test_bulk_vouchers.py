@@ -21,6 +21,7 @@ from pandapon_async import (
     AuthenticationError,
     Client,
     ConfigurationError,
+    ImageLimits,
     InvalidArgumentError,
     RetryPolicy,
     Settings,
@@ -35,7 +36,7 @@ from tests.support import plan_files
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 
 UPLOAD = "alibaba.refunds.upload_voucher"
-LIMIT = 1_048_576
+LIMIT = 999_999
 GIF, PNG, BMP = b"GIF89a" + bytes(20), b"\x89PNG\r\n\x1a\n" + bytes(20), b"BM" + bytes(20)
 
 
@@ -82,7 +83,7 @@ async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
     [
         (b"no image", "must be one of jpeg, png, gif, bmp"),
         (b"", "the image is empty"),
-        (plan_files.JPEG + bytes(LIMIT), "must have at most 1048576 bytes, has 1048580"),
+        (plan_files.JPEG + bytes(LIMIT), "must have at most 999999 bytes, has 1000003"),
         ("nope.jpg", "image file that can be read"),
         (12, "must be bytes, a path or a binary file"),
     ],
@@ -95,6 +96,39 @@ async def test_what_the_vendor_would_refuse_is_not_sent(image: Any, message: str
         assert message in str(failed.error)
         assert isinstance(done, Done)
         assert uploads(server) == 1
+
+
+async def test_the_limits_are_those_of_the_profile() -> None:
+    async with Sandbox(refunds=1) as server:
+        (noted,) = await results(server, [PNG])
+        assert isinstance(noted, Done)
+        assert noted.value.note == (
+            "it is png; the upstream's page of the upload names jpeg only, another page more"
+        )
+        limits = ImageLimits(formats=("png",), noted=(), largest_bytes=len(PNG))
+        async with client(server, images=limits) as pandapon:
+            ended = [
+                one
+                async for one in bulk.upload_vouchers(
+                    pandapon, [PNG, PNG + b"x", plan_files.JPEG], ordered=True
+                )
+            ]
+            with pytest.raises(InvalidArgumentError, match="must be one of png by its first bytes"):
+                pandapon.alibaba.refunds.upload_voucher(image=plan_files.JPEG)
+        (taken, large, other) = ended
+        assert isinstance(taken, Done)
+        assert taken.value.note is None
+        assert f"at most {len(PNG)} bytes, has {len(PNG) + 1}" in str(getattr(large, "error", ""))
+        assert "must be one of png by its first bytes; it is jpeg" in str(getattr(other, "error", ""))
+
+
+async def test_what_phones_and_browsers_save_is_named() -> None:
+    photo, saved = b"\x00\x00\x00 ftypheic" + bytes(99), b"RIFF\x00\x00\x00\x00WEBPVP8 " + bytes(99)
+    async with Sandbox(refunds=1) as server:
+        heic, webp = await results(server, [photo, saved])
+    assert "it is heic, as iPhones save photos; save it as JPEG first" in str(getattr(heic, "error", ""))
+    assert "it is webp; compress=True (--compress)" in str(getattr(webp, "error", ""))
+    assert uploads(server) == 0
 
 
 async def test_identical_images_are_uploaded_once_also_at_the_same_time(tmp_path: Path) -> None:
@@ -195,6 +229,22 @@ class TestShrinking:
             assert done.value.size <= LIMIT
             assert done.value.digest == hashlib.sha256(data).hexdigest()
 
+    async def test_webp_becomes_a_jpeg_and_the_format_is_looked_at_after_that(self) -> None:
+        data = await asyncio.to_thread(self.photograph, 64, "WEBP")
+        only_png = ImageLimits(formats=("png",), noted=())
+        async with Sandbox(refunds=1) as server:
+            (refused,) = await results(server, [data])
+            assert isinstance(refused, Failed)
+            assert "it is webp; compress=True (--compress) sends it as JPEG" in str(refused.error)
+            (done,) = await results(server, [data], compress=True)
+            assert isinstance(done, Done)
+            assert (done.value.shrunk, done.value.note) == (True, None)
+            async with client(server, images=only_png) as pandapon:
+                (other,) = [one async for one in bulk.upload_vouchers(pandapon, [data], compress=True)]
+            assert isinstance(other, Failed)
+            assert "must be one of png by its first bytes; it is jpeg" in str(other.error)
+        assert uploads(server) == 1
+
     async def test_a_small_image_is_sent_as_it_is(self) -> None:
         async with Sandbox(refunds=1) as server:
             (done,) = await results(server, [PNG], compress=True)
@@ -288,7 +338,7 @@ async def measured(folder: Path, count: int, concurrency: int) -> dict[str, floa
     """Upload so many images of 1 MB in a process of its own; what it held, in MiB."""
     for number in range(count):
         path = await write(folder / f"image-{number}.jpg", plan_files.JPEG + number.to_bytes(4, "big"))
-        await asyncio.to_thread(os.truncate, path, 1_000_000)
+        await asyncio.to_thread(os.truncate, path, 990_000)
     await write(folder / "warm.jpg", plan_files.JPEG)
     async with Sandbox(refunds=1, log_limit=10) as server:
         credentials = server.credentials

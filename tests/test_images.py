@@ -41,9 +41,10 @@ def test_every_way_to_give_an_image_gives_the_same_image(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("head", "name"),
-    [(b"GIF87a", "gif"), (b"\xff\xd8\xff", "jpeg"), (b"RIFF....WEBP", None), (b"<svg", None), (b"", None),
+    [(b"GIF87a", "gif"), (b"\xff\xd8\xff", "jpeg"), (b"RIFF....WEBP", "webp"), (b"<svg", None), (b"", None),
      (b"%PDF-1.7", None), (b"\x89PNG\n", None), (base64.b64encode(JPEG), None),
-     (b"\x00\x00\x00 ftypheic", None)],
+     (b"\x00\x00\x00 ftypheic", "heic"), (b"\x00\x00\x00 ftypavif", "avif"),
+     (b"\x00\x00\x00 ftypmp42", None)],
 )  # fmt: skip
 def test_the_format_is_what_the_first_bytes_say(head: bytes, name: str | None) -> None:
     assert image_format(head) == name

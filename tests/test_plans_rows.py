@@ -246,7 +246,7 @@ def link(path: Path, target: Path) -> None:
         ("a.jpg\0", "not the path of a file"),
         ("text.jpg", "must be one of jpeg, png, gif, bmp by its first bytes"),
         ("empty.jpg", "the image is empty"),
-        ("large.jpg", "must have at most 1048576 bytes, has 1048577"),
+        ("large.jpg", "must have at most 999999 bytes, has 1048577"),
         (";".join(["a.jpg", "b.jpg"] * 6), "must have 1 to 10 items, has 12"),
     ],
 )

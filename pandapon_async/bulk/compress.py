@@ -13,7 +13,7 @@ from typing import Any
 
 from pandapon_async.errors import ConfigurationError
 
-__all__ = ["ORIGINAL_BYTES", "compress_image"]
+__all__ = ["ORIGINAL_BYTES", "READ_FORMATS", "compress_image"]
 
 ORIGINAL_BYTES = 64 * 1024 * 1024
 """The largest file that is opened to be made smaller."""
@@ -21,7 +21,9 @@ MOST_PIXELS = 30_000_000
 """A picture of one colour takes kilobytes as a file and four bytes a pixel in memory, several times over."""
 MOST_PIXELS_OF_A_JPEG = 120_000_000
 """Phones make such; a JPEG can be read at a half, a quarter or an eighth of its size, and is."""
-FORMATS = ("JPEG", "PNG", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+READ_FORMATS = tuple(name.lower() for name in FORMATS)
+"""The formats that are opened, as `images.image_format` names them."""
 SIDES = (4096, 2560, 1600, 1024, 640, 400)
 QUALITIES = (90, 80, 65)
 
@@ -30,7 +32,7 @@ def compress_image(data: bytes, maximum_bytes: int) -> bytes:
     """The picture as JPEG, as large and as good as the limit allows.
 
     Args:
-        data: a JPEG, PNG, GIF (its first frame) or BMP.
+        data: a JPEG, PNG, GIF (its first frame), BMP or WebP.
         maximum_bytes: the most that the result may have.
 
     Raises:

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 
 from pandapon_async.api.registry import operations
-from pandapon_async.bulk.compress import ORIGINAL_BYTES, compress_image
+from pandapon_async.bulk.compress import ORIGINAL_BYTES, READ_FORMATS, compress_image
 from pandapon_async.bulk.run import Done, Failed, OnError, run
 from pandapon_async.core.model import model
 from pandapon_async.declare.call import Call
 from pandapon_async.declare.fields import ImageField
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.images import ImageSource
+from pandapon_async.images import ImageSource, image_format
 from pandapon_async.models.alibaba.refunds import Voucher
+from pandapon_async.settings import ImageLimits
 
 if TYPE_CHECKING:
     from pandapon_async.client import Client
 
-__all__ = ["UploadedVoucher", "Uploader", "picture_rule", "upload_vouchers"]
+__all__ = ["UploadedVoucher", "Uploader", "before_compression", "note_of", "picture_rule", "upload_vouchers"]
 
 Item = TypeVar("Item")
 
@@ -48,13 +49,28 @@ class UploadedVoucher(Voucher):
     reused: bool = attrs.field(default=False)
     """Whether an earlier upload of the same image serves."""
     shrunk: bool = attrs.field(default=False)
-    """Whether the image was made smaller before it was sent."""
+    """Whether the image was made smaller, or a JPEG, before it was sent."""
+    note: str | None = attrs.field(default=None)
+    """What is worth knowing of its format."""
 
 
-def picture_rule() -> ImageField:
-    """What the vendor takes as an image, from the declaration of the upload."""
+def picture_rule(limits: ImageLimits) -> ImageField:
+    """What the vendor takes as an image: the declaration of the upload, and the limits of its profile."""
     parameters = operations()[UPLOAD].ranked[0].parameters
-    return next(one.rule for one in parameters if isinstance(one.rule, ImageField))
+    return limits.of(next(one.rule for one in parameters if isinstance(one.rule, ImageField)))
+
+
+def before_compression(rule: ImageField) -> ImageField:
+    """The rule of an image that may be made a smaller JPEG before it is sent."""
+    return attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES, formats=READ_FORMATS)
+
+
+def note_of(found: str | None, limits: ImageLimits) -> str | None:
+    """What is worth knowing of an image that is uploaded in this format, or None."""
+    if found not in limits.noted or found in limits.formats:
+        return None
+    named = ", ".join(limits.formats)
+    return f"it is {found}; the upstream's page of the upload names {named} only, another page more"
 
 
 def upload_vouchers(
@@ -71,10 +87,11 @@ def upload_vouchers(
     """Upload every image; yields `Done` with the voucher or `Failed`, one per item.
 
     The items are images (paths, bytes or binary files), or anything from which `image` takes one. Format
-    and size are checked from the bytes; `compress` makes smaller what is over the vendor's limit (needs
-    Pillow). An image that came before under any name is not uploaded again: its `Done` has 0 attempts and
-    the first one's voucher; `known` carries such vouchers, by digest, from run to run. Give paths, not
-    bytes, and memory does not depend on how many there are. The rest is as in `run`.
+    and size are checked from the bytes, against the limits of the vendor's profile; `compress` makes a JPEG
+    of what is over the limit or in a format that the vendor does not take, such as WebP (needs Pillow).
+    An image that came before under any name is not uploaded again: its `Done` has 0 attempts and the first
+    one's voucher; `known` carries such vouchers, by digest, from run to run. Give paths, not bytes, and
+    memory does not depend on how many there are. The rest is as in `run`.
     """
     uploader = Uploader(client, compress=compress, known=known)
 
@@ -98,7 +115,8 @@ class Uploader:
     ) -> None:
         self.known: MutableMapping[str, UploadedVoucher] = {} if known is None else known
         self._client = client
-        self._rule = picture_rule()
+        self._limits = client.settings.vendor.images
+        self._rule = picture_rule(self._limits)
         self._compress = compress
         self._compressing = asyncio.Semaphore(2)  # an open picture takes far more memory than its file
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
@@ -130,6 +148,7 @@ class Uploader:
                 digest=found,
                 size=len(data),
                 shrunk=smaller,
+                note=note_of(image_format(data[:16]), self._limits),
             )
             voucher.extra = response.value.extra
             self._remember(voucher)
@@ -184,8 +203,8 @@ def _checked(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
 
 
 def _checked_or_shrunk(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
-    """Like `_checked`, with a larger limit for what is then made smaller."""
-    data, digest, _ = _checked(source, attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES))
-    if len(data) <= rule.maximum_bytes:
+    """Like `_checked`, with more formats and a larger limit for what is then made a smaller JPEG."""
+    data, digest, _ = _checked(source, before_compression(rule))
+    if len(data) <= rule.maximum_bytes and image_format(data[:16]) in rule.formats:
         return data, digest, False
     return rule.open(compress_image(data, rule.maximum_bytes)).read(), digest, True

@@ -18,12 +18,13 @@ import typer
 
 from pandapon_async import bulk
 from pandapon_async.bulk import Done, Failed, UploadedVoucher
-from pandapon_async.bulk.vouchers import picture_rule
+from pandapon_async.bulk.vouchers import before_compression, note_of, picture_rule
 from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, GroupReadable, Rate, given
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
 from pandapon_async.reconcile import ConsoleProgress
+from pandapon_async.settings import ImageLimits, Settings
 from pandapon_async.storage.files import Mark, append_to, mode_of, only_writer
 
 __all__ = ["vouchers_app"]
@@ -34,6 +35,8 @@ vouchers_app: Final = typer.Typer(
 
 MARK = Mark('{"path":', "`pandapon vouchers upload`")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".gif", ".bmp")
+OTHER_ENDINGS = (".webp", ".heic", ".heif", ".avif")
+"""Images that are refused by name, or converted, and not passed over."""
 
 
 @vouchers_app.callback()
@@ -51,7 +54,7 @@ def upload(
     compress: Annotated[
         bool,
         typer.Option(
-            "--compress", "--shrink", help="Make smaller what is over the vendor's limit (needs Pillow)."
+            "--compress", "--shrink", help="Send a smaller JPEG of what is too large, or WebP (needs Pillow)."
         ),
     ] = False,
     group_readable: GroupReadable = False,
@@ -69,9 +72,9 @@ def upload(
     images = list(_images(paths, out))
     if not images:
         raise ConfigurationError("no images: name files, or folders with " + ", ".join(ENDINGS))
-    if dry_run:
-        raise typer.Exit(_check(images))
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+    if dry_run:
+        raise typer.Exit(_check(images, Settings.from_env(**settings).vendor.images, compress))
     with _Results.opened(out, group_readable) as results:
         raise typer.Exit(_run(images, results, compress, concurrency or 16, settings))
 
@@ -84,19 +87,22 @@ def _images(paths: Iterable[Path], out: Path | None) -> Iterator[Path]:
             yield path
             continue
         for found in sorted(path.rglob("*")):
-            if found.suffix.lower() in ENDINGS and found.is_file():
+            if found.suffix.lower() in ENDINGS + OTHER_ENDINGS and found.is_file():
                 yield found
             elif not found.is_dir() and found not in own:
                 _say(f"passed over: {found} (its name does not end in {', '.join(ENDINGS)})")
 
 
-def _check(images: Iterable[Path]) -> int:
+def _check(images: Iterable[Path], limits: ImageLimits, compress: bool) -> int:
     """Tell which images would be taken; uploads nothing."""
-    rule, wrong = picture_rule(), 0
+    rule, wrong = picture_rule(limits), 0
+    if compress:
+        rule = before_compression(rule)
     for path in images:
         try:
             image = rule.open(path)
-            _write({"path": str(path), "size": image.size, "format": image.format})
+            facts = {"path": str(path), "size": image.size, "format": image.format}
+            _write({**facts, "note": note_of(image.format, limits)})
         except (ValueError, OSError) as error:
             wrong += 1
             _write({"path": str(path), "error": f"image {error}"})
@@ -234,6 +240,7 @@ def _line(result: Done[Path, UploadedVoucher] | Failed[Path]) -> dict[str, Any]:
         "image_relative_url": voucher.image_relative_url,
         "reused": voucher.reused,
         "shrunk": voucher.shrunk,
+        "note": voucher.note,
         "request_id": result.request_id,
     }
 

@@ -374,12 +374,14 @@ class JsonTextField:
 class ImageField:
     """An image that travels as base64: bytes, a path or a binary file. Checked from its first bytes.
 
-    `formats` and `maximum_bytes` are the vendor's. Bytes are checked at once; a path or a file is opened
-    when the call's turn comes.
+    `formats` and `maximum_bytes` are bounds of this client; `of_vendor` says that the vendor has some, which
+    its profile names and which hold instead. Bytes are checked at once; a path or a file is opened when the
+    call's turn comes.
     """
 
     maximum_bytes: int = 1_048_576
     formats: tuple[str, ...] = ("jpeg", "png", "gif", "bmp")
+    of_vendor: bool = False
 
     def encode(self, value: Any) -> Image | ImageFile:
         if isinstance(value, ImageFile):
@@ -428,4 +430,4 @@ RefundIdTaobao = Annotated[int | str, TextIdField(r"[0-9]{1,20}", "110000235001"
 OrderIdInteger = Annotated[int | str, IntegerIdField()]
 OrderEntryIds = Annotated[Iterable[int | str], ListField(IntegerIdField())]
 OrderIdText = Annotated[int | str, TextIdField(r"[0-9]{1,20}", "1022505290408395575")]
-VoucherImage = Annotated[ImageSource, ImageField(), Wire("imageData")]
+VoucherImage = Annotated[ImageSource, ImageField(999_999, of_vendor=True), Wire("imageData")]

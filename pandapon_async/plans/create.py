@@ -132,7 +132,9 @@ class _Creator:
 
     async def _fill(self, plan_file: AsyncPlanFile, source: _Source) -> None:
         self._progress.note(f"reading {self._table.name}")
-        pictures = await asyncio.to_thread(Pictures, self._options.images or self._table.parent)
+        pictures = await asyncio.to_thread(
+            Pictures, self._options.images or self._table.parent, self._client.settings.vendor.images
+        )
         freight = self._client.settings.vendor.freight
         rows = RowParser(self._plan_type, source.table, source.columns, pictures, freight).rows()
         carriers = Carriers(await self._known_carriers())

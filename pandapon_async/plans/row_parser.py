@@ -73,6 +73,9 @@ class RowParser:
                 raise problem
             found = self._pictures(paths)
             row.pictures = [picture.digest for picture in found]
+            for number, picture in enumerate(found, start=1):
+                if picture.note is not None:
+                    row.add_remark(f"image {number}: {picture.note}")
             self._fill(row, values)
         except _Problem as problem:
             row.state, row.reason = RowState.REFUSED, str(problem)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import attrs
 
-from pandapon_async.bulk.vouchers import picture_rule
+from pandapon_async.bulk.vouchers import note_of, picture_rule
+from pandapon_async.images import image_format
 from pandapon_async.plans.plan_types import SEPARATORS
+from pandapon_async.settings import ImageLimits
 from pandapon_async.tables.cells import Refused
 
 __all__ = ["Pictures", "PlannedPicture"]
@@ -27,14 +29,17 @@ class PlannedPicture:
     path: str
     digest: str
     size: int
+    note: str | None = attrs.field(default=None, kw_only=True)
+    """What is worth knowing of its format."""
 
 
 class Pictures:
     """Looks into the images of a table; one that is named by many rows is read once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: ImageLimits | None = None) -> None:
         self._folder = folder.resolve()
-        self._rule = picture_rule()
+        self._limits = limits or ImageLimits()
+        self._rule = picture_rule(self._limits)
         self._seen: dict[Path, PlannedPicture | str] = {}
 
     def of_cell(self, cell: str) -> list[PlannedPicture]:
@@ -85,4 +90,5 @@ class Pictures:
             return str(error)
         except OSError as error:
             return f"cannot be read ({error.strerror or type(error).__name__})"
-        return PlannedPicture(str(path), hashlib.sha256(data).hexdigest(), len(data))
+        note = note_of(image_format(data[:16]), self._limits)
+        return PlannedPicture(str(path), hashlib.sha256(data).hexdigest(), len(data), note=note)

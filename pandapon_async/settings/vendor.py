@@ -18,6 +18,7 @@ from pandapon_async.core.freight import FreightReading
 from pandapon_async.core.options import Options
 from pandapon_async.core.signing import SIGNERS, Signer, signature
 from pandapon_async.core.urls import climbs
+from pandapon_async.declare.fields import ImageField
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings.checks import choices, count, flag, instance, one_of
 
@@ -95,6 +96,14 @@ class ImageLimits(Options):
     """Formats that are uploaded as well, with a note: one page of the upstream does not name them."""
     largest_bytes: int = attrs.field(default=999_999, validator=count)
     """Bytes of the largest image."""
+
+    def of(self, rule: ImageField) -> ImageField:
+        """The rule of an image with these limits, if the vendor has any for it."""
+        if not rule.of_vendor:
+            return rule
+        return attrs.evolve(
+            rule, maximum_bytes=self.largest_bytes, formats=tuple(dict.fromkeys(self.formats + self.noted))
+        )
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -20,11 +20,11 @@ from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.core.urls import climbs
 from pandapon_async.declare.arguments import encode_arguments, open_images
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Stage
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Stage
 from pandapon_async.declare.fields import ImageField
 from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
 from pandapon_async.images import Image
-from pandapon_async.settings import Override, Settings
+from pandapon_async.settings import ImageLimits, Override, Settings
 from pandapon_async.transport.image_body import ImageBody
 
 __all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclared_endpoint"]
@@ -66,6 +66,8 @@ class RequestBuilder:
     has_image: bool
     url: URL | None  # without its query; None where arguments are in the path
     signer: Signer | None
+    parameters: tuple[Parameter, ...] = ()
+    """The arguments, under the limits of the vendor's profile."""
     place_known: bool = True
     """Whether it is said, by the pages or the settings, where the arguments go."""
     _structure: Callable[[Any, Any], Any] | None = None
@@ -100,6 +102,7 @@ class RequestBuilder:
             has_image=any(isinstance(parameter.rule, ImageField) for parameter in endpoint.parameters),
             url=None if in_path else URL(settings.base_url + path, encoded=True),
             signer=override.signer,
+            parameters=tuple(_limited(parameter, vendor.images) for parameter in endpoint.parameters),
             place_known=endpoint.place_known or bool(override.arguments or override.path),
         )
 
@@ -111,7 +114,7 @@ class RequestBuilder:
     def encode(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments by wire name, checked. Opens no file. Raises InvalidArgumentError."""
         try:
-            return encode_arguments(self.endpoint.parameters, arguments)
+            return encode_arguments(self.parameters, arguments)
         except InvalidArgumentError as error:
             error.endpoint = self.endpoint.name
             raise
@@ -119,7 +122,7 @@ class RequestBuilder:
     async def prepare_with_image(self, encoded: dict[str, Any]) -> PreparedRequest:
         """The same as `prepare` for a call that `has_image`: opens files, in a thread."""
         try:
-            opened = await asyncio.to_thread(open_images, self.endpoint.parameters, encoded)
+            opened = await asyncio.to_thread(open_images, self.parameters, encoded)
         except InvalidArgumentError as error:
             error.endpoint = self.endpoint.name
             raise
@@ -176,6 +179,12 @@ class RequestBuilder:
                 data=data,
                 request_id=request_id,
             ) from None
+
+
+def _limited(parameter: Parameter, limits: ImageLimits) -> Parameter:
+    """The parameter, with the vendor's limits if it is an image that has some."""
+    rule = parameter.rule
+    return attrs.evolve(parameter, rule=limits.of(rule)) if isinstance(rule, ImageField) else parameter
 
 
 def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:

@@ -110,9 +110,10 @@ class Refunds(Resource):
     def upload_voucher(self, *, image: VoucherImage) -> Call[Voucher]:
         """Upload one proof image; the result's `.url` goes into `vouchers` of the other calls.
 
-        `image` is bytes, a path or a binary file of at most 1 MiB (jpeg, png, gif or bmp by its first
-        bytes; the limit is the upstream's). It is encoded when its turn comes. A repeat leaves an orphan
-        image and does no harm, so a lost answer is retried.
+        `image` is bytes, a path or a binary file. The upstream's page of this call says jpg of less than
+        1 MB, another one says png, gif and bmp, too: all four are taken, by their first bytes, below
+        1,000,000 bytes; `VendorProfile(images=...)` says otherwise. It is encoded when its turn comes.
+        A repeat leaves an orphan image and does no harm, so a lost answer is retried.
         """
         ...
 
