@@ -381,7 +381,7 @@ async def test_a_damaged_journal_is_set_aside_only_when_told(
         command = ("returns", "apply", "plan.db", "--yes", "--settle-after", "0.1")
         healthy = await shell.beside(*command, "--new-journal")
         assert (healthy.code, len(server.effects)) == (2, 0)
-        assert "can be read: --new-journal is for a damaged one" in healthy.err
+        assert "is sound: --new-journal is for a damaged one" in healthy.err
         for path in tmp_path.glob("journal.sqlite*"):
             path.unlink()
         (tmp_path / "journal.sqlite").write_bytes(content)

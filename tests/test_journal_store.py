@@ -24,7 +24,7 @@ from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavai
 from pandapon_async.journal import Intent, IntentState, Journal, Resolution
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import Added, JournalStore, Reading
-from pandapon_async.storage.sqlite_file import DamagedRowError
+from pandapon_async.storage.damage import DamagedRowError
 from tests.support.journals import at, noted
 from tests.support.server import FaultServer, ok
 

@@ -18,7 +18,7 @@ from pandapon_async.journal.ages import seconds_left
 from pandapon_async.journal.resolve import ResolvedOutcome, judge
 from pandapon_async.journal.rows import row_of
 from pandapon_async.journal.store import Added, JournalStore
-from pandapon_async.storage.sqlite_file import with_checksum
+from pandapon_async.storage.damage import with_checksum
 from tests.support.journals import at
 
 CREATE = endpoints()["v1.alibaba.refunds.create"]

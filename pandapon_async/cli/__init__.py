@@ -19,6 +19,7 @@ from pandapon_async import __version__
 from pandapon_async.cli import (
     call,
     callbacks,
+    clean,
     config,
     demo,
     doctor,
@@ -70,6 +71,7 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
 for _command in (
+    clean.clean,
     demo.demo,
     doctor.doctor,
     endpoints.endpoints,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pandapon_async import __version__
 from pandapon_async.cli.doctor_check import Check, DoctorContext
+from pandapon_async.cli.new_journal import ADVICE, is_damaged_journal
 from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError
 from pandapon_async.journal import IntentState, Journal
@@ -80,7 +81,10 @@ async def journal(context: DoctorContext) -> Check:
         context.journal = None if path == IN_MEMORY else Path(path)
         return await _look(client)
     except PandaponError as error:
-        return Check("journal", "bad", str(error), "choose another place with PANDAPON_JOURNAL")
+        advice = "choose another place with PANDAPON_JOURNAL"
+        if is_damaged_journal(error):
+            advice = f"{ADVICE} If it is not your journal, {advice}."
+        return Check("journal", "bad", str(error), advice)
     finally:
         await client.aclose()
 
@@ -100,6 +104,7 @@ async def _look(client: Client) -> Check:
 
 async def _look_into(journal: Journal, path: str) -> Check:
     """What stands in the file, and what of it needs somebody."""
+    await journal.check()
     counts = await journal.counts()
     unknown = counts.get(IntentState.UNKNOWN, 0)
     found = f"{path}: {sum(counts.values())} writes, {unknown} of unknown outcome"

@@ -6,8 +6,10 @@ Nothing here sends a write. `resolve` reads the state; where no read can tell, i
 from __future__ import annotations
 
 import asyncio
+import functools
 import getpass
 import json
+import re
 import shlex
 import sys
 from collections import Counter
@@ -23,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pandapon_async import bulk
+from pandapon_async.cli.journal_upkeep import check, prune
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
@@ -56,6 +59,9 @@ States = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal.")]
 
 SHOWN = 50
+TABLE = 4
+"""How many times as many rows a table has at most."""
+_WHOLE_ID = re.compile("[0-9a-f]{32}")
 OPEN = tuple(state for state in IntentState if state.open)
 _STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
 _OF_THE_PROCESS = ("session", "scope", "account", "wrote", "boot", "uptime", "served", "resolver", "extra")
@@ -66,6 +72,10 @@ _ADVICE = {
     IntentState.SETTLED_ABSENT: "it was not found then, and may have landed since; look again before it is "
     "repeated: pandapon journal resolve {id}{where}",
 }
+
+
+for _command in (check, prune):
+    journal_app.command()(_command)
 
 
 @journal_app.command("list")
@@ -83,8 +93,11 @@ def list_(
             await _write_lines(client.journal.all(state))
             return
         counts = await client.journal.counts()
-        newest = [intent async for intent in _last(client.journal.all(state), limit)]
-        _show_table(client.journal, newest, counts, state)
+        newest = await client.journal.latest(state, limit)
+        # A table takes its time; of many open ones the older stand above it, a line each.
+        for intent in newest[: -TABLE * limit]:
+            _tell(intent)
+        _show_table(client.journal, newest[-TABLE * limit :], counts, state)
         if counts.get(IntentState.UNKNOWN):
             _say("To find out about the unknown ones, by reading alone:")
             _say(f"  pandapon journal resolve --all --wait{_where(journal)}")
@@ -159,7 +172,8 @@ def resolve(
         if not note:
             raise InvalidArgumentError("say with --note where you saw it", argument="note")
         look = _Look(wait, dry_run, any_account, _where(journal))
-        left = _run(lambda client: _take_word(client, id, word, note, yes, look), settings)
+        work = functools.partial(_take_word, id=id, word=word, note=note, yes=yes, look=look)
+        left = _run(work, settings, must_exist=_WHOLE_ID.fullmatch(id) is None)
     else:
         look = _Look(wait, dry_run, any_account, _where(journal))
         left = _run(lambda client: _resolve(client, id, look), settings)
@@ -289,13 +303,21 @@ def _not_read(intent: Intent, error: PandaponError) -> Intent:
 
 async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, look: _Look) -> int:
     """Settle one intent as an operator says; who said it, and when, stays in a remark."""
-    intent = await _intent(client.journal, id)
-    _tell(intent)
+    gone = _WHOLE_ID.fullmatch(id) is not None and await client.journal.get(id) is None
+    if gone:
+        _say(f"{client.journal.path} has no intent {id}: your word is kept under that id, for a plan's row.")
+    else:
+        _tell(await _intent(client.journal, id))
     if not look.dry_run and not yes and not await asyncio.to_thread(_sure, word):
         _say("nothing was settled.")
         return 1
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     said = f"{_who()} at {moment} said {word}: {note}"
+    if gone:
+        if not look.dry_run:
+            _tell(await client.journal.settle_lost(id, client.writer, done=word == "done", note=said))
+        return 0
+    intent = await _intent(client.journal, id)
     _tell(
         await client.settle(intent.id, done=word == "done", note=said, wait=look.wait, dry_run=look.dry_run)
     )
@@ -345,25 +367,13 @@ def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, mu
     return asyncio.run(opened())
 
 
-async def _last(intents: AsyncIterator[Intent], limit: int) -> AsyncIterator[Intent]:
-    """The open ones, and of the others the last so many, in order."""
-    kept: list[Intent] = []
-    async for intent in intents:
-        kept.append(intent)
-        ended = [one for one in kept if not one.state.open]
-        if len(ended) > limit:
-            kept.remove(ended[0])
-    for intent in kept:
-        yield intent
-
-
 def _show_table(
     journal: Journal, shown: list[Intent], counts: dict[IntentState, int], states: list[IntentState] | None
 ) -> None:
     wanted = sum(count for state, count in counts.items() if states is None or state in states)
     title = f"{journal.path}: {wanted:,} {'intent' if wanted == 1 else 'intents'}"
     if wanted > len(shown):
-        title += f", the open and the newest {len(shown):,}"
+        title += f", the open and the newest; {len(shown):,} in this table"
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("id", "since (UTC)", "state"):
         table.add_column(column, no_wrap=True)

@@ -13,7 +13,7 @@ from pandapon_async.cli.output import note
 from pandapon_async.client import Client
 from pandapon_async.errors import ConfigurationError, JournalUnavailableError
 from pandapon_async.journal.place import set_aside
-from pandapon_async.storage.sqlite_file import is_damage
+from pandapon_async.storage.damage import is_damage
 
 __all__ = ["ADVICE", "NewJournal", "begin_new_journal", "is_damaged_journal"]
 
@@ -40,13 +40,13 @@ def begin_new_journal(settings: Mapping[str, Any]) -> None:
         async with Client.from_env(**settings) as client:
             journal = client.journal
             try:
-                await journal.open()
+                await journal.check()
             except JournalUnavailableError as error:
                 if not is_damage(error):
                     raise
                 return await asyncio.to_thread(set_aside, journal.path, client.settings.clock.wall())
             raise ConfigurationError(
-                f"the journal {journal.path} can be read: --new-journal is for a damaged one"
+                f"the journal {journal.path} is sound: --new-journal is for a damaged one"
             )
 
     note(f"set aside: {asyncio.run(work())}")

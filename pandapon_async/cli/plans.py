@@ -47,7 +47,7 @@ from pandapon_async.errors import (
 )
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
 from pandapon_async.reconcile import ConsoleProgress
-from pandapon_async.storage.sqlite_file import is_damage
+from pandapon_async.storage.damage import is_damage
 
 __all__ = ["apply_command", "run_plan", "show_command"]
 

@@ -39,6 +39,10 @@ CREATE UNIQUE INDEX one_open_per_key ON intents (scope, operation, natural_key, 
 CREATE INDEX open_by_session ON intents (session) WHERE {OPEN_SQL};
 CREATE INDEX by_result ON intents (operation, result) WHERE result IS NOT NULL;
 """
+# What was sent and is not kept any more: a plan may know the last write that it sent by its id alone.
+_PRUNED = """
+CREATE TABLE pruned (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+"""
 _SCHEMA = f"""
 CREATE TABLE identity (
     only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL, mark INTEGER NOT NULL, checksum INTEGER
@@ -77,7 +81,7 @@ CREATE TABLE subjects (
     subject TEXT NOT NULL, intent TEXT NOT NULL, checksum INTEGER, PRIMARY KEY (subject, intent)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE adopted (identity TEXT PRIMARY KEY, checksum INTEGER) STRICT, WITHOUT ROWID;
-{_INDEXES}"""
+{_PRUNED}{_INDEXES}"""
 
 _UPGRADE_1 = f"""
 CREATE TABLE IF NOT EXISTS identity (only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL) STRICT;
@@ -196,6 +200,7 @@ def _upgrade_2(connection: sqlite3.Connection) -> None:
         "UPDATE subjects SET subject = '* ' || substr(subject, 1, length(subject) - 2)"
         " WHERE subject LIKE '% *'"
     )
+    connection.execute(_PRUNED)
     FILE_FORMAT.add_checksums(connection)
 
 

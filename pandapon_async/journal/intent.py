@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 
-from pandapon_async.errors import ErrorKind
+from pandapon_async.errors import DuplicateIntentError, ErrorKind, NextStep
 
-__all__ = ["AT_THE_DOOR", "ENDED", "OPEN", "Intent", "IntentState", "Resolution"]
+__all__ = ["AT_THE_DOOR", "ENDED", "OPEN", "Intent", "IntentState", "Resolution", "duplicate_of"]
 
 
 class IntentState(enum.StrEnum):
@@ -137,3 +138,29 @@ class Intent:
         have been carried out; no other end changes."""
         given_up = self.state is IntentState.SETTLED_ABSENT or self._refused_at_the_door
         return self.state.open or (state is IntentState.SETTLED_DONE and given_up)
+
+
+def duplicate_of(earlier: Intent, intent: Intent) -> DuplicateIntentError:
+    """The error for a write that another one stands in the way of."""
+    moment = datetime.fromtimestamp(earlier.created, UTC).isoformat(sep=" ", timespec="minutes")
+    facts = "".join(f", {name} {value}" for name, value in earlier.facts.items())
+    same = earlier.natural_key == intent.natural_key
+    named = f"{earlier.id[:12]} of {moment}{facts}"
+    if not earlier.state.open:
+        what = f"the same {earlier.operation} was carried out before (intent {named})"
+        step = NextStep.ALLOW_REPEAT
+        advice = "if it is meant a second time, say allow_repeat=True (--allow-repeat)"
+    else:
+        about = "the same" if same else "about the same thing"
+        what = f"another {earlier.operation}, {about}, is still open (intent {named}, {earlier.state})"
+        step = NextStep.RESOLVE
+        advice = f"find out what became of it first: pandapon journal resolve {earlier.id[:12]} --wait"
+        if not same:
+            advice += "; if another one is meant, say allow_second=True (--allow-second)"
+    return DuplicateIntentError(
+        f"{what}; nothing was sent; {advice}",
+        intent_id=earlier.id,
+        state=str(earlier.state),
+        result=earlier.result,
+        next_step=step,
+    )

@@ -17,23 +17,23 @@ import sqlite3
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from filelock import FileLock, Timeout
 
 from pandapon_async.clock import Clock
-from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError, NextStep
+from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.adopt import EarlierFiles, adopt_file
 from pandapon_async.journal.identity import WriteKey, Writer
-from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.intent import Intent, IntentState, Resolution, duplicate_of
 from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
+from pandapon_async.storage.damage import reason_of
 from pandapon_async.storage.files import make_private_folder
-from pandapon_async.storage.sqlite_file import IN_MEMORY, reason_of
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
-__all__ = ["Journal", "duplicate_of"]
+__all__ = ["Journal"]
 
 T = TypeVar("T")
 STALE_SECONDS = 10.0
@@ -186,6 +186,19 @@ class Journal:
             )
         )
 
+    async def settle_lost(self, intent_id: str, writer: Writer, *, done: bool, note: str) -> Intent:
+        """Keep an operator's word about a write whose row is gone, under the id that a plan knows it by.
+
+        What it was about is not known here: it stands in the way of no other write.
+        """
+        key = WriteKey(writer.vendor, "lost", {"intent": intent_id})
+        intent = self.draft(key, writer=writer, facts={}, digest="")
+        intent.id, intent.attempts, intent.remarks = intent_id, 1, [note]
+        intent.state = IntentState.SETTLED_DONE if done else IntentState.SETTLED_ABSENT
+        intent.resolution = Resolution.SUCCEEDED if done else Resolution.ABSENT
+        await self._run(lambda store: store.add(intent, once=False), durable=True)
+        return intent
+
     def resolve_soon(self, intent_id: str, state: IntentState, error_kind: ErrorKind) -> None:
         """The same without waiting, for a call that is being cancelled."""
         now = self._reading()
@@ -276,6 +289,15 @@ class Journal:
         """The id of the newest intent that was sent; None if there is none."""
         return await self._run(lambda store: store.newest_sent())
 
+    async def was_sent(self, intent_id: str) -> bool:
+        """Whether a write with this id was sent with this journal, also if it was pruned since."""
+        return await self._run(lambda store: store.was_sent(intent_id))
+
+    async def latest(self, states: Iterable[IntentState] | None = None, limit: int = 50) -> list[Intent]:
+        """Of the intents in these states the open ones and the newest `limit` others, oldest first."""
+        wanted = None if states is None else list(states)
+        return await self._run(lambda store: store.latest(wanted, limit))
+
     async def claimed(self, intent: Intent, result: str) -> bool:
         """Whether the id that the vendor gave belongs to another intent already."""
         return await self._run(lambda store: store.claimed(intent, result))
@@ -337,7 +359,24 @@ class Journal:
         now, other = self._reading(), Path(file)
         if await asyncio.to_thread(_same, other, Path(self.path)):
             return await self._run(lambda store: store.assign_all(writer), durable=True)
-        return await self._writer.alone(lambda store: adopt_file(store, other, writer, now))
+        return await self.alone(lambda store: adopt_file(store, other, writer, now))
+
+    async def check(self) -> None:
+        """Look whether the whole file is sound: pages, indexes, and the checksum of each row.
+
+        Raises:
+            JournalUnavailableError: It is damaged, or cannot be used.
+        """
+        await self.alone(lambda store: store.check(thorough=True))
+
+    async def alone(self, work: Callable[[JournalStore], T]) -> T:
+        """Do something with the file that makes its own commits. Raises JournalUnavailableError."""
+        await self.open()
+        try:
+            return await self._writer.alone(work)
+        except sqlite3.Error as error:
+            assert self._store is not None
+            raise self._store.unavailable(error) from error
 
     async def open(self) -> None:
         """Open the file and close what ended processes left open. Called by itself on first use."""
@@ -458,29 +497,3 @@ def _page(
     states: list[IntentState] | None, after: int, limit: int, since: float | None, store: JournalStore
 ) -> tuple[list[Intent], int]:
     return store.page(states, after, limit, since)
-
-
-def duplicate_of(earlier: Intent, intent: Intent) -> DuplicateIntentError:
-    """The error for a write that another one stands in the way of."""
-    moment = datetime.fromtimestamp(earlier.created, UTC).isoformat(sep=" ", timespec="minutes")
-    facts = "".join(f", {name} {value}" for name, value in earlier.facts.items())
-    same = earlier.natural_key == intent.natural_key
-    named = f"{earlier.id[:12]} of {moment}{facts}"
-    if not earlier.state.open:
-        what = f"the same {earlier.operation} was carried out before (intent {named})"
-        step = NextStep.ALLOW_REPEAT
-        advice = "if it is meant a second time, say allow_repeat=True (--allow-repeat)"
-    else:
-        about = "the same" if same else "about the same thing"
-        what = f"another {earlier.operation}, {about}, is still open (intent {named}, {earlier.state})"
-        step = NextStep.RESOLVE
-        advice = f"find out what became of it first: pandapon journal resolve {earlier.id[:12]} --wait"
-        if not same:
-            advice += "; if another one is meant, say allow_second=True (--allow-second)"
-    return DuplicateIntentError(
-        f"{what}; nothing was sent; {advice}",
-        intent_id=earlier.id,
-        state=str(earlier.state),
-        result=earlier.result,
-        next_step=step,
-    )

@@ -26,8 +26,7 @@ from pandapon_async.errors import (
     error_kind_of,
 )
 from pandapon_async.journal.ages import Ages, seconds_left
-from pandapon_async.journal.intent import Intent, IntentState, Resolution
-from pandapon_async.journal.journal import duplicate_of
+from pandapon_async.journal.intent import Intent, IntentState, Resolution, duplicate_of
 from pandapon_async.journal.resolve import Reader, ResolvedOutcome, resolve_outcome
 from pandapon_async.journal.writes import Write
 from pandapon_async.settings import Settings

@@ -19,24 +19,16 @@ from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.file_format import COUNTS_SQL, FILE_FORMAT
 from pandapon_async.journal.identity import Writer, anything, declared
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.queries import AT, JournalQueries
 from pandapon_async.journal.rows import (
     COLUMNS,
     OPEN_SQL,
     SELECT,
-    SELECT_WITH_ROWID,
-    in_states,
-    intent_of,
     row_of,
     text_of,
 )
-from pandapon_async.storage.sqlite_file import (
-    IN_MEMORY,
-    DamagedRowError,
-    SqliteStore,
-    is_damage,
-    reason_of,
-    with_checksum,
-)
+from pandapon_async.storage.damage import is_damage, reason_of, with_checksum
+from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Added", "JournalStore", "Reading"]
 
@@ -52,7 +44,6 @@ _SUBJECT: Final = "INSERT OR IGNORE INTO subjects (subject, intent, checksum) VA
 _SAME_KEY: Final = (
     f"WHERE scope = ? AND operation = ? AND natural_key = ? ORDER BY {COUNTS_SQL} DESC, rowid DESC"
 )
-_AT = {name: number for number, name in enumerate(COLUMNS)}
 _ENDED_AS: Final[Mapping[str, IntentState]] = {
     IntentState.SENT.value: IntentState.UNKNOWN,
     IntentState.INTENDED.value: IntentState.NOT_SENT,
@@ -86,7 +77,7 @@ class Added:
     one is written down as `intended` then, and keeps others out meanwhile."""
 
 
-class JournalStore(SqliteStore):
+class JournalStore(JournalQueries):
     """The file. All methods block; they are called from the journal's own thread.
 
     `session` is who writes; `on_close` is called after the file was closed; `after_crash` says that a process
@@ -162,22 +153,6 @@ class JournalStore(SqliteStore):
         super().rollback()
         self._raised = 0
 
-    def _identity(self) -> tuple[str, int]:
-        found = self._connection.execute("SELECT id, mark, checksum FROM identity").fetchone()
-        if found is None:
-            raise DamagedRowError("identity")
-        identity, mark = self.checked(found)
-        return identity, mark
-
-    def identities(self) -> list[str]:
-        """What tells this journal from every other; behind it those of the journals that went into it."""
-        adopted = self._connection.execute("SELECT identity, checksum FROM adopted").fetchall()
-        return [self._identity()[0], *(self.checked(values)[0] for values in adopted)]
-
-    def read_mark(self) -> int:
-        """The mark, also of what other processes wrote."""
-        return self._identity()[1]
-
     def add(
         self, intent: Intent, once: bool, subjects: Sequence[str] = (), *, allow_second: bool = False
     ) -> Added:
@@ -241,9 +216,9 @@ class JournalStore(SqliteStore):
     def sending(self, intent_id: str, now: Reading) -> bool:
         """Note that the next thing that happens is sending. False if the intent is not open any more."""
         row = self._row(intent_id)
-        if row is None or row[_AT["state"]] not in _ENDED_AS:
+        if row is None or row[AT["state"]] not in _ENDED_AS:
             return False
-        attempts = row[_AT["attempts"]] + 1
+        attempts = row[AT["attempts"]] + 1
         self._change(
             row, {"state": IntentState.SENT.value, "attempts": attempts, "updated": now.wall, **now.values}
         )
@@ -274,15 +249,11 @@ class JournalStore(SqliteStore):
         }  # fmt: skip
         changes |= {name: value for name, value in facts.items() if value is not None}
         if remark is not None:
-            changes["remarks"] = text_of([*orjson.loads(row[_AT["remarks"]]), remark])
+            changes["remarks"] = text_of([*orjson.loads(row[AT["remarks"]]), remark])
         if state is IntentState.UNKNOWN:
             changes |= now.values
         self._change(row, changes)
         return True
-
-    def _row(self, intent_id: str) -> tuple[Any, ...] | None:
-        found = self._connection.execute(f"{SELECT} WHERE id = ?", (intent_id,)).fetchone()
-        return None if found is None else self.checked(found)
 
     def _change(self, row: Sequence[Any], changes: Mapping[str, Any]) -> None:
         """Write some columns of a row that was read in this transaction, and its new checksum."""
@@ -290,51 +261,7 @@ class JournalStore(SqliteStore):
         *stored, checksum = with_checksum(values)
         self._connection.execute(
             f"UPDATE intents SET {', '.join(f'{name} = ?' for name in changes)}, checksum = ? WHERE id = ?",
-            (*(stored[_AT[name]] for name in changes), checksum, row[0]),
-        )
-
-    def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
-        """All intents of this natural key, newest first."""
-        return self._many(
-            # By the order in which they were written: a clock that steps back makes none of them older.
-            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY rowid DESC",
-            (scope, operation, text_of(natural_key)),
-        )
-
-    def about(self, scope: str, operation: str, subjects: Sequence[str]) -> list[Intent]:
-        """All intents about one of these subjects, newest first, and those that may be about anything."""
-        wanted = [*subjects, anything(operation)]
-        return self._about(f"subject IN ({', '.join('?' * len(wanted))})", wanted, scope)
-
-    def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
-        """All intents about a subject that begins like this ("ORDER/"), newest first."""
-        first = f"{operation} {beginning}"
-        last = first[:-1] + chr(ord(first[-1]) + 1)
-        return self._about("subject >= ? AND subject < ?", (first, last), scope)
-
-    def _about(self, condition: str, values: Sequence[str], scope: str) -> list[Intent]:
-        query = f"SELECT subject, intent, checksum FROM subjects WHERE {condition}"
-        ids = {self.checked(row)[1] for row in self._connection.execute(query, values).fetchall()}
-        if not ids:
-            return []
-        # The plus keeps SQLite from going through all rows of the scope.
-        return self._many(
-            f"WHERE id IN ({', '.join('?' * len(ids))}) AND +scope IN (?, '') ORDER BY rowid DESC",
-            (*ids, scope),
-        )
-
-    def newest_sent(self) -> str | None:
-        """The id of the newest intent that was sent."""
-        found = self._many("WHERE attempts > 0 ORDER BY rowid DESC LIMIT 1", ())
-        return found[0].id if found else None
-
-    def claimed(self, intent: Intent, result: str) -> bool:
-        """Whether another intent of the same operation ended with this result."""
-        return bool(
-            self._many(
-                "WHERE operation = ? AND result = ? AND id <> ? AND +scope IN (?, '') LIMIT 1",
-                (intent.operation, result, intent.id, intent.scope),
-            )
+            (*(stored[AT[name]] for name in changes), checksum, row[0]),
         )
 
     def assign(self, writer: Writer, account: str | None = None) -> int:
@@ -346,7 +273,7 @@ class JournalStore(SqliteStore):
         ).fetchall()
         for values in rows:
             row = self.checked(values)
-            operation, key = row[_AT["operation"]], row[_AT["natural_key"]]
+            operation, key = row[AT["operation"]], row[AT["natural_key"]]
             endpoint = declared(operation)
             # One that was known by its payload and has a key now is kept where it can stand in the way.
             scope = writer.scope(endpoint.scope if endpoint is not None else Scope.ACCOUNT)
@@ -372,8 +299,8 @@ class JournalStore(SqliteStore):
         taken = 0
         for found in other._connection.execute(f"{SELECT} ORDER BY rowid"):
             row = list(other.checked(found))
-            scope, operation, key = (row[_AT[name]] for name in ("scope", "operation", "natural_key"))
-            row[_AT["extra"]] = row[_AT["extra"]] or self._has_open(scope, operation, key)
+            scope, operation, key = (row[AT[name]] for name in ("scope", "operation", "natural_key"))
+            row[AT["extra"]] = row[AT["extra"]] or self._has_open(scope, operation, key)
             taken += self._connection.execute(_INSERT, with_checksum(tuple(row))).rowcount
         subjects = other._connection.execute("SELECT subject, intent, checksum FROM subjects")
         self._add_subjects(other.checked(row) for row in subjects)
@@ -391,23 +318,12 @@ class JournalStore(SqliteStore):
         """The hashes of writers of earlier versions that are not known."""
         return sorted(self._unassigned)
 
-    def extra(self) -> list[Intent]:
-        """Open intents that stand beside a newer one of the same key."""
-        return self._many(f"WHERE extra AND {OPEN_SQL} ORDER BY created, rowid", ())
-
-    def sessions(self) -> list[str]:
-        """The sessions that have intents whose end was not noted."""
-        rows = self._connection.execute(
-            f"SELECT DISTINCT session FROM intents WHERE {OPEN_SQL} AND state <> 'unknown'"
-        ).fetchall()
-        return [session for (session,) in rows]
-
     def close_abandoned(self, session: str, now: Reading) -> int:
         """A session ended: what it sent is unknown now, what it only intended not sent. Gives the unknown."""
         found = self._connection.execute(f"{SELECT} WHERE {OPEN_SQL} AND session = ?", (session,)).fetchall()
         unknown = 0
         for row in map(self.checked, found):
-            ended = _ENDED_AS.get(row[_AT["state"]])
+            ended = _ENDED_AS.get(row[AT["state"]])
             if ended is not None:
                 kind = ErrorKind.PROCESS_ENDED.value
                 changes = {"state": ended.value, "updated": now.wall, "error_kind": kind, **now.values}
@@ -415,57 +331,19 @@ class JournalStore(SqliteStore):
                 unknown += ended is IntentState.UNKNOWN
         return unknown
 
-    def get(self, intent_id: str) -> Intent | None:
-        """One intent by id, or by the beginning of its id if that is enough."""
-        found = self._many("WHERE id = ?", (intent_id,)) or self._many(
-            "WHERE id >= ? AND id < ? LIMIT 2", (intent_id, f"{intent_id}\U0010ffff")
+    def drop(self, rows: Sequence[tuple[int, Intent]]) -> None:
+        """Take out rows; that they were sent is remembered."""
+        self._connection.executemany("DELETE FROM intents WHERE rowid = ?", [(number,) for number, _ in rows])
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO pruned VALUES (?)", [(one.id,) for _, one in rows if one.attempts]
         )
-        return found[0] if len(found) == 1 else None
 
-    def find(
-        self, states: Iterable[IntentState] | None, limit: int | None, since: float | None = None
-    ) -> list[Intent]:
-        """Intents in these states (all if None) as they were written; none created before `since`."""
-        where, values = in_states(states, since)
-        values.append(-1 if limit is None else limit)
-        return self._many(f"WHERE {where} ORDER BY rowid LIMIT ?", values)
-
-    def page(
-        self, states: Iterable[IntentState] | None, after: int, limit: int, since: float | None = None
-    ) -> tuple[list[Intent], int]:
-        """Up to `limit` intents in the order in which they were written, and where the next page begins."""
-        where, values = in_states(states, since)
-        rows = self._connection.execute(
-            f"{SELECT_WITH_ROWID} WHERE {where} AND rowid > ? ORDER BY rowid LIMIT ?", (*values, after, limit)
-        ).fetchall()
-        return [self._intent(row[:-1]) for row in rows], rows[-1][-1] if rows else after
-
-    def counts(self, *, open_only: bool = False) -> dict[IntentState, int]:
-        """How many intents stand in each state; those that are open have an index of their own."""
-        where = f"WHERE {OPEN_SQL}" if open_only else ""
-        query = f"SELECT state, count(*) FROM intents {where} GROUP BY state"
-        rows = self._connection.execute(query).fetchall()
-        try:
-            return {IntentState(state): count for state, count in rows}
-        except ValueError:
-            raise DamagedRowError("state") from None
+    def forget_subjects(self) -> None:
+        """Take out what the intents were about that are not kept any more."""
+        self._connection.execute("DELETE FROM subjects WHERE intent NOT IN (SELECT id FROM intents)")
 
     def close(self) -> None:
         """Close the file."""
         super().close()
         if self._on_close is not None:
             self._on_close()
-
-    def _many(self, where: str, values: Any) -> list[Intent]:
-        rows = self._connection.execute(f"{SELECT} {where}", values).fetchall()
-        return [self._intent(row) for row in rows]
-
-    def _intent(self, row: tuple[Any, ...]) -> Intent:
-        return self._decoded(self.checked(row))
-
-    def _decoded(self, values: tuple[Any, ...]) -> Intent:
-        """The intent of a row. One that cannot be read is damage, and never an absent row."""
-        try:
-            return intent_of(values)
-        except ValueError:
-            raise DamagedRowError(f"{self.path}: {values[0]}") from None

@@ -136,7 +136,7 @@ async def check_binding(plan: Path, bound: Binding | None, journal: Journal) -> 
         )
     if used.identity == bound.identity and used.mark < bound.mark:
         lacks = f"it ends at write {used.mark}, and {plan} has sent up to write {bound.mark}"
-    elif bound.newest is not None and not await _was_sent(journal, bound.newest):
+    elif bound.newest is not None and not await journal.was_sent(bound.newest):
         lacks = f"{plan} knows a write (intent {bound.newest[:12]}) that is not in it"
     else:
         return
@@ -154,11 +154,6 @@ def _remedy(bound: Binding, used: Binding | None, where: str) -> str:
     if used is None:
         return "it does not exist. Nothing was sent. Bring it back, its newest copy. If there is none"
     return "another one stands in its place. Nothing was sent. Bring the first one back. If it is lost"
-
-
-async def _was_sent(journal: Journal, intent_id: str) -> bool:
-    intent = await journal.get(intent_id)
-    return intent is not None and intent.attempts > 0
 
 
 class MarkKeeper:

@@ -22,7 +22,8 @@ from pandapon_async.journal import Resolution
 from pandapon_async.plans.plan_format import COLUMNS, FORMAT, JSON_COLUMNS
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import PlannedPicture
-from pandapon_async.storage.sqlite_file import DamagedRowError, SqliteStore, set_journal_mode, with_checksum
+from pandapon_async.storage.damage import DamagedRowError, with_checksum
+from pandapon_async.storage.sqlite_file import SqliteStore, set_journal_mode
 
 __all__ = ["PlanFile", "StoredPicture"]
 

@@ -15,7 +15,7 @@ from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanType, plan_type_of
 from pandapon_async.plans.rows import PlanRow, RowState
-from pandapon_async.storage.sqlite_file import DamagedRowError
+from pandapon_async.storage.damage import DamagedRowError
 
 __all__ = ["Money", "PlanSummary", "Refusal", "identity", "sendable_states", "summarize", "summary_of"]
 

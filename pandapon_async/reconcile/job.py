@@ -35,8 +35,8 @@ from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import VerdictRule
 from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
+from pandapon_async.storage.damage import is_damage
 from pandapon_async.storage.files import clear_drafts, only_writer
-from pandapon_async.storage.sqlite_file import is_damage
 from pandapon_async.tables.open import file_digest, open_table, usable
 
 __all__ = ["reconcile", "state_path"]

@@ -7,7 +7,6 @@ process. A resumed run asks again only for what was on its way. The file is lock
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import sqlite3
@@ -20,7 +19,8 @@ import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
-from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore, with_checksum
+from pandapon_async.storage.damage import with_checksum
+from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
 from pandapon_async.tables.cells import Platform
 
 __all__ = ["Pending", "RunStore"]
@@ -132,10 +132,7 @@ class RunStore(SqliteStore):
         """Whether a file that cannot be opened is surely a state: by its name, or by the mark in its head."""
         if _NAME.fullmatch(path.name):
             return True
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            head = file.read(72)
-            return head[68:72] == FORMAT.application_id.to_bytes(4, "big")
-        return False
+        return FORMAT.made(path)
 
     def get(self, name: str) -> Any:
         """A fact of the run by name, as it was set; None if it never was."""

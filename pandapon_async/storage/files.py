@@ -35,6 +35,7 @@ __all__ = [
     "make_private_folder",
     "mode_of",
     "only_writer",
+    "sync_folder",
     "whole_binary_file",
     "whole_file",
 ]
@@ -81,6 +82,11 @@ class Mark:
         """Remove a file of ours that no longer belongs to the others; nothing, if it is not there."""
         self.check(path)
         path.unlink(missing_ok=True)
+
+    def stands_in(self, path: Path) -> bool:
+        """Whether there is a file that carries it."""
+        found = path.lstat()
+        return stat.S_ISREG(found.st_mode) and self.words.encode() in _marked_part(path, self.where)
 
 
 def _marked_part(path: Path, where: str) -> bytes:
@@ -155,7 +161,7 @@ def whole_binary_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iter
             os.fsync(descriptor)
         mark.check(path)
         draft.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -220,7 +226,7 @@ def _set_mode(descriptor: int, mode: int) -> None:
             os.fchmod(descriptor, mode)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush the new name to the disk as well. Windows has no such call."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)

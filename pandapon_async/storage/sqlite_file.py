@@ -28,25 +28,29 @@ import shlex
 import sqlite3
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import attrs
-import msgspec
+
+from pandapon_async.storage.damage import (
+    DamagedRowError,
+    Examination,
+    JournalModeError,
+    checksum,
+    damaged_rows,
+    is_damage,
+    reason_of,
+)
+from pandapon_async.storage.files import sync_folder
 
 __all__ = [
     "IN_MEMORY",
-    "DamagedRowError",
     "FileFormat",
     "SqliteStore",
-    "checksum",
-    "is_damage",
     "link_into_place",
-    "reason_of",
     "set_journal_mode",
-    "with_checksum",
 ]
 
 IN_MEMORY = ":memory:"
@@ -56,72 +60,7 @@ STALE_SECONDS = 86_400.0
 """How old the draft of a killed process must be to be removed."""
 
 
-def _plain(value: Any) -> Any:
-    """What SQLite makes of an instance of our own types: amounts are numbers."""
-    return int(value) if isinstance(value, int) else str(value)
-
-
-_encode: Final = msgspec.msgpack.Encoder(enc_hook=_plain).encode
-
 Upgrade = Callable[[sqlite3.Connection], object]
-
-_REASONS: Final[Mapping[int, str]] = {
-    sqlite3.SQLITE_BUSY: "another process has it locked",
-    sqlite3.SQLITE_LOCKED: "another process has it locked",
-    sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_NOTADB: "it is not a SQLite database",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged",
-    sqlite3.SQLITE_ERROR: "the file is damaged, or was changed by another program",
-    sqlite3.SQLITE_READONLY: "there is no permission to write it",
-    sqlite3.SQLITE_PERM: "there is no permission to use it",
-    sqlite3.SQLITE_CANTOPEN: "there is no permission, or no such folder",
-    sqlite3.SQLITE_IOERR: "the disk reports an error",
-}
-
-
-def reason_of(error: sqlite3.Error) -> str:
-    """Why SQLite could not do it, in our words."""
-    if isinstance(error, DamagedRowError):
-        return "the file is damaged: a row of it was changed"
-    if isinstance(error, JournalModeError):
-        return "its file system does not take SQLite's write-ahead log; put it on a local disk"
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return "the file is damaged" if isinstance(error, sqlite3.DatabaseError) else type(error).__name__
-    return _REASONS.get(code & 0xFF) or f"SQLite reports error {code}"
-
-
-def is_damage(error: BaseException | None) -> bool:
-    """Whether a file's content is to blame: for an error of SQLite, or one of ours that was raised for it."""
-    if isinstance(error, JournalModeError):
-        return False
-    if not isinstance(error, sqlite3.DatabaseError):
-        return error is not None and error.__cause__ is not None and is_damage(error.__cause__)
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-
-
-def checksum(values: Sequence[Any]) -> int:
-    """What a row's values come to, to be kept in the row and compared at each reading.
-
-    SQLite checks the shape of its pages and not what stands in them: a changed amount or state is read as if
-    it had always been there. MessagePack has one form for each value: 1 is not "1", nothing is not "".
-    """
-    return zlib.crc32(_encode(values))
-
-
-def with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row's values with their checksum behind them, as `SqliteStore.checked` wants them back."""
-    stored = tuple([int(value) if value.__class__ is bool else value for value in values])
-    return (*stored, checksum(stored))
-
-
-class DamagedRowError(sqlite3.DatabaseError):
-    """A row is not as it was written."""
-
-
-class JournalModeError(sqlite3.NotSupportedError):
-    """The file system cannot keep a file as it has to be kept."""
 
 
 @attrs.frozen(kw_only=True)
@@ -186,6 +125,31 @@ class FileFormat:
                 connection.close()
                 raise
             return connection
+
+    def made(self, path: Path) -> bool:
+        """Whether a file carries the application id of this format where SQLite keeps it."""
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            return file.read(72)[68:] == self.application_id.to_bytes(4, "big")
+        return False
+
+    def examine(self, path: str | os.PathLike[str]) -> Examination:
+        """Look through a whole file without changing it, also where it is too damaged to be opened.
+
+        Raises: the format's `error` for a file that is not of this format, or cannot be read at all.
+        """
+        with self.failing(path, "read"):
+            self._find_or_make(Path(path), must_exist=True)
+            where = f"{Path(path).absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(where, uri=True, timeout=PATIENCE)
+            try:
+                number = self._version(connection, path)
+                answers = connection.execute("PRAGMA integrity_check(100)").fetchall()
+                tables = self.checked if number == self.number else {}
+                damaged = {table: damaged_rows(connection, table, tables[table]) for table in tables}
+            finally:
+                connection.close()
+        faults = 0 if answers == [("ok",)] else len(answers)
+        return Examination(number, faults, {table: rows for table, rows in damaged.items() if rows})
 
     def create(self, path: str | os.PathLike[str]) -> sqlite3.Connection:
         """Make a file that must not exist, to be filled fast by one process and then linked into place.
@@ -401,7 +365,7 @@ def link_into_place(draft: Path, path: Path) -> None:
     except OSError:  # a file system without hard links: claim the name first, as replacing asks nobody
         _make_private(path)
         draft.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _add_function(connection: sqlite3.Connection) -> None:
@@ -435,17 +399,6 @@ def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
 def _make_private(path: Path) -> None:
     """Make the file before SQLite does, for its owner alone; the files that SQLite adds follow it."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk, as the file's content is. Windows has no such call."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _clear_away(path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from pandapon_async.plans.plan_format import FORMAT
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.faults import FaultPlan, parse_faults
-from pandapon_async.storage.sqlite_file import checksum
+from pandapon_async.storage.damage import checksum
 
 PROGRAM = "from pandapon_async.cli import main; main()"
 JPEG = b"\xff\xd8\xff\xe0"

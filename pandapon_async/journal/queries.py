@@ -1,0 +1,195 @@
+"""What the journal's file is asked. Each row is compared with its checksum before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pandapon_async.journal.identity import anything
+from pandapon_async.journal.intent import OPEN, Intent, IntentState
+from pandapon_async.journal.rows import (
+    COLUMNS,
+    OPEN_SQL,
+    SELECT,
+    SELECT_WITH_ROWID,
+    in_states,
+    intent_of,
+    text_of,
+)
+from pandapon_async.storage.damage import DamagedRowError
+from pandapon_async.storage.sqlite_file import SqliteStore
+
+__all__ = ["AT", "JournalQueries"]
+
+AT = {name: number for number, name in enumerate(COLUMNS)}
+"""Where the columns of a row are."""
+
+
+class JournalQueries(SqliteStore):
+    """The part of the journal's store that only reads. All methods block."""
+
+    def _identity(self) -> tuple[str, int]:
+        found = self._connection.execute("SELECT id, mark, checksum FROM identity").fetchone()
+        if found is None:
+            raise DamagedRowError("identity")
+        identity, mark = self.checked(found)
+        return identity, mark
+
+    def identities(self) -> list[str]:
+        """What tells this journal from every other; behind it those of the journals that went into it."""
+        adopted = self._connection.execute("SELECT identity, checksum FROM adopted").fetchall()
+        return [self._identity()[0], *(self.checked(values)[0] for values in adopted)]
+
+    def read_mark(self) -> int:
+        """The mark, also of what other processes wrote."""
+        return self._identity()[1]
+
+    def get(self, intent_id: str) -> Intent | None:
+        """One intent by id, or by the beginning of its id if that is enough."""
+        found = self._many("WHERE id = ?", (intent_id,)) or self._many(
+            "WHERE id >= ? AND id < ? LIMIT 2", (intent_id, f"{intent_id}\U0010ffff")
+        )
+        return found[0] if len(found) == 1 else None
+
+    def find(
+        self, states: Iterable[IntentState] | None, limit: int | None, since: float | None = None
+    ) -> list[Intent]:
+        """Intents in these states (all if None) as they were written; none created before `since`."""
+        where, values = in_states(states, since)
+        values.append(-1 if limit is None else limit)
+        return self._many(f"WHERE {where} ORDER BY rowid LIMIT ?", values)
+
+    def page(
+        self, states: Iterable[IntentState] | None, after: int, limit: int, since: float | None = None
+    ) -> tuple[list[Intent], int]:
+        """Up to `limit` intents in the order in which they were written, and where the next page begins."""
+        wanted = None if states is None else list(states)
+        where, values = in_states(wanted, since)
+        # The open ones are few, and have an index of their own; SQLite would rather go through all rows.
+        row = "+rowid" if wanted is not None and all(state.open for state in wanted) else "rowid"
+        rows = self._connection.execute(
+            f"{SELECT_WITH_ROWID} WHERE {where} AND {row} > ? ORDER BY {row} LIMIT ?", (*values, after, limit)
+        ).fetchall()
+        return [self._intent(row[:-1]) for row in rows], rows[-1][-1] if rows else after
+
+    def latest(self, states: Iterable[IntentState] | None, limit: int) -> list[Intent]:
+        """The open intents in these states, and the newest `limit` others, in the order of writing."""
+        wanted = tuple(IntentState) if states is None else tuple(states)
+        rows: list[tuple[Any, ...]] = []
+        for some, most in (([one for one in wanted if one.open], -1), ([*set(wanted) - set(OPEN)], limit)):
+            where, values = in_states(some, None)
+            order = "" if most < 0 else "ORDER BY rowid DESC"
+            query = f"{SELECT_WITH_ROWID} WHERE {where} {order} LIMIT ?"
+            rows += self._connection.execute(query, (*values, most)).fetchall()
+        return [self._intent(row[:-1]) for row in sorted(rows, key=lambda row: int(row[-1]))]
+
+    def old(
+        self, before: float, doubtful_before: float, after: int, limit: int
+    ) -> tuple[list[tuple[int, Intent]], int]:
+        """Ended intents among the next `limit` behind a row, with their rows, and the last row looked at.
+
+        What may still turn out to have been carried out is judged by its own time.
+        """
+        found = self._connection.execute(
+            f"{SELECT_WITH_ROWID} WHERE NOT {OPEN_SQL} AND max(created, updated, wrote) < ? AND rowid > ?"
+            " ORDER BY rowid LIMIT ?",
+            (before, after, limit),
+        ).fetchall()
+        rows = [(row[-1], self._intent(row[:-1])) for row in found]
+        old = [
+            (number, intent)
+            for number, intent in rows
+            if not intent.doubtful or max(intent.created, intent.wrote) < doubtful_before
+        ]
+        return old, found[-1][-1] if found else after
+
+    def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
+        """All intents of this natural key, newest first."""
+        return self._many(
+            # By the order in which they were written: a clock that steps back makes none of them older.
+            "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY rowid DESC",
+            (scope, operation, text_of(natural_key)),
+        )
+
+    def about(self, scope: str, operation: str, subjects: Sequence[str]) -> list[Intent]:
+        """All intents about one of these subjects, newest first, and those that may be about anything."""
+        wanted = [*subjects, anything(operation)]
+        return self._about(f"subject IN ({', '.join('?' * len(wanted))})", wanted, scope)
+
+    def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
+        """All intents about a subject that begins like this ("ORDER/"), newest first."""
+        first = f"{operation} {beginning}"
+        last = first[:-1] + chr(ord(first[-1]) + 1)
+        return self._about("subject >= ? AND subject < ?", (first, last), scope)
+
+    def _about(self, condition: str, values: Sequence[str], scope: str) -> list[Intent]:
+        query = f"SELECT subject, intent, checksum FROM subjects WHERE {condition}"
+        ids = {self.checked(row)[1] for row in self._connection.execute(query, values).fetchall()}
+        if not ids:
+            return []
+        # The plus keeps SQLite from going through all rows of the scope.
+        return self._many(
+            f"WHERE id IN ({', '.join('?' * len(ids))}) AND +scope IN (?, '') ORDER BY rowid DESC",
+            (*ids, scope),
+        )
+
+    def newest_sent(self) -> str | None:
+        """The id of the newest intent that was sent."""
+        found = self._many("WHERE attempts > 0 ORDER BY rowid DESC LIMIT 1", ())
+        return found[0].id if found else None
+
+    def was_sent(self, intent_id: str) -> bool:
+        """Whether a write was sent with this journal, also if it is not kept any more."""
+        row = self._row(intent_id)
+        if row is not None:
+            return bool(row[AT["attempts"]])
+        query = "SELECT 1 FROM pruned WHERE id = ?"
+        return self._connection.execute(query, (intent_id,)).fetchone() is not None
+
+    def claimed(self, intent: Intent, result: str) -> bool:
+        """Whether another intent of the same operation ended with this result."""
+        return bool(
+            self._many(
+                "WHERE operation = ? AND result = ? AND id <> ? AND +scope IN (?, '') LIMIT 1",
+                (intent.operation, result, intent.id, intent.scope),
+            )
+        )
+
+    def extra(self) -> list[Intent]:
+        """Open intents that stand beside a newer one of the same key."""
+        return self._many(f"WHERE extra AND {OPEN_SQL} ORDER BY created, rowid", ())
+
+    def sessions(self) -> list[str]:
+        """The sessions that have intents whose end was not noted."""
+        rows = self._connection.execute(
+            f"SELECT DISTINCT session FROM intents WHERE {OPEN_SQL} AND state <> 'unknown'"
+        ).fetchall()
+        return [session for (session,) in rows]
+
+    def counts(self, *, open_only: bool = False) -> dict[IntentState, int]:
+        """How many intents stand in each state; those that are open have an index of their own."""
+        where = f"WHERE {OPEN_SQL}" if open_only else ""
+        query = f"SELECT state, count(*) FROM intents {where} GROUP BY state"
+        rows = self._connection.execute(query).fetchall()
+        try:
+            return {IntentState(state): count for state, count in rows}
+        except ValueError:
+            raise DamagedRowError("state") from None
+
+    def _row(self, intent_id: str) -> tuple[Any, ...] | None:
+        found = self._connection.execute(f"{SELECT} WHERE id = ?", (intent_id,)).fetchone()
+        return None if found is None else self.checked(found)
+
+    def _many(self, where: str, values: Any) -> list[Intent]:
+        rows = self._connection.execute(f"{SELECT} {where}", values).fetchall()
+        return [self._intent(row) for row in rows]
+
+    def _intent(self, row: tuple[Any, ...]) -> Intent:
+        return self._decoded(self.checked(row))
+
+    def _decoded(self, values: tuple[Any, ...]) -> Intent:
+        """The intent of a row. One that cannot be read is damage, and never an absent row."""
+        try:
+            return intent_of(values)
+        except ValueError:
+            raise DamagedRowError(f"{self.path}: {values[0]}") from None

@@ -1,0 +1,58 @@
+"""Old reports and states of runs, known by their mark: what others put beside them is never touched."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pandapon_async.reconcile.outputs import FILES
+from pandapon_async.reconcile.run_store import FORMAT
+from pandapon_async.storage.files import only_writer
+
+__all__ = ["old_files", "remove"]
+
+_SET_ASIDE = re.compile(r"state-[0-9a-f]{12}\.sqlite\.damaged-[0-9a-f]{8}")
+_BESIDE = ("-wal", "-shm")
+
+
+def old_files(folder: Path, before: float) -> list[Path]:
+    """The files of runs in a folder and below that changed last before a moment. Follows no link.
+
+    Args:
+        folder: where to look.
+        before: seconds since 1970.
+
+    Returns: what reconciliations wrote: rows.csv, exceptions.csv, summary.json, report.html and states.
+    """
+    return sorted(path for path in _files(folder) if path.lstat().st_mtime < before and _is_ours(path))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):  # into no folder that is a link
+        for name in names:
+            path = Path(place, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
+
+
+def _is_ours(path: Path) -> bool:
+    mark = FILES.get(path.name)
+    if mark is not None:
+        return mark.stands_in(path)
+    # A state that was set aside is damaged, so only its name is left to know it by.
+    return FORMAT.made(path) or _SET_ASIDE.fullmatch(path.name) is not None
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Delete files of runs, with what SQLite keeps beside a state.
+
+    Raises: ConfigurationError if a run is writing into one of their folders; what came before it is gone.
+    """
+    for path in paths:
+        with only_writer(path.parent):
+            if path.is_file() and _is_ours(path):  # still
+                for end in ("", *_BESIDE):
+                    path.with_name(f"{path.name}{end}").unlink(missing_ok=True)
