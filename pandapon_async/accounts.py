@@ -136,11 +136,15 @@ class Accounts:
                     f"account {name} of {file.path} takes its secret from elsewhere, and anybody may have "
                     f"put that file there. If it is yours, say --config {file.path.name}"
                 )
-            credentials, settings = Credentials.of(sources), Settings.of(sources, **self._settings)
+            credentials, settings = Credentials.of(sources), self.settings_of(name)
             if settings.limiter is None:
                 settings = attrs.evolve(settings, limiter=self._limiter(name, credentials, settings))
             self._clients[name] = Client(credentials, settings)
         return self._clients[name]
+
+    def settings_of(self, name: str) -> Settings:
+        """What holds for an account."""
+        return Settings.of(attrs.evolve(self._sources, account=name), **self._settings)
 
     def _limiter(self, name: str, credentials: Credentials, settings: Settings) -> Limiter:
         """The quota that the account belongs to."""

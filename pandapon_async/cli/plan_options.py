@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from pandapon_async.accounts import Accounts
 from pandapon_async.clock import seconds_of
 from pandapon_async.journal.place import forgets
 from pandapon_async.money import Fen
@@ -159,6 +160,16 @@ def age(text: str, option: str) -> int:
 def given(**settings: Any) -> dict[str, Any]:
     """The settings that were given."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def accounts_beside(plan: Path | None, settings: dict[str, Any]) -> Accounts | None:
+    """The accounts of the configuration, if there are any, with a journal that outlives the process."""
+    accounts = Accounts.found(**settings)
+    if accounts is None or plan is None:
+        return accounts
+    if any(forgets(accounts.settings_of(name)) for name in accounts.names):
+        return Accounts.found(**{**settings, "journal": plan.parent / "journal.sqlite"})
+    return accounts
 
 
 def beside_the_plan(plan: Path, settings: dict[str, Any]) -> dict[str, Any]:

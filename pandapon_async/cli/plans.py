@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
 import signal
 import sys
@@ -32,13 +33,16 @@ from pandapon_async.cli.plan_options import (
     Rate,
     SettleAfter,
     Yes,
+    accounts_beside,
     beside_the_plan,
     fen,
     given,
 )
 from pandapon_async.cli.plan_show import amount, rows, show_result, show_summary, what_it_does
+from pandapon_async.cli.plans_by_account import agreed_to_all, apply_all, exit_code_of, plan_all, show_all
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
+from pandapon_async.environment import ACCOUNT
 from pandapon_async.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -71,11 +75,20 @@ def run_plan(
     if new_journal:
         begin_new_journal(settings)
 
-    async def work() -> PlanSummary:
+    async def work() -> PlanSummary | dict[str, PlanSummary]:
+        accounts = accounts_beside(target, settings)
+        if accounts is not None:
+            async with accounts:
+                of_all = await plan_all(accounts, kind, table, target, options)
+                return of_all or await plan_with(accounts.only())
         async with Client.from_env(**settings) as client:
-            return await plans.plan(
-                client, kind, table, target, options=options, progress=ConsoleProgress(sys.stderr)
-            )
+            return await plan_with(client)
+
+    async def plan_with(client: Client) -> PlanSummary:
+        mine = attrs.evolve(options, account=os.environ.get(ACCOUNT))
+        return await plans.plan(
+            client, kind, table, target, options=mine, progress=ConsoleProgress(sys.stderr)
+        )
 
     try:
         summary = asyncio.run(work())
@@ -88,6 +101,8 @@ def run_plan(
     except OSError as error:
         _say(f"error: {error.strerror or type(error).__name__}; no plan was written.")
         return 3
+    if isinstance(summary, dict):
+        return _told_of_all(kind, summary, target)
     if sys.stdout.isatty():
         show_summary(Console(), summary)
     else:
@@ -103,11 +118,66 @@ def run_plan(
     return 1 if summary.states[RowState.REFUSED] else 0
 
 
+def _told_of_all(kind: PlanKind, summaries: dict[str, PlanSummary], out: Path | None) -> int:
+    """Tell what the plans of all accounts come to; gives the exit code."""
+    show_all(summaries, _say)
+    _write_json(
+        {"plan": out and str(out), "accounts": {name: one.to_dict() for name, one in summaries.items()}}
+    )
+    if out is not None:
+        command = shlex.join(["pandapon", kind.value, "apply", str(out)])
+        _say(f"planned, nothing was sent. To carry all of them out:\n  {command}")
+    if any(one.unchecked and not one.offline for one in summaries.values()):
+        return 3
+    return 1 if any(one.states[RowState.REFUSED] for one in summaries.values()) else 0
+
+
+def _apply_folder(
+    kind: PlanKind, folder: Path, options: ApplyOptions, settings: dict[str, Any], *, yes: bool
+) -> int:
+    """Carry out the plans of several accounts, after one word for all of them; gives the exit code."""
+    paths = plans.plans_in(folder)
+    summaries = plans.summarize_by_account(paths, options)
+    for name, summary in summaries.items():
+        _check_plan_type(kind, summary, paths[name])
+        plans.check_limits(paths[name], options)
+    show_all(summaries, _say)
+    if not options.dry_run and not yes and not agreed_to_all(summaries):
+        _say("that is not the total: nothing was sent.")
+        return 3
+
+    async def work() -> dict[str, ApplyResult]:
+        accounts = accounts_beside(folder, settings)
+        if accounts is None:
+            raise ConfigurationError("the plans are of several accounts: set these up in pandapon.toml")
+        async with accounts:
+            return await apply_all(accounts, paths, summaries, options, _stop_at_signals())
+
+    try:
+        results = asyncio.run(work())
+    except AuthenticationError as error:
+        _say(f"error: {error}\n{CHECK_ACCESS}\n{_go_on()}")
+        return 4
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say(f"cut off; what was on its way is of unknown outcome until it is looked up. {_go_on()}")
+        return 3
+    _write_json({"plan": str(folder), "accounts": {name: one.to_dict() for name, one in results.items()}})
+    for name, result in results.items():
+        if result.left or result.done != result.rows:
+            _say(f"{name}: {result.done:,} of {rows(result.rows)} done, {result.left:,} left")
+    return exit_code_of(results)
+
+
 def show_command(kind: PlanKind) -> Callable[[Path], None]:
     """The command that shows a plan again."""
 
     def show(plan: Plan) -> None:
         """Show what a plan comes to and where it stands; makes no request, changes nothing."""
+        if plan.is_dir():
+            summaries = plans.summarize_by_account(plans.plans_in(plan), ApplyOptions())
+            show_all(summaries, _say)
+            _write_json({name: one.to_dict() for name, one in summaries.items()})
+            return
         summary = plans.summarize(plan)
         _check_plan_type(kind, summary, plan)
         if sys.stdout.isatty():
@@ -192,6 +262,8 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
     ) -> None:
         """Carry a plan out. An interrupted one resumes where it stopped; nothing is sent twice.
 
+        A folder of plans is carried out with all its accounts, after you have typed the total.
+
         Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent or of
         unknown outcome), 4 authentication.
         """
@@ -213,6 +285,11 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             any_account=any_account,
             concurrency=concurrency,
         )
+        if plan.is_dir():
+            if out is not None or new_journal:
+                raise typer.BadParameter("holds several plans; name one of them", param_hint="PLAN")
+            given_all = given(rate=rate, concurrency=concurrency, journal=journal, settle_after=settle_after)
+            raise typer.Exit(_apply_folder(kind, plan, options, given_all, yes=yes))
         summary = plans.summarize(plan, options=options)
         _check_plan_type(kind, summary, plan)
         agreed = (summary.sendable, sum(money.amount_fen for money in summary.to_send))
@@ -294,6 +371,15 @@ def _run_apply(
 async def _apply(
     plan: Path, out: Path | None, options: ApplyOptions, settings: dict[str, Any]
 ) -> ApplyResult:
+    stop = _stop_at_signals()
+    async with Client.from_env(**settings) as client:
+        return await plans.apply(
+            client, plan, options=options, results=out, progress=ConsoleProgress(sys.stderr), stop=stop
+        )
+
+
+def _stop_at_signals() -> Stop:
+    """What ends the run in good order at the first signal, and cuts it off at the second."""
     stop = Stop()
     task = asyncio.current_task()
     assert task is not None
@@ -308,10 +394,7 @@ async def _apply(
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, interrupt)
-    async with Client.from_env(**settings) as client:
-        return await plans.apply(
-            client, plan, options=options, results=out, progress=ConsoleProgress(sys.stderr), stop=stop
-        )
+    return stop
 
 
 def _advise(kind: PlanKind, result: ApplyResult) -> None:

@@ -7,6 +7,13 @@ resumes where it stopped, and nothing in it is carried out twice.
 from pandapon_async.plans.apply import apply
 from pandapon_async.plans.apply_result import ApplyResult, Problem
 from pandapon_async.plans.binding import check_journal
+from pandapon_async.plans.by_account import (
+    accounts_of_table,
+    apply_by_account,
+    plan_by_account,
+    plans_in,
+    summarize_by_account,
+)
 from pandapon_async.plans.create import plan
 from pandapon_async.plans.limits import check_limits
 from pandapon_async.plans.options import ApplyOptions, PlanOptions
@@ -29,9 +36,14 @@ __all__ = [
     "Refusal",
     "RowState",
     "Stop",
+    "accounts_of_table",
     "apply",
+    "apply_by_account",
     "check_journal",
     "check_limits",
     "plan",
+    "plan_by_account",
+    "plans_in",
     "summarize",
+    "summarize_by_account",
 ]

@@ -128,15 +128,31 @@ class _Creator:
             raise InvalidArgumentError(
                 f"{self._table.name} has no rows below its column names", argument="table"
             )
+        if "account" in table.columns.positions and options.account is None:
+            column = table.columns.name_of("account")
+            raise InvalidArgumentError(
+                f"column {column} of {self._table.name} names accounts: set them up in pandapon.toml, or say "
+                "--account NAME for all rows, or --map account= to leave the column out",
+                argument="table",
+            )
         return _Source(table, table.columns, file_digest(self._table))
 
     async def _fill(self, plan_file: AsyncPlanFile, source: _Source) -> None:
         self._progress.note(f"reading {self._table.name}")
+        vendor = self._client.settings.vendor
         pictures = await asyncio.to_thread(
-            Pictures, self._options.images or self._table.parent, self._client.settings.vendor.images
+            Pictures, self._options.images or self._table.parent, vendor.images
         )
-        freight = self._client.settings.vendor.freight
-        rows = RowParser(self._plan_type, source.table, source.columns, pictures, freight).rows()
+        parser = RowParser(
+            self._plan_type,
+            source.table,
+            source.columns,
+            pictures,
+            freight=vendor.freight,
+            account=self._options.account,
+            route=self._options.route,
+        )
+        rows = parser.rows()
         carriers = Carriers(await self._known_carriers())
         count = 0
         while batch := await plan_file.do(lambda _: list(itertools.islice(rows, BATCH))):
@@ -161,10 +177,11 @@ class _Creator:
             },
             "inferred": assumptions,
             "offline": self._options.offline,
-            "freight": freight,
+            "freight": vendor.freight,
             "vendor": self._client.writer.vendor,
             "user_id": self._client.writer.user_id,
             "made_at": self._client.settings.clock.wall(),
+            "account_name": self._options.account,
         }
         await plan_file.do(lambda file: file.set(facts))
         if self._options.offline:

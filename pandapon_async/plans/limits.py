@@ -11,7 +11,7 @@ from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.rows import RowState
 from pandapon_async.plans.summary import sendable_states
 
-__all__ = ["check_limits", "refuse_over_limits"]
+__all__ = ["check_limits", "counted_amounts", "refuse_over_limits"]
 
 
 def check_limits(path: str | Path, options: ApplyOptions) -> None:
@@ -24,10 +24,7 @@ def refuse_over_limits(file: PlanFile, options: ApplyOptions) -> None:
     """Raise ConfigurationError for a plan that is over a limit, or whose amounts are not known."""
     if options.max_total is None and options.max_each is None:
         return
-    to_send = sendable_states(options)
-    counted = [state for state in RowState if state.done or state.open or state in to_send]
-    # A plan of an earlier version took freight for a part of the amount, and nobody had said so.
-    total, largest, unknown = file.amounts(counted, freight_added=file.get("freight") in (None, "ask"))
+    total, largest, unknown = counted_amounts(file, options)
     if unknown:
         raise ConfigurationError(
             f"the amount of {unknown} rows is not known, so no limit can be kept: plan again without "
@@ -41,6 +38,16 @@ def refuse_over_limits(file: PlanFile, options: ApplyOptions) -> None:
         raise ConfigurationError(
             f"a row is about {_told(largest)}, --max-each is {_told(options.max_each)}; nothing was sent"
         )
+
+
+def counted_amounts(file: PlanFile, options: ApplyOptions) -> tuple[int, int, int]:
+    """Of the rows that were, may have been, or are to be carried out: the sum in fen, the largest, and how many
+    show no amount.
+    """
+    to_send = sendable_states(options)
+    counted = [state for state in RowState if state.done or state.open or state in to_send]
+    # A plan of an earlier version took freight for a part of the amount, and nobody had said so.
+    return file.amounts(counted, freight_added=file.get("freight") in (None, "ask"))
 
 
 def _told(fen: int) -> str:

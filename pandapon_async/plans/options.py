@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -68,6 +68,10 @@ class PlanOptions:
     """Bind the plan to the client's journal. Without it the first apply does."""
     concurrency: int | None = attrs.field(default=None, validator=_positive)
     """How many checks to make at once; the client's number by default."""
+    account: str | None = None
+    """The account that the plan is of. A row whose column `account` names another one is refused."""
+    route: Callable[[str | None, str | None], str] | None = None
+    """The account of a row, by its account and its shop: only the rows of `account` are planned."""
 
     @property
     def reading(self) -> ReadOptions:

@@ -146,6 +146,7 @@ def _paths(cell: Cell, _: AmountUnit | None) -> str | None:
 
 
 _SHOP = ColumnSpec("shop", *names_of("", of="shop"), _name, compared=False, private=True)
+_ACCOUNT = ColumnSpec("account", *names_of("", of="account"), _name, compared=False)
 _VOUCHERS = ColumnSpec(
     "vouchers",
     *names_of(
@@ -199,6 +200,7 @@ RETURNS = PlanType(
         _DESCRIPTION,
         _VOUCHERS,
         _SHOP,
+        _ACCOUNT,
     ),
     identified_by=("refund_id",),
 )
@@ -264,6 +266,7 @@ REFUNDS = PlanType(
         ),
         _VOUCHERS,
         _SHOP,
+        _ACCOUNT,
         ColumnSpec("currency", *names_of("", of="currency"), _currency, default="CNY", needed=True),
     ),
     identified_by=("order_id", "order_entry_ids"),

@@ -5,7 +5,7 @@ What is checked here needs no network: cells, images, and the rules of the call'
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -17,11 +17,11 @@ from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.plan_types import PlanType
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
-from pandapon_async.tables.cells import Cell, Refused
+from pandapon_async.tables.cells import Cell, Refused, shown
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.table import Record, Table
 
-__all__ = ["RowParser", "encode_row"]
+__all__ = ["RowParser", "encode_row", "whose_row"]
 
 UNRESOLVED = 1
 """Stands for a reason's id as long as only its words are known; checked like any id, never sent."""
@@ -43,6 +43,21 @@ def encode_row(plan_type: PlanType, row: PlanRow) -> dict[str, Any]:
     return encode_arguments(plan_type.endpoint.parameters, given)
 
 
+def whose_row(
+    plan_type: PlanType, cells: Mapping[str, Cell], route: Callable[[str | None, str | None], str]
+) -> str:
+    """The account of a row. Raises InvalidArgumentError if nothing says which one it is."""
+    said: list[str | None] = []
+    for field in plan_type.fields:
+        if field.name in ("account", "shop"):
+            try:
+                said.append(field.value(cells[field.name], None) if field.name in cells else None)
+            except Refused as refused:
+                raise InvalidArgumentError(str(refused), argument=field.name) from None
+    shop, account = said
+    return route(account, shop)
+
+
 @attrs.frozen
 class RowParser:
     """Reads the rows of one table."""
@@ -52,12 +67,18 @@ class RowParser:
     columns: Columns
     pictures: Pictures
     freight: FreightReading = "ask"
+    account: str | None = None
+    """The account that the plan is of."""
+    route: Callable[[str | None, str | None], str] | None = None
+    """The account of a row; None if all rows are of one."""
 
     def rows(self) -> Iterator[tuple[PlanRow, list[PlannedPicture]]]:
         """Every row with its images, in order."""
         fields = list(self.columns.positions)
         for record in self.table.records():
-            yield self._row(record, dict(zip(fields, record.cells, strict=False)))
+            cells = dict(zip(fields, record.cells, strict=False))
+            if self.route is None or whose_row(self.plan_type, cells, self.route) == self.account:
+                yield self._row(record, cells)
 
     def _row(self, record: Record, cells: Mapping[str, Cell]) -> tuple[PlanRow, list[PlannedPicture]]:
         row = PlanRow(row=record.row)
@@ -67,6 +88,9 @@ class RowParser:
                 raise _Problem("", record.problem)
             values, problem = self._values(cells)
             row.shop = values.pop("shop", None)
+            account = values.pop("account", None)
+            if self.route is None and account is not None and account != self.account:
+                problem = problem or _Problem("account", f"it is of account {shown(account)}")
             paths = values.pop("vouchers", None)
             if problem is not None:
                 self._keep(row, values)
