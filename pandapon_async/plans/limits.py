@@ -41,8 +41,8 @@ def refuse_over_limits(file: PlanFile, options: ApplyOptions) -> None:
 
 
 def counted_amounts(file: PlanFile, options: ApplyOptions) -> tuple[int, int, int]:
-    """Of the rows that were, may have been, or are to be carried out: the sum in fen, the largest, and how many
-    show no amount.
+    """Of the rows that were, may have been, or are to be carried out: the sum in fen, the largest, and how
+    many show no amount.
     """
     to_send = sendable_states(options)
     counted = [state for state in RowState if state.done or state.open or state in to_send]
