@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -136,11 +137,26 @@ class Accounts:
                     f"account {name} of {file.path} takes its secret from elsewhere, and anybody may have "
                     f"put that file there. If it is yours, say --config {file.path.name}"
                 )
-            credentials, settings = Credentials.of(sources), self.settings_of(name)
+            credentials, settings = self.credentials_of(name), self.settings_of(name)
             if settings.limiter is None:
                 settings = attrs.evolve(settings, limiter=self._limiter(name, credentials, settings))
             self._clients[name] = Client(credentials, settings)
         return self._clients[name]
+
+    def credentials_of(self, name: str) -> Credentials:
+        """The credentials of an account."""
+        return Credentials.of(attrs.evolve(self._sources, account=name))
+
+    def named(self, access_key: str | None) -> str | None:
+        """The accounts of an access key, with commas between them; None if it is of none."""
+        return ", ".join(self._names_by_key.get(access_key or "", ())) or None
+
+    @cached_property
+    def _names_by_key(self) -> Mapping[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self.names:
+            found.setdefault(self.credentials_of(name).access_key, []).append(name)
+        return found
 
     def settings_of(self, name: str) -> Settings:
         """What holds for an account."""

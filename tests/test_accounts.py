@@ -11,6 +11,7 @@ import pytest
 
 from pandapon_async import AuthenticationError, Credentials
 from pandapon_async.accounts import Accounts
+from pandapon_async.cli.callbacks import _configured
 from pandapon_async.environment import told
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.reconcile import Options, Summary, reconcile
@@ -96,6 +97,18 @@ def test_a_table_without_accounts_needs_one_alone(monkeypatch: pytest.MonkeyPatc
     for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
         monkeypatch.setenv(f"PANDAPON_{name}", "7")
     assert Accounts.from_config().only().writer.user_id == "7", "the environment's own"
+
+
+def test_messages_of_all_accounts_are_accepted_and_named() -> None:
+    users(THREE)
+    accounts = Accounts.from_config()
+    credentials, _ = _configured(False, accounts)
+    assert [(one.access_key, one.user_id) for one in credentials] == [
+        ("key-1", "1"),
+        ("key-1", "2"),
+        ("key-2", "1"),
+    ]
+    assert (accounts.named("key-1"), accounts.named("key-2"), accounts.named("k")) == ("a, b", "c", None)
 
 
 # --- reconcile

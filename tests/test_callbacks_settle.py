@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from pandapon_async import Client, NotSentError
@@ -20,6 +21,7 @@ from pandapon_async.journal import (
     Settled,
     Writer,
     journal_settler,
+    settler_by_key,
 )
 from pandapon_async.journal.callbacks import CREATE
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
@@ -242,3 +244,28 @@ async def test_a_message_from_before_the_application_is_about_another(
         earlier = now - timedelta(minutes=minutes)
         await create(pandapon, IntentState.UNKNOWN)
         assert await journal_settler(pandapon)(applied(moment=earlier)) is expected
+
+
+class Asked(Exception):
+    """Somebody's client was asked."""
+
+
+class Stub:
+    """A client that only tells whose it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def settings(self) -> Any:
+        raise Asked(self.name)
+
+
+async def test_a_message_is_settled_with_the_account_whose_key_signed_it() -> None:
+    clients: dict[str, Any] = {"key-1": Stub("one"), "key-2": Stub("two")}
+    settle = settler_by_key(clients)
+    for key, name in (("key-1", "one"), ("key-2", "two")):
+        with pytest.raises(Asked, match=name):
+            await settle(attrs.evolve(applied(), access_key=key))
+    assert await settle(attrs.evolve(applied(), access_key="key-3")) is Settled.LEFT
+    assert await settle(applied()) is Settled.LEFT

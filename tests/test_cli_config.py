@@ -111,3 +111,19 @@ def test_a_configuration_file_that_is_not_there_is_said_so(shell: Shell) -> None
     ended = shell("config", "show", "--config", "missing.toml")
     assert ended.code == 2
     assert "missing.toml" in ended.err
+
+
+async def test_what_the_environment_says_of_the_vendor_holds_for_single_calls(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(refunds=4, seed=7) as server:
+        shell.use(server)
+        refund_id = next(server.refund_ids("1688"))
+        call = ("call", "v2.alibaba.refunds.get", f"refund_id={refund_id}")
+        assert (await shell.beside(*call)).code == 2
+        monkeypatch.setenv("PANDAPON_ALLOW_INFERRED", "true")
+        assert (await shell.beside(*call)).code == 0
+        monkeypatch.setenv("PANDAPON_GENERATION", "v1")
+        taobao = next(server.refund_ids("taobao"))
+        await shell.beside("call", "taobao.refunds.get", f"refund_id={taobao}")
+        assert server.log[-1].path.startswith("/open/")

@@ -26,7 +26,7 @@ from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, OutcomeUnknownError
 from pandapon_async.journal.place import forgets
-from pandapon_async.settings import Credentials, Settings, SettingsArguments
+from pandapon_async.settings import Credentials, Settings, SettingsArguments, VendorProfile
 
 __all__ = ["call"]
 
@@ -44,7 +44,7 @@ def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str
     from pandapon_async.declare import fields as rules
 
     try:
-        candidates = _find(context.params.get("name") or "", allow_inferred=True)
+        candidates = _find(context.params.get("name") or "", VendorProfile(allow_inferred=True))
     except InvalidArgumentError:
         return []
     found: dict[str, str] = {}
@@ -113,27 +113,30 @@ def call(
     if name is None:
         typer.echo(context.get_help())
         raise typer.Exit(0 if help_ else 2)
-    candidates = _find(name, allow_inferred=allow_inferred)
     if help_:
-        typer.echo(help_text(candidates[0], name))
+        typer.echo(help_text(_find(name, VendorProfile(allow_inferred=True))[0], name))
         return
-    endpoint, given = _read(candidates, arguments or (), read_document(body), pinned=name in endpoints())
-    encoded = open_images(endpoint.parameters, encode_arguments(endpoint.parameters, given))
-    if dry_run:
-        print_result(preview(endpoint, encoded))
-        return
-    _permit(endpoint, yes=yes, moves_money=moves_money, allow_inferred=allow_inferred)
-    chosen: SettingsArguments = {
-        "allow_inferred": allow_inferred,
-        "allow_repeat": repeat,
-        "allow_second": allow_second,
-    }
+    chosen: SettingsArguments = {}
+    if allow_inferred:
+        chosen["allow_inferred"] = True
+    if repeat:
+        chosen["allow_repeat"] = True
+    if allow_second:
+        chosen["allow_second"] = True
     if base_url is not None:
         chosen["base_url"] = base_url
     if rate is not None:
         chosen["rate"] = rate
     if timeout is not None:
         chosen["timeout"] = timeout
+    vendor = Settings.from_env(**chosen).vendor
+    candidates = _find(name, vendor)
+    endpoint, given = _read(candidates, arguments or (), read_document(body), pinned=name in endpoints())
+    encoded = open_images(endpoint.parameters, encode_arguments(endpoint.parameters, given))
+    if dry_run:
+        print_result(preview(endpoint, encoded))
+        return
+    _permit(endpoint, yes=yes, moves_money=moves_money, allow_inferred=vendor.allow_inferred)
     if new_journal:
         begin_new_journal(chosen)
     settings = Settings.from_env(**chosen)
@@ -141,7 +144,7 @@ def call(
     _print(response, whole=with_response, personal=personal, extra=extra)
 
 
-def _find(name: str, *, allow_inferred: bool) -> tuple[Endpoint, ...]:
+def _find(name: str, vendor: VendorProfile) -> tuple[Endpoint, ...]:
     """What a name may stand for: one endpoint, or several of which the arguments choose."""
     if name in endpoints():
         return (endpoints()[name],)
@@ -150,7 +153,7 @@ def _find(name: str, *, allow_inferred: bool) -> tuple[Endpoint, ...]:
         nearest = nearest_names(name)
         hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `pandapon endpoints`"
         raise InvalidArgumentError(f"no call is named {name}; {hint}", argument="name")
-    candidates = operation.candidates(allow_inferred=allow_inferred)
+    candidates = operation.candidates(allow_inferred=vendor.allow_inferred, preferred=vendor.generation)
     return candidates[:1] if operation.same_arguments else candidates
 
 

@@ -9,13 +9,14 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from pandapon_async.accounts import Accounts
 from pandapon_async.callbacks import (
     CallbackSettings,
     Message,
@@ -28,10 +29,11 @@ from pandapon_async.cli.output import for_people, note, print_lines, print_resul
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.options import clean_frames, where_raised
-from pandapon_async.environment import environment
+from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.journal import journal_settler
+from pandapon_async.journal import settler_by_key
 from pandapon_async.settings import Credentials, Settings
+from pandapon_async.settings.sources import Sources
 
 __all__ = ["callbacks_app"]
 
@@ -136,16 +138,18 @@ def serve(
     from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either",
     PANDAPON_CALLBACK_HEX_CASE "lower" (the default), "upper" or "any".
     """
-    credentials, settings = _configured(verifying)
+    accounts = Accounts.found()
+    credentials, settings = _configured(verifying, accounts)
     receiver = Receiver(credentials, settings, store=store)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if handlers is not None:
         _register(handlers, receiver)
     else:
-        receiver.on()(_printer(bodies))
+        receiver.on()(_printer(bodies, accounts))
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_serve(receiver, credentials[0] if settle else None, host, port, path))
+            clients = _settling(credentials, accounts) if settle else {}
+            asyncio.run(_serve(receiver, clients, host, port, path))
     except OSError as error:
         typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
@@ -212,8 +216,16 @@ def send(
     raise typer.Exit(0 if told is None else 1)
 
 
-async def _serve(receiver: Receiver, settling: Credentials | None, host: str, port: int, path: str) -> None:
-    """Until SIGINT or SIGTERM. `settling` are those of the client that looks at the forms of messages."""
+def _settling(credentials: list[Credentials], accounts: Accounts | None) -> dict[str, Client]:
+    """The client that looks at the forms of messages, by the access key that a message is signed with."""
+    if accounts is None:
+        client = Client(credentials[0], Settings.from_env())
+        return {one.access_key: client for one in credentials}
+    return {accounts.credentials_of(name).access_key: accounts.client(name) for name in accounts.names}
+
+
+async def _serve(receiver: Receiver, settling: Mapping[str, Client], host: str, port: int, path: str) -> None:
+    """Until SIGINT or SIGTERM. `settling` are the clients that look at the forms of messages."""
     from aiohttp import web  # only now: every other command starts without a server
 
     from pandapon_async.callbacks.connections import ConnectionGuard
@@ -228,9 +240,10 @@ async def _serve(receiver: Receiver, settling: Credentials | None, host: str, po
     application.middlewares.append(guard.middleware)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=2.0)
     async with contextlib.AsyncExitStack() as opened:
-        if settling is not None:
-            client = await opened.enter_async_context(Client(settling, Settings.from_env()))
-            receiver.on("1688", "refund")(journal_settler(client))  # pyright: ignore
+        for client in dict.fromkeys(settling.values()):
+            await opened.enter_async_context(client)
+        if settling:
+            receiver.on("1688", "refund")(settler_by_key(settling))  # pyright: ignore
         opened.push_async_callback(runner.cleanup)
         await runner.setup()
         serve = runner.server
@@ -243,17 +256,21 @@ async def _serve(receiver: Receiver, settling: Credentials | None, host: str, po
 
 
 @clean_frames
-def _configured(verifying: bool) -> tuple[list[Credentials], CallbackSettings]:
+def _configured(
+    verifying: bool, accounts: Accounts | None = None
+) -> tuple[list[Credentials], CallbackSettings]:
     values = environment()
     base: Any = values.get("PANDAPON_CALLBACK_BASE") or "key+body"
     hex_case: Any = values.get("PANDAPON_CALLBACK_HEX_CASE") or "lower"
     settings = CallbackSettings(base=base, hex_case=hex_case, unsigned_ok=verifying)
-    key, secret = values.get("PANDAPON_ACCESS_KEY", ""), values.get("PANDAPON_ACCESS_SECRET", "")
-    if not key or not secret:
-        raise ConfigurationError("set PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET")
-    user = values.get("PANDAPON_USER_ID") or "0"  # no part of what is signed
-    secrets = [secret, *values.get("PANDAPON_OLD_ACCESS_SECRETS", "").split()]
-    return [Credentials(key, one, user) for one in secrets], settings
+    if accounts is not None:
+        return [accounts.credentials_of(name) for name in accounts.names], settings
+    found = {name: value for name, (value, _) in Sources.find(WORKING_FOLDER).credentials().items()}
+    if "access_key" not in found or "access_secret" not in found:
+        raise ConfigurationError("set PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET, or name an --account")
+    user = found.get("user_id", "0")  # no part of what is signed
+    secrets = [found["access_secret"], *values.get("PANDAPON_OLD_ACCESS_SECRETS", "").split()]
+    return [Credentials(found["access_key"], one, user) for one in secrets], settings
 
 
 def _register(name: str, receiver: Receiver) -> None:
@@ -273,10 +290,12 @@ def _register(name: str, receiver: Receiver) -> None:
         raise typer.BadParameter(f"{name}: {problem}", param_hint="--handlers")
 
 
-def _printer(bodies: bool) -> Callable[[Message], Awaitable[None]]:
+def _printer(bodies: bool, accounts: Accounts | None = None) -> Callable[[Message], Awaitable[None]]:
     async def print_message(message: Message) -> None:
         shown = ("id", "platform", "type", "kind", "order_id", "refund_id", "timestamp", "moment", "received")
         line = {name: getattr(message, name) for name in (*shown, "attempt", "order")}
+        if accounts is not None:
+            line["account"] = accounts.named(message.access_key)
         if bodies:
             line["body"] = message.body
         # A pipe that is closed fails the message, which is then kept and tried again.

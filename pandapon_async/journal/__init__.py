@@ -13,7 +13,13 @@ from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 
 if TYPE_CHECKING:
-    from pandapon_async.journal.callbacks import CreateUnderWay, Settled, SettlingClient, journal_settler
+    from pandapon_async.journal.callbacks import (
+        CreateUnderWay,
+        Settled,
+        SettlingClient,
+        journal_settler,
+        settler_by_key,
+    )
     from pandapon_async.journal.resolve import Reader, ResolvedOutcome, Resolver, judge, resolve_outcome
 
 __all__ = [
@@ -32,10 +38,11 @@ __all__ = [
     "journal_settler",
     "judge",
     "resolve_outcome",
+    "settler_by_key",
 ]
 
 _LATER = {
-    "callbacks": ("CreateUnderWay", "Settled", "SettlingClient", "journal_settler"),
+    "callbacks": ("CreateUnderWay", "Settled", "SettlingClient", "journal_settler", "settler_by_key"),
     "resolve": ("Reader", "ResolvedOutcome", "Resolver", "judge", "resolve_outcome"),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from pandapon_async.callbacks.messages import Message
@@ -26,7 +26,7 @@ from pandapon_async.journal.resolve import (
 )
 from pandapon_async.settings import Settings
 
-__all__ = ["CreateUnderWay", "Settled", "SettlingClient", "journal_settler"]
+__all__ = ["CreateUnderWay", "Settled", "SettlingClient", "journal_settler", "settler_by_key"]
 
 CREATE = "alibaba.refunds.create"
 
@@ -108,6 +108,24 @@ def journal_settler(client: SettlingClient) -> Callable[[Message], Awaitable[Set
         return Settled.SETTLED if noted else Settled.NOTHING
 
     return settle
+
+
+def settler_by_key(clients: Mapping[str, SettlingClient]) -> Callable[[Message], Awaitable[Settled]]:
+    """The same for the messages of several accounts: each is settled with the client of its own.
+
+    Args:
+        clients: By the access key that a message is signed with.
+    """
+    settlers = {key: journal_settler(client) for key, client in clients.items()}
+
+    async def settle_by_key(message: Message) -> Settled:
+        settle = settlers.get(message.access_key or "")
+        if settle is None:
+            log.warning("callback %s settles no application: its key is of no account", message.id[:12])
+            return Settled.LEFT
+        return await settle(message)
+
+    return settle_by_key
 
 
 async def _creates(client: SettlingClient, order_id: str) -> list[Intent]:
