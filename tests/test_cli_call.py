@@ -255,7 +255,7 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("v1.alibaba.refunds.get", "TQ1"), "arguments look like key=value"),
     (("v1.alibaba.refunds.get", "refund_id=TQ1", "refund_id=TQ2"), "refund_id is given more than once"),
     (("v1.taobao.refunds.page", "page_no=x"), "page_no must be a whole number"),
-    (("v1.taobao.refunds.page", "page_no=0"), "page_no must be >= 1"),
+    (("v1.taobao.refunds.page", "page_no=-1"), "page_no must be >= 0"),
     (("v1.taobao.refunds.page", "refund_start_time=yesterday"), "refund_start_time must be a moment such as"),
     (("v1.taobao.refunds.page", "refund_start_time=2025-02-24"), "refund_start_time must be a datetime with"),
     (("v1.alibaba.refunds.get", "--body", "[1]"), "--body must be a JSON object"),
