@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pandapon_async.callbacks import MessageOrder, MessageState, MessageStore, Record
 from pandapon_async.callbacks.store import IN_MEMORY, Entry
+from pandapon_async.storage.damage import DamagedRowError
 
 KEYS = (None, "1688:refund:TQ1", "1688:refund:TQ2")
 MOST_ATTEMPTS = 3
@@ -210,4 +212,33 @@ def test_a_large_backlog_costs_no_more_to_take_from() -> None:
     assert "TEMP B-TREE" not in steps
     assert "SCAN" not in steps
     store.commit()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["body = x'7b7d20'", "refund_id = 'TQ2'", "key = NULL", "moment = 9", "checksum = NULL"]
+)
+def test_a_message_that_was_changed_on_the_disk_is_told_and_handed_to_nobody(change: str) -> None:
+    store = MessageStore(IN_MEMORY)
+    for number in (1, 2):
+        store.add(entry(number, "k" if number == 1 else None, 1, True, 0.0), 0.0)
+    store._connection.execute(f"UPDATE messages SET {change} WHERE seq = 1")
+    records, _ = store.claim(1.0, 16)
+    assert [record.seq for record in records] == [2]
+    (given_up,) = store.find(MessageState.DEAD)
+    assert (given_up.seq, given_up.damaged, given_up.note) == (1, True, "its row was changed on the disk")
+    assert store.replay([given_up.id], 2.0) == 1
+    assert store.claim(3.0, 16)[0] == []
+    assert store.counts()[MessageState.DEAD] == 1
+    store.close()
+
+
+def test_a_state_that_nobody_wrote_is_damage() -> None:
+    store = MessageStore(IN_MEMORY)
+    store.add(entry(1, None, 1, True, 0.0), 0.0)
+    store._connection.execute("UPDATE messages SET state = 'pendinx'")
+    with pytest.raises(DamagedRowError):
+        store.find()
+    with pytest.raises(DamagedRowError):
+        store.counts()
     store.close()

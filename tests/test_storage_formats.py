@@ -169,6 +169,17 @@ def test_a_callbacks_store_of_format_2(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_callbacks_store_of_format_3(tmp_path: Path) -> None:
+    """It had no checksums."""
+    path = copy_of("callbacks-3.sqlite", tmp_path)
+    before = old_rows(path, "SELECT id, state, body FROM messages")
+    store = MessageStore(path)
+    found = store.find()
+    store.close()
+    assert {one.id: (one.state, one.body) for one in found} == before
+    assert not any(one.damaged for one in found)
+
+
 @pytest.mark.parametrize("name", ["plan-1-refunds-journal.sqlite", "plan-1-returns-journal.sqlite"])
 async def test_the_journals_of_old_plans(tmp_path: Path, name: str) -> None:
     path = copy_of(name, tmp_path)

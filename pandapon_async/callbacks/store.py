@@ -10,25 +10,30 @@ from __future__ import annotations
 import contextlib
 import enum
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from filelock import FileLock, Timeout
 
 from pandapon_async.callbacks.messages import MessageOrder
 from pandapon_async.errors import PandaponError
+from pandapon_async.plain_text import LOGGER
+from pandapon_async.storage.damage import DamagedRowError, checksum, with_checksum
 from pandapon_async.storage.sqlite_file import IN_MEMORY, FileFormat, SqliteStore
 
 __all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 
-FORMAT = 3
+log: Final = logging.getLogger(LOGGER)
+FORMAT = 4
 
 NO_HANDLER = "no handler"
 """What is noted for people of a message that no handler wanted."""
 INTERRUPTED = "the process ended while it was handled"
+DAMAGED = "its row was changed on the disk"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -54,7 +59,8 @@ CREATE TABLE IF NOT EXISTS messages (
     note TEXT,
     body BLOB NOT NULL,
     unhandled INTEGER NOT NULL DEFAULT 0,
-    stamped INTEGER NOT NULL DEFAULT 0
+    stamped INTEGER NOT NULL DEFAULT 0,
+    checksum INTEGER
 ) STRICT;
 CREATE TABLE IF NOT EXISTS forgotten (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_due ON messages (due, seq) WHERE state = 'pending';
@@ -153,11 +159,18 @@ class Record(Entry):
     """Whether no handler wanted it."""
     order: MessageOrder = MessageOrder.UNKNOWN
     """Its place among the messages of the same refund or order."""
+    damaged: bool = False
+    """Whether it is not what came any more: its row was changed on the disk."""
 
 
 _WRITTEN = tuple(field.name for field in attrs.fields(Entry))
-_INSERT = f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"
-_READ = tuple(field.name for field in attrs.fields(Record) if field.name != "order")
+_CAME = tuple(name for name in _WRITTEN if name not in ("due", "updated", "state", "note"))
+"""What a message is, which never changes: the checksum is about these."""
+_INSERT = (
+    f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}, checksum)"
+    f" VALUES ({', '.join('?' * len(_WRITTEN))}, ?)"
+)
+_READ = tuple(field.name for field in attrs.fields(Record) if field.name not in ("order", "damaged"))
 
 
 def _upgrade_1(connection: sqlite3.Connection) -> None:
@@ -172,14 +185,20 @@ def _upgrade_2(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _upgrade_3(connection: sqlite3.Connection) -> None:
+    """Format 4 checks each message when it is read."""
+    FILE_FORMAT.add_checksums(connection)
+
+
 FILE_FORMAT = FileFormat(
     name="callbacks store",
     application_id=0x50506362,  # "PPcb"
     number=FORMAT,
     schema=_SCHEMA,
     first_table="messages",
-    upgrades={1: _upgrade_1, 2: _upgrade_2},
+    upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3},
     error=CallbackStoreUnavailableError,
+    checked={"messages": _CAME},
 )
 
 
@@ -203,8 +222,9 @@ class MessageStore(SqliteStore):
         known = "SELECT 1 FROM forgotten WHERE id = ?"
         if not entry.stamped and self._connection.execute(known, (entry.id,)).fetchone():
             return False
+        *_, checksum = with_checksum(tuple(getattr(entry, name) for name in _CAME))
         values = attrs.astuple(entry, recurse=False)
-        if self._connection.execute(_INSERT, values).rowcount == 1:
+        if self._connection.execute(_INSERT, (*values, checksum)).rowcount == 1:
             return True
         self._connection.execute("UPDATE messages SET copies = copies + 1 WHERE id = ?", (entry.id,))
         return False
@@ -228,12 +248,13 @@ class MessageStore(SqliteStore):
     def claim(self, now: float, limit: int) -> tuple[list[Record], float | None]:
         """Take up to `limit` messages whose turn it is; and when the next one is due, if any waits.
 
-        Of one key only one is handled at a time, the earliest that is there.
+        Of one key only one is handled at a time, the earliest that is there. A message that was changed on
+        the disk is given up, and handed to nobody.
         """
         columns = ", ".join(_READ)
         rows = self._connection.execute(
             # By the index that has them in this order: SQLite would rather sort the whole backlog each time.
-            f"SELECT {columns}, {_ORDER} FROM messages INDEXED BY by_due WHERE {_TURN}"
+            f"SELECT {columns}, checksum, {_ORDER} FROM messages INDEXED BY by_due WHERE {_TURN}"
             " ORDER BY due, seq LIMIT :limit",
             {"now": now, "limit": limit},
         ).fetchall()
@@ -244,9 +265,15 @@ class MessageStore(SqliteStore):
         (due,) = self._connection.execute(
             "SELECT min(due) FROM messages INDEXED BY by_due WHERE state = 'pending'"
         ).fetchone()
-        records = [_record(row[:-1], MessageOrder(row[-1])) for row in rows]
-        for record in records:
+        records = []
+        for row in rows:
+            record = _record(row[:-1], MessageOrder(row[-1]))
+            if record.damaged:
+                log.error("callback message %s is not handled: %s", record.id, DAMAGED)
+                self.finish(record.seq, MessageState.DEAD, now, due=now, finished=(), note=DAMAGED)
+                continue
             record.state, record.attempts = MessageState.HANDLING, record.attempts + 1
+            records.append(record)
         return records, due
 
     def finish(
@@ -315,8 +342,10 @@ class MessageStore(SqliteStore):
     def counts(self) -> dict[MessageState, int]:
         """How many messages stand in each state."""
         rows = self._connection.execute("SELECT state, count(*) FROM messages GROUP BY state").fetchall()
-        found = {MessageState(state): count for state, count in rows}
-        return {state: found.get(state, 0) for state in MessageState}
+        found = dict(rows)
+        if found.keys() - set(MessageState):
+            raise DamagedRowError("state")
+        return {state: found.get(state.value, 0) for state in MessageState}
 
     def close(self) -> None:
         """Close the file, and let another process take the messages out."""
@@ -325,14 +354,19 @@ class MessageStore(SqliteStore):
             self._lock.release()
 
     def _many(self, condition: str, values: tuple[Any, ...]) -> list[Record]:
-        query = f"SELECT {', '.join(_READ)} FROM messages WHERE {condition}"
+        query = f"SELECT {', '.join(_READ)}, checksum FROM messages WHERE {condition}"
         return [_record(row) for row in self._connection.execute(query, values).fetchall()]
 
 
 def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:
-    facts = dict(zip(_READ, row, strict=True))
+    facts = dict(zip(_READ, row[:-1], strict=True))
+    damaged = checksum([facts[name] for name in _CAME]) != row[-1]
     for name in ("timed", "stamped", "unhandled"):
         facts[name] = bool(facts[name])
-    facts["state"] = MessageState(facts["state"])
-    facts["finished"] = json.loads(facts["finished"])
-    return Record(**facts, order=order)
+    try:
+        facts["state"], facts["finished"] = MessageState(facts["state"]), json.loads(facts["finished"])
+    except ValueError:
+        raise DamagedRowError(f"message {row[0]}") from None
+    if damaged:
+        facts["note"] = DAMAGED
+    return Record(**facts, order=order, damaged=damaged)
