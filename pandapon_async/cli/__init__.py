@@ -17,6 +17,7 @@ import typer
 
 from pandapon_async import __version__
 from pandapon_async.cli import (
+    calibrate,
     call,
     callbacks,
     clean,
@@ -71,6 +72,7 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
 for _command in (
+    calibrate.calibrate,
     clean.clean,
     demo.demo,
     doctor.doctor,
