@@ -28,6 +28,7 @@ from pandapon_async.cli import (
     journal,
     openapi,
     reconcile,
+    record,
     refunds,
     returns,
     sandbox,
@@ -79,6 +80,7 @@ for _command in (
     endpoints.endpoints,
     openapi.openapi,
     reconcile.reconcile,
+    record.record,
     sandbox.sandbox,
 ):
     app.command()(_command)

@@ -28,7 +28,7 @@ from pandapon_async.errors import ConfigurationError, InvalidArgumentError, Outc
 from pandapon_async.journal.place import forgets
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, VendorProfile
 
-__all__ = ["call"]
+__all__ = ["call", "choose_endpoint", "find_candidates"]
 
 
 def complete_name(incomplete: str) -> list[tuple[str, str]]:
@@ -44,7 +44,7 @@ def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str
     from pandapon_async.declare import fields as rules
 
     try:
-        candidates = _find(context.params.get("name") or "", VendorProfile(allow_inferred=True))
+        candidates = find_candidates(context.params.get("name") or "", VendorProfile(allow_inferred=True))
     except InvalidArgumentError:
         return []
     found: dict[str, str] = {}
@@ -114,7 +114,7 @@ def call(
         typer.echo(context.get_help())
         raise typer.Exit(0 if help_ else 2)
     if help_:
-        typer.echo(help_text(_find(name, VendorProfile(allow_inferred=True))[0], name))
+        typer.echo(help_text(find_candidates(name, VendorProfile(allow_inferred=True))[0], name))
         return
     chosen: SettingsArguments = {}
     if allow_inferred:
@@ -130,8 +130,10 @@ def call(
     if timeout is not None:
         chosen["timeout"] = timeout
     vendor = Settings.from_env(**chosen).vendor
-    candidates = _find(name, vendor)
-    endpoint, given = _read(candidates, arguments or (), read_document(body), pinned=name in endpoints())
+    candidates = find_candidates(name, vendor)
+    endpoint, given = choose_endpoint(
+        candidates, arguments or (), read_document(body), pinned=name in endpoints()
+    )
     encoded = open_images(endpoint.parameters, encode_arguments(endpoint.parameters, given))
     if dry_run:
         print_result(preview(endpoint, encoded))
@@ -144,7 +146,7 @@ def call(
     _print(response, whole=with_response, personal=personal, extra=extra)
 
 
-def _find(name: str, vendor: VendorProfile) -> tuple[Endpoint, ...]:
+def find_candidates(name: str, vendor: VendorProfile) -> tuple[Endpoint, ...]:
     """What a name may stand for: one endpoint, or several of which the arguments choose."""
     if name in endpoints():
         return (endpoints()[name],)
@@ -157,7 +159,7 @@ def _find(name: str, vendor: VendorProfile) -> tuple[Endpoint, ...]:
     return candidates[:1] if operation.same_arguments else candidates
 
 
-def _read(
+def choose_endpoint(
     candidates: tuple[Endpoint, ...], typed: Sequence[str], document: Mapping[str, Any], *, pinned: bool
 ) -> tuple[Endpoint, dict[str, Any]]:
     """The arguments, and of several candidates the one that takes them."""

@@ -26,6 +26,7 @@ __all__ = ["doctor"]
 def doctor(
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
     online: Annotated[bool, typer.Option(help="Also make one signed call (a read).")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on a terminal, too.")] = False,
 ) -> None:
     """Check clock, network, TLS, key, quota, journal, disk and versions; say what to do."""
     given: SettingsArguments = {} if base_url is None else {"base_url": base_url}
@@ -36,7 +37,7 @@ def doctor(
         checks = [local.versions(), wrong]
     else:
         checks = asyncio.run(_examine(_context(settings), online))
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not as_json:
         _show(checks)
     else:
         for check in checks:

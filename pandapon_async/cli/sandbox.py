@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,6 +57,10 @@ def sandbox(
     log_limit: Annotated[
         int, typer.Option(min=0, help="How many requests /_sandbox/log remembers.")
     ] = 100_000,
+    recorded: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of `pandapon record`, which answers all calls of its name; repeatable."),
+    ] = None,
 ) -> None:
     """Serve a PandaPon on this machine, until Ctrl-C.
 
@@ -74,6 +79,7 @@ def sandbox(
         rate=rate,
         faults=_rules(faults),
         log_limit=log_limit,
+        recorded=recorded or (),
     )
     try:
         with contextlib.suppress(KeyboardInterrupt):

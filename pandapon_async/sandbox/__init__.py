@@ -3,6 +3,7 @@
 It shares nothing with the client that it is there to check but the declarations and the signing rule.
 """
 
+from pandapon_async.recording import Recording
 from pandapon_async.sandbox.faults import Fault, FaultKind, chaos, parse_faults
 from pandapon_async.sandbox.orders import OrderLine, OrderState
 from pandapon_async.sandbox.records import Counters, Effect, RequestRecord
@@ -17,6 +18,7 @@ __all__ = [
     "FaultKind",
     "OrderLine",
     "OrderState",
+    "Recording",
     "RefundState",
     "RequestRecord",
     "Sandbox",

@@ -22,6 +22,7 @@ import orjson
 from aiohttp import web
 
 from pandapon_async.declare.endpoint import Endpoint, Safety, Signing
+from pandapon_async.recording import Recording
 from pandapon_async.sandbox import disruption
 from pandapon_async.sandbox.checks import IN_QUERY, AuthChecker
 from pandapon_async.sandbox.envelope import Refusal, SandboxResponse, envelope
@@ -67,6 +68,7 @@ class Pipeline:
     monotonic: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
     connection_of: Callable[[web.BaseRequest], int]
+    recorded: Mapping[str, Recording] = attrs.field(factory=dict)
     waiting: set[asyncio.Task[Any]] = attrs.field(factory=set)
     landing: list[tuple[float, int, _Checked]] = attrs.field(factory=list)
     _arrivals: Arrivals = attrs.field(factory=Arrivals)
@@ -134,7 +136,13 @@ class Pipeline:
             if fault is not None and late:
                 self._land_later(checked, entry.number, fault.delay)
                 return disruption.reset(request)
-            answer = self._envelope(entry, path, data=self._carry_out(checked))
+            recorded = self.recorded.get(checked.endpoint.pin)
+            if recorded is not None:
+                answer = SandboxResponse(
+                    recorded.http_status, recorded.answer.get("code", 0), recorded.body()
+                )
+            else:
+                answer = self._envelope(entry, path, data=self._carry_out(checked))
         except Refusal as refusal:
             if late:
                 return disruption.reset(request)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
@@ -15,6 +16,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from pandapon_async.api.registry import endpoints
+from pandapon_async.recording import Recording
 from pandapon_async.sandbox import ledger, ordering
 from pandapon_async.sandbox.answers import answer
 from pandapon_async.sandbox.checks import AuthChecker
@@ -68,7 +70,8 @@ class Sandbox:
     success whose data is "null" or "empty". With `freight` refunds of 1688 have some, "added" to their amount
     or "included" in it; the ledger is the same. With a `profile` the sandbox is that vendor, strictly: its
     unit of the timestamp, signer, codes, places of arguments, generation, freight, lists; `rate` then holds
-    for each key, or for each user of one (`quota_scope`).
+    for each key, or for each user of one (`quota_scope`). `recorded` are recordings, or their files: each
+    answers all calls of its name.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Sandbox:
         not_found: Literal["code", "null", "empty"] = "code",
         freight: Literal["added", "included"] | None = None,
         profile: VendorProfile | None = None,
+        recorded: Iterable[Recording | str | os.PathLike[str]] = (),
     ) -> None:
         if not visible_after >= 0:
             raise ValueError("visible_after must be 0 or more seconds")
@@ -134,6 +138,7 @@ class Sandbox:
             monotonic=steady,
             sleep=sleep,
             connection_of=self._connection_of,
+            recorded={one.call: one for one in map(_recording, recorded)},
         )
 
     def __repr__(self) -> str:
@@ -301,6 +306,10 @@ def _request(
 ) -> web.BaseRequest:
     loop = asyncio.get_running_loop()
     return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAXIMUM_BODY)
+
+
+def _recording(given: Recording | str | os.PathLike[str]) -> Recording:
+    return given if isinstance(given, Recording) else Recording.read(os.fspath(given))
 
 
 def _times(

@@ -1,0 +1,276 @@
+"""One real answer as evidence about the vendor, with nothing in it that belongs to anybody.
+
+What the vendor really answers is what this package knows least about, and those who could show it may not
+show their customers' data. A recording keeps the form and loses the content: every text, and every number
+of more than five digits, becomes another one of the same form unless the declaration says that it is
+harmless (a known value of an enumeration, yes and no). Fields that no declaration knows, and those that
+can hold personal data, always do. Dates are shifted by one offset. Equal values become equal ones, so ids
+still lead to each other; the key by which they do is random and kept nowhere. Of the request nothing is
+kept but the names of the call and its arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import re
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from pandapon_async.core.json_codec import loads
+from pandapon_async.core.model import OpenEnum, PageModel, parse_moment
+from pandapon_async.core.structure import (
+    LIST_FIELDS,
+    TOTAL_FIELDS,
+    arms_of,
+    is_list,
+    is_model,
+    is_page,
+    wire_fields,
+)
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.money import Fen
+
+__all__ = ["FORMAT", "Recording", "Redactor"]
+
+FORMAT: Final = 1
+HARMLESS_DIGITS: Final = 5
+"""Numbers of so few digits are no ids: counts, quantities, states, small amounts."""
+
+_MADE_BY = "pandapon-async record"
+_LARGEST = 16 * 1024 * 1024
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)([ T]\d\d:\d\d:\d\d)?((?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?)", re.ASCII)
+_COMPACT = re.compile(r"(\d{14})(\d{3}[+-]\d{4})?", re.ASCII)
+_SCHEME = re.compile(r"https?://")
+_PLAIN_NAME = re.compile(r"[A-Za-z_]{1,40}", re.ASCII)
+_HAN = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳"
+_KEPT = frozenset(" \t\n!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+class _Unknown:
+    """The type of what no declaration knows."""
+
+
+@attrs.define
+class Redactor:
+    """Replaces the content of answers; one for all of a recording, so that equal values stay equal."""
+
+    key: bytes = attrs.field(repr=False)
+    """Random bytes, at least 16; kept nowhere."""
+    offset: timedelta = attrs.field(repr=False)
+    """What all dates are shifted by."""
+    hide_amounts: bool = False
+    """Whether small amounts are replaced, too."""
+
+    def redact(self, value: Any, kind: Any = _Unknown) -> Any:
+        """A value of JSON, as the declaration types it, with nothing of anybody's in it."""
+        arms = arms_of(kind)
+        if isinstance(value, dict):
+            return {self._name(name, known): inner for name, known, inner in self._inside(value, arms)}
+        if isinstance(value, list):
+            return [self.redact(item, _item_kind(arms)) for item in value]
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value, arms)
+        return self._number(value, arms)
+
+    def _inside(self, value: dict[str, Any], arms: list[Any]) -> Iterator[tuple[str, bool, Any]]:
+        page = next((arm for arm in arms if is_page(arm)), None)
+        if page is not None:
+            for name, item in value.items():
+                known = name in LIST_FIELDS or name in TOTAL_FIELDS
+                inner = int if name in TOTAL_FIELDS else list[_item_kind([page])]  # type: ignore[misc]
+                yield name, known, self.redact(item, inner if known else _Unknown)
+            return
+        model = next((arm for arm in arms if is_model(arm)), None)
+        types = _types_of(model) if model is not None else {}
+        for name, item in value.items():
+            yield name, name in types, self.redact(item, types.get(name, _Unknown))
+
+    def _name(self, name: str, known: bool) -> str:
+        """The name of a field; one that may be an id or a name of somebody is none."""
+        return name if known or _PLAIN_NAME.fullmatch(name) else self.like(name)
+
+    def _text(self, text: str, arms: list[Any]) -> str:
+        if _is_member(text, arms):
+            return text
+        if (moment := self._shifted(text, datetime in arms)) is not None:
+            return moment
+        amount = bool({Fen, Decimal} & set(arms)) and not self.hide_amounts
+        if amount and re.fullmatch(r"-?[0-9.]+", text) and _digits(text) <= HARMLESS_DIGITS:
+            return text
+        return self.like(text)
+
+    def _number(self, number: Any, arms: list[Any]) -> Any:
+        if _is_member(number, arms):
+            return number
+        if datetime in arms and (moment := self._shifted(str(number), True)) is not None:
+            return int(moment)
+        text = format(number, "f") if isinstance(number, Decimal) else str(number)
+        hidden = self.hide_amounts and bool({Fen, Decimal} & set(arms))
+        harmless = bool({int, float, Fen, Decimal, datetime} & set(arms)) and not hidden
+        if harmless and _digits(text) <= HARMLESS_DIGITS:
+            return number
+        made = self.like(text)
+        return int(made) if isinstance(number, int) else Decimal(made)
+
+    def _shifted(self, text: str, declared: bool) -> str | None:
+        """The same form of a date with another one in it; None for what is no date."""
+        try:
+            if match := _MOMENT.fullmatch(text):
+                form = "%Y-%m-%d" + ("" if match[2] is None else f"{match[2][0]}%H:%M:%S")
+                moved = datetime.strptime((match[1] + (match[2] or "")), form) + self.offset
+                return moved.strftime(form) + match[3]
+            if not declared:
+                return None
+            if match := _COMPACT.fullmatch(text):
+                form = "%Y%m%d%H%M%S"
+                return (datetime.strptime(match[1], form) + self.offset).strftime(form) + (match[2] or "")
+            if text.isascii() and text.isdigit():
+                parse_moment(text)
+                return str(int(text) + self.offset // timedelta(milliseconds=1))
+        except (ValueError, OverflowError):
+            return None
+        return None
+
+    def like(self, text: str) -> str:
+        """Another text of the same form: digits, letters of either case and Han for their like."""
+        scheme = match[0] if (match := _SCHEME.match(text)) else ""
+        made: list[str] = []
+        for character, drawn in zip(text[len(scheme) :], self._draws(text), strict=False):
+            made.append(_like(character, drawn, leading=not made or not made[-1].isdigit()))
+        return scheme + "".join(made)
+
+    def _draws(self, text: str) -> Iterator[int]:
+        """Bytes without end that nobody can tell without the key, the same for the same text."""
+        data = text.encode("utf-8", "surrogatepass")
+        for block in itertools.count():
+            yield from hashlib.blake2b(data, key=self.key, salt=block.to_bytes(16)).digest()
+
+
+def _like(character: str, drawn: int, *, leading: bool) -> str:
+    if "0" <= character <= "9":
+        if leading and character == "0":
+            return "0"
+        return str(1 + drawn % 9) if leading else str(drawn % 10)
+    if "a" <= character <= "z":
+        return chr(ord("a") + drawn % 26)
+    if "A" <= character <= "Z":
+        return chr(ord("A") + drawn % 26)
+    if character in _KEPT:
+        return character
+    return _HAN[drawn % len(_HAN)] if character.isalpha() else "·"
+
+
+def _digits(text: str) -> int:
+    return sum(character.isdigit() for character in text)
+
+
+def _is_member(value: Any, arms: Iterable[Any]) -> bool:
+    """Whether it is a value of an enumeration that the declaration knows."""
+    enumerations = (arm for arm in arms if isinstance(arm, type) and issubclass(arm, OpenEnum))
+    return any(isinstance(arm.read(value), arm) for arm in enumerations)
+
+
+@functools.cache
+def _types_of(model: type[Any]) -> dict[str, Any]:
+    """The types of a model's fields, by wire name; of what may be personal none is known."""
+    hints = typing.get_type_hints(model, include_extras=True)
+    return {
+        wire: _Unknown if field.metadata.get("personal") else hints[field.name]
+        for wire, field in wire_fields(model).items()
+    }
+
+
+def _item_kind(arms: Iterable[Any]) -> Any:
+    for arm in arms:
+        if is_list(arm):
+            return typing.get_args(arm)[0]
+        if isinstance(arm, type) and issubclass(arm, PageModel):
+            return typing.get_args(typing.get_type_hints(arm, include_extras=True)["items"])[0]
+    return _Unknown
+
+
+@attrs.define(frozen=True)
+class Recording:
+    """An answer that can be shown and played: `Sandbox(recorded=[...])` gives it to all calls of its name."""
+
+    call: str
+    """The call with its generation: "v1.alibaba.refunds.get"."""
+    arguments: tuple[str, ...]
+    """The names of the arguments that were given."""
+    http_status: int
+    """The status of the answer."""
+    answer: Mapping[str, Any]
+    """The envelope: `requestId`, `code`, `developId`, `msg`, `data`."""
+
+    @classmethod
+    def of(
+        cls,
+        call: str,
+        arguments: Iterable[str],
+        http_status: int,
+        envelope: Mapping[str, Any],
+        kind: Any,
+        redactor: Redactor,
+    ) -> Self:
+        """The recording of an envelope whose data the declaration types as `kind`."""
+        redacted = {
+            name: redactor.redact(value, kind if name == "data" else int if name == "code" else _Unknown)
+            for name, value in envelope.items()
+        }
+        return cls(call, tuple(sorted(arguments)), http_status, redacted)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """A recording from its file.
+
+        Raises:
+            ConfigurationError: It cannot be read, or `pandapon record` did not write it.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > _LARGEST:
+                raise ConfigurationError(f"{path} is longer than {_LARGEST} bytes")
+            value = loads(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or (value.get("made_by"), value.get("format")) != (_MADE_BY, FORMAT):
+            raise ConfigurationError(f"{path} is not a recording of format {FORMAT}")
+        call, status, answer = value.get("call"), value.get("http_status"), value.get("answer")
+        names = value.get("arguments")
+        if not (
+            isinstance(call, str)
+            and isinstance(status, int)
+            and isinstance(answer, dict)
+            and isinstance(names, list)
+        ):
+            raise ConfigurationError(f"{path} is not a whole recording")
+        return cls(call, tuple(map(str, names)), status, answer)
+
+    def to_json(self) -> str:
+        """The text of its file, indented to be read before it is shown to anybody."""
+        told = {
+            "made_by": _MADE_BY,
+            "format": FORMAT,
+            "call": self.call,
+            "arguments": list(self.arguments),
+            "http_status": self.http_status,
+            "answer": self.answer,
+        }
+        return json.dumps(told, ensure_ascii=False, indent=2, default=float) + "\n"
+
+    def body(self) -> bytes:
+        """The bytes of the answer."""
+        return json.dumps(self.answer, ensure_ascii=False, default=float).encode()
