@@ -74,7 +74,7 @@ class Redactor:
         """A value of JSON, as the declaration types it, with nothing of anybody's in it."""
         arms = arms_of(kind)
         if isinstance(value, dict):
-            return {self._name(name, known): inner for name, known, inner in self._inside(value, arms)}
+            return self._named(list(self._inside(value, arms)))
         if isinstance(value, list):
             return [self.redact(item, _item_kind(arms)) for item in value]
         if value is None or isinstance(value, bool):
@@ -96,9 +96,17 @@ class Redactor:
         for name, item in value.items():
             yield name, name in types, self.redact(item, types.get(name, _Unknown))
 
-    def _name(self, name: str, known: bool) -> str:
-        """The name of a field; one that may be an id or a name of somebody is none."""
-        return name if known or _PLAIN_NAME.fullmatch(name) else self.like(name)
+    def _named(self, fields: list[tuple[str, bool, Any]]) -> dict[str, Any]:
+        """The fields by name; what may be an id or somebody's name gets one that is not there yet."""
+        kept = {name for name, known, _ in fields if known or _PLAIN_NAME.fullmatch(name)}
+        made: dict[str, Any] = {}
+        for name, _, inner in fields:
+            shown = other = name if name in kept else self.like(name)
+            number = 2
+            while name not in kept and (shown in kept or shown in made):
+                shown, number = f"{other}_{number}", number + 1
+            made[shown] = inner
+        return made
 
     def _text(self, text: str, arms: list[Any]) -> str:
         if _is_member(text, arms):

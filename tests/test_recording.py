@@ -122,6 +122,11 @@ def test_whatever_comes_keeps_its_shape_and_no_text(value: Any, key: bytes) -> N
     json.dumps(made, default=float)
 
 
+def test_no_field_is_lost_where_two_names_become_one() -> None:
+    names = {str(number): number for number in range(30)}
+    assert len(REDACTOR.redact(names)) == 30
+
+
 @given(st.integers(min_value=100_000), st.sampled_from([int, str, Decimal, Any]))
 def test_equal_numbers_and_texts_become_equal(number: int, kind: Any) -> None:
     as_number = REDACTOR.redact(number, kind)
