@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import io
+import logging
 import re
 import shlex
 import subprocess
@@ -267,6 +268,17 @@ class Session:
                 await value.aclose()
         if self.sandbox is not None:
             await self.sandbox.aclose()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """What a page sets up for its reader must not speak in the tests that follow."""
+    loggers = (logging.getLogger(), logging.getLogger("pandapon_async"))
+    before = [(one, one.level, list(one.handlers)) for one in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture
