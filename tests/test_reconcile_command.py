@@ -218,7 +218,7 @@ async def test_options_reach_the_job(tmp_path: Path, runner: CliRunner) -> None:
     async with Sandbox(refunds=1, seed=7) as server:
         stopped = await invoke(runner, server, path, "--out", tmp_path / "out", *options)
         assert (stopped.exit_code, stopped.stdout) == (3, "")
-        assert "of the 1 refunds looked up first none was found (1 not known)" in stopped.stderr
+        assert "of the refund looked up first none was found (1 not known)" in stopped.stderr
         assert "--accept-missing goes on" in stopped.stderr
         result = await invoke(runner, server, path, "--out", tmp_path / "out", "--accept-missing", *options)
         assert json.loads(result.stdout)["verdicts"]["missing_upstream"] == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pandapon_async import NotFoundError, Override
+from pandapon_async.progress import NullProgress
 from pandapon_async.reconcile import NothingFoundError, Options, Verdict, reconcile
 from pandapon_async.reconcile.probe import SAMPLE, samples
 from pandapon_async.reconcile.run_store import Pending
@@ -82,14 +83,26 @@ def ledger_of(folder: Path, rows: int) -> Path:
     return path
 
 
+class Advanced(NullProgress):
+    """Counts what it is told."""
+
+    total = 0
+
+    def advance(self, *, failed: bool) -> None:
+        self.total += 1
+
+
 @pytest.mark.parametrize("nothing", NOTHING)
 @pytest.mark.parametrize("place", ["body", "query"])
 @virtual_time
 async def test_a_night_finds_the_place_by_itself(tmp_path: Path, place: str, nothing: str) -> None:
     ledger = ledger_of(tmp_path, 40)
     async with vendor(place, nothing) as server, client(server.url) as pandapon:
-        summary = await reconcile(pandapon, ledger, tmp_path / "out", options=Options(concurrency=4))
+        progress = Advanced()
+        options = Options(concurrency=4)
+        summary = await reconcile(pandapon, ledger, tmp_path / "out", options=options, progress=progress)
         assert summary.verdicts[Verdict.MATCHED] == 40
+        assert (summary.run["lookups"], progress.total) == (40, 40)
         assert len(server.requests) <= 40 + 2 * SAMPLE
 
 

@@ -48,6 +48,7 @@ The vendor refused the credentials, so nothing more was asked. Check, in this or
   PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID (environment or .env);
   that the key is enabled in the vendor's console, for the account of this user id;
   the clock of this machine: the vendor accepts 600 seconds of difference;
+  the unit of the timestamp: `pandapon calibrate` tries both, with at most 20 reads;
   PANDAPON_BASE_URL, if you set it."""
 
 

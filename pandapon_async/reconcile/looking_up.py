@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -39,6 +40,8 @@ class LookingUp:
     thread: StoppableThread
     kept: Callable[[int, Lookup], None] | None = None
     """Is given each lookup once the state has it."""
+    _trying: bool = attrs.field(default=False, init=False)
+    """Whether what is looked up may be looked up again, with the id in another place."""
 
     async def run(self, state: RunStore, counts: dict[str, int]) -> None:
         """Look up what the state lacks; `counts` says how much."""
@@ -74,8 +77,15 @@ class LookingUp:
             )
 
         probe = Probe(self.client, state, fetch, self.progress, self.thread.run)
-        await probe.run()
+        self._trying = True
+        try:
+            await probe.run()
+        finally:
+            self._trying = False
         self.client = probe.client
+        for row in probe.looked_up:
+            for lookup in await self.thread.run(functools.partial(state.lookups_of, [row.row])):
+                self._tell(row.row, lookup)
         return state.looked_up() - before
 
     @property
@@ -131,6 +141,10 @@ class LookingUp:
     def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
         lookup.looked_up_at = stamp(self.clock.wall())
         state.record(row, lookup)
+        if not self._trying:
+            self._tell(row, lookup)
+
+    def _tell(self, row: int, lookup: Lookup) -> None:
         if self.kept is not None:
             self.kept(row, lookup)
         self.progress.advance(failed=lookup.outcome is Outcome.FAILED)

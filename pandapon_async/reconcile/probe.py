@@ -48,6 +48,8 @@ class Probe:
     progress: Progress
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     """Runs what takes long off the loop."""
+    looked_up: list[Pending] = attrs.field(factory=list)
+    """The rows that were looked up."""
 
     async def run(self) -> None:
         """Look up the samples. Raises NothingFoundError, with no lookup kept, if nothing is found."""
@@ -55,6 +57,7 @@ class Probe:
         chosen = await self.in_thread(lambda: samples(state.pending(), state.platforms_found()))
         for platform, rows in chosen.items():
             found = await self._look_up(self.client, rows)
+            self.looked_up += rows
             if any(map(_shows_something, found)):
                 continue
             where = await self._elsewhere(platform, rows)
@@ -117,11 +120,13 @@ def _shows_something(lookup: Lookup) -> bool:
 def _nothing(platform: Platform, found: Sequence[Lookup]) -> str:
     missing = sum(one.outcome is Outcome.MISSING for one in found)
     empty = sum(one.error_kind == ErrorKind.EMPTY for one in found)
-    counts = {"not known": missing, "nothing in the answer": empty, "refused": len(found) - missing - empty}
+    refused = len(found) - missing - empty
+    counts = {"not known": missing, "answered with nothing in it": empty, "refused": refused}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    of = "the refund" if len(found) == 1 else f"the {len(found)} refunds"
     tried = f", nor with the id in the other place ({UNSURE[platform]})" if platform in UNSURE else ""
     return (
-        f"{platform}: of the {len(found)} refunds looked up first none was found ({told}){tried}. "
+        f"{platform}: of {of} looked up first none was found ({told}){tried}. "
         "Nothing is judged. Check that the key belongs to the account of this ledger and that the column has "
         "refund ids; `pandapon calibrate --refund-id ID` shows what the vendor understands. If they really "
         "are missing, --accept-missing goes on"
