@@ -277,7 +277,9 @@ class TestShrinking:
         with pytest.raises(ValueError, match="small enough"):
             compress_image(data, 10)
 
-    @pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (30_000_001, 1), (60_000, 2_000)])
+    @pytest.mark.parametrize(
+        ("width", "height"), [(10_000, 10_000), (30_000_001, 1), (60_000, 2_000), (21_000, 21_000)]
+    )
     def test_too_many_pixels_are_refused_before_they_are_decoded(self, width: int, height: int) -> None:
         """100 million pixels of one colour are a file of 400 KB, and took 1.7 GB."""
         header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
@@ -287,7 +289,7 @@ class TestShrinking:
         ]
         tracemalloc.start()
         try:
-            with pytest.raises(ValueError, match=f"has {width} x {height} pixels; at most 30,000,000 can be"):
+            with pytest.raises(ValueError, match="pixels; at most 30,000,000 can be made smaller"):
                 compress_image(PNG[:8] + b"".join(pieces), 1000)
             assert tracemalloc.get_traced_memory()[1] < 10_000_000
         finally:

@@ -57,7 +57,9 @@ def compress_image(data: bytes, maximum_bytes: int) -> bytes:
                 picture.thumbnail((SIDES[0], SIDES[0]))  # before what follows, which makes copies
                 turning.exif_transpose(picture, in_place=True)
                 picture = _plain(picture)
-    except (OSError, SyntaxError, pillow.DecompressionBombError):
+    except pillow.DecompressionBombError:  # of so many it does not even say how many
+        raise ValueError(f"has too many pixels; at most {MOST_PIXELS:,} can be made smaller") from None
+    except (OSError, SyntaxError):
         raise ValueError("is damaged and cannot be made smaller") from None
     for side in SIDES:
         picture.thumbnail((side, side))
