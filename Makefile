@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo docs test nightly lowest check format bench clean help
+.PHONY: demo docs test nightly lowest check format bench release-check clean help
 
 help:
 	@echo "make demo     run the nightly job on an embedded sandbox, with faults"
@@ -13,19 +13,22 @@ help:
 	@echo "make lowest   the suite on the lowest versions that pyproject.toml allows"
 	@echo "make check    ruff, mypy --strict, pyright, and that every public name has a type"
 	@echo "make docs     the site, in site/"
+	@echo "make release-check  what is published: built twice and compared, checked, its parts and its API listed"
 	@echo "make bench    measure against other clients: some ten minutes, on a quiet machine"
 
+# pip first: those of Python 3.11 know no dependency groups.
 $(VENV)/.run: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) pip
 	$(PIP) --editable .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.run
-	$(PIP) --editable '.[reconcile,test]'
+	$(PIP) --editable '.[reconcile]' --group test
 	touch $@
 
 $(VENV)/.check: $(VENV)/.test
-	$(PIP) --editable '.[check]'
+	$(PIP) --group check
 	touch $@
 
 demo: $(VENV)/.run
@@ -35,7 +38,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 $(VENV)/.doubles: $(VENV)/.test
-	$(PIP) --editable '.[doubles]'
+	$(PIP) --group doubles
 	touch $@
 
 # The generator of the interoperability test wants other versions than we do, so it gets its own place.
@@ -56,8 +59,9 @@ nightly: $(VENV)/.check $(VENV)/.doubles $(VENV)/generator/.done
 $(VENV)/lowest/.done: pyproject.toml $(VENV)/.run
 	$(PYTHON) -m venv --clear $(VENV)/lowest
 	$(BIN)/python -m tests.support.lowest > $(VENV)/lowest/constraints.txt
+	$(VENV)/lowest/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt pip
 	$(VENV)/lowest/bin/python -m pip --disable-pip-version-check install --quiet \
-		--constraint $(VENV)/lowest/constraints.txt --editable '.[reconcile,test]'
+		--constraint $(VENV)/lowest/constraints.txt --editable '.[images,otel,postgres,reconcile]' --group test
 	touch $@
 
 lowest: $(VENV)/lowest/.done
@@ -81,11 +85,38 @@ docs: $(VENV)/docs/.done
 
 # Its own mark, so that the rivals come in only when they are asked for.
 $(VENV)/.bench: $(VENV)/.test
-	$(PIP) --editable '.[bench]'
+	$(PIP) --group bench
 	touch $@
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.release: $(VENV)/.run
+	$(PIP) --group release
+	touch $@
+
+# The commit of 0.1.0; the API is compared with it.
+RELEASED := 539f0ea6bafd7d1980bfb08f926c881225481625
+RELEASE := build/release
+
+# Two builds must be the same to the byte. Differences of the API are listed, not refused: CHANGELOG.md tells them.
+release-check: $(VENV)/.release
+	rm -rf $(RELEASE)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/one > $(RELEASE).log
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/two > $(RELEASE).log
+	cd $(RELEASE)/one && sha256sum * | tee ../SHA256SUMS
+	cd $(RELEASE)/two && sha256sum --check --quiet ../SHA256SUMS
+	$(BIN)/twine check --strict $(RELEASE)/one/*
+	$(BIN)/check-wheel-contents $(RELEASE)/one/*.whl
+	$(BIN)/zizmor --offline .github
+	$(PYTHON) -m venv $(RELEASE)/installed
+	$(RELEASE)/installed/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint constraints.txt $(RELEASE)/one/*.whl
+	$(RELEASE)/installed/bin/pandapon endpoints --safety once > $(RELEASE)/endpoints.jsonl
+	$(BIN)/cyclonedx-py environment $(RELEASE)/installed/bin/python --pyproject pyproject.toml \
+		--output-reproducible --output-file $(RELEASE)/sbom.cdx.json
+	$(BIN)/griffe check pandapon_async --against $(RELEASED) > $(RELEASE)/api-changes.txt 2>&1; test $$? -le 1
+	@echo "$$(wc -l < $(RELEASE)/api-changes.txt) lines of differences to the API of 0.1.0: $(RELEASE)/api-changes.txt"
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .
