@@ -101,7 +101,7 @@ RELEASE := build/release
 
 # Two builds must be the same to the byte. Differences of the API are listed, not refused: CHANGELOG.md tells them.
 release-check: $(VENV)/.release
-	rm -rf $(RELEASE)
+	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/one > $(RELEASE).log
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/two > $(RELEASE).log
 	cd $(RELEASE)/one && sha256sum * | tee ../SHA256SUMS

@@ -55,7 +55,7 @@ from pandapon_async.transport.wait_queue import Priority, priority
 if TYPE_CHECKING:
     from pandapon_async import bulk
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Accounts",
