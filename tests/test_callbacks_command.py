@@ -156,6 +156,23 @@ def test_a_wrong_call_is_explained(
     assert wrong in said
 
 
+def test_a_damaged_store_is_named_with_what_helps(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = Shell(monkeypatch, capsys, path.parent)
+    content = path.read_bytes()
+    for spoilt in (content.replace(b"pending", b"pendinx"), content[:5000], b"no database" * 99):
+        path.write_bytes(spoilt)
+        for command in (("list",), ("list", "--counts"), ("replay", "--dead")):
+            ended = shell("callbacks", *command, "--store", str(path))
+            if ended.code == 0:
+                assert command == ("replay", "--dead")  # which reads none of what was changed
+                continue
+            assert ended.code == 3, ended.err
+            assert f"the callbacks store {path} cannot be" in ended.err
+            assert "move it away, with its -wal" in ended.err
+
+
 def test_serving_without_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("PANDAPON_ACCESS_KEY", "PANDAPON_ACCESS_SECRET"):

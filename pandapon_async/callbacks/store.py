@@ -199,6 +199,8 @@ FILE_FORMAT = FileFormat(
     upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3},
     error=CallbackStoreUnavailableError,
     checked={"messages": _CAME},
+    if_damaged="move it away, with its -wal, and a new one is begun; what is in it is handled by nobody, "
+    "and `pandapon reconcile` finds what changed",
 )
 
 

@@ -25,6 +25,7 @@ from pandapon_async.callbacks import (
     Receiver,
     Record,
 )
+from pandapon_async.callbacks.store import FILE_FORMAT
 from pandapon_async.cli.output import for_people, note, print_lines, print_result, print_table
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
@@ -314,10 +315,8 @@ def _opened(path: Path) -> Any:
     if not path.is_file():
         raise typer.BadParameter(f"there is no {path}", param_hint="--store")
     store = MessageStore(path)
-    try:
+    with contextlib.closing(store), FILE_FORMAT.failing(path, "read"):
         yield store
-    finally:
-        store.close()
 
 
 def _one(store: MessageStore, beginning: str) -> str:

@@ -31,7 +31,7 @@ from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
 from pandapon_async.storage.damage import reason_of
 from pandapon_async.storage.files import make_private_folder
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage.sqlite_file import IN_MEMORY, PATIENCE
 
 __all__ = ["Journal"]
 
@@ -394,7 +394,7 @@ class Journal:
         try:
             self._make_folder()
             after_crash = self._was_killed()
-            alive.acquire(blocking=False)
+            alive.acquire(timeout=PATIENCE)  # who is opening it, too, looks whether this process lives
             store = JournalStore(self.path, session, lambda: _release(alive), after_crash=after_crash)
             self._close_abandoned(store, self._opened_at)
             if self._earlier is not None:

@@ -47,6 +47,7 @@ from pandapon_async.storage.files import sync_folder
 
 __all__ = [
     "IN_MEMORY",
+    "PATIENCE",
     "FileFormat",
     "SqliteStore",
     "link_into_place",
