@@ -58,7 +58,7 @@ RULES = (
     Rules(
         "journal/resolve.py",
         ("judge", "carries_waybill", "is_ours", "_lines_tell", "Resolver.take_word"),
-        ("test_writes_rules.py", "test_journal_resolve.py"),
+        ("test_writes_rules.py", "test_journal_resolve.py", "test_journal_word.py"),
     ),
     Rules(
         "journal/store.py",
@@ -80,7 +80,7 @@ RULES = (
         ("test_writes_rules.py", "test_journal_store.py"),
     ),
     Rules("journal/ages.py", ("seconds_left", "Ages.of"), ("test_writes_rules.py", "test_journal_resend.py")),
-    Rules("journal/resend.py", ("look_first", "_unseen"), ("test_journal_resend.py",)),
+    Rules("journal/resend.py", ("look_first", "_unseen"), ("test_journal_resend.py", "test_journal_word.py")),
     Rules(
         "plans/binding.py",
         ("Binding.is_of", "check_binding", "_was_sent", "check_writer"),

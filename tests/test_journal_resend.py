@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -19,93 +13,16 @@ from pandapon_async import (
     AuthenticationError,
     Client,
     Codes,
-    Credentials,
     DuplicateIntentError,
-    InvalidArgumentError,
     OutcomeUnknownError,
     PandaponError,
     RateLimitError,
 )
 from pandapon_async.errors import ErrorKind, NextStep, Outcome
-from pandapon_async.journal import Intent, IntentState, Resolution
-from tests.support.clients import settings as client_settings
-from tests.support.refunding import MODES, Mode, RefundingVendor, SteppingClock
-from tests.support.server import FaultServer
+from pandapon_async.journal import IntentState
+from tests.support.refunding import MODES, Mode
+from tests.support.refunding_house import applied, house
 from tests.support.virtual import run, virtual_time
-
-CREATE: dict[str, Any] = {
-    "order_id": 100,
-    "order_entry_ids": [1],
-    "dispute_request": "refund",
-    "apply_payment": 500,
-    "apply_carriage": 0,
-    "apply_reason_id": 20022,
-    "description": "two words",
-    "goods_status": "aftersaleBuyerReceived",
-}
-SETTLE_AFTER = 60.0
-
-
-@attrs.define
-class House:
-    """A vendor, a journal's file and a clock; every `run` is another run of a program."""
-
-    vendor: RefundingVendor
-    url: str
-    path: Path
-    clock: SteppingClock
-
-    @asynccontextmanager
-    async def run(self, key: str = "key", user_id: str = "1", **changes: Any) -> AsyncIterator[Client]:
-        given = {"journal": self.path, "clock": self.clock, "settle_after": SETTLE_AFTER, **changes}
-        async with Client(Credentials(key, "secret", user_id), client_settings(self.url, **given)) as made:
-            yield made
-
-    async def create(
-        self, mode: Mode, order_entry_ids: list[int] | None = None, **how: Any
-    ) -> PandaponError | None:
-        """Apply once in a run of its own; how it ended."""
-        self.vendor.mode = mode
-        async with self.run(**how) as pandapon:
-            return await applied(pandapon, order_entry_ids=order_entry_ids or [1])
-
-    async def resolve(self, *, as_account: bool = False, **how: Any) -> None:
-        """Look at everything that is unknown or was found absent."""
-        async with self.run(**how) as pandapon:
-            for intent in await pandapon.journal.find((IntentState.UNKNOWN, IntentState.SETTLED_ABSENT)):
-                await pandapon.resolve(intent.id, as_account=as_account)
-
-    async def say(self, **how: Any) -> None:
-        """An operator looks into the console, which shows all, and says of what is unknown what is there."""
-        now = asyncio.get_running_loop().time()
-        async with self.run(**how) as pandapon:
-            for intent in await pandapon.journal.find((IntentState.UNKNOWN,)):
-                seen = next((one.refund_id for one in self.vendor.forms if one.landed <= now), None)
-                with contextlib.suppress(InvalidArgumentError):
-                    await pandapon.settle(intent.id, done=seen is not None, note="console", result=seen)
-
-    async def intents(self) -> list[Intent]:
-        async with self.run() as pandapon:
-            return await pandapon.journal.find()
-
-
-async def applied(pandapon: Client, **changes: Any) -> PandaponError | None:
-    try:
-        await pandapon.alibaba.refunds.create(**{**CREATE, **changes})
-    except PandaponError as error:
-        return error
-    return None
-
-
-@asynccontextmanager
-async def house(**vendor: Any) -> AsyncIterator[House]:
-    made = RefundingVendor(**vendor)
-    folder = await asyncio.to_thread(tempfile.TemporaryDirectory)
-    try:
-        async with FaultServer(then=made) as server:
-            yield House(made, server.url, Path(folder.name) / "journal.sqlite", SteppingClock())
-    finally:
-        await asyncio.to_thread(folder.cleanup)
 
 
 @virtual_time
@@ -229,67 +146,6 @@ async def test_a_refused_login_that_nobody_can_see_says_what_sends_it() -> None:
             await pandapon.taobao.refunds.post_message(**message)
         assert held.value.next_step is NextStep.RESEND_THROTTLED
         await pandapon.with_settings(resend_throttled=True).taobao.refunds.post_message(**message)
-
-
-@virtual_time
-async def test_what_an_operator_saw_absent_and_no_read_can_show_says_what_sends_it() -> None:
-    async with house() as made, made.run() as pandapon:
-        message: dict[str, Any] = {"refund_id": "110000235001", "refund_message": "hello"}
-        made.vendor.posts = "lost"
-        with pytest.raises(OutcomeUnknownError) as lost:
-            await pandapon.taobao.refunds.post_message(**message)
-        await asyncio.sleep(61)
-        await pandapon.settle(lost.value.intent_id or "", done=False, note="mei looked at the console")
-        made.vendor.posts = "ok"
-        async with made.run() as later:
-            with pytest.raises(DuplicateIntentError, match="allow_repeat=True") as held:
-                await later.taobao.refunds.post_message(**message)
-            assert held.value.next_step is NextStep.ALLOW_REPEAT
-            await later.with_settings(allow_repeat=True).taobao.refunds.post_message(**message)
-
-
-@virtual_time
-async def test_an_operators_word_does_not_make_a_write_older() -> None:
-    """Said a second after the write, "it is not there" is true, and the write may land a moment later."""
-    async with house() as made:
-        await made.create("lands late")
-        async with made.run() as pandapon:
-            (intent,) = await pandapon.journal.find()
-            with pytest.raises(InvalidArgumentError, match="at the earliest, in 1 min 0 s"):
-                await pandapon.settle(intent.id, done=False, note="not in the console")
-            # Noted past that rule, it still does not let the same go out.
-            await pandapon.journal.resolve(
-                intent.id, IntentState.SETTLED_ABSENT, resolution=Resolution.ABSENT, remark="not there"
-            )
-        held = await made.create("good")
-        assert isinstance(held, DuplicateIntentError)
-        assert held.next_step is NextStep.WAIT
-        assert held.retry_after == pytest.approx(60.0, abs=1.0)
-        await asyncio.sleep(61)
-        found = await made.create("good")
-        assert isinstance(found, DuplicateIntentError)
-        assert found.result == "TQ1"
-        assert len(made.vendor.forms) == 1
-
-
-@virtual_time
-async def test_an_operators_word_is_taken_of_what_is_unknown_and_waited_for() -> None:
-    async with house() as made:
-        await made.create("lost")
-        async with made.run() as pandapon:
-            (intent,) = await pandapon.journal.find()
-            settled = await pandapon.settle(intent.id, done=False, note="not in the console", wait=True)
-            assert settled.state is IntentState.SETTLED_ABSENT
-            assert settled.remarks == ["not in the console"]
-            with pytest.raises(InvalidArgumentError, match="only one of unknown outcome takes a word"):
-                await pandapon.settle(intent.id, done=True, note="it is there")
-            with pytest.raises(InvalidArgumentError, match="no such intent"):
-                await pandapon.settle("f" * 32, done=True, note="it is there")
-        await made.create("lost", order_entry_ids=[2])
-        async with made.run() as pandapon:
-            (other,) = await pandapon.journal.find((IntentState.UNKNOWN,))
-            done = await pandapon.settle(other.id, done=True, note="TQ7 is there", result="TQ7")
-            assert (done.state, done.result) == (IntentState.SETTLED_DONE, "TQ7")
 
 
 @virtual_time
