@@ -15,7 +15,7 @@ from pandapon_async.cli.call_help import SAFETY, help_text
 from pandapon_async.cli.call_preview import preview
 from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
 from pandapon_async.cli.output import note, print_result
-from pandapon_async.cli.plan_options import AllowSecond
+from pandapon_async.cli.plan_options import AllowSecond, AnyAccount, ResendThrottled
 from pandapon_async.cli.values import read_arguments, read_document
 from pandapon_async.client import Client
 from pandapon_async.core.model import Model
@@ -92,6 +92,8 @@ def call(
         bool, typer.Option("--allow-repeat", help="Do again what the journal says was done before.")
     ] = False,
     allow_second: AllowSecond = False,
+    resend_throttled: ResendThrottled = False,
+    any_account: AnyAccount = False,
     new_journal: NewJournal = False,
     allow_inferred: Annotated[
         bool, typer.Option("--allow-inferred", help="Call a path that no page shows.")
@@ -123,6 +125,10 @@ def call(
         chosen["allow_repeat"] = True
     if allow_second:
         chosen["allow_second"] = True
+    if resend_throttled:
+        chosen["resend_throttled"] = True
+    if any_account:
+        chosen["any_account"] = True
     if base_url is not None:
         chosen["base_url"] = base_url
     if rate is not None:

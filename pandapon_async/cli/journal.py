@@ -27,7 +27,7 @@ from rich.text import Text
 from pandapon_async import bulk
 from pandapon_async.cli.journal_upkeep import check, prune
 from pandapon_async.cli.output import Console
-from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
+from pandapon_async.cli.plan_options import AnyAccount, BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
 from pandapon_async.clock import duration
 from pandapon_async.errors import (
@@ -142,17 +142,12 @@ def resolve(
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until absence can be believed.")] = False,
     word: Annotated[
-        Literal["done", "absent"] | None, typer.Option("--as", help="Your own word, where no read can tell.")
+        Literal["done", "absent"] | None,
+        typer.Option("--as", help="Your own word, where no read can tell; absent not before --settle-after."),
     ] = None,
     note: Annotated[str | None, typer.Option(help="With --as: where you saw it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and tell, but settle nothing.")] = False,
-    any_account: Annotated[
-        bool,
-        typer.Option(
-            "--any-account",
-            help="Believe absence also of what another sub-account wrote.",
-        ),
-    ] = False,
+    any_account: AnyAccount = False,
     yes: Yes = False,
     journal: JournalFile = None,
     settle_after: SettleAfter = None,

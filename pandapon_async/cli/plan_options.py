@@ -18,6 +18,7 @@ from pandapon_async.settings import Settings
 __all__ = [
     "AllSheets",
     "AllowSecond",
+    "AnyAccount",
     "BaseUrl",
     "Concurrency",
     "DryRun",
@@ -34,6 +35,7 @@ __all__ = [
     "Plan",
     "Quotes",
     "Rate",
+    "ResendThrottled",
     "Set",
     "SettleAfter",
     "Sheet",
@@ -106,7 +108,9 @@ SettleAfter = Annotated[
 JournalNone = Annotated[
     bool,
     typer.Option(
-        "--journal-none", help="Do not bind the plan to a journal yet; the first apply binds it to its own."
+        "--journal-none",
+        help="Do not bind the plan to a journal yet; the first apply binds it to its own, and reads each row "
+        "before it is sent.",
     ),
 ]
 AllowSecond = Annotated[
@@ -114,6 +118,18 @@ AllowSecond = Annotated[
     typer.Option(
         "--allow-second", help="Send an application also where another one of its order line is open."
     ),
+]
+
+ResendThrottled = Annotated[
+    bool,
+    typer.Option(
+        "--resend-throttled",
+        help="Send again what a throttle or the login refused, also where no read can show it.",
+    ),
+]
+AnyAccount = Annotated[
+    bool,
+    typer.Option("--any-account", help="Believe this sub-account's reads also about what another one wrote."),
 ]
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,2})?)\s*(?P<unit>fen|yuan|分|元)?")

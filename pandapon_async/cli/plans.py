@@ -24,6 +24,7 @@ from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import (
     AllowSecond,
+    AnyAccount,
     BaseUrl,
     Concurrency,
     DryRun,
@@ -31,6 +32,7 @@ from pandapon_async.cli.plan_options import (
     JournalFile,
     Plan,
     Rate,
+    ResendThrottled,
     SettleAfter,
     Yes,
     accounts_beside,
@@ -212,15 +214,11 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         resend_absent: Annotated[
             bool,
             typer.Option(
-                "--resend-absent", help="Send again what was sent before and was not found afterwards."
+                "--resend-absent",
+                help="Send again what an earlier run did not find, if one more read does not find it either.",
             ),
         ] = False,
-        resend_throttled: Annotated[
-            bool,
-            typer.Option(
-                "--resend-throttled", help="Send again what was throttled, also where no read can show it."
-            ),
-        ] = False,
+        resend_throttled: ResendThrottled = False,
         check_first: Annotated[
             bool, typer.Option("--check-first", help="Read every row before it is sent; after any restore.")
         ] = False,
@@ -238,12 +236,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
             ),
         ] = False,
         allow_second: AllowSecond = False,
-        any_account: Annotated[
-            bool,
-            typer.Option(
-                "--any-account", help="Believe this account's reads about writes of another sub-account."
-            ),
-        ] = False,
+        any_account: AnyAccount = False,
         allow_repeat: Annotated[
             bool, typer.Option("--allow-repeat", help="Send again what the journal says was done before.")
         ] = False,
