@@ -64,10 +64,17 @@ RULES = (
         "journal/store.py",
         (
             *("_SAME_KEY", "JournalStore.add", "JournalStore._earlier", "JournalStore._same_key"),
-            *("JournalStore.sending", "JournalStore.resolve", "JournalStore._about", "JournalStore.claimed"),
-            *("JournalStore.with_key", "JournalStore.newest_sent"),
+            *("JournalStore.sending", "JournalStore.resolve", "JournalStore._has_open"),
         ),
         ("test_writes_rules.py", "test_journal_store.py", "test_journal_file.py"),
+    ),
+    Rules(
+        "journal/queries.py",
+        tuple(
+            f"JournalQueries.{name}"
+            for name in ("with_key", "_about", "about_any", "claimed", "newest_sent", "was_sent")
+        ),
+        ("test_writes_rules.py", "test_journal_store.py", "test_callbacks_settle.py", "test_plans_past.py"),
     ),
     Rules(
         "journal/file_format.py",
@@ -83,7 +90,7 @@ RULES = (
     Rules("journal/resend.py", ("look_first", "_unseen"), ("test_journal_resend.py", "test_journal_word.py")),
     Rules(
         "plans/binding.py",
-        ("Binding.is_of", "check_binding", "_was_sent", "check_writer"),
+        ("Binding.is_of", "check_binding", "check_writer"),
         ("test_plans_journal.py", "test_plans_past.py", "test_plans_resend.py"),
     ),
     Rules(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,27 @@ async def _word_and_another_form(folder: Path) -> None:
 
 def test_the_operators_word_sends_no_second_form_beside_an_open_one(tmp_path: Path) -> None:
     _word_and_another_form(tmp_path)
+
+
+@virtual_time
+async def _word_about_a_lost_one(folder: Path) -> None:
+    """The journal lost the row of a write, an operator says that it is not there, and then it lands."""
+    async with bench(folder, "refunds", rows=2) as made:
+        plan_files.misbehave(made.server, "lands_late:1.0:endpoint=*.create:delay=300:times=1")
+        await made.apply(wait=False, concurrency=1)
+        plan_files.misbehave(made.server, "")
+        lost = plan_files.rows_of(made.plan)[0]["intent_id"]
+        with contextlib.closing(sqlite3.connect(folder / "journal.sqlite")) as db, db:
+            db.execute("DELETE FROM subjects WHERE intent = ?", (lost,))
+            db.execute("DELETE FROM intents WHERE id = ?", (lost,))
+        async with made.client() as client:
+            await client.journal.settle_lost(lost, client.writer, done=False, note="not in the console")
+        assert ((await made.apply()).exit_code, made.states) == (1, {"settled_absent": 1, "confirmed": 1})
+        await asyncio.sleep(400)
+        result = await made.apply(resend_absent=True)
+        assert (result.exit_code, made.states) == (0, {"settled_done": 1, "confirmed": 1})
+        assert list(made.succeeded.values()) == [1] * 2
+
+
+def test_a_word_about_a_lost_write_does_not_replace_the_read(tmp_path: Path) -> None:
+    _word_about_a_lost_one(tmp_path)

@@ -55,7 +55,8 @@ class RowSender:
             return await self._take_over(row, known)
         if (why := await self._held_back(row)) is not None:
             return await self._hold(row, why)
-        if row.uncertain and not await self.looker.may_send(row):
+        forgotten = row.intent_id is not None and all(one.id != row.intent_id for one in earlier)
+        if (row.uncertain or forgotten) and not await self.looker.may_send(row):
             return row.state
         return await self._call(row, urls, earlier[0].id if earlier else None)
 

@@ -152,6 +152,7 @@ class RowLooker:
         await self.record.change(
             row,
             state=row.state if row.state is RowState.SETTLED_ABSENT else RowState.NOT_SENT,
+            uncertain=True,
             reason=reason,
             resolution=None if seen is None else seen.resolution,
             resolution_note=None if seen is None else seen.note,

@@ -99,6 +99,8 @@ class RowRecorder:
         facts: dict[str, Any] = {**NOTHING_WRONG, "intent_id": intent.id, "request_id": intent.request_id}
         if state in (RowState.SETTLED_DONE, RowState.SETTLED_ABSENT):
             facts |= last_look_columns(intent)
+        if intent.natural_key != row.key:  # an operator's word about a write that the journal has lost
+            facts["uncertain"] = True
         if state is RowState.SETTLED_ABSENT and row.state is not RowState.SETTLED_ABSENT:
             self.settled_now.add(row.row)
         result, code = intent.result, ALREADY[self.plan_type.name]
