@@ -20,6 +20,7 @@ from pandapon_async.sandbox import Sandbox
 from tests.support.canaries import ADDRESS, NAME, PERSONAL, PHONE
 from tests.support.clients import CREDENTIALS, KEY, REFUND, SECRET, client
 from tests.support.server import FaultServer, http
+from tests.support.virtual import virtual_time
 
 CANARIES = (SECRET, PHONE, NAME, ADDRESS)
 
@@ -72,6 +73,7 @@ def everything_told_by(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize("kind", BODIES)
+@virtual_time
 async def test_nothing_is_told_of_an_answer(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with answering(BODIES[kind]) as server, client(server.url) as pandapon:

@@ -95,13 +95,13 @@ def counted_files(figures: Figures) -> Iterator[None]:
     figures.files += len(_open_files() - before)
 
 
-def measure(name: str, scene: Callable[[Stage], Any]) -> Figures:
-    """Sweep a scene and count; each of its plays also checks itself."""
+def measure(name: str, scene: Callable[[Stage], Any], every: int = 1) -> Figures:
+    """Sweep a scene and count, at every await or every second and so on; each play also checks itself."""
     figures = Figures(name)
     with tempfile.TemporaryDirectory() as root:
         stage = Stage(Path(root), figures)
         with counted_files(figures):
-            figures.awaits = sweep(scene(stage))
+            figures.awaits = sweep(scene(stage), every)
         figures.cancelled = stage.plays - 2  # of each sweep before and after, the last play came to its end
     return figures
 

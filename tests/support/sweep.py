@@ -58,14 +58,16 @@ class Cancelling:
                 step = functools.partial(self._coroutine.send, None)
 
 
-def sweep(scene: Scene) -> int:
-    """Play the scene once for each await; the number of awaits. Each end is in the scene's own check."""
+def sweep(scene: Scene, every: int = 1) -> int:
+    """Play the scene once for each await, or every second and so on; gives about how many awaits there are.
+
+    Each end is in the scene's own check.
+    """
     counts = []
     for moment in (BEFORE, AFTER):
-        at, reached = 0, True
-        while reached:
-            at += 1
-            reached = run(_play(scene, at, moment))
+        at = 1
+        while run(_play(scene, at, moment)):
+            at += every
         counts.append(at - 1)
     return min(counts)
 
