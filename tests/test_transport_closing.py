@@ -155,7 +155,7 @@ async def test_uploads_over_tls_to_a_deaf_peer_and_those_who_wait_behind_them(
         borrowing(borrowed) as session,
     ):
         pandapon = client(server.url, session, ssl_context=TRUSTING, concurrency=4, timeout=30)
-        image = JPEG + bytes(1_000_000)
+        image = JPEG + bytes(990_000)
         writes = [call(pandapon, Safety.ONCE, 3_000_000 + number) for number in range(2)]
         uploads = [
             asyncio.ensure_future(outcome(pandapon.alibaba.refunds.upload_voucher(image=image)))
