@@ -32,7 +32,7 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.settling import SettlesWrites
 from pandapon_async.journal.writes import Write
-from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
+from pandapon_async.settings import AUTOMATIC, Credentials, Settings, SettingsArguments, SettingsChanges
 from pandapon_async.settings.sources import Sources
 from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
 from pandapon_async.transport.foreign_limiter import limiter_of
@@ -107,7 +107,7 @@ class Client(SettlesWrites):
             timers=CancellableTimers(clock),
             server_time=ServerTime(clock),
             statistics=Statistics(),
-            journal=journal_of(credentials, settings),
+            journal=_journal_of(credentials, settings),
             writer=Writer.of(credentials, settings),
             calls=CallRegistry(clock),
             observed=Observed.of(settings.observer),
@@ -442,6 +442,18 @@ class Client(SettlesWrites):
 
     def __repr__(self) -> str:
         return f"<Client of {self.settings.base_url}>"
+
+
+def _journal_of(credentials: Credentials, settings: Settings) -> Journal:
+    """The journal that the settings name: one that a database keeps for all, unless another is given."""
+    if settings.shared is None:
+        return journal_of(credentials, settings)
+    if settings.journal != AUTOMATIC:
+        tell(f"the given journal holds, not that of {settings.shared}")
+        return journal_of(credentials, settings)
+    from pandapon_async.journal.shared_store import shared_journal_of
+
+    return shared_journal_of(credentials, settings)
 
 
 def _limiter_of(credentials: Credentials, settings: Settings) -> Limiter:

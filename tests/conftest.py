@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from pandapon_async.sandbox import Counters, Sandbox
 from tests.support.blocking import allowed, guard
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
 
 # Machines that run tests are slow and shared: a deadline per example would only measure them.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -78,3 +82,12 @@ def no_nonce_twice(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     yield
     if request.node.get_closest_marker("repeats_nonces") is None:
         assert sum(counter.nonces_repeated for counter in counters) == 0
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL for all who ask; one that is killed is started again by who did it."""
+    from tests.support.postgres import postgres_server
+
+    with postgres_server() as server:
+        yield server

@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from pandapon_async import Client, Credentials, JournalUnavailableError, Settings
 from pandapon_async.journal import WriteKey
-from pandapon_async.journal import journal as journals
+from pandapon_async.journal import sessions as journals
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from pandapon_async.storage import sqlite_file

@@ -27,10 +27,17 @@ from pandapon_async.journal.store import Added, JournalStore, Reading
 from pandapon_async.storage.damage import DamagedRowError
 from tests.support.journals import at, noted
 from tests.support.server import FaultServer, ok
+from tests.support.stores import Place
 
 ENDS = [state for state in IntentState if state not in (IntentState.INTENDED, IntentState.SENT)]
 IN_THE_WAY = {IntentState.CONFIRMED, IntentState.SETTLED_DONE}
 numbers = st.integers(0, 5)
+
+
+@pytest.fixture(scope="module", params=["file", "database"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Where the journal is."""
+    return Place(None if request.param == "file" else request.getfixturevalue("postgres").url)
 
 
 def intent(number: int, key: int, state: IntentState = IntentState.INTENDED) -> Intent:
@@ -87,9 +94,11 @@ changes = st.one_of(
 
 
 @given(st.lists(st.lists(changes, min_size=1, max_size=6), max_size=6))
-def test_however_changes_share_commits_the_rule_holds(groups: list[list[tuple[Any, ...]]]) -> None:
+def test_however_changes_share_commits_the_rule_holds(
+    place: Place, groups: list[list[tuple[Any, ...]]]
+) -> None:
     """Each inner list shares a transaction; what is refused is told what stands in its way."""
-    store, model, number = JournalStore(":memory:", "s"), Model(), 0
+    store, model, number = place.store(), Model(), 0
     for group in groups:
         store.begin(durable=True)
         for what, *arguments in group:
@@ -118,8 +127,8 @@ def changed(store: JournalStore, *works: Callable[[JournalStore], Any]) -> list[
     return results
 
 
-def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
-    store = JournalStore(":memory:", "s")
+def test_the_refused_one_of_a_group_is_told_of_the_first(place: Place) -> None:
+    store = place.store()
     first, second, third = (intent(*pair, IntentState.SENT) for pair in ((1, 1), (2, 1), (3, 2)))
     results = changed(
         store, *(lambda store, one=one: store.add(one, False) for one in (first, second, third))
@@ -129,9 +138,12 @@ def test_the_refused_one_of_a_group_is_told_of_the_first() -> None:
 
 
 @pytest.mark.parametrize("state", [IntentState.CONFIRMED, IntentState.SETTLED_DONE])
-async def test_what_succeeded_stands_in_the_way_also_within_one_commit(state: IntentState) -> None:
+async def test_what_succeeded_stands_in_the_way_also_within_one_commit(
+    place: Place, state: IntentState
+) -> None:
     """Its end and the next attempts at it are noted by one commit, beside other writes."""
-    journal = Journal()
+    await asyncio.to_thread(lambda: place.store().close())
+    journal = place.journal()
     first = await noted(journal, natural_key={"k": 1}, once=True)
     await journal.sending(first)
     await journal.resolve(first.id, IntentState.UNKNOWN)
@@ -151,9 +163,9 @@ async def test_what_succeeded_stands_in_the_way_also_within_one_commit(state: In
     await journal.aclose()
 
 
-def test_a_key_that_is_settled_in_the_same_group_is_free() -> None:
+def test_a_key_that_is_settled_in_the_same_group_is_free(place: Place) -> None:
     """A call is cancelled and made again at once: the end of the first is noted before the second."""
-    store = JournalStore(":memory:", "s")
+    store = place.store()
     changed(store, lambda store: store.add(intent(1, 1, IntentState.SENT), True))
     results = changed(
         store,
@@ -164,8 +176,8 @@ def test_a_key_that_is_settled_in_the_same_group_is_free() -> None:
     store.close()
 
 
-def test_remarks_are_added_and_nothing_that_is_known_is_lost() -> None:
-    store = JournalStore(":memory:", "s")
+def test_remarks_are_added_and_nothing_that_is_known_is_lost(place: Place) -> None:
+    store = place.store()
     changed(store, lambda store: store.add(intent(1, 1, IntentState.SENT), True))
     changed(
         store,

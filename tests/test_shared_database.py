@@ -8,7 +8,6 @@ import json
 import pickle
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,10 @@ from pandapon_async.shared import upkeep
 from pandapon_async.shared.database import Database, DatabaseUnavailableError
 from tests.support.command import Shell
 from tests.support.pooler import tls_front, transaction_pooler
-from tests.support.postgres import Postgres, postgres_server
+from tests.support.postgres import Postgres
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pandapon'"
 SECRET = "canary-database-password"
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    with postgres_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -183,17 +176,17 @@ async def test_a_database_that_is_away_is_told_apart_from_one_that_cannot_be_use
 async def test_a_role_with_the_least_rights_can_do_what_a_client_does(
     postgres: Postgres, shell: Shell
 ) -> None:
-    await postgres.execute("CREATE DATABASE least")
-    await postgres.execute("CREATE ROLE client LOGIN; CREATE ROLE other LOGIN", "least")
-    address = postgres.address(user="client", database="least")
+    await postgres.empty()
+    await postgres.execute("CREATE ROLE client LOGIN; CREATE ROLE other LOGIN", "empty")
+    address = postgres.address(user="client", database="empty")
     with pytest.raises(ConfigurationError, match="pandapon shared init --grant ROLE"):
         await opened(address)
     made = await asyncio.to_thread(
-        shell, "shared", "init", "--shared", postgres.address(database="least"), "--grant", "client"
+        shell, "shared", "init", "--shared", postgres.address(database="empty"), "--grant", "client"
     )
     assert made.code == 0, made.err
     with pytest.raises(ConfigurationError, match="may not use the schema pandapon"):
-        await opened(postgres.address(user="other", database="least"))
+        await opened(postgres.address(user="other", database="empty"))
     async with Sandbox(rate=50) as sandbox:
         shared: Any = address
         settings = Settings(base_url=sandbox.base_url, rate=40.0, shared=shared)
@@ -204,34 +197,33 @@ async def test_a_role_with_the_least_rights_can_do_what_a_client_does(
             pandapon.limiter.pause(0.05)
             await pandapon.alibaba.refunds.get(refund_id=refund)
     names = "SELECT string_agg(name, ' ') FROM pandapon.quota"
-    found = await postgres.fetchval(names, "least")
+    found = await postgres.fetchval(names, "empty")
     assert found.startswith("localhost")
     assert sandbox.credentials.access_key not in found
 
 
-async def test_a_lost_connection_is_opened_again_and_a_lost_database_sends_nothing() -> None:
-    with postgres_server() as server:
-        shared: Any = server.url
-        async with Sandbox() as sandbox:
-            settings = Settings(base_url=sandbox.base_url, rate=50.0, timeout=1.5, shared=shared)
-            async with Client(sandbox.credentials, settings) as pandapon:
-                refund = next(iter(sandbox.refund_ids()))
-                patient = pandapon.with_settings(timeout=20.0)
-                await patient.alibaba.refunds.get(refund_id=refund)
-                await server.execute(CUT)
-                await patient.alibaba.refunds.get(refund_id=refund)
-                await asyncio.to_thread(server.kill)
-                sent = len(sandbox.log)
-                with pytest.raises(
-                    DeadlineExceededError, match="the quota is shared, and the shared"
-                ) as caught:
-                    await pandapon.alibaba.refunds.get(refund_id=refund)
-                assert caught.value.outcome is Outcome.NOT_SENT
-                assert len(sandbox.log) == sent
-                await asyncio.to_thread(server.start)
-                begun = time.monotonic()
-                await patient.alibaba.refunds.get(refund_id=refund)
-                assert time.monotonic() - begun > 0.9, "the book is gone: its past counts as full"
+async def test_a_lost_connection_is_opened_again_and_a_lost_database_sends_nothing(
+    postgres: Postgres,
+) -> None:
+    shared: Any = postgres.url
+    async with Sandbox() as sandbox:
+        settings = Settings(base_url=sandbox.base_url, rate=50.0, timeout=1.5, shared=shared)
+        async with Client(sandbox.credentials, settings) as pandapon:
+            refund = next(iter(sandbox.refund_ids()))
+            patient = pandapon.with_settings(timeout=20.0)
+            await patient.alibaba.refunds.get(refund_id=refund)
+            await postgres.execute(CUT)
+            await patient.alibaba.refunds.get(refund_id=refund)
+            await asyncio.to_thread(postgres.kill)
+            sent = len(sandbox.log)
+            with pytest.raises(DeadlineExceededError, match="the quota is shared, and the shared") as caught:
+                await pandapon.alibaba.refunds.get(refund_id=refund)
+            assert caught.value.outcome is Outcome.NOT_SENT
+            assert len(sandbox.log) == sent
+            await asyncio.to_thread(postgres.start)
+            begun = time.monotonic()
+            await patient.alibaba.refunds.get(refund_id=refund)
+            assert time.monotonic() - begun > 0.9, "the book is gone: its past counts as full"
 
 
 async def test_tls_proves_which_server_answers(postgres: Postgres, tmp_path: Path) -> None:
@@ -262,8 +254,7 @@ async def test_tls_proves_which_server_answers(postgres: Postgres, tmp_path: Pat
 async def test_another_version_of_the_schema_stops_the_client(
     postgres: Postgres, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await postgres.execute("CREATE DATABASE versions")
-    address = postgres.address(database="versions")
+    address = await postgres.empty()
 
     async def command(name: str) -> Any:
         return await asyncio.to_thread(shell, "shared", name, "--shared", address)
@@ -292,14 +283,14 @@ async def test_another_version_of_the_schema_stops_the_client(
 
 
 async def test_many_that_open_an_empty_database_at_once_make_one_schema(postgres: Postgres) -> None:
-    await postgres.execute("CREATE DATABASE crowd")
-    found = await asyncio.gather(*(opened(postgres.address(database="crowd")) for _ in range(6)))
+    address = await postgres.empty()
+    found = await asyncio.gather(*(opened(address) for _ in range(6)))
     assert len(set(found)) == 6
 
 
 async def test_the_command_shows_what_is_there(postgres: Postgres, shell: Shell) -> None:
-    await opened(postgres.url)
-    shown = await asyncio.to_thread(shell, "shared", "check", "--shared", postgres.url)
+    address = await postgres.empty()
+    shown = await asyncio.to_thread(shell, "shared", "check", "--shared", address)
     rows = {row["check"]: row["found"] for row in map(json.loads, shown.out.splitlines())}
     assert rows["session connections"] == "proved by two connections"
     assert rows["other clients"] == "0"
@@ -308,7 +299,7 @@ async def test_the_command_shows_what_is_there(postgres: Postgres, shell: Shell)
     assert (away.code, "nothing listens there" in away.err) == (3, True)
     missing = await asyncio.to_thread(shell, "shared", "check")
     assert (missing.code, "PANDAPON_SHARED" in missing.err) == (2, True)
-    role = await asyncio.to_thread(shell, "shared", "init", "--shared", postgres.url, "--grant", "gone")
+    role = await asyncio.to_thread(shell, "shared", "init", "--shared", address, "--grant", "gone")
     assert (role.code, "has no role 'gone'" in role.err) == (2, True)
 
 

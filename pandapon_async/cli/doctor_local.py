@@ -78,7 +78,7 @@ async def journal(context: DoctorContext) -> Check:
     client = Client(context.credentials, context.settings)
     try:
         path = client.journal.path
-        context.journal = None if path == IN_MEMORY else Path(path)
+        context.journal = Path(path) if client.journal.in_file else None
         return await _look(client)
     except PandaponError as error:
         advice = "choose another place with PANDAPON_JOURNAL"
@@ -97,9 +97,14 @@ async def _look(client: Client) -> Check:
         advice = "name a file in PANDAPON_JOURNAL: a crash would forget which writes were sent"
         return Check("journal", "warning", "in memory", advice)
     earlier = await asyncio.to_thread(client.journal.earlier_files)
-    if not earlier and (check := await asyncio.to_thread(_not_made_yet, Path(path))) is not None:
+    found = client.journal
+    if (
+        found.in_file
+        and not earlier
+        and (check := await asyncio.to_thread(_not_made_yet, Path(path))) is not None
+    ):
         return check
-    return await _look_into(client.journal, path)
+    return await _look_into(found, path)
 
 
 async def _look_into(journal: Journal, path: str) -> Check:

@@ -352,10 +352,10 @@ def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, mu
         raise ConfigurationError(
             "towards this machine itself the journal is in memory; name the file with --journal"
         )
-    if must_exist and not Path(path).is_file() and not client.journal.earlier_files():
-        raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
 
     async def opened() -> T:
+        if must_exist and not await client.journal.exists() and not client.journal.earlier_files():
+            raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
         async with client:
             return await work(client)
 

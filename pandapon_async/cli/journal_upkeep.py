@@ -88,6 +88,8 @@ def prune(
         raise ConfigurationError(
             "towards this machine itself the journal is in memory; name the file with --journal"
         )
+    if not client.journal.in_file:
+        raise ConfigurationError(f"the journal is in {path}; prune is for one in a file (--journal FILE)")
     if not Path(path).is_file():
         raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
     now = client.settings.clock.wall()
@@ -115,7 +117,10 @@ def _sure(count: int, out: Path) -> bool:
 
 def _path(journal: Path | None, base_url: str | None) -> str:
     """The journal that the settings lead to."""
-    path = Client.from_env(**given(journal=journal, base_url=base_url)).journal.path
+    found = Client.from_env(**given(journal=journal, base_url=base_url)).journal
+    path = found.path
+    if path != IN_MEMORY and not found.in_file:
+        raise ConfigurationError(f"the journal is in {path}; for that: pandapon shared check")
     if path == IN_MEMORY:
         raise ConfigurationError(
             "towards this machine itself the journal is in memory; name the file: pandapon journal check FILE"

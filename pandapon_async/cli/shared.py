@@ -1,4 +1,4 @@
-"""`pandapon shared`: the database in which processes and machines share one quota."""
+"""`pandapon shared`: the database in which processes and machines share one quota and one journal."""
 
 from __future__ import annotations
 

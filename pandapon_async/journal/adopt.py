@@ -21,7 +21,7 @@ from pandapon_async.errors import JournalUnavailableError
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import JournalStore, Reading
 
-__all__ = ["EarlierFiles", "adopt_file"]
+__all__ = ["AutomaticFiles", "EarlierFiles", "adopt_file"]
 
 _NAME = re.compile(r"journal-([0-9a-f]{16})\.sqlite")
 
@@ -45,6 +45,20 @@ class EarlierFiles:
                 adopt_file(store, file, self.writer, now)
                 others.remove(file)
         return others
+
+
+@attrs.frozen
+class AutomaticFiles:
+    """The automatic journal of this machine, and those of earlier versions beside it."""
+
+    file: Path
+    earlier: EarlierFiles
+
+    def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
+        """Take them into another journal; gives those of which nobody knows the writer. Blocks."""
+        if self.file.is_file():
+            adopt_file(store, self.file, self.earlier.writer, now)
+        return self.earlier.adopt(store, now)
 
 
 def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) -> int:

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import glob
 import logging
 import os
 import sqlite3
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from pandapon_async.clock import Clock
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.adopt import EarlierFiles, adopt_file
 from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution, duplicate_of
+from pandapon_async.journal.sessions import close_ended, lock_path, release, was_killed
 from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
 from pandapon_async.storage.damage import reason_of
@@ -36,8 +35,6 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY, PATIENCE
 __all__ = ["Journal"]
 
 T = TypeVar("T")
-STALE_SECONDS = 10.0
-"""How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -66,6 +63,27 @@ class Journal:
         """What tells this run of a program from others: what it found absent it does not send again."""
         self._opened_at = Reading(0.0)
         self._process = os.getpid()
+
+    lease: float | None = None
+    """Seconds after its note in which a write must begin to leave; None where nobody settles what a living
+    process has noted."""
+
+    def clocks(self) -> tuple[float, float]:
+        """Seconds of the clock that never goes back, and of the wall, which goes on in a machine's sleep."""
+        return self._clock.now(), self._clock.wall()
+
+    @property
+    def in_file(self) -> bool:
+        """Whether its place is a file of this machine."""
+        return self.path != IN_MEMORY
+
+    async def exists(self) -> bool:
+        """Whether there is a journal to be read, in another place than memory."""
+        return self.in_file and await asyncio.to_thread(Path(self.path).is_file)
+
+    async def place(self) -> str:
+        """Where it is, whatever the working folder."""
+        return self.path if self.path == IN_MEMORY else await asyncio.to_thread(os.path.abspath, self.path)
 
     @property
     def _store(self) -> JournalStore | None:
@@ -389,21 +407,21 @@ class Journal:
         session, self._next_session = self._next_session, uuid.uuid4().hex
         if self.path == IN_MEMORY:
             return JournalStore(self.path, session)
-        alive = FileLock(self._lock_path(session), thread_local=False)
+        alive = FileLock(lock_path(self.path, session), thread_local=False)
         store: JournalStore | None = None
         try:
             self._make_folder()
-            after_crash = self._was_killed()
+            after_crash = was_killed(Path(self.path))
             alive.acquire(timeout=PATIENCE)  # who is opening it, too, looks whether this process lives
-            store = JournalStore(self.path, session, lambda: _release(alive), after_crash=after_crash)
-            self._close_abandoned(store, self._opened_at)
+            store = JournalStore(self.path, session, lambda: release(alive), after_crash=after_crash)
+            close_ended(store, self._opened_at)
             if self._earlier is not None:
                 store.not_ours = self._earlier.adopt(store, self._opened_at)
         except BaseException as error:
             if store is not None:
                 store.close()
             elif alive.is_locked:
-                _release(alive)
+                release(alive)
             if isinstance(error, sqlite3.Error) and store is not None:
                 raise store.unavailable(error) from error
             if isinstance(error, OSError):
@@ -418,46 +436,6 @@ class Journal:
             make_private_folder(folder)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-
-    def _close_abandoned(self, store: JournalStore, now: Reading) -> None:
-        """Settle what ended processes left; a living one holds the lock of its session."""
-        store.begin(durable=True)
-        try:
-            for session in store.sessions():
-                lock = FileLock(self._lock_path(session))
-                try:
-                    lock.acquire(blocking=False)
-                except Timeout:
-                    continue
-                if unknown := store.close_abandoned(session, now):
-                    log.warning("journal: %d writes of an ended process are of unknown outcome", unknown)
-                _release(lock)
-            store.commit()
-        finally:
-            store.rollback()
-
-    def _was_killed(self) -> bool:
-        """Whether a process was killed with the file open: its lock file is still there, or the log is.
-
-        Whoever ends in good order removes the first, and the last one the second. Old lock files are cleared
-        away.
-        """
-        path, killed, others = Path(self.path), False, False
-        for file in path.parent.glob(f"{glob.escape(path.name)}.*.lock"):
-            try:
-                with FileLock(file).acquire(blocking=False):
-                    killed = True
-                    if file.stat().st_mtime < time.time() - STALE_SECONDS:
-                        file.unlink()
-            except Timeout:
-                others = True
-            except OSError:  # of another user, or gone meanwhile
-                continue
-        log = path.with_name(f"{path.name}-wal")
-        return killed or (not others and log.exists() and log.stat().st_size > 0)
-
-    def _lock_path(self, session: str) -> str:
-        return f"{self.path}.{session}.lock"
 
     async def _run(self, work: Callable[[JournalStore], T], *, durable: bool = False) -> T:
         self._refuse_after_fork()
@@ -482,11 +460,6 @@ class Journal:
         A write under way keeps it open until its end is noted; what comes later opens it once more.
         """
         await self._writer.aclose()
-
-
-def _release(lock: FileLock) -> None:
-    lock.release()
-    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _same(one: Path, other: Path) -> bool:

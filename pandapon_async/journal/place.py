@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pandapon_async.journal.adopt import EarlierFiles
+from pandapon_async.journal.adopt import AutomaticFiles, EarlierFiles
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
@@ -29,12 +29,16 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
         return Journal(wanted, clock=settings.clock)
     if forgets(settings):
         return Journal(IN_MEMORY, clock=settings.clock)
+    files = automatic_files(credentials, settings)
+    return Journal(files.file, clock=settings.clock, earlier=files.earlier)
+
+
+def automatic_files(credentials: Credentials, settings: Settings) -> AutomaticFiles:
+    """The automatic place of a client's journal, and the files of earlier versions beside it."""
     writer = Writer.of(credentials, settings)
     digest = hashlib.sha256(writer.vendor.encode()).hexdigest()[:16]
     folder = state_folder()
-    return Journal(
-        folder / f"writes-{digest}.sqlite", clock=settings.clock, earlier=EarlierFiles(folder, writer)
-    )
+    return AutomaticFiles(folder / f"writes-{digest}.sqlite", EarlierFiles(folder, writer))
 
 
 def forgets(settings: Settings) -> bool:

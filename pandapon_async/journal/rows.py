@@ -67,7 +67,7 @@ def intent_of(values: Sequence[Any]) -> Intent:
 
 def in_states(states: Iterable[IntentState] | None, since: float | None) -> tuple[str, list[Any]]:
     """The condition that an intent is in one of these states (in any, if None), and its values."""
-    where = "1"
+    where = "true"
     values: list[Any] = []
     if states is not None:
         values = [state.value for state in states]

@@ -42,7 +42,7 @@ _INSERT: Final = f"INSERT OR IGNORE INTO intents ({', '.join(COLUMNS)}, checksum
 _SUBJECT: Final = "INSERT OR IGNORE INTO subjects (subject, intent, checksum) VALUES (?, ?, ?)"
 # In the order of the index: the open one that counts, then the others, newest first.
 _SAME_KEY: Final = (
-    f"WHERE scope = ? AND operation = ? AND natural_key = ? ORDER BY {COUNTS_SQL} DESC, rowid DESC"
+    f"WHERE scope = ? AND operation = ? AND natural_key = ? ORDER BY {COUNTS_SQL} DESC NULLS LAST, rowid DESC"
 )
 _ENDED_AS: Final[Mapping[str, IntentState]] = {
     IntentState.SENT.value: IntentState.UNKNOWN,

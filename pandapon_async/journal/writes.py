@@ -18,6 +18,7 @@ from pandapon_async.errors import (
     DuplicateIntentError,
     ErrorKind,
     JournalUnavailableError,
+    NotSentError,
     Outcome,
     PandaponError,
     RateLimitError,
@@ -65,6 +66,8 @@ class Write:
     """Whether it was sent and its outcome is not known yet."""
     earlier: Intent | None = None
     """An earlier write of the key that has to be looked at before this one is sent."""
+    noted: tuple[float, float] | None = None
+    """What the clocks said before the sending was noted."""
 
     async def begin(self) -> None:
         """Write the intent down now, as it may have to wait before it is sent."""
@@ -72,6 +75,7 @@ class Write:
 
     async def sending(self) -> None:
         """To be awaited right before the bytes leave. Raises EarlierWriteError if they must not leave yet."""
+        self.noted = self.journal.clocks()
         if self.written:
             await self.journal.sending(self.intent, served=self.served())
         else:
@@ -81,6 +85,19 @@ class Write:
         if (hook := before_sending.get()) is not None:
             await hook(self.journal.committed_mark, self.intent.id)
         self.on_wire = True
+
+    def check_lease(self) -> None:
+        """To be called with the first byte in hand. Raises NotSentError if its note is too old for that.
+
+        Others may have found the write absent by then, and sent it themselves.
+        """
+        lease, noted = self.journal.lease, self.noted
+        if lease is None or noted is None:
+            return
+        if max(now - then for now, then in zip(self.journal.clocks(), noted, strict=True)) > lease:
+            raise NotSentError(
+                f"more than {lease:g} s passed between the note of a write and its first byte; not sent"
+            )
 
     async def _add(self, *, sending: bool) -> None:
         self.written = True

@@ -17,7 +17,6 @@ What rolls plan and journal back together cannot be noticed. `ApplyOptions.check
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +70,16 @@ class Binding:
 
 async def journal_state(journal: Journal) -> Binding | None:
     """The journal in use; None if it is in memory or does not exist. Makes no file."""
-    if journal.path == IN_MEMORY or not await asyncio.to_thread(Path(journal.path).is_file):
+    if not await journal.exists():
         return None
     return await binding_with(journal)
 
 
 async def binding_with(journal: Journal) -> Binding:
     """The journal as a plan remembers it; makes its file if there is none."""
-    in_memory = journal.path == IN_MEMORY
-    path = IN_MEMORY if in_memory else await asyncio.to_thread(os.path.abspath, journal.path)
     identity, *adopted = await journal.identities()
-    return Binding(identity, await journal.mark(), path, await journal.newest_sent(), tuple(adopted))
+    newest = await journal.newest_sent()
+    return Binding(identity, await journal.mark(), await journal.place(), newest, tuple(adopted))
 
 
 def binding_of(file: PlanFile) -> Binding | None:
@@ -148,7 +146,7 @@ async def check_binding(plan: Path, bound: Binding | None, journal: Journal) -> 
 
 def _remedy(bound: Binding, used: Binding | None, where: str) -> str:
     """What is wrong with the journal in use, and what helps. Blocks."""
-    if Path(where).absolute() != Path(bound.path):
+    if where != bound.path and Path(where).absolute() != Path(bound.path):
         what = f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
         return f"{what}. Nothing was sent. Use --journal {bound.path}. If that journal is lost"
     if used is None:

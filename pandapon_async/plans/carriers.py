@@ -6,7 +6,6 @@ that somebody keeps, and with the returns that the journal says were confirmed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.journal import IntentState, Journal
 from pandapon_async.plans.plan_types import RETURNS, PlanType
 from pandapon_async.plans.rows import PlanRow, RowState
-from pandapon_async.storage.sqlite_file import IN_MEMORY
 from pandapon_async.tables.cells import shown, tidy
 from pandapon_async.tables.csv_text import encodings_of
 
@@ -41,7 +39,7 @@ def listed_codes(path: Path) -> set[str]:
 
 async def confirmed_codes(journal: Journal) -> set[str]:
     """The codes of the returns that the journal says were confirmed; makes no journal where there is none."""
-    if journal.path == IN_MEMORY or not await asyncio.to_thread(Path(journal.path).is_file):
+    if not await journal.exists():
         return set()
     found = set()
     async for intent in journal.all(CONFIRMED):

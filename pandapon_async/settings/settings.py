@@ -71,6 +71,9 @@ PROFILE_FIELDS = frozenset(field.name for field in attrs.fields(VendorProfile))
 AUTOMATIC = "automatic"
 """The journal's default place: a file in the user's state directory, in memory towards loopback."""
 
+LEAST_SETTLING: Final = 15.0
+"""Three times what may pass between the note of a write and its first byte."""
+
 
 def _bare_url(value: str) -> str:
     if not isinstance(value, str):
@@ -208,7 +211,7 @@ class Settings(Options):
     the user's state directory; in memory towards loopback)."""
     shared: DatabaseUrl | None = attrs.field(default=None, converter=_database)
     """A PostgreSQL database (`postgresql://user@host/database`) in which all processes and machines share one
-    quota. A `limiter` of your own goes before it."""
+    quota and one journal. A `limiter` or `journal` of your own goes before it."""
     shared_fallback: float | None = attrs.field(default=None, validator=_share)
     """The part of `rate` at which a process sends by itself while the shared database is away, such as 0.25
     with four processes; None: nothing is sent then."""
@@ -266,6 +269,11 @@ class Settings(Options):
             parts = check_base_url(self.base_url)
         except ValueError as error:
             raise ConfigurationError(f"{_named('base_url', self.base_url)} {error}") from None
+        if self.shared is not None and self.journal == AUTOMATIC and self.settle_after < LEAST_SETTLING:
+            raise ConfigurationError(
+                f"settle_after must be at least {LEAST_SETTLING:g} s where the journal is shared: a write of "
+                "another machine may leave 5 s after it was noted"
+            )
         if self.shared is not None and self.rate is None and self.limiter is None:
             raise ConfigurationError(
                 "rate must be a number where the quota is shared: rate=None has no limit"

@@ -45,6 +45,11 @@ _POOLER: Final = (
     "a pooler in transaction mode stands before it: locks and notices get lost there. Use the "
     "server's direct port, or session pooling"
 )
+_SETTINGS: Final = (
+    "SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = '3s'; SET tcp_keepalives_idle = 10;"
+    " SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+)
+"""So that nobody waits for long on a process that was stopped, or on a machine that is gone."""
 _LOSSES: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Beginnings of the codes of errors that may be over in a moment."""
 
@@ -67,9 +72,10 @@ class Database:
     It is opened when it is first used, and again after it was lost.
     """
 
-    def __init__(self, url: DatabaseUrl, clock: Clock) -> None:
+    def __init__(self, url: DatabaseUrl, clock: Clock, search_path: str = "pg_catalog") -> None:
         check_driver()
         self.url = url
+        self._search_path = search_path
         self._clock = clock
         self._session: Connection | None = None
         self._opening = asyncio.Lock()
@@ -213,7 +219,7 @@ class Database:
             problem = self._refusal(error)
         else:
             with self._told(connection), time_limit(self._clock, CONNECT_SECONDS):
-                await connection.execute("SET search_path = pg_catalog; SET lock_timeout = '3s'")
+                await connection.execute(f"SET search_path = {self._search_path}; {_SETTINGS}")
             return connection
         raise problem
 

@@ -89,6 +89,66 @@ BEGIN
     PERFORM pg_notify('{PAUSES}', quota || ' ' || (moment + seconds)::text);
 END $$;
 
+CREATE TABLE pandapon.identity (
+    one integer PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    id text NOT NULL,
+    mark bigint NOT NULL,
+    checksum bigint
+);
+CREATE TABLE pandapon.adopted (identity text PRIMARY KEY, checksum bigint);
+CREATE TABLE pandapon.pruned (id text PRIMARY KEY);
+
+CREATE TABLE pandapon.intents (
+    id text COLLATE "C" PRIMARY KEY,
+    scope text COLLATE "C" NOT NULL,
+    operation text COLLATE "C" NOT NULL,
+    natural_key text COLLATE "C" NOT NULL,
+    digest text NOT NULL,
+    facts text NOT NULL,
+    state text NOT NULL,
+    session text NOT NULL,
+    created double precision NOT NULL,
+    updated double precision NOT NULL,
+    attempts integer NOT NULL,
+    request_id text,
+    result text,
+    resolution text,
+    error_kind text,
+    remarks text NOT NULL,
+    vendor text NOT NULL,
+    user_id text NOT NULL,
+    account text NOT NULL,
+    wrote double precision NOT NULL,
+    boot text,
+    uptime double precision,
+    served double precision,
+    resolver text,
+    extra integer NOT NULL,
+    checksum bigint,
+    rowid bigint GENERATED ALWAYS AS IDENTITY
+);
+-- A key may be longer than a row of an ordered index.
+CREATE UNIQUE INDEX one_open_per_key ON pandapon.intents (scope, operation, md5(natural_key))
+    WHERE state IN ('intended', 'sent', 'unknown') AND extra = 0;
+CREATE INDEX by_key ON pandapon.intents USING hash (natural_key);
+CREATE INDEX in_order ON pandapon.intents (rowid);
+CREATE INDEX open_by_session ON pandapon.intents (session) WHERE state IN ('intended', 'sent', 'unknown');
+CREATE INDEX by_result ON pandapon.intents (operation, result) WHERE result IS NOT NULL;
+CREATE TABLE pandapon.subjects (
+    subject text COLLATE "C" NOT NULL,
+    intent text COLLATE "C" NOT NULL,
+    checksum bigint,
+    PRIMARY KEY (subject, intent)
+);
+CREATE TABLE pandapon.history (
+    one integer PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    system bigint NOT NULL,
+    timeline integer NOT NULL,
+    since double precision NOT NULL
+);
+COMMENT ON TABLE pandapon.history IS
+    'Which server and which of its histories the rows are of, and since when: a failover may have lost some.';
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
 """
 
@@ -104,7 +164,9 @@ def grants(role: str) -> str:
         (
             f"GRANT USAGE ON SCHEMA pandapon TO {name};",
             f"GRANT SELECT ON pandapon.format TO {name};",
-            f"GRANT SELECT, INSERT, UPDATE ON pandapon.quota TO {name};",
+            f"GRANT SELECT, INSERT, UPDATE ON pandapon.quota, pandapon.identity, pandapon.intents,"
+            f" pandapon.subjects, pandapon.history TO {name};",
+            f"GRANT SELECT, INSERT ON pandapon.adopted, pandapon.pruned TO {name};",
             f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pandapon TO {name};",
         )
     )

@@ -18,6 +18,7 @@ __all__ = [
     "DamagedRowError",
     "Examination",
     "JournalModeError",
+    "StoreLostError",
     "checksum",
     "damaged_rows",
     "is_damage",
@@ -43,6 +44,8 @@ def reason_of(error: sqlite3.Error) -> str:
     """Why SQLite could not do it, in our words."""
     if isinstance(error, DamagedRowError):
         return "the file is damaged: a row of it was changed"
+    if isinstance(error, StoreLostError):
+        return str(error)
     if isinstance(error, JournalModeError):
         return "its file system does not take SQLite's write-ahead log; put it on a local disk"
     code = getattr(error, "sqlite_errorcode", None)
@@ -85,6 +88,10 @@ def with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 class DamagedRowError(sqlite3.DatabaseError):
     """A row is not as it was written."""
+
+
+class StoreLostError(sqlite3.InterfaceError):
+    """What a store stands on cannot be reached; the text says why, in our words."""
 
 
 class JournalModeError(sqlite3.NotSupportedError):

@@ -135,7 +135,9 @@ class Exchange:
         return url, headers
 
     def writing(self) -> None:
-        """From now on bytes of the request may have left."""
+        """From now on bytes of the request may have left. Raises NotSentError if it is too late for that."""
+        if self.context.write is not None:
+            self.context.write.check_lease()
         self.context.on_wire = True
 
 

@@ -67,6 +67,8 @@ class _Attempt:
     transport: asyncio.Transport | None = None
     protocol: Any = None
     writer: AbstractStreamWriter | None = None
+    refused: NotSentError | None = None
+    """Why its first byte may not leave any more."""
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         self.requests += 1
@@ -83,7 +85,7 @@ class _Attempt:
             response = await handler(request)
         except (aiohttp.ClientError, OSError) as failure:
             self.correct()
-            error = explain(failure, self.exchange)
+            error = explain(failure, self.exchange) if self.refused is None else self.refused
         else:
             # Nothing else runs between the end of the body and this: after it others may use the connection.
             response.content.on_eof(functools.partial(self._read, response))
@@ -105,11 +107,17 @@ class _Attempt:
         if not request.body or not is_aiohttps(ClientRequest.send):
             exchange.writing()  # otherwise it is told when the body, with the head before it, is written
 
-    def writing(self, connection: Connection, writer: AbstractStreamWriter) -> None:
-        """The body, with the head before it, is about to be written."""
+    def writing(self, connection: Connection, writer: AbstractStreamWriter) -> bool:
+        """The body, with the head before it, is about to be written; whether it still may be."""
         if connection.protocol is not None and connection.protocol.is_connected():
             self.writer = writer
-            self.exchange.writing()
+            try:
+                self.exchange.writing()
+            except NotSentError as error:  # nobody hears of an error that is raised here
+                self.refused = error
+                self.abort()
+                return False
+        return True
 
     def correct(self) -> None:
         """Take back that the request may have left, if its body was to be written and no byte was."""
@@ -138,8 +146,8 @@ class _Guarded:
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        self.attempt.writing(conn, writer)
-        await super().write_bytes(writer, conn, content_length)  # type: ignore[misc]
+        if self.attempt.writing(conn, writer):
+            await super().write_bytes(writer, conn, content_length)  # type: ignore[misc]
 
 
 @functools.cache

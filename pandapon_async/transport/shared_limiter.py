@@ -40,7 +40,7 @@ GRACE: Final = 0.012
 """Seconds that a slot may come up late; the window's margin covers 0.02."""
 ON_THE_WIRE: Final = 0.017
 """Seconds after its slot at which a request may still begin to leave."""
-AWAY_SECONDS: Final = (0.05, 1.0)
+AWAY_SECONDS: Final = (0.05, 0.5)
 """The shortest and the longest pause between two tries to reach a book that is away."""
 
 log: Final = logging.getLogger("pandapon_async")
@@ -278,7 +278,8 @@ class SharedLimiter(Limiter):
             log.warning("%s; until it is back, %s", error, then)
         self._away = error
         if self._share is None:
-            await self._timers.sleep(self._pause_of_tries)
+            # Spread, or all processes ask at once whether it is back.
+            await self._timers.sleep(self._pause_of_tries * (0.5 + self._clock.random() / 2))
             self._pause_of_tries = min(AWAY_SECONDS[1], 2 * self._pause_of_tries)
         elif not self._returning:
             # What the book gave counts for a window; what is given without it will count afterwards.

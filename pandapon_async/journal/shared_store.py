@@ -1,0 +1,339 @@
+"""The journal's rows in PostgreSQL: the same rules as in a file, for all machines of a company.
+
+What makes the rules hold in a file is that a change excludes all others while it decides. It has to be so
+here: in READ COMMITTED a statement sees what was committed when it began, but a unique index judges by the
+present. A write that goes from `sent` to `confirmed` in between is seen by neither, and is sent twice. So
+each group of changes takes one lock of the database first, and what it reads afterwards is true until it
+commits. That costs a round trip for a group; far more writes than any quota allows go through.
+
+Who is alive is known by a lock as well: each connection has a session of its own, and holds the lock of its
+name for as long as it lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import math
+import sqlite3
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from pandapon_async.clock import Clock
+from pandapon_async.core.database_url import DatabaseUrl
+from pandapon_async.errors import ConfigurationError, JournalUnavailableError
+from pandapon_async.journal.adopt import AutomaticFiles
+from pandapon_async.journal.file_format import FILE_FORMAT
+from pandapon_async.journal.intent import Intent, IntentState
+from pandapon_async.journal.journal import Journal
+from pandapon_async.journal.place import automatic_files, forgets
+from pandapon_async.journal.store import Added, JournalStore, Reading
+from pandapon_async.settings import Credentials, Settings
+from pandapon_async.shared.database import LOCK_CLASS, Connection, Database, DatabaseUnavailableError
+from pandapon_async.storage.damage import StoreLostError, with_checksum
+
+__all__ = ["LEASE_SECONDS", "SharedJournal", "SharedJournalStore", "shared_journal_of"]
+
+T = TypeVar("T")
+LEASE_SECONDS: Final = 5.0
+"""How long after it was noted a write may begin to leave: later it may count as absent already."""
+CHANGE_LOCK: Final = 2
+"""Held by whoever changes the journal."""
+SECONDS: Final = 10.0
+"""How long a statement may take, with its wait for others."""
+CAREFUL_SECONDS: Final = 600.0
+"""How long after a failover each write is sent behind a read: the newest rows may be missing."""
+
+log: Final = logging.getLogger("pandapon_async")
+
+
+_WORDS: Final = (
+    ("NOT extra", "extra = 0"),
+    ("WHERE extra AND", "WHERE extra = 1 AND"),
+    ("max(created, updated, wrote)", "greatest(created, updated, wrote)"),
+    (" +", " "),
+)
+"""What is said in another way here."""
+
+
+@functools.lru_cache(maxsize=256)
+def _translated(sql: str) -> str:
+    """A statement of the file's store as PostgreSQL wants it."""
+    if sql.startswith("INSERT OR IGNORE INTO"):
+        sql = f"{sql.replace('INSERT OR IGNORE INTO', 'INSERT INTO')} ON CONFLICT DO NOTHING"
+    for ours, theirs in _WORDS:
+        sql = sql.replace(ours, theirs)
+    first, *others = sql.split("?")
+    return first + "".join(f"${number}{rest}" for number, rest in enumerate(others, 1))
+
+
+class _Rows:
+    """What a statement gave, as a cursor of SQLite gives it."""
+
+    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
+        self._rows = iter(rows)
+        self.rowcount = rowcount
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+
+class _BlockingConnection:
+    """The connection as the store's thread uses it; all statements of a group go over one and the same."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._loop = asyncio.new_event_loop()
+        self._pinned: Connection = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a group is open. One whose connection was lost is not: the server has forgotten it."""
+        one = self._pinned
+        return one is not None and not one.is_closed() and bool(one.is_in_transaction())
+
+    def begin(self, statements: str, opened: Callable[[Connection], Awaitable[None]]) -> None:
+        """Begin a group; `opened` is called with a connection that is new."""
+
+        async def work(connection: Connection) -> None:
+            if connection is not self._pinned:
+                self._pinned = None
+                await opened(connection)
+                self._pinned = connection
+            await connection.execute(statements)
+
+        try:
+            self.run(work)
+        except StoreLostError:  # while nobody used it; nothing has been done in this group yet
+            self.run(work)
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> _Rows:
+        """Carry out one statement."""
+        statement = _translated(sql)
+        if statement.endswith(f"LIMIT ${len(values)}") and values[-1] == -1:
+            values = (*values[:-1], None)  # no limit
+
+        async def work(connection: Connection) -> _Rows:
+            if connection is None or connection is not self._pinned:
+                raise StoreLostError("the connection was lost")
+            if statement.startswith("SELECT"):
+                return _Rows([tuple(row) for row in await connection.fetch(statement, *values)], -1)
+            status: str = await connection.execute(statement, *values)
+            if statement == "COMMIT" and status != "COMMIT":
+                raise StoreLostError("the database did not take the change")
+            *_, count = status.split()
+            return _Rows((), int(count) if count.isdigit() else -1)
+
+        return self.run(work)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> _Rows:
+        """Carry out one statement for each of these rows."""
+        return _Rows((), sum(self.execute(sql, row).rowcount for row in rows))
+
+    def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Raises StoreLostError if the database is away, ConfigurationError if it cannot be used."""
+        try:
+            return self._loop.run_until_complete(self._database.run(work, seconds=SECONDS))
+        except DatabaseUnavailableError as error:
+            why = str(error)
+        raise StoreLostError(why)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._loop.run_until_complete(self._database.aclose())
+        self._loop.close()
+
+
+class SharedJournalStore(JournalStore):
+    """The database as a journal. All methods block; they are called from the journal's own thread."""
+
+    def __init__(self, url: DatabaseUrl, clock: Clock) -> None:
+        self.path = str(url)
+        self.session = ""
+        self.not_ours = []
+        self.mark = 0
+        self._raised = 0
+        self._on_close = None
+        self._unassigned, self._unclear = set(), set()
+        self._has_extra = True
+        self._careful_until = -math.inf
+        self._lost_id = ""
+        self._level = "on"
+        self._is_new = True
+        self._format = FILE_FORMAT
+        self._clock = clock
+        self._connection: Any = _BlockingConnection(Database(url, clock, "pg_catalog, pandapon, pg_temp"))
+
+    def begin(self, *, durable: bool) -> None:
+        """Begin a group of changes, and keep all others out. Each is durable, as a server may be killed."""
+        self._connection.begin(
+            f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = '{self._level}';"
+            f" SET LOCAL lock_timeout = '8s'; SELECT pg_advisory_xact_lock({LOCK_CLASS}, {CHANGE_LOCK})",
+            self._opened,
+        )
+        if self._is_new:
+            self._look_at_history()
+
+    def commit(self) -> None:
+        """Make the group last."""
+        super().commit()
+        self._is_new = False
+
+    def add(
+        self, intent: Intent, once: bool, subjects: Sequence[str] = (), *, allow_second: bool = False
+    ) -> Added:
+        """The same as in a file; after a failover each write is to be looked for first."""
+        added = super().add(intent, once, subjects, allow_second=allow_second)
+        if (
+            added.blocking is not None
+            or added.doubtful is not None
+            or self._clock.now() > self._careful_until
+        ):
+            return added
+        self._change(self._row(intent.id) or (), {"state": IntentState.INTENDED.value, "attempts": 0})
+        intent.state, intent.attempts = IntentState.INTENDED, 0
+        # It may have been written down by a server that is gone, and its row lost.
+        lost = attrs.evolve(
+            intent, id=self._lost_id, state=IntentState.UNKNOWN, boot=None, uptime=None, served=None
+        )
+        return Added(doubtful=lost)
+
+    def _look_at_history(self) -> None:
+        """Whether this server is the one that took the newest rows, or one that took its place."""
+        facts = self._connection.execute(
+            "SELECT system_identifier, timeline_id, extract(epoch FROM clock_timestamp())::float8"
+            " FROM pg_control_system(), pg_control_checkpoint()"
+        ).fetchone()
+        system, timeline, now = facts
+        known = self._connection.execute("SELECT system, timeline, since FROM history").fetchone()
+        since = 0.0
+        if known is None:
+            self._connection.execute(
+                "INSERT INTO history (system, timeline, since) VALUES (?, ?, 0)", (system, timeline)
+            )
+        elif known[:2] != (system, timeline):
+            since = now
+            log.warning("the shared journal has another server or was restored: writes are looked for first")
+            self._connection.execute(
+                "UPDATE history SET system = ?, timeline = ?, since = ?", (system, timeline, now)
+            )
+        else:
+            since = known[2]
+        self._careful_until = self._clock.now() + since + CAREFUL_SECONDS - now
+        self._lost_id = f"history-{timeline}-{since:.0f}"
+
+    def close_ended(self, now: Reading) -> None:
+        """Settle what ended processes left; a living one holds the lock of its session."""
+        self.begin(durable=True)
+        try:
+            for session in self.sessions():
+                key = _key_of(session)
+                free = self._connection.execute("SELECT pg_try_advisory_xact_lock(?::bigint)", (key,))
+                if session == self.session or not free.fetchone()[0]:
+                    continue
+                if unknown := self.close_abandoned(session, now):
+                    log.warning("journal: %d writes of an ended process are of unknown outcome", unknown)
+            self.commit()
+        finally:
+            self.rollback()
+
+    async def _opened(self, connection: Connection) -> None:
+        """A connection that is new: it is a session of its own, as its locks are."""
+        self.session = uuid.uuid4().hex
+        if await connection.fetchval("SELECT current_setting('fsync')") == "off":
+            raise ConfigurationError(
+                f"the shared database {self.path} cannot keep a journal: with fsync=off a power cut loses "
+                "writes that were sent"
+            )
+        level = await connection.fetchval("SELECT current_setting('synchronous_commit')")
+        self._level = "on" if level in ("off", "local") else level
+        await connection.execute(f"SELECT pg_advisory_lock({_key_of(self.session)})")
+        values = with_checksum((uuid.uuid4().hex, 0))
+        await connection.execute(
+            "INSERT INTO identity (id, mark, checksum) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *values
+        )
+        self._is_new = True
+
+    def _look_for_old_rows(self) -> None:
+        super()._look_for_old_rows()
+        self._has_extra = True  # another machine may take over a file that has some
+
+    def unavailable(self, error: sqlite3.Error) -> JournalUnavailableError:
+        """What to raise when the database cannot be used."""
+        if isinstance(error, StoreLostError):
+            return JournalUnavailableError(f"the journal cannot be used: {error}; nothing was sent")
+        return JournalUnavailableError(
+            f"a row of the journal in {self.path} was changed by another program; nothing was sent"
+        )
+
+    def check(self, *, thorough: bool) -> None:
+        """Compare the checksums of all rows, if it is to be thorough."""
+        if thorough:
+            for _, values in self.all_checked():
+                self.checked(values)
+
+
+def _key_of(session: str) -> int:
+    """The number of a session's lock."""
+    return int.from_bytes(bytes.fromhex(session)[:8], "big", signed=True)
+
+
+class SharedJournal(Journal):
+    """The journal of all processes and machines of a company, in a PostgreSQL database.
+
+    `files` are the automatic journals of this machine: what was written before the database was shared. They
+    go into the database at the first opening, as they know of writes that nobody else does.
+    """
+
+    lease: float | None = LEASE_SECONDS
+
+    def __init__(
+        self, url: DatabaseUrl, *, clock: Clock | None = None, files: AutomaticFiles | None = None
+    ) -> None:
+        super().__init__(str(url), clock=clock, earlier=files.earlier if files else None)
+        self._url = url
+        self._files = files
+
+    @property
+    def in_file(self) -> bool:
+        """It is in a database."""
+        return False
+
+    async def exists(self) -> bool:
+        """Whether there is a journal to be read: the database makes one when it is first used."""
+        return True
+
+    async def place(self) -> str:
+        """The address, without a password."""
+        return self.path
+
+    def _open_store(self) -> JournalStore:
+        """Runs on the journal's thread."""
+        store = SharedJournalStore(self._url, self._clock)
+        try:
+            store.close_ended(self._opened_at)
+            if self._files is not None:
+                store.not_ours = self._files.adopt(store, self._opened_at)
+        except BaseException as error:
+            store.close()
+            if isinstance(error, sqlite3.Error):
+                raise store.unavailable(error) from error
+            raise
+        return store
+
+
+def shared_journal_of(credentials: Credentials, settings: Settings) -> SharedJournal:
+    """The journal that `Settings.shared` keeps; towards this machine itself no file is taken over."""
+    assert settings.shared is not None
+    files = None if forgets(settings) else automatic_files(credentials, settings)
+    return SharedJournal(settings.shared, clock=settings.clock, files=files)
