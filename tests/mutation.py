@@ -66,7 +66,7 @@ RULES = (
             *("_SAME_KEY", "JournalStore.add", "JournalStore._earlier", "JournalStore._same_key"),
             *("JournalStore.sending", "JournalStore.resolve", "JournalStore._has_open"),
         ),
-        ("test_writes_rules.py", "test_journal_store.py", "test_journal_file.py"),
+        ("test_writes_rules.py", "test_journal_identity.py", "test_journal_store.py"),
     ),
     Rules(
         "journal/queries.py",

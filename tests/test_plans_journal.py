@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 
 from pandapon_async import ConfigurationError, plans
-from pandapon_async.journal import Journal
+from pandapon_async.journal import Journal, Writer
 from pandapon_async.plans import ApplyOptions, PlanFile, PlanOptions
 from pandapon_async.plans.async_plan_file import AsyncPlanFile
-from pandapon_async.plans.binding import MarkKeeper, binding_of
+from pandapon_async.plans.binding import MarkKeeper, binding_of, check_writer
 from tests.support import plan_files
 from tests.support.bench import Bench, bench
 from tests.support.virtual import outcome, settle, virtual_time
@@ -328,6 +329,27 @@ async def _a_full_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_mark_that_cannot_be_kept_stops_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _a_full_disk(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("facts", "writer", "said"),
+    [
+        ({"vendor": "v", "user_id": "1"}, Writer("v", "1"), None),
+        ({"vendor": "v", "user_id": "1"}, Writer("w", "1"), "made for v; this client talks to w"),
+        ({"vendor": "v", "user_id": "1"}, Writer("v", "2"), "set PANDAPON_USER_ID=1"),
+        # A plan of format 1 knows its user id only together with the key.
+        ({"vendor": "v", "account": "hash"}, Writer("v", "1", "hash"), None),
+        ({"vendor": "v", "account": "hash"}, Writer("v", "1", "other"), "another access key or user id"),
+    ],
+)
+def test_whose_plan_it_is(tmp_path: Path, facts: dict[str, str], writer: Writer, said: str | None) -> None:
+    with contextlib.closing(PlanFile.create(tmp_path / "plan.db")) as file:
+        file.set(facts)
+        if said is None:
+            check_writer(file, tmp_path / "plan.db", writer)
+            return
+        with pytest.raises(ConfigurationError, match=said):
+            check_writer(file, tmp_path / "plan.db", writer)
 
 
 async def test_a_journal_in_memory_binds_to_no_file(tmp_path: Path) -> None:

@@ -110,6 +110,32 @@ def test_an_earlier_form_is_looked_up_by_its_id(tmp_path: Path, status: str, sta
     _earlier_form(tmp_path, status, state)
 
 
+async def test_an_earlier_form_of_which_the_journal_lacks_the_id_holds_back(tmp_path: Path) -> None:
+    """An operator saw it in the console, and did not say which it is."""
+    async with bench(tmp_path, "refunds", rows=1) as made:
+        handlers = made.server._pipeline.handlers
+
+        def bare(*args: Any) -> Any:
+            order = handlers["alibaba.orders.get"](*args)
+            hidden = ("refundId", "refundIdForAs", "refundStatus")
+            lines = [{k: v for k, v in line.items() if k not in hidden} for line in order["productItems"]]
+            return {**order, "productItems": lines}
+
+        made.server._pipeline.handlers = {**handlers, "alibaba.orders.get": bare}
+        plan_files.misbehave(made.server, "reset_after:1.0:endpoint=*.create:times=1")
+        await made.apply(wait=False)
+        assert made.states == {"unknown": 1}
+        async with made.client() as client:
+            (intent,) = await client.journal.find()
+            await client.settle(intent.id, done=True, note="seen in the console")
+        await corrected(made, offline=True)
+        result = await apply(made)
+        assert result.states[RowState.HELD] == 1
+        reason = result.problems[0].reason or ""
+        assert "opened the form that the journal lacks; --allow-second sends another one" in reason
+        assert list(made.succeeded.values()) == [1]
+
+
 async def test_an_earlier_form_that_cannot_be_read_holds_back(tmp_path: Path) -> None:
     async with bench(tmp_path, "refunds", rows=1) as made:
         await made.apply()

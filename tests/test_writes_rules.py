@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import attrs
@@ -9,15 +10,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pandapon_async import Credentials, Settings
+from pandapon_async import Clock, Credentials, Settings
 from pandapon_async.api.registry import endpoints
 from pandapon_async.core.vendor import vendor_id
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import Intent, IntentState, Resolution, Writer
-from pandapon_async.journal.ages import seconds_left
-from pandapon_async.journal.resolve import ResolvedOutcome, judge
+from pandapon_async.journal.ages import Ages, seconds_left
+from pandapon_async.journal.resolve import ResolvedOutcome, carries_waybill, judge
 from pandapon_async.journal.rows import row_of
 from pandapon_async.journal.store import Added, JournalStore
+from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.storage.damage import with_checksum
 from tests.support.journals import at
 
@@ -217,6 +219,94 @@ def test_a_doubtful_earlier_write_keeps_the_new_one_from_being_sent_unread(store
     assert still is not None, "what was not sent proves nothing about the earlier one"
     assert store.resolve("id-3", IntentState.SETTLED_DONE, at(2.0))
     assert store.add(intent(4, **key), False) == Added(), "it was carried out since, and may be meant again"
+
+
+def test_of_earlier_writes_the_newest_that_decides_is_told(store: JournalStore) -> None:
+    key = {"natural_key": {"k": 1}}
+    ended(store, intent(1, **key), IntentState.SETTLED_ABSENT)
+    assert store.add(intent(2, **key), False).doubtful is not None
+    store.resolve("id-2", IntentState.SETTLED_ABSENT, at(1.0))
+    assert store.add(intent(3, **key), False).doubtful is not None
+    store.resolve("id-3", IntentState.REJECTED, at(1.0), error_kind=ErrorKind.REJECTED)
+    newest = store.add(intent(4, **key), False).doubtful
+    assert newest is not None
+    assert newest.id == "id-2", "what the vendor refused says nothing of those before"
+    for number in (4, 5):
+        store.resolve(f"id-{number}", IntentState.CONFIRMED, at(1.0))
+        assert store.add(intent(number + 1, **key), False) == Added()
+    store.resolve("id-6", IntentState.NOT_SENT, at(1.0))
+    blocking = store.add(intent(7, **key), True).blocking
+    assert blocking is not None
+    assert blocking.id == "id-5"
+    assert [one.id for one in store.with_key("vendor", "o", {"k": 1})][:2] == ["id-6", "id-5"]
+
+
+def test_an_id_that_is_there_already_is_no_new_write(store: JournalStore) -> None:
+    store.add(intent(1), False)
+    with pytest.raises(sqlite3.DatabaseError):
+        store.add(intent(1, natural_key={"k": 2}), False)
+
+
+def test_what_is_about_a_line_comes_newest_first(store: JournalStore) -> None:
+    for number in (1, 2):
+        store.add(intent(number), False, ["o 100/1"], allow_second=True)
+    assert [one.id for one in store.about("vendor", "o", ["o 100/1"])] == ["id-2", "id-1"]
+
+
+def test_a_sending_is_counted_and_its_time_is_that_of_the_last_sign_of_life(store: JournalStore) -> None:
+    store.add(intent(1, state=IntentState.INTENDED), False)
+    assert (store.newest_sent(), store.was_sent("id-1")) == (None, False)
+    for times in (1, 2):
+        assert store.sending("id-1", at(float(times)))
+        sent = store.get("id-1")
+        assert sent is not None
+        assert (sent.attempts, sent.wrote, sent.uptime) == (times, times, times)
+        assert (store.newest_sent(), store.was_sent("id-1")) == ("id-1", True)
+    store.resolve("id-1", IntentState.UNKNOWN, at(3.0))
+    lost = store.get("id-1")
+    assert lost is not None
+    assert (lost.wrote, lost.uptime) == (3.0, 3.0), "until then it may have been under way"
+    store.resolve("id-1", IntentState.SETTLED_ABSENT, at(4.0))
+    settled = store.get("id-1")
+    assert settled is not None
+    assert (settled.wrote, settled.updated) == (3.0, 4.0), "a look makes it no younger"
+
+
+@pytest.mark.parametrize(
+    ("boot", "told", "row", "age"),
+    [
+        ("b", 500.0, {"boot": "b", "uptime": 40.0, "served": 1.0}, 60.0),
+        ("b", 500.0, {"boot": "b", "uptime": 140.0, "served": 1.0}, 0.0),  # a machine put back in time
+        ("c", 500.0, {"boot": "b", "uptime": 40.0, "served": 470.0}, 30.0),
+        ("c", 500.0, {"boot": "b", "uptime": 40.0, "served": 500.0}, 0.0),
+        ("c", 500.0, {"boot": "b", "uptime": 40.0, "served": 999.0}, 0.0),
+        ("c", 500.0, {"boot": "b", "uptime": 40.0, "served": None}, 7.0),
+        ("c", None, {"boot": "b", "uptime": 40.0, "served": 470.0}, 7.0),
+        (None, 500.0, {"boot": None, "uptime": None, "served": 400.0}, 100.0),
+        (None, None, {"boot": None, "uptime": None, "served": None}, 7.0),
+    ],
+)
+def test_an_age_is_that_of_one_boot_or_of_the_server_or_of_what_was_seen(
+    boot: str | None, told: float | None, row: dict[str, Any], age: float
+) -> None:
+    class Still(Clock):
+        time = 1_000.0
+
+        def now(self) -> float:
+            return self.time
+
+        def boot(self) -> tuple[str, float] | None:
+            return None if boot is None else (boot, 100.0)
+
+    clock = Still()
+    ages = Ages(clock, lambda: told)
+    ages.of(intent(1, **row))
+    clock.time += 7.0
+    assert ages.of(intent(1, **row)) == age
+
+
+def test_a_form_shows_our_waybill_only_if_we_sent_one() -> None:
+    assert not carries_waybill(Refund(refund_id="TQ1", freight_bill="SF1"), None)
 
 
 def test_a_form_belongs_to_the_write_that_opened_it(store: JournalStore) -> None:
