@@ -12,7 +12,7 @@ from pathlib import Path
 __all__ = ["lower_bounds"]
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
-EXTRAS = ("images", "reconcile")
+EXTRAS = ("images", "otel", "postgres", "reconcile")
 OF_ITS_TIME = {"click": "8.2.1"}
 """What the lowest typer stood on: with a newer click it warns, and warnings are errors in tests."""
 
