@@ -1,59 +1,63 @@
-"""An async client for PandaPon OpenAPI: typed, paced, and careful with other people's money."""
+"""An async client for PandaPon OpenAPI: typed, paced, and careful with other people's money.
 
-from typing import TYPE_CHECKING, Any
+A name is imported from its module when it is first asked for: `import pandapon_async` costs next to
+nothing, and whoever needs the errors or the sandbox alone does not load the client. Type checkers read
+the imports below.
+"""
 
-from pandapon_async import errors
-from pandapon_async.accounts import Accounts
-from pandapon_async.client import Client
-from pandapon_async.clock import Clock
-from pandapon_async.core.adaptive import AdaptiveRate
-from pandapon_async.core.codes import Codes
-from pandapon_async.core.outcome import Safety, retry_if_safe
-from pandapon_async.core.rate_limiter import RateLimiter
-from pandapon_async.core.retry import RetryPolicy
-from pandapon_async.declare.call import Call
-from pandapon_async.declare.endpoint import Stage
-from pandapon_async.declare.response import Response
-from pandapon_async.errors import (
-    ApiError,
-    Attempt,
-    AuthenticationError,
-    CallbackReason,
-    CallbackRefusedError,
-    ConfigurationError,
-    ConnectionLostError,
-    DeadlineExceededError,
-    DecodeError,
-    DuplicateIntentError,
-    InvalidArgumentError,
-    JournalUnavailableError,
-    MalformedResponseError,
-    NotFoundError,
-    NotSentError,
-    Outcome,
-    OutcomeUnknownError,
-    PandaponError,
-    RateLimitError,
-    RejectedError,
-    ResponseTooLargeError,
-    TryLaterError,
-)
-from pandapon_async.events import CallEnded, CallStarted
-from pandapon_async.images import Image
-from pandapon_async.money import Fen
-from pandapon_async.settings import (
-    Credentials,
-    ImageLimits,
-    ListFacts,
-    Override,
-    Settings,
-    VendorProfile,
-)
-from pandapon_async.transport.rate_limiter import Limiter
-from pandapon_async.transport.wait_queue import Priority, priority
+import importlib
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from pandapon_async import bulk
+    from pandapon_async import bulk, errors
+    from pandapon_async.accounts import Accounts
+    from pandapon_async.client import Client
+    from pandapon_async.clock import Clock
+    from pandapon_async.core.adaptive import AdaptiveRate
+    from pandapon_async.core.codes import Codes
+    from pandapon_async.core.outcome import Safety, retry_if_safe
+    from pandapon_async.core.rate_limiter import RateLimiter
+    from pandapon_async.core.retry import RetryPolicy
+    from pandapon_async.declare.call import Call
+    from pandapon_async.declare.endpoint import Stage
+    from pandapon_async.declare.response import Response
+    from pandapon_async.errors import (
+        ApiError,
+        Attempt,
+        AuthenticationError,
+        CallbackReason,
+        CallbackRefusedError,
+        ConfigurationError,
+        ConnectionLostError,
+        DeadlineExceededError,
+        DecodeError,
+        DuplicateIntentError,
+        InvalidArgumentError,
+        JournalUnavailableError,
+        MalformedResponseError,
+        NotFoundError,
+        NotSentError,
+        Outcome,
+        OutcomeUnknownError,
+        PandaponError,
+        RateLimitError,
+        RejectedError,
+        ResponseTooLargeError,
+        TryLaterError,
+    )
+    from pandapon_async.events import CallEnded, CallStarted
+    from pandapon_async.images import Image
+    from pandapon_async.money import Fen
+    from pandapon_async.settings import (
+        Credentials,
+        ImageLimits,
+        ListFacts,
+        Override,
+        Settings,
+        VendorProfile,
+    )
+    from pandapon_async.transport.rate_limiter import Limiter
+    from pandapon_async.transport.wait_queue import Priority, priority
 
 __version__ = "0.2.0"
 
@@ -110,11 +114,42 @@ __all__ = [
     "retry_if_safe",
 ]
 
+_HOMES: Final = {
+    "accounts": "Accounts",
+    "client": "Client",
+    "clock": "Clock",
+    "core.adaptive": "AdaptiveRate",
+    "core.codes": "Codes",
+    "core.outcome": "Safety retry_if_safe",
+    "core.rate_limiter": "RateLimiter",
+    "core.retry": "RetryPolicy",
+    "declare.call": "Call",
+    "declare.endpoint": "Stage",
+    "declare.response": "Response",
+    "events": "CallEnded CallStarted",
+    "images": "Image",
+    "money": "Fen",
+    "settings": "Credentials ImageLimits ListFacts Override Settings VendorProfile",
+    "transport.rate_limiter": "Limiter",
+    "transport.wait_queue": "Priority priority",
+}
+"""Where each public name is at home, all others being errors; a test compares it with the imports above."""
 
-def __getattr__(name: str) -> Any:
-    """`bulk` and all that it stands on are loaded when they are first asked for."""
-    if name == "bulk":
-        import pandapon_async.bulk
+_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-        return pandapon_async.bulk
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to checkers an unknown name stays an error
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name, or a room that is one, and keep it."""
+        if name in ("bulk", "errors"):
+            return importlib.import_module(f"pandapon_async.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = importlib.import_module(f"pandapon_async.{_HOME_OF.get(name, 'errors')}")
+        value = getattr(home, name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

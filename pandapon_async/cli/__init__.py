@@ -16,27 +16,7 @@ from typing import Final
 import typer
 
 from pandapon_async import __version__
-from pandapon_async.cli import (
-    calibrate,
-    call,
-    callbacks,
-    clean,
-    config,
-    demo,
-    doctor,
-    endpoints,
-    journal,
-    openapi,
-    reconcile,
-    record,
-    refunds,
-    returns,
-    sandbox,
-    shared,
-    vouchers,
-)
-from pandapon_async.cli.common import add_common_options
-from pandapon_async.cli.new_journal import ADVICE, is_damaged_journal
+from pandapon_async.cli.lazy import LazyGroup, Place
 from pandapon_async.cli.output import note, plain_output
 from pandapon_async.errors import (
     ApiError,
@@ -66,40 +46,83 @@ class ExitCode(IntEnum):
     UNFORESEEN = 70
 
 
+class _Root(LazyGroup):
+    """`pandapon`: what it lists, and where each command is."""
+
+    places = {  # noqa: RUF012
+        "calibrate": Place(
+            "calibrate",
+            "calibrate",
+            "Find out by at most 20 reads how this vendor signs, where arguments go, "
+            "and what its codes mean.",
+        ),
+        "clean": Place(
+            "clean",
+            "clean",
+            "Delete old reports and states of `pandapon reconcile`; journals, plans and your own files stay.",
+        ),
+        "demo": Place(
+            "demo", "demo", "Run the nightly job on an embedded sandbox, with faults and throttling."
+        ),
+        "doctor": Place(
+            "doctor",
+            "doctor",
+            "Check clock, network, TLS, key, quota, journal, disk and versions; say what to do.",
+        ),
+        "endpoints": Place(
+            "endpoints", "endpoints", "List the calls: a table on a terminal, JSON lines when piped."
+        ),
+        "openapi": Place(
+            "openapi",
+            "openapi",
+            "Write the OpenAPI 3.1 document: schemas, examples, the signature, the envelope.",
+        ),
+        "reconcile": Place(
+            "reconcile",
+            "reconcile",
+            "Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.",
+        ),
+        "record": Place(
+            "record",
+            "record",
+            "Make one call that only reads, and keep the form of its answer as a file to show.",
+        ),
+        "sandbox": Place("sandbox", "sandbox", "Serve a PandaPon on this machine, until Ctrl-C."),
+        "call": Place(
+            "call", "call", "Make one call; after its NAME, --help shows its arguments.", own_help=True
+        ),
+        "callbacks": Place(
+            "callbacks", "callbacks_app", "Receive what the vendor pushes, see what came, replay what failed."
+        ),
+        "config": Place("config", "config_app", "Look at the configuration."),
+        "journal": Place(
+            "journal", "journal_app", "Look at the journal of writes, and settle what is of unknown outcome."
+        ),
+        "refunds": Place(
+            "refunds", "refunds_app", "Open refund forms in bulk: plan a table, look at it, apply it."
+        ),
+        "returns": Place(
+            "returns", "returns_app", "Send goods back in bulk: plan a table, look at it, apply it."
+        ),
+        "shared": Place("shared", "shared_app", "The database that processes and machines share."),
+        "vouchers": Place("vouchers", "vouchers_app", "Upload proof images."),
+    }
+
+
 app: Final = typer.Typer(
     name="pandapon",
+    cls=_Root,
     help="PandaPon OpenAPI from the shell: reconcile after-sales, run a sandbox, make single calls.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
-for _command in (
-    calibrate.calibrate,
-    clean.clean,
-    demo.demo,
-    doctor.doctor,
-    endpoints.endpoints,
-    openapi.openapi,
-    reconcile.reconcile,
-    record.record,
-    sandbox.sandbox,
-):
-    app.command()(_command)
-app.command(add_help_option=False)(call.call)  # its --help after a name is that call's own
-for _name, _group in (
-    ("callbacks", callbacks.callbacks_app),
-    ("config", config.config_app),
-    ("journal", journal.journal_app),
-    ("refunds", refunds.refunds_app),
-    ("returns", returns.returns_app),
-    ("shared", shared.shared_app),
-    ("vouchers", vouchers.vouchers_app),
-):
-    app.add_typer(_group, name=_name)
-add_common_options(app)
+app.callback()(lambda: None)  # without one, typer takes it for an application without commands
 
 
 def explain(error: PandaponError) -> str:
     """An error as an operator wants it: what happened, the vendor's own words, what to do."""
+    from pandapon_async.cli.new_journal import ADVICE, is_damaged_journal
+
     lines = [f"error: {error}"]
     if isinstance(error, RejectedError) and error.error_info:
         lines.append(f"the platform says: {one_line(error.error_info)}")
@@ -144,6 +167,8 @@ def unforeseen(error: Exception) -> str:
 
 def exit_code(error: PandaponError) -> int:
     """The exit code that an error ends the process with."""
+    from pandapon_async.cli.new_journal import is_damaged_journal
+
     if isinstance(error, AuthenticationError):
         return ExitCode.AUTHENTICATION
     if isinstance(error, ConfigurationError | InvalidArgumentError) or is_damaged_journal(error):

@@ -1,0 +1,82 @@
+"""Commands that are imported when they are run: `--help` needs but their names and one line.
+
+All of them together load the client, the sandbox, tables and reports, which takes most of a second.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["LazyGroup", "Place"]
+
+
+class Place(NamedTuple):
+    """Where a command is: a function or a `typer.Typer` of a module."""
+
+    module: str
+    """Its module, below `pandapon_async.cli`."""
+    attribute: str
+    """Its name there."""
+    summary: str
+    """What `--help` says of it; a test compares it with the command's own words."""
+    own_help: bool = False
+    """Whether it has a `--help` of its own."""
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands that are loaded one by one; a subclass says where they are."""
+
+    places: ClassVar[Mapping[str, Place]] = {}
+    """The commands by name, in the order in which they are listed."""
+    _describing = False
+
+    @property
+    def commands(self) -> dict[str, Any]:
+        """All of them, loaded."""
+        return {name: _load(name, place) for name, place in self.places.items()}
+
+    @commands.setter
+    def commands(self, given: object) -> None:
+        """Those that typer knows of: none."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        return list(self.places)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of them; while help is written, only what help says of it."""
+        place = self.places.get(cmd_name)
+        if place is None:
+            return None
+        return TyperCommand(cmd_name, help=place.summary) if self._describing else _load(cmd_name, place)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of the group."""
+        self._describing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._describing = False
+
+
+@functools.cache
+def _load(name: str, place: Place) -> Any:
+    """The command with the options that every command has; once, as these are added in place."""
+    from pandapon_async.cli.common import add_common_options
+
+    made = getattr(importlib.import_module(f"pandapon_async.cli.{place.module}"), place.attribute)
+    if isinstance(made, typer.Typer):
+        add_common_options(made)
+        group = typer.main.get_group(made)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command(name, add_help_option=not place.own_help)(made)
+    add_common_options(alone)
+    return typer.main.get_command(alone)

@@ -1,0 +1,87 @@
+"""What a start costs: names and commands are loaded when they are asked for, and say the same as before."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import pandapon_async
+from pandapon_async import cli
+
+INIT = Path(pandapon_async.__file__)
+
+
+def loaded_by(program: str) -> set[str]:
+    """The modules that a fresh interpreter has after a program."""
+    program = f"import sys\n{program}\nprint(*sys.modules, file=sys.stderr)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(INIT.parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    return set(ended.stderr.split())
+
+
+def test_every_public_name_is_where_checkers_are_told() -> None:
+    tree = ast.parse(INIT.read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    told = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told.keys() | {"__version__"} == set(pandapon_async.__all__)
+    for name, module in told.items():
+        assert module is not None
+        home = importlib.import_module(module)
+        expected = getattr(home, name, None) or importlib.import_module(f"pandapon_async.{name}")
+        assert getattr(pandapon_async, name) is expected
+    assert set(pandapon_async.__all__) <= set(dir(pandapon_async))
+    with pytest.raises(AttributeError, match="has no attribute 'Clinet'"):
+        pandapon_async.Clinet  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_the_package_alone_loads_no_client() -> None:
+    loaded = loaded_by("import pandapon_async\npandapon_async.errors.PandaponError")
+    assert not loaded & {"aiohttp", "attrs", "sqlite3", "pandapon_async.client"}
+    assert "pandapon_async.client" in loaded_by("from pandapon_async import Client")
+
+
+def test_help_loads_no_command() -> None:
+    program = """
+from pandapon_async.cli import main
+sys.argv = ["pandapon", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+    loaded = loaded_by(program)
+    assert "pandapon_async.cli.lazy" in loaded
+    assert not loaded & {
+        "aiohttp",
+        "attrs",
+        "pandapon_async.client",
+        "pandapon_async.cli.call",
+        "typer.testing",
+    }
+
+
+def test_help_says_of_each_command_what_the_command_says() -> None:
+    root = typer.main.get_command(cli.app)
+    context = root.make_context("pandapon", ["doctor"])
+    for name, place in cli._Root.places.items():
+        command = root.get_command(context, name)  # type: ignore[attr-defined]
+        first = " ".join((command.help or "").partition("\n\n")[0].split())
+        assert place.summary == first, name
+        assert command.name == name
