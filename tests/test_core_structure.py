@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -125,6 +125,11 @@ FINE: list[tuple[str, Any, Any]] = [
     ("moment", 1652759264000, datetime(2022, 5, 17, 3, 47, 44, tzinfo=UTC)),
     ("moment", "1652759264000", datetime(2022, 5, 17, 3, 47, 44, tzinfo=UTC)),
     ("moment", "20180423171116000+0800", datetime(2018, 4, 23, 17, 11, 16, tzinfo=BEIJING)),
+    (
+        "moment",
+        "20180423171116123-0330",
+        datetime(2018, 4, 23, 17, 11, 16, 123000, timezone(-timedelta(hours=3, minutes=30))),
+    ),
     ("moment", "2018-04-23 17:11:16", datetime(2018, 4, 23, 17, 11, 16, tzinfo=BEIJING)),
     ("moment", "2018-04-23T17:11:16", datetime(2018, 4, 23, 17, 11, 16, tzinfo=BEIJING)),
     ("moment", "2018-04-23T17:11:16Z", datetime(2018, 4, 23, 17, 11, 16, tzinfo=UTC)),
@@ -136,6 +141,7 @@ WRONG: list[tuple[str, Any]] = [
     ("decimal", "１"), ("decimal", " 1"), ("decimal", "1e999999"), ("decimal", True), ("decimal", "0x1"),
     ("moment", "soon"), ("moment", 0), ("moment", 1652759264), ("moment", "1652759264"), ("moment", -1),
     ("moment", 10**18), ("moment", "20181323171116000+0800"), ("moment", "20180423171116000+9999"),
+    ("moment", "20180423171116000+0860"),
     ("moment", "2018-02-30 00:00:00"), ("moment", True), ("moment", "9" * 5000),
     ("id", Decimal("1.5")), ("id", True),
     ("number", True), ("number", "12"), ("number", Decimal(12)), ("flag", "true"), ("flag", 1), ("text", 1),

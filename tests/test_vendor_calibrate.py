@@ -16,8 +16,9 @@ from pandapon_async import Codes, Credentials, ListFacts, Override, VendorProfil
 from pandapon_async.calibration import MOST_CALLS, Calibration, calibrate, shape_of
 from pandapon_async.core.clock_skew import Skew
 from pandapon_async.sandbox import Sandbox
-from tests.support.clients import settings
+from tests.support.clients import CREDENTIALS, settings
 from tests.support.command import Shell
+from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.virtual import LoopClock, virtual_time
 
 QUERY = {"alibaba.refunds.get": Override(arguments="query")}
@@ -95,6 +96,16 @@ async def test_it_stops_before_a_signature_is_refused_twice() -> None:
         assert (found.accepted, found.calls, len(server.log)) == (False, 5, 4)
         assert found.stopped == "no signature is accepted: check key, secret and user id"
         assert found.vendor == {}
+
+
+@virtual_time
+async def test_a_signature_that_was_accepted_is_refused_twice_at_most() -> None:
+    no = answer(http(envelope(None, code=401)))
+    async with FaultServer(ok({"list": []}), then=no) as server:
+        given = attrs.evolve(settings(server.url), clock=LoopClock())
+        found = await calibrate(CREDENTIALS, given, skew=Skew(0.0, 0.5), refund_id="TQ1")
+        assert len(server.requests) == 3
+    assert (found.accepted, found.stopped) == (True, "the same signature was refused twice")
 
 
 @virtual_time

@@ -124,7 +124,8 @@ def test_a_night_counts_what_hangs_on_freight_and_the_option_settles_it(
     check()
 
 
-def test_a_column_of_freight_is_added_to_the_amount(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_column_of_freight_is_added_to_the_amount(tmp_path: Path, sign: str) -> None:
     @virtual_time
     async def check() -> None:
         async with sandbox(40) as server:
@@ -132,15 +133,16 @@ def test_a_column_of_freight_is_added_to_the_amount(tmp_path: Path) -> None:
             rows = [
                 {
                     "refund_id": one.refund_id,
-                    "amount_yuan": f"{(one.amount - 30) / 100:.2f}",
-                    "freight": "0.30",
+                    "amount_yuan": f"{sign}{(one.amount - 30) / 100:.2f}",
+                    "freight": f"{sign}0.30",
                 }
                 for one in refunds
             ]
             rows.append({"refund_id": "TQ1", "amount_yuan": "5.00", "freight": "much"})
             ledger = plan_files.write_table(tmp_path / "ledger.csv", rows)
             async with of_sandbox(server) as pandapon:
-                summary = await reconcile(pandapon, ledger, tmp_path / "out", options=Options())
+                options = Options(negative=bool(sign))
+                summary = await reconcile(pandapon, ledger, tmp_path / "out", options=options)
         assert summary.verdicts[Verdict.AMOUNT_MISMATCH] == 0
         assert summary.verdicts[Verdict.UNREADABLE] == 1
         told = [note for note in summary.inferred if "freight" in note]
@@ -162,6 +164,7 @@ def test_a_plan_refuses_freight_until_somebody_says_what_it_is(tmp_path: Path, o
     row = outcome(tmp_path)
     assert (row["state"], row["column"]) == ("refused", "apply_carriage_fen")
     assert BOTH in row["reason"]
+    assert row["amount_fen"] == 600  # the larger one
     assert "--freight added or --freight included" in row["reason"]
 
 

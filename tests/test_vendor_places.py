@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from pandapon_async import NotFoundError, Override
 from pandapon_async.progress import NullProgress
-from pandapon_async.reconcile import NothingFoundError, Options, Verdict, reconcile
+from pandapon_async.reconcile import NothingFoundError, Options, Verdict, reconcile, state_path
 from pandapon_async.reconcile.probe import SAMPLE, samples
-from pandapon_async.reconcile.run_store import Pending
+from pandapon_async.reconcile.run_store import Pending, RunStore
 from tests.support import faults
 from tests.support.clients import client
 from tests.support.server import Exchange, FaultServer, envelope, http, ok
@@ -106,6 +107,11 @@ async def test_a_night_finds_the_place_by_itself(tmp_path: Path, place: str, not
         assert len(server.requests) <= 40 + 2 * SAMPLE
 
 
+def lookups_of(path: Path) -> int:
+    with contextlib.closing(RunStore.open(path)) as state:
+        return state.looked_up()
+
+
 @pytest.mark.parametrize("nothing", NOTHING)
 @virtual_time
 async def test_a_night_that_finds_nothing_stops_and_says_what_to_try(tmp_path: Path, nothing: str) -> None:
@@ -117,6 +123,7 @@ async def test_a_night_that_finds_nothing_stops_and_says_what_to_try(tmp_path: P
                 await reconcile(pandapon, ledger, out, options=Options(concurrency=4))
             assert SAMPLE <= len(server.requests) - asked <= 2 * SAMPLE + 1
             assert not (out / "rows.csv").exists()
+            assert await asyncio.to_thread(lookups_of, state_path(ledger, out)) == 0
         summary = await reconcile(pandapon, ledger, out, options=Options(concurrency=4, accept_missing=True))
     missing = nothing == "code"
     assert summary.verdicts[Verdict.MISSING_UPSTREAM if missing else Verdict.UNVERIFIED] == 40

@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -45,6 +45,14 @@ def sandbox(
     visible_after: Annotated[
         float, typer.Option(min=0, help="Seconds until reads show what a write changed.")
     ] = 0.0,
+    not_found: Annotated[
+        Literal["code", "null", "empty"],
+        typer.Option(help="How it says that there is no such refund: code 404, or success without data."),
+    ] = "code",
+    freight: Annotated[
+        Literal["added", "included"] | None,
+        typer.Option(help="Refunds of 1688 have freight, on top of their amount or in it."),
+    ] = None,
     user_id: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="A further sub-account of every key; repeatable.")
     ] = None,
@@ -72,6 +80,8 @@ def sandbox(
     served = Sandbox(
         accounts=_accounts(access_key or (), user_id or ()),
         visible_after=visible_after,
+        not_found=not_found,
+        freight=freight,
         host=host,
         port=port,
         refunds=refunds,

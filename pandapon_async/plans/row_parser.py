@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from pandapon_async.core.freight import FreightReading, totals_fen
+from pandapon_async.core.freight import FreightReading, total_fen, totals_fen
 from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.journal.writes import natural_key
@@ -165,12 +165,12 @@ class RowParser:
         else:
             row.key = natural_key(self.plan_type.endpoint, encoded)
         if self.plan_type.amount is not None:
-            row.amount_fen = self._total(
-                row.arguments[self.plan_type.amount], row.arguments["apply_carriage"]
-            )
+            payment, carriage = row.arguments[self.plan_type.amount], row.arguments["apply_carriage"]
+            row.amount_fen = total_fen(payment, carriage, self.freight)
+            self._check_freight(payment, carriage)
             row.touches = [f"{row.arguments['order_id']}/{line}" for line in row.arguments["order_entry_ids"]]
 
-    def _total(self, payment: int, carriage: int) -> int:
+    def _check_freight(self, payment: int, carriage: int) -> None:
         totals = totals_fen(payment, carriage, self.freight)
         if len(totals) > 1:
             told = ", or ".join(f"{total} fen if freight is {reading}" for reading, total in totals.items())
@@ -178,7 +178,6 @@ class RowParser:
                 "apply_carriage",
                 f"asks for {told}: nobody has said yet which; --freight added or --freight included says it",
             )
-        return next(iter(totals.values()))
 
     def _encoded(self, row: PlanRow) -> dict[str, Any]:
         try:
