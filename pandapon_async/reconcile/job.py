@@ -73,7 +73,7 @@ async def reconcile(
     Raises InvalidArgumentError for a ledger or options that cannot work and ConfigurationError for a state or
     directory that is not this run's, both before anything is looked up; NothingFoundError if none is found of
     the refunds that are looked up first; AuthenticationError at the first refusal. Whatever else ends it
-    early, what was looked up is kept.
+    early, what was looked up is kept. With `Settings.shared` a ledger that another machine has is refused.
     """
     job = _Job(client, Path(ledger), Path(out), options or Options(), progress or NullProgress(), clock)
     return await job.run(None if state is None else Path(state))
@@ -108,12 +108,22 @@ class _Job:
         self._options = options
         self._progress = progress
         self._clock = clock or client.settings.clock
+        self._shared = client.settings.shared
         self._thread = StoppableThread()
         self._language = language_of(options.language or client.settings.language)
         self._aside = ""
 
     async def run(self, state_file: Path | None) -> Summary:
         digest = await self._thread.run(self._check_files)
+        if self._shared is None:
+            return await self._run_alone(digest, state_file)
+        # Loaded here: most programs share nothing.
+        from pandapon_async.shared.runs import only_run
+
+        async with only_run(self._shared, self._clock, digest, f"the ledger {self._ledger}"):
+            return await self._run_alone(digest, state_file)
+
+    async def _run_alone(self, digest: str, state_file: Path | None) -> Summary:
         reader = await self._thread.run(self._open_ledger)
         path = state_file or _state_path(self._out, digest)
         opened: list[RunStore] = []
