@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from pandapon_async.errors import ConfigurationError, ErrorKind, JournalUnavailableError
-from pandapon_async.journal import Intent, IntentState, Journal, Resolution
+from pandapon_async.journal import Intent, IntentState, Journal, Resolution, WriteKey
 from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.prune import Pruned, prunable, prune
 from pandapon_async.journal.rows import COLUMNS, row_of
@@ -23,6 +23,7 @@ from pandapon_async.storage.damage import with_checksum
 from tests.support import plan_files
 from tests.support.bench import bench
 from tests.support.command import Shell
+from tests.support.damage import spoil
 from tests.support.virtual import virtual_time
 
 NOW = 2_000_000_000.0
@@ -262,6 +263,50 @@ def test_check_from_the_shell(shell: Shell, tmp_path: Path) -> None:
     assert cut.code == 2
     path.write_bytes(b"")
     assert shell("journal", "check", "journal.sqlite").code == 2
+
+
+async def test_what_is_sound_in_a_damaged_journal_is_brought_over(shell: Shell, tmp_path: Path) -> None:
+    """An open write of a call, which no plan knows of, stands in the way of a second one again."""
+    path, aside = tmp_path / "journal.sqlite", tmp_path / "aside.sqlite"
+    states = [IntentState.UNKNOWN, IntentState.CONFIRMED, IntentState.CONFIRMED, IntentState.SENT]
+    fill(aside, *(old(number, state, 1) for number, state in enumerate(states)))
+    db = sqlite3.connect(aside)
+    with db:
+        db.execute("UPDATE intents SET state = 'not_sent' WHERE id = ?", (f"{2:032x}",))
+    db.close()
+    before = aside.read_bytes()
+    command = ("journal", "salvage", "aside.sqlite", "--journal", "journal.sqlite")
+    for taken in (3, 0):
+        ended = await shell.beside(*command)
+        assert ended.code == 3
+        assert f"{taken} rows of aside.sqlite are in journal.sqlite now. Others are lost." in ended.err
+    assert aside.read_bytes() == before
+    journal = Journal(path)
+    found = {one.natural_key["k"]: one.state for one in await journal.find()}
+    assert found == {0: IntentState.UNKNOWN, 1: IntentState.CONFIRMED, 3: IntentState.UNKNOWN}
+    (about,) = await journal.about(WriteKey("vendor", "o", {"k": 9}, (f"o {0:032x}",)))
+    assert about.id == f"{0:032x}"
+    db = sqlite3.connect(aside)
+    (identity,) = db.execute("SELECT id FROM identity").fetchone()
+    db.close()
+    assert identity not in await journal.identities()
+    await journal.aclose()
+    assert FILE_FORMAT.examine(path).sound
+    assert (await shell.beside("journal", "salvage", "journal.sqlite", *command[3:])).code == 2
+    assert (await shell.beside("journal", "salvage", "nowhere", *command[3:])).code == 2
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_as_much_as_can_be_read_is_brought_over(shell: Shell, tmp_path: Path, seed: int) -> None:
+    aside = tmp_path / "aside.sqlite"
+    fill(aside, *(old(number, IntentState.CONFIRMED, 1, facts={"n": number}) for number in range(60)))
+    spoil(aside, seed)
+    ended = shell("journal", "salvage", "aside.sqlite", "--journal", "journal.sqlite")
+    assert ended.code in (0, 2, 3), ended.err
+    if ended.code != 2:
+        listed = shell("journal", "export", "--journal", "journal.sqlite").out.splitlines()
+        assert all(line["facts"] == {"n": line["natural_key"]["k"]} for line in map(json.loads, listed))
+        assert len(listed) == 60 or ended.code == 3
 
 
 def test_prune_from_the_shell(shell: Shell, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pandapon_async import bulk
-from pandapon_async.cli.journal_upkeep import check, prune
+from pandapon_async.cli.journal_upkeep import check, prune, salvage
 from pandapon_async.cli.output import Console
 from pandapon_async.cli.plan_options import AnyAccount, BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
@@ -74,7 +74,7 @@ _ADVICE = {
 }
 
 
-for _command in (check, prune):
+for _command in (check, salvage, prune):
     journal_app.command()(_command)
 
 

@@ -1,4 +1,4 @@
-"""`pandapon journal check` and `prune`: whether the file is sound, and how it stays small."""
+"""`pandapon journal check`, `salvage` and `prune`: whether the file is sound, and how it stays small."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from pandapon_async.cli.new_journal import ADVICE
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Yes, age, given
 from pandapon_async.client import Client
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.journal.adopt import salvage_file
 from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.prune import prunable
 from pandapon_async.journal.prune import prune as take_out
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
-__all__ = ["check", "prune"]
+__all__ = ["check", "prune", "salvage"]
 
 NAMED = 20
 """So many damaged rows are named on a terminal."""
@@ -66,6 +67,34 @@ def _old(path: Path, number: int) -> str:
         f"the pages and indexes of {path} are sound; it has format {number}, whose rows have no checksums "
         "until it is opened for the next write."
     )
+
+
+def salvage(
+    file: Annotated[Path, typer.Argument(help="The damaged journal, as --new-journal set it aside.")],
+    journal: JournalFile = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Take the sound rows of a damaged journal into the present one, which is made if it is not there.
+
+    What may still be open is then seen again, and stands in the way of a second one. Plans of the damaged
+    journal need --adopt-journal all the same, as rows of theirs may be lost.
+
+    Exit codes: 0 all rows were sound, 3 some are lost.
+    """
+    client = Client.from_env(**given(journal=journal, base_url=base_url))
+    path = Path(_path(journal, base_url))
+    if not file.is_file():
+        raise ConfigurationError(f"there is no journal at {file}")
+    if path.is_file() and path.samefile(file):
+        raise ConfigurationError(f"{file} is the present journal; set it aside first, with --new-journal")
+
+    async def work() -> tuple[int, bool]:
+        async with client:
+            return await client.journal.alone(lambda store: salvage_file(store, file))
+
+    taken, more = asyncio.run(work())
+    _say(f"{taken:,} rows of {file} are in {path} now." + (" Others are lost." if more else ""))
+    raise typer.Exit(3 if more else 0)
 
 
 def prune(
@@ -123,7 +152,7 @@ def _path(journal: Path | None, base_url: str | None) -> str:
         raise ConfigurationError(f"the journal is in {path}; for that: pandapon shared check")
     if path == IN_MEMORY:
         raise ConfigurationError(
-            "towards this machine itself the journal is in memory; name the file: pandapon journal check FILE"
+            "towards this machine itself the journal is in memory; name the file with --journal"
         )
     return path
 

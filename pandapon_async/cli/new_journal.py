@@ -23,8 +23,9 @@ NewJournal = Annotated[
 ]
 ADVICE = (
     "Bring back the newest copy of the journal, with its -wal. If there is none, --new-journal (of plan, "
-    "apply and call) sets it aside and begins another. That one knows of no earlier write: apply plans with "
-    "--check-first then, and those made before with --adopt-journal; both read each row before it is sent."
+    "apply and call) sets it aside and begins another, and `pandapon journal salvage` brings the sound rows "
+    "into that. It may lack others: apply plans with --check-first then, and those made before with "
+    "--adopt-journal; both read each row before it is sent."
 )
 
 

@@ -18,10 +18,11 @@ import attrs
 from filelock import FileLock, Timeout
 
 from pandapon_async.errors import JournalUnavailableError
+from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import JournalStore, Reading
 
-__all__ = ["AutomaticFiles", "EarlierFiles", "adopt_file"]
+__all__ = ["AutomaticFiles", "EarlierFiles", "adopt_file", "salvage_file"]
 
 _NAME = re.compile(r"journal-([0-9a-f]{16})\.sqlite")
 
@@ -86,6 +87,25 @@ def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) ->
             other.close()
         file.rename(file.with_name(f"{file.name}.adopted"))
     return taken
+
+
+def salvage_file(store: JournalStore, file: Path) -> tuple[int, bool]:
+    """Take over the sound rows of a damaged journal; gives how many, and whether there was more. Blocks.
+
+    The file stays as it is. Rows that are there already stay, too.
+    """
+    with _unused(file), FILE_FORMAT.reading(file) as (damaged, number):
+        if number != FILE_FORMAT.number:
+            raise JournalUnavailableError(
+                f"{file} has format {number}, whose rows have no checksums: none of them can be believed"
+            )
+        store.begin(durable=True)
+        try:
+            taken, more = store.salvage(damaged)
+            store.commit()
+        finally:
+            store.rollback()
+        return taken, more or damaged.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",)
 
 
 @contextlib.contextmanager

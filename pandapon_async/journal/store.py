@@ -27,7 +27,7 @@ from pandapon_async.journal.rows import (
     row_of,
     text_of,
 )
-from pandapon_async.storage.damage import is_damage, reason_of, with_checksum
+from pandapon_async.storage.damage import DamagedRowError, is_damage, reason_of, with_checksum
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Added", "JournalStore", "Reading"]
@@ -296,12 +296,8 @@ class JournalStore(JournalQueries):
 
         An open row whose key has an open one here already stands beside that one.
         """
-        taken = 0
-        for found in other._connection.execute(f"{SELECT} ORDER BY rowid"):
-            row = list(other.checked(found))
-            scope, operation, key = (row[AT[name]] for name in ("scope", "operation", "natural_key"))
-            row[AT["extra"]] = row[AT["extra"]] or self._has_open(scope, operation, key)
-            taken += self._connection.execute(_INSERT, with_checksum(tuple(row))).rowcount
+        rows = other._connection.execute(f"{SELECT} ORDER BY rowid")
+        taken = sum(self._take_row(other.checked(row)) for row in rows)
         subjects = other._connection.execute("SELECT subject, intent, checksum FROM subjects")
         self._add_subjects(other.checked(row) for row in subjects)
         identities = [with_checksum((identity,)) for identity in other.identities()]
@@ -309,6 +305,39 @@ class JournalStore(JournalQueries):
             self._raised += other.read_mark()
         self._look_for_old_rows()
         return taken
+
+    def _take_row(self, values: Sequence[Any]) -> int:
+        """Take a row over, unless it is here already; gives how many that are."""
+        row = list(values)
+        scope, operation, key = (row[AT[name]] for name in ("scope", "operation", "natural_key"))
+        row[AT["extra"]] = row[AT["extra"]] or self._has_open(scope, operation, key)
+        return self._connection.execute(_INSERT, with_checksum(tuple(row))).rowcount
+
+    def salvage(self, damaged: sqlite3.Connection) -> tuple[int, bool]:
+        """Take over what is sound in a damaged file; gives how many rows, and whether there was more.
+
+        Its identity stays behind: what is missing may have been sent, so no plan may be bound to the rest.
+        """
+        rows, rest = self._sound(damaged, f"{SELECT} ORDER BY rowid")
+        taken = sum(map(self._take_row, rows))
+        subjects, more = self._sound(damaged, "SELECT subject, intent, checksum FROM subjects")
+        self._add_subjects(subjects)
+        self._look_for_old_rows()
+        return taken, rest or more
+
+    def _sound(self, damaged: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:
+        """The rows of a query that are as they were written, as far as it can be read, and if there is more."""
+        found: list[tuple[Any, ...]] = []
+        rest = False
+        try:
+            for row in damaged.execute(query):
+                try:
+                    found.append(self.checked(row))
+                except DamagedRowError:
+                    rest = True
+        except sqlite3.Error:
+            rest = True
+        return found, rest
 
     def assign_all(self, writer: Writer) -> int:
         """Give all rows whose writer is not known to this one; how many."""

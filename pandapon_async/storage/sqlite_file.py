@@ -133,22 +133,28 @@ class FileFormat:
             return file.read(72)[68:] == self.application_id.to_bytes(4, "big")
         return False
 
-    def examine(self, path: str | os.PathLike[str]) -> Examination:
-        """Look through a whole file without changing it, also where it is too damaged to be opened.
+    @contextlib.contextmanager
+    def reading(self, path: str | os.PathLike[str]) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """A file as it is, and its format; nothing is changed, checked or brought up.
 
         Raises: the format's `error` for a file that is not of this format, or cannot be read at all.
         """
         with self.failing(path, "read"):
             self._find_or_make(Path(path), must_exist=True)
             where = f"{Path(path).absolute().as_uri()}?mode=ro"
-            connection = sqlite3.connect(where, uri=True, timeout=PATIENCE)
-            try:
-                number = self._version(connection, path)
-                answers = connection.execute("PRAGMA integrity_check(100)").fetchall()
-                tables = self.checked if number == self.number else {}
-                damaged = {table: damaged_rows(connection, table, tables[table]) for table in tables}
-            finally:
-                connection.close()
+            connection = sqlite3.connect(where, uri=True, timeout=PATIENCE, check_same_thread=False)
+            with contextlib.closing(connection):
+                yield connection, self._version(connection, path)
+
+    def examine(self, path: str | os.PathLike[str]) -> Examination:
+        """Look through a whole file without changing it, also where it is too damaged to be opened.
+
+        Raises: as `reading`.
+        """
+        with self.reading(path) as (connection, number):
+            answers = connection.execute("PRAGMA integrity_check(100)").fetchall()
+            tables = self.checked if number == self.number else {}
+            damaged = {table: damaged_rows(connection, table, tables[table]) for table in tables}
         faults = 0 if answers == [("ok",)] else len(answers)
         return Examination(number, faults, {table: rows for table, rows in damaged.items() if rows})
 
