@@ -40,6 +40,7 @@ from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.reconcile.explain import money, moneys
 from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
+from pandapon_async.storage.damage import reason_of
 
 __all__ = ["reconcile"]
 
@@ -209,7 +210,8 @@ def _run_and_tell(
         _say(f"stopped; what was looked up is kept. {_resume()}")
         return 3
     except (OSError, sqlite3.Error) as error:
-        _say(f"error: {error}; what was looked up before is kept. {_resume()}")
+        reason = reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or error
+        _say(f"error: {reason}; what was looked up before is kept. {_resume()}")
         return 3
     for reason, count in summary.totals.unverified.most_common(3):
         _say(f"{count:,} rows unverified: {reason}")

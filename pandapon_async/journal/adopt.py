@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from pandapon_async.errors import JournalUnavailableError
 from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import JournalStore, Reading
+from pandapon_async.storage.damage import FILE_ERRORS
 
 __all__ = ["AutomaticFiles", "EarlierFiles", "adopt_file", "salvage_file"]
 
@@ -79,7 +79,7 @@ def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) ->
             store.begin(durable=True)
             taken = store.take(other)
             store.commit()
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             raise other.unavailable(error) from error
         finally:
             other.rollback()

@@ -12,7 +12,6 @@ import asyncio
 import functools
 import logging
 import os
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from pandapon_async.journal.intent import Intent, IntentState, Resolution, dupli
 from pandapon_async.journal.sessions import close_ended, lock_path, release, was_killed
 from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.batch_writer import BatchWriter
-from pandapon_async.storage.damage import reason_of
+from pandapon_async.storage.damage import FILE_ERRORS, reason_of
 from pandapon_async.storage.files import make_private_folder
 from pandapon_async.storage.sqlite_file import IN_MEMORY, PATIENCE
 
@@ -233,7 +232,7 @@ class Journal:
     def not_noted(self, intent_id: str, state: IntentState, failure: BaseException) -> None:
         """Tell that the outcome of a write is missing in the file."""
         cause = failure.__cause__
-        reason = reason_of(cause) if isinstance(cause, sqlite3.Error) else type(failure).__name__
+        reason = reason_of(cause) if isinstance(cause, FILE_ERRORS) else type(failure).__name__
         log.error(
             "intent %s is %s, but that could not be noted: %s. Its row in %s stays `sent` and becomes "
             "`unknown` at the next start; find out then with: pandapon journal resolve %s",
@@ -392,7 +391,7 @@ class Journal:
         await self.open()
         try:
             return await self._writer.alone(work)
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             assert self._store is not None
             raise self._store.unavailable(error) from error
 
@@ -422,7 +421,7 @@ class Journal:
                 store.close()
             elif alive.is_locked:
                 release(alive)
-            if isinstance(error, sqlite3.Error) and store is not None:
+            if isinstance(error, FILE_ERRORS) and store is not None:
                 raise store.unavailable(error) from error
             if isinstance(error, OSError):
                 reason = error.strerror or type(error).__name__

@@ -6,6 +6,7 @@ changes share a transaction. Whether a write may be begun is decided in one plac
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pandapon_async.declare.endpoint import Scope
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.file_format import COUNTS_SQL, FILE_FORMAT
 from pandapon_async.journal.identity import Writer, anything, declared
-from pandapon_async.journal.intent import Intent, IntentState, Resolution
+from pandapon_async.journal.intent import OPEN, Intent, IntentState, Resolution
 from pandapon_async.journal.queries import AT, JournalQueries
 from pandapon_async.journal.rows import (
     COLUMNS,
@@ -27,7 +28,7 @@ from pandapon_async.journal.rows import (
     row_of,
     text_of,
 )
-from pandapon_async.storage.damage import DamagedRowError, is_damage, reason_of, with_checksum
+from pandapon_async.storage.damage import FILE_ERRORS, DamagedRowError, is_damage, reason_of, with_checksum
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Added", "JournalStore", "Reading"]
@@ -44,6 +45,7 @@ _SUBJECT: Final = "INSERT OR IGNORE INTO subjects (subject, intent, checksum) VA
 _SAME_KEY: Final = (
     f"WHERE scope = ? AND operation = ? AND natural_key = ? ORDER BY {COUNTS_SQL} DESC NULLS LAST, rowid DESC"
 )
+_OPEN: Final = frozenset(state.value for state in OPEN)
 _ENDED_AS: Final[Mapping[str, IntentState]] = {
     IntentState.SENT.value: IntentState.UNKNOWN,
     IntentState.INTENDED.value: IntentState.NOT_SENT,
@@ -75,6 +77,12 @@ class Added:
     doubtful: Intent | None = None
     """An earlier write of the key that may have been carried out after all: to be looked at first. The new
     one is written down as `intended` then, and keeps others out meanwhile."""
+
+
+@functools.cache
+def _update(names: tuple[str, ...]) -> str:
+    """The statement that writes some columns of a row."""
+    return f"UPDATE intents SET {', '.join(f'{name} = ?' for name in names)}, checksum = ? WHERE id = ?"
 
 
 class JournalStore(JournalQueries):
@@ -130,7 +138,7 @@ class JournalStore(JournalQueries):
         self._unclear = {one.operation for one in about if one.state.open}
         self._has_extra = bool(self.extra())
 
-    def unavailable(self, error: sqlite3.Error) -> JournalUnavailableError:
+    def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> JournalUnavailableError:
         """What to raise when the file cannot be used."""
         reason = f"{reason_of(error)}; nothing was sent"
         failure = FILE_FORMAT.unusable(self.path, "used", reason, damaged=is_damage(error))
@@ -240,7 +248,8 @@ class JournalStore(JournalQueries):
     ) -> bool:
         """Note what became of a write. False if it has ended before, and this cannot change it."""
         row = self._row(intent_id)
-        if row is None or not self._decoded(row).may_become(state):
+        # An open one may become anything; to decode it for that costs as much as to read it.
+        if row is None or not (row[AT["state"]] in _OPEN or self._decoded(row).may_become(state)):
             return False
         changes: dict[str, Any] = {"state": state.value, "updated": now.wall}
         facts = {
@@ -260,7 +269,7 @@ class JournalStore(JournalQueries):
         values = tuple([changes.get(name, value) for name, value in zip(COLUMNS, row, strict=True)])
         *stored, checksum = with_checksum(values)
         self._connection.execute(
-            f"UPDATE intents SET {', '.join(f'{name} = ?' for name in changes)}, checksum = ? WHERE id = ?",
+            _update(tuple(changes)),
             (*(stored[AT[name]] for name in changes), checksum, row[0]),
         )
 
@@ -326,7 +335,7 @@ class JournalStore(JournalQueries):
         return taken, rest or more
 
     def _sound(self, damaged: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:
-        """The rows of a query that are as they were written, as far as it can be read, and if there is more."""
+        """The rows of a query that are as they were written, as far as can be read, and if there is more."""
         found: list[tuple[Any, ...]] = []
         rest = False
         try:
@@ -335,7 +344,7 @@ class JournalStore(JournalQueries):
                     found.append(self.checked(row))
                 except DamagedRowError:
                     rest = True
-        except sqlite3.Error:
+        except FILE_ERRORS:
             rest = True
         return found, rest
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.rows import PlanRow, RowState
+from pandapon_async.storage.damage import FILE_ERRORS
 
 __all__ = ["AsyncPlanFile", "finished"]
 
@@ -49,7 +49,7 @@ class AsyncPlanFile:
         assert file is not None, "the plan file is closed"
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work, file)
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             raise file.unavailable(error) from error
 
     async def change(self, row: int, **facts: Any) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import sqlite3
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +34,7 @@ from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import VerdictRule
 from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
-from pandapon_async.storage.damage import is_damage
+from pandapon_async.storage.damage import FILE_ERRORS, is_damage
 from pandapon_async.storage.files import clear_drafts, only_writer
 from pandapon_async.tables.open import file_digest, open_table, usable
 
@@ -135,7 +134,7 @@ class _Job:
                 if (observed := Observed.of(self._client.settings.observer)) is not None:
                     observed.tell("reconciled", summary)
                 return summary
-            except (ConfigurationError, sqlite3.Error) as error:
+            except (ConfigurationError, *FILE_ERRORS) as error:
                 if not is_damage(error):
                     raise
             ours = await self._thread.run(lambda: RunStore.made(path))
@@ -167,7 +166,7 @@ class _Job:
         try:
             state = self._open(path)
             state.clear()
-        except (ConfigurationError, sqlite3.Error) as error:
+        except (ConfigurationError, *FILE_ERRORS) as error:
             if not is_damage(error) or not RunStore.made(path):
                 raise
         else:

@@ -16,6 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import attrs
 
+from pandapon_async.storage.damage import FILE_ERRORS
+
 __all__ = ["BatchWriter", "Grouped"]
 
 
@@ -31,7 +33,7 @@ class Grouped(Protocol):
     def rollback(self) -> None:
         """Forget the group, if there is one."""
 
-    def unavailable(self, error: sqlite3.Error) -> Exception:
+    def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> Exception:
         """What to raise when the file cannot be used."""
         ...
 
@@ -153,7 +155,7 @@ class BatchWriter(Generic[S]):
             finally:
                 store.rollback()
             return results
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             raise store.unavailable(error) from error
 
     def _end_flush(self, group: list[_Change], flush: asyncio.Future[list[Any]]) -> None:
@@ -214,7 +216,7 @@ def _result_of(work: Callable[[Any], Any], store: Any) -> Any:
     """What a change gives, or the error that it raised: its own affair, unless the file is at fault."""
     try:
         return work(store)
-    except sqlite3.Error:
+    except FILE_ERRORS:
         raise
     except Exception as error:
         return error

@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 __all__ = [
+    "FILE_ERRORS",
     "DamagedRowError",
     "Examination",
     "JournalModeError",
@@ -25,6 +26,9 @@ __all__ = [
     "reason_of",
     "with_checksum",
 ]
+
+FILE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What `sqlite3` raises about a file. It decodes what SQLite says, which may quote the damage."""
 
 _REASONS: Final[Mapping[int, str]] = {
     sqlite3.SQLITE_BUSY: "another process has it locked",
@@ -40,7 +44,7 @@ _REASONS: Final[Mapping[int, str]] = {
 }
 
 
-def reason_of(error: sqlite3.Error) -> str:
+def reason_of(error: sqlite3.Error | UnicodeDecodeError) -> str:
     """Why SQLite could not do it, in our words."""
     if isinstance(error, DamagedRowError):
         return "the file is damaged: a row of it was changed"
@@ -50,7 +54,8 @@ def reason_of(error: sqlite3.Error) -> str:
         return "its file system does not take SQLite's write-ahead log; put it on a local disk"
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
-        return "the file is damaged" if isinstance(error, sqlite3.DatabaseError) else type(error).__name__
+        damaged = isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError)
+        return "the file is damaged" if damaged else type(error).__name__
     return _REASONS.get(code & 0xFF) or f"SQLite reports error {code}"
 
 
@@ -58,6 +63,8 @@ def is_damage(error: BaseException | None) -> bool:
     """Whether a file's content is to blame: for an error of SQLite, or one of ours that was raised for it."""
     if isinstance(error, JournalModeError):
         return False
+    if isinstance(error, UnicodeDecodeError):
+        return True
     if not isinstance(error, sqlite3.DatabaseError):
         return error is not None and error.__cause__ is not None and is_damage(error.__cause__)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
@@ -122,6 +129,6 @@ def damaged_rows(connection: sqlite3.Connection, table: str, columns: Sequence[s
         for *values, kept in connection.execute(f"SELECT {', '.join(columns)}, checksum FROM {table}"):
             if checksum(values) != kept:
                 found.append(str(values[0]))
-    except sqlite3.Error:
+    except FILE_ERRORS:
         found.append("...")
     return found

@@ -35,6 +35,7 @@ from typing import Any
 import attrs
 
 from pandapon_async.storage.damage import (
+    FILE_ERRORS,
     DamagedRowError,
     Examination,
     JournalModeError,
@@ -196,7 +197,7 @@ class FileFormat:
         """Raise what goes wrong with the file as this format's error. `doing` is a participle: "read"."""
         try:
             yield
-        except sqlite3.Error as error:
+        except FILE_ERRORS as error:
             raise self.unusable(path, doing, reason_of(error), damaged=is_damage(error)) from error
         except OSError as error:
             raise self.unusable(path, doing, error.strerror or type(error).__name__) from None
@@ -354,7 +355,7 @@ class SqliteStore:
             raise DamagedRowError(f"{self.path}: {values[0]}")
         return values[:-1]
 
-    def unavailable(self, error: sqlite3.Error) -> Exception:
+    def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> Exception:
         """What to raise when the file cannot be used."""
         return self._format.unusable(self.path, "used", reason_of(error), damaged=is_damage(error))
 
