@@ -268,7 +268,7 @@ class SharedJournalStore(JournalStore):
         super()._look_for_old_rows()
         self._has_extra = True  # another machine may take over a file that has some
 
-    def unavailable(self, error: sqlite3.Error) -> JournalUnavailableError:
+    def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> JournalUnavailableError:
         """What to raise when the database cannot be used."""
         if isinstance(error, StoreLostError):
             return JournalUnavailableError(f"the journal cannot be used: {error}; nothing was sent")
