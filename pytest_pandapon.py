@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,14 +32,16 @@ _MARKER = (
 
 
 @pytest.fixture
-def pandapon_sandbox(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+def pandapon_sandbox(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Sandbox:
     """A PandaPon in this test's event loop, of 100 refunds unless the marker `pandapon` says otherwise.
 
-    The environment names it and nothing else of PANDAPON_, for code that makes its own client by
-    `Client.from_env()`.
+    The environment names it and nothing else of PANDAPON_, and neither `pandapon.toml` nor `.env` is
+    read, for code that makes its own client by `Client.from_env()`.
     """
     sandbox: Sandbox = request.getfixturevalue(f"_pandapon_sandbox_{_runner(request)}")
-    _point_environment_at(sandbox, monkeypatch)
+    _point_environment_at(sandbox, monkeypatch, tmp_path_factory.mktemp("pandapon"))
     return sandbox
 
 
@@ -142,7 +145,9 @@ def _make_sandbox(item: pytest.Item) -> Sandbox:
     return Sandbox(**arguments)
 
 
-def _point_environment_at(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def _point_environment_at(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    nothing = folder / "nothing"
+    nothing.touch()
     for name in [name for name in os.environ if name.startswith("PANDAPON_")]:
         monkeypatch.delenv(name)
     made = sandbox.credentials
@@ -153,6 +158,8 @@ def _point_environment_at(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> 
         "BASE_URL": sandbox.base_url,
         "RATE": "none",
         "JOURNAL": ":memory:",
+        "CONFIG": str(nothing),
+        "ENV_FILE": str(nothing),
     }
     for name, value in values.items():
         monkeypatch.setenv(f"PANDAPON_{name}", value)

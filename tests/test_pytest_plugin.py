@@ -93,6 +93,11 @@ async def test_loop_of_the_module(pandapon, pandapon_sandbox):
     await pandapon.alibaba.refunds.get(refund_id=next(pandapon_sandbox.refund_ids("1688")))
 """
 
+OWN_FILES = {
+    "pandapon.toml": '[defaults]\nrate = 0.01\nbase_url = "https://pandapon.invalid"\n',
+    ".env": "PANDAPON_BASE_URL=https://pandapon.invalid\nPANDAPON_TIMEOUT=0.001\n",
+}
+
 UNUSED = """
 import sys
 
@@ -110,6 +115,8 @@ def session(
     """The exit code and the report of a session over one file."""
     (folder / "test_users.py").write_text(text, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", encoding="utf-8")
+    for name in ("pandapon.toml", ".env"):  # of the project, which a test must not follow
+        (folder / name).write_text(OWN_FILES[name], encoding="utf-8")
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     ended = subprocess.run(
         [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", *plugins, *options],
