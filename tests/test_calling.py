@@ -64,7 +64,7 @@ WRONG: list[tuple[Any, str | None, str]] = [
     (upload(b"GIF"), "image", "by its first bytes"),
     (upload(PNG + bytes(1_048_576)), "image", "at most 999999 bytes"),
     (upload(7), "image", "must be bytes, a path or a binary file"),
-    (lambda it: it.taobao.refunds.pages(page_no=0), "page_no", "page_no must be >= 1"),
+    (lambda it: it.taobao.refunds.pages(page_no=-1), "page_no", "page_no must be >= 0"),
     (lambda it: it.v2.alibaba.orders.preview(address_param={}), "cargo_param_list", "is required"),
     (lambda it: it.request("POST", "no-slash"), "path", "path begins with one /"),
     (lambda it: it.request("POST", "/x", json={"a": 1.5}), "json", "float"),

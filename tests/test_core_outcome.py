@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from pandapon_async.api.registry import endpoints
 from pandapon_async.core.codes import Codes
 from pandapon_async.core.envelope import Envelope
-from pandapon_async.core.outcome import RawResponse, Safety, for_operation, may_repeat, read_response
+from pandapon_async.core.outcome import (
+    DATA_IF_ANY,
+    RawResponse,
+    Safety,
+    for_operation,
+    may_repeat,
+    read_response,
+)
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.errors import (
     ApiError,
@@ -277,6 +284,13 @@ FLAGGED: list[tuple[str | None, Any, type[PandaponError] | None, Outcome | None]
     ("data", None, MalformedResponseError, UNKNOWN),
     ("data", {}, MalformedResponseError, UNKNOWN),
     ("data", {"success": False}, RejectedError, ANSWERED),
+    (DATA_IF_ANY, True, None, None),
+    (DATA_IF_ANY, None, None, None),
+    (DATA_IF_ANY, {}, None, None),
+    (DATA_IF_ANY, False, RejectedError, ANSWERED),
+    (DATA_IF_ANY, {"success": False}, RejectedError, ANSWERED),
+    (DATA_IF_ANY, "true", MalformedResponseError, UNKNOWN),
+    (DATA_IF_ANY, 1, MalformedResponseError, UNKNOWN),
 ]
 
 

@@ -233,7 +233,7 @@ def test_a_created_refund_is_found_by_its_number_and_listed_last() -> None:
         ({"applyReasonId": 1}, 5004),
         ({"applyReasonId": 20028}, 5005),
         ({"applyReasonId": 20028, "vouchers": ["https://elsewhere.invalid/a.jpg"]}, 5005),
-        ({"applyReasonId": 20021, "applyCarriage": 1}, 5006),
+        ({"goodsStatus": "refundBuyerReceived", "applyReasonId": 20006, "applyCarriage": 1}, 5006),
         ({"disputeRequest": "else"}, 5010),
         ({"disputeRequest": "returnRefund", "goodsStatus": "refundWaitSellerSend"}, 5010),
         ({"applyPayment": 0}, 5011),

@@ -388,7 +388,7 @@ def test_after_sales_of_an_order_that_was_placed_keep_its_rules() -> None:
     order = behind.orders.find(order_id)
     assert order is not None
     number, entry, paid = int(order_id), int(order.lines[0].entry_id), order.total
-    unsent = {"goodsStatus": "refundWaitSellerSend", "applyReasonId": 20031}
+    unsent = {"goodsStatus": "refundWaitSellerSend", "applyReasonId": 20002}
 
     def code(**changes: Any) -> int:
         return refused(behind, "v1.alibaba.refunds.create", **application(number, entry, **changes))

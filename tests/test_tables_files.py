@@ -227,7 +227,7 @@ def test_every_record_is_one_row_with_its_reason(tmp_path: Path) -> None:
     assert found == [
         (2, None, None),
         (3, "platform", "names neither 1688 nor Taobao"),
-        (4, "refund_id", "'110000235001' is not a refund id of 1688 (TQ and up to 20 digits)"),
+        (4, "refund_id", "'110000235001' is not a refund id of 1688 (TQ or TD and up to 20 digits)"),
         (5, None, None),
         (6, "currency", "no currency"),
         (7, "amount_fen", "no amount"),

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 __all__ = [
+    "DATA_IF_ANY",
     "Operation", "RawResponse", "Safety", "for_operation", "may_repeat", "read_response", "retry_if_safe",
 ]  # fmt: skip
 
@@ -246,9 +247,15 @@ def _check_inside(response: RawResponse, envelope: Envelope, operation: Operatio
     )
 
 
+DATA_IF_ANY = "data, if any"
+"""The data itself says whether it was accepted; where there is none, the envelope has said it."""
+
+
 def _confirmation(data: Any, fields: dict[str, Any], where: str | None) -> bool | None:
     """What the data says of the operation: yes, no, or nothing that can be relied on ("false", 1)."""
-    if where is None:
+    if where == DATA_IF_ANY and not isinstance(data, dict):
+        return True if data is None else data if isinstance(data, bool) else None
+    if where is None or where == DATA_IF_ANY:
         said = fields.get("success", True)
         return True if said is None else said if isinstance(said, bool) else None
     said = data if where == "data" else fields.get(where)

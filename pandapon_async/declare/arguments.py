@@ -47,6 +47,11 @@ class Parameter:
     required: bool
     default: Any = None
 
+    @property
+    def always_sent(self) -> bool:
+        """Whether every request carries it: the pages require it, and this client may have a default."""
+        return self.required or self.default is not None
+
 
 @attrs.define(frozen=True)
 class ObjectField:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any, Union
 
 from pandapon_async.core.model import BEIJING, Model, OpenEnum, PageModel
+from pandapon_async.core.outcome import DATA_IF_ANY
 from pandapon_async.core.structure import wire_fields
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.money import Fen
@@ -34,7 +35,7 @@ def example_answer(endpoint: Endpoint, seed: int = 0, asked: Mapping[str, Any] |
     `asked` are the arguments by wire name: ids among them come back in the fields of the same name.
     """
     data = example_data(endpoint.response_type, seed, asked)
-    if endpoint.confirmed_by == "data":
+    if endpoint.confirmed_by in ("data", DATA_IF_ANY):
         return True
     if endpoint.confirmed_by is not None and isinstance(data, dict) and not data.get(endpoint.confirmed_by):
         data[endpoint.confirmed_by] = True

@@ -132,7 +132,7 @@ def request_schema(endpoint: Endpoint, location: Location) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {one.wire: _schema(one) for one in parameters},
-        "required": [one.wire for one in parameters if one.required],
+        "required": [one.wire for one in parameters if one.always_sent],
     }
 
 
@@ -178,7 +178,7 @@ def _parameters(endpoint: Endpoint) -> Iterable[dict[str, Any]]:
             yield {
                 "name": one.wire,
                 "in": one.location.value,
-                "required": one.required,
+                "required": one.always_sent,
                 "schema": _schema(one),
                 "example": examples[one.wire],
             }

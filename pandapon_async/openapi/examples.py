@@ -41,7 +41,7 @@ def _examples(parameters: tuple[Parameter, ...], optional: bool) -> dict[str, An
     return {
         parameter.name: example(parameter.rule, optional=optional)
         for parameter in parameters
-        if parameter.required or optional
+        if parameter.always_sent or optional
     }
 
 

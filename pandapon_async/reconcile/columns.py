@@ -104,7 +104,9 @@ def inferred(columns: Columns, options: Options) -> list[str]:
             f"all rows are {options.platform}, as told: column {columns.name_of('platform')} is not read"
         )
     elif options.platform is None and "platform" not in positions:
-        notes.append("no platform column: ids of TQ and digits are 1688's, those of digits alone Taobao's")
+        notes.append(
+            "no platform column: ids of TQ or TD and digits are 1688's, those of digits alone Taobao's"
+        )
     if "currency" not in positions:
         notes.append("no currency column: amounts in fen and yuan are CNY")
     if "freight" in positions:

@@ -62,7 +62,7 @@ def _failed(why: str, kind: ErrorKind | None = None) -> Lookup:
 
 
 def _bare(refund_id: str) -> str:
-    return refund_id.removeprefix("TQ")
+    return refund_id.removeprefix("TQ").removeprefix("TD")
 
 
 def _kinds(places: Iterable[str]) -> str | None:

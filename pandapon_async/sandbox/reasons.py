@@ -10,11 +10,11 @@ import attrs
 __all__ = ["GOODS_STATUSES", "Reason", "reasons_for"]
 
 GOODS_STATUSES: Mapping[str, tuple[int, ...]] = {
-    "refundWaitSellerSend": (20021, 20022, 20031),
-    "refundWaitBuyerReceive": (20021, 20022, 20023),
-    "refundBuyerReceived": (20021, 20022, 20023, 20028),
+    "refundWaitSellerSend": (20006, 20022, 20002, 20003, 20004, 20005),
+    "refundWaitBuyerReceive": (20006, 20022, 20023),
+    "refundBuyerReceived": (20006, 20022, 20023, 20021, 20028),
     "aftersaleBuyerNotReceived": (20022, 20023),
-    "aftersaleBuyerReceived": (20022, 20023, 20028),
+    "aftersaleBuyerReceived": (20022, 20023, 20021, 20028),
 }
 """The states of the goods that the vendor's page lists, with the reasons offered in each."""
 
@@ -45,11 +45,16 @@ class Reason:
 REASONS: Mapping[int, Reason] = {
     reason.id: reason
     for reason in (
-        Reason(20021, "不想买了", False, True, "运费不退"),
+        # Ids, names and vouchers of these are those that a public program of the upstream knows.
+        Reason(20006, "不想买了/等不及/拍错", False, True, "运费不退"),
+        Reason(20002, "卖家缺货", False, False),
+        Reason(20003, "卖家不支持在线交易", False, False),
+        Reason(20004, "未按约定时间发货", True, False),
+        Reason(20005, "卖家调价", False, False),
+        Reason(20021, "颜色/图案/款式不符", True, False),
         Reason(20022, "协商一致退款", False, False),
         Reason(20023, "少货/未收到货", False, False),
         Reason(20028, "商品质量问题", True, False, "请上传凭证"),
-        Reason(20031, "缺货", False, False),
     )
 }
 

@@ -78,10 +78,10 @@ _SHORTENED = re.compile(r"\d(\.\d+)?[eE]\+?\d+", re.ASCII)
 _WHOLE_FLOAT = re.compile(r"(\d+)\.0+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _REFUND_IDS: dict[Platform, re.Pattern[str]] = {
-    "1688": re.compile(r"TQ[0-9]{1,20}", re.ASCII),
+    "1688": re.compile(r"T[QD][0-9]{1,20}", re.ASCII),
     "taobao": re.compile(r"[0-9]{1,20}", re.ASCII),
 }
-_REFUND_ID_FORMS: dict[Platform, str] = {"1688": "TQ and up to 20 digits", "taobao": "up to 20 digits"}
+_REFUND_ID_FORMS: dict[Platform, str] = {"1688": "TQ or TD and up to 20 digits", "taobao": "up to 20 digits"}
 
 _LONGEST_NO_VALUE = 16
 _NO_VALUES = frozenset((
@@ -236,14 +236,14 @@ def refund_id_text(cell: Cell, platform: Platform) -> str:
 
 
 def platform_of_id(cell: Cell) -> Platform:
-    """The platform that an id's form belongs to: TQ... is 1688, digits alone are Taobao."""
+    """The platform that an id's form belongs to: TQ... and TD... are 1688, digits alone are Taobao."""
     text = id_text(cell)
     if text is None:
         raise Refused("no refund id")
     for platform, form in _REFUND_IDS.items():
         if form.fullmatch(text):
             return platform
-    raise Refused("is neither a refund id of 1688 (TQ and digits) nor of Taobao (digits)")
+    raise Refused("is neither a refund id of 1688 (TQ or TD and digits) nor of Taobao (digits)")
 
 
 def platform_name(cell: Cell) -> Platform:

@@ -76,8 +76,8 @@ class GoodsV2(Resource):
         self,
         *,
         keyword: NonEmpty | None = None,
-        page_no: PageNo = 1,
-        page_size: Annotated[int, IntegerField(1, 40)] = 40,
+        page_no: PageNo | None = None,
+        page_size: Annotated[int, IntegerField(1, 40)] | None = None,
         sort: NonEmpty | None = None,
     ) -> Call[ProductPage]:
         """One page of the products that match a keyword; `search_pages` goes through all of them.

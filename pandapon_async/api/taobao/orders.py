@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from pandapon_async.core.model import Unread, Wire
-from pandapon_async.core.outcome import Safety
+from pandapon_async.core.outcome import DATA_IF_ANY, Safety
 from pandapon_async.declare.arguments import ObjectField
 from pandapon_async.declare.call import At, Call, Resource, call
 from pandapon_async.declare.endpoint import Evidence, Scope, Stage
@@ -125,13 +125,13 @@ class Orders(OrdersV2):
         ),
         safety=Safety.CHECKED,
         key=("orderId",),
-        confirmed_by="data",
+        confirmed_by=DATA_IF_ANY,
         scope=Scope.PLATFORM,
     )
     def upload_pay_certificate(
         self, *, image: Annotated[ImageSource, ImageField(), Wire("base64")], order_id: OrderIdText
-    ) -> Call[bool]:
-        """Upload the payment voucher of an order; True once it is accepted.
+    ) -> Call[bool | None]:
+        """Upload the payment voucher of an order; True once it is accepted, None if it comes without data.
 
         The vendor marks this call to be deprecated, so using it gives a DeprecationWarning. `image` is
         bytes, a path or a binary file of at most 1 MiB (a bound of this client, the page names none).
