@@ -123,11 +123,12 @@ def test_arguments_are_checked_against_the_declaration(changes: dict[str, Any], 
 def test_texts_of_path_and_query_are_read_in_the_declared_kind() -> None:
     given_arguments: dict[str, Any] = {}
     check = argument_check(endpoints()["v1.taobao.refunds.page"])
-    check(given_arguments, {"pageNo": "2", "refundStatus": "-20", "refundId": "110000235001"})
-    assert given_arguments == {"pageNo": 2, "refundStatus": -20, "refundId": "110000235001"}
+    given = {"pageNo": "2", "pageSize": "5", "refundStatus": "-20", "refundId": "110000235001"}
+    check(given_arguments, given)
+    assert given_arguments == {"pageNo": 2, "pageSize": 5, "refundStatus": -20, "refundId": "110000235001"}
     for text in ("two", "1.0", "٢", "--2", "9" * 21, str(2**63)):
         with pytest.raises(Refusal, match="pageNo: must be an integer"):
-            check({}, {"pageNo": text})
+            check({}, {**given, "pageNo": text})
 
 
 @pytest.mark.parametrize(
