@@ -195,7 +195,7 @@ def argument_check(endpoint: Endpoint) -> Callable[[dict[str, Any], Mapping[str,
     """
     schemas = {parameter.wire: parameter.rule.schema() for parameter in endpoint.parameters}
     fields = {name: _check_of(schema) for name, schema in schemas.items()}
-    required = tuple(parameter.wire for parameter in endpoint.parameters if parameter.always_sent)
+    required = tuple(parameter.wire for parameter in endpoint.parameters if parameter.required)
     kinds = {name: schema.get("type", "string") for name, schema in schemas.items()}
 
     def check(given: dict[str, Any], texts: Mapping[str, str]) -> None:
