@@ -138,7 +138,7 @@ class Accounts:
                     f"put that file there. If it is yours, say --config {file.path.name}"
                 )
             credentials, settings = self.credentials_of(name), self.settings_of(name)
-            if settings.limiter is None:
+            if settings.limiter is None and settings.shared is None:  # a database shares it by itself
                 settings = attrs.evolve(settings, limiter=self._limiter(name, credentials, settings))
             self._clients[name] = Client(credentials, settings)
         return self._clients[name]

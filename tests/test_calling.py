@@ -221,7 +221,8 @@ def test_what_from_env_and_with_settings_take_is_what_settings_have() -> None:
     declared = {**SettingsChanges.__annotations__, **SettingsArguments.__annotations__}
     said = {name: getattr(kind, "__forward_arg__", kind) for name, kind in declared.items()}
     profile = types(VendorProfile) | {"signer": "Signer | str"}
-    assert said == fields | profile
+    texts = {"shared": "DatabaseUrl | str | None"}  # converted
+    assert said == fields | profile | texts
     assert not fields.keys() & profile.keys()
     assert fields.keys() - SettingsChanges.__annotations__.keys() == _SHARED
 
