@@ -54,9 +54,10 @@ def was_killed(path: Path) -> bool:
     killed = others = False
     for file in path.parent.glob(f"{glob.escape(path.name)}.*.lock"):
         try:
+            changed = file.stat().st_mtime  # of before: locking it is a change in older filelocks
             with FileLock(file).acquire(blocking=False):
                 killed = True
-                if file.stat().st_mtime < time.time() - STALE_SECONDS:
+                if changed < time.time() - STALE_SECONDS:
                     file.unlink()
         except Timeout:
             others = True

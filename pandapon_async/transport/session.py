@@ -70,6 +70,10 @@ class _Attempt:
     refused: NotSentError | None = None
     """Why its first byte may not leave any more."""
 
+    def __deepcopy__(self, memo: object) -> _Attempt:
+        """A double that keeps copies of what it was called with (aioresponses) must not copy the client."""
+        return self
+
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         self.requests += 1
         if self.requests > 1:  # a middleware of a borrowed session wants to repeat it
