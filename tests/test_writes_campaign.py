@@ -37,8 +37,9 @@ class Killer:
         for _ in range(times):
             number = self._campaign.kills
             after = self._chance.randint(self._share // 3, self._share * 2 // 3)
-            die = MOMENTS[number % len(MOMENTS)], after
-            for _ in range(MOST_RUNS):
+            for tried in range(MOST_RUNS):
+                # A page with 403 may end the run first: then the next is killed sooner.
+                die = MOMENTS[number % len(MOMENTS)], after >> tried
                 ended = self._campaign.run(KINDS[number % 2], options or {}, die)
                 if ended.killed:
                     break
