@@ -18,10 +18,13 @@ from pandapon_async import (
     PandaponError,
     RateLimitError,
 )
+from pandapon_async.api.registry import operations
 from pandapon_async.errors import ErrorKind, NextStep, Outcome
 from pandapon_async.journal import IntentState
+from tests.support.clients import client
 from tests.support.refunding import MODES, Mode
 from tests.support.refunding_house import applied, house
+from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.virtual import run, virtual_time
 
 
@@ -80,6 +83,57 @@ def test_a_throttled_write_is_looked_at_before_it_is_sent_again(mode: Mode) -> N
                 await asyncio.sleep(young.retry_after + 1)
                 assert await made.create("good") is None
             assert len(made.vendor.forms) == 1
+
+    scene()
+
+
+OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "alibaba.refunds.return_goods": (
+        {"refund_id": "TQ1", "logistics_company_no": "SF", "freight_bill": "SF1"},
+        {"refundId": "TQ1", "status": "waitsellerreceive", "freightBill": "SF1"},
+        {"refundId": "TQ1", "status": "waitbuyersend"},
+    ),
+    "alibaba.orders.cancel": (
+        {"order_id": 100, "web_site": "1688", "cancel_reason": "other"},
+        {"baseInfo": {"id": 100, "status": "cancel"}},
+        {"baseInfo": {"id": 100, "status": "waitbuyerpay"}},
+    ),
+    "taobao.refunds.cancel": (
+        {"refund_id": "110000235001"},
+        {"refundOrderAggregate": {"refundOrder": {"refundStatus": "-20"}}},
+        {"refundOrderAggregate": {"refundOrder": {"refundStatus": "10"}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("operation", OTHERS)
+def test_each_write_that_a_read_can_show_is_looked_at_after_a_throttle(operation: str, done: bool) -> None:
+    arguments, there, absent = OTHERS[operation]
+
+    @virtual_time
+    async def scene() -> None:
+        refused = answer(http(b"<html>slow down</html>", "429 Too Many Requests"))
+        accepted = answer(http(envelope({"success": True, "cancelSuccess": True})))
+        if operation == "alibaba.orders.cancel":
+            accepted = answer(http(envelope(True)))
+        reads = [ok(there)] if done else [ok(absent), ok(absent), accepted]
+        async with FaultServer(refused, *reads) as server, client(server.url, settle_after=60.0) as pandapon:
+            call = operations()[operation]
+            with pytest.raises(RateLimitError):
+                await pandapon.call(call, arguments)
+            if done:
+                with pytest.raises(DuplicateIntentError) as found:
+                    await pandapon.call(call, arguments)
+                assert found.value.state == "settled_done"
+                assert len(server.requests) == 2, "one write and one read"
+                return
+            with pytest.raises(RateLimitError) as young:
+                await pandapon.call(call, arguments)
+            assert young.value.next_step is NextStep.WAIT
+            await asyncio.sleep(young.value.retry_after or 0.0)
+            await pandapon.call(call, arguments)
+            assert len(server.requests) == 4, "a write, two reads, and the write"
 
     scene()
 
