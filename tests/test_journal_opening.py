@@ -145,3 +145,42 @@ async def test_the_automatic_folder_is_its_owners_alone(
         async with Client(Credentials("key", "secret", "1"), Settings()) as pandapon:
             await pandapon.journal.open()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("rows", "left", "checks"),
+    [
+        (1, None, [True]),
+        (3, None, [False]),
+        (6, None, []),
+        (1, ".killed.lock", [True]),
+        (6, ".killed.lock", [False]),
+        (6, "-wal", [False]),
+    ],
+)
+async def test_how_much_is_checked_at_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, left: str | None, checks: list[bool]
+) -> None:
+    """All of a small one, the pages of a larger one, of a large one nothing unless somebody was killed."""
+    monkeypatch.setattr("pandapon_async.journal.store.THOROUGH_ROWS", 2)
+    monkeypatch.setattr("pandapon_async.journal.store.QUICK_ROWS", 4)
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    for number in range(rows):
+        await noted(journal, natural_key={"k": number})
+    await journal.aclose()
+    if left is not None:
+        Path(f"{path}{left}").write_bytes(b"\0" * 32)
+    made: list[bool] = []
+    monkeypatch.setattr(JournalStore, "check", lambda _, *, thorough: made.append(thorough))
+    again = Journal(path)
+    await again.open()
+    assert made == checks
+    other = Journal(path)
+    await other.open()
+    if left != ".killed.lock":  # which is young, and may be of one that is just opening
+        assert made[len(checks) :] == (checks if rows < 4 else []), (
+            "the first one is alive, and has checked it"
+        )
+    await other.aclose()
+    await again.aclose()
