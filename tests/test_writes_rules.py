@@ -318,7 +318,10 @@ def test_a_form_belongs_to_the_write_that_opened_it(store: JournalStore) -> None
     assert not store.claimed(intent(2, scope="other"), "TQ1")
 
 
-def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled(store: JournalStore) -> None:
+@pytest.mark.parametrize("end", [IntentState.NOT_SENT, IntentState.SETTLED_DONE])
+def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled(
+    store: JournalStore, end: IntentState
+) -> None:
     """Two keys of one account wrote the same application with an earlier version, which kept them apart."""
     for number, account in ((1, "old-a"), (2, "old-b")):
         row = intent(number, scope="", account=account, natural_key={"k": 1})
@@ -328,8 +331,19 @@ def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled
     assert [one.id for one in store.extra()] == ["id-2"]
     for left in ("id-1", "id-2"):
         assert store.add(intent(3, scope="vendor 1", natural_key={"k": 1}), False).blocking is not None
-        assert store.resolve(left, IntentState.NOT_SENT, at(1.0))
+        assert store.resolve(left, end, at(1.0))
     assert store.add(intent(4, scope="vendor 1", natural_key={"k": 1}), False) == Added()
+
+
+def test_an_open_row_of_an_unknown_writer_stands_in_the_way_behind_newer_ones(store: JournalStore) -> None:
+    row = intent(1, scope="", account="old-a", natural_key={"k": 1})
+    values = with_checksum(row_of(row))
+    store._connection.execute(f"INSERT INTO intents VALUES ({', '.join('?' * len(values))})", values)
+    ended(store, intent(2, natural_key={"k": 1}), IntentState.CONFIRMED)
+    store._look_for_old_rows()
+    blocking = store.add(intent(3, natural_key={"k": 1}), False).blocking
+    assert blocking is not None
+    assert blocking.id == "id-1"
 
 
 @given(st.floats(0, 1e8), st.floats(0, 120), st.floats(0.001, 1e4))
