@@ -25,6 +25,7 @@ from pandapon_async import (
     InvalidArgumentError,
     RetryPolicy,
     Settings,
+    VendorProfile,
     bulk,
 )
 from pandapon_async.bulk import Done, Failed, UploadedVoucher
@@ -120,6 +121,15 @@ async def test_the_limits_are_those_of_the_profile() -> None:
         assert taken.value.note is None
         assert f"at most {len(PNG)} bytes, has {len(PNG) + 1}" in str(getattr(large, "error", ""))
         assert "must be one of png by its first bytes; it is jpeg" in str(getattr(other, "error", ""))
+
+
+async def test_the_sandbox_plays_the_limits_of_a_profile() -> None:
+    strict = VendorProfile(images=ImageLimits(formats=("jpeg",), noted=(), largest_bytes=100))
+    async with Sandbox(refunds=1, profile=strict) as server:
+        png, large, taken = await results(server, [PNG, plan_files.JPEG + bytes(200), plan_files.JPEG])
+    assert "code 400" in str(getattr(png, "error", ""))
+    assert "code 400" in str(getattr(large, "error", ""))
+    assert isinstance(taken, Done)
 
 
 async def test_what_phones_and_browsers_save_is_named() -> None:

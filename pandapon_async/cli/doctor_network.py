@@ -150,7 +150,7 @@ def _reading(settings: Settings) -> str:
     override = vendor.overrides.get("alibaba.refunds.get") or Override()
     said = override.arguments is not None
     place = override.arguments or "body"
-    return f"timestamps in {vendor.timestamp_unit}; refund ids in the {place}{'' if said else ' (not said)'}"
+    return f"timestamps in {vendor.timestamp_unit}; refund ids in the {place}{'' if said else ' (default)'}"
 
 
 def _refused(error: PandaponError) -> Check:

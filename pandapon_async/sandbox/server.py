@@ -69,9 +69,9 @@ class Sandbox:
     name their forms, `not_found` how the vendor says that there is no such refund: by a "code" (404), or by a
     success whose data is "null" or "empty". With `freight` refunds of 1688 have some, "added" to their amount
     or "included" in it; the ledger is the same. With a `profile` the sandbox is that vendor, strictly: its
-    unit of the timestamp, signer, codes, places of arguments, generation, freight, lists; `rate` then holds
-    for each key, or for each user of one (`quota_scope`). `recorded` are recordings, or their files: each
-    answers all calls of its name.
+    unit of the timestamp, signer, codes, places of arguments, generation, freight, images and lists; `rate`
+    then holds for each key, or for each user of one (`quota_scope`). `recorded` are recordings, or their
+    files: each answers all calls of its name.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class Sandbox:
         self._upstream.not_found = not_found
         played = Played(profile)
         self._upstream.list_facts = played.list_facts
+        self._upstream.images = None if profile is None else profile.images
         self._log = request_log(log_limit)
         self._address = host, port
         self._listening: asyncio.Server | None = None

@@ -26,7 +26,7 @@ from pandapon_async.sandbox.replica import Replica
 from pandapon_async.sandbox.states import Freight, Status, is_open, may_move
 from pandapon_async.sandbox.taobao import Taobao
 from pandapon_async.sandbox.vouchers import Vouchers, decode_image
-from pandapon_async.settings import ListFacts
+from pandapon_async.settings import ImageLimits, ListFacts
 
 __all__ = ["Call", "Refused", "Upstream"]
 
@@ -86,6 +86,7 @@ class Upstream:
         self.second_form_refused = False
         self.orders_name_refunds = True
         self.not_found = "code"
+        self.images: ImageLimits | None = None
         self.list_facts: ListFacts | None = None
         self._clock = clock
         self._own: dict[str | None, Belongings] = {}
@@ -192,7 +193,7 @@ class Upstream:
 
     def upload(self, endpoint: str, field: str, image: str, key: str | None = None) -> str:
         """Take an image; its relative url. `key` is what it proves, where that is not the image itself."""
-        digest, path = self.vouchers.keep(*decode_image(field, image))
+        digest, path = self.vouchers.keep(*decode_image(field, image, self.images if key is None else None))
         kind = "voucher" if key is None else "pay_certificate"
         user_id = self._call.user_id
         self.effects.append(Effect(self.clock(), endpoint, kind, key or digest, digest, user_id=user_id))

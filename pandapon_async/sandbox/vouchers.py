@@ -8,6 +8,7 @@ import hashlib
 import pybase64
 
 from pandapon_async.sandbox.envelope import Refusal
+from pandapon_async.settings import ImageLimits
 
 __all__ = ["IMAGE_DOMAIN", "Vouchers", "decode_image"]
 
@@ -18,8 +19,11 @@ _MAXIMUM_TEXT = (MAXIMUM_BYTES + 2) // 3 * 4
 _FIRST_BYTES = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"BM": "bmp"}
 
 
-def decode_image(field: str, text: str) -> tuple[bytes, str]:
-    """The bytes of a base64 image and its file name ending; a refusal (code 400) names the field."""
+def decode_image(field: str, text: str, limits: ImageLimits | None = None) -> tuple[bytes, str]:
+    """The bytes of a base64 image and its file name ending; a refusal (code 400) names the field.
+
+    `limits` are those of a vendor that is played strictly.
+    """
     if text.startswith("data:"):
         raise Refusal(400, f"{field}: leave out the data: prefix")
     if len(text) > _MAXIMUM_TEXT:
@@ -30,10 +34,18 @@ def decode_image(field: str, text: str) -> tuple[bytes, str]:
         raise Refusal(400, f"{field}: is not base64") from None
     if len(data) > MAXIMUM_BYTES:
         raise Refusal(400, f"{field}: more than {MAXIMUM_BYTES} bytes")
+    if limits is not None and len(data) > limits.largest_bytes:
+        raise Refusal(400, f"{field}: more than {limits.largest_bytes} bytes")
     for start, ending in _FIRST_BYTES.items():
-        if data.startswith(start):
+        if data.startswith(start) and _taken(ending, limits):
             return data, ending
-    raise Refusal(400, f"{field}: must be jpg, png, gif or bmp")
+    taken = [ending for ending in _FIRST_BYTES.values() if _taken(ending, limits)]
+    raise Refusal(400, f"{field}: must be {' or '.join(filter(None, (', '.join(taken[:-1]), *taken[-1:])))}")
+
+
+def _taken(ending: str, limits: ImageLimits | None) -> bool:
+    name = "jpeg" if ending == "jpg" else ending
+    return limits is None or name in limits.formats + limits.noted
 
 
 class Vouchers:
