@@ -152,7 +152,7 @@ async def test_a_write_needs_yes_when_nobody_can_be_asked(shell: Shell) -> None:
     assert [effect.kind for effect in sandbox.effects] == ["create"]
 
 
-@pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 1), ("n\n", 1, 0)])
+@pytest.mark.parametrize(("typed", "code", "sent"), [("y\n", 0, 1), ("n\n", 3, 0)])
 async def test_a_person_is_asked(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, sent: int
 ) -> None:

@@ -82,10 +82,12 @@ async def test_show_takes_the_beginning_of_an_id(shell: Shell, server: Sandbox) 
     every = lines(await shell.beside("journal", "list"))
     shown = await shell.beside("journal", "show", every[1]["id"][:10])
     assert lines(shown) == [every[1]]
-    for wrong in ("", "zzz"):
-        refused = await shell.beside("journal", "show", wrong)
-        assert refused.code == 2
-        assert "no intent, or more than one" in refused.err
+    absent = await shell.beside("journal", "show", "zzz")
+    several = await shell.beside("journal", "show", "")
+    assert absent.code == several.code == 2
+    assert "no intent begins with zzz; `pandapon journal list` shows them all" in absent.err
+    assert f"{len(every)} intents begin with '': {every[0]['id'][:8]}, " in several.err
+    assert lines(await shell.beside("journal", "list", "--limit", "1")) == every[-1:]
 
 
 async def test_resolve_reads_and_settles(shell: Shell, server: Sandbox) -> None:
@@ -140,7 +142,7 @@ async def test_an_operators_word(shell: Shell, server: Sandbox, word: str, state
         (("--all", "--as", "done", "--note", "x"), "a word settles one intent"),
         (("ID", "--as", "done"), "say with --note where you saw it"),
         (("ID", "--as", "done", "--note", "x"), "say --yes"),
-        (("ID", "--as", "perhaps", "--note", "x"), "'perhaps' is not one of"),
+        (("ID", "--as", "perhaps", "--note", "x"), "--as 'perhaps' must be one of done, absent"),
     ],
 )
 async def test_what_a_word_needs(
@@ -216,10 +218,13 @@ async def test_a_narrow_terminal_shows_ids_and_states_whole_and_says_what_to_do(
 async def test_people_see_tables(shell: Shell, server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
-    every = await shell.beside("journal", "list", "--limit", "1")
+    every = await shell.beside("journal", "list")
     assert "3 intents" in every.out
     assert "1 confirmed, 2 unknown" in every.out
     assert every.out.count("alibaba.refunds.return_goods") == 3, "open ones are always shown"
+    newest = await shell.beside("journal", "list", "--limit", "1")
+    assert newest.out.count("alibaba.refunds.return_goods") == 1
+    assert "3 intents; 1 " in newest.out
     unknown = await shell.beside("journal", "list", "--state", "unknown")
     assert "2 intents" in unknown.out
     (identity,) = re.findall(r"\b[0-9a-f]{12}\b", re.sub(r"\x1b\[[0-9;]*m", " ", unknown.out))[:1]

@@ -7,17 +7,19 @@ authentication; 70 is an error that nobody foresaw.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from enum import IntEnum
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
 from pandapon_async import __version__
 from pandapon_async.cli.lazy import LazyGroup, Place
 from pandapon_async.cli.output import note, plain_output
+from pandapon_async.cli.usage import USAGE_ERRORS, explain_usage
 from pandapon_async.errors import (
     ApiError,
     AuthenticationError,
@@ -112,11 +114,28 @@ class _Root(LazyGroup):
 app: Final = typer.Typer(
     name="pandapon",
     cls=_Root,
-    help="PandaPon OpenAPI from the shell: reconcile after-sales, run a sandbox, make single calls.",
     no_args_is_help=True,
+    # Plain help: rich's boxes cut the names of options where a terminal is narrow.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
-app.callback()(lambda: None)  # without one, typer takes it for an application without commands
+
+
+def _tell_version(said: bool) -> None:
+    if said:
+        print(f"pandapon-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """PandaPon OpenAPI from the shell: reconcile after-sales, run a sandbox, make single calls."""
 
 
 def explain(error: PandaponError) -> str:
@@ -137,18 +156,41 @@ def explain(error: PandaponError) -> str:
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one message and an exit code."""
+    """Run the command line; whatever happens becomes one message and an exit code."""
     with plain_output():
         if sys.flags.optimize > 1 and (len(sys.argv) == 1 or "--help" in sys.argv):
             note("python -OO leaves the descriptions of commands and calls out; run without it to read them")
-        try:
-            app()
-        except PandaponError as error:
-            print(explain(error), file=sys.stderr)
-            raise SystemExit(exit_code(error)) from None
-        except Exception as error:  # whatever it is, it is none of the ends that exit codes stand for
-            print(unforeseen(error), file=sys.stderr)
-            raise SystemExit(ExitCode.UNFORESEEN) from None
+        raise SystemExit(_run())
+
+
+def _run() -> int:
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except PandaponError as error:
+        _say(explain(error))
+        return exit_code(error)
+    except USAGE_ERRORS as error:
+        _say(explain_usage(error))
+        return ExitCode.USAGE
+    except (typer.Abort, KeyboardInterrupt):
+        _say("stopped.")
+        return ExitCode.INCOMPLETE
+    except BrokenPipeError:  # who reads the output has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.INCOMPLETE
+    except OSError as error:
+        if error.filename is None:
+            _say(unforeseen(error))
+            return ExitCode.UNFORESEEN
+        _say(f"error: {error.filename} cannot be used: {error.strerror or type(error).__name__}")
+        return ExitCode.USAGE
+    except Exception as error:  # whatever it is, it is none of the ends that exit codes stand for
+        _say(unforeseen(error))
+        return ExitCode.UNFORESEEN
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def unforeseen(error: Exception) -> str:

@@ -102,7 +102,7 @@ def call(
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds, with all retries.")] = None,
     help_: Annotated[
-        bool, typer.Option("--help", help="Show this; after a NAME, show that call's arguments.")
+        bool, typer.Option("--help", "-h", help="Show this; after a NAME, show that call's arguments.")
     ] = False,
 ) -> None:
     """Make one call; after its NAME, --help shows its arguments.
@@ -159,10 +159,15 @@ def find_candidates(name: str, vendor: VendorProfile) -> tuple[Endpoint, ...]:
     operation = operations().get(name)
     if operation is None:
         nearest = nearest_names(name)
-        hint = f"did you mean {' or '.join(nearest)}?" if nearest else "see `pandapon endpoints`"
+        hint = f"did you mean {_or(nearest)}?" if nearest else "see `pandapon endpoints`"
         raise InvalidArgumentError(f"no call is named {name}; {hint}", argument="name")
     candidates = operation.candidates(allow_inferred=vendor.allow_inferred, preferred=vendor.generation)
     return candidates[:1] if operation.same_arguments else candidates
+
+
+def _or(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def choose_endpoint(
@@ -199,7 +204,9 @@ def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidArgumentError(f"{endpoint.name} {SAFETY[endpoint.safety]}: say --yes")
-    typer.confirm(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?", abort=True, err=True)
+    if not typer.confirm(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?", err=True):
+        print("nothing was sent.", file=sys.stderr)
+        raise typer.Exit(3)
 
 
 def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> Response[Any]:

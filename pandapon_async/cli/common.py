@@ -1,27 +1,31 @@
-"""The options that every command has, added in one place."""
+"""The options that every command has, added in one place; and how values are named in the help of all."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import typer
-from typer.models import CommandInfo
+from typer.models import CommandInfo, OptionInfo
 
-from pandapon_async.cli.output import note
+from pandapon_async.cli.output import as_json, note, quiet
+from pandapon_async.cli.usage import value_of
 from pandapon_async.config_file import CONFIG, any_file
 from pandapon_async.environment import ACCOUNT, ENV_FILE, told
 from pandapon_async.errors import ConfigurationError
+from pandapon_async.plain_text import LOGGER
 
 __all__ = ["add_common_options"]
 
 
 def add_common_options(app: typer.Typer) -> None:
-    """Give every command `--env-file`, `--config`, `--account`, and a voice that says which file is used."""
+    """Give every command `--json`, `--quiet`, `--verbose`, `--env-file`, `--config` and `--account`."""
     for command in _commands(app):
         assert command.callback is not None
         command.callback = _with_common_options(command.callback)
@@ -40,14 +44,67 @@ def _with_common_options(callback: Callable[..., Any]) -> Callable[..., Any]:
         return callback(*args, **{name: value for name, value in named.items() if name not in _COMMON})
 
     signature = inspect.signature(callback, eval_str=True)
+    for parameter in signature.parameters.values():
+        _name_value(parameter.annotation)
     options = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if get_args(annotation)[0] is bool else None,
+            annotation=annotation,
+        )
         for name, annotation in _COMMON.items()
     ]
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect looks for
         parameters=[*signature.parameters.values(), *options]
     )
     return command
+
+
+def _name_value(annotation: Any) -> None:
+    """Say in the help what an option takes, in a word that fits any terminal."""
+    if get_origin(annotation) is not Annotated:
+        return
+    kind, *metadata = get_args(annotation)
+    for info in metadata:
+        if not isinstance(info, OptionInfo) or info.metavar is not None:
+            continue
+        single, choices = value_of(kind)
+        if len("|".join(choices)) > WIDEST:
+            info.metavar = "NAME"
+            info.help = f"{info.help} One of: {', '.join(choices)}."
+        elif choices:
+            info.metavar = "|".join(choices)
+        elif single is not bool:
+            info.metavar = _METAVARS.get(single, "TEXT")
+
+
+def _chosen_output(context: typer.Context, value: bool | None) -> bool | None:
+    _set(context, as_json, value)
+    return value
+
+
+def _be_quiet(context: typer.Context, value: bool) -> bool:
+    _set(context, quiet, value)
+    return value
+
+
+def _be_verbose(context: typer.Context, value: bool) -> bool:
+    """Log what the library does, on stderr, while the command lasts."""
+    if value:
+        logger = logging.getLogger(LOGGER)
+        handler, level = logging.StreamHandler(), logger.level
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        context.call_on_close(lambda: logger.removeHandler(handler))
+        context.call_on_close(lambda: logger.setLevel(level))
+    return value
+
+
+def _set(context: typer.Context, variable: ContextVar[Any], value: Any) -> None:
+    before = variable.set(value)
+    context.call_on_close(lambda: variable.reset(before))
 
 
 def _listen(context: typer.Context) -> None:
@@ -94,11 +151,34 @@ def _accounts(incomplete: str) -> list[str]:
         return []
 
 
+WIDEST = 32  # columns that a list of choices may take; a longer one stands in the text
+_METAVARS: Final[Mapping[Any, str]] = {int: "N", float: "N", Path: "PATH"}
 _COMMON: Final[Mapping[str, Any]] = {
+    "output_as_json": Annotated[
+        bool | None,
+        typer.Option(
+            "--json/--no-json",
+            is_eager=True,
+            callback=_chosen_output,
+            help="Print JSON, or for people; default: for people on a terminal, else JSON.",
+            show_default=False,
+        ),
+    ],
+    "output_quiet": Annotated[
+        bool,
+        typer.Option("--quiet", "-q", is_eager=True, callback=_be_quiet, help="No notes, no progress."),
+    ],
+    "output_verbose": Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", is_eager=True, callback=_be_verbose, help="Log on stderr what the client does."
+        ),
+    ],
     "env_file": Annotated[
         Path | None,
         typer.Option(
             "--env-file",
+            metavar="FILE",
             exists=True,
             dir_okay=False,
             is_eager=True,
@@ -111,6 +191,7 @@ _COMMON: Final[Mapping[str, Any]] = {
         Path | None,
         typer.Option(
             "--config",
+            metavar="FILE",
             exists=True,
             dir_okay=False,
             is_eager=True,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import attrs
 import typer
 
+from pandapon_async.cli.output import progress
 from pandapon_async.clock import Clock
 from pandapon_async.errors import Attempt, ConfigurationError
 from pandapon_async.storage.files import Mark, whole_file
@@ -77,7 +78,7 @@ class _QuotaObserver:
 
 async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) -> int:
     from pandapon_async.client import Client
-    from pandapon_async.reconcile import ConsoleProgress, Options, reconcile
+    from pandapon_async.reconcile import Options, reconcile
     from pandapon_async.sandbox import LEDGER_AS_OF, Sandbox, chaos
     from pandapon_async.settings import Settings
 
@@ -101,7 +102,7 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
                 out / LEDGER,
                 out / REPORT,
                 options=Options(as_of=LEDGER_AS_OF, fresh=True),
-                progress=ConsoleProgress(sys.stderr),
+                progress=progress(),
             )
             paused, retried = client.limiter.paused_seconds, client.statistics.retried
         counters = sandbox.counters

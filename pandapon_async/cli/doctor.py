@@ -16,7 +16,7 @@ from rich.text import Text
 from pandapon_async.cli import doctor_local as local
 from pandapon_async.cli import doctor_network as network
 from pandapon_async.cli.doctor_check import Check, DoctorContext
-from pandapon_async.cli.output import Console
+from pandapon_async.cli.output import Console, for_people
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials, Settings, SettingsArguments
 
@@ -26,7 +26,6 @@ __all__ = ["doctor"]
 def doctor(
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
     online: Annotated[bool, typer.Option(help="Also make one signed call (a read).")] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on a terminal, too.")] = False,
 ) -> None:
     """Check clock, network, TLS, key, quota, journal, disk and versions; say what to do."""
     given: SettingsArguments = {} if base_url is None else {"base_url": base_url}
@@ -37,7 +36,7 @@ def doctor(
         checks = [local.versions(), wrong]
     else:
         checks = asyncio.run(_examine(_context(settings), online))
-    if sys.stdout.isatty() and not as_json:
+    if for_people():
         _show(checks)
     else:
         for check in checks:

@@ -46,8 +46,17 @@ class Filter:
         return self.has(section_of(one)) and all(a in (None, b) for a, b in zip(asked, found, strict=True))
 
 
+def _groups(incomplete: str) -> list[str]:
+    """The groups of calls whose names begin so."""
+    sections = [*map(section_of, registry.endpoints().values()), *(row.section for row in undocumented())]
+    return sorted({section.group for section in sections if section.group.startswith(incomplete)})
+
+
 def endpoints(
-    group: Annotated[str | None, typer.Option(help="Such as refunds, orders, goods, carts.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Such as refunds, orders, goods, carts.", autocompletion=_groups),
+    ] = None,
     platform: Annotated[Literal["1688", "taobao"] | None, typer.Option(help="The platform behind.")] = None,
     generation: Annotated[Literal["v1", "v2"] | None, typer.Option(help="Generation of the API.")] = None,
     stage: Annotated[Stage | None, typer.Option(help="What the vendor's page says of the call.")] = None,
@@ -56,7 +65,6 @@ def endpoints(
     missing: Annotated[
         bool, typer.Option("--undocumented", help="Also list the calls whose path no page shows.")
     ] = False,
-    json_: Annotated[bool, typer.Option("--json", help="JSON lines, on a terminal too.")] = False,
     table: Annotated[
         bool, typer.Option("--coverage", help="The page docs/coverage.md, as markdown.")
     ] = False,
@@ -67,13 +75,12 @@ def endpoints(
 
         sys.stdout.write(coverage())
         return
-    sections = [*map(section_of, registry.endpoints().values()), *(row.section for row in undocumented())]
-    known = sorted({section.group for section in sections})
-    if group is not None and group not in known:
-        raise InvalidArgumentError(f"no such group; there are {', '.join(known)}", argument="--group")
+    if group is not None and group not in _groups(""):
+        known = ", ".join(_groups(""))
+        raise InvalidArgumentError(f"no group is named {group}; there are {known}", argument="--group")
     asked = Filter(group, platform, generation, stage, evidence, safety)
     rows = [*_declared(asked), *(_missing(asked) if missing else ())]
-    if for_people() and not json_:
+    if for_people():
         print_table(COLUMNS, rows)
     else:
         print_lines(rows)

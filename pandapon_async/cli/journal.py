@@ -12,7 +12,7 @@ import json
 import re
 import shlex
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from rich.text import Text
 
 from pandapon_async import bulk
 from pandapon_async.cli.journal_upkeep import check, prune, salvage
-from pandapon_async.cli.output import Console
+from pandapon_async.cli.output import Console, for_people
 from pandapon_async.cli.plan_options import AnyAccount, BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
 from pandapon_async.clock import duration
@@ -56,7 +56,6 @@ Id = Annotated[str, typer.Argument(help="An intent's id, or enough of its beginn
 States = Annotated[
     list[IntentState] | None, typer.Option("--state", help="Only intents in this state. Repeatable.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON lines, also on a terminal.")]
 
 SHOWN = 50
 TABLE = 4
@@ -81,23 +80,31 @@ for _command in (check, salvage, prune):
 @journal_app.command("list")
 def list_(
     state: States = None,
-    as_json: AsJson = False,
-    limit: Annotated[int, typer.Option(min=1, help="On a terminal: how many, the newest.")] = SHOWN,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many, the newest; default: all, on a terminal those open and 50.",
+            show_default=False,
+        ),
+    ] = None,
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
     """List what is in the journal, oldest first; on a terminal the newest, open ones always."""
 
     async def work(client: Client) -> None:
-        if as_json or not sys.stdout.isatty():
-            await _write_lines(client.journal.all(state))
+        if not for_people():
+            await _write_lines(_newest(client.journal.all(state), limit))
             return
         counts = await client.journal.counts()
-        newest = await client.journal.latest(state, limit)
+        newest = await client.journal.latest(state, limit or SHOWN)
+        if limit is not None:
+            newest = newest[-limit:]
         # A table takes its time; of many open ones the older stand above it, a line each.
-        for intent in newest[: -TABLE * limit]:
+        for intent in newest[: -TABLE * SHOWN]:
             _tell(intent)
-        _show_table(client.journal, newest[-TABLE * limit :], counts, state)
+        _show_table(client.journal, newest[-TABLE * SHOWN :], counts, state)
         if counts.get(IntentState.UNKNOWN):
             _say("To find out about the unknown ones, by reading alone:")
             _say(f"  pandapon journal resolve --all --wait{_where(journal)}")
@@ -106,12 +113,12 @@ def list_(
 
 
 @journal_app.command()
-def show(id: Id, as_json: AsJson = False, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
+def show(id: Id, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
     """Show one intent: what was to be done, where it stands, what can be done about it."""
 
     async def work(client: Client) -> None:
         intent = await _intent(client.journal, id)
-        if as_json or not sys.stdout.isatty():
+        if not for_people():
             _write(_plain(intent))
             return
         table = Table(show_header=False, box=None, pad_edge=False)
@@ -305,7 +312,7 @@ async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, l
         _tell(await _intent(client.journal, id))
     if not look.dry_run and not yes and not await asyncio.to_thread(_sure, word):
         _say("nothing was settled.")
-        return 1
+        return 3
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     said = f"{_who()} at {moment} said {word}: {note}"
     if gone:
@@ -335,12 +342,18 @@ def _sure(word: str) -> bool:
 
 async def _intent(journal: Journal, id: str) -> Intent:
     intent = await journal.get(id)
-    if intent is None:
+    if intent is not None:
+        return intent
+    begins = [one.id async for one in journal.all() if one.id.startswith(id)]
+    if begins:
+        some = ", ".join(one[: len(id) + 8] for one in begins[:4])
+        more = f" and {len(begins) - 4:,} more" if len(begins) > 4 else ""
         raise InvalidArgumentError(
-            f"no intent, or more than one, begins with {id}; `pandapon journal list` shows them",
-            argument="id",
+            f"{len(begins):,} intents begin with {id!r}: {some}{more}; give more of the id", argument="id"
         )
-    return intent
+    raise InvalidArgumentError(
+        f"no intent begins with {id}; `pandapon journal list` shows them all", argument="id"
+    )
 
 
 def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, must_exist: bool = True) -> T:
@@ -362,13 +375,26 @@ def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, mu
     return asyncio.run(opened())
 
 
+async def _newest(intents: AsyncIterator[Intent], limit: int | None) -> AsyncIterator[Intent]:
+    """The last so many in order, or all."""
+    if limit is None:
+        async for intent in intents:
+            yield intent
+        return
+    kept = deque[Intent](maxlen=limit)
+    async for intent in intents:
+        kept.append(intent)
+    for intent in kept:
+        yield intent
+
+
 def _show_table(
     journal: Journal, shown: list[Intent], counts: dict[IntentState, int], states: list[IntentState] | None
 ) -> None:
     wanted = sum(count for state, count in counts.items() if states is None or state in states)
     title = f"{journal.path}: {wanted:,} {'intent' if wanted == 1 else 'intents'}"
     if wanted > len(shown):
-        title += f", the open and the newest; {len(shown):,} in this table"
+        title += f"; {len(shown):,} in this table"
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("id", "since (UTC)", "state"):
         table.add_column(column, no_wrap=True)
@@ -417,7 +443,7 @@ def _what(intent: Intent) -> str:
 
 def _tell(intent: Intent) -> None:
     """One intent and where it stands: a line for people, or for machines."""
-    if not sys.stdout.isatty():
+    if not for_people():
         _write(_plain(intent))
         return
     result = f" -> {intent.result}" if intent.result else ""

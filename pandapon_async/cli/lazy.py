@@ -64,6 +64,11 @@ class LazyGroup(TyperGroup):
         finally:
             self._describing = False
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write what each command does, whole."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
+
 
 @functools.cache
 def _load(name: str, place: Place) -> Any:
@@ -73,10 +78,11 @@ def _load(name: str, place: Place) -> Any:
     made = getattr(importlib.import_module(f"pandapon_async.cli.{place.module}"), place.attribute)
     if isinstance(made, typer.Typer):
         add_common_options(made)
+        made.rich_markup_mode = None  # as that of the root
         group = typer.main.get_group(made)
         group.name = name
         return group
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     alone.command(name, add_help_option=not place.own_help)(made)
     add_common_options(alone)
     return typer.main.get_command(alone)

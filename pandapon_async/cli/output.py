@@ -11,6 +11,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
@@ -20,8 +21,20 @@ from rich.table import Table
 from rich.text import Text
 
 from pandapon_async.plain_text import visible
+from pandapon_async.progress import ConsoleProgress, NullProgress, Progress
 
-__all__ = ["Console", "for_people", "note", "plain_output", "print_lines", "print_result", "print_table"]
+__all__ = [
+    "Console",
+    "as_json",
+    "for_people",
+    "note",
+    "plain_output",
+    "print_lines",
+    "print_result",
+    "print_table",
+    "progress",
+    "quiet",
+]
 
 
 class _PlainStream:
@@ -64,14 +77,27 @@ class Console(RichConsole):
             yield Segment(text if control else visible(text), style, control)
 
 
+as_json: ContextVar[bool | None] = ContextVar("as_json", default=None)
+"""What `--json` and `--no-json` said; None: the terminal decides."""
+quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+"""Whether `--quiet` was said: errors and results only."""
+
+
 def for_people() -> bool:
     """Whether a person reads stdout."""
-    return sys.stdout.isatty()
+    chosen = as_json.get()
+    return sys.stdout.isatty() if chosen is None else not chosen
 
 
 def note(text: str) -> None:
     """Tell the person at the keyboard; never mixed into what a program reads."""
-    print(f"note: {text}", file=sys.stderr)
+    if not quiet.get():
+        print(f"note: {text}", file=sys.stderr)
+
+
+def progress() -> Progress:
+    """Shows on stderr how far a job is, unless it is to be quiet."""
+    return NullProgress() if quiet.get() else ConsoleProgress(sys.stderr)
 
 
 def print_result(value: Any) -> None:

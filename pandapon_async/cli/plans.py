@@ -21,7 +21,7 @@ import typer
 
 from pandapon_async import plans
 from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
-from pandapon_async.cli.output import Console
+from pandapon_async.cli.output import Console, for_people, progress
 from pandapon_async.cli.plan_options import (
     AllowSecond,
     AnyAccount,
@@ -52,7 +52,6 @@ from pandapon_async.errors import (
     JournalUnavailableError,
 )
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
-from pandapon_async.reconcile import ConsoleProgress
 from pandapon_async.storage.damage import is_damage
 
 __all__ = ["apply_command", "run_plan", "show_command"]
@@ -88,9 +87,7 @@ def run_plan(
 
     async def plan_with(client: Client) -> PlanSummary:
         mine = attrs.evolve(options, account=os.environ.get(ACCOUNT))
-        return await plans.plan(
-            client, kind, table, target, options=mine, progress=ConsoleProgress(sys.stderr)
-        )
+        return await plans.plan(client, kind, table, target, options=mine, progress=progress())
 
     try:
         summary = asyncio.run(work())
@@ -105,7 +102,7 @@ def run_plan(
         return 3
     if isinstance(summary, dict):
         return _told_of_all(kind, summary, target)
-    if sys.stdout.isatty():
+    if for_people():
         show_summary(Console(), summary)
     else:
         _write_json({"plan": None if dry_run else str(out), **summary.to_dict()})
@@ -182,7 +179,7 @@ def show_command(kind: PlanKind) -> Callable[[Path], None]:
             return
         summary = plans.summarize(plan)
         _check_plan_type(kind, summary, plan)
-        if sys.stdout.isatty():
+        if for_people():
             show_summary(Console(), summary)
         else:
             _write_json({"plan": str(plan), **summary.to_dict()})
@@ -352,7 +349,7 @@ def _run_apply(
             raise  # going on would end the same way
         _say(f"error: {error}. Nothing more was sent. {_go_on()}")
         return 3
-    if sys.stdout.isatty():
+    if for_people():
         show_result(Console(), result)
     else:
         _write_json({"plan": str(plan), **result.to_dict()})
@@ -366,9 +363,7 @@ async def _apply(
 ) -> ApplyResult:
     stop = _stop_at_signals()
     async with Client.from_env(**settings) as client:
-        return await plans.apply(
-            client, plan, options=options, results=out, progress=ConsoleProgress(sys.stderr), stop=stop
-        )
+        return await plans.apply(client, plan, options=options, results=out, progress=progress(), stop=stop)
 
 
 def _stop_at_signals() -> Stop:

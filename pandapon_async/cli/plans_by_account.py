@@ -11,11 +11,11 @@ import typer
 
 from pandapon_async import plans
 from pandapon_async.accounts import Accounts
+from pandapon_async.cli.output import progress
 from pandapon_async.cli.plan_show import amount, what_it_does
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.money import Fen
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
-from pandapon_async.reconcile import ConsoleProgress
 
 __all__ = ["agreed_to_all", "apply_all", "exit_code_of", "plan_all", "show_all"]
 
@@ -32,7 +32,7 @@ async def plan_all(
     if names is None:
         return None
     return await plans.plan_by_account(
-        accounts, names, kind, table, out, options=options, progress=ConsoleProgress(sys.stderr)
+        accounts, names, kind, table, out, options=options, progress=progress()
     )
 
 
@@ -83,7 +83,7 @@ async def apply_all(
 ) -> dict[str, ApplyResult]:
     """Carry out the plans of all accounts side by side."""
     return await plans.apply_by_account(
-        accounts, paths, summaries, options=options, progress=ConsoleProgress(sys.stderr), stop=stop
+        accounts, paths, summaries, options=options, progress=progress(), stop=stop
     )
 
 

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.accounts import Accounts
-from pandapon_async.cli.output import Console
+from pandapon_async.cli.output import Console, for_people, print_lines, progress
 from pandapon_async.cli.plan_options import (
     AllSheets,
     Freight,
@@ -56,8 +56,8 @@ The vendor refused the credentials, so nothing more was asked. Check, in this or
 def reconcile(
     ledger: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one refund per row.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for the reports, rows.csv, exceptions.csv and summary.json.")
-    ],
+        Path | None, typer.Option(help="Folder for the reports, rows.csv, exceptions.csv and summary.json.")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="File that remembers finished lookups; default: in --out.")
     ] = None,
@@ -99,6 +99,10 @@ def reconcile(
     second_pass: Annotated[
         bool, typer.Option(help="Look up again at the end what failed for a passing reason.")
     ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Read the ledger, map its columns, count; ask nobody."),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
     reuse: Annotated[
         str | None,
@@ -126,8 +130,10 @@ def reconcile(
     """Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.
 
     Credentials come from PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID, in the environment
-    or a .env file. Exit codes: 0
-    all matched, 1 differences, 2 usage, 3 incomplete (something unverified), 4 authentication.
+    or a .env file; or from an account of the configuration file.
+
+    Exit codes: 0 all matched, 1 differences, 2 usage, 3 incomplete (something unverified, or stopped),
+    4 authentication. A dry run ends with 1 if a row cannot be read.
     """
     options = job.Options(
         map=dict(_pairs(map_ or (), "--map")),
@@ -152,11 +158,35 @@ def reconcile(
         language=language,
         group_readable=group_readable,
     )
+    if dry_run:
+        raise typer.Exit(_tell_preview(job.preview(ledger, options)))
+    if out is None:
+        raise typer.BadParameter("say where the results go, or --dry-run", param_hint="--out")
     if metrics is not None:
         check_metrics_file(metrics)
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url, "freight": freight}
     given = {name: value for name, value in settings.items() if value is not None}
     raise typer.Exit(_run_and_tell(ledger, out, state, options, given, metrics))
+
+
+def _tell_preview(found: job.LedgerPreview) -> int:
+    if not for_people():
+        print_lines([found.to_dict()])
+        return found.exit_code
+    console = Console()
+    console.print(f"{found.name}: {found.rows:,} rows, amounts in {found.amount_unit}", markup=False)
+    for field, column in found.columns.items():
+        console.print(f"  {field} = {column}", markup=False, highlight=False)
+    per_platform = ", ".join(f"{name} {count:,}" for name, count in found.platforms.items()) or "none"
+    console.print(f"to look up: {found.lookups:,} ({per_platform}); worth {moneys(found.ledger_fen)}")
+    console.print(f"duplicates: {found.duplicates:,}; unreadable: {found.unreadable:,}")
+    for row, column, reason in found.problems:
+        where = f", column {column}" if column else ""
+        console.print(f"  row {row}{where}: {reason}", markup=False, highlight=False)
+    for text in (*found.inferred, *found.notes):
+        console.print(f"note: {text}", markup=False)
+    console.print("nothing was asked, and nothing was written")
+    return found.exit_code
 
 
 def _pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
@@ -219,7 +249,7 @@ def _run_and_tell(
         _say(f"note: {worth_knowing}")
     if summary.totals.unverified:
         _say(f"The same command looks up only those again. {_resume()}")
-    if sys.stdout.isatty():
+    if for_people():
         _show(summary, out)
     else:
         sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
@@ -234,9 +264,7 @@ async def _run(
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with Accounts.found(**settings) or Client.from_env(**settings) as client:
-        return await job.reconcile(
-            client, ledger, out, options=options, state=state, progress=job.ConsoleProgress(sys.stderr)
-        )
+        return await job.reconcile(client, ledger, out, options=options, state=state, progress=progress())
 
 
 def _say(text: str) -> None:

@@ -19,11 +19,11 @@ import typer
 from pandapon_async import bulk
 from pandapon_async.bulk import Done, Failed, UploadedVoucher
 from pandapon_async.bulk.vouchers import before_compression, note_of, picture_rule
+from pandapon_async.cli.output import progress as console_progress
 from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, GroupReadable, Rate, given
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
-from pandapon_async.reconcile import ConsoleProgress
 from pandapon_async.settings import ImageLimits, Settings
 from pandapon_async.storage.files import Mark, append_to, mode_of, only_writer
 
@@ -200,7 +200,7 @@ async def _upload(
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     uploaded = reused = failed = 0
-    progress = ConsoleProgress(sys.stderr)
+    progress = console_progress()
     async with Client.from_env(**settings) as client:
         progress.begin("uploading", len(images), 0, client.statistics)
         vouchers = bulk.upload_vouchers(

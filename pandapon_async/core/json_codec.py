@@ -50,7 +50,7 @@ def _carefully(data: bytes) -> Any:
     except RecursionError:
         problem = "nested too deeply"
     except json.JSONDecodeError as error:
-        problem = f"{error.msg} at character {error.pos}"
+        problem = f"unreadable at character {error.pos}"
     except UnicodeDecodeError:
         problem = "not UTF-8"
     except ValueError as error:

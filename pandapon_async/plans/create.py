@@ -42,6 +42,7 @@ from pandapon_async.plans.voucher_files import Pictures
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.storage.sqlite_file import IN_MEMORY
 from pandapon_async.tables.columns import Columns
+from pandapon_async.tables.given import Rows, table_file_off_loop
 from pandapon_async.tables.open import file_digest, open_table
 from pandapon_async.tables.table import Table
 
@@ -53,25 +54,36 @@ BATCH = 200
 async def plan(
     client: Client,
     kind: PlanKind | str,
-    table: str | Path,
+    table: Rows,
     out: str | Path | None,
     *,
     options: PlanOptions | None = None,
     progress: Progress | None = None,
 ) -> PlanSummary:
-    """Check every row of a table and write the plan of what is to be done.
+    """Check every row of a table and write the plan of what is to be done. `pandapon returns plan` is this.
 
-    `kind` is "returns" (send goods back) or "refunds" (open refund forms), `table` a CSV, XLSX or Parquet
-    file, `out` the plan, which must not exist; None checks only. Gives what the plan comes to.
+    Args:
+        client: who will send it.
+        kind: "returns" (send goods back) or "refunds" (open refund forms).
+        table: a CSV, XLSX or Parquet file, mappings of column names to values, or an Arrow stream, as for
+            `reconcile`.
+        out: the plan, which must not exist; None checks only.
+        options: how the table is read and checked.
+        progress: is told how far it is; nobody by default.
 
-    Raises InvalidArgumentError for a table or options that cannot work and ConfigurationError for an `out`
-    that is taken, both before anything is asked; AuthenticationError at the first refusal. No plan is left
-    then.
+    Returns:
+        What the plan comes to.
+
+    Raises:
+        InvalidArgumentError: the table or the options cannot work. Nothing was asked.
+        ConfigurationError: `out` is taken. Nothing was asked.
+        AuthenticationError: at the first refusal. No plan is left then.
     """
-    creator = _Creator(
-        client, plan_type_of(kind), Path(table), options or PlanOptions(), progress or NullProgress()
-    )
-    return await creator.create(None if out is None else Path(out))
+    async with table_file_off_loop(table) as path:
+        creator = _Creator(
+            client, plan_type_of(kind), path, options or PlanOptions(), progress or NullProgress()
+        )
+        return await creator.create(None if out is None else Path(out))
 
 
 @attrs.frozen

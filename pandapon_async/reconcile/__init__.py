@@ -8,8 +8,9 @@ from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.job import reconcile, state_path
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
+from pandapon_async.reconcile.preview import LedgerPreview, preview
 from pandapon_async.reconcile.probe import NothingFoundError
-from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.summary import JudgedRow, Summary
 from pandapon_async.reconcile.verdict import (
     Judgement,
     LedgerRow,
@@ -23,7 +24,9 @@ from pandapon_async.reconcile.verdict import (
 __all__ = [
     "AmountBasis",
     "ConsoleProgress",
+    "JudgedRow",
     "Judgement",
+    "LedgerPreview",
     "LedgerRow",
     "Lookup",
     "NothingFoundError",
@@ -34,6 +37,7 @@ __all__ = [
     "Verdict",
     "VerdictRule",
     "judge",
+    "preview",
     "reconcile",
     "rows_digest",
     "state_path",

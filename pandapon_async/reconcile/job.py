@@ -36,6 +36,7 @@ from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.damage import FILE_ERRORS, is_damage
 from pandapon_async.storage.files import clear_drafts, only_writer
+from pandapon_async.tables.given import Rows, table_file_off_loop
 from pandapon_async.tables.open import file_digest, open_table, usable
 
 __all__ = ["reconcile", "state_path"]
@@ -49,7 +50,7 @@ CLOCK_STEP = 60.0
 
 async def reconcile(
     client: Client | Accounts,
-    ledger: str | Path,
+    ledger: Rows,
     out: str | Path,
     *,
     options: Options | None = None,
@@ -57,25 +58,38 @@ async def reconcile(
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> Summary:
-    """Compare a ledger with the platforms, refund by refund.
+    """Compare a ledger with the platforms, refund by refund. `pandapon reconcile` is this function.
 
-    `ledger` is a CSV, XLSX or Parquet file, `out` the directory for rows.csv, exceptions.csv,
-    summary.json and report.html. `state` is the file that remembers finished lookups (default: in `out`,
-    named by the ledger's digest). A run that was interrupted, or left rows unverified, is resumed by the same
-    call for 12 hours from its beginning: it looks up only what is missing or failed. Later, and after a run
-    that was complete, everything is looked up anew, but what `Options.reuse` allows to be older. How old each
-    lookup is stands in rows.csv, and how old the oldest is in the summary.
+    A run that was interrupted, or left rows unverified, is resumed by the same call for 12 hours from its
+    beginning: it looks up only what is missing or failed. Later, and after a complete run, it looks up
+    everything anew, but what `Options.reuse` allows to be older. How old each lookup is stands in rows.csv.
 
-    With `Accounts` each row is looked up with the account that its column `account` names, or that [shops]
-    names for its shop. The rows of an account that is refused are left, and the others go on.
+    Args:
+        client: who asks. With `Accounts` each row is looked up with the account that its column `account`
+            names, or that [shops] names for its shop; the rows of an account that is refused are left, and
+            the others go on.
+        ledger: a CSV, XLSX or Parquet file; or mappings of column names to values (text, int, Decimal,
+            datetime, None); or an Arrow stream: a frame of pandas, Polars, DuckDB or PyArrow. Ids must be
+            text or whole numbers, as in files.
+        out: the folder for the reports, rows.csv, rows.parquet, exceptions.csv and summary.json.
+        options: how the ledger is read and judged.
+        state: the file that remembers finished lookups; by default in `out`, named by the ledger's digest.
+        progress: is told how far it is; nobody by default.
+        clock: of the run; the client's by default.
 
-    Raises InvalidArgumentError for a ledger or options that cannot work and ConfigurationError for a state or
-    directory that is not this run's, both before anything is looked up; NothingFoundError if none is found of
-    the refunds that are looked up first; AuthenticationError at the first refusal. Whatever else ends it
-    early, what was looked up is kept. With `Settings.shared` a ledger that another machine has is refused.
+    Returns:
+        Counts and sums; `Summary.results()` iterates over the judged rows.
+
+    Raises:
+        InvalidArgumentError: the ledger or the options cannot work. Nothing was looked up.
+        ConfigurationError: the state or the folder is not this run's, or with `Settings.shared` another
+            machine has the ledger. Nothing was looked up.
+        NothingFoundError: none of the refunds that are looked up first is found.
+        AuthenticationError: at the first refusal. Whatever else ends it early, what was looked up is kept.
     """
-    job = _Job(client, Path(ledger), Path(out), options or Options(), progress or NullProgress(), clock)
-    return await job.run(None if state is None else Path(state))
+    async with table_file_off_loop(ledger) as path:
+        job = _Job(client, path, Path(out), options or Options(), progress or NullProgress(), clock)
+        return await job.run(None if state is None else Path(state))
 
 
 def state_path(ledger: str | Path, out: str | Path) -> Path:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import attrs
 
+from pandapon_async.errors import ConfigurationError
 from pandapon_async.reconcile.attention import NO_CURRENCY, at_stake_fen
-from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict, VerdictRule, judge
 
-__all__ = ["NO_CURRENCY", "AgeBucket", "Summary", "Tally", "Totals", "together"]
+__all__ = ["NO_CURRENCY", "AgeBucket", "JudgedRow", "Summary", "Tally", "Totals", "together"]
 
 AGE_LIMITS = ((3, "0-3 days"), (7, "4-7 days"), (15, "8-15 days"), (30, "16-30 days"))
 OLDEST = "over 30 days"
@@ -125,6 +128,14 @@ def _age_name(days: int | None) -> str:
     return next((name for limit, name in AGE_LIMITS if days <= limit), OLDEST)
 
 
+class JudgedRow(NamedTuple):
+    """A row of the ledger, the platform's answer (None: not asked), and the verdict."""
+
+    row: LedgerRow
+    lookup: Lookup | None
+    judgement: Judgement
+
+
 @attrs.define(kw_only=True)
 class Summary:
     """What a reconciliation came to.
@@ -146,6 +157,23 @@ class Summary:
     run: Mapping[str, Any]
     reports: Mapping[str, Any] = attrs.field(factory=dict)
     """Of report.html and report.xlsx: how many rows each lists, and what it leaves out."""
+
+    state: Path | None = attrs.field(default=None, repr=False)
+    rule: VerdictRule | None = attrs.field(default=None, repr=False)
+
+    def results(self) -> Iterator[JudgedRow]:
+        """Every row of the ledger with what was found and its verdict, in order; streamed from the state.
+
+        Raises: ConfigurationError while another run uses the state, or once it is gone.
+        """
+        if self.state is None or self.rule is None or not self.state.is_file():
+            raise ConfigurationError(f"there is no state file {self.state}: run the reconciliation again")
+        store = RunStore.open(self.state)
+        try:
+            for row, lookup in store.joined():
+                yield JudgedRow(row, lookup, judge(row, lookup, self.rule))
+        finally:
+            store.close()
 
     @property
     def rows(self) -> int:

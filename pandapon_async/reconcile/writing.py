@@ -88,6 +88,8 @@ def write_outputs(
         totals=totals,
         rows_digest=rows.digest(),
         run=run,
+        state=Path(state.path),
+        rule=rule,
     )
     _write_reports(out, summary, listed, language, mode)
     with _text(out, "summary.json", mode) as text:

@@ -152,7 +152,10 @@ def whole_binary_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iter
     """The same for bytes, see `whole_file`."""
     mark.check(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, OWNER_ONLY)
+    try:
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_LINK, OWNER_ONLY)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise _unusable(path, error) from None
     try:
         with open(descriptor, "wb") as file:
             _set_mode(descriptor, mode)

@@ -1,0 +1,110 @@
+"""A ledger looked at without asking anybody: what is read as what, and how many lookups it takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.reconcile.columns import inferred, resolver
+from pandapon_async.reconcile.ledger import LedgerReader
+from pandapon_async.reconcile.options import Options
+from pandapon_async.tables.given import Rows, table_file
+from pandapon_async.tables.open import open_table
+
+__all__ = ["LedgerPreview", "preview"]
+
+LISTED = 10
+
+
+@attrs.frozen(kw_only=True)
+class LedgerPreview:
+    """What a reconciliation of a ledger would begin with."""
+
+    name: str
+    """The file, or "rows"."""
+    format: str
+    columns: dict[str, str]
+    """Which column is read as which field."""
+    amount_unit: str | None
+    """What the amounts count in: "fen" or "yuan"."""
+    rows: int
+    lookups: int
+    """How many refunds would be looked up."""
+    duplicates: int
+    unreadable: int
+    problems: tuple[tuple[int, str, str], ...]
+    """The first rows that cannot be read: row, column, reason."""
+    platforms: dict[str, int]
+    ledger_fen: dict[str, int]
+    """The sums of the readable rows in fen by currency."""
+    inferred: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every row can be read, else 1."""
+        return 1 if self.unreadable else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; amounts are whole fen."""
+        return {**attrs.asdict(self), "exit_code": self.exit_code}
+
+    def to_json(self) -> str:
+        """The same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+
+def preview(ledger: Rows, options: Options | None = None) -> LedgerPreview:
+    """Read a ledger, map its columns and count its rows. Asks nobody, writes nothing; blocks.
+
+    Args:
+        ledger: a path, mappings, or an Arrow stream, as for `reconcile`.
+        options: as for `reconcile`.
+
+    Raises: InvalidArgumentError for a ledger or options that cannot work.
+    """
+    with table_file(ledger) as path:
+        return _look(path, options or Options())
+
+
+def _look(path: Path, options: Options) -> LedgerPreview:
+    if not path.is_file():
+        raise InvalidArgumentError(f"no such ledger: {path}", argument="ledger")
+    table = open_table(path, resolver(options), options.reading)
+    reader, rows, unreadable = LedgerReader(table, options), 0, 0
+    seen: set[int] = set()  # hashes: a million rows take some 60 MB less than their ids
+    problems: list[tuple[int, str, str]] = []
+    platforms: dict[str, int] = {}
+    sums: dict[str, int] = {}
+    for row in reader.rows():
+        rows += 1
+        if row.problem is not None or row.platform is None:
+            unreadable += 1
+            if len(problems) < LISTED:
+                problems.append((row.row, row.column or "", row.problem or "no platform"))
+            continue
+        seen.add(hash((row.platform, row.refund_id)))
+        platforms[row.platform] = platforms.get(row.platform, 0) + 1
+        currency = row.currency or "CNY"
+        sums[currency] = sums.get(currency, 0) + (row.amount_fen or 0)
+    if not rows:
+        raise InvalidArgumentError(f"{path.name} has no rows below its column names", argument="ledger")
+    return LedgerPreview(
+        name=path.name,
+        format=table.format,
+        columns=dict(table.columns.named()),
+        amount_unit=table.columns.units["amount"],
+        rows=rows,
+        lookups=len(seen),
+        duplicates=rows - unreadable - len(seen),
+        unreadable=unreadable,
+        problems=tuple(problems),
+        platforms=platforms,
+        ledger_fen=sums,
+        inferred=tuple(inferred(table.columns, options)),
+        notes=tuple(reader.notes()),
+    )
