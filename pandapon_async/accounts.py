@@ -18,7 +18,6 @@ import attrs
 
 from pandapon_async.client import Client
 from pandapon_async.config_file import ConfigFile, any_file
-from pandapon_async.core.vendor import vendor_id
 from pandapon_async.environment import ACCOUNT, WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.settings import Credentials, Settings, SettingsArguments
@@ -61,7 +60,7 @@ class Accounts:
         self._sources = sources.for_accounts()
         self._settings = settings
         self._clients: dict[str, Client] = {}
-        self._limiters: dict[tuple[str, ...], tuple[str, Limiter]] = {}
+        self._limiters: dict[str, tuple[str, Limiter]] = {}
         self.names: tuple[str, ...] = tuple(sources.file.accounts)
         """The names of the accounts."""
         self.shops: Mapping[str, str] = dict(sources.file.section("shops"))
@@ -164,9 +163,9 @@ class Accounts:
 
     def _limiter(self, name: str, credentials: Credentials, settings: Settings) -> Limiter:
         """The quota that the account belongs to."""
-        whose: tuple[str, ...] = (settings.vendor_id or vendor_id(settings.base_url), credentials.access_key)
-        if settings.vendor.quota_scope == "user":
-            whose = (*whose, credentials.user_id)
+        from pandapon_async.transport.shared_limiter import quota_name  # only now: it knows databases
+
+        whose = quota_name(credentials, settings)
         if whose not in self._limiters:
             limiter = limiter_of(settings)
             assert isinstance(limiter, Limiter)

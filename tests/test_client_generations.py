@@ -140,8 +140,9 @@ async def test_what_only_an_inferred_generation_takes_is_told() -> None:
     async with FaultServer(then=ok({})) as server, client(server.url) as pandapon:
         with pytest.raises(InvalidArgumentError) as caught:
             pandapon.alibaba.goods.get(offer_id="f6vE-dfY1NV37oG")
-        assert "v2 takes it, but no page shows its path; Settings(allow_inferred=True) permits it" in str(
-            caught.value
+        assert (
+            "v2 takes it, but no page shows its path; VendorProfile(allow_inferred=True) permits it"
+            in str(caught.value)
         )
         willing = pandapon.with_settings(allow_inferred=True)
         assert await path_of(server, willing.alibaba.goods.get(offer_id="f6vE-dfY1NV37oG")) == (

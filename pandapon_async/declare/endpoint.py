@@ -239,7 +239,7 @@ class Operation:
                     continue
                 return InvalidArgumentError(
                     f"{error}; {endpoint.generation} takes it, but no page shows its path; "
-                    "Settings(allow_inferred=True) permits it",
+                    "VendorProfile(allow_inferred=True) permits it",
                     argument=error.argument,
                 )
         return error

@@ -20,7 +20,7 @@ Every call that this client knows, from its declarations. Made by
 - *documented*: a page of the vendor shows the path.
 - *public client*: the path was read in the source of a public client.
 - *inferred*: the path follows the pattern of the other generation's. It is refused unless
-  `Settings(allow_inferred=True)` allows it.
+  `VendorProfile(allow_inferred=True)` allows it.
 - *path not known*: the vendor's navigation names the call, but no page that could be read shows its path.
   These cannot be called by name, as paths are never invented; `Client.request` takes any path.
 

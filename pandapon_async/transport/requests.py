@@ -86,8 +86,8 @@ class RequestBuilder:
             raise ConfigurationError(
                 f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from the other "
                 "generation. "
-                "Try it with Settings(allow_inferred=True), or give the right one: "
-                f'Settings(overrides={{"{endpoint.pin}": Override(path="/...")}})'
+                "Try it with VendorProfile(allow_inferred=True), or give the right one: "
+                f'VendorProfile(overrides={{"{endpoint.pin}": Override(path="/...")}})'
             )
         path = override.path or endpoint.path
         where = _locations(endpoint, override, path)
