@@ -63,7 +63,7 @@ class Line:
 
 
 MS = 1652759264000
-REFUND = TextIdField(r"TQ[0-9]{1,20}", "TQ201808300000001")
+REFUND = TextIdField(r"T[QD][0-9]{1,20}", "TQ201808300000001")
 REFERENCE = get_args(Reference)[1]
 ACCEPTED: list[tuple[Field, Any, Any]] = [
     (TextField(), "a", "a"),
