@@ -104,7 +104,7 @@ class Observed:
     __slots__ = ("_failed", "_hears", "observer")
 
     def __init__(self, observer: Any) -> None:
-        self.observer = observer
+        self.observer: Any = observer
         self._failed: set[str] = set()
         self._hears = {
             name: heard for name in (*_CALLS, *_JOBS) if callable(heard := getattr(observer, name, None))
