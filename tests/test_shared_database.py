@@ -25,10 +25,12 @@ from pandapon_async import (
     Settings,
 )
 from pandapon_async.core.database_url import DatabaseUrl
+from pandapon_async.core.rate import spacing
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.shared import database as database_module
 from pandapon_async.shared import upkeep
 from pandapon_async.shared.database import Database, DatabaseUnavailableError
+from pandapon_async.shared.quota import QuotaBook
 from tests.support.command import Shell
 from tests.support.pooler import tls_front, transaction_pooler
 from tests.support.postgres import Postgres
@@ -295,6 +297,15 @@ async def test_the_command_shows_what_is_there(postgres: Postgres, shell: Shell)
     assert rows["session connections"] == "proved by two connections"
     assert rows["other clients"] == "0"
     assert rows["schema"] == "version 1"
+    book = QuotaBook(Database(DatabaseUrl(address), Clock()), "shop", Clock())
+    span, _, gap = spacing(200.0)
+    await book.book(1, gap=gap, span=span, ahead=0.1)
+    await book.pause(60, gap=gap, span=span)
+    shown = await asyncio.to_thread(shell, "shared", "check", "--shared", address)
+    last = json.loads(shown.out.splitlines()[-1])
+    assert last["check"] == "quota shop"
+    assert last["found"].startswith("200 calls per second, paused for ")
+    await book.aclose()
     away = await asyncio.to_thread(shell, "shared", "check", "--shared", "postgresql://u@127.0.0.1:1/x")
     assert (away.code, "nothing listens there" in away.err) == (3, True)
     missing = await asyncio.to_thread(shell, "shared", "check")

@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 
+from pandapon_async.core.rate import MARGIN
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.shared.database import LOCK_CLASS, UPGRADE_LOCK, Connection, Database
 from pandapon_async.shared.schema import VERSION, grants
@@ -55,15 +56,18 @@ async def inspect(database: Database) -> Report:
 
     async def work(connection: Connection) -> Report:
         quotas = await connection.fetch(
-            "SELECT name, round((1 / gap)::numeric, 2)::float8 AS rate, greatest(0, paused_until -"
-            " extract(epoch FROM clock_timestamp()))::float8 AS paused FROM pandapon.quota ORDER BY name"
+            "SELECT name, gap, greatest(0, paused_until - extract(epoch FROM clock_timestamp()))::float8"
+            " FROM pandapon.quota ORDER BY name"
         )
         return Report(
             server=await connection.fetchval("SELECT current_setting('server_version')"),
             tls=bool(await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")),
             schema=VERSION,
             connected=await _connected(connection) - 1,
-            quotas=[dict(row) for row in quotas],
+            quotas=[
+                {"name": name, "rate": round((1 + MARGIN) / gap, 3), "paused": paused}
+                for name, gap, paused in quotas
+            ],
         )
 
     return await database.run(work, seconds=SECONDS)
