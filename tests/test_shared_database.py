@@ -290,7 +290,9 @@ async def test_many_that_open_an_empty_database_at_once_make_one_schema(postgres
     assert len(set(found)) == 6
 
 
-async def test_the_command_shows_what_is_there(postgres: Postgres, shell: Shell) -> None:
+async def test_the_command_shows_what_is_there(
+    postgres: Postgres, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     address = await postgres.empty()
     shown = await asyncio.to_thread(shell, "shared", "check", "--shared", address)
     rows = {row["check"]: row["found"] for row in map(json.loads, shown.out.splitlines())}
@@ -308,6 +310,10 @@ async def test_the_command_shows_what_is_there(postgres: Postgres, shell: Shell)
     await book.aclose()
     away = await asyncio.to_thread(shell, "shared", "check", "--shared", "postgresql://u@127.0.0.1:1/x")
     assert (away.code, "nothing listens there" in away.err) == (3, True)
+    monkeypatch.setenv("PANDAPON_SHARED", "postgresql://u@127.0.0.1:1/x")
+    doctor = await asyncio.to_thread(shell, "doctor", "--no-online")
+    assert "shared in postgresql://u@127.0.0.1:1/x, where a throttle pauses all" in doctor.out
+    monkeypatch.delenv("PANDAPON_SHARED")
     missing = await asyncio.to_thread(shell, "shared", "check")
     assert (missing.code, "PANDAPON_SHARED" in missing.err) == (2, True)
     role = await asyncio.to_thread(shell, "shared", "init", "--shared", address, "--grant", "gone")

@@ -65,6 +65,8 @@ async def rate(context: DoctorContext) -> Check:
         found += f"; slowed to {context.rate:.3g} a second by a throttle just now"
         return Check("rate", "warning", found, "something else uses up the quota; lower PANDAPON_RATE")
     adaptive = settings.adaptive_rate
+    if settings.shared is not None:
+        return Check("rate", "ok", f"{found}; shared in {settings.shared}, where a throttle pauses all")
     if adaptive is None:
         return Check("rate", "ok", f"{found}; throttles only pause it")
     least = adaptive.floor * settings.rate
