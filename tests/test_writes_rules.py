@@ -324,12 +324,12 @@ def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled
 ) -> None:
     """Two keys of one account wrote the same application with an earlier version, which kept them apart."""
     for number, account in ((1, "old-a"), (2, "old-b")):
-        row = intent(number, scope="", account=account, natural_key={"k": 1})
+        row = intent(number, scope="", account=account, natural_key={"k": 1}, extra=number == 1)
         values = with_checksum(row_of(row))
         store._connection.execute(f"INSERT INTO intents VALUES ({', '.join('?' * len(values))})", values)
-        assert store.assign(ONE, account) == 1
-    assert [one.id for one in store.extra()] == ["id-2"]
-    for left in ("id-1", "id-2"):
+    assert [store.assign(ONE, account) for account in ("old-b", "old-a")] == [1, 1]
+    assert [one.id for one in store.extra()] == ["id-1"]
+    for left in ("id-2", "id-1"):
         assert store.add(intent(3, scope="vendor 1", natural_key={"k": 1}), False).blocking is not None
         assert store.resolve(left, end, at(1.0))
     assert store.add(intent(4, scope="vendor 1", natural_key={"k": 1}), False) == Added()
