@@ -157,6 +157,7 @@ class Checker(HTMLParser):
         ({"amount_fen": -500}, found(applied_fen=300), 800),
         ({"amount_fen": 500}, found(), 500),
         ({"amount_fen": 500, "currency": "USD"}, found(applied_fen=90_000), 500),
+        ({"amount_fen": 500}, found(refunded_fen=400, refunded_freight_fen=100), 100),
         ({"amount_fen": 500}, Lookup(outcome=Outcome.MISSING), 500),
         ({"amount_fen": 500}, Lookup(outcome=Outcome.FAILED), 500),
         ({"amount_fen": 500, "duplicate_of": 1}, None, 500),
@@ -228,6 +229,14 @@ REASONS: dict[str, tuple[dict[str, Any], Lookup | None, str, str]] = {
     "more": (
         {"amount_fen": 500}, found(applied_fen=123_456), "the platform has ¥1,229.56 more than the ledger",
         "Correct the ledger to ¥1,234.56",
+    ),
+    "freight": (
+        {"amount_fen": 500}, found(refunded_fen=400, refunded_freight_fen=100), "equal if freight is added",
+        "Say how freight counts: --freight added",
+    ),
+    "own word": (
+        {"amount_fen": 5, "status": "waitbuyersend", "status_word": "待买家退货"}, found(applied_fen=5),
+        "ledger 待买家退货, platform refund success", "Book it as refunded",
     ),
     "no amount": (
         {"amount_fen": 5}, found(), "the platform named no amount", "Read the form on the platform",

@@ -160,7 +160,7 @@ def test_another_version_is_refused(path: Path) -> None:
     other.execute("PRAGMA user_version = 99")
     other.close()
     with pytest.raises(
-        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 5"
+        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 6"
     ):
         RunStore.open(path)
 

@@ -96,10 +96,14 @@ def moment(text: str | None) -> datetime | None:
 def at_stake_fen(row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> int | None:
     """The money at stake in a row that did not match, in fen; None if no amount is known.
 
-    Where nothing but the amount is wrong it is the difference, else the larger of the two amounts.
+    Where nothing but the amount is wrong it is the difference, or the freight if its reading decides; else
+    the larger of the two amounts.
     """
     if judgement.verdict is Verdict.MATCHED:
         return 0
+    if judgement.equal_if is not None and set(judgement.findings) == {Verdict.AMOUNT_MISMATCH}:
+        freights = lookup and (lookup.refunded_freight_fen, lookup.applied_freight_fen)
+        return max(abs(fen) for fen in (freights or ()) if fen is not None)
     upstream, ledger = judgement.upstream_fen, row.amount_fen
     if set(judgement.findings) == {Verdict.AMOUNT_MISMATCH} and upstream is not None and ledger is not None:
         return abs(upstream - ledger)

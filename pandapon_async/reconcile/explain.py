@@ -53,7 +53,7 @@ def day(moment: datetime | None) -> str:
 
 def ledger_status(one: AttentionRow) -> str:
     """The ledger's own word for the status."""
-    return one.row.status or ""
+    return one.row.status_word or one.row.status or ""
 
 
 def platform_status(one: AttentionRow, words: Words) -> str:
@@ -118,6 +118,8 @@ def _finding(finding: Verdict, one: AttentionRow, found: Lookup, words: Words) -
 
 def _amounts(one: AttentionRow, words: Words) -> str:
     upstream, ledger = one.judgement.upstream_fen, one.row.amount_fen
+    if one.judgement.equal_if is not None:
+        return words.equal_if.format(reading=one.judgement.equal_if)
     if upstream is None or ledger is None:
         return words.no_amount
     text = words.platform_less if upstream < ledger else words.platform_more
@@ -157,6 +159,8 @@ def action(one: AttentionRow, words: Words) -> str:
 
 def _action_on_amount(one: AttentionRow, words: Words) -> str:
     difference, platform = one.difference_fen, money(one.judgement.upstream_fen, one.platform_currency)
+    if one.judgement.equal_if is not None:
+        return words.say_freight.format(reading=one.judgement.equal_if)
     if difference is None:
         return words.read_form
     if difference < 0:

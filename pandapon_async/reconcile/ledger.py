@@ -129,6 +129,7 @@ class LedgerReader:
             word = self._value("status", row, cells, problems)
             if word is not None and platform is not None:
                 row.status = status_of_ledger(platform, word, self.options.status_map)
+                row.status_word = word
                 if not is_known(platform, row.status) and (
                     word in self._status_words or len(self._status_words) < 1_000
                 ):

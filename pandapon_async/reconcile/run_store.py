@@ -70,6 +70,15 @@ def _add_account(db: sqlite3.Connection) -> None:
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     db.execute("ALTER TABLE ledger ADD COLUMN account")
+    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns are there
+        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+
+
+def _add_word(db: sqlite3.Connection) -> None:
+    """Format 6 keeps the ledger's own word for a status."""
+    for table in ("facts", "ledger", "lookups"):
+        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    db.execute("ALTER TABLE ledger ADD COLUMN status_word")
     FORMAT.add_checksums(db)
 
 
@@ -77,9 +86,9 @@ _INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
 FORMAT = FileFormat(
     name="state file",
     application_id=0x50507263,  # "PPrc"
-    number=5,
+    number=6,
     schema=_SCHEMA,
-    upgrades={1: _add_error_kinds, 2: _add_beginning, 3: _add_freight, 4: _add_account},
+    upgrades={1: _add_error_kinds, 2: _add_beginning, 3: _add_freight, 4: _add_account, 5: _add_word},
     error=ConfigurationError,
     checked={"facts": ("name", "value"), "ledger": _ROW_FIELDS, "lookups": ("row", *_LOOKUP_FIELDS)},
 )

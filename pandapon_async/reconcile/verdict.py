@@ -58,6 +58,8 @@ class LedgerRow:
     duplicate_of: int | None = None
     account: str | None = None
     """Whose refund it is, where several accounts share a ledger."""
+    status_word: str | None = None
+    """What the ledger says for `status`, in its own words."""
 
 
 class Outcome(enum.StrEnum):

@@ -112,6 +112,7 @@ class Words:
     unknown_ledger_status: str
     currencies: str
     no_amount: str
+    equal_if: str
     platform_less: str
     platform_more: str
     statuses: str
@@ -127,6 +128,7 @@ class Words:
     read_form: str
     ask_for_rest: str
     correct_ledger: str
+    say_freight: str
     book_paid: str
     apply_again: str
     ledger_ahead: str
@@ -232,6 +234,7 @@ _EN: Final = Words(
     unknown_ledger_status="the ledger's status is not one of the platform's",
     currencies="ledger {ledger}, platform {platform}",
     no_amount="the platform named no amount",
+    equal_if="equal if freight is {reading}",
     platform_less="the platform has {amount} less than the ledger",
     platform_more="the platform has {amount} more than the ledger",
     statuses="ledger {ledger}, platform {platform}",
@@ -246,6 +249,7 @@ _EN: Final = Words(
     read_form="Read the form on the platform",
     ask_for_rest="Ask the shop for {amount}, or correct the ledger to {platform}",
     correct_ledger="Correct the ledger to {platform}",
+    say_freight="Say how freight counts: --freight {reading}",
     book_paid="Book it as refunded",
     apply_again="Closed on the platform: ask the shop, or apply again",
     ledger_ahead="Not finished on the platform: set the ledger back to {status}",
@@ -360,6 +364,7 @@ _ZH: Final = Words(
     unknown_ledger_status="账本的状态不是平台的状态",
     currencies="账本 {ledger}，平台 {platform}",
     no_amount="平台没有给出金额",
+    equal_if="运费按 {reading} 计则相等",
     platform_less="平台比账本少 {amount}",
     platform_more="平台比账本多 {amount}",
     statuses="账本 {ledger}，平台 {platform}",
@@ -374,6 +379,7 @@ _ZH: Final = Words(
     read_form="到平台查看退款单",
     ask_for_rest="向店铺追讨 {amount}，或将账本更正为 {platform}",
     correct_ledger="将账本更正为 {platform}",
+    say_freight="说明运费的计法：--freight {reading}",
     book_paid="登记为已退款",
     apply_again="平台已关闭：联系店铺，或重新申请",
     ledger_ahead="平台尚未结束：将账本改回 {status}",
