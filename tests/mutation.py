@@ -74,7 +74,7 @@ RULES = (
             f"JournalQueries.{name}"
             for name in ("with_key", "_about", "about_any", "claimed", "newest_sent", "was_sent")
         ),
-        ("test_writes_rules.py", "test_journal_store.py", "test_callbacks_settle.py", "test_plans_past.py"),
+        ("test_writes_rules.py", "test_journal_upkeep.py", "test_callbacks_settle.py", "test_plans_past.py"),
     ),
     Rules(
         "journal/file_format.py",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import attrs
 import pytest
 
 from pandapon_async import DuplicateIntentError, InvalidArgumentError, OutcomeUnknownError
 from pandapon_async.errors import NextStep
-from pandapon_async.journal import IntentState, Resolution
+from pandapon_async.journal import Intent, IntentState, Resolution
+from pandapon_async.journal.resend import _unseen
+from pandapon_async.journal.resolve import ResolvedOutcome
 from tests.support.refunding_house import house
 from tests.support.virtual import virtual_time
 
@@ -73,3 +76,26 @@ async def test_an_operators_word_is_taken_of_what_is_unknown_and_waited_for() ->
             (other,) = await pandapon.journal.find((IntentState.UNKNOWN,))
             done = await pandapon.settle(other.id, done=True, note="TQ7 is there", result="TQ7")
             assert (done.state, done.result) == (IntentState.SETTLED_DONE, "TQ7")
+
+
+def test_what_a_writer_of_an_earlier_version_wrote_is_believed_absent_only_by_somebodys_word() -> None:
+    earlier = attrs.evolve(written(IntentState.SETTLED_ABSENT), user_id="")
+    write: Any = None  # nothing of it is told
+    held = _unseen(write, earlier, ResolvedOutcome(Resolution.ABSENT, "not there"))
+    assert isinstance(held, DuplicateIntentError)
+    assert "a user id that an earlier version did not note" in str(held)
+    assert str(held).endswith("say any_account=True (--any-account)")
+
+
+def written(state: IntentState) -> Intent:
+    return Intent(
+        id="f" * 32,
+        scope="v",
+        operation="o",
+        natural_key={"k": 1},
+        digest="d",
+        facts={},
+        state=state,
+        created=0.0,
+        updated=0.0,
+    )

@@ -86,8 +86,7 @@ def test_all_mutants_compile_have_names_of_their_own_and_are_the_same_each_time(
     assert [case.name for case in picked] == [case.name for case in chosen(all_cases())]
 
 
-def test_every_known_survivor_is_run_and_has_a_reason() -> None:
-    run = {case.name for case in chosen(all_cases())}
+def test_every_known_survivor_is_there_and_has_a_reason() -> None:
     known = known_survivors()
-    assert set(known) <= run
+    assert set(known) <= {case.name for case in all_cases()}
     assert all(len(reason) > 20 for reason in known.values())

@@ -16,6 +16,7 @@ from pandapon_async.core.vendor import vendor_id
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import Intent, IntentState, Resolution, Writer
 from pandapon_async.journal.ages import Ages, seconds_left
+from pandapon_async.journal.identity import anything
 from pandapon_async.journal.resolve import ResolvedOutcome, carries_waybill, judge
 from pandapon_async.journal.rows import row_of
 from pandapon_async.journal.store import Added, JournalStore
@@ -335,15 +336,55 @@ def test_of_open_rows_that_become_the_same_one_counts_and_all_have_to_be_settled
     assert store.add(intent(4, scope="vendor 1", natural_key={"k": 1}), False) == Added()
 
 
-def test_an_open_row_of_an_unknown_writer_stands_in_the_way_behind_newer_ones(store: JournalStore) -> None:
-    row = intent(1, scope="", account="old-a", natural_key={"k": 1})
-    values = with_checksum(row_of(row))
+def put(store: JournalStore, one: Intent) -> None:
+    """A row as an earlier version left it, whatever stands in its way."""
+    values = with_checksum(row_of(one))
     store._connection.execute(f"INSERT INTO intents VALUES ({', '.join('?' * len(values))})", values)
-    ended(store, intent(2, natural_key={"k": 1}), IntentState.CONFIRMED)
     store._look_for_old_rows()
-    blocking = store.add(intent(3, natural_key={"k": 1}), False).blocking
+
+
+@pytest.mark.parametrize("older", [{"extra": True}, {"scope": "", "account": "old"}])
+def test_an_open_row_of_an_earlier_version_stands_in_the_way_behind_a_newer_that_ended(
+    store: JournalStore, older: dict[str, Any]
+) -> None:
+    """Also where the newer one would let the write go: what is open may still be carried out."""
+    key = {"natural_key": {"k": 1}}
+    put(store, intent(1, **key, **older))
+    put(store, intent(2, state=IntentState.CONFIRMED, **key))
+    blocking = store.add(intent(3, **key), False).blocking
     assert blocking is not None
     assert blocking.id == "id-1"
+
+
+def test_the_file_itself_allows_one_open_write_of_a_key(store: JournalStore) -> None:
+    key = {"natural_key": {"k": 1}}
+    put(store, intent(1, **key))
+    for state in (IntentState.INTENDED, IntentState.SENT, IntentState.UNKNOWN):
+        with pytest.raises(sqlite3.IntegrityError):
+            put(store, intent(2, state=state, **key))
+    put(store, intent(3, state=IntentState.REJECTED, **key))
+    put(store, intent(4, extra=True, **key))
+
+
+def test_a_row_that_may_be_about_anything_stands_in_the_way_of_its_kind(store: JournalStore) -> None:
+    """A call that was known by its payload once, and has a key now, and is about no line."""
+    store.add(intent(1), False, [anything("o")])
+    store._look_for_old_rows()
+    blocking = store.add(intent(2), False).blocking
+    assert blocking is not None
+    assert blocking.id == "id-1"
+    assert store.add(intent(3, operation="p"), False) == Added()
+    assert store.add(intent(4), False, allow_second=True) == Added()
+
+
+def test_of_two_that_were_given_up_the_newer_is_looked_at(store: JournalStore) -> None:
+    """What the vendor refused between them decides nothing."""
+    key = {"natural_key": {"k": 1}}
+    for number, state in ((1, "settled_absent"), (2, "rejected"), (3, "settled_absent")):
+        put(store, intent(number, state=IntentState(state), error_kind=ErrorKind.REJECTED, **key))
+    doubtful = store.add(intent(4, **key), True).doubtful
+    assert doubtful is not None
+    assert doubtful.id == "id-3"
 
 
 @given(st.floats(0, 1e8), st.floats(0, 120), st.floats(0.001, 1e4))
