@@ -32,6 +32,7 @@ from pandapon_async.shared import upkeep
 from pandapon_async.shared.database import Database, DatabaseUnavailableError
 from pandapon_async.shared.quota import QuotaBook
 from tests.support.command import Shell
+from tests.support.plan_files import returnable
 from tests.support.pooler import tls_front, transaction_pooler
 from tests.support.postgres import Postgres
 
@@ -198,6 +199,10 @@ async def test_a_role_with_the_least_rights_can_do_what_a_client_does(
             assert pandapon.limiter.permits == 12
             pandapon.limiter.pause(0.05)
             await pandapon.alibaba.refunds.get(refund_id=refund)
+            for number, returned in enumerate(returnable(sandbox, 2)):
+                given = {"logistics_company_no": "SF", "freight_bill": f"SF10{number}"}
+                await pandapon.alibaba.refunds.return_goods(refund_id=returned, **given)
+            assert sum((await pandapon.journal.counts()).values()) == 2
     names = "SELECT string_agg(name, ' ') FROM pandapon.quota"
     found = await postgres.fetchval(names, "empty")
     assert found.startswith("localhost")
