@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pandapon_async.reconcile import job
+from pandapon_async.reconcile import reading
 from pandapon_async.sandbox import Sandbox
 from tests.support.command import Ended, Shell
 
@@ -131,10 +131,10 @@ async def test_an_unforeseen_error_is_70_and_one_line_to_report(
     def broken(*_: Any) -> Any:
         raise KeyError("王小明 13800138000")
 
-    monkeypatch.setattr(job, "open_table", broken)
+    monkeypatch.setattr(reading, "open_table", broken)
     ended = await reconciled(shell, "header_only.csv")
     assert ended.code == 70
     (line,) = ended.err.splitlines()
     assert line.startswith("error: unforeseen KeyError in ")
-    assert "job.py:" in line
+    assert "reading.py:" in line
     assert "138" not in line

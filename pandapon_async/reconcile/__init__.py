@@ -8,6 +8,8 @@ from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.job import reconcile, state_path
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
+from pandapon_async.reconcile.part_runs import IncompletePartsError, PartResult, merge, run_part
+from pandapon_async.reconcile.parts import Split, split
 from pandapon_async.reconcile.preview import LedgerPreview, preview
 from pandapon_async.reconcile.probe import NothingFoundError
 from pandapon_async.reconcile.summary import JudgedRow, Summary
@@ -24,6 +26,7 @@ from pandapon_async.reconcile.verdict import (
 __all__ = [
     "AmountBasis",
     "ConsoleProgress",
+    "IncompletePartsError",
     "JudgedRow",
     "Judgement",
     "LedgerPreview",
@@ -32,13 +35,18 @@ __all__ = [
     "NothingFoundError",
     "Options",
     "Outcome",
+    "PartResult",
     "Progress",
+    "Split",
     "Summary",
     "Verdict",
     "VerdictRule",
     "judge",
+    "merge",
     "preview",
     "reconcile",
     "rows_digest",
+    "run_part",
+    "split",
     "state_path",
 ]

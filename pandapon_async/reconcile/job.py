@@ -8,10 +8,9 @@ run that was killed and resumed cannot come to other files than one that was not
 from __future__ import annotations
 
 import contextlib
-import itertools
-import math
 import uuid
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,13 @@ from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
-from pandapon_async.reconcile.columns import inferred, resolver
+from pandapon_async.reconcile.ages import forget_old, same_night
 from pandapon_async.reconcile.ledger import LedgerReader
-from pandapon_async.reconcile.looking_up import LookingUp, counters, stamp
+from pandapon_async.reconcile.looking_up import LookingUp, counters
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
 from pandapon_async.reconcile.parquet_rows import NO_PARQUET, can_write_parquet
+from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.summary import Summary
@@ -37,15 +37,9 @@ from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.damage import FILE_ERRORS, is_damage
 from pandapon_async.storage.files import clear_drafts, only_writer
 from pandapon_async.tables.given import Rows, table_file_off_loop
-from pandapon_async.tables.open import file_digest, open_table, usable
+from pandapon_async.tables.open import file_digest, usable
 
 __all__ = ["reconcile", "state_path"]
-
-BATCH = 20_000
-NIGHT = 12 * 3600.0
-"""Seconds from its beginning for which an incomplete run is resumed: later it is another night's question."""
-CLOCK_STEP = 60.0
-"""Seconds by which a clock may have been set back since a lookup; what is later than that has no age."""
 
 
 async def reconcile(
@@ -202,14 +196,9 @@ class _Job:
 
     def _open_ledger(self) -> LedgerReader:
         """Refuses here, before there is any trace of the run, what cannot be read."""
-        table = open_table(self._ledger, resolver(self._options), self._options.reading)
-        if table.is_empty():
-            raise InvalidArgumentError(
-                f"{self._ledger.name} has no rows below its column names", argument="ledger"
-            )
+        table = open_ledger(self._ledger, self._options)
         if self._accounts is not None:
-            positions = table.columns.positions
-            if "account" not in positions and not ("shop" in positions and self._accounts.shops):
+            if not names_accounts(table, self._accounts):
                 self._client, self._accounts = self._accounts.only(), None
             else:
                 self._client = self._accounts.client(self._accounts.names[0])
@@ -227,7 +216,8 @@ class _Job:
             )
         if state.get("ledger") is None:
             self._progress.note(f"reading {self._ledger.name}")
-            for note in await self._thread.run(lambda: self._read_ledger(state, reader, digest)):
+            read = partial(read_into, state, reader, self._ledger, digest, self._thread.check)
+            for note in await self._thread.run(read):
                 self._progress.note(f"note: {note}")
         counts = {"lookups_before": 0, "lookups": 0, "second_pass": 0}
         state.forget_failures()
@@ -258,7 +248,7 @@ class _Job:
         """
         meaning, now = self._options.meaning(), started.timestamp()
         known, begun = state.get("digest"), state.get("begun")
-        resumed = begun is not None and not state.get("finished") and -CLOCK_STEP <= now - begun < NIGHT
+        resumed = not state.get("finished") and same_night(begun, now)
         if known is not None and resumed:
             self._check_same(state, digest)
         else:
@@ -270,12 +260,7 @@ class _Job:
         if not state.get("keeps_freight"):  # its lookups, if there are any, are of an earlier version
             state.set({"keeps_freight": True})
             return state.forget_all_lookups()
-        oldest: float = begun if resumed and begun is not None else math.inf
-        if self._options.reuse is not None:
-            oldest = min(oldest, now - self._options.reuse.total_seconds())
-        if oldest == math.inf:
-            return state.forget_all_lookups()
-        return state.forget_lookups(stamp(oldest), stamp(now + CLOCK_STEP))
+        return forget_old(state, begun if resumed else None, now, self._options.reuse)
 
     def _check_same(self, state: RunStore, digest: str) -> None:
         """Refuse to resume a run of another ledger, or one that judges otherwise."""
@@ -295,35 +280,6 @@ class _Job:
                 f"{state.path} judges deadlines as of {state.get('as_of')}; leave --as-of away, "
                 "or start anew with --fresh"
             )
-
-    def _read_ledger(self, state: RunStore, reader: LedgerReader, digest: str) -> list[str]:
-        """The ledger into the state; runs in a thread. Cut short, it begins anew the next time.
-
-        Gives what is worth knowing of it.
-        """
-        table = reader.table
-        state.forget_rows()
-        rows = reader.rows()
-        count = 0
-        while added := state.add_rows(itertools.islice(rows, BATCH)):
-            count += added
-            self._thread.check()
-        if file_digest(self._ledger, self._thread.check) != digest:
-            raise InvalidArgumentError(f"{self._ledger.name} was changed while it was read; start again")
-        facts = {
-            "name": self._ledger.name,
-            "sha256": digest,
-            "format": table.format,
-            "encoding": table.encoding,
-            "columns": table.columns.named(),
-            "amount_unit": table.columns.units["amount"],
-            "rows": count,
-            "blank_lines": table.blank_lines,
-            "totals": table.totals,
-        }
-        notes = reader.notes()
-        state.set({"ledger": facts, "inferred": inferred(table.columns, self._options), "notes": notes})
-        return notes
 
     def _write(self, state: RunStore, run: dict[str, Any], ended: datetime) -> Summary:
         rule = VerdictRule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -25,7 +25,10 @@ from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import Lookup, Outcome
 
-__all__ = ["LookingUp", "counters", "stamp"]
+__all__ = ["COUNTERS", "LookingUp", "counters", "stamp"]
+
+COUNTERS = ("calls", "attempts", "retried", "throttled", "failed")
+"""What a run reports of its calls."""
 
 
 @attrs.define
@@ -38,8 +41,10 @@ class LookingUp:
     progress: Progress
     clock: Clock
     thread: StoppableThread
-    kept: Callable[[int, Lookup], None] | None = None
-    """Is given each lookup once the state has it."""
+    kept: Callable[[int, Lookup], Awaitable[None]] | None = None
+    """Is given each lookup once the state has it, and waited for."""
+    least_tried: int = 1
+    """Platforms with fewer refunds to look up are not tried with a few of them first."""
     _trying: bool = attrs.field(default=False, init=False)
     """Whether what is looked up may be looked up again, with the id in another place."""
 
@@ -76,7 +81,7 @@ class LookingUp:
                 client,
             )
 
-        probe = Probe(self.client, state, fetch, self.progress, self.thread.run)
+        probe = Probe(self.client, state, fetch, self.progress, self.thread.run, self.least_tried)
         self._trying = True
         try:
             await probe.run()
@@ -85,7 +90,7 @@ class LookingUp:
         self.client = probe.client
         for row in probe.looked_up:
             for lookup in await self.thread.run(functools.partial(state.lookups_of, [row.row])):
-                self._tell(row.row, lookup)
+                await self._tell(row.row, lookup)
         return state.looked_up() - before
 
     @property
@@ -134,19 +139,21 @@ class LookingUp:
                     continue  # says nothing of the refund; the run ends with it
                 else:
                     lookup = lookup_of_error(result.error)
-                self._keep(state, result.item.row, lookup)
+                await self._keep(state, result.item.row, lookup)
                 count += 1
         return count
 
-    def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
+    async def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
         lookup.looked_up_at = stamp(self.clock.wall())
         state.record(row, lookup)
         if not self._trying:
-            self._tell(row, lookup)
+            await self._tell(row, lookup)
+        elif self.kept is not None and lookup.outcome is Outcome.FOUND:
+            await self.kept(row, lookup)  # that stands, wherever the id turns out to belong
 
-    def _tell(self, row: int, lookup: Lookup) -> None:
+    async def _tell(self, row: int, lookup: Lookup) -> None:
         if self.kept is not None:
-            self.kept(row, lookup)
+            await self.kept(row, lookup)
         self.progress.advance(failed=lookup.outcome is Outcome.FAILED)
 
 
@@ -157,5 +164,4 @@ def stamp(seconds: float) -> str:
 
 def counters(statistics: Any) -> dict[str, int]:
     """The numbers of a client that a run reports."""
-    names = ("calls", "attempts", "retried", "throttled", "failed")
-    return {name: getattr(statistics, name) for name in names}
+    return {name: getattr(statistics, name) for name in COUNTERS}

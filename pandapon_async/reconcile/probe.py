@@ -23,7 +23,7 @@ from pandapon_async.reconcile.verdict import Lookup, Outcome
 from pandapon_async.settings import Override
 from pandapon_async.tables.cells import Platform
 
-__all__ = ["NothingFoundError", "Probe"]
+__all__ = ["SAMPLE", "NothingFoundError", "Probe", "check_found"]
 
 SAMPLE = 10
 """Rows of a platform that are looked up first."""
@@ -48,6 +48,8 @@ class Probe:
     progress: Progress
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     """Runs what takes long off the loop."""
+    least: int = 1
+    """Platforms with fewer rows to look up are not tried first: of a few, all may be missing."""
     looked_up: list[Pending] = attrs.field(factory=list)
     """The rows that were looked up."""
 
@@ -56,6 +58,8 @@ class Probe:
         state = self.state
         chosen = await self.in_thread(lambda: samples(state.pending(), state.platforms_found()))
         for platform, rows in chosen.items():
+            if len(rows) < self.least:
+                continue
             found = await self._look_up(self.client, rows)
             self.looked_up += rows
             if any(map(_shows_something, found)):
@@ -88,6 +92,18 @@ class Probe:
             return None
         self.client = other
         return where
+
+
+def check_found(state: RunStore) -> None:
+    """Refuse to judge where a platform has shown nothing at all. Raises NothingFoundError."""
+    shown = state.platforms_found()
+    of: dict[Platform, list[Lookup]] = {}
+    for row, lookup in state.joined():
+        if lookup is not None and row.platform is not None and row.platform not in shown:
+            of.setdefault(row.platform, []).append(lookup)
+    for platform, found in of.items():
+        if not any(map(_shows_something, found)):
+            raise NothingFoundError(_nothing(platform, found))
 
 
 def samples(pending: Iterable[Pending], found: Collection[Platform]) -> dict[Platform, list[Pending]]:

@@ -269,6 +269,12 @@ class RunStore(SqliteStore):
         count: int = self._connection.execute(query).fetchone()[0]
         return count
 
+    def failures(self) -> int:
+        """How many lookups failed."""
+        query = "SELECT count(*) FROM lookups WHERE outcome = 'failed'"
+        count: int = self._connection.execute(query).fetchone()[0]
+        return count
+
     def joined(self) -> Iterator[tuple[LedgerRow, Lookup | None]]:
         """Every row with its lookup, in the order of the ledger; streamed."""
         at = len(_ROW_FIELDS) + 1

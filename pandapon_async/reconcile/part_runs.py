@@ -1,0 +1,255 @@
+"""Parts of a ledger, run and put together: see `parts` for what they are and why."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from pandapon_async.accounts import Accounts
+from pandapon_async.client import Client
+from pandapon_async.clock import Clock
+from pandapon_async.errors import InvalidArgumentError, PandaponError
+from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.reconcile.ages import oldest_allowed, same_night
+from pandapon_async.reconcile.looking_up import COUNTERS, LookingUp, counters, stamp
+from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.outputs import check_directory, lookup_age
+from pandapon_async.reconcile.parts import PartLookups, Split, lookups_file, rows_of
+from pandapon_async.reconcile.probe import SAMPLE, check_found
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.stoppable_thread import StoppableThread
+from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, VerdictRule
+from pandapon_async.reconcile.words import language_of
+from pandapon_async.reconcile.writing import write_outputs
+from pandapon_async.settings.vendor import FreightReading
+from pandapon_async.storage.files import clear_drafts, only_writer
+from pandapon_async.storage.record_file import RecordFile, read_records
+
+__all__ = ["IncompletePartsError", "PartResult", "merge", "run_part"]
+
+
+class IncompletePartsError(PandaponError):
+    """Parts of a ledger have not been run to their end; nothing was merged."""
+
+
+@attrs.frozen(kw_only=True)
+class PartResult:
+    """What a run of one part came to."""
+
+    part: int
+    """Its number, from 1."""
+    rows: int
+    """How many rows it has."""
+    lookups_before: int
+    """How many lookups of earlier runs of the part were used."""
+    lookups: int
+    """How many refunds were looked up in this run."""
+    failed: int
+    """How many lookups failed: their rows will be unverified."""
+
+
+async def run_part(
+    client: Client | Accounts,
+    folder: str | Path,
+    part: int,
+    *,
+    options: Options | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> PartResult:
+    """Look up the refunds of one part; what earlier runs of it found is not asked for again.
+
+    Args:
+        client: Makes the calls: of one account, or of all that the rows name.
+        folder: Where the parts are.
+        part: The number of the part, from 1.
+        options: `concurrency`, `second_pass`, `accept_missing`, `reuse`; the rest was said at the split.
+        progress: Is told how far it is.
+        clock: The time; default: the client's.
+
+    Returns: how many lookups were made and used again.
+
+    Raises:
+        InvalidArgumentError: There is no such part.
+        ConfigurationError: The folder or the part cannot be used, or another process runs the part.
+        AuthenticationError: At the first refusal. What was looked up is kept.
+    """
+    folder, options, progress = Path(folder), options or Options(), progress or NullProgress()
+    thread = StoppableThread()
+    found = await thread.run(lambda: Split.of(folder))
+    if not 1 <= part <= found.parts:
+        raise InvalidArgumentError(f"there is no part {part}: they are 1 to {found.parts}", argument="part")
+    accounts = client if isinstance(client, Accounts) else None
+    held = contextlib.ExitStack()
+    try:
+        rows = await thread.run(lambda: rows_of(folder, found, part))
+        if accounts is not None and all(row.account is None for row in rows):
+            client, accounts = accounts.only(), None
+        lead = client if isinstance(client, Client) else client.client(client.names[0])
+        work = LookingUp(lead, accounts, options, progress, clock or lead.settings.clock, thread)
+        work.least_tried = SAMPLE
+        return await _run_part(work, found, folder, part, rows, held)
+    finally:
+        progress.end()
+        await thread.run(held.close)
+
+
+async def _run_part(
+    work: LookingUp, found: Split, folder: Path, part: int, rows: list[LedgerRow], held: contextlib.ExitStack
+) -> PartResult:
+    path, started = lookups_file(folder, part), work.clock.wall()
+    file, state = await work.thread.run(lambda: (held.enter_context(RecordFile.open(path)), _scratch(held)))
+    begun = found.begun if same_night(found.begun, started) else None
+    oldest = oldest_allowed(begun, started, work.options.reuse)
+    first = stamp(oldest) if oldest != math.inf else None
+    beginning = {"split": found.id, "begun": started, "oldest": first}
+    before = PartLookups.of(path, (*file.records, beginning), found.id)
+    await work.thread.run(lambda: file.append(beginning))
+    await work.thread.run(lambda: _fill(state, rows, before.found.items()))
+
+    async def keep(row: int, lookup: Lookup) -> None:
+        await work.thread.run(lambda: file.append({"row": row, "lookup": attrs.asdict(lookup)}))
+
+    work.kept = keep
+    counts = {"lookups_before": len(before.found), "lookups": 0, "second_pass": 0}
+    counted = counters(work.statistics)
+    await work.run(state, counts)
+    made = {name: count - counted[name] for name, count in counters(work.statistics).items()}
+    ended = {"started_at": started, "finished_at": work.clock.wall(), **counts, **made}
+
+    def end() -> None:
+        file.append({"ended": ended})
+        file.flush()
+
+    await work.thread.run(end)
+    return PartResult(
+        part=part,
+        rows=len(rows),
+        lookups_before=counts["lookups_before"],
+        lookups=counts["lookups"],
+        failed=state.failures(),
+    )
+
+
+def _scratch(held: contextlib.ExitStack) -> RunStore:
+    """A state that is gone with `held`: what lasts of a part is in its plain files."""
+    folder = held.enter_context(tempfile.TemporaryDirectory(prefix="pandapon-"))
+    return held.enter_context(contextlib.closing(RunStore.open(Path(folder) / "state.sqlite")))
+
+
+def _fill(state: RunStore, rows: Iterable[LedgerRow], lookups: Iterable[tuple[int, Lookup]]) -> None:
+    state.add_rows(rows)
+    with state.transaction():
+        for row, lookup in lookups:
+            state.record(row, lookup)
+
+
+async def merge(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    options: Options | None = None,
+    freight: FreightReading = "ask",
+    clock: Clock | None = None,
+) -> Summary:
+    """Judge all rows of all parts and write the files of the run, as if the ledger had never been split.
+
+    Args:
+        folder: Where the parts are.
+        out: The folder for the reports; as for `reconcile`.
+        options: `accept_missing`, `report_rows`, `language`, `group_readable`; the split said the rest.
+        freight: Whether freight is added to a refund's amount, included in it, or a question.
+        clock: The time.
+
+    Returns: the summary that summary.json holds.
+
+    Raises:
+        IncompletePartsError: Parts are missing, or were not run to their end. Nothing is written.
+        NothingFoundError: None of a platform's refunds was found. Nothing is written.
+        ConfigurationError: A folder or a part cannot be used.
+    """
+    folder, out, options, clock = Path(folder), Path(out), options or Options(), clock or Clock()
+    thread, ended = StoppableThread(), datetime.fromtimestamp(clock.wall(), UTC)
+
+    def work() -> Summary:
+        found = Split.of(folder)
+        check_directory(out)
+        parts = [_lookups_of(folder, found, part) for part in range(1, found.parts + 1)]
+        _check_complete(found, folder, parts)
+        out.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as held:
+            held.enter_context(only_writer(out))
+            clear_drafts(out)
+            state = _scratch(held)
+            rows = heapq.merge(
+                *(rows_of(folder, found, part) for part in range(1, found.parts + 1)), key=lambda row: row.row
+            )
+            _fill(state, rows, (item for part in parts for item in part.found.items()))
+            if not options.accept_missing:
+                check_found(state)
+            state.set({"ledger": found.ledger, "options": found.options, "as_of": found.as_of})
+            state.set({"inferred": list(found.inferred), "notes": list(found.notes)})
+            rule = VerdictRule(
+                as_of=datetime.fromisoformat(found.as_of),
+                basis=found.options["amount_basis"],
+                tolerance_fen=found.options["tolerance_fen"],
+                freight=freight,
+            )
+            return write_outputs(
+                out,
+                state,
+                rule,
+                run=_run_of(found, parts, state, ended),
+                ended=ended,
+                report_rows=options.report_rows,
+                language=language_of(options.language),
+                group_readable=options.group_readable,
+                check=thread.check,
+            )
+
+    return await thread.run(work)
+
+
+def _lookups_of(folder: Path, found: Split, part: int) -> PartLookups:
+    path = lookups_file(folder, part)
+    return PartLookups.of(path, read_records(path), found.id)
+
+
+def _check_complete(found: Split, folder: Path, parts: list[PartLookups]) -> None:
+    def left() -> Iterator[str]:
+        for number, (part, asked) in enumerate(zip(parts, found.to_look_up, strict=True), 1):
+            if asked and part.ended is None:
+                yield f"part {number} ({len(part.found):,} of {asked:,} looked up)"
+
+    missing = list(left())
+    if missing:
+        shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+        first = missing[0].split()[1]
+        raise IncompletePartsError(
+            f"{len(missing)} of {found.parts} parts are not complete: {shown}. Nothing was merged. "
+            f"Run them, such as: pandapon reconcile part {first} --in {folder}"
+        )
+
+
+def _run_of(found: Split, parts: list[PartLookups], state: RunStore, ended: datetime) -> dict[str, Any]:
+    """What the run took: the sums over the last run of every part."""
+    runs = [part.ended for part in parts if part.ended is not None]
+    names = ("lookups_before", "lookups", "second_pass", *COUNTERS)
+    oldest = state.oldest_lookup()
+    return {
+        "started_at": datetime.fromtimestamp(found.begun, UTC).isoformat(timespec="seconds"),
+        "finished_at": ended.isoformat(timespec="seconds"),
+        **{name: sum(run.get(name, 0) for run in runs) for name in names},
+        "oldest_lookup_age_s": None if oldest is None else lookup_age(oldest, ended),
+        "seconds": round(ended.timestamp() - found.begun, 3),
+        "parts": found.parts,
+    }

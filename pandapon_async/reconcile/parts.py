@@ -1,0 +1,267 @@
+"""A ledger in parts that anything can run anywhere: split, part, merge.
+
+A ledger that is cut by place turns duplicates into matches: the two rows of one refund are in different
+parts, and each looks like the only one. So parts are drawn by refund id, and whatever looks at the whole
+(duplicates, totals, the report) is done where all rows are together, before the parts and after them. A part
+only looks refunds up, and adds what it finds to a plain file beside its rows. Killed and run again, also on
+another machine that sees the folder, it repeats no lookup. The merge judges all rows at once, as a run of
+the whole ledger does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from pandapon_async.accounts import Accounts
+from pandapon_async.clock import Clock
+from pandapon_async.core.model import BEIJING
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.reconcile.ledger import LedgerReader
+from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.stoppable_thread import StoppableThread
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
+from pandapon_async.storage.files import Mark, clear_drafts, only_writer, whole_file
+from pandapon_async.storage.record_file import RecordFile, read_records
+from pandapon_async.tables.open import file_digest, usable
+
+__all__ = ["PartLookups", "Split", "lookups_file", "rows_of", "split"]
+
+MOST_PARTS = 1_000
+_MARK = Mark('"made_by": "pandapon-async reconcile split"', "a split of a ledger")
+_MADE_BY = "pandapon-async reconcile split"
+
+
+def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(values)  # a JSON file has lists
+
+
+@attrs.frozen(kw_only=True)
+class Split:
+    """What a folder of parts says of itself."""
+
+    id: str
+    """Tells this split from every other, so that lookups of an earlier one are not taken for its own."""
+    parts: int
+    """How many parts there are, numbered from 1."""
+    digest: str
+    """The SHA-256 of the ledger."""
+    begun: float
+    """When the ledger was split, in seconds since 1970: the beginning of the run."""
+    as_of: str
+    """The moment that deadlines are judged by, in ISO 8601."""
+    options: dict[str, Any]
+    """How the ledger was read and is to be judged, as `Options.meaning` gives it."""
+    ledger: dict[str, Any]
+    """What is known of the file."""
+    inferred: tuple[str, ...] = attrs.field(converter=_tuple)
+    """What was assumed of its columns."""
+    notes: tuple[str, ...] = attrs.field(converter=_tuple)
+    """What is worth knowing of it."""
+    rows: tuple[int, ...] = attrs.field(converter=_tuple)
+    """How many rows each part has."""
+    to_look_up: tuple[int, ...] = attrs.field(converter=_tuple)
+    """How many refunds each part looks up."""
+
+    @classmethod
+    def of(cls, folder: Path) -> Split:
+        """Read it. Raises ConfigurationError if the folder holds no parts."""
+        path = folder / "split.json"
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            if found.pop("made_by", None) == _MADE_BY:
+                return cls(**found)
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"{folder} holds no parts: pandapon reconcile split LEDGER --parts N --out {folder}"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError, AttributeError):
+            pass
+        raise ConfigurationError(f"{path} is damaged or of another version; split the ledger again")
+
+
+async def split(
+    ledger: str | Path,
+    out: str | Path,
+    parts: int,
+    *,
+    options: Options | None = None,
+    accounts: Accounts | None = None,
+    by_account: bool = False,
+    clock: Clock | None = None,
+) -> Split:
+    """Read a ledger and write its parts into a folder. Makes no call.
+
+    Args:
+        ledger: A CSV, XLSX or Parquet file.
+        out: The folder, which has no parts of another ledger in it.
+        parts: How many, from 1 to 1,000.
+        options: How the ledger is read and judged; holds for the parts and the merge.
+        accounts: The accounts whose names, or shops, stand in the rows.
+        by_account: Keeps the rows of an account together, so that a part needs one account only.
+        clock: The time.
+
+    Returns: what split.json holds.
+
+    Raises:
+        InvalidArgumentError: The ledger or an option cannot work.
+        ConfigurationError: The folder holds something else.
+    """
+    thread, begun = StoppableThread(), (clock or Clock()).wall()
+    given = (Path(ledger), Path(out), parts, options or Options(), accounts, by_account)
+    return await thread.run(lambda: _split(*given, begun, thread.check))
+
+
+def _split(
+    ledger: Path,
+    folder: Path,
+    parts: int,
+    options: Options,
+    accounts: Accounts | None,
+    by_account: bool,
+    begun: float,
+    check: Callable[[], None],
+) -> Split:
+    if not 1 <= parts <= MOST_PARTS:
+        raise InvalidArgumentError(f"{parts} parts: 1 to {MOST_PARTS:,} can be made", argument="parts")
+    if not ledger.is_file():
+        raise InvalidArgumentError(f"no such ledger: {ledger}", argument="ledger")
+    with usable(ledger):
+        digest = file_digest(ledger, check)
+    table = open_ledger(ledger, options)
+    routed = accounts is not None and names_accounts(table, accounts)
+    if by_account and not routed:
+        raise InvalidArgumentError(
+            "--by-account: no column names an account, and [shops] of the configuration none either",
+            argument="by_account",
+        )
+    reader = LedgerReader(table, options, accounts.account_of if accounts is not None and routed else None)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_writer(folder), tempfile.TemporaryDirectory(prefix="pandapon-") as scratch:
+        _MARK.check(folder / "split.json")
+        clear_drafts(folder)
+        _clear(folder)
+        with contextlib.closing(RunStore.open(Path(scratch) / "state.sqlite")) as state:
+            notes = read_into(state, reader, ledger, digest, check)
+            written = _write_parts(folder, state, parts, by_account, check)
+            as_of = options.as_of or datetime.fromtimestamp(begun, UTC)
+            made = Split(
+                id=secrets.token_hex(8),
+                parts=parts,
+                digest=digest,
+                begun=begun,
+                as_of=as_of.astimezone(BEIJING).isoformat(),
+                options=options.meaning(),
+                ledger=state.get("ledger"),
+                inferred=state.get("inferred"),
+                notes=tuple(notes),
+                rows=tuple(count for count, _ in written),
+                to_look_up=tuple(count for _, count in written),
+            )
+        with whole_file(folder / "split.json", _MARK) as file:
+            json.dump({"made_by": _MADE_BY, **attrs.asdict(made)}, file, ensure_ascii=False, indent=1)
+    return made
+
+
+def _clear(folder: Path) -> None:
+    """Remove the parts of an earlier split; without split.json nothing else is taken for one."""
+    if (folder / "split.json").exists():
+        for path in (*folder.glob("part-*.rows"), *folder.glob("part-*.lookups")):
+            path.unlink()
+        (folder / "split.json").unlink()
+    elif strange := next(folder.glob("part-*"), None):
+        raise ConfigurationError(f"{strange} was not written by a split of a ledger; choose another --out")
+
+
+def _write_parts(
+    folder: Path, state: RunStore, parts: int, by_account: bool, check: Callable[[], None]
+) -> list[tuple[int, int]]:
+    """Every row into its part; gives how many rows each has, and how many of them are looked up."""
+    counts = [[0, 0] for _ in range(parts)]
+    with contextlib.ExitStack() as files:
+        opened = [files.enter_context(RecordFile.open(_rows(folder, number + 1))) for number in range(parts)]
+        for row, _ in state.joined():
+            number = _part_of(row, parts, by_account)
+            opened[number].append(attrs.asdict(row))
+            counts[number][0] += 1
+            counts[number][1] += row.problem is None and row.duplicate_of is None
+            if row.row % 1_000 == 0:
+                check()
+        for file in opened:
+            file.flush()
+    return [(rows, asked) for rows, asked in counts]
+
+
+def _part_of(row: LedgerRow, parts: int, by_account: bool) -> int:
+    """By what the row is about and never by its place, so that the rows of one refund stay together."""
+    whose = row.account if by_account and row.account is not None else f"{row.platform}\0{row.refund_id}"
+    about = whose if row.refund_id is not None or by_account else f"row {row.row}"
+    return zlib.crc32(about.encode("utf-8", "surrogatepass")) % parts
+
+
+def _rows(folder: Path, part: int) -> Path:
+    return folder / f"part-{part:04}.rows"
+
+
+def lookups_file(folder: Path, part: int) -> Path:
+    """Where a part adds what it looked up."""
+    return folder / f"part-{part:04}.lookups"
+
+
+def rows_of(folder: Path, found: Split, part: int) -> list[LedgerRow]:
+    """The rows of a part. Raises ConfigurationError if some are missing."""
+    path = _rows(folder, part)
+    rows = [LedgerRow(**record) for record in read_records(path)]
+    if len(rows) != found.rows[part - 1]:
+        raise ConfigurationError(
+            f"{path} has {len(rows):,} of {found.rows[part - 1]:,} rows; copy it again, "
+            "or split the ledger again"
+        )
+    return rows
+
+
+@attrs.define
+class PartLookups:
+    """What the file of a part's lookups says: which still count, and whether its last run came to its end."""
+
+    found: dict[int, Lookup] = attrs.field(factory=dict)
+    ended: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, path: Path, records: Iterable[Any], split_id: str) -> PartLookups:
+        """Go through the records: each run says first from when on earlier lookups count."""
+        read = cls()
+        for record in records:
+            if "begun" in record:
+                if record["split"] != split_id:
+                    raise ConfigurationError(
+                        f"{path} belongs to another split of a ledger; remove it: it is made anew"
+                    )
+                oldest = record["oldest"]
+                kept = {} if oldest is None else read.found
+                read.found = {row: one for row, one in kept.items() if _counts(one, oldest)}
+                read.ended = None
+            elif "ended" in record:
+                read.ended = record["ended"]
+            else:
+                lookup = Lookup(**record["lookup"])
+                lookup.outcome = Outcome(lookup.outcome)
+                read.found[record["row"]] = lookup
+        return read
+
+
+def _counts(lookup: Lookup, oldest: str) -> bool:
+    return lookup.outcome is not Outcome.FAILED and (lookup.looked_up_at or "") >= oldest
