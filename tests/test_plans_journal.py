@@ -355,9 +355,11 @@ def test_whose_plan_it_is(tmp_path: Path, facts: dict[str, str], writer: Writer,
 async def test_a_journal_in_memory_binds_to_no_file(tmp_path: Path) -> None:
     async with bench(tmp_path, rows=2) as made:
         second = tmp_path / "second.db"
-        async with made.client(journal=Journal()) as client:
+        journal = Journal()
+        async with made.client(journal=journal) as client:
             await plans.plan(client, "returns", tmp_path / "table.csv", second)
             assert (await plans.apply(client, second, options=ApplyOptions())).exit_code == 0
+        await journal.aclose()
         file = PlanFile.open(second)
         bound = binding_of(file)
         assert bound is not None

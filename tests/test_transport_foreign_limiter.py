@@ -159,7 +159,7 @@ async def test_what_can_give_permits_is_taken_and_read_back() -> None:
 # --- aiolimiter itself, and a strict server
 
 
-async def busiest(limiter: RateLimiter, calls: int = 600) -> tuple[int, float]:
+async def busiest(limiter: RateLimiter, calls: int = 450) -> tuple[int, float]:
     """How many requests arrive in the busiest second, and how many in a second on average."""
     times: list[float] = []
 
