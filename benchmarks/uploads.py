@@ -35,7 +35,7 @@ from benchmarks.measure import (
 )
 from benchmarks.replies import HEADERS, REPLIES
 from benchmarks.server import cores, serving
-from pandapon_async import Client, Settings, bulk
+from pandapon_async import Client, ImageLimits, Settings, VendorProfile, bulk
 from pandapon_async.images import Image
 from pandapon_async.transport.image_body import ImageBody
 
@@ -50,7 +50,8 @@ PREPARED, OURS, OURS_BODY, JSON = (
     "json.dumps",
 )
 BY_SIZE = {1: [PREPARED, OURS, OURS_BODY, JSON], 2: [PREPARED, OURS_BODY, JSON]}
-"""Images of 2 MB go around the client: it refuses what is over the vendor's limit of 1 MiB."""
+"""Images of 2 MB go around the client: it refuses what is over the vendor's limit, here 1 MiB."""
+LIMITS = VendorProfile(images=ImageLimits(largest_bytes=MIB))
 
 
 def _picture(megabytes: int, number: int = 0) -> bytes:
@@ -72,7 +73,7 @@ async def uploader(how: str, url: str, file: Path, concurrency: int) -> AsyncIte
     """A function that uploads the file once, in one of the ways."""
     place = Place(url, "upload", concurrency)
     if how == OURS:
-        settings = Settings(base_url=url, rate=None, concurrency=concurrency)
+        settings = Settings(base_url=url, rate=None, concurrency=concurrency, vendor=LIMITS)
         async with Client(CREDENTIALS, settings) as pandapon:
             yield lambda: pandapon.v2.alibaba.refunds.upload_voucher(image=file)
         return
@@ -132,7 +133,7 @@ def by_the_thousand(url: str, count: int, concurrency: int) -> dict[str, float]:
 
     async def work() -> dict[str, float]:
         async with Client(
-            CREDENTIALS, Settings(base_url=url, rate=None, concurrency=concurrency)
+            CREDENTIALS, Settings(base_url=url, rate=None, concurrency=concurrency, vendor=LIMITS)
         ) as pandapon:
             await pandapon.v2.alibaba.refunds.upload_voucher(image=_picture(1))
             forget_peak()
