@@ -105,7 +105,7 @@ async def _made_anew(folder: Path) -> None:
             await made.apply()
         made.plan.unlink()
         async with made.client() as client:
-            await plans.plan(client, "refunds", folder / "table.csv", made.plan, options=PlanOptions())
+            await plans.create(client, "refunds", folder / "table.csv", made.plan, options=PlanOptions())
         await made.apply()
         assert set(made.succeeded.values()) == {1}
         await made.apply(resend_absent=True)  # the one whose answer was an error, which the journal knows

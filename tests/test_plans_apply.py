@@ -227,7 +227,7 @@ async def test_a_write_that_the_journal_knows_is_not_sent_again(tmp_path: Path) 
         second.mkdir()
         table = plan_files.write_table(second / "table.csv", plan_files.refund_rows(4))
         async with made.client() as client:
-            await plans.plan(client, "refunds", table, second / "plan.db")
+            await plans.create(client, "refunds", table, second / "plan.db")
             result = await plans.apply(client, second / "plan.db")
         assert result.done == 4
         assert len(made.succeeded) == 4
@@ -252,7 +252,7 @@ async def test_another_waybill_for_the_same_form_needs_to_be_meant(tmp_path: Pat
         rows = [{**plan_files.return_rows([refund_id])[0], "freight_bill": "ANOTHER1"}]
         table = plan_files.write_table(second / "table.csv", rows)
         async with made.client() as client:
-            await plans.plan(client, "returns", table, second / "plan.db")
+            await plans.create(client, "returns", table, second / "plan.db")
             await plans.apply(client, second / "plan.db")
             (line,) = plan_files.results_of(second / "plan.db.results.jsonl")
             assert line["state"] == "duplicate"
@@ -262,7 +262,7 @@ async def test_another_waybill_for_the_same_form_needs_to_be_meant(tmp_path: Pat
             )
             assert "--allow-repeat" in line["reason"]
             table = plan_files.write_table(second / "again.csv", rows)
-            await plans.plan(client, "returns", table, second / "again.db")
+            await plans.create(client, "returns", table, second / "again.db")
             result = await plans.apply(
                 client,
                 second / "again.db",
@@ -454,7 +454,7 @@ async def _remarks_stay(folder: Path) -> None:
         table = plan_files.write_table(folder / "two.csv", rows)
         made.plan.unlink()
         async with made.client() as client:
-            await plans.plan(client, "refunds", table, made.plan)
+            await plans.create(client, "refunds", table, made.plan)
         plan_files.misbehave(made.server, "reset_before:1.0:endpoint=*.create:after=1")
         await made.apply(wait=False, concurrency=1, allow_second=True)
         (_, second) = plan_files.rows_of(made.plan)

@@ -59,7 +59,7 @@ async def checked(
     behaviours: list[Behaviour] = [one if callable(one) else ok(one) for one in answers]
     table = plan_files.write_table(folder / "table.csv", rows)
     async with FaultServer(*behaviours) as server, client(server.url, freight=freight) as pandapon:
-        summary = await plans.plan(
+        summary = await plans.create(
             pandapon, kind, table, folder / "plan.db", options=plans.PlanOptions(concurrency=1, **options)
         )
         assert len(server.requests) == len(answers) + trials
@@ -265,7 +265,7 @@ async def test_a_plan_with_a_refused_key_leaves_nothing(tmp_path: Path) -> None:
     refused = answer(http(envelope(None, code=401)))
     async with FaultServer(then=refused) as server, client(server.url) as pandapon:
         with pytest.raises(AuthenticationError):
-            await plans.plan(pandapon, "returns", table, tmp_path / "plan.db")
+            await plans.create(pandapon, "returns", table, tmp_path / "plan.db")
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
@@ -311,9 +311,9 @@ async def test_a_plan_uploads_nothing_and_changes_nothing(tmp_path: Path) -> Non
         async with Client(server.credentials, settings) as pandapon:
             rows = plan_files.return_rows(plan_files.returnable(server, 20), images)
             table = plan_files.write_table(tmp_path / "returns.csv", rows)
-            returns = await plans.plan(pandapon, "returns", table, tmp_path / "returns.db")
+            returns = await plans.create(pandapon, "returns", table, tmp_path / "returns.db")
             table = plan_files.write_table(tmp_path / "refunds.csv", plan_files.refund_rows(20, images))
-            refunds = await plans.plan(pandapon, "refunds", table, tmp_path / "refunds.db")
+            refunds = await plans.create(pandapon, "refunds", table, tmp_path / "refunds.db")
         assert list(server.effects) == []
         asked = {entry.endpoint for entry in server.log}
         expected = sum(server.find("1688", "waitbuyersend", skip).apply_payment for skip in range(20))

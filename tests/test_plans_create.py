@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pandapon_async import Client, ConfigurationError, InvalidArgumentError, Settings, plans
-from pandapon_async.plans import PlanFile, create
+from pandapon_async.plans import PlanFile
+from pandapon_async.plans.create import _publish
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 
@@ -31,7 +32,7 @@ async def test_a_table_that_changes_while_it_is_read_makes_no_plan(
         settings = Settings(base_url=server.base_url, rate=None)
         async with Client(server.credentials, settings) as client:
             with pytest.raises(InvalidArgumentError, match="was changed while it was read"):
-                await plans.plan(client, "refunds", table, tmp_path / "plan.db")
+                await plans.create(client, "refunds", table, tmp_path / "plan.db")
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
@@ -40,7 +41,7 @@ async def test_two_runs_that_plan_into_one_file_leave_one_plan(tmp_path: Path) -
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.05") as server:
         settings = Settings(base_url=server.base_url, rate=None)
         async with Client(server.credentials, settings) as client:
-            made = [asyncio.create_task(plans.plan(client, "refunds", table, tmp_path / "p.db"))]
+            made = [asyncio.create_task(plans.create(client, "refunds", table, tmp_path / "p.db"))]
             await asyncio.sleep(0.02)
             (tmp_path / "p.db").write_text("somebody else was faster")
             with pytest.raises(ConfigurationError, match="never overwritten"):
@@ -54,7 +55,7 @@ async def test_a_cancelled_plan_leaves_nothing(tmp_path: Path) -> None:
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.2") as server:
         settings = Settings(base_url=server.base_url, rate=None)
         async with Client(server.credentials, settings) as client:
-            planning = asyncio.create_task(plans.plan(client, "refunds", table, tmp_path / "p.db"))
+            planning = asyncio.create_task(plans.create(client, "refunds", table, tmp_path / "p.db"))
             while not server.log:  # noqa: ASYNC110 (no event tells of it)
                 await asyncio.sleep(0.005)
             planning.cancel()
@@ -76,9 +77,9 @@ def test_a_file_system_without_hard_links(
     if exists:
         out.write_text("old")
         with pytest.raises(ConfigurationError, match="never overwritten"):
-            create._publish(draft, out)
+            _publish(draft, out)
         assert out.read_text() == "old"
     else:
-        create._publish(draft, out)
+        _publish(draft, out)
         assert out.read_text() == "new"
         assert not draft.exists()

@@ -190,7 +190,7 @@ async def _unbound(folder: Path) -> None:
         second = folder / "second.db"
         table = folder / "table.csv"
         async with made.client() as client:
-            await plans.plan(client, "returns", table, second, options=PlanOptions(bind=False))
+            await plans.create(client, "returns", table, second, options=PlanOptions(bind=False))
         file = PlanFile.open(second)
         assert binding_of(file) is None
         file.close()
@@ -357,7 +357,7 @@ async def test_a_journal_in_memory_binds_to_no_file(tmp_path: Path) -> None:
         second = tmp_path / "second.db"
         journal = Journal()
         async with made.client(journal=journal) as client:
-            await plans.plan(client, "returns", tmp_path / "table.csv", second)
+            await plans.create(client, "returns", tmp_path / "table.csv", second)
             assert (await plans.apply(client, second, options=ApplyOptions())).exit_code == 0
         await journal.aclose()
         file = PlanFile.open(second)

@@ -20,7 +20,7 @@ async def corrected(made: Bench, **options: Any) -> PlanSummary:
     rows = [{**row, "apply_payment_fen": "450"} for row in plan_files.refund_rows(1)]
     table = plan_files.write_table(made.folder / "corrected.csv", rows)
     async with made.client() as client:
-        return await plans.plan(
+        return await plans.create(
             client, "refunds", table, made.folder / "corrected.db", options=PlanOptions(**options)
         )
 
@@ -152,7 +152,7 @@ async def test_of_two_rows_about_one_line_the_second_is_held_back(tmp_path: Path
         rows = [{**plan_files.refund_rows(1)[0], "apply_payment_fen": str(fen)} for fen in (500, 450, 400)]
         table = plan_files.write_table(tmp_path / "corrected.csv", rows)
         async with made.client() as client:
-            await plans.plan(client, "refunds", table, tmp_path / "corrected.db")
+            await plans.create(client, "refunds", table, tmp_path / "corrected.db")
         result = await apply(made)
         assert (result.states[RowState.CONFIRMED], result.states[RowState.HELD]) == (1, 2)
         assert list(made.succeeded.values()) == [1]

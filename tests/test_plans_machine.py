@@ -199,7 +199,7 @@ class Applying(RuleBasedStateMachine):
         first = self.machines[0]
         async with self._client(first) as client:
             options = PlanOptions(bind=self.bind)
-            summary = await plans.plan(client, self.kind, table, first.plan, options=options)
+            summary = await plans.create(client, self.kind, table, first.plan, options=options)
         assert summary.states[RowState.PLANNED] == ROWS
 
     def _client(self, machine: Machine) -> Client:

@@ -81,7 +81,7 @@ async def _forgotten_before_the_plan(folder: Path) -> None:
         later = folder / "later.db"
         await made.apply()
         async with made.client() as client:
-            await plans.plan(
+            await plans.create(
                 client, "refunds", folder / "table.csv", later, options=PlanOptions(offline=True)
             )
         put_back(folder, backup)
@@ -144,7 +144,7 @@ async def _unbound_twice(folder: Path, kind: str) -> None:
         made.plan.unlink()
         async with made.client() as client:
             table = folder / "table.csv"
-            await plans.plan(client, kind, table, made.plan, options=PlanOptions(bind=False))
+            await plans.create(client, kind, table, made.plan, options=PlanOptions(bind=False))
         first, second = elsewhere(made, "a"), elsewhere(made, "b")
         assert (await first.apply()).exit_code == 0
         assert first.states == {"confirmed": 3}
@@ -165,7 +165,7 @@ async def _unbound_and_never_applied(folder: Path) -> None:
         made.plan.unlink()
         async with made.client() as client:
             options = PlanOptions(bind=False, offline=True)
-            await plans.plan(client, "returns", folder / "table.csv", made.plan, options=options)
+            await plans.create(client, "returns", folder / "table.csv", made.plan, options=options)
         began, before = asyncio.get_running_loop().time(), len(made.server.log)
         assert (await made.apply(never_applied=True)).exit_code == 0
         assert made.states == {"confirmed": 3}
@@ -184,7 +184,7 @@ async def _in_memory(folder: Path, faults: str) -> None:
         made.plan.unlink()
         memory = {"journal": ":memory:"}
         async with made.client(**memory) as client:
-            await plans.plan(client, "returns", folder / "table.csv", made.plan)
+            await plans.create(client, "returns", folder / "table.csv", made.plan)
         if faults:
             plan_files.misbehave(made.server, faults)
             await made.apply(settings=memory, wait=False)

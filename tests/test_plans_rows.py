@@ -32,7 +32,7 @@ def offline() -> Client:
 
 async def planned(kind: str, table: Path, **options: Any) -> PlanSummary:
     async with offline() as pandapon:
-        return await plans.plan(
+        return await plans.create(
             pandapon,
             kind,
             table,
@@ -327,7 +327,7 @@ async def test_a_table_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 async def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
     table = plan_files.write_table(tmp_path / "t.csv", [RETURN])
     async with offline() as pandapon:
-        summary = await plans.plan(pandapon, "returns", table, None, options=PlanOptions(offline=True))
+        summary = await plans.create(pandapon, "returns", table, None, options=PlanOptions(offline=True))
     assert summary.states[RowState.PLANNED] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 

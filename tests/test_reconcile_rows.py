@@ -113,7 +113,7 @@ async def test_a_plan_is_made_of_mappings(tmp_path: Path) -> None:
                     "freight_bill": "YT123456789012",
                 }
             ]
-            made = await plans.plan(client, "returns", rows, None)
+            made = await plans.create(client, "returns", rows, None)
     assert made.rows == 1
 
 

@@ -189,14 +189,14 @@ def planning_it(stage: Stage) -> Any:
             path = await asyncio.to_thread(plan_files.write_table, folder / "table.csv", rows)
             bench = Bench(server, folder, "returns")
             async with bench.client(concurrency=3) as pandapon:
-                yield plans.plan(pandapon, "returns", path, bench.plan)
+                yield plans.create(pandapon, "returns", path, bench.plan)
                 stage.count(pandapon)
                 at_rest(pandapon)
                 await pandapon.journal.aclose()  # a cancelled opening of it ends on its own thread
                 await asyncio.to_thread(bench.plan.unlink, missing_ok=True)
                 names = {item.name for item in await asyncio.to_thread(lambda: list(folder.iterdir()))}
                 assert names <= {"table.csv", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"}
-                await plans.plan(pandapon, "returns", path, bench.plan)
+                await plans.create(pandapon, "returns", path, bench.plan)
         await stage.tasks()
 
     return play

@@ -203,7 +203,7 @@ def test_checks_of_plans_read_what_they_list(tmp_path: Path, read: set[tuple[typ
     async def check(kind: str, row: dict[str, Any], *answers: Any) -> None:
         table = plan_files.write_table(tmp_path / f"{kind}.csv", [row])
         async with FaultServer(*map(ok, answers)) as server, client(server.url) as pandapon:
-            await plans.plan(pandapon, kind, table, None, options=plans.PlanOptions(concurrency=1))
+            await plans.create(pandapon, kind, table, None, options=plans.PlanOptions(concurrency=1))
 
     check("returns", returns, {**FORM, "status": "waitsellerreceive"})
     check("refunds", refunds, reasons, ORDER, OURS)

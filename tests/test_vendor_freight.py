@@ -204,7 +204,7 @@ async def test_caps_count_the_larger_reading_where_the_plan_does_not_know(tmp_pa
     table = plan_files.write_table(tmp_path / "table.csv", [REFUND])
     async with client("http://127.0.0.1:1", freight="included") as pandapon:
         options = PlanOptions(offline=True)
-        summary = await plans.plan(pandapon, "refunds", table, tmp_path / "plan.db", options=options)
+        summary = await plans.create(pandapon, "refunds", table, tmp_path / "plan.db", options=options)
     assert summary.states[RowState.PLANNED] == 1
     check_limits(tmp_path / "plan.db", ApplyOptions(max_total=500))
     with contextlib.closing(PlanFile.open(tmp_path / "plan.db")) as file:

@@ -87,7 +87,7 @@ def run_plan(
 
     async def plan_with(client: Client) -> PlanSummary:
         mine = attrs.evolve(options, account=os.environ.get(ACCOUNT))
-        return await plans.plan(client, kind, table, target, options=mine, progress=progress())
+        return await plans.create(client, kind, table, target, options=mine, progress=progress())
 
     try:
         summary = asyncio.run(work())

@@ -14,7 +14,7 @@ from pandapon_async.plans.by_account import (
     plans_in,
     summarize_by_account,
 )
-from pandapon_async.plans.create import plan
+from pandapon_async.plans.create import create
 from pandapon_async.plans.limits import check_limits
 from pandapon_async.plans.options import ApplyOptions, PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
@@ -41,7 +41,7 @@ __all__ = [
     "apply_by_account",
     "check_journal",
     "check_limits",
-    "plan",
+    "create",
     "plan_by_account",
     "plans_in",
     "summarize",

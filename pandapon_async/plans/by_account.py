@@ -20,7 +20,7 @@ from pandapon_async.money import Fen
 from pandapon_async.plans.apply import apply
 from pandapon_async.plans.apply_result import ApplyResult
 from pandapon_async.plans.columns import resolver
-from pandapon_async.plans.create import plan
+from pandapon_async.plans.create import create
 from pandapon_async.plans.limits import counted_amounts
 from pandapon_async.plans.options import ApplyOptions, PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
@@ -98,7 +98,7 @@ async def plan_by_account(
     async def one(name: str) -> PlanSummary:
         mine = attrs.evolve(options, account=name, route=accounts.account_of)
         target = None if out is None else out / f"{quote(name, safe='')}.db"
-        return await plan(accounts.client(name), kind, table, target, options=mine)
+        return await create(accounts.client(name), kind, table, target, options=mine)
 
     return await _side_by_side(accounts, names, one, progress or NullProgress())
 

@@ -46,12 +46,12 @@ from pandapon_async.tables.given import Rows, table_file_off_loop
 from pandapon_async.tables.open import file_digest, open_table
 from pandapon_async.tables.table import Table
 
-__all__ = ["plan"]
+__all__ = ["create"]
 
 BATCH = 200
 
 
-async def plan(
+async def create(
     client: Client,
     kind: PlanKind | str,
     table: Rows,

@@ -86,5 +86,5 @@ async def bench(
         made = Bench(server, folder, kind)
         path = plan_files.write_table(folder / "table.csv", table)
         async with made.client() as client:
-            await plans.plan(client, kind, path, made.plan, options=PlanOptions(offline=offline))
+            await plans.create(client, kind, path, made.plan, options=PlanOptions(offline=offline))
         yield made

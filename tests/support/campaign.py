@@ -132,7 +132,7 @@ async def _work(run: Run) -> None:
     try:
         async with Client(Credentials(run.key, "secret", USER_ID), settings) as client:
             if run.options is None:
-                await plans.plan(client, run.kind, run.folder / f"{run.kind}.csv", plan)
+                await plans.create(client, run.kind, run.folder / f"{run.kind}.csv", plan)
             else:
                 await plans.apply(client, plan, options=ApplyOptions(**run.options))
     finally:
