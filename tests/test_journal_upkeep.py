@@ -98,6 +98,7 @@ async def test_what_ended_long_ago_goes_and_all_else_stays(
     assert (await journal.get(one.id) is None) == goes
     assert (await journal.identity(), await journal.mark()) == (identity, mark)
     assert await journal.was_sent(one.id) == bool(one.attempts), "a plan may know its last write by the id"
+    assert not await journal.was_sent("0" * 32)
     await journal.check()
     await journal.aclose()
     db = sqlite3.connect(path)
