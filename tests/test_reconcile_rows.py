@@ -128,11 +128,29 @@ def test_a_dry_run_reads_and_counts_and_needs_no_credentials(shell: Shell) -> No
     ended = shell("reconcile", "ledger.csv", "--dry-run", "--no-json")
     assert ended.code == 1
     assert "ledger.csv: 4 rows, amounts in fen" in ended.out
-    assert "to look up: 2 (taobao 2, 1688 1); worth ¥0.17" in ended.out
+    assert "to look up: 2 (taobao 1, 1688 1); worth ¥0.12" in ended.out
     assert "duplicates: 1; unreadable: 1" in ended.out
     assert "row 4, column amount_fen: 'x' is not" in ended.out
     assert sorted(path.name for path in shell.folder.iterdir()) == ["ledger.csv"]
     assert '"lookups": 2' in shell("reconcile", "ledger.csv", "--dry-run").out
     assert shell("reconcile", "ledger.csv").err == (
         "error: --out: say where the results go, or --dry-run\nsee `pandapon reconcile --help`\n"
+    )
+
+
+async def test_a_folder_that_cannot_be_made_is_told_with_2(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shell.folder / "ledger.csv").write_text("platform,refund_id,amount_fen\ntaobao,1101,5", encoding="utf-8")
+
+    def refuse(path: Path, **_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    async with Sandbox(refunds=1) as sandbox:
+        shell.use(sandbox)
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        ended = await shell.beside("reconcile", "ledger.csv", "--out", "out")
+    assert (ended.code, ended.err) == (
+        2,
+        "error: out cannot be made: Permission denied; choose another --out\n",
     )

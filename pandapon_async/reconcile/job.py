@@ -153,7 +153,11 @@ class _Job:
 
     def _take(self, path: Path, held: contextlib.ExitStack, opened: list[RunStore]) -> None:
         """The folder and the state, for this run alone; `held` gives them back."""
-        self._out.mkdir(parents=True, exist_ok=True)
+        try:
+            self._out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise ConfigurationError(f"{self._out} cannot be made: {why}; choose another --out") from None
         held.enter_context(only_writer(self._out))
         clear_drafts(self._out)
         state = self._open_anew(path) if self._options.fresh else self._open(path)

@@ -39,8 +39,9 @@ class LedgerPreview:
     problems: tuple[tuple[int, str, str], ...]
     """The first rows that cannot be read: row, column, reason."""
     platforms: dict[str, int]
+    """The lookups by platform."""
     ledger_fen: dict[str, int]
-    """The sums of the readable rows in fen by currency."""
+    """What would be looked up adds up to, in fen by currency."""
     inferred: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -87,7 +88,10 @@ def _look(path: Path, options: Options) -> LedgerPreview:
             if len(problems) < LISTED:
                 problems.append((row.row, row.column or "", row.problem or "no platform"))
             continue
-        seen.add(hash((row.platform, row.refund_id)))
+        key = hash((row.platform, row.refund_id))
+        if key in seen:
+            continue
+        seen.add(key)
         platforms[row.platform] = platforms.get(row.platform, 0) + 1
         currency = row.currency or "CNY"
         sums[currency] = sums.get(currency, 0) + (row.amount_fen or 0)
