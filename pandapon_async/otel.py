@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from pandapon_async.errors import Attempt, ConfigurationError, Outcome, PandaponError
+from pandapon_async.errors import Attempt, ConfigurationError, Outcome
 from pandapon_async.events import CallEnded, CallStarted
 
 try:
@@ -33,7 +33,6 @@ except ImportError:
 if TYPE_CHECKING:
     from pandapon_async.callbacks import Message, Receiver
     from pandapon_async.client import Client
-    from pandapon_async.journal import Journal
     from pandapon_async.reconcile import Summary
 
 __all__ = ["OpenTelemetry"]
@@ -70,22 +69,19 @@ class _Watched:
     labels: dict[str, str]
     loop: asyncio.AbstractEventLoop
     open_writes: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(_OPEN_STATES, 0))
-    task: asyncio.Task[None] | None = None
 
     def refresh(self) -> None:
         """Count for the next collection, in the client's loop: a collection runs in a thread of the SDK."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(self._begin)
+            self.loop.call_soon_threadsafe(self._count)
 
-    def _begin(self) -> None:
+    def _count(self) -> None:
         client = self.client()
-        if client is not None and client.journal.is_open and (self.task is None or self.task.done()):
-            self.task = self.loop.create_task(self._count(client.journal), name="pandapon-count-open")
+        if client is not None:
+            client.journal.count_open_soon(self._counted)
 
-    async def _count(self, journal: Journal) -> None:
-        with contextlib.suppress(PandaponError):  # the file cannot be read: the writes themselves tell it
-            counted: dict[Any, int] = {**await journal.counts(open_only=True)}  # a state is a text
-            self.open_writes = {state: counted.get(state, 0) for state in _OPEN_STATES}
+    def _counted(self, counted: dict[Any, int]) -> None:
+        self.open_writes = {state: counted.get(state, 0) for state in _OPEN_STATES}  # a state is a text
 
 
 class OpenTelemetry:

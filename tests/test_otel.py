@@ -80,11 +80,11 @@ def watched() -> Iterator[Watched]:
 
 async def counted(watched: Watched) -> Points:
     """What the next collection gets, once the journal has counted for it."""
+    (seen,) = watched.telemetry._clients
+    seen.open_writes = {}
     watched.points()
-    await asyncio.sleep(0)  # what a collection asks for begins in this loop
-    (client,) = watched.telemetry._clients
-    assert client.task is not None
-    await client.task
+    while not seen.open_writes:  # noqa: ASYNC110 (the journal answers in this loop)
+        await asyncio.sleep(0.001)
     return watched.points()
 
 
@@ -167,6 +167,20 @@ async def test_a_lost_write_is_counted_and_leads_to_its_intent(watched: Watched)
         (("pandapon.name", "shop-a"), ("pandapon.state", state)): int(state == "unknown")
         for state in ("intended", "sent", "unknown")
     }
+
+
+async def test_a_collection_at_the_end_leaves_the_journal_closed(watched: Watched) -> None:
+    async with Sandbox(refunds=100) as sandbox:
+        async with client(sandbox, watched) as pandapon:
+            watched.telemetry.watch(pandapon)
+            await pandapon.journal.open()
+            watched.points()  # the counting begins while the client is closed
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert not pandapon.journal._writer.is_open
+        watched.points()
+        await asyncio.sleep(0.01)
+        assert not pandapon.journal._writer.is_open
 
 
 async def test_an_undeclared_call_tells_neither_name_nor_path(watched: Watched) -> None:

@@ -323,10 +323,15 @@ class Journal:
         """How many intents stand in each state; `open_only`: in those whose end is not known."""
         return await self._run(lambda store: store.counts(open_only=open_only))
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the file is open in this process."""
-        return self._writer.is_open
+    def count_open_soon(self, told: Callable[[dict[IntentState, int]], object]) -> None:
+        """Count the open writes without waiting, unless the file is closed; `told` gets their numbers."""
+
+        def look(counted: asyncio.Future[Any]) -> None:
+            if not counted.cancelled() and counted.exception() is None:
+                told(counted.result())
+
+        if self._writer.is_open:  # a count must never open it: it may just have been closed
+            self._writer.submit(lambda store: store.counts(open_only=True)).add_done_callback(look)
 
     async def identity(self) -> str:
         """What tells this journal from every other, also from one made anew in its place."""
