@@ -81,13 +81,15 @@ check: $(VENV)/.check
 	$(BIN)/pyright
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes pandapon_async --ignoreexternal
 
-# Zensical builds the site from mkdocs.yml, which MkDocs 1.6 reads as well; a dead link ends it.
+# Zensical builds the site from mkdocs.yml, which MkDocs 1.6 reads as well. A dead link ends it, and so does a
+# public name without a text.
 $(VENV)/docs/.done: docs/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)/docs
 	$(VENV)/docs/bin/python -m pip --disable-pip-version-check install --quiet --requirement docs/requirements.txt
 	touch $@
 
 docs: $(VENV)/docs/.done
+	$(VENV)/docs/bin/python -m tests.documented
 	$(VENV)/docs/bin/zensical build --clean --strict
 
 # Its own mark, so that the rivals come in only when they are asked for.

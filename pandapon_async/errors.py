@@ -300,15 +300,13 @@ class AuthenticationError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """The vendor knows no such thing: it said so by code, or gave a successful answer without data.
-
-    `empty` says that it was the latter, which does not prove that there is no such thing: a vendor that looks
-    for an argument in the query where it came in the body may answer so to everything.
-    """
+    """The vendor knows no such thing: it said so by code, or gave a successful answer without data."""
 
     def __init__(self, message: str, *, empty: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.empty = empty
+        """Whether a successful answer without data said so. That does not prove that there is no such thing:
+        a vendor that looks for an argument in another place may answer so to everything."""
 
 
 class RateLimitError(ApiError):

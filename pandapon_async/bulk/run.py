@@ -31,6 +31,7 @@ __all__ = ["Done", "Failed", "OnError", "run"]
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 OnError = Literal["yield", "stop", "raise"]
+"""What a failed item does: it is yielded like the others, ends the run after it was yielded, or is raised."""
 
 
 @attrs.define

@@ -46,46 +46,48 @@ def _retry() -> RetryPolicy:
 
 @attrs.define(frozen=True, kw_only=True)
 class CallbackSettings:
-    """What is accepted, and how it is handled. All times are in seconds.
-
-    Unknown about the vendor, hence settings: `base` and `hex_case` of the signature (see `verify`);
-    how far a message's own time may be back (`older`) and ahead (`newer`); whether a retry is stamped
-    afresh (`duplicates="content"` then, which leaves the time of the push out of what makes two messages
-    the same); what the console's verification sends (`unsigned_ok` answers 200 to everything that
-    carries no signature, without storing it: for the minute of the verification, never for longer).
-
-    `remember` is how long a message is kept after it was handled, and a duplicate of it dropped.
-    `retry` says how often and how long after a failure handlers are called again; `handler_timeout` how
-    long one may take, `concurrency` how many messages are handled at once. `order_window` waits so long
-    for earlier messages of the same refund or order before one is handled.
-    `answer_within` and `read_within` bound the answer and the reading of a body, `most_waiting` how
-    many messages may be waiting for the disk at once, beyond which they are sent back for a retry.
-    `idle_within` and `most_connections` hold for `pandapon callbacks serve` alone: a connection without a
-    request in work is closed after so many seconds, and there are at most so many. A web server of your own
-    has its own bounds.
-    `grace` is how long handlers may go on when the receiver is closed.
-    """
+    """What is accepted, and how it is handled. All times are in seconds."""
 
     base: Base = "key+body"
+    """What a signature covers; see `verify`."""
     hex_case: HexCase = attrs.field(default="lower", validator=_one_of("lower", "upper", "any"))
+    """The case of a signature's hex digits that is accepted; see `verify`."""
     maximum_bytes: int = attrs.field(default=MAXIMUM_BYTES, validator=_count)
+    """Bytes of the largest body that is read."""
     older: float = attrs.field(default=DAY, validator=_seconds(0))
+    """Seconds that a message's own time may be back."""
     newer: float = attrs.field(default=3600.0, validator=_seconds(0))
+    """Seconds that a message's own time may be ahead."""
     duplicates: Literal["bytes", "content"] = attrs.field(
         default="bytes", validator=_one_of("bytes", "content")
     )
+    """What makes two messages the same: all their "bytes", or their "content" without the time of the push,
+    for a vendor that stamps a retry afresh."""
     unsigned_ok: bool = False
+    """Answers 200 to everything without a signature and stores none of it: for the minute of the console's
+    verification, never for longer."""
     remember: float = attrs.field(default=7 * DAY, validator=_seconds(1))
+    """Seconds for which a message is kept after it was handled, and a duplicate of it dropped."""
     retry: RetryPolicy = attrs.field(factory=_retry)
+    """How often and how long after a failure handlers are called again."""
     handler_timeout: float = attrs.field(default=60.0, validator=_seconds(0.001))
+    """Seconds that a handler may take."""
     concurrency: int = attrs.field(default=16, validator=_count)
+    """How many messages are handled at once."""
     order_window: float = attrs.field(default=0.0, validator=_seconds(0))
+    """Seconds for which a message waits for earlier ones of the same refund or order."""
     answer_within: float = attrs.field(default=0.9, validator=_seconds(0.001))
+    """Seconds within which a push is answered."""
     read_within: float = attrs.field(default=2.0, validator=_seconds(0.001))
+    """Seconds within which a body has to be there."""
     most_waiting: int = attrs.field(default=1000, validator=_count)
+    """How many messages may wait for the disk at once; more are sent back for a retry."""
     idle_within: float = attrs.field(default=30.0, validator=_seconds(0.001))
+    """Seconds after which `pandapon callbacks serve` closes a connection without a request."""
     most_connections: int = attrs.field(default=512, validator=_count)
+    """How many connections `pandapon callbacks serve` has at most."""
     grace: float = attrs.field(default=5.0, validator=_seconds(0))
+    """Seconds for which handlers may go on when the receiver is closed."""
 
     def __attrs_post_init__(self) -> None:
         check_base(self.base)

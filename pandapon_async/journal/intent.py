@@ -111,6 +111,7 @@ class Intent:
     boot: str | None = None
     """The boot of the machine at that time, and the seconds since that boot: a clock that nobody sets."""
     uptime: float | None = None
+    """Seconds between that boot and that time."""
     served: float | None = None
     """The server's own time then, if it had told it, in seconds since 1970."""
     resolver: str | None = None

@@ -23,11 +23,17 @@ class Problem:
     """A row that needs attention."""
 
     row: int
+    """The row of the table."""
     state: RowState
+    """Where it stands."""
     id: str
+    """What it is about: a refund, or an order."""
     intent_id: str | None
+    """Its intent in the journal, if it was sent."""
     reason: str | None
+    """Why it needs attention."""
     note: str | None
+    """What else is worth knowing."""
 
 
 @attrs.frozen(kw_only=True)

@@ -44,7 +44,9 @@ class PlanKind(enum.StrEnum):
     """What a plan does."""
 
     RETURNS = "returns"
+    """Goods that are sent back."""
     REFUNDS = "refunds"
+    """Applications for refunds."""
 
 
 @attrs.frozen

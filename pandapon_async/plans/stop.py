@@ -11,14 +11,13 @@ __all__ = ["Stop"]
 
 
 class Stop:
-    """Asks a run to start nothing new; what is under way ends in good order.
-
-    `hurried`: it is also not to wait for anything that it could find out later.
-    """
+    """Asks a run to start nothing new; what is under way ends in good order."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        """Why, for people."""
         self.hurried: bool = False
+        """Whether the run is also not to wait for anything that it could find out later."""
         self._pauses: set[asyncio.Future[None]] = set()
 
     def request(self, reason: str, *, hurry: bool = False) -> None:

@@ -25,13 +25,18 @@ LISTED = 1_000
 
 @attrs.frozen
 class Money:
-    """What some rows come to in one currency; of `unknown` rows the amount is not known."""
+    """What some rows come to in one currency."""
 
     currency: str
+    """The currency."""
     rows: int
+    """How many rows."""
     amount_fen: int
+    """What they come to, in fen."""
     unknown: int = 0
+    """Of how many rows the amount is not known."""
     shop: str | None = None
+    """The shop, where it is told by shop."""
 
 
 @attrs.frozen
@@ -39,34 +44,51 @@ class Refusal:
     """A row that will not be sent, and why; or one with something worth knowing."""
 
     row: int
+    """The row of the table."""
     column: str
+    """The column; empty for the row as a whole."""
     reason: str
+    """Why."""
 
 
 @attrs.frozen(kw_only=True)
 class PlanSummary:
-    """A plan at a glance. Amounts are fen. `to_send` is what `apply` would send now.
-
-    `refused` and `notes` list the first thousand; their numbers are in `states` and `noted`.
-    """
+    """A plan at a glance. Amounts are fen."""
 
     kind: str
+    """"returns" or "refunds"."""
     source: str
+    """The table that it was made from."""
     rows: int
+    """How many rows the table has."""
     states: dict[RowState, int]
+    """How many rows stand where."""
     planned: tuple[Money, ...]
+    """What was planned, by currency."""
     to_send: tuple[Money, ...]
+    """What `apply` would send now, by currency."""
     shops: tuple[Money, ...]
+    """What was planned, by shop."""
     largest: tuple[tuple[int, str, str | None, int, str], ...]
+    """The rows with the largest amounts: row, id, shop, fen, currency."""
     refused: tuple[Refusal, ...]
+    """The rows that will not be sent; at most the first thousand."""
     notes: tuple[Refusal, ...]
+    """The rows with something worth knowing; at most the first thousand."""
     noted: int
+    """How many rows have something worth knowing."""
     unchecked: int
+    """How many rows could not be checked against the platform."""
     pictures: int
+    """How many different images there are."""
     picture_bytes: int
+    """How many bytes they are together."""
     pictures_uploaded: int
+    """How many of them were uploaded."""
     inferred: tuple[str, ...]
+    """What was assumed of the table's columns."""
     offline: bool
+    """Whether it was made without asking the platform."""
 
     @property
     def sendable(self) -> int:

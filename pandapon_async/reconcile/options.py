@@ -31,9 +31,12 @@ MAPPABLE = (*FIELDS, "amount_fen", "amount_yuan", "freight_fen", "freight_yuan")
 class AmountBasis(enum.StrEnum):
     """Which amount of 1688 counts. (Taobao names one only, `refundFee`.)"""
 
-    ACTUAL = "actual"  # refundPayment once the refund succeeded, applyPayment before
-    APPLIED = "applied"  # applyPayment, whatever came of it
-    REFUNDED = "refunded"  # refundPayment alone
+    ACTUAL = "actual"
+    """`refundPayment` once the refund succeeded, `applyPayment` before."""
+    APPLIED = "applied"
+    """`applyPayment`, whatever came of it."""
+    REFUNDED = "refunded"
+    """`refundPayment` alone."""
 
 
 def _known_fields(_: Any, __: Any, mapping: Mapping[str, str]) -> None:
@@ -85,51 +88,52 @@ def _not_negative(_: Any, attribute: attrs.Attribute[int], value: int) -> None:
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """How to read a ledger and how to judge it. All have defaults.
-
-    `map` names columns: `{"refund_id": "退款编号", "amount_yuan": "实退金额"}`; an empty name says that
-    there is no such column. `platform` holds for the whole file and overrules a platform column.
-    `amount_unit` says what a column counts in whose name does not say it. `tolerance_fen` is the
-    difference still called equal. `status_map` translates the ledger's own words:
-    `{"done": ("refundsuccess", "100")}`. `negative`: the ledger writes refunds as negative amounts. `as_of`
-    is the "now" against which deadlines are judged (the first start, otherwise).
-
-    `sheet` is the sheet of a workbook, or several, `all_sheets` takes every visible one, `header_row` is the
-    row of the column names. `quoting="none"` takes quotation marks in CSV for ordinary characters,
-    `multiline` names the columns in which line breaks are meant.
-
-    `second_pass` looks up again at the end what failed for a passing reason; `concurrency` is how many
-    lookups are on their way at once (None: the client's); `fresh` forgets an earlier run of this ledger;
-    `reuse` is how old lookups of an earlier run may be to be used (None: of one that was interrupted, and
-    began less than 12 hours ago, those that it made);
-    `accept_missing` goes on although of the refunds that are looked up first none is found;
-    `report_rows` is how many rows report.xlsx lists, those with the most money at stake (report.html
-    2,000 at most); `language` is that of these two (None: PANDAPON_LANGUAGE, else that of LC_ALL or LANG);
-    `group_readable` lets the group of the written
-    files read them (0640), and not their owner alone (0600).
-    """
+    """How to read a ledger and how to judge it. All have defaults."""
 
     map: Mapping[str, str] = attrs.field(factory=dict, validator=_known_fields)
+    """Names columns: `{"refund_id": "退款编号"}`; an empty name says that there is no such column."""
     platform: Platform | None = None
+    """Holds for the whole file and overrules a platform column."""
     amount_unit: AmountUnit | None = None
+    """What a column counts in whose name does not say it."""
     amount_basis: AmountBasis = attrs.field(default=AmountBasis.ACTUAL, converter=AmountBasis)
+    """Which amount of 1688 counts."""
     tolerance_fen: int = attrs.field(default=0, validator=_not_negative)
+    """The difference in fen that still counts as equal."""
     status_map: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, validator=_known_states)
+    """Translates the ledger's own words: `{"done": ("refundsuccess", "100")}`."""
     negative: bool = False
+    """The ledger writes refunds as negative amounts."""
     sheet: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    """The sheet of a workbook, or several."""
     all_sheets: bool = False
+    """Takes every visible sheet."""
     header_row: int | None = None
+    """The row of the column names, from 1."""
     quoting: Quoting = "auto"
+    """"none" takes quotation marks in CSV for ordinary characters."""
     multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
+    """The columns in which line breaks are meant."""
     as_of: datetime | None = attrs.field(default=None, validator=_with_zone)
+    """The "now" that deadlines are judged by; None: the first start."""
     second_pass: bool = True
+    """Looks up again at the end what failed for a passing reason."""
     concurrency: int | None = None
+    """How many lookups are on their way at once; None: as many as the rate asks for."""
     fresh: bool = False
+    """Forgets an earlier run of this ledger."""
     reuse: timedelta | None = attrs.field(default=None, validator=_positive_age)
+    """How old lookups of an earlier run may be to be used; None: only those of a run that was interrupted and
+    began less than 12 hours ago."""
     accept_missing: bool = False
+    """Goes on although of the refunds that are looked up first none is found."""
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)
+    """How many rows report.xlsx lists, those with the most money at stake; report.html lists
+    2,000 at most."""
     language: Language | None = attrs.field(default=None, validator=_known_language)
+    """Of the reports; None: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."""
     group_readable: bool = False
+    """Lets the group read the files (0640), and not their owner alone (0600)."""
 
     @property
     def reading(self) -> ReadOptions:

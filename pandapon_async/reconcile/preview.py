@@ -27,15 +27,19 @@ class LedgerPreview:
     name: str
     """The file, or "rows"."""
     format: str
+    """"csv", "xlsx" or "parquet"."""
     columns: dict[str, str]
     """Which column is read as which field."""
     amount_unit: str | None
     """What the amounts count in: "fen" or "yuan"."""
     rows: int
+    """How many rows there are."""
     lookups: int
     """How many refunds would be looked up."""
     duplicates: int
+    """How many rows repeat the refund of an earlier row."""
     unreadable: int
+    """How many rows cannot be read."""
     problems: tuple[tuple[int, str, str], ...]
     """The first rows that cannot be read: row, column, reason."""
     platforms: dict[str, int]
@@ -43,7 +47,9 @@ class LedgerPreview:
     ledger_fen: dict[str, int]
     """What would be looked up adds up to, in fen by currency."""
     inferred: tuple[str, ...]
+    """What was assumed of the columns."""
     notes: tuple[str, ...]
+    """What is worth knowing of the file."""
 
     @property
     def exit_code(self) -> int:

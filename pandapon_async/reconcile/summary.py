@@ -132,34 +132,41 @@ class JudgedRow(NamedTuple):
     """A row of the ledger, the platform's answer (None: not asked), and the verdict."""
 
     row: LedgerRow
+    """The row as the ledger has it."""
     lookup: Lookup | None
+    """What the platform said, if it was asked."""
     judgement: Judgement
+    """What that comes to."""
 
 
 @attrs.define(kw_only=True)
 class Summary:
-    """What a reconciliation came to.
-
-    `ledger` says what was read and how, `as_of` (ISO 8601) is the "now" of the deadlines, `inferred`
-    lists what was concluded without having been said, `notes` what was not read, or read and not understood.
-    `rows_digest` is the SHA-256 of rows.csv without
-    its last three columns (request id, time and age): it is the same for every run that came to the same
-    result. `run` counts the work of this run alone.
-    """
+    """What a reconciliation came to."""
 
     ledger: Mapping[str, Any]
+    """What was read, and how."""
     as_of: str
+    """The "now" that deadlines are judged by, in ISO 8601."""
     options: Mapping[str, Any]
+    """How the ledger was read and judged."""
     inferred: tuple[str, ...]
+    """What was assumed without having been said."""
     notes: tuple[str, ...] = ()
+    """What was not read, or read and not understood."""
     totals: Totals
+    """Rows and money by verdict."""
     rows_digest: str
+    """The SHA-256 of rows.csv without its last three columns (request id, time and age): the same for every
+    run that came to the same result."""
     run: Mapping[str, Any]
+    """The work of this run alone: times, calls, lookups."""
     reports: Mapping[str, Any] = attrs.field(factory=dict)
     """Of report.html and report.xlsx: how many rows each lists, and what it leaves out."""
 
     state: Path | None = attrs.field(default=None, repr=False)
+    """The file that the rows can be read from again, while it is there."""
     rule: VerdictRule | None = attrs.field(default=None, repr=False)
+    """What was judged by."""
 
     def results(self) -> Iterator[JudgedRow]:
         """Every row of the ledger with what was found and its verdict, in order; streamed from the state.

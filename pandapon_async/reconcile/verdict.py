@@ -25,37 +25,55 @@ class Verdict(enum.StrEnum):
     """What became of a row, in order of precedence."""
 
     UNREADABLE = "unreadable"
+    """The row of the ledger cannot be read."""
     DUPLICATE_LOCAL = "duplicate_local"
+    """An earlier row is about the same refund."""
     UNVERIFIED = "unverified"
+    """The lookup failed: nothing is known."""
     MISSING_UPSTREAM = "missing_upstream"
+    """The platform has no such refund."""
     UNKNOWN_STATUS = "unknown_status"
+    """The platform's status is not known to this version."""
     CURRENCY_MISMATCH = "currency_mismatch"
+    """The currencies differ."""
     AMOUNT_MISMATCH = "amount_mismatch"
+    """The amounts differ."""
     STATUS_DRIFT = "status_drift"
+    """The ledger's status is not the platform's."""
     TIMED_OUT = "timed_out"
+    """The deadline has passed, and the refund is open."""
     MATCHED = "matched"
+    """Ledger and platform agree."""
 
 
 @attrs.define(kw_only=True)
 class LedgerRow:
-    """A row as the ledger has it. Amounts are fen, `status` is in the platform's spelling if it has one.
-
-    `problem` says why the row cannot be read and `column` where; `duplicate_of` is the first row of
-    the same refund.
-    """
+    """A row as the ledger has it."""
 
     row: int
+    """The row of the file, from 1."""
     platform: Platform | None = None
+    """"1688" or "taobao"."""
     shop: str | None = None
+    """The shop, as the ledger writes it."""
     refund_id: str | None = None
+    """The refund's id."""
     order_id: str | None = None
+    """The order's id."""
     amount_fen: int | None = None
+    """The amount, in fen."""
     currency: str | None = None
+    """The currency."""
     status: str | None = None
+    """The status, in the platform's spelling if it has one."""
     applied_at: str | None = None
+    """When it was applied for, in ISO 8601."""
     problem: str | None = None
+    """Why the row cannot be read, if it cannot."""
     column: str | None = None
+    """In which column."""
     duplicate_of: int | None = None
+    """The first row of the same refund, if this is not it."""
     account: str | None = None
     """Whose refund it is, where several accounts share a ledger."""
     status_word: str | None = None
@@ -66,32 +84,47 @@ class Outcome(enum.StrEnum):
     """How a lookup ended."""
 
     FOUND = "found"
+    """The platform has it."""
     MISSING = "missing"
+    """The platform says that it has no such refund."""
     FAILED = "failed"
+    """Nobody knows: the lookup failed."""
 
 
 @attrs.define(kw_only=True)
 class Lookup:
-    """What the platform said of a refund. Amounts are fen, times ISO 8601.
-
-    Of a failed one `error` says in words what failed, and `error_kind` is the code of it.
-    """
+    """What the platform said of a refund."""
 
     outcome: Outcome
+    """Whether the refund was found."""
     status: str | None = None
+    """Where it stands, as the platform writes it."""
     applied_fen: int | None = None
+    """What was applied for, in fen."""
     refunded_fen: int | None = None
+    """What was paid back, in fen."""
     currency: str | None = None
+    """The currency; None stands for CNY."""
     deadline: str | None = None
+    """Until when the party at turn has to act, in ISO 8601."""
     applied_at: str | None = None
+    """When it was applied for, in ISO 8601."""
     error: str | None = None
+    """What failed, in words."""
     retryable: bool = False
+    """Whether the failure may pass."""
     request_id: str | None = None
+    """The vendor's id of the request."""
     attempts: int = 0
+    """How many requests it took."""
     looked_up_at: str | None = None
+    """When it was looked up, in ISO 8601."""
     error_kind: str | None = None
+    """The code of what failed, as in `ErrorKind`."""
     applied_freight_fen: int | None = None
+    """Freight that was applied for, in fen."""
     refunded_freight_fen: int | None = None
+    """Freight that was paid back, in fen."""
     problems: str | None = None
     """The places of fields that came as another type, with blanks between them."""
 
@@ -101,25 +134,33 @@ class VerdictRule:
     """What a run judges by; the same for all its rows, also after a resume."""
 
     as_of: datetime
+    """The "now" that deadlines are judged by."""
     basis: AmountBasis = AmountBasis.ACTUAL
+    """Which amount of 1688 counts."""
     tolerance_fen: int = 0
+    """The difference in fen that still counts as equal."""
     freight: FreightReading = "ask"
+    """Whether freight is added to an amount, included in it, or a question."""
 
 
 @attrs.frozen(kw_only=True)
 class Judgement:
-    """A verdict, its reason, the upstream amount (fen) that was compared, and the age if still open.
-
-    `findings` are all that is wrong with a refund that was found, the weightiest first.
-    """
+    """A verdict and what led to it."""
 
     verdict: Verdict
+    """The verdict."""
     reason: str = ""
+    """Why, for people; empty if it matched."""
     findings: tuple[Verdict, ...] = ()
+    """All that is wrong with a refund that was found, the weightiest first."""
     upstream_fen: int | None = None
+    """The platform's amount that was compared, in fen."""
     open: bool = False
+    """Whether the refund is not finished."""
     past_deadline: bool = False
+    """Whether the party at turn has missed its deadline."""
     age_days: int | None = None
+    """Days since it was applied for."""
     equal_if: FreightReading | None = None
     """The reading of freight under which the amounts are equal, where it is not known and decides."""
 

@@ -31,8 +31,11 @@ class Credentials(Options):
     """The key pair of the console and the sub-account (`user_id`) that calls are made for."""
 
     access_key: str = attrs.field(validator=header_text, repr=_beginning)
+    """The key of the console."""
     access_secret: str = attrs.field(validator=header_text, repr=False)
+    """Its secret. Never shown."""
     user_id: str = attrs.field(validator=header_text, converter=_id_text)
+    """The sub-account that calls are made for."""
 
     @classmethod
     @clean_frames

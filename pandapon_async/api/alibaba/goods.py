@@ -216,3 +216,4 @@ class Goods(_Goods):
     """Find products by words, by picture, in one shop, and read one in full."""
 
     get: Final = ByGeneration(GoodsV1.get, GoodsV2.get)
+    """One product in full; takes the arguments of `v1` or those of `v2`."""

@@ -333,6 +333,10 @@ class Orders(_OrdersWithGet):
     """Preview, create, follow, cancel and pay orders, and confirm their receipt."""
 
     preview: Final = ByGeneration(OrdersV1.preview, OrdersV2.preview)
+    """What creating an order would give; takes the arguments of `v1` or those of `v2`."""
     preview_batch: Final = ByGeneration(OrdersV1.preview_batch, OrdersV2.preview_batch)
+    """The same for the products of several shops; takes the arguments of `v1` or those of `v2`."""
     create: Final = ByGeneration(OrdersV1.create, OrdersV2.create)
+    """Creates an order; takes the arguments of `v1` or those of `v2`."""
     create_batch: Final = ByGeneration(OrdersV1.create_batch, OrdersV2.create_batch)
+    """Creates the orders of several shops; takes the arguments of `v1` or those of `v2`."""

@@ -141,3 +141,4 @@ class Carts(_Carts):
     """Put products into the cart, and order what is in it."""
 
     add: Final = ByGeneration(CartsV1.add, CartsV2.add)
+    """Puts an item into the cart; takes the arguments of `v1` or those of `v2`."""

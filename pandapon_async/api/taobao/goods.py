@@ -88,6 +88,7 @@ class GoodsV2(Resource):
         ...
 
     search_pages: Final = paged(search)
+    """All items that a search finds, page after page."""
 
 
 class Goods(GoodsV2):

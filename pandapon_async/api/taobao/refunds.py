@@ -82,6 +82,7 @@ class Refunds(Resource):
         ...
 
     pages: Final = paged(page, by_profile=True)
+    """All reverse orders that match a filter, page after page."""
 
     @call(
         "GET",
