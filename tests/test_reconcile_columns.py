@@ -158,9 +158,9 @@ def test_what_was_concluded_is_said() -> None:
     [
         ({"map": {"colour": "x"}}, "no such field to map: colour"),
         ({"as_of": datetime(2024, 5, 1)}, "time zone"),
-        ({"tolerance_fen": -1}, "whole fen"),
-        ({"tolerance_fen": 0.5}, "whole fen"),
-        ({"tolerance_fen": True}, "whole fen"),
+        ({"tolerance_fen": -1}, "a whole number, 0 or more"),
+        ({"tolerance_fen": 0.5}, "a whole number, 0 or more"),
+        ({"tolerance_fen": True}, "a whole number, 0 or more"),
     ],
 )
 def test_options_are_checked(options: dict[str, Any], problem: str) -> None:
