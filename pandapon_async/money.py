@@ -84,9 +84,14 @@ class Fen(int):
     def __truediv__(self, other: Any) -> NoReturn:
         raise TypeError("fen do not divide with /, which gives a float; use // and %, or .yuan")
 
-    __radd__ = __add__
-    __rmul__ = __mul__
-    __rtruediv__ = __truediv__
+    def __radd__(self, other: int) -> Self:
+        return self + other
+
+    def __rmul__(self, other: int) -> Self:
+        return self * other
+
+    def __rtruediv__(self, other: Any) -> NoReturn:
+        self.__truediv__(other)
 
     def __rsub__(self, other: int) -> Self:
         return self._of(int.__sub__(_whole(other), self))

@@ -184,7 +184,8 @@ def accounts_beside(plan: Path | None, settings: dict[str, Any]) -> Accounts | N
     if accounts is None or plan is None:
         return accounts
     if any(forgets(accounts.settings_of(name)) for name in accounts.names):
-        return Accounts.found(**{**settings, "journal": plan.parent / "journal.sqlite"})
+        beside: dict[str, Any] = {**settings, "journal": plan.parent / "journal.sqlite"}
+        return Accounts.found(**beside)
     return accounts
 
 

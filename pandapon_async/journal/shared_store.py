@@ -19,6 +19,7 @@ import math
 import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -158,10 +159,10 @@ class SharedJournalStore(JournalStore):
     """The database as a journal. All methods block; they are called from the journal's own thread."""
 
     def __init__(self, url: DatabaseUrl, clock: Clock) -> None:
-        self.path = str(url)
-        self.session = ""
-        self.not_ours = []
-        self.mark = 0
+        self.path: str = str(url)
+        self.session: str = ""
+        self.not_ours: list[Path] = []
+        self.mark: int = 0
         self._raised = 0
         self._on_close = None
         self._unassigned, self._unclear = set(), set()

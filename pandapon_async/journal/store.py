@@ -109,7 +109,7 @@ class JournalStore(JournalQueries):
         try:
             with FILE_FORMAT.failing(path, "opened"):
                 self._check_at_opening(after_crash)
-                self.mark = self.read_mark()
+                self.mark: int = self.read_mark()
                 """The mark as of the last commit of this store."""
                 self._look_for_old_rows()
         except BaseException:
@@ -152,7 +152,8 @@ class JournalStore(JournalQueries):
             values = with_checksum((identity, mark + self._raised))
             self._connection.execute("UPDATE identity SET id = ?, mark = ?, checksum = ?", values)
             super().commit()
-            self.mark, self._raised = mark + self._raised, 0
+            self.mark += self._raised
+            self._raised = 0
         else:
             super().commit()
 

@@ -7,7 +7,7 @@ and applied alone. What concerns money is asked of all together: the sum, the ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -165,7 +165,7 @@ async def apply_by_account(
 
 
 async def _side_by_side(
-    accounts: Accounts, names: tuple[str, ...], work: Callable[[str], object], progress: Progress
+    accounts: Accounts, names: tuple[str, ...], work: Callable[[str], Awaitable[T]], progress: Progress
 ) -> dict[str, T]:
     """Do this for every account. One that is refused leaves its rows, and the others go on."""
     accounts.clients(names)  # an account that cannot be used is told before anything is asked
@@ -175,7 +175,7 @@ async def _side_by_side(
     async def one(name: str) -> None:
         async with places:
             try:
-                done[name] = await work(name)  # type: ignore[misc]
+                done[name] = await work(name)
             except AuthenticationError as error:
                 progress.note(f"account {name}: the vendor refused it; its rows are left, the others go on")
                 refused.append(error)

@@ -24,7 +24,7 @@ from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.ages import forget_old, same_night
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.looking_up import LookingUp, counters
-from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.options import Language, Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
 from pandapon_async.reconcile.parquet_rows import NO_PARQUET, can_write_parquet
 from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
@@ -117,7 +117,7 @@ class _Job:
         self._clock = clock or client.settings.clock
         self._shared = client.settings.shared
         self._thread = StoppableThread()
-        self._language = language_of(options.language or client.settings.language)
+        self._language: Language = language_of(options.language or client.settings.language)
         self._aside = ""
 
     async def run(self, state_file: Path | None) -> Summary:

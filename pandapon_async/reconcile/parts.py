@@ -251,8 +251,9 @@ class PartLookups:
                         f"{path} belongs to another split of a ledger; remove it: it is made anew"
                     )
                 oldest = record["oldest"]
-                kept = {} if oldest is None else read.found
-                read.found = {row: one for row, one in kept.items() if _counts(one, oldest)}
+                read.found = {
+                    row: one for row, one in read.found.items() if oldest is not None and _counts(one, oldest)
+                }
                 read.ended = None
             elif "ended" in record:
                 read.ended = record["ended"]

@@ -74,7 +74,7 @@ class Report:
         self._words = words
         self._in_workbook = len(listed)
         self._rows: list[str] = []
-        self.left_out = LeftOut(listed.left_out.rows, dict(listed.left_out.at_stake_fen))
+        self.left_out: LeftOut = LeftOut(listed.left_out.rows, dict(listed.left_out.at_stake_fen))
         room = HTML_BYTES
         for one in listed:
             if len(self._rows) < HTML_ROWS and room > 0:

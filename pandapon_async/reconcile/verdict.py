@@ -176,8 +176,10 @@ def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement
     if lookup.outcome is Outcome.MISSING:
         return Judgement(verdict=Verdict.MISSING_UPSTREAM, reason="the platform knows no such refund")
     amount, freight = counted_fen(row.platform, lookup, rule.basis)
-    totals = {} if amount is None else totals_fen(amount, freight, rule.freight)
-    equal = [
+    totals: Mapping[FreightReading, int] = {}
+    if amount is not None:
+        totals = totals_fen(amount, freight, rule.freight)
+    equal: list[FreightReading] = [
         reading
         for reading, total in totals.items()
         if row.amount_fen is not None and abs(total - row.amount_fen) <= rule.tolerance_fen

@@ -30,7 +30,7 @@ Connection = Any
 LOWEST_SERVER: Final = 140_000
 CONNECT_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 1.0
-DRIVERS_SECONDS: Final = 60.0
+DRIVERS_SECONDS: Final = 60
 """The driver's own limit, by the system's clock: ours comes first."""
 HEARD_SECONDS: Final = 2.0
 """How long a notice may take from one connection to the other."""
@@ -153,7 +153,7 @@ class Database:
         if isinstance(error, PandaponError):
             return None
         if isinstance(error, asyncpg.PostgresError):
-            code = error.sqlstate or "?"
+            code = sqlstate_of(error) or "?"
             if code.startswith(_LOSSES):
                 return self.unavailable(f"SQLSTATE {code}")
             if isinstance(error, asyncpg.InsufficientPrivilegeError):
@@ -264,7 +264,7 @@ class Database:
                     f" RAISE EXCEPTION 'refused' USING ERRCODE = '{_REFUSED}'; END IF; END $$"
                 )
             except asyncpg.PostgresError as error:
-                if error.sqlstate != _REFUSED:
+                if sqlstate_of(error) != _REFUSED:
                     raise
                 refused = True
             await other.execute(f"NOTIFY {channel}")
@@ -273,7 +273,7 @@ class Database:
             await one.execute(f"SELECT pg_advisory_unlock({LOCK_CLASS}, {key})")
             await one.remove_listener(channel, hear)
         except asyncpg.PostgresError as error:
-            if (error.sqlstate or "").startswith(_LOSSES):
+            if sqlstate_of(error).startswith(_LOSSES):
                 raise
             refused = False
         if not refused or not told.is_set():
@@ -333,6 +333,11 @@ class Database:
             "it has no schema pandapon, and this role may not create one; with a role that may: "
             "pandapon shared init --grant ROLE"
         )
+
+
+def sqlstate_of(error: Exception) -> str:
+    """The code of what the database said, empty if it had none. The driver sets it unseen by checkers."""
+    return getattr(error, "sqlstate", None) or ""
 
 
 def _hearing(heard: Callable[[str], None]) -> Callable[..., None]:

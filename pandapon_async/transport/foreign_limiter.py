@@ -31,6 +31,9 @@ log: Final = logging.getLogger("pandapon_async")
 class ForeignLimiter(Limiter):
     """What the client needs of a quota, on top of one that somebody else keeps."""
 
+    permits: int
+    slowed: int
+
     def __init__(self, limiter: RateLimiter, clock: Clock) -> None:
         super().__init__(None, clock, None)  # unlimited: our queue and our pause, their pace
         self._theirs = limiter
@@ -41,7 +44,7 @@ class ForeignLimiter(Limiter):
         self._throttled = optional_method(limiter, "throttled", 0.0, 0.0)
         self._close = optional_method(limiter, "close", self)
         self._has_rate = hasattr(limiter, "rate")
-        self.configured = self.rate
+        self.configured: float | None = self.rate
 
     @property
     def rate(self) -> float | None:

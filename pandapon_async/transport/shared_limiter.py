@@ -57,11 +57,13 @@ class SharedLimiter(Limiter):
             sends nothing then.
     """
 
+    permits: int
+
     def __init__(
         self, book: SlotBook, rate: float, clock: Clock | None = None, *, fallback: float | None = None
     ) -> None:
         super().__init__(None, clock, None)  # unlimited: our queue and our pause, the book's pace
-        self.configured = rate
+        self.configured: float | None = rate
         self.booked: int = 0
         """Slots that were booked."""
         self.late: int = 0
