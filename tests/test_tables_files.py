@@ -90,6 +90,7 @@ def test_every_format_says_the_same(tmp_path: Path, write: Callable[[Path], None
         amount_fen=1250,
         currency="CNY",
         status="refundsuccess",
+        status_word="refundsuccess",
         applied_at="2024-05-01T00:00:00+08:00",
     )
     assert (second.shop, second.refund_id, second.amount_fen) == ('杭州, "A" 店', "110000235001", 99)
