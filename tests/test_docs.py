@@ -166,12 +166,16 @@ def parse(arguments: list[str]) -> Mapping[str, Any]:
         return {}
     while hasattr(command, "commands"):
         assert arguments, "no command is named"
-        name, *arguments = arguments
+        both = " ".join(arguments[:2])  # a command's name may be two words
+        name, arguments = (both, arguments[2:]) if both in command.commands else (arguments[0], arguments[1:])
         assert name in command.commands, f"there is no command {name}"
         command = command.commands[name]
     if "--help" in arguments:
         return {}
-    with command.make_context(command.name, list(arguments)) as context:  # closed: options set variables
+    # As below the root: a command remembers the names of its help from the first context that it is used in.
+    names = ["-h", "--help"]
+    made = command.make_context(command.name, list(arguments), help_option_names=names)
+    with made as context:  # closed: options set variables
         parameters: Mapping[str, Any] = context.params
     return parameters
 

@@ -29,6 +29,7 @@ from pandapon_async.reconcile import (
 )
 from pandapon_async.reconcile.outputs import VARYING
 from pandapon_async.sandbox import Sandbox
+from tests.support.command import Shell
 from tests.support.virtual import LoopClock, virtual_time
 from tests.test_reconcile_job import (
     AS_OF,
@@ -43,6 +44,11 @@ from tests.test_reconcile_job import (
 
 OPTIONS = Options(as_of=AS_OF)
 MISSING = attrs.evolve(OPTIONS, accept_missing=True)  # a few rows may all be missing
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Shell:
+    return Shell(monkeypatch, capsys, tmp_path)
 
 
 def lasting(out: Path) -> list[list[str]]:
@@ -213,3 +219,24 @@ async def test_a_ledger_of_which_nothing_is_found_is_not_judged(tmp_path: Path) 
             await merge(tmp_path / "parts", tmp_path / "out", clock=FreshClock())
         summary = await merge(tmp_path / "parts", tmp_path / "out", options=MISSING, clock=FreshClock())
     assert summary.verdicts[Verdict.MISSING_UPSTREAM] == 12
+
+
+async def test_the_command_in_parts(shell: Shell, tmp_path: Path) -> None:
+    async with Sandbox(refunds=40, seed=7) as server:
+        shell.use(server)
+        await asyncio.to_thread(write_ledger, tmp_path / "ledger.csv", server)
+        made = await shell.beside("reconcile", "split", "ledger.csv", "--parts", "2", "--out", "parts")
+        early = await shell.beside("reconcile", "merge", "--in", "parts", "--out", "report")
+        runs = [await shell.beside("reconcile", "part", str(part), "--in", "parts") for part in (1, 2, 2)]
+        wrong = await shell.beside("reconcile", "part", "3", "--in", "parts")
+        merged = await shell.beside("reconcile", "merge", "--in", "parts", "--out", "report")
+        whole = await shell.beside("reconcile", "ledger.csv", "--out", "whole")
+    asked = json.loads(made.out)["to_look_up"]
+    assert (made.code, sum(json.loads(made.out)["rows"])) == (0, 40)
+    assert (early.code, early.out) == (3, "")
+    assert f"part 1 (0 of {asked[0]} looked up)" in early.err
+    assert [run.code for run in runs] == [0, 0, 0]
+    assert [json.loads(run.out)["lookups"] for run in runs] == [*asked, 0]
+    assert (wrong.code, "there is no part 3: they are 1 to 2" in wrong.err) == (2, True)
+    assert merged.code == whole.code == 1
+    assert json.loads(merged.out)["rows_digest"] == json.loads(whole.out)["rows_digest"]

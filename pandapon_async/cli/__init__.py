@@ -84,6 +84,21 @@ class _Root(LazyGroup):
             "reconcile",
             "Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.",
         ),
+        "reconcile split": Place(
+            "reconcile_parts",
+            "split",
+            "Cut a ledger into parts by refund id, so that duplicates stay together; asks nobody.",
+        ),
+        "reconcile part": Place(
+            "reconcile_parts",
+            "part",
+            "Look up the refunds of one part; run again, it repeats no lookup of the same night.",
+        ),
+        "reconcile merge": Place(
+            "reconcile_parts",
+            "merge",
+            "Judge all rows of all parts at once and write the files, as one run of the whole ledger does.",
+        ),
         "record": Place(
             "record",
             "record",

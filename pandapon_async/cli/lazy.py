@@ -56,6 +56,13 @@ class LazyGroup(TyperGroup):
             return None
         return TyperCommand(cmd_name, help=place.summary) if self._describing else _load(cmd_name, place)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments begin with; its name may be two words, the first a command too."""
+        both = " ".join(args[:2])
+        if len(args) > 1 and both in self.places:
+            return both, self.get_command(ctx, both), args[2:]
+        return super().resolve_command(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help of the group."""
         self._describing = True

@@ -12,10 +12,9 @@ import shlex
 import signal
 import sqlite3
 import sys
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -34,15 +33,36 @@ from pandapon_async.cli.plan_options import (
     Sheet,
     age,
 )
+from pandapon_async.cli.reconcile_options import (
+    AcceptMissing,
+    AsOf,
+    BaseUrl,
+    Basis,
+    Concurrency,
+    Ledger,
+    MapColumn,
+    Negative,
+    OnePlatform,
+    Rate,
+    ReportLanguage,
+    ReportRows,
+    Reuse,
+    SecondPass,
+    StatusMap,
+    Tolerance,
+    Unit,
+    grouped,
+    pairs,
+    time_of,
+)
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock, duration
-from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.reconcile.explain import money, moneys
 from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
 from pandapon_async.storage.damage import reason_of
 
-__all__ = ["reconcile"]
+__all__ = ["reconcile", "tell_summary"]
 
 CHECK_ACCESS = """\
 The vendor refused the credentials, so nothing more was asked. Check, in this order:
@@ -54,78 +74,44 @@ The vendor refused the credentials, so nothing more was asked. Check, in this or
 
 
 def reconcile(
-    ledger: Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one refund per row.")],
+    ledger: Ledger,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the reports, rows.csv, exceptions.csv and summary.json.")
     ] = None,
     state: Annotated[
         Path | None, typer.Option(help="File that remembers finished lookups; default: in --out.")
     ] = None,
-    map_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号. Repeatable."
-        ),
-    ] = None,
-    platform: Annotated[
-        Literal["1688", "taobao"] | None, typer.Option(help="All rows are of this platform.")
-    ] = None,
-    amount_unit: Annotated[
-        Literal["fen", "yuan"] | None, typer.Option(help="What the amount column counts in.")
-    ] = None,
-    amount_basis: Annotated[
-        job.AmountBasis,
-        typer.Option(
-            help="1688: refunded amount once it succeeded, the applied one before (actual), or one of them."
-        ),
-    ] = job.AmountBasis.ACTUAL,
-    tolerance: Annotated[int, typer.Option(min=0, help="Difference in fen that still counts as equal.")] = 0,
-    status_map: Annotated[
-        list[str] | None,
-        typer.Option(metavar="WORD=STATE", help="Your word for a state: done=refundsuccess. Repeatable."),
-    ] = None,
-    negative: Annotated[
-        bool, typer.Option("--negative", help="The ledger writes refunds as negative amounts.")
-    ] = False,
+    map_: MapColumn = None,
+    platform: OnePlatform = None,
+    amount_unit: Unit = None,
+    amount_basis: Basis = job.AmountBasis.ACTUAL,
+    tolerance: Tolerance = 0,
+    status_map: StatusMap = None,
+    negative: Negative = False,
     sheet: Sheet = None,
     all_sheets: AllSheets = False,
     header_row: HeaderRow = None,
     quoting: Quotes = "auto",
     multiline: Multiline = None,
-    as_of: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help='The "now" of deadlines, ISO 8601; default: the first start.'),
-    ] = None,
-    second_pass: Annotated[
-        bool, typer.Option(help="Look up again at the end what failed for a passing reason.")
-    ] = True,
+    as_of: AsOf = None,
+    second_pass: SecondPass = True,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Read the ledger, map its columns, count; ask nobody."),
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
-    reuse: Annotated[
-        str | None,
-        typer.Option(metavar="AGE", help="Use earlier lookups that are at most so old: 90m, 36h, 2d."),
-    ] = None,
+    reuse: Reuse = None,
     freight: Freight = None,
-    accept_missing: Annotated[
-        bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
-    ] = False,
-    report_rows: Annotated[
-        int, typer.Option(min=0, help="Rows that report.xlsx lists, those with the most money at stake.")
-    ] = 20_000,
-    language: Annotated[
-        Literal["en", "zh"] | None,
-        typer.Option(help="Of the reports; default: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."),
-    ] = None,
+    accept_missing: AcceptMissing = False,
+    report_rows: ReportRows = 20_000,
+    language: ReportLanguage = None,
     group_readable: GroupReadable = False,
     metrics: Annotated[
         Path | None, typer.Option(metavar="FILE.prom", help="Counts for node_exporter's textfile collector.")
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")] = None,
-    base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    base_url: BaseUrl = None,
 ) -> None:
     """Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.
 
@@ -136,19 +122,19 @@ def reconcile(
     4 authentication. A dry run ends with 1 if a row cannot be read.
     """
     options = job.Options(
-        map=dict(_pairs(map_ or (), "--map")),
+        map=dict(pairs(map_ or (), "--map")),
         platform=platform,
         amount_unit=amount_unit,
         amount_basis=amount_basis,
         tolerance_fen=tolerance,
-        status_map=_grouped(_pairs(status_map or (), "--status-map")),
+        status_map=grouped(pairs(status_map or (), "--status-map")),
         negative=negative,
         sheet=sheet,
         all_sheets=all_sheets,
         header_row=header_row,
         quoting=quoting,
         multiline=multiline,
-        as_of=_time(as_of),
+        as_of=time_of(as_of),
         second_pass=second_pass,
         concurrency=concurrency,
         fresh=fresh,
@@ -189,34 +175,6 @@ def _tell_preview(found: job.LedgerPreview) -> int:
     return found.exit_code
 
 
-def _pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{text!r} has no '='", param_hint=option)
-        yield name.strip(), value.strip()
-
-
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for word, state in pairs:
-        found[word] = (*found.get(word, ()), state)
-    return found
-
-
-def _time(text: str | None) -> datetime | None:
-    """ISO 8601; Beijing time if it names no zone."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a time; write 2024-05-31T23:59:59+08:00", param_hint="--as-of"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)
-
-
 def _run_and_tell(
     ledger: Path,
     out: Path,
@@ -243,17 +201,22 @@ def _run_and_tell(
         reason = reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or error
         _say(f"error: {reason}; what was looked up before is kept. {_resume()}")
         return 3
+    tell_summary(summary, out)
+    return summary.exit_code
+
+
+def tell_summary(summary: job.Summary, out: Path) -> None:
+    """What a run came to, for people on a terminal and as a line of JSON elsewhere."""
     for reason, count in summary.totals.unverified.most_common(3):
         _say(f"{count:,} rows unverified: {reason}")
     for worth_knowing in (*summary.freight_advice, *summary.odd_fields[:3]):
         _say(f"note: {worth_knowing}")
-    if summary.totals.unverified:
+    if summary.totals.unverified and "parts" not in summary.run:
         _say(f"The same command looks up only those again. {_resume()}")
     if for_people():
         _show(summary, out)
     else:
         sys.stdout.write(json.dumps(summary.to_dict(), ensure_ascii=False, separators=(",", ":")) + "\n")
-    return summary.exit_code
 
 
 async def _run(

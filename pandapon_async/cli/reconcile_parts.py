@@ -1,0 +1,198 @@
+"""`pandapon reconcile split`, `part` and `merge`: a ledger in parts that any scheduler can run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Coroutine
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import attrs
+import typer
+
+from pandapon_async import reconcile as job
+from pandapon_async.accounts import Accounts
+from pandapon_async.cli.output import note, print_lines, progress
+from pandapon_async.cli.plan_options import (
+    AllSheets,
+    Freight,
+    GroupReadable,
+    HeaderRow,
+    Multiline,
+    Quotes,
+    Sheet,
+    age,
+    given,
+)
+from pandapon_async.cli.reconcile import tell_summary
+from pandapon_async.cli.reconcile_options import (
+    AcceptMissing,
+    AsOf,
+    BaseUrl,
+    Basis,
+    Concurrency,
+    Ledger,
+    MapColumn,
+    Negative,
+    OnePlatform,
+    Rate,
+    ReportLanguage,
+    ReportRows,
+    Reuse,
+    SecondPass,
+    StatusMap,
+    Tolerance,
+    Unit,
+    grouped,
+    pairs,
+    time_of,
+)
+from pandapon_async.client import Client
+from pandapon_async.settings import Settings
+
+__all__ = ["merge", "part", "split"]
+
+T = TypeVar("T")
+
+Parts = Annotated[Path, typer.Option("--in", help="The folder that `split` wrote.")]
+
+
+def split(
+    ledger: Ledger,
+    parts: Annotated[int, typer.Option(min=1, help="How many parts.")],
+    out: Annotated[Path, typer.Option(help="Folder for the parts, which all machines see.")],
+    by_account: Annotated[
+        bool, typer.Option("--by-account", help="Keep the rows of an account in one part.")
+    ] = False,
+    map_: MapColumn = None,
+    platform: OnePlatform = None,
+    amount_unit: Unit = None,
+    amount_basis: Basis = job.AmountBasis.ACTUAL,
+    tolerance: Tolerance = 0,
+    status_map: StatusMap = None,
+    negative: Negative = False,
+    sheet: Sheet = None,
+    all_sheets: AllSheets = False,
+    header_row: HeaderRow = None,
+    quoting: Quotes = "auto",
+    multiline: Multiline = None,
+    as_of: AsOf = None,
+) -> None:
+    """Cut a ledger into parts by refund id, so that duplicates stay together; asks nobody.
+
+    Then run `pandapon reconcile part K` for each part, anywhere, and `pandapon reconcile merge`. (A ledger
+    whose file is named split, part or merge is written ./split.)
+    """
+    options = job.Options(
+        map=dict(pairs(map_ or (), "--map")),
+        platform=platform,
+        amount_unit=amount_unit,
+        amount_basis=amount_basis,
+        tolerance_fen=tolerance,
+        status_map=grouped(pairs(status_map or (), "--status-map")),
+        negative=negative,
+        sheet=sheet,
+        all_sheets=all_sheets,
+        header_row=header_row,
+        quoting=quoting,
+        multiline=multiline,
+        as_of=time_of(as_of),
+    )
+
+    async def work() -> job.Split:
+        accounts = Accounts.found()
+        async with accounts or contextlib.nullcontext():
+            return await job.split(
+                ledger, out, parts, options=options, accounts=accounts, by_account=by_account
+            )
+
+    made = _run(work())
+    for text in (*made.inferred, *made.notes):
+        note(text)
+    note(f"next, for each part: pandapon reconcile part 1 --in {out}")
+    note(f"at last: pandapon reconcile merge --in {out} --out report")
+    print_lines([{"parts": made.parts, "rows": made.rows, "to_look_up": made.to_look_up}])
+
+
+def part(
+    number: Annotated[int, typer.Argument(metavar="K", min=1, help="Which part, from 1.")],
+    folder: Parts,
+    second_pass: SecondPass = True,
+    reuse: Reuse = None,
+    accept_missing: AcceptMissing = False,
+    rate: Rate = None,
+    concurrency: Concurrency = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Look up the refunds of one part; run again, it repeats no lookup of the same night.
+
+    Exit codes: 0 all looked up, 2 usage, 3 some lookups failed, or nothing was found, 4 authentication.
+    """
+    options = job.Options(
+        second_pass=second_pass,
+        concurrency=concurrency,
+        reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
+        accept_missing=accept_missing,
+    )
+    settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
+
+    async def work() -> job.PartResult:
+        async with Accounts.found(**settings) or Client.from_env(**settings) as client:
+            return await job.run_part(client, folder, number, options=options, progress=progress())
+
+    result = _run(work())
+    print_lines([attrs.asdict(result)])
+    raise typer.Exit(3 if result.failed else 0)
+
+
+def merge(
+    folder: Parts,
+    out: Annotated[Path, typer.Option(help="Folder for the reports, as of `pandapon reconcile`.")],
+    freight: Freight = None,
+    accept_missing: AcceptMissing = False,
+    report_rows: ReportRows = 20_000,
+    language: ReportLanguage = None,
+    group_readable: GroupReadable = False,
+) -> None:
+    """Judge all rows of all parts at once and write the files, as one run of the whole ledger does.
+
+    Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or was not run to its end.
+    """
+    options = job.Options(
+        accept_missing=accept_missing,
+        report_rows=report_rows,
+        language=language,
+        group_readable=group_readable,
+    )
+    reading = freight or Settings.from_env().vendor.freight
+    summary = _run(job.merge(folder, out, options=options, freight=reading))
+    tell_summary(summary, out)
+    raise typer.Exit(summary.exit_code)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end. What was looked up is kept, whatever ends it early."""
+
+    async def stoppable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # as for reconcile
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(stoppable())
+    except (job.IncompletePartsError, job.NothingFoundError) as error:
+        _say(f"error: {error}")
+        raise typer.Exit(3) from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("stopped; what was looked up is kept. The same command resumes where it stopped.")
+        raise typer.Exit(3) from None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
