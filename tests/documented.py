@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import griffe
-
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "api"
 _SHOWN = re.compile(r"^::: (\S+)", re.MULTILINE)
@@ -27,14 +25,16 @@ def shown() -> Iterator[str]:
 
 def undescribed() -> Iterator[str]:
     """The public names without a text, as dotted paths."""
+    import griffe  # only here: it comes with what builds the site, and with `make check`
+
     package = griffe.load("pandapon_async", search_paths=[str(ROOT)], docstring_parser="google")
     seen: set[str] = set()
     for name in shown():
         yield from _missing(package[name.partition(".")[2]], seen)
 
 
-def _missing(found: griffe.Object | griffe.Alias, seen: set[str]) -> Iterator[str]:
-    thing: Any = found.final_target if isinstance(found, griffe.Alias) else found
+def _missing(found: Any, seen: set[str]) -> Iterator[str]:
+    thing: Any = found.final_target if found.is_alias else found
     if thing.path in seen:
         return
     seen.add(thing.path)
@@ -51,18 +51,15 @@ def _missing(found: griffe.Object | griffe.Alias, seen: set[str]) -> Iterator[st
             yield from _missing(member, seen)
 
 
-def _ours(member: griffe.Object | griffe.Alias) -> bool:
-    return isinstance(member, griffe.Alias) and member.target_path.startswith("pandapon_async.")
+def _ours(member: Any) -> bool:
+    return bool(member.is_alias) and member.target_path.startswith("pandapon_async.")
 
 
 def _told(thing: Any) -> Iterator[str]:
     """The names that the `Args:` of a class's own docstring describes."""
     if thing.is_class and thing.docstring:
         for section in thing.docstring.parsed:
-            if section.kind in (
-                griffe.DocstringSectionKind.parameters,
-                griffe.DocstringSectionKind.attributes,
-            ):
+            if section.kind.value in ("parameters", "attributes"):
                 for one in section.value:
                     yield from (name.strip() for name in one.name.split(","))
 
