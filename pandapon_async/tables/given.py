@@ -93,10 +93,18 @@ def _write_arrow(path: Path, rows: ArrowStream) -> None:
         ) from None
     with (
         pyarrow.RecordBatchReader.from_stream(rows) as reader,
-        parquet.ParquetWriter(path, reader.schema) as writer,
+        parquet.ParquetWriter(path, schema := _storable(reader.schema)) as writer,
     ):
         for batch in reader:
-            writer.write_batch(batch)
+            writer.write_table(pyarrow.Table.from_batches([batch]).cast(schema))
+
+
+def _storable(schema: Any) -> Any:
+    """The columns with texts in the one form that every version of pyarrow writes."""
+    import pyarrow
+
+    views = {pyarrow.string_view(): pyarrow.string(), pyarrow.binary_view(): pyarrow.binary()}
+    return pyarrow.schema([field.with_type(views.get(field.type, field.type)) for field in schema])
 
 
 def _write_mappings(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
