@@ -1,7 +1,9 @@
 """The nightly job: compare a ledger of refunds with the platforms, row by row.
 
-`reconcile` reads the ledger, looks every refund up, gives each row exactly one `Verdict` and writes
-rows.csv, exceptions.csv, summary.json and report.html. Killed at any moment, it goes on where it was.
+`reconcile` reads the ledger, looks every refund up, gives each row exactly one `Verdict` and writes reports
+for people (report.xlsx, report.html, exceptions.csv) and files for machines (rows.csv, rows.parquet,
+summary.json). Killed at any moment, it resumes where it stopped. `split`, `run_part` and `merge` do the same
+in parts.
 """
 
 from pandapon_async.progress import ConsoleProgress, Progress

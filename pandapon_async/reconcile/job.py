@@ -1,4 +1,4 @@
-"""The nightly job: a ledger in, every refund looked up, every row judged, four files out.
+"""The nightly job: a ledger in, every refund looked up, every row judged, reports and rows out.
 
 The order is fixed: check everything that can be refused, read the ledger into the state, look up what
 is not yet known, then judge and write all at once. Verdicts are computed from the state alone, so a
