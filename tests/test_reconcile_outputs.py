@@ -114,6 +114,7 @@ def test_rows_are_for_programs() -> None:
     assert (second["upstream_currency"], third["upstream_currency"], third["column"]) == ("CNY", "", "'@x")
     assert second["order_id"] == "2542285634920880794"
     assert (first["looked_up_at"], first["lookup_age_s"], third["lookup_age_s"]) == (MOMENT, "3600", "")
+    assert (first["source"], third["source"]) == ("single", "")
 
 
 def test_exceptions_are_for_spreadsheets() -> None:

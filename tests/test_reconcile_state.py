@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
 from pandapon_async.reconcile.run_store import Pending, RunStore
-from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.tables.open import file_digest
 
 
@@ -61,6 +61,22 @@ def test_a_state_of_the_third_format_keeps_its_lookups_and_says_that_they_have_n
     assert {(one.applied_freight_fen, one.problems) for one in found} == {(None, None)}
     assert state.get("begun") is not None
     assert state.get("keeps_freight") is None
+    state.close()
+
+
+def test_a_state_of_the_sixth_format_has_single_lookups_alone(path: Path) -> None:
+    path.parent.mkdir()
+    shutil.copy(FORMATS / "run-6.sqlite", path)
+    state = RunStore.open(path)
+    state.check(thorough=True)
+    found = {row.row: looked_up for row, looked_up in state.joined()}
+    assert [looked_up and looked_up.outcome for looked_up in found.values()] == [*Outcome, None]
+    assert {one.source for one in found.values() if one is not None} == {LookupSource.SINGLE}
+    assert found[1] is not None
+    assert (found[1].status, found[1].applied_fen, found[1].request_id) == ("20", 1200, "r1")
+    state.record(3, lookup(source=LookupSource.LIST, looked_up_at="t"))
+    assert [one.source for one in state.lookups_of([3])] == [LookupSource.LIST]
+    assert (state.get("digest"), state.get("keeps_freight")) == ("ab" * 32, True)
     state.close()
 
 
@@ -160,7 +176,7 @@ def test_another_version_is_refused(path: Path) -> None:
     other.execute("PRAGMA user_version = 99")
     other.close()
     with pytest.raises(
-        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 6"
+        ConfigurationError, match="has format 99; this version of pandapon-async reads up to format 7"
     ):
         RunStore.open(path)
 

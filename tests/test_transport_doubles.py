@@ -90,7 +90,7 @@ def with_aioresponses(url: str) -> Iterator[Watch]:
 
 @contextlib.contextmanager
 def with_vcrpy(url: str) -> Iterator[Watch]:
-    import vcr  # type: ignore[import-not-found,unused-ignore]
+    import vcr  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     with vcr.use_cassette("/nowhere/none.yaml", record_mode="none"):
         yield Watch()
@@ -98,7 +98,7 @@ def with_vcrpy(url: str) -> Iterator[Watch]:
 
 @contextlib.contextmanager
 def with_pook(url: str) -> Iterator[Watch]:
-    import pook  # type: ignore[import-not-found,unused-ignore]
+    import pook  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     pook.on()
     try:
@@ -110,8 +110,8 @@ def with_pook(url: str) -> Iterator[Watch]:
 
 @contextlib.contextmanager
 def with_mocket(url: str) -> Iterator[Watch]:
-    from mocket import Mocketizer  # type: ignore[import-not-found,unused-ignore]
-    from mocket.mocks.mockhttp import Entry  # type: ignore[import-not-found,unused-ignore]
+    from mocket import Mocketizer  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from mocket.mocks.mockhttp import Entry  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     with Mocketizer(strict_mode=False):
         Entry.single_register(Entry.POST, f"{url}/pay", body='{"code":200,"data":{"success":true}}')
@@ -120,7 +120,7 @@ def with_mocket(url: str) -> Iterator[Watch]:
 
 @contextlib.asynccontextmanager
 async def with_aresponses(url: str) -> AsyncIterator[Watch]:
-    from aresponses import ResponsesMockServer  # type: ignore[import-not-found,unused-ignore]
+    from aresponses import ResponsesMockServer  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     async with ResponsesMockServer() as mocked:
         mocked.add(path_pattern="/pay", response="{}", repeat=mocked.INFINITY)
@@ -129,7 +129,7 @@ async def with_aresponses(url: str) -> AsyncIterator[Watch]:
 
 @contextlib.asynccontextmanager
 async def with_aiointercept(url: str) -> AsyncIterator[Watch]:
-    from aiointercept import aiointercept  # type: ignore[import-not-found,unused-ignore]
+    from aiointercept import aiointercept  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     async with aiointercept(mock_external_urls=True) as mocked:
         mocked.post(f"{url}/pay", payload={"code": 200, "data": {"success": True}}, repeat=True)
@@ -158,8 +158,8 @@ def with_opentelemetry(url: str) -> Iterator[Watch]:
 
 @contextlib.contextmanager
 def with_sentry(url: str) -> Iterator[Watch]:
-    import sentry_sdk  # type: ignore[import-not-found,unused-ignore]
-    from sentry_sdk.integrations.aiohttp import (  # type: ignore[import-not-found,unused-ignore]
+    import sentry_sdk  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    from sentry_sdk.integrations.aiohttp import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
         AioHttpIntegration,
     )
 

@@ -256,8 +256,9 @@ def _show(summary: job.Summary, out: Path) -> None:
     for note in (*summary.inferred, *summary.notes):
         console.print(f"note: {note}", markup=False)
     run = summary.run
+    saved = f" ({summary.calls_saved} saved)" if str(summary.calls_saved) else ""
     took = (
-        f"took {duration(run['seconds'])}: {run['calls']:,} calls, {run['retried']:,} retried, "
+        f"took {duration(run['seconds'])}: {run['calls']:,} calls{saved}, {run['retried']:,} retried, "
         f"{run['throttled']:,} throttled"
     )
     console.print(f"at stake: {moneys(summary.totals.at_stake_fen())}", markup=False)

@@ -7,6 +7,7 @@ in parts.
 """
 
 from pandapon_async.progress import ConsoleProgress, Progress
+from pandapon_async.reconcile.calls_saved import CallsSaved
 from pandapon_async.reconcile.job import reconcile, state_path
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
@@ -19,6 +20,7 @@ from pandapon_async.reconcile.verdict import (
     Judgement,
     LedgerRow,
     Lookup,
+    LookupSource,
     Outcome,
     Verdict,
     VerdictRule,
@@ -27,6 +29,7 @@ from pandapon_async.reconcile.verdict import (
 
 __all__ = [
     "AmountBasis",
+    "CallsSaved",
     "ConsoleProgress",
     "IncompletePartsError",
     "JudgedRow",
@@ -34,6 +37,7 @@ __all__ = [
     "LedgerPreview",
     "LedgerRow",
     "Lookup",
+    "LookupSource",
     "NothingFoundError",
     "Options",
     "Outcome",

@@ -235,6 +235,7 @@ class _Job:
         work = {name: count - before[name] for name, count in counters(looking_up.statistics).items()}
         ended = self._now()
         run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
+        run["calls_saved"] = looking_up.saved.to_dict()
         run["oldest_lookup_age_s"] = None if oldest is None else lookup_age(oldest, ended)
         run["seconds"] = round((ended - started).total_seconds(), 3)
         self._progress.note("writing reports, rows and summary")

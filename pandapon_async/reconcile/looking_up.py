@@ -18,6 +18,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.progress import Progress
 from pandapon_async.reconcile.by_account import fetch_by_account
+from pandapon_async.reconcile.calls_saved import CallsSaved
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.probe import Probe
@@ -45,6 +46,8 @@ class LookingUp:
     """Is given each lookup once the state has it, and waited for."""
     least_tried: int = 1
     """Platforms with fewer refunds to look up are not tried with a few of them first."""
+    saved: CallsSaved = attrs.field(factory=CallsSaved)
+    """The calls that it did not need."""
     _trying: bool = attrs.field(default=False, init=False)
     """Whether what is looked up may be looked up again, with the id in another place."""
 
@@ -139,12 +142,14 @@ class LookingUp:
                     continue  # says nothing of the refund; the run ends with it
                 else:
                     lookup = lookup_of_error(result.error)
-                await self._keep(state, result.item.row, lookup)
+                await self.keep(state, result.item.row, lookup)
                 count += 1
         return count
 
-    async def _keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
-        lookup.looked_up_at = stamp(self.clock.wall())
+    async def keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
+        """Keep a lookup, wherever it comes from. One that does not say when it was made was made now."""
+        if lookup.looked_up_at is None:
+            lookup.looked_up_at = stamp(self.clock.wall())
         state.record(row, lookup)
         if not self._trying:
             await self._tell(row, lookup)

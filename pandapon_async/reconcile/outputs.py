@@ -62,8 +62,9 @@ COLUMNS = (
     "request_id",
     "looked_up_at",
     "lookup_age_s",
+    "source",
 )
-VARYING = 3  # request id, time and age differ from run to run; everything before them does not
+VARYING = 4  # request id, time, age and source differ from run to run; everything before them does not
 EXCEPTION_COLUMNS = (
     *(
         "row",
@@ -85,7 +86,7 @@ EXCEPTION_COLUMNS = (
 _MADE_BY = "a reconciliation"
 _WORDS = "made by pandapon-async reconcile"
 FILES = {
-    "rows.csv": Mark(",".join(COLUMNS[:-1]), _MADE_BY),  # without the column that earlier versions had not
+    "rows.csv": Mark(",".join(COLUMNS[:-2]), _MADE_BY),  # without the columns that earlier versions had not
     "exceptions.csv": Mark("row,verdict,reason,column,platform,shop,refund_id,order_id,", _MADE_BY),
     "rows.parquet": Mark(_WORDS, _MADE_BY, "tail"),
     "report.html": Mark(f"<!-- {_WORDS} -->", _MADE_BY),
@@ -226,6 +227,7 @@ def row_values(
         found.request_id,
         found.looked_up_at,
         None if found.looked_up_at is None else lookup_age(found.looked_up_at, ended),
+        None if lookup is None else lookup.source.value,
     )
 
 

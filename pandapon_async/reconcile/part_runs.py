@@ -19,6 +19,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.errors import InvalidArgumentError, PandaponError
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.ages import oldest_allowed, same_night
+from pandapon_async.reconcile.calls_saved import CallsSaved
 from pandapon_async.reconcile.looking_up import COUNTERS, LookingUp, counters, stamp
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
@@ -124,7 +125,8 @@ async def _run_part(
     counted = counters(work.statistics)
     await work.run(state, counts)
     made = {name: count - counted[name] for name, count in counters(work.statistics).items()}
-    ended = {"started_at": started, "finished_at": work.clock.wall(), **counts, **made}
+    times = {"started_at": started, "finished_at": work.clock.wall()}
+    ended = {**times, **counts, **made, "calls_saved": work.saved.to_dict()}
 
     def end() -> None:
         file.append({"ended": ended})
@@ -244,12 +246,15 @@ def _run_of(found: Split, parts: list[PartLookups], state: RunStore, ended: date
     """What the run took: the sums over the last run of every part."""
     runs = [part.ended for part in parts if part.ended is not None]
     names = ("lookups_before", "lookups", "second_pass", *COUNTERS)
-    oldest = state.oldest_lookup()
+    oldest, saved = state.oldest_lookup(), CallsSaved()
+    for run in runs:
+        saved.add(CallsSaved(**run.get("calls_saved", {})))
     return {
         "started_at": datetime.fromtimestamp(found.begun, UTC).isoformat(timespec="seconds"),
         "finished_at": ended.isoformat(timespec="seconds"),
         **{name: sum(run.get(name, 0) for run in runs) for name in names},
         "oldest_lookup_age_s": None if oldest is None else lookup_age(oldest, ended),
+        "calls_saved": saved.to_dict(),
         "seconds": round(ended.timestamp() - found.begun, 3),
         "parts": found.parts,
     }

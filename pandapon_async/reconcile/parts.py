@@ -31,7 +31,7 @@ from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
-from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.files import Mark, clear_drafts, only_writer, whole_file
 from pandapon_async.storage.record_file import RecordFile, read_records
 from pandapon_async.tables.open import file_digest, usable
@@ -259,7 +259,7 @@ class PartLookups:
                 read.ended = record["ended"]
             else:
                 lookup = Lookup(**record["lookup"])
-                lookup.outcome = Outcome(lookup.outcome)
+                lookup.outcome, lookup.source = Outcome(lookup.outcome), LookupSource(lookup.source)
                 read.found[record["row"]] = lookup
         return read
 

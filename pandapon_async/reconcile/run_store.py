@@ -18,7 +18,7 @@ from typing import Any, Self
 import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
-from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.damage import with_checksum
 from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
 from pandapon_async.tables.cells import Platform
@@ -79,6 +79,16 @@ def _add_word(db: sqlite3.Connection) -> None:
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     db.execute("ALTER TABLE ledger ADD COLUMN status_word")
+    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns are there
+        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+
+
+def _add_source(db: sqlite3.Connection) -> None:
+    """Format 7 says where each lookup comes from; before it there were only single ones."""
+    for table in ("facts", "ledger", "lookups"):
+        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    db.execute("ALTER TABLE lookups ADD COLUMN source")
+    db.execute("UPDATE lookups SET source = ?", (LookupSource.SINGLE,))
     FORMAT.add_checksums(db)
 
 
@@ -86,9 +96,16 @@ _INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
 FORMAT = FileFormat(
     name="state file",
     application_id=0x50507263,  # "PPrc"
-    number=6,
+    number=7,
     schema=_SCHEMA,
-    upgrades={1: _add_error_kinds, 2: _add_beginning, 3: _add_freight, 4: _add_account, 5: _add_word},
+    upgrades={
+        1: _add_error_kinds,
+        2: _add_beginning,
+        3: _add_freight,
+        4: _add_account,
+        5: _add_word,
+        6: _add_source,
+    },
     error=ConfigurationError,
     checked={"facts": ("name", "value"), "ledger": _ROW_FIELDS, "lookups": ("row", *_LOOKUP_FIELDS)},
 )
@@ -290,4 +307,5 @@ def _lookup(values: tuple[Any, ...]) -> Lookup:
     found = dict(zip(_LOOKUP_FIELDS, values, strict=True))
     found["outcome"] = Outcome(found["outcome"])
     found["retryable"] = bool(found["retryable"])
+    found["source"] = LookupSource(found["source"])
     return Lookup(**found)

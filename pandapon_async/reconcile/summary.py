@@ -16,6 +16,7 @@ import attrs
 
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.reconcile.attention import NO_CURRENCY, at_stake_fen
+from pandapon_async.reconcile.calls_saved import CallsSaved
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict, VerdictRule, judge
 
@@ -156,8 +157,8 @@ class Summary:
     totals: Totals
     """Rows and money by verdict."""
     rows_digest: str
-    """The SHA-256 of rows.csv without its last three columns (request id, time and age): the same for every
-    run that came to the same result."""
+    """The SHA-256 of rows.csv without its last four columns (request id, time, age and source): the same
+    for every run that came to the same result."""
     run: Mapping[str, Any]
     """The work of this run alone: times, calls, lookups."""
     reports: Mapping[str, Any] = attrs.field(factory=dict)
@@ -191,6 +192,11 @@ class Summary:
     def verdicts(self) -> Mapping[Verdict, int]:
         """How many rows got each verdict; all verdicts are there."""
         return self.totals.verdicts
+
+    @property
+    def calls_saved(self) -> CallsSaved:
+        """The calls that this run did not need."""
+        return CallsSaved(**self.run.get("calls_saved", {}))
 
     @property
     def freight_advice(self) -> list[str]:

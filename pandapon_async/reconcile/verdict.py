@@ -18,7 +18,16 @@ from pandapon_async.reconcile.options import AmountBasis
 from pandapon_async.reconcile.statuses import is_known, is_open, succeeded
 from pandapon_async.tables.cells import Platform
 
-__all__ = ["Judgement", "LedgerRow", "Lookup", "Outcome", "Verdict", "VerdictRule", "judge"]
+__all__ = [
+    "Judgement",
+    "LedgerRow",
+    "Lookup",
+    "LookupSource",
+    "Outcome",
+    "Verdict",
+    "VerdictRule",
+    "judge",
+]
 
 
 class Verdict(enum.StrEnum):
@@ -91,6 +100,17 @@ class Outcome(enum.StrEnum):
     """Nobody knows: the lookup failed."""
 
 
+class LookupSource(enum.StrEnum):
+    """Where a lookup comes from."""
+
+    SINGLE = "single"
+    """The refund was asked for by its id."""
+    LIST = "list"
+    """A list of the platform's refunds named it."""
+    REUSED = "reused"
+    """A complete run before this one looked it up; `looked_up_at` says when."""
+
+
 @attrs.define(kw_only=True)
 class Lookup:
     """What the platform said of a refund."""
@@ -127,6 +147,8 @@ class Lookup:
     """Freight that was paid back, in fen."""
     problems: str | None = None
     """The places of fields that came as another type, with blanks between them."""
+    source: LookupSource = LookupSource.SINGLE
+    """Where it comes from."""
 
 
 @attrs.frozen(kw_only=True)
