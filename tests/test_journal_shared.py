@@ -24,7 +24,7 @@ from pandapon_async.errors import (
     NextStep,
     NotSentError,
 )  # fmt: skip
-from pandapon_async.journal import Intent, IntentState, Journal
+from pandapon_async.journal import Intent, IntentState, Journal, WriteKey
 from pandapon_async.journal import shared_store as module
 from pandapon_async.journal.shared_store import LEASE_SECONDS, SharedJournal
 from pandapon_async.journal.writes import before_sending
@@ -273,6 +273,75 @@ async def test_after_a_failover_each_write_is_looked_for_first(postgres: Postgre
         async with Client(sandbox.credentials, settings) as pandapon:
             await pandapon.alibaba.refunds.return_goods(refund_id=refunds[1], **given)
         assert len(sandbox.effects) == effects + 1
+
+
+async def fail_over(postgres: Postgres, address: str, *, seconds_ago: float) -> None:
+    """As if this server had taken over; a client that opens the journal notices it."""
+    name = DatabaseUrl(address).database or ""
+    await postgres.execute("UPDATE pandapon.history SET timeline = timeline - 1", name)
+    async with machines(address, 1) as (journal,):
+        await journal.open()
+    await postgres.execute(f"UPDATE pandapon.history SET since = since - {seconds_ago}", name)
+
+
+async def test_a_key_with_rows_from_just_before_a_failover_is_looked_for_however_long_after(
+    postgres: Postgres, fresh: str
+) -> None:
+    """What such a row says may be old: it was sent after that, and the server that knew it is gone."""
+    name = DatabaseUrl(fresh).database or ""
+    async with machines(fresh, 1) as (journal,):
+        for key in ("old", "young", "done", "again"):
+            await noted(journal, natural_key={"k": key})
+        for intent in await journal.find():
+            done = intent.natural_key["k"] == "done"
+            await journal.resolve(intent.id, IntentState.CONFIRMED if done else IntentState.NOT_SENT)
+    await postgres.execute("ALTER TABLE pandapon.intents DISABLE TRIGGER noted", name)
+    await postgres.execute(
+        "UPDATE pandapon.intents SET noted = noted - 601 WHERE natural_key LIKE '%old%'", name
+    )
+    await postgres.execute("ALTER TABLE pandapon.intents ENABLE TRIGGER noted", name)
+    await fail_over(postgres, fresh, seconds_ago=86_400)
+    async with machines(fresh, 2) as (journal, other):
+        earlier = {}
+        for key in ("old", "young", "done", "again", "new"):
+            intent = journal.draft(WriteKey("vendor", "o", {"k": key}), facts={}, digest="d")
+            earlier[key] = await journal.add(intent, once=False, sending=True)
+            assert intent.state is (IntentState.SENT if earlier[key] is None else IntentState.INTENDED)
+            await journal.sending(intent)
+            await journal.resolve(intent.id, IntentState.NOT_SENT if key == "young" else IntentState.CONFIRMED)
+        assert [key for key, found in earlier.items() if found is not None] == ["young", "done", "again"]
+        found = earlier["young"]
+        assert found is not None
+        assert found.state is IntentState.UNKNOWN
+        boot = Clock().boot()
+        if boot is not None:
+            assert found.uptime is not None
+            assert boot[1] - found.uptime == pytest.approx(86_400, abs=60), "as old as the failover"
+        # Behind that read it was sent: from now on its own row tells.
+        intent = other.draft(WriteKey("vendor", "o", {"k": "again"}), facts={}, digest="d")
+        assert await other.add(intent, once=False, sending=True) is None
+
+
+async def test_a_copy_that_is_restored_long_after_doubts_its_own_newest_rows(
+    postgres: Postgres, fresh: str
+) -> None:
+    name = DatabaseUrl(fresh).database or ""
+    async with machines(fresh, 1) as (journal,):
+        for key in ("older", "newest"):
+            intent = await noted(journal, natural_key={"k": key})
+            await journal.resolve(intent.id, IntentState.NOT_SENT)
+    await postgres.execute("ALTER TABLE pandapon.intents DISABLE TRIGGER noted", name)
+    await postgres.execute(
+        "UPDATE pandapon.intents SET noted = noted - 86400 - 700 * (natural_key LIKE '%older%')::int", name
+    )
+    await postgres.execute("ALTER TABLE pandapon.intents ENABLE TRIGGER noted", name)
+    await fail_over(postgres, fresh, seconds_ago=601)
+    async with machines(fresh, 1) as (journal,):
+        found = {}
+        for key in ("older", "newest"):
+            intent = journal.draft(WriteKey("vendor", "o", {"k": key}), facts={}, digest="d")
+            found[key] = await journal.add(intent, once=True) is not None
+        assert found == {"older": False, "newest": True}
 
 
 async def test_a_server_that_loses_commits_is_refused(postgres: Postgres, fresh: str) -> None:

@@ -28,9 +28,10 @@ from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.core.rate import spacing
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.shared import database as database_module
-from pandapon_async.shared import upkeep
+from pandapon_async.shared import schema, upkeep
 from pandapon_async.shared.database import Database, DatabaseUnavailableError
 from pandapon_async.shared.quota import QuotaBook
+from pandapon_async.shared.schema import UPGRADES, VERSION
 from tests.support.command import Shell
 from tests.support.plan_files import returnable
 from tests.support.pooler import tls_front, transaction_pooler
@@ -272,8 +273,8 @@ async def test_another_version_of_the_schema_stops_the_client(
     client = Database(DatabaseUrl(address), Clock())
     await client.run(lambda connection: connection.execute("SELECT 1"), seconds=5)
     for module in (database_module, upkeep):
-        monkeypatch.setattr(module, "VERSION", 2)
-    monkeypatch.setitem(upkeep.UPGRADES, 1, "CREATE TABLE pandapon.more (x int)")
+        monkeypatch.setattr(module, "VERSION", VERSION + 1)
+    monkeypatch.setattr(upkeep, "UPGRADES", {**UPGRADES, VERSION: "CREATE TABLE pandapon.more (x int)"})
     with pytest.raises(ConfigurationError, match="pandapon shared upgrade"):
         await opened(address)
     refused = await command("upgrade")
@@ -281,12 +282,46 @@ async def test_another_version_of_the_schema_stops_the_client(
     assert "1 clients are connected; stop them, then upgrade" in refused.err
     await client.aclose()
     done = await command("upgrade")
-    assert json.loads(done.out) == {"before": 1, "after": 2}
+    assert json.loads(done.out) == {"before": VERSION, "after": VERSION + 1}
     assert await opened(address)
     for module in (database_module, upkeep):
-        monkeypatch.setattr(module, "VERSION", 1)
+        monkeypatch.setattr(module, "VERSION", VERSION)
     with pytest.raises(ConfigurationError, match="a newer pandapon-async made its schema"):
         await opened(address)
+
+
+COLUMNS = """
+SELECT string_agg(concat_ws(' ', table_name, column_name, data_type, is_nullable), E'\n'
+    ORDER BY table_name, column_name) FROM information_schema.columns WHERE table_schema = 'pandapon'
+"""
+
+
+async def test_a_schema_of_the_first_version_is_brought_up_with_its_rows_and_roles(
+    postgres: Postgres, shell: Shell
+) -> None:
+    address = await postgres.empty()
+    assert await opened(address)
+    new = await postgres.fetchval(COLUMNS, "empty")
+    address = await postgres.empty()
+    await postgres.execute(schema._FIRST, "empty")
+    await postgres.execute("DROP ROLE IF EXISTS first; CREATE ROLE first LOGIN", "empty")
+    await postgres.execute("GRANT USAGE ON SCHEMA pandapon TO first", "empty")
+    await postgres.execute("GRANT SELECT ON pandapon.format TO first", "empty")
+    row = "0, 0, 1, NULL, NULL, NULL, NULL, '[]', 'v', '1', '', 0, NULL, NULL, NULL, NULL, 0, NULL"
+    await postgres.execute(
+        f"INSERT INTO pandapon.intents VALUES ('i', 'v', 'o', '{{}}', '', '{{}}', 'confirmed', 's', {row})",
+        "empty",
+    )
+    done = await asyncio.to_thread(shell, "shared", "upgrade", "--shared", address)
+    assert json.loads(done.out) == {"before": 1, "after": VERSION}
+    assert await postgres.fetchval(COLUMNS, "empty") == new
+    assert await postgres.fetchval("SELECT id FROM pandapon.intents", "empty") == "i"
+    async with Sandbox() as sandbox:
+        shared: Any = postgres.address(user="first", database="empty")
+        settings = Settings(base_url=sandbox.base_url, rate=40.0, shared=shared)
+        async with Client(sandbox.credentials, settings) as pandapon:
+            given = {"logistics_company_no": "SF", "freight_bill": "SF100"}
+            await pandapon.alibaba.refunds.return_goods(refund_id=returnable(sandbox, 1)[0], **given)
 
 
 async def test_many_that_open_an_empty_database_at_once_make_one_schema(postgres: Postgres) -> None:
@@ -303,7 +338,7 @@ async def test_the_command_shows_what_is_there(
     rows = {row["check"]: row["found"] for row in map(json.loads, shown.out.splitlines())}
     assert rows["session connections"] == "proved by two connections"
     assert rows["other clients"] == "0"
-    assert rows["schema"] == "version 1"
+    assert rows["schema"] == f"version {VERSION}"
     book = QuotaBook(Database(DatabaseUrl(address), Clock()), "shop", Clock())
     span, _, gap = spacing(200.0)
     await book.book(1, gap=gap, span=span, ahead=0.1)

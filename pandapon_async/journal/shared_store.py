@@ -32,6 +32,7 @@ from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.place import automatic_files, forgets
+from pandapon_async.journal.rows import text_of
 from pandapon_async.journal.store import Added, JournalStore, Reading
 from pandapon_async.settings import Credentials, Settings
 from pandapon_async.shared.database import LOCK_CLASS, Connection, Database, DatabaseUnavailableError
@@ -47,7 +48,7 @@ CHANGE_LOCK: Final = 2
 SECONDS: Final = 10.0
 """How long a statement may take, with its wait for others."""
 CAREFUL_SECONDS: Final = 600.0
-"""How long after a failover each write is sent behind a read: the newest rows may be missing."""
+"""For so long before a failover rows may be missing or old, and for so long after it nobody knows which."""
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -167,7 +168,7 @@ class SharedJournalStore(JournalStore):
         self._on_close = None
         self._unassigned, self._unclear = set(), set()
         self._has_extra = True
-        self._careful_until = -math.inf
+        self._failover_at = -math.inf
         self._lost_id = ""
         self._level = "on"
         self._is_new = True
@@ -195,25 +196,46 @@ class SharedJournalStore(JournalStore):
     ) -> Added:
         """The same as in a file; after a failover each write is to be looked for first."""
         added = super().add(intent, once, subjects, allow_second=allow_second)
-        if (
-            added.blocking is not None
-            or added.doubtful is not None
-            or self._clock.now() > self._careful_until
-        ):
+        if added.blocking is not None or not (self._is_careful() or self._is_doubted(intent)):
             return added
+        if added.doubtful is not None:
+            return Added(doubtful=attrs.evolve(added.doubtful, **self._age_of_failover()))
         self._change(self._row(intent.id) or (), {"state": IntentState.INTENDED.value, "attempts": 0})
         intent.state, intent.attempts = IntentState.INTENDED, 0
         # It may have been written down by a server that is gone, and its row lost.
-        lost = attrs.evolve(
-            intent, id=self._lost_id, state=IntentState.UNKNOWN, boot=None, uptime=None, served=None
-        )
-        return Added(doubtful=lost)
+        lost = {"id": self._lost_id, "state": IntentState.UNKNOWN, **self._age_of_failover()}
+        return Added(doubtful=attrs.evolve(intent, **lost))
+
+    def _is_careful(self) -> bool:
+        return self._since_failover() <= CAREFUL_SECONDS
+
+    def _since_failover(self) -> float:
+        """Seconds since another server, or another history of this one, was first seen."""
+        return self._clock.now() - self._failover_at
+
+    def _is_doubted(self, intent: Intent) -> bool:
+        """Whether nothing was sent of this key since a failover that may have lost what was noted of it."""
+        newest = self._connection.execute(
+            "SELECT doubted FROM intents WHERE scope = ? AND operation = ? AND natural_key = ? AND id <> ?"
+            " AND (doubted OR attempts > 0) ORDER BY rowid DESC LIMIT 1",
+            (intent.scope, intent.operation, text_of(intent.natural_key), intent.id),
+        ).fetchone()
+        return newest is not None and bool(newest[0])
+
+    def _age_of_failover(self) -> dict[str, Any]:
+        """What a write of the last moment before it has noted of the clocks."""
+        boot, uptime = self._clock.boot() or (None, None)
+        then = None if uptime is None else uptime - self._since_failover()
+        return {"boot": boot, "uptime": then, "served": None}
 
     def _look_at_history(self) -> None:
-        """Whether this server is the one that took the newest rows, or one that took its place."""
+        """Whether this server is the one that took the newest rows, or one that took its place.
+
+        The history is that of the log's present file: what the control file says is older for a moment.
+        """
         facts = self._connection.execute(
-            "SELECT system_identifier, timeline_id, extract(epoch FROM clock_timestamp())::float8"
-            " FROM pg_control_system(), pg_control_checkpoint()"
+            "SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,"
+            " extract(epoch FROM clock_timestamp())::float8 FROM pg_control_system()"
         ).fetchone()
         system, timeline, now = facts
         known = self._connection.execute("SELECT system, timeline, since FROM history").fetchone()
@@ -228,9 +250,15 @@ class SharedJournalStore(JournalStore):
             self._connection.execute(
                 "UPDATE history SET system = ?, timeline = ?, since = ?", (system, timeline, now)
             )
+            # Before the newest row: a copy may be restored long after it was made.
+            self._connection.execute(
+                "UPDATE intents SET doubted = true WHERE noted >="
+                " least(?::float8, (SELECT max(noted) FROM intents)) - ?::float8",
+                (now, CAREFUL_SECONDS),
+            )
         else:
             since = known[2]
-        self._careful_until = self._clock.now() + since + CAREFUL_SECONDS - now
+        self._failover_at = self._clock.now() + since - now
         self._lost_id = f"history-{timeline}-{since:.0f}"
 
     def close_ended(self, now: Reading) -> None:

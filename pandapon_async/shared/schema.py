@@ -12,24 +12,25 @@ slots would be given out twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["PAUSES", "SCHEMA", "VERSION", "grants"]
+__all__ = ["PAUSES", "SCHEMA", "UPGRADES", "VERSION", "grants"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the schema that this client reads and writes."""
 
 PAUSES: Final = "pandapon_pause"
 """The channel on which pauses of a quota are told: its name, a space, seconds since 1970."""
 
-SCHEMA: Final = f"""
+_FIRST: Final = f"""
 CREATE SCHEMA IF NOT EXISTS pandapon;
 
 CREATE TABLE pandapon.format (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
     version integer NOT NULL
 );
-INSERT INTO pandapon.format (version) VALUES ({VERSION});
+INSERT INTO pandapon.format (version) VALUES (1);
 
 CREATE UNLOGGED TABLE pandapon.quota (
     name text PRIMARY KEY,
@@ -151,6 +152,32 @@ COMMENT ON TABLE pandapon.history IS
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
 """
+
+_SECOND: Final = """
+-- When each row was last written, by this server's clock: which ones were the newest when a failover lost some.
+ALTER TABLE pandapon.intents
+    ADD COLUMN noted double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
+    ADD COLUMN doubted boolean NOT NULL DEFAULT false;
+CREATE INDEX by_noted ON pandapon.intents (noted);
+CREATE FUNCTION pandapon.note_moment() RETURNS trigger
+LANGUAGE plpgsql SECURITY INVOKER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.noted := extract(epoch FROM clock_timestamp());
+    RETURN NEW;
+END $$;
+CREATE TRIGGER noted BEFORE UPDATE ON pandapon.intents
+    FOR EACH ROW EXECUTE FUNCTION pandapon.note_moment();
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
+"""
+
+UPGRADES: Final[Mapping[int, str]] = {1: _SECOND}
+"""What brings a schema of this version to the next one."""
+
+SCHEMA: Final = "".join(
+    (_FIRST, *UPGRADES.values(), f"UPDATE pandapon.format SET version = {VERSION};")
+)
+"""What makes an empty database one of this version: the first one, and all that was added since."""
 
 
 def grants(role: str) -> str:

@@ -9,13 +9,16 @@ import attrs
 from pandapon_async.core.rate import MARGIN
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.shared.database import LOCK_CLASS, UPGRADE_LOCK, Connection, Database
-from pandapon_async.shared.schema import VERSION, grants
+from pandapon_async.shared.schema import UPGRADES, VERSION, grants
 
-__all__ = ["UPGRADES", "Report", "create", "inspect", "upgrade"]
+__all__ = ["Report", "create", "inspect", "upgrade"]
 
-UPGRADES: Final[dict[int, str]] = {}
-"""What brings a schema of this version to the next one."""
 SECONDS: Final = 30.0
+_ROLES: Final = """
+SELECT rolname FROM pg_roles WHERE oid IN (
+    SELECT grantee FROM pg_class, aclexplode(relacl) WHERE oid = 'pandapon.format'::regclass AND grantee <> relowner)
+"""
+"""Those that `pandapon shared init --grant` gave rights to."""
 
 
 @attrs.frozen
@@ -95,6 +98,8 @@ async def upgrade(database: Database) -> tuple[int, int]:
             for version in range(before, VERSION):
                 await connection.execute(UPGRADES[version])
                 await connection.execute("UPDATE pandapon.format SET version = $1", version + 1)
+            for role in await connection.fetch(_ROLES):
+                await connection.execute(grants(role["rolname"]))
         return before, VERSION
 
     return await database.alone(work, seconds=SECONDS)
