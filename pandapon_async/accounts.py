@@ -1,8 +1,9 @@
-"""Several accounts in one process: a client for each, and one quota for those that share a key.
+"""Several accounts in one process: one client for each, and one quota for accounts that share a key.
 
-A back office has a hundred shops, each with its account, and one ledger for all of them. Each row is looked
-up with the client of its account. Which requests share a limiter, its pause and its adaptive rate is decided
-by `VendorProfile.quota_scope`: all that go to one vendor with one access key, or with one key and one user.
+A back office may have a hundred shops, each with its own account, and one ledger for all of them. Each row is
+looked up with the client of its account. `VendorProfile.quota_scope` decides which requests share a limiter,
+its pause and its adaptive rate: those with the same vendor and access key, or those with the same vendor, key
+and user.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ __all__ = ["Accounts", "SharedCounts"]
 
 
 class SharedCounts:
-    """The running counts of several clients together."""
+    """The running counters of several clients together."""
 
     def __init__(self, clients: Mapping[str, Client]) -> None:
         self._clients = clients
@@ -43,7 +44,7 @@ class SharedCounts:
 
     @property
     def slowed_to(self) -> float | None:
-        """Each account has its own rate: there is none of all."""
+        """Each account has its own rate, so there is no common one."""
         return None
 
 
@@ -52,7 +53,7 @@ def _usable(file: ConfigFile) -> bool:
 
 
 class Accounts:
-    """The accounts of a configuration file. Use it as `async with Accounts.from_config() as accounts:`."""
+    """The accounts of a configuration file. Use them as `async with Accounts.from_config() as accounts:`."""
 
     def __init__(self, sources: Sources, settings: Mapping[str, Any]) -> None:
         assert sources.file is not None
@@ -64,7 +65,7 @@ class Accounts:
         self.names: tuple[str, ...] = tuple(sources.file.accounts)
         """The names of the accounts."""
         self.shops: Mapping[str, str] = dict(sources.file.section("shops"))
-        """The account of each shop that the section [shops] names."""
+        """The account of each shop, from the section [shops]."""
         for shop, account in self.shops.items():
             if account not in self.names:
                 place = sources.file.place("shops", shop)
@@ -76,27 +77,28 @@ class Accounts:
     def from_config(
         cls, config: str | os.PathLike[str] | None = None, **settings: Unpack[SettingsArguments]
     ) -> Self:
-        """All accounts of pandapon.toml.
+        """Read all accounts of pandapon.toml.
 
         Args:
-            config: The file; else the one of PANDAPON_CONFIG, of the working folder, or of the user.
-            settings: What is to hold for every account, whatever is said elsewhere.
+            config: The path of the file; by default the one that PANDAPON_CONFIG names, pandapon.toml of the
+                working folder, or the user's.
+            settings: Settings of every account that override every other source.
 
         Raises:
-            ConfigurationError: There is no file with accounts, or one of its names is wrong.
+            ConfigurationError: No file with accounts exists, or one of its names is wrong.
         """
         found = any_file() if config is None else ConfigFile.read(Path(config))
         first = next(iter(found.accounts), None) if found is not None else None
         sources = Sources.find(WORKING_FOLDER, first, config)
         if sources.file is None or not sources.file.accounts:
-            raise ConfigurationError("there is no pandapon.toml with accounts; see --config")
+            raise ConfigurationError("no pandapon.toml with accounts was found; name one with --config FILE")
         return cls(attrs.evolve(sources, account=None), settings)
 
     @classmethod
     def found(cls, **settings: Unpack[SettingsArguments]) -> Self | None:
-        """The accounts of the file that would be used; None if there is none, or an account is named.
+        """The accounts of the file that applies; None without such a file, or if an account is named.
 
-        A file of the working folder counts only if it brings the credentials of all its accounts.
+        A file of the working folder applies only if it holds the credentials of all its accounts.
         """
         file = any_file()
         if file is None or os.environ.get(ACCOUNT) or not file.accounts or not _usable(file):
@@ -107,11 +109,11 @@ class Accounts:
         """The account of a row.
 
         Args:
-            account: What its column says.
-            shop: The shop that it names.
+            account: The value of the row's account column.
+            shop: The value of the row's shop column.
 
         Raises:
-            InvalidArgumentError: There is no such account, or nothing says which one it is.
+            InvalidArgumentError: The account does not exist, or the row does not say which one to use.
         """
         if account is not None:
             if account not in self.names:
@@ -123,21 +125,21 @@ class Accounts:
         if shop is not None and shop in self.shops:
             return self.shops[shop]
         if shop is None or not self.shops:
-            raise InvalidArgumentError("it names no account", argument="account")
-        raise InvalidArgumentError("its shop has no account in [shops]", argument="account")
+            raise InvalidArgumentError("the row has no account", argument="account")
+        raise InvalidArgumentError("its shop has no account in the section [shops]", argument="account")
 
     def client(self, name: str) -> Client:
-        """The client of an account; made when it is first asked for, and closed with all others."""
+        """The client of an account; created on first use and closed with all others."""
         if name not in self._clients:
             sources = attrs.evolve(self._sources, account=name)
             file = sources.file
             if file is not None and file.foreign and not file.brings_credentials(name):
                 raise ConfigurationError(
-                    f"account {name} of {file.path} takes its secret from elsewhere, and anybody may have "
-                    f"put that file there. If it is yours, say --config {file.path.name}"
+                    f"account {name} of {file.path} takes its secret from elsewhere, and the file may "
+                    f"not be yours. If you trust it, use --config {file.path.name}"
                 )
             credentials, settings = self.credentials_of(name), self.settings_of(name)
-            if settings.limiter is None and settings.shared is None:  # a database shares it by itself
+            if settings.limiter is None and settings.shared is None:  # the database shares it already
                 settings = attrs.evolve(settings, limiter=self._limiter(name, credentials, settings))
             self._clients[name] = Client(credentials, settings)
         return self._clients[name]
@@ -147,7 +149,7 @@ class Accounts:
         return Credentials.of(attrs.evolve(self._sources, account=name))
 
     def named(self, access_key: str | None) -> str | None:
-        """The accounts of an access key, with commas between them; None if it is of none."""
+        """The accounts of an access key, separated by commas; None if no account has it."""
         return ", ".join(self._names_by_key.get(access_key or "", ())) or None
 
     @cached_property
@@ -158,12 +160,14 @@ class Accounts:
         return found
 
     def settings_of(self, name: str) -> Settings:
-        """What holds for an account."""
+        """The settings of an account."""
         return Settings.of(attrs.evolve(self._sources, account=name), **self._settings)
 
     def _limiter(self, name: str, credentials: Credentials, settings: Settings) -> Limiter:
-        """The quota that the account belongs to."""
-        from pandapon_async.transport.shared_limiter import quota_name  # only now: it knows databases
+        """The limiter of the quota that the account belongs to."""
+        from pandapon_async.transport.shared_limiter import (
+            quota_name,
+        )  # imported late: it imports the database driver
 
         whose = quota_name(credentials, settings)
         if whose not in self._limiters:
@@ -173,21 +177,21 @@ class Accounts:
         first, limiter = self._limiters[whose]
         if limiter.configured != settings.rate:
             raise ConfigurationError(
-                f"accounts {first} and {name} share the quota of one key, and say {limiter.configured} and "
-                f"{settings.rate} calls a second; give both the same rate"
+                f"accounts {first} and {name} share the quota of one key, but their rates are "
+                f"{limiter.configured} and {settings.rate} calls a second; give both the same rate"
             )
         return limiter
 
     @property
     def settings(self) -> Settings:
-        """What holds where no account says otherwise."""
+        """The settings that apply unless an account overrides them."""
         return Settings.of(self._environment, **self._settings)
 
     def only(self) -> Client:
-        """The client for a table that names no account: that of the environment, or of the only account.
+        """The client for a table without an account column: the environment's, or the only account's.
 
         Raises:
-            InvalidArgumentError: There are several accounts, and the environment has none.
+            InvalidArgumentError: There are several accounts, and the environment names none.
         """
         if len(self._environment.credentials()) == len(CREDENTIAL_NAMES):
             self._clients[""] = Client(Credentials.of(self._environment), self.settings)
@@ -195,18 +199,19 @@ class Accounts:
         if len(self.names) == 1:
             return self.client(self.names[0])
         raise InvalidArgumentError(
-            f"the table names no account, and there are {len(self.names)}: say --account NAME, or give it a "
-            "column account, or name the account of each shop in the section [shops]",
+            f"the table has no account column, and {len(self.names)} accounts are configured; use "
+            "--account NAME, add a column account, or list the account of each shop in the section "
+            "[shops]",
             argument="account",
         )
 
     @property
     def statistics(self) -> SharedCounts:
-        """Running counts of all accounts together."""
+        """The running counters of all accounts together."""
         return SharedCounts(self._clients)
 
     def clients(self, names: Iterable[str]) -> dict[str, Client]:
-        """The clients of these accounts, all made before the first request."""
+        """The clients of these accounts, all created before the first request."""
         self._environment.tell_unused()
         return {name: self.client(name) for name in names}
 

@@ -1,4 +1,4 @@
-"""The client: what users hold. It owns the session and the quota and knows the way to every call."""
+"""The client: it owns the session and the quota, and offers every call of the API."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ _GROUPS = ("alibaba", "taobao", "addresses", "freight", "v1", "v2")
 
 
 class Client(SettlesWrites):
-    """One account's way to the API, for one event loop.
+    """A client for one account, bound to one event loop.
 
     Use it as `async with Client(credentials, settings) as pandapon:`, or call `aclose` yourself. The calls
-    are at `pandapon.alibaba`, `pandapon.taobao`, `pandapon.addresses` and `pandapon.freight`; they use the
+    are at `pandapon.alibaba`, `pandapon.taobao`, `pandapon.addresses` and `pandapon.freight`; each uses the
     documented path of the newest generation of the API that has one. `pandapon.v1` and `pandapon.v2` are the
-    same groups pinned to a generation. What is not declared goes through `request`. A borrowed `session` is
-    used and left open.
+    same groups pinned to a generation. `request` makes undeclared calls. A `session` that you pass in is used
+    and left open.
     """
 
     def __init__(
@@ -88,9 +88,10 @@ class Client(SettlesWrites):
     ) -> None:
         if not isinstance(credentials, Credentials):
             raise ConfigurationError(
-                "the first argument is Credentials(access_key=..., access_secret=..., user_id=...)"
+                "the first argument must be Credentials(access_key=..., access_secret=..., user_id=...)"
             )
-        # Loaded here: the import would be a fifth slower with it, and the first call would hold up the loop.
+        # Imported here: at the top it would slow the package's import by a fifth, and in the first call it
+        # would block the loop.
         importlib.import_module("pandapon_async.api")
         settings = settings or Settings()
         _check_overrides(settings)
@@ -122,7 +123,7 @@ class Client(SettlesWrites):
     def from_env(
         cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
-        """From the environment, a .env file and pandapon.toml; arguments win. See `Settings.from_env`."""
+        """Read credentials and settings from the environment; see `Settings.from_env`."""
         sources = Sources.find(env_file)
         return cls(Credentials.of(sources), Settings.of(sources, **settings))
 
@@ -131,15 +132,16 @@ class Client(SettlesWrites):
     def from_config(
         cls, account: str, config: str | os.PathLike[str] | None = None, **settings: Unpack[SettingsArguments]
     ) -> Self:
-        """An account of pandapon.toml.
+        """Make a client for an account of pandapon.toml.
 
         Args:
             account: The name of its section: "shop-a" is `[accounts.shop-a]`.
-            config: The file; else the one of PANDAPON_CONFIG, of the working folder, or of the user.
-            settings: What is to hold whatever is said elsewhere.
+            config: The path of the file; by default the one that PANDAPON_CONFIG names, pandapon.toml of the
+                working folder, or the user's.
+            settings: Settings that override every other source.
 
         Raises:
-            ConfigurationError: There is no such account, or a name or a value is wrong.
+            ConfigurationError: The account does not exist, or a name or a value is wrong.
         """
         sources = Sources.find(WORKING_FOLDER, account, config)
         return cls(Credentials.of(sources), Settings.of(sources, **settings))
@@ -167,7 +169,7 @@ class Client(SettlesWrites):
 
     @cached_property
     def freight(self) -> Freight:
-        """Warehouse logistics: the way abroad."""
+        """Warehouse logistics: shipping abroad."""
         from pandapon_async.api import Freight
 
         return Freight(self)
@@ -193,35 +195,35 @@ class Client(SettlesWrites):
 
     @property
     def statistics(self) -> Statistics:
-        """Running counts, shared with all copies: calls, attempts, retried, throttled, failed, slowed."""
+        """Running counters, shared with all copies: calls, attempts, retried, throttled, failed, slowed."""
         return self._pipeline.statistics
 
     @property
     def limiter(self) -> Limiter:
-        """The quota, to look at or to share: its `rate`, `permits`, `waiting` and `paused_seconds`."""
+        """The limiter, to inspect or share; it has `rate`, `permits`, `waiting` and `paused_seconds`."""
         return self._pipeline.limiter
 
     @property
     def account(self) -> str:
-        """The account (vendor, key and sub-account) as plans of format 1 name it; tells none of the three."""
+        """The fingerprint of vendor, key and sub-account in plans of format 1; it reveals none of them."""
         return self._pipeline.writer.legacy
 
     @property
     def writer(self) -> Writer:
-        """Whose writes this client makes: the vendor and the sub-account."""
+        """The vendor and the sub-account that this client's writes belong to."""
         return self._pipeline.writer
 
     @property
     def clock_correction(self) -> float:
-        """Seconds added to this machine's time in signatures; 0 unless the server showed it to be wrong."""
+        """Seconds added to this machine's time in signatures; 0 unless the clock was shown to be wrong."""
         return self._pipeline.server_time.correction
 
     @clean_frames
     def with_settings(self, **changes: Unpack[SettingsChanges]) -> Self:
-        """A cheap copy with other settings that shares session, quota, retry budget and counts.
+        """Make a cheap copy with other settings that shares session, quota, retry budget and counters.
 
-        `pandapon.with_settings(timeout=5)`. What is shared (base_url, rate, adaptive_rate, concurrency,
-        limiter, journal, shared, clock) cannot be changed in a copy. Closing a copy closes nothing.
+        `pandapon.with_settings(timeout=5)`. Shared settings (base_url, rate, adaptive_rate, concurrency,
+        limiter, journal, shared, clock) cannot change in a copy. Closing a copy closes nothing.
 
         Raises:
             ConfigurationError: A setting is shared, unknown or wrong.
@@ -249,22 +251,22 @@ class Client(SettlesWrites):
         *,
         generation: Literal["v1", "v2"] | str | None = None,
     ) -> Call[Any]:
-        """Carry out an operation; the typed methods end up here.
+        """Carry out an operation; every typed method calls this.
 
         Args:
             operation: One of `pandapon_async.api.registry.operations()`.
             arguments: By Python name.
-            generation: The generation that it is pinned to; None chooses.
+            generation: The generation to use, "v1" or "v2"; None: the client chooses.
 
         Raises:
             InvalidArgumentError: An argument is unknown, missing or wrong; nothing was sent.
-            ConfigurationError: No page shows the path, and the settings do not allow an inferred one.
+            ConfigurationError: The operation's path is only inferred, and the settings do not allow that.
         """
         builder, encoded = self._encode(operation, arguments, generation)
         endpoint = builder.endpoint
         if endpoint.stage is Stage.DEPRECATED:
             warnings.warn(
-                f"the vendor marks {endpoint.name} as to be deprecated", DeprecationWarning, stacklevel=3
+                f"the vendor is about to deprecate {endpoint.name}", DeprecationWarning, stacklevel=3
             )
         if builder.has_image:
             return Call(endpoint.name, lambda: self._upload(builder, encoded))
@@ -281,7 +283,7 @@ class Client(SettlesWrites):
     def _encode(
         self, operation: Operation, arguments: Mapping[str, Any], generation: str | None
     ) -> tuple[RequestBuilder, dict[str, Any]]:
-        """What carries out an operation, with its arguments checked."""
+        """Check the arguments and return the coroutine that carries out the operation."""
         key = operation.name, generation
         builders = self._builders.get(key)
         if builders is None:
@@ -289,7 +291,7 @@ class Client(SettlesWrites):
         if generation is not None or operation.same_arguments:
             return builders[0], builders[0].encode(arguments)
         by_endpoint = {builder.endpoint: builder for builder in builders}
-        # Each may have to read them, and an iterator can be read once.
+        # Each generation may have to read them, and an iterator can be read only once.
         given = {name: list(one) if isinstance(one, Iterator) else one for name, one in arguments.items()}
         try:
             endpoint, encoded = operation.choose(
@@ -301,7 +303,7 @@ class Client(SettlesWrites):
         return by_endpoint[endpoint], encoded
 
     def _builders_of(self, operation: Operation, generation: str | None) -> Iterator[RequestBuilder]:
-        """Of the generations that may carry out an operation; several where the arguments decide."""
+        """The request builders to choose from; several if the arguments decide about the generation."""
         settings, vendor = self.settings, self.settings.vendor
         corrected = [name for name, override in vendor.overrides.items() if override.path is not None]
         candidates = operation.candidates(
@@ -323,10 +325,10 @@ class Client(SettlesWrites):
         params: Mapping[str, Any] | None = None,
         safety: Safety | SafetyName = Safety.ONCE,
     ) -> Call[Any]:
-        """Call what is not declared: signed, paced and checked like every other call.
+        """Make an undeclared call: signed, rate-limited and checked like every other call.
 
-        `safety` says what may be done if the answer is lost; the default repeats nothing. Gives the
-        envelope's data as plain JSON values, with Decimal where others have floats.
+        `safety` says whether the call may be repeated if its answer is lost; by default it is not. Returns
+        the envelope's data as plain JSON values, with Decimal instead of float.
 
         Raises:
             InvalidArgumentError: The method, the path or a value cannot be sent; nothing was sent.
@@ -378,7 +380,7 @@ class Client(SettlesWrites):
     def _response(self, value: Any, envelope: Envelope, context: CallContext) -> Response[Any]:
         if self._pipeline.observed is not None:
             self._pipeline.tell_end(context, None, envelope.request_id)
-        # By position, as names cost a third more: in the order in which `Response` has them.
+        # By position, in the order of `Response`: keywords take a third longer.
         return Response(
             value,
             envelope.request_id,
@@ -399,7 +401,7 @@ class Client(SettlesWrites):
         return self._pipeline.journal
 
     async def _look_first(self, write: Write, deadline: float) -> None:
-        """Look at an earlier write of the key before this one is sent, until the deadline of its call."""
+        """Check an earlier write of the same key before this one is sent, within the deadline of its call."""
         from pandapon_async.journal.resend import look_first
 
         def within(left: float) -> Any:
@@ -408,14 +410,15 @@ class Client(SettlesWrites):
         await look_first(write, within, deadline, self._ages, self.settings)
 
     async def aclose(self, grace: float = 0.0) -> None:
-        """Close the client: new calls are refused, and calls under way are ended.
+        """Close the client: refuse new calls and end the calls in flight.
 
-        A call that is ended raises NotSentError, or ConnectionLostError (a write: OutcomeUnknownError) if its
-        request may have left. Its outcome is noted in the journal within 2 seconds; if that fails, the log
-        says so and the write stays `sent`. May be called twice; closing a copy closes nothing.
+        A call that is ended raises NotSentError; if its request may have left, a read raises
+        ConnectionLostError and a write OutcomeUnknownError. Its outcome is noted in the journal within 2
+        seconds; if that fails, the log says so and the write stays `sent`. A second call does nothing;
+        neither does closing a copy.
 
         Args:
-            grace: Seconds that calls under way may still take before they are ended.
+            grace: Seconds that calls in flight may still take before they are ended.
         """
         if self._is_copy:
             return
@@ -429,7 +432,10 @@ class Client(SettlesWrites):
                 with time_limit(self.settings.clock, max(0.1, left)):
                     await pipeline.journal.aclose()
             except TimeoutError:
-                log.error("the journal could not be closed within %g s; it closes by itself", CLOSING_SECONDS)
+                log.error(
+                    "the journal could not be closed within %g s; it closes in the background",
+                    CLOSING_SECONDS,
+                )
 
     async def __aenter__(self) -> Self:
         self._pipeline.session.open()
@@ -445,11 +451,11 @@ class Client(SettlesWrites):
 
 
 def _journal_of(credentials: Credentials, settings: Settings) -> Journal:
-    """The journal that the settings name: one that a database keeps for all, unless another is given."""
+    """The journal that the settings name: one passed in, the shared database's, or the default one."""
     if settings.shared is None:
         return journal_of(credentials, settings)
     if settings.journal != AUTOMATIC:
-        tell(f"the given journal holds, not that of {settings.shared}")
+        tell(f"the journal passed in is used, not the one in {settings.shared}")
         return journal_of(credentials, settings)
     from pandapon_async.journal.shared_store import shared_journal_of
 
@@ -457,20 +463,20 @@ def _journal_of(credentials: Credentials, settings: Settings) -> Journal:
 
 
 def _limiter_of(credentials: Credentials, settings: Settings) -> Limiter:
-    """The quota that the settings name: a given one, one that a database keeps for all, or one of its own."""
+    """The limiter that the settings name: the one passed in, the shared database's, or a new one."""
     if settings.shared is None:
         return limiter_of(settings)
     if settings.limiter is not None:
-        tell(f"the given limiter holds, not the quota of {settings.shared}")
+        tell(f"the limiter passed in is used, not the quota in {settings.shared}")
         return limiter_of(settings)
-    # Loaded here: most programs are one process.
+    # Imported here: most programs are one process and do not need it.
     from pandapon_async.transport.shared_limiter import shared_limiter_of
 
     return shared_limiter_of(credentials, settings)
 
 
 def _check_payments_allowed(endpoint: Endpoint) -> None:
-    # Loaded here: bulk work stands below the client, and most programs do none.
+    # Imported here: most programs do no bulk work.
     from pandapon_async.bulk.guard import check_payments_allowed
 
     check_payments_allowed(endpoint.name)

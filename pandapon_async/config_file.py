@@ -1,8 +1,8 @@
-"""pandapon.toml: where it is, what stands in it and on which line, and whether it may be believed.
+"""pandapon.toml: where it is, what it says on which line, and whether it is trusted.
 
-The file of the working folder configures whoever works there, and a working folder may be anybody's. So it is
-used only for an account whose key and secret stand in it, or beside it: then it can lead its own requests
-astray and nobody else's. A file that is named, or lies in the user's own folder of configuration, is trusted.
+A file in the working folder configures whoever works there, but anyone may have put it there. So it is used
+only for an account whose key and secret are in it or beside it: then it can misdirect its own requests only.
+A file that the user names, or that lies in the user's configuration folder, is trusted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["CONFIG", "ConfigFile", "any_file", "find_file", "readable_by_others"
 CONFIG: Final = "PANDAPON_CONFIG"
 NAME: Final = "pandapon.toml"
 DANGEROUS: Final = ("allow_plain_http", "base_url", "journal", "proxy", "shared")
-"""What decides where requests go and where things are kept."""
+"""The settings that decide where requests go and where data is stored."""
 LARGEST_FILE: Final = 1024 * 1024  # bytes
 _HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?")
 _KEY = re.compile(r"\s*([^=#\[\]{}]+?)\s*=")
@@ -33,7 +33,7 @@ _KEY = re.compile(r"\s*([^=#\[\]{}]+?)\s*=")
 
 @attrs.frozen
 class ConfigFile:
-    """One file, read. `foreign` says that it was found in the working folder and nobody named it."""
+    """The contents of one file. `foreign`: it was found in the working folder, and nobody named it."""
 
     path: Path
     tree: Mapping[str, Any] = attrs.field(repr=False)
@@ -42,7 +42,7 @@ class ConfigFile:
 
     @classmethod
     def read(cls, path: Path, *, foreign: bool = False) -> ConfigFile:
-        """The file as it stands; raises ConfigurationError, without any of its text, if it cannot be read."""
+        """Read the file; raises ConfigurationError, without any of its text, if that fails."""
         problem = ""
         text, tree = "", {}
         try:
@@ -54,24 +54,24 @@ class ConfigFile:
             problem = f"{path} is not TOML{_line_of(error)}"
         except (OSError, UnicodeDecodeError):
             problem = f"{path} cannot be read as UTF-8 text"
-        if problem:  # raised out here: the decoder's error carries the whole text along
+        if problem:  # raised outside the except block: the decoder's error holds the whole text
             raise ConfigurationError(problem)
         return cls(path, tree, _lines(text), foreign)
 
     @property
     def accounts(self) -> Mapping[str, Any]:
-        """The accounts by name, as they stand."""
+        """The sections of the accounts, by name."""
         return self.section("accounts")
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """A section, empty if it is not there; raises ConfigurationError if it is not a table."""
+        """A section, empty if it is missing; raises ConfigurationError if it is not a table."""
         found = self.tree.get(name, {})
         if not isinstance(found, dict):
-            raise ConfigurationError(f"{self.place(name)}: {name} must be a section [{name}]")
+            raise ConfigurationError(f"{self.place(name)}: write {name} as a section [{name}]")
         return found
 
     def place(self, *names: str) -> str:
-        """The file, and the line where this stands as far as it is known."""
+        """The file and, if it is known, the line of this key."""
         while names:
             if (line := self.lines.get(names)) is not None:
                 return f"{self.path}, line {line}"
@@ -79,7 +79,7 @@ class ConfigFile:
         return str(self.path)
 
     def brings_credentials(self, account: str) -> bool:
-        """Whether key and secret of an account come with the file: in it, or in a file below its folder."""
+        """Whether an account's key and secret are in the file or in a file below its folder."""
         entry = self.accounts.get(account)
         if not isinstance(entry, dict) or "access_key" not in entry or "access_secret_env" in entry:
             return False
@@ -90,7 +90,7 @@ class ConfigFile:
 
 
 def any_file() -> ConfigFile | None:
-    """The file that an operator means when he looks at it: named, of the working folder, or the user's."""
+    """The file to display: the named one, the working folder's, or the user's."""
     named = os.environ.get(CONFIG)
     for path in (Path(named),) if named else (Path(NAME), users_file()):
         if path.is_file():
@@ -100,18 +100,19 @@ def any_file() -> ConfigFile | None:
 
 
 def find_file(account: str | None, named: str | os.PathLike[str] | None = None) -> ConfigFile | None:
-    """The file that holds: a named one, else that of the working folder if it may be used, else the user's.
+    """Find the file to use: a named one, else the working folder's if it may be used, else the user's.
 
     Args:
-        account: The account whose settings are wanted; None if the credentials come from the environment.
-        named: The file that is meant; else PANDAPON_CONFIG may name it.
+        account: The name of the account; None if the credentials come from the environment.
+        named: The path of the file; None: PANDAPON_CONFIG may name it.
 
-    Raises: ConfigurationError for a file that cannot be read, and for one of the working folder that says
-        where requests go without bringing the credentials for them.
+    Raises:
+        ConfigurationError: The file cannot be read, or it lies in the working folder and sets where requests
+            go without holding the credentials for them.
     """
     if named := named or os.environ.get(CONFIG):
         if not Path(named).is_file():
-            raise ConfigurationError(f"there is no file {named}; see --config and {CONFIG}")
+            raise ConfigurationError(f"the file {named} does not exist; check --config and {CONFIG}")
         return ConfigFile.read(Path(named).absolute())
     own, here = users_file(), Path(NAME).absolute()
     users = ConfigFile.read(own) if own.is_file() else None
@@ -121,7 +122,7 @@ def find_file(account: str | None, named: str | os.PathLike[str] | None = None) 
     if account is not None and found.brings_credentials(account):
         if users is not None and account in users.accounts:
             raise ConfigurationError(
-                f"account {account} stands in {here} and in {own}; say which file you mean with --config"
+                f"account {account} is in both {here} and {own}; choose one with --config FILE"
             )
         tell(f"using account {account} of {here}")
         return found
@@ -130,12 +131,12 @@ def find_file(account: str | None, named: str | os.PathLike[str] | None = None) 
 
 
 def _refuse(found: ConfigFile, account: str | None, *, known: bool) -> None:
-    """Say why the file of the working folder is not used; raise if it tries to decide where things go."""
-    trust = f"If it is yours, say --config {NAME}, or {CONFIG}={NAME} in the environment"
+    """Report why the working folder's file is not used; raise if it sets where requests or data go."""
+    trust = f"If you trust it, use --config {NAME}, or set {CONFIG}={NAME} in the environment"
     if account is not None and account in found.accounts and not known:
         raise ConfigurationError(
-            f"account {account} of {found.path} takes its secret from elsewhere, and anybody may have put "
-            f"that file there. {trust}"
+            f"account {account} of {found.path} takes its secret from elsewhere, and the file may not be "
+            f"yours. {trust}"
         )
     entries = {"defaults": found.section("defaults")}
     if account is not None and isinstance(found.accounts.get(account), dict):
@@ -145,34 +146,34 @@ def _refuse(found: ConfigFile, account: str | None, *, known: bool) -> None:
     ]
     if bad:
         raise ConfigurationError(
-            f"{found.path} says {', '.join(bad)}, but the credentials do not come from it: anybody may have "
-            f"put it there. {trust}"
+            f"{found.path} sets {', '.join(bad)}, but the credentials do not come from it, and the file "
+            f"may not be yours. {trust}"
         )
-    tell(f"not using {found.path}, as the credentials do not come from it; --config {NAME} uses it")
+    tell(f"not using {found.path}, because the credentials do not come from it; --config {NAME} uses it")
 
 
 def users_file() -> Path:
-    """Where the user's own file is looked for."""
+    """The path of the user's own file."""
     import platformdirs
 
     return Path(platformdirs.user_config_dir("pandapon-async", appauthor=False)) / NAME
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether others on this machine may read a file; never on Windows, which says it otherwise."""
+    """Whether other users of this machine can read a file; always False on Windows."""
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def _line_of(error: tomllib.TOMLDecodeError) -> str:
-    """Where the file is wrong; before Python 3.14 only the message of the error says it."""
+    """The line of a syntax error; before Python 3.14 only the error's message has it."""
     found = re.search(r"\bline (\d{1,6})\b", str(error))
     if not found:
-        return ": its end is missing"
-    return f": look at line {found[1]} (texts, and names of other letters than a-z, stand in quotation marks)"
+        return ": the end of the file comes too early"
+    return f": see line {found[1]} (put texts, and names with other letters than a-z, in quotation marks)"
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """Where sections and names stand. Only for messages: a text of several lines may fool it."""
+    """The lines of sections and keys. For messages only: a text of several lines may mislead it."""
     found: dict[tuple[str, ...], int] = {}
     section: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
@@ -189,7 +190,7 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
 
 
 def _names(dotted: str) -> Iterator[str]:
-    """`a."b c".d` as a, b c, d; nothing if it is none."""
+    """Split a dotted key: `a."b c".d` gives a, b c, d. Empty if it is not a key."""
     try:
         tree: Any = tomllib.loads(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:

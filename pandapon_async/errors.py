@@ -43,20 +43,20 @@ __all__ = [
 
 
 class Outcome(enum.StrEnum):
-    """Whether the server carried the operation out: surely not, it answered, or nobody knows."""
+    """Whether the server carried out the operation: certainly not, it answered, or nobody knows."""
 
     NOT_SENT = "not_sent"
-    """Surely not carried out: no byte of the request was written."""
+    """Certainly not carried out: no byte of the request was written."""
     ANSWERED = "answered"
     """The server answered; the error says what."""
     UNKNOWN = "unknown"
-    """Nobody knows. A read may be repeated; of a write the state is read."""
+    """Nobody knows. A read may be repeated; after a write, read the state first."""
 
 
 class Attempt(NamedTuple):
-    """One request that was tried, and how it ended."""
+    """One request of a call, and how it ended."""
 
-    # Every call makes one, and a frozen attrs class would take seven times as long.
+    # A NamedTuple, because every call creates one and a frozen attrs class takes seven times as long.
 
     number: int
     """The number of the request, from 1."""
@@ -69,36 +69,35 @@ class Attempt(NamedTuple):
     reason: str | None = None
     """The name of the error's class, if it failed."""
     http_status: int | None = None
-    """The HTTP status, if an answer came."""
+    """The HTTP status, if the server answered."""
     code: int | None = None
-    """The envelope's code, if one came."""
+    """The envelope's code, if the answer had one."""
     request_id: str | None = None
-    """The vendor's id of the request, if one came."""
+    """The vendor's id of the request, if the answer had one."""
 
 
 class NextStep(enum.StrEnum):
-    """What helps a write that was held back; nothing of it was sent."""
+    """What to do about a write that was held back; nothing of it was sent."""
 
     RESOLVE = "resolve"
-    """Find out what became of the earlier write: `Client.resolve`, `pandapon journal resolve`."""
+    """Find out how the earlier write ended: `Client.resolve`, `pandapon journal resolve`."""
     WAIT = "wait"
-    """The earlier write is too young to be believed absent: try again after `retry_after` seconds."""
+    """The earlier write may not be visible yet: try again after `retry_after` seconds."""
     LATER_RUN = "later_run"
-    """This process found the earlier write absent; only a later one may send it again."""
+    """This process did not find the earlier write; only a later process may send it again."""
     ALLOW_REPEAT = "allow_repeat"
-    """The same was carried out before: `Settings.allow_repeat`, if it is meant again."""
+    """The same write was carried out before; `Settings.allow_repeat` permits it again."""
     ALLOW_SECOND = "allow_second"
-    """Another write is about the same thing: `Settings.allow_second`, if both are meant."""
+    """Another write about the same thing is open; `Settings.allow_second` permits both."""
     RESEND_THROTTLED = "resend_throttled"
-    """No read can tell whether a throttled write was carried out;
-    `Settings.resend_throttled` sends it again."""
+    """No read shows whether a throttled write was carried out; `Settings.resend_throttled` sends it again."""
 
 
 class PandaponError(Exception):
-    """The root of the tree."""
+    """The base of every error of this client."""
 
     retryable: bool = False
-    """Whether making the same call again is sensible and safe."""
+    """Whether the same call can be made again safely."""
     outcome: Outcome = Outcome.NOT_SENT
     """Whether the server may have carried the operation out."""
     safety: str | None = None
@@ -116,13 +115,13 @@ class PandaponError(Exception):
     ) -> None:
         super().__init__(message)
         self.endpoint = endpoint
-        """The name of the call, such as "alibaba.refunds.get", or "METHOD /path" of an undeclared one."""
+        """The name of the call, such as "alibaba.refunds.get", or "METHOD /path" for an undeclared one."""
         self.attempts = attempts
-        """How many requests were tried."""
+        """How many requests the call made."""
         self.request_id = request_id
-        """The vendor's id of the last request, for its support."""
+        """The vendor's id of the last request; its support asks for it."""
         self.history = history
-        """What became of each attempt."""
+        """How each attempt ended."""
         if retryable is not None:
             self.retryable = retryable
 
@@ -141,7 +140,7 @@ class PandaponError(Exception):
 
 
 class ConfigurationError(PandaponError, ValueError):
-    """Credentials or settings that cannot work; raised before anything is sent."""
+    """Credentials or settings cannot work; raised before anything is sent."""
 
 
 class InvalidArgumentError(PandaponError, ValueError):
@@ -150,48 +149,48 @@ class InvalidArgumentError(PandaponError, ValueError):
     def __init__(self, message: str, *, argument: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.argument = argument
-        """The argument that was refused."""
+        """The name of the refused argument."""
 
 
 class NotSentError(PandaponError):
-    """The request surely never reached the server: name lookup, connect or TLS failed."""
+    """The request certainly never reached the server: name lookup, connect or TLS failed."""
 
     retryable = True
     """True: nothing was carried out."""
     retry_after: float | None = None
-    """Seconds that a proxy asked to wait, if it refused the connection and said so."""
+    """Seconds that a proxy asked to wait, if it refused the connection and named a time."""
 
 
 class ConnectionLostError(PandaponError):
-    """A read was sent and no whole answer came back. (A write raises `OutcomeUnknownError` instead.)"""
+    """A read was sent and no complete answer came back. (A write raises `OutcomeUnknownError` instead.)"""
 
     outcome = Outcome.UNKNOWN
     """`Outcome.UNKNOWN`: the request was sent."""
     retryable = True
-    """True: it was a read."""
+    """True: only reads raise this error."""
 
 
 class OutcomeUnknownError(PandaponError):
-    """A write was sent and may or may not have landed. Never send it again blindly.
+    """A write was sent and may have been carried out. Never send it again without a check.
 
-    Read the state (the refund, the order) to learn what became of it. `__cause__` is the failure that hid
-    the answer.
+    Read the state (the refund, the order) to see whether it was. `__cause__` is the failure that lost the
+    answer.
     """
 
     outcome = Outcome.UNKNOWN
-    """`Outcome.UNKNOWN`: read the state before you do anything else."""
+    """`Outcome.UNKNOWN`: read the state before anything else."""
 
     def __init__(self, message: str, *, intent_id: str | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.intent_id = intent_id
-        """The write's intent in the journal."""
+        """The id of the write's intent in the journal."""
 
     def __str__(self) -> str:
         return f"{super().__str__()} [intent {self.intent_id}]" if self.intent_id else super().__str__()
 
 
 class DuplicateIntentError(PandaponError):
-    """The same write is open already, or was carried out before; nothing was sent."""
+    """The same write is open or was carried out before; nothing was sent."""
 
     def __init__(
         self,
@@ -206,15 +205,15 @@ class DuplicateIntentError(PandaponError):
     ) -> None:
         super().__init__(message, **facts)
         self.intent_id = intent_id
-        """The earlier write's intent in the journal."""
+        """The id of the earlier write's intent in the journal."""
         self.state = state
         """The earlier write's state, as in `IntentState`."""
         self.result = result
         """The id that the vendor gave the earlier write, if any."""
         self.next_step = next_step
-        """What helps."""
+        """What to do next."""
         self.retry_after = retry_after
-        """Seconds to wait first, where waiting helps."""
+        """Seconds to wait first, if waiting helps."""
 
 
 class JournalUnavailableError(PandaponError):
@@ -222,19 +221,19 @@ class JournalUnavailableError(PandaponError):
 
 
 class DeadlineExceededError(PandaponError):
-    """The call's own deadline passed, or a wait would have crossed it (then nothing was waited for)."""
+    """The call's deadline passed, or the next wait would have crossed it (such a wait is not begun)."""
 
     retryable = True
     """True, with a longer timeout or less load."""
 
 
 class MalformedResponseError(PandaponError):
-    """The server answered with something that is not an envelope of PandaPon."""
+    """The server's answer is not a PandaPon envelope."""
 
     outcome = Outcome.UNKNOWN
     """`Outcome.UNKNOWN`: a gateway may have answered in the vendor's place."""
     retryable = True
-    """True for a read; of a write `OutcomeUnknownError` is raised."""
+    """True for a read; a write raises `OutcomeUnknownError` instead."""
 
     def __init__(self, message: str, *, http_status: int | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -243,34 +242,34 @@ class MalformedResponseError(PandaponError):
 
 
 class ResponseTooLargeError(PandaponError):
-    """The answer passed `Settings.max_response_bytes`, counted after decompression."""
+    """The answer is longer than `Settings.max_response_bytes`, counted after decompression."""
 
     outcome = Outcome.UNKNOWN
-    """`Outcome.UNKNOWN`: the answer was not read to its end."""
+    """`Outcome.UNKNOWN`: the rest of the answer was not read."""
 
 
 class DecodeError(PandaponError):
-    """The call succeeded, but its data does not fit the model.
+    """The call succeeded, but its data does not match the model.
 
-    `data` has all that came, so that an accepted side effect is not lost with it.
+    `data` holds everything that came, so the result of an accepted write is not lost.
     """
 
     outcome = Outcome.ANSWERED
-    """`Outcome.ANSWERED`: the vendor said yes, in a form that is not known."""
+    """`Outcome.ANSWERED`: the vendor accepted the call; the data has an unknown form."""
 
     def __init__(self, message: str, *, path: str | None = None, data: Any = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.path = path
-        """Where it does not fit, such as "$.data.refundOrder.refundFee"."""
+        """The place that does not match, such as "$.data.refundOrder.refundFee"."""
         self.data = data
-        """The decoded JSON as it came. It may hold personal data."""
+        """The decoded JSON, unchanged. It may hold personal data."""
 
 
 class ApiError(PandaponError):
-    """The vendor answered and said no."""
+    """The vendor refused the call."""
 
     outcome = Outcome.ANSWERED
-    """`Outcome.ANSWERED`, unless the refusal may have come after the deed."""
+    """`Outcome.ANSWERED`, unless the vendor may have acted before it refused."""
 
     def __init__(
         self,
@@ -283,37 +282,40 @@ class ApiError(PandaponError):
     ) -> None:
         super().__init__(message, **facts)
         self.code = code
-        """The envelope's code, as it came."""
+        """The envelope's code, unchanged."""
         self.msg = msg
-        """The envelope's message, as it came."""
+        """The envelope's message, unchanged."""
         self.http_status = http_status
         """The HTTP status of the answer."""
 
 
 class AuthenticationError(ApiError):
-    """Key, secret, signature, user id or clock were refused."""
+    """The vendor refused the key, the secret, the signature, the user id or the clock."""
 
     clock_skew: float | None = None
-    """Seconds that the server's clock is ahead of this machine's, where that explains the refusal."""
+    """Seconds by which the server's clock is ahead of this machine's, if that explains the refusal."""
     intent_id: str | None = None
-    """Of a write whose outcome is unknown all the same, its intent in the journal."""
+    """The id of the write's intent in the journal, if its outcome is unknown despite the refusal."""
 
 
 class NotFoundError(ApiError):
-    """The vendor knows no such thing: it said so by code, or gave a successful answer without data."""
+    """The vendor does not know what was asked for: its code says so, or its successful answer has no data."""
 
     def __init__(self, message: str, *, empty: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.empty = empty
-        """Whether a successful answer without data said so. That does not prove that there is no such thing:
-        a vendor that looks for an argument in another place may answer so to everything."""
+        """Whether the reason is a successful answer without data.
+
+        That does not prove absence: a vendor that expects the argument in another place may answer every call
+        this way.
+        """
 
 
 class RateLimitError(ApiError):
-    """Too many calls."""
+    """The vendor throttled the call."""
 
     retryable = True
-    """True: the same call may go through later."""
+    """True: the same call may succeed later."""
 
     def __init__(
         self,
@@ -325,16 +327,15 @@ class RateLimitError(ApiError):
     ) -> None:
         super().__init__(message, **facts)
         self.retry_after = retry_after
-        """Seconds that the server asked for, if it said."""
+        """Seconds that the server asked to wait, if it named a time."""
         self.next_step = next_step
-        """What helps, where nothing was sent because an earlier attempt was throttled."""
+        """What to do, if nothing was sent because an earlier attempt was throttled."""
         self.before_execution = False
-        """Whether it was surely refused before anything was carried out, so that even a write may be
-        repeated."""
+        """Whether nothing was carried out for certain; then even a write may be repeated."""
 
 
 class RejectedError(ApiError):
-    """The envelope says 200, its inside says no."""
+    """The envelope says 200, but the data inside refuses the call."""
 
     def __init__(
         self, message: str, *, error_code: str | None = None, error_info: str | None = None, **facts: Any
@@ -343,13 +344,13 @@ class RejectedError(ApiError):
         self.error_code = error_code
         """The inner error code."""
         self.error_info = error_info
-        """The inner message, as it came."""
+        """The inner message, unchanged."""
 
 
 class TryLaterError(RejectedError):
-    """The platform could not check what was sent, or refused it: its code says either. Nothing was done.
+    """The platform could not check the request or refused it; its code covers both. Nothing was done.
 
-    It may be tried again later; the client reads the state first.
+    The call may be tried again later; the client reads the state first.
     """
 
 
@@ -357,36 +358,36 @@ class CallbackReason(enum.StrEnum):
     """What was wrong with a callback."""
 
     NOT_BYTES = "not_bytes"
-    """Text or an object was given where the bytes that came belong."""
+    """The body is text or an object; pass the bytes as they were received."""
     TOO_LARGE = "too_large"
     """The body has more bytes than `CallbackSettings.maximum_bytes`."""
     UNSIGNED = "unsigned"
     """There is no Authorization header."""
     MALFORMED_SIGNATURE = "malformed_signature"
-    """The signature is not 64 hex digits; nothing was computed."""
+    """The signature is not 64 hex digits; no secret was tried."""
     WRONG_SIGNATURE = "wrong_signature"
-    """The signature does not fit the body and any of the secrets."""
+    """The signature does not match the body under any of the secrets."""
     SIGNED_OTHERWISE = "signed_otherwise"
-    """The secret is right, but the form is not the one that the settings name."""
+    """The secret is right, but the signature has another form than the settings name."""
     UNREADABLE = "unreadable"
-    """It is signed, but it is not a message."""
+    """The body is signed, but it is not a message."""
     OUTSIDE_WINDOW = "outside_window"
-    """It is signed, but its time is too far from now."""
+    """The body is signed, but its time is too far from now."""
 
 
 class CallbackRefusedError(PandaponError):
-    """What was pushed is not a genuine message. The text holds nothing of it."""
+    """A pushed body is not a genuine message. The error's text quotes nothing of it."""
 
     def __init__(self, message: str, *, reason: CallbackReason | None = None, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.reason = reason
-        """What was wrong with it."""
+        """The reason for the refusal."""
 
 
 class ErrorKind(enum.StrEnum):
-    """What ended a write, as the journal, plans and reports store it. The codes never change their meaning.
+    """Why a write ended, as the journal, plans and reports store it. A code never changes its meaning.
 
-    Most stand for a class of this module; the last four are ends that no error describes.
+    Most codes stand for a class of this module; the last four have no error of their own.
     """
 
     CONFIGURATION = "configuration"
@@ -430,15 +431,15 @@ class ErrorKind(enum.StrEnum):
     CANCELLED = "cancelled"
     """The call was cancelled."""
     PROCESS_ENDED = "process_ended"
-    """The process ended while the write was under way."""
+    """The process ended while the write was running."""
     IMAGE = "image"
     """A proof image could not be read or sent."""
     EMPTY = "empty"
-    """A lookup succeeded with nothing in it."""
+    """A lookup succeeded and its answer was empty."""
 
 
 _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
-    # A class stands before those that it derives from.
+    # Subclasses come before their base classes.
     (ConfigurationError, ErrorKind.CONFIGURATION),
     (InvalidArgumentError, ErrorKind.INVALID_ARGUMENT),
     (NotSentError, ErrorKind.NOT_SENT),
@@ -461,7 +462,7 @@ _KINDS: tuple[tuple[type[Exception], ErrorKind], ...] = (
 
 
 def error_kind_of(error: BaseException) -> ErrorKind:
-    """The code of an error. Of an `OutcomeUnknownError` it is the code of the failure that hid the answer."""
+    """Return the code of an error, or of the failure behind an `OutcomeUnknownError`."""
     cause = error.__cause__
     shown = cause if isinstance(error, OutcomeUnknownError) and isinstance(cause, PandaponError) else error
     return next((kind for known, kind in _KINDS if isinstance(shown, known)), ErrorKind.OTHER)

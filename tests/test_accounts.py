@@ -66,7 +66,8 @@ def test_one_quota_has_one_rate() -> None:
     accounts = Accounts.from_config()
     accounts.client("a")
     with pytest.raises(
-        ConfigurationError, match=r"accounts a and b share the quota of one key, and say 5.0 and 10"
+        ConfigurationError,
+        match=r"accounts a and b share the quota of one key, but their rates are 5.0 and 10",
     ):
         accounts.client("b")
 
@@ -78,8 +79,8 @@ def test_the_account_of_a_row() -> None:
     assert accounts.account_of(None, "旗舰店") == "b"
     for account, shop, message in (
         ("d", None, "there is no account 'd' in the configuration"),
-        (None, "another", r"its shop has no account in \[shops\]"),
-        (None, None, "it names no account"),
+        (None, "another", r"its shop has no account in the section \[shops\]"),
+        (None, None, "the row has no account"),
     ):
         with pytest.raises(InvalidArgumentError, match=message):
             accounts.account_of(account, shop)
@@ -90,7 +91,7 @@ def test_the_account_of_a_row() -> None:
 
 def test_a_table_without_accounts_needs_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     users(THREE)
-    with pytest.raises(InvalidArgumentError, match="there are 3: say --account NAME"):
+    with pytest.raises(InvalidArgumentError, match="3 accounts are configured; use --account NAME"):
         Accounts.from_config().only()
     users(section("a", "key-1", "1"))
     assert Accounts.from_config().only().writer.user_id == "1"
@@ -178,7 +179,7 @@ async def test_a_row_of_no_known_account_is_unreadable_and_asks_nobody() -> None
         reasons = [row["reason"] for row in rows if row["verdict"] == "unreadable"]
         assert len(reasons) >= 8
         assert any("no account 'shop-11' in the configuration; did you mean shop-1" in one for one in reasons)
-        assert any("it names no account" in one for one in reasons)
+        assert any("the row has no account" in one for one in reasons)
 
 
 async def test_an_account_that_is_refused_leaves_its_rows_and_the_others_go_on() -> None:
@@ -214,4 +215,4 @@ async def test_the_command_uses_the_accounts_of_the_ledger(
         write_ledger(server, "shop", ["x"])
         ended = await shell.beside("reconcile", "ledger.csv", "--out", "q")
         assert ended.code == 2
-        assert "say --account NAME" in ended.err
+        assert "use --account NAME" in ended.err

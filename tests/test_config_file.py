@@ -99,10 +99,14 @@ def test_no_field_is_forgotten() -> None:
         ("CONCURRENCY", "2.5", "PANDAPON_CONCURRENCY: '2.5' is not a whole number"),
         ("ALLOW_INFERRED", "maybe", "PANDAPON_ALLOW_INFERRED: 'maybe' is not true or false"),
         ("FREIGHT", "add", "PANDAPON_FREIGHT: 'add' is not one of ask, added, included; did you mean added?"),
-        ("SIGNER", "os.system", "PANDAPON_SIGNER: signer has no built-in rule 'os.system'; known: md5_upper"),
+        (
+            "SIGNER",
+            "os.system",
+            "PANDAPON_SIGNER: signer 'os.system' is not a built-in rule; known: md5_upper",
+        ),
         ("CODES", "5", "PANDAPON_CODES: must be a section with names such as success"),
-        ("IMAGES__FORMATS", "heic", "PANDAPON_IMAGES__FORMATS: formats takes jpeg"),
-        ("OVERRIDES__ALIBABA_REFUNDS_GET__PATH", "x", "PATH: an overriding path begins with one /"),
+        ("IMAGES__FORMATS", "heic", "PANDAPON_IMAGES__FORMATS: formats accepts jpeg"),
+        ("OVERRIDES__ALIBABA_REFUNDS_GET__PATH", "x", "PATH: an overriding path must begin with one /"),
         ("PROXY", "socks://user:pa55word@x", "PANDAPON_PROXY: proxy must look like"),
     ],
 )
@@ -125,7 +129,7 @@ def test_an_unknown_name_of_the_environment_is_told(
     Settings.from_env()
     assert "PANDAPON_TIMESTMP_UNIT is not a setting; did you mean PANDAPON_TIMESTAMP_UNIT?" in caplog.text
     assert "PANDAPON_CODES__NOTFOUND is not a setting; did you mean PANDAPON_CODES__NOT_FOUND?" in caplog.text
-    assert "PANDAPON_CLOCK is not used: clock can be given in Python only" in caplog.text
+    assert "PANDAPON_CLOCK is not used: clock can be set in Python only" in caplog.text
     assert "PORT" not in caplog.text
     assert "SERVICE" not in caplog.text
 
@@ -173,7 +177,7 @@ def test_an_account_brings_its_own_key_and_address(
     client = Client.from_config("shop-a")
     assert credentials_of(client) == Credentials("key-a", "secret-a", "21")
     assert client.settings.base_url == "https://api.pandapon.com"
-    assert "ignoring PANDAPON_BASE_URL: account shop-a says where its calls go" in caplog.text
+    assert "ignoring PANDAPON_BASE_URL: account shop-a has a base_url of its own" in caplog.text
     assert (
         "ignoring PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET, PANDAPON_USER_ID: account shop-a"
         in caplog.text
@@ -192,7 +196,7 @@ def test_a_secret_in_a_file_of_its_own(caplog: pytest.LogCaptureFixture) -> None
     assert "others may read" not in caplog.text
     secret.chmod(0o644)
     Client.from_config("c")
-    assert f"others may read {secret}; say chmod 600 {secret}" in caplog.text
+    assert f"other users can read {secret}; run chmod 600 {secret}" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -209,12 +213,12 @@ def test_a_secret_in_a_file_of_its_own(caplog: pytest.LogCaptureFixture) -> None
         ("[defaults]\nconcurrency = 2.5", "line 2, [defaults]: concurrency: 2.5 is not a whole number"),
         ("[defaults]\nallow_plain_http = 1", "line 2, [defaults]: allow_plain_http: 1 is not true or false"),
         ("[defaults]\nbase_url = 5", "line 2, [defaults]: base_url: 5 is not a text"),
-        ('[vendor]\nsigner = "os.system"', "line 2, [vendor]: signer has no built-in rule 'os.system'"),
+        ('[vendor]\nsigner = "os.system"', "line 2, [vendor]: signer 'os.system' is not a built-in rule"),
         ('[vendor.overrides."alibaba.refunds.gt"]\npath = "/x"', "no call alibaba.refunds.gt; did you mean"),
         ("[accounts]\na = 5", "line 2: write the account as a section [accounts.a]"),
         ('[accounts.a]\nusr_id = "1"', "line 2: there is no setting usr_id in [accounts.a]; did you mean"),
-        ("[vendor]\ntimestamp_unit = s", "is not TOML: look at line 2 (texts,"),
-        ("a = 1\nb = \n", "is not TOML: look at line 2"),
+        ("[vendor]\ntimestamp_unit = s", "is not TOML: see line 2 (put texts,"),
+        ("a = 1\nb = \n", "is not TOML: see line 2"),
     ],
     ids=str,
 )  # fmt: skip
@@ -236,10 +240,16 @@ def test_what_is_wrong_in_the_file_is_refused_with_its_line(
         (ACCOUNT.replace('user_id = "21"\n', ""), "line 1: account shop-a has no user_id"),
         (
             f'{ACCOUNT}access_secret_env = "X"',
-            "account shop-a has access_secret and access_secret_env; keep one",
+            "account shop-a has access_secret and access_secret_env; keep only one of them",
         ),
-        (ACCOUNT.replace("access_secret =", "access_secret_env ="), "wants its secret in secret-a; set it"),
-        (ACCOUNT.replace('"key-a"', '"key a"'), "access_key has a character that no header can carry"),
+        (
+            ACCOUNT.replace("access_secret =", "access_secret_env ="),
+            "reads its secret from secret-a, which is not set; set it",
+        ),
+        (
+            ACCOUNT.replace('"key-a"', '"key a"'),
+            "access_key contains a character that an HTTP header cannot carry",
+        ),
     ],
 )
 def test_an_account_that_cannot_be_used_is_refused(text: str, message: str) -> None:
@@ -254,7 +264,7 @@ def test_a_file_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANDAPON_CONFIG", "other.toml")
     assert credentials_of(Client.from_config("shop-a")).access_key == "key-o"
     monkeypatch.setenv("PANDAPON_CONFIG", "missing.toml")
-    assert "there is no file missing.toml; see --config and PANDAPON_CONFIG" in refused("shop-a")
+    assert "the file missing.toml does not exist; check --config and PANDAPON_CONFIG" in refused("shop-a")
 
 
 # --- a folder that somebody else made
@@ -265,7 +275,7 @@ def test_a_downloaded_file_does_not_redirect(name: str, monkeypatch: pytest.Monk
     value = "true" if name.startswith("allow") else '"https://evil.example"'
     path = write(f"[defaults]\n{name} = {value}\n")
     own(monkeypatch)
-    assert refused().startswith(f"{path} says {name} in [defaults], but the credentials do not come from it")
+    assert refused().startswith(f"{path} sets {name} in [defaults], but the credentials do not come from it")
     assert "--config pandapon.toml" in refused()
 
 
@@ -280,7 +290,7 @@ def test_a_downloaded_file_that_is_harmless_is_not_used_and_told(
     own(monkeypatch)
     settings = Client.from_env().settings
     assert (settings.rate, settings.vendor.overrides) == (4, {})
-    assert f"not using {here}, as the credentials do not come from it" in caplog.text
+    assert f"not using {here}, because the credentials do not come from it" in caplog.text
 
 
 @pytest.mark.parametrize("way", ['access_secret_env = "SHOP_B"', 'access_secret_file = "../secret"'])
@@ -310,7 +320,7 @@ def test_a_downloaded_account_does_not_take_the_place_of_the_users(caplog: pytes
     )
     assert "using account shop-a of" in caplog.text
     users(ACCOUNT)
-    assert "stands in" in refused("shop-a")
+    assert "choose one with --config" in refused("shop-a")
     assert "--config" in refused("shop-a")
 
 

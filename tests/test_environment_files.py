@@ -54,7 +54,7 @@ def test_what_decides_where_things_go_is_refused_without_the_credentials_for_it(
     for read in (Settings.from_env, Credentials.from_env, Client.from_env, environment):
         with pytest.raises(ConfigurationError) as caught:
             read()
-        assert f"{tmp_path / '.env'} says PANDAPON_{name}" in str(caught.value)
+        assert f"{tmp_path / '.env'} sets PANDAPON_{name}" in str(caught.value)
         assert "--env-file .env" in str(caught.value)
         assert "pa55word" not in str(caught.value)
     if name == "BASE_URL":
@@ -118,7 +118,7 @@ def test_a_file_that_is_named_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
         assert Settings.from_env().base_url == "https://named.example"
         monkeypatch.delenv("PANDAPON_ENV_FILE")
     monkeypatch.setenv("PANDAPON_ENV_FILE", "missing.env")
-    with pytest.raises(ConfigurationError, match=r"there is no file missing\.env"):
+    with pytest.raises(ConfigurationError, match=r"the file missing\.env does not exist"):
         Settings.from_env()
 
 

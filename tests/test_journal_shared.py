@@ -308,7 +308,9 @@ async def test_a_key_with_rows_from_just_before_a_failover_is_looked_for_however
             earlier[key] = await journal.add(intent, once=False, sending=True)
             assert intent.state is (IntentState.SENT if earlier[key] is None else IntentState.INTENDED)
             await journal.sending(intent)
-            await journal.resolve(intent.id, IntentState.NOT_SENT if key == "young" else IntentState.CONFIRMED)
+            await journal.resolve(
+                intent.id, IntentState.NOT_SENT if key == "young" else IntentState.CONFIRMED
+            )
         assert [key for key, found in earlier.items() if found is not None] == ["young", "done", "again"]
         found = earlier["young"]
         assert found is not None

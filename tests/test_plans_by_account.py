@@ -146,7 +146,7 @@ async def test_a_refused_account_leaves_its_rows_and_the_others_go_on(shell: She
             ("shop-1", "shop-11"),
             "row 3 of table.csv: there is no account 'shop-11' in the configuration; did",
         ),
-        (("shop-1", ""), "row 3 of table.csv: it names no account"),
+        (("shop-1", ""), "row 3 of table.csv: the row has no account"),
     ],
 )
 async def test_a_table_with_a_row_of_nobody_is_not_planned(

@@ -128,17 +128,17 @@ def test_the_environment_is_ignored_towards_this_machine_unless_told_otherwise(
 
 def test_settings_that_contradict_each_other_are_refused_or_told(caplog: pytest.LogCaptureFixture) -> None:
     address: Any = "postgresql://u@db.example/x"
-    with pytest.raises(ConfigurationError, match="rate must be a number where the quota is shared"):
+    with pytest.raises(ConfigurationError, match="rate must be a number with a shared quota"):
         Settings(shared=address, rate=None)
     for share in (0, 1.5, True, "0.25"):
-        with pytest.raises(ConfigurationError, match="shared_fallback must be a share"):
+        with pytest.raises(ConfigurationError, match="shared_fallback must be a fraction"):
             Settings(shared=address, shared_fallback=share)  # type: ignore[arg-type]
     credentials = Sandbox().credentials
     own = Limiter(5)
     with caplog.at_level("INFO"):
         client = Client(credentials, Settings(shared=address, limiter=own))
     assert client.limiter is own
-    assert "the given limiter holds, not the quota of postgresql://u@db.example:5432/x" in caplog.text
+    assert "the limiter passed in is used, not the quota in postgresql://u@db.example:5432/x" in caplog.text
     with pytest.raises(ConfigurationError, match="shared is shared by all copies"):
         client.with_settings(shared=None)  # type: ignore[call-arg]
     weak: Any = f"{address}?sslmode=require"

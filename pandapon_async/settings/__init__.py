@@ -1,4 +1,4 @@
-"""Who calls, how, and what is known of the vendor: credentials, settings, the vendor's profile."""
+"""Credentials, settings and the vendor's profile: who calls, how, and what is known about the vendor."""
 
 from pandapon_async.settings.credentials import Credentials
 from pandapon_async.settings.settings import (

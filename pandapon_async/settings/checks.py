@@ -1,4 +1,4 @@
-"""The checks that settings share: a value that cannot work is refused when it is given, with its name."""
+"""The checks that settings share: a value that cannot work is refused with its name."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ __all__ = [
     "rate_limiter",
 ]  # fmt: skip
 
-LARGEST_NUMBER = 1e9  # of seconds, calls and bytes; what is beyond it, or its inverse, is a mistake
+LARGEST_NUMBER = (
+    1e9  # bound of seconds, calls and bytes: a value above it, or below its inverse, is a mistake
+)
 
 Check = Callable[[object, "attrs.Attribute[Any]", Any], None]
-"""A validator of attrs: raises ConfigurationError for a value that cannot work."""
+"""An attrs validator: raises ConfigurationError for a value that cannot work."""
 
 
 def header_text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    """Text that a header can carry; never told, as it may be a secret."""
+    """Text that a header can carry; never shown in a message, because it may be a secret."""
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"{attribute.name} must be text, not {type(value).__name__}")
     if not value:
         raise ConfigurationError(f"{attribute.name} is missing; get it from the vendor's console")
     if not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigurationError(
-            f"{attribute.name} has a character that no header can carry (blank, newline?)"
+            f"{attribute.name} contains a character that an HTTP header cannot carry, such as a space or "
+            "a newline"
         )
 
 
 def _shown(value: Any) -> str:
-    """A number as it is; of anything else its type, as it may be a secret that went to the wrong place."""
+    """A number itself; for anything else its type, because a misplaced secret may be behind it."""
     return repr(value) if isinstance(value, int | float) else type(value).__name__
 
 
@@ -61,13 +64,13 @@ def count(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None
 
 
 def flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """True or False: "no" would be as good as True."""
+    """True or False; a text such as "no" would count as True."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{attribute.name} must be True or False, not {type(value).__name__}")
 
 
 def rate_limiter(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    """What gives permits, or None."""
+    """A limiter (an object with `async acquire()`), or None."""
     if value is not None:
         check_limiter(value)
 
@@ -89,7 +92,7 @@ def choices(*allowed: str) -> Check:
         for one in value:
             if one not in allowed:
                 raise ConfigurationError(
-                    f"{attribute.name} takes {', '.join(allowed)}, not {str(one)[:40]!r}"
+                    f"{attribute.name} accepts {', '.join(allowed)}, not {str(one)[:40]!r}"
                 )
 
     return check

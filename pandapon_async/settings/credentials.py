@@ -1,4 +1,4 @@
-"""Who calls: the key pair of the vendor's console and the sub-account."""
+"""Credentials: the key pair from the vendor's console and the sub-account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Credentials"]
 
 
 def _id_text(value: int | str) -> str:
-    # The validator refuses the rest.
+    # The validator refuses everything else.
     return str(value) if type(value) is int else value  # type: ignore[return-value]
 
 
@@ -28,25 +28,25 @@ def _beginning(key: str) -> str:
 
 @attrs.define(frozen=True)
 class Credentials(Options):
-    """The key pair of the console and the sub-account (`user_id`) that calls are made for."""
+    """The key pair from the vendor's console and the sub-account (`user_id`) that makes the calls."""
 
     access_key: str = attrs.field(validator=header_text, repr=_beginning)
-    """The key of the console."""
+    """The access key from the vendor's console."""
     access_secret: str = attrs.field(validator=header_text, repr=False)
-    """Its secret. Never shown."""
+    """The secret of the access key. Never shown."""
     user_id: str = attrs.field(validator=header_text, converter=_id_text)
-    """The sub-account that calls are made for."""
+    """The sub-account that makes the calls."""
 
     @classmethod
     @clean_frames
     def from_env(cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER) -> Self:
-        """From PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID, or of PANDAPON_ACCOUNT."""
+        """Read credentials from the environment or from the account that PANDAPON_ACCOUNT names."""
         return cls.of(Sources.find(env_file))
 
     @classmethod
     @clean_frames
     def of(cls, sources: Sources) -> Self:
-        """Those of the account that is named, else those of the environment."""
+        """The named account's credentials, otherwise those of the environment."""
         found = sources.credentials()
         missing = [field.name for field in attrs.fields(cls) if field.name not in found]
         if missing and sources.account is not None and sources.file is not None:
@@ -55,7 +55,7 @@ class Credentials(Options):
         if missing:
             names = ", ".join(f"{PREFIX}{name.upper()}" for name in missing)
             raise ConfigurationError(
-                f"set {names} in the environment or in a .env file, or name an --account"
+                f"set {names} in the environment or in a .env file, or name an account with --account"
             )
         given = {name: value for name, (value, _) in found.items()}
         if sources.account is None or sources.file is None:

@@ -1,8 +1,8 @@
-"""Values from a file or the environment, as the fields of the attrs classes want them.
+"""Convert values from a file or the environment to the types of the attrs fields.
 
-The classes are the only schema: cattrs finds the hook for each field's type, and the hooks are ours, as a
-text of the environment ("404,500", "none", "true") and a value of TOML mean the same here, and as a message
-must name the place and never another library's words.
+The attrs classes are the only schema: cattrs finds the hook for each field's type. The hooks are ours for two
+reasons: a text from the environment ("404,500", "none", "true") must mean the same as the value in TOML, and
+a message must name the place and never quote another library.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _FLAGS = {
 
 @attrs.frozen
 class Given:
-    """A value that a program gave: it is taken as it is, and checked by its field."""
+    """A value that a program passed: used unchanged and checked by its field."""
 
     value: Any = attrs.field(repr=False)
 
 
 class Unusable(Exception):
-    """A value that a field cannot have. `path` leads to the field, `named` says that the reason names it."""
+    """A value that a field does not accept. `path` leads to the field; `named`: the reason names it."""
 
     def __init__(self, reason: str, path: tuple[str, ...] = (), *, named: bool = False) -> None:
         super().__init__(reason)
@@ -59,31 +59,31 @@ class Unusable(Exception):
         self.named = named
 
     def inside(self, name: str) -> Unusable:
-        """The same, seen from one level above."""
+        """The same error with one more step at the front of its path."""
         return Unusable(self.reason, (name, *self.path), named=self.named)
 
 
 def structure(tree: Mapping[str, Any], kind: type[T]) -> T:
-    """An object of an attrs class from a tree of values; raises Unusable."""
+    """Build an attrs object from a tree of values; raises Unusable."""
     made: T = _converter().structure(tree, kind)
     return made
 
 
 def meant(name: str, known: collections.abc.Iterable[str]) -> str:
-    """What was probably meant by a name that is not known, as the end of a sentence."""
+    """Return "; did you mean NAME?" for an unknown name with a close match, else ""."""
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def hints_of(kind: Any) -> Mapping[str, Any]:
-    """The types of the fields that can be given; those that only Python can give are Any."""
+    """The types of the fields that can be set; a field that only Python can set is Any."""
     return _hints(kind)
 
 
 @functools.cache
 def _hints(kind: Any) -> Mapping[str, Any]:
     only_python = {field.name for field in attrs.fields(kind) if field.metadata.get("python_only")}
-    later = {"Journal": object}  # loaded for type checkers only
+    later = {"Journal": object}  # imported for type checkers only
     hints = typing.get_type_hints(kind, localns=later)
     given = {field.name: hints[field.name] for field in attrs.fields(kind) if field.init}
     return {name: Any if name in only_python else hint for name, hint in given.items()}
@@ -143,7 +143,7 @@ def _options(converter: Converter, value: Any, kind: type[Any]) -> Any:
 
 
 def _made(kind: type[Any], given: dict[str, Any]) -> Any:
-    """The object; if it cannot be, the field that is to blame alone is named."""
+    """Build the object; if a single field is the cause of a failure, name that field."""
     try:
         return kind(**given)
     except ConfigurationError as error:
@@ -157,7 +157,7 @@ def _made(kind: type[Any], given: dict[str, Any]) -> Any:
 
 
 def _either(converter: Converter, value: Any, hint: Any) -> Any:
-    """A union: None, an object of ours, or a value of the first type that is read from text."""
+    """A union: None, one of our objects, or a value of the first type that can be read from text."""
     arms = [arm for arm in typing.get_args(hint) if arm is not type(None)]
     optional = len(arms) < len(typing.get_args(hint))
     if optional and (value is None or (isinstance(value, str) and value.strip().lower() == "none")):
@@ -200,7 +200,7 @@ def _database(value: Any) -> DatabaseUrl:
         raise Unusable(f"must be a text, not {_shown(value)}")
     try:
         return DatabaseUrl(value)
-    except ValueError as error:  # tells no password
+    except ValueError as error:  # shows no password
         raise Unusable(str(error)) from None
 
 
@@ -244,12 +244,12 @@ def _text(value: Any) -> str:
 
 def _code(value: Any) -> int | str:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Unusable(f"{_shown(value)} is not a code: a number, or a text such as an inner errorCode")
+        raise Unusable(f"{_shown(value)} is not a code; write a number, or a text such as an inner errorCode")
     return value
 
 
 def _codes(value: Any) -> frozenset[int | str]:
-    """In one text, digits are a number (the envelope's `code`) unless they stand in quotation marks."""
+    """Split one text into codes. Digits become a number (the envelope's `code`) unless they are quoted."""
     if not isinstance(value, str):
         return frozenset(_code(one) for one in _listed(value))
     found = _listed(value)
@@ -266,7 +266,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _shown(value: Any) -> str:
-    """A value as a message may show it: short, and without what may be a password."""
+    """A value as a message may show it: short, and without a possible password."""
     if isinstance(value, str) and "@" in value:
         return "the value"
     if isinstance(value, bool):

@@ -1,7 +1,7 @@
-"""How calls are made, checked when it is said.
+"""Settings: how calls are made. Every value is checked when the object is made.
 
-Every default that rests on inference rather than on a page of the vendor is named in the README
-under "What is not known about the vendor", and is a field of `VendorProfile` or of `Settings`.
+Some defaults rest on inference rather than on a page of the vendor. The README lists each of them under "What
+is not known about the vendor", and each is a field of `VendorProfile` or `Settings`.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ __all__ = [
 ]
 
 PYTHON: Final = {"python_only": True}
-"""Marks what neither a file nor the environment can say."""
+"""Marks a field that neither a file nor the environment can set."""
 
 PROFILE_FIELDS = frozenset(field.name for field in attrs.fields(VendorProfile))
-"""Fields of the vendor's profile, which may be said like settings."""
+"""Separate the fields of the vendor's profile, which can be set like settings."""
 
 AUTOMATIC = "automatic"
-"""The journal's default place: a file in the user's state directory, in memory towards loopback."""
+"""The journal's default place: a file in the user's state directory; in memory for a loopback base_url."""
 
 LEAST_SETTLING: Final = 15.0
-"""Three times what may pass between the note of a write and its first byte."""
+"""Seconds; three times the longest delay between recording a write and its first byte."""
 
 
 def _bare_url(value: str) -> str:
@@ -93,7 +93,7 @@ def _proxy(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 
 
 def _database(value: Any) -> DatabaseUrl | None:
-    """An address taken apart; the text itself may hold a password, and is never told."""
+    """Parse a database address; its text may hold a password and is never shown."""
     if value is None or isinstance(value, DatabaseUrl):
         return value
     problem = f"shared must be text, not {type(value).__name__}"
@@ -108,16 +108,16 @@ def _database(value: Any) -> DatabaseUrl | None:
 def _share(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (number and 0 < value <= 1):
-        raise ConfigurationError(f"{attribute.name} must be a share of the rate, above 0 and at most 1")
+        raise ConfigurationError(f"{attribute.name} must be a fraction of the rate, above 0 and at most 1")
 
 
 def _named(name: str, url: str) -> str:
-    """A setting with its value, unless that may hold a password."""
+    """A setting's name and its value, without the value if that may hold a password."""
     return name if "@" in url else f"{name} {url[:80]!r}"
 
 
 class VendorChanges(TypedDict, total=False):
-    """Fields of the vendor's profile, which may be said like settings; a test compares it."""
+    """The fields of the vendor's profile that can be set like settings; a test compares the two."""
 
     signer: Signer | str
     timestamp_unit: Literal["ms", "s"]
@@ -132,7 +132,7 @@ class VendorChanges(TypedDict, total=False):
 
 
 class SettingsChanges(VendorChanges, total=False):
-    """What `Client.with_settings` takes, for type checkers; a test compares it with `Settings`."""
+    """What `Client.with_settings` accepts, for type checkers; a test compares it with `Settings`."""
 
     vendor: VendorProfile
     timeout: float
@@ -154,7 +154,7 @@ class SettingsChanges(VendorChanges, total=False):
 
 
 class SettingsArguments(SettingsChanges, total=False):
-    """What `from_env` takes: every setting."""
+    """What `from_env` accepts: every setting."""
 
     base_url: str
     rate: float | None
@@ -172,56 +172,58 @@ class SettingsArguments(SettingsChanges, total=False):
 class Settings(Options):
     """How calls are made. Frozen; `attrs.evolve` or `Client.with_settings` make changed copies.
 
-    Where settings are changed or come from the environment, a field of the vendor's profile may be said
-    like a setting: `with_settings(timestamp_unit="s")` changes `settings.vendor.timestamp_unit`.
+    `with_settings`, `from_env` and the environment accept a field of the vendor's profile like a setting:
+    `with_settings(timestamp_unit="s")` changes `settings.vendor.timestamp_unit`.
     """
 
     base_url: str = attrs.field(default="https://api.pandapon.com", converter=_bare_url)
-    """Where calls go, and nowhere else."""
+    """The only address that calls go to, such as https://api.pandapon.com."""
     rate: float | None = attrs.field(default=10.0, validator=positive_or_none)
-    """Calls per second over the whole client; None: unlimited. The vendor names no quota."""
+    """Calls per second over the whole client; None: unlimited. The vendor does not publish a quota."""
     adaptive_rate: AdaptiveRate | None = attrs.field(
         factory=AdaptiveRate, validator=attrs.validators.optional(instance(AdaptiveRate))
     )
-    """How the rate gives way to throttles; None: they only pause."""
+    """How a throttle lowers the rate; None: a throttle only pauses all callers."""
     concurrency: int = attrs.field(default=64, validator=count)
-    """How many requests may be under way at once."""
+    """How many requests may be in flight at once."""
     timeout: float = attrs.field(default=30.0, validator=positive)
-    """Seconds that one call may take with all its waits and retries."""
+    """Seconds that one call may take, waits and retries included."""
     connect_timeout: float = attrs.field(default=10.0, validator=positive)
-    """Seconds until a connection stands."""
+    """Seconds that connecting may take."""
     retry: RetryPolicy = attrs.field(factory=RetryPolicy, validator=instance(RetryPolicy))
-    """How often and how long is retried."""
+    """How often failed calls are retried, and how long the client waits in between."""
     vendor: VendorProfile = attrs.field(factory=VendorProfile, validator=instance(VendorProfile))
-    """What the vendor leaves undocumented."""
+    """The answers to what the vendor leaves undocumented."""
     max_response_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=count)
-    """Bytes of an answer, after decompression."""
+    """The most bytes of one answer, after decompression."""
     limiter: RateLimiter | None = attrs.field(
         default=None, repr=False, metadata=PYTHON, validator=rate_limiter
     )
-    """One quota for several clients: a `Limiter`, an `aiolimiter.AsyncLimiter`, any `RateLimiter`. Its rate
-    counts then, not `rate`."""
+    """One quota for several clients: any `RateLimiter`, such as a `Limiter`. It replaces `rate`."""
     observer: Observer | None = attrs.field(
         default=None, repr=False, metadata=PYTHON, validator=lambda _, __, value: Observed.of(value)
     )
-    """A function that is called after each attempt with the call's name and an `Attempt`, or an object with
-    any of `started`, `attempt` and `ended`; must not block."""
+    """A function called after each attempt with the call's name and an `Attempt`, or an object with any of
+    the methods `started`, `attempt` and `ended`. It must not block.
+    """
     journal: Journal | str | os.PathLike[str] = attrs.field(default=AUTOMATIC, repr=False)
-    """Where writes are noted before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file in
-    the user's state directory; in memory towards loopback)."""
+    """Where writes are recorded before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file
+    in the user's state directory; in memory for a loopback base_url).
+    """
     shared: DatabaseUrl | None = attrs.field(default=None, converter=_database)
     """A PostgreSQL database (`postgresql://user@host/database`) in which all processes and machines share one
-    quota and one journal. A `limiter` or `journal` of your own goes before it."""
+    quota and one journal. A `limiter` or `journal` of your own takes precedence.
+    """
     shared_fallback: float | None = attrs.field(default=None, validator=_share)
-    """The part of `rate` at which a process sends by itself while the shared database is away, such as 0.25
-    with four processes; None: nothing is sent then."""
+    """The fraction of `rate` that this process may use alone while the shared database is unreachable, such
+    as 0.25 with four processes; None: it sends nothing then.
+    """
     allow_repeat: bool = attrs.field(default=False, validator=flag)
-    """Permits what was carried out once to be done again."""
+    """Permits a write that was carried out before to be carried out again."""
     allow_second: bool = attrs.field(default=False, validator=flag)
     """Permits another refund application for an order line while one is open."""
     resend_throttled: bool = attrs.field(default=False, validator=flag)
-    """Sends a write again that a throttle or the login refused, where no read can tell whether it was
-    carried out."""
+    """Sends a throttled or unauthenticated write again even if no read shows whether it was carried out."""
     any_account: bool = attrs.field(default=False, validator=flag)
     """Lets this sub-account's reads prove that what another one wrote is not there."""
     vendor_id: str | None = attrs.field(default=None)
@@ -234,23 +236,23 @@ class Settings(Options):
     proxy: str | None = attrs.field(default=None, repr=False, validator=_proxy)
     """The url of an HTTP proxy."""
     trust_env: bool = attrs.field(default=False, validator=flag)
-    """Without `proxy`, uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment."""
+    """Uses HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment if `proxy` is None."""
     allow_plain_http: bool = attrs.field(default=False, validator=flag)
-    """Permits `http://` to another machine; key and signature travel in clear."""
+    """Permits `http://` to another machine; key and signature are then sent unencrypted."""
     correct_clock: bool = attrs.field(default=True, validator=flag)
-    """Signs with the server's time once this machine's clock explains a refused authentication."""
+    """Signs with the server's time after this machine's wrong clock caused an authentication error."""
     language: Literal["en", "zh"] | None = attrs.field(default=None, validator=one_of("en", "zh", None))
-    """Of reports for people; None: Chinese if LC_ALL or LANG say so, else English."""
+    """The language of reports, "en" or "zh"; None: Chinese if LC_ALL or LANG ask for it, else English."""
     clock: Clock = attrs.field(factory=Clock, repr=False, metadata=PYTHON)
-    """Time, timers and chance; for tests."""
+    """The source of time, timers and random numbers; tests replace it."""
     proxy_in_use: str | None = attrs.field(default=None, init=False, repr=False, eq=False)
-    """`proxy`, or with `trust_env` the one that the environment names."""
+    """`proxy`, or with `trust_env` the proxy of the environment."""
 
     _INSIDE = PROFILE_FIELDS
 
     @classmethod
     def _arranged(cls, named: dict[str, Any]) -> dict[str, Any]:
-        """Fields of the vendor's profile go where they belong."""
+        """Move fields of the vendor's profile into `vendor`."""
         said = {name: value for name, value in named.items() if name in PROFILE_FIELDS}
         if not said:
             return named
@@ -271,18 +273,16 @@ class Settings(Options):
             raise ConfigurationError(f"{_named('base_url', self.base_url)} {error}") from None
         if self.shared is not None and self.journal == AUTOMATIC and self.settle_after < LEAST_SETTLING:
             raise ConfigurationError(
-                f"settle_after must be at least {LEAST_SETTLING:g} s where the journal is shared: a write of "
-                "another machine may leave 5 s after it was noted"
+                f"settle_after must be at least {LEAST_SETTLING:g} s with a shared journal: another "
+                "machine may send a write 5 s after recording it"
             )
         if self.shared is not None and self.rate is None and self.limiter is None:
-            raise ConfigurationError(
-                "rate must be a number where the quota is shared: rate=None has no limit"
-            )
+            raise ConfigurationError("rate must be a number with a shared quota; rate=None means no limit")
         object.__setattr__(self, "proxy_in_use", self.proxy or self._environments_proxy(parts))
         if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(self.base_url):
             raise ConfigurationError(
-                "base_url is plain http: key and signature would travel in clear. "
-                "Use https, or say Settings(allow_plain_http=True)"
+                "base_url is plain http and would send key and signature unencrypted; use https, or set "
+                "Settings(allow_plain_http=True)"
             )
 
     def _environments_proxy(self, parts: SplitResult) -> str | None:
@@ -305,32 +305,32 @@ class Settings(Options):
     def from_env(
         cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
-        """From the environment, a .env file and pandapon.toml; arguments win.
+        """Read settings from the environment, a .env file and pandapon.toml; arguments take precedence.
 
         Args:
-            env_file: The .env file; None for none. The default is the one of the working folder, if it may
-                be used.
-            settings: What is to hold whatever is said elsewhere.
+            env_file: The path of the .env file; None: none. By default the .env of the working folder, if it
+                may be used.
+            settings: Settings that override every other source.
 
         Raises:
-            ConfigurationError: A name or a value is wrong; it says which and where.
+            ConfigurationError: A name or a value is wrong; the message says which and where.
         """
         return cls.of(Sources.find(env_file), **settings)
 
     @classmethod
     @clean_frames
     def of(cls, sources: Sources, **settings: Unpack[SettingsArguments]) -> Self:
-        """What these sources say; arguments win."""
+        """Build settings from these sources; arguments take precedence."""
         arguments: dict[str, Any] = {**settings}
         known = {field.name for field in attrs.fields(cls) if field.init} | PROFILE_FIELDS
         if unknown := {name: value for name, value in arguments.items() if name not in known}:
-            cls(**unknown)  # raises, and says what was meant
+            cls(**unknown)  # raises, with a suggestion
         said = sources.said(cls, arguments)
         made = said.make(cls)
         if made.shared is None or "shared" in arguments or not is_loopback(made.base_url):
             return made
-        # A test or a sandbox must not take part in what the company shares.
-        tell(f"{said.place_of(('shared',))} is ignored towards {made.base_url}")
+        # A test or a sandbox must not use the company's shared quota and journal.
+        tell(f"{said.place_of(('shared',))} is ignored for calls to {made.base_url}")
         return attrs.evolve(made, shared=None)
 
 

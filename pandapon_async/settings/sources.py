@@ -1,9 +1,9 @@
-"""Where settings come from, and which of them wins.
+"""Where settings come from, and which source takes precedence.
 
-Argument or option, then the environment, then the account's section of pandapon.toml, then `[vendor]` and
-`[defaults]`, then what is built in. Where an account is named, key, secret, user id and base_url come from
-that account alone: the same names in the environment may belong to another shop, and a request signed with
-one shop's key and sent for another's is refused at best.
+The order is: argument or option, environment, the account's section of pandapon.toml, `[vendor]` and
+`[defaults]`, built-in default. If an account is named, its key, secret, user id and base_url come from its
+section alone. The same names in the environment may belong to another shop, and a request for one shop signed
+with another's key is refused at best.
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ OVERRIDES: Final = ("vendor", "overrides")
 BUILT_IN: Final = "built in"
 ARGUMENT: Final = "argument"
 OTHER_NAMES: Final = {
-    ACCOUNT: "the account of pandapon.toml that is meant; in the environment only",
-    CONFIG: "the configuration file, in place of pandapon.toml; in the environment only",
+    ACCOUNT: "the account of pandapon.toml to use; in the environment only",
+    CONFIG: "the configuration file, instead of pandapon.toml; in the environment only",
     ENV_FILE: "the .env file; in the environment only",
     "PANDAPON_ACCESS_KEY": "the access key",
-    "PANDAPON_ACCESS_SECRET": "the access secret, taken to the letter",
+    "PANDAPON_ACCESS_SECRET": "the access secret, used literally",
     "PANDAPON_USER_ID": "the sub-account",
     "PANDAPON_CALLBACKS": "`--store` of the `callbacks` commands",
-    "PANDAPON_OLD_ACCESS_SECRETS": "`callbacks serve`: secrets of before a rotation, separated by blanks",
+    "PANDAPON_OLD_ACCESS_SECRETS": "`callbacks serve`: the secrets before a rotation, separated by spaces",
     "PANDAPON_CALLBACK_BASE": "`callbacks serve`: `CallbackSettings.base`",
     "PANDAPON_CALLBACK_HEX_CASE": "`callbacks serve`: `CallbackSettings.hex_case`",
 }
-"""Names of the environment that are not settings, and what each is for."""
+"""Environment variables that are not settings, and the purpose of each."""
 _OF_A_CLUSTER = re.compile(r"PANDAPON_(\w+_)?(SERVICE_(HOST|PORT)\w*|PORT(_\w+)?)")
-"""What Kubernetes and docker set in every container beside a service called pandapon."""
+"""Variables that Kubernetes and Docker set in every container next to a service called pandapon."""
 
 
 @attrs.frozen
 class Said:
-    """What was said, by path of the field: the value and the place. Later words replace earlier ones."""
+    """The value and the source of each field, by its path. A later value replaces an earlier one."""
 
     leaves: dict[FieldPath, tuple[Any, str]] = attrs.field(factory=dict, repr=False)
 
     def say(self, path: FieldPath, value: Any, place: str) -> None:
-        """Put a value in its place; what it replaces, as a whole or in part, is forgotten."""
+        """Set a value; every earlier value at, above or below its path is dropped."""
         for known in list(self.leaves):
             shorter = min(len(known), len(path))
             if known[:shorter] == path[:shorter]:
@@ -73,7 +73,7 @@ class Said:
         self.leaves[path] = value, place
 
     def say_all(self, tree: Mapping[str, Any], path: FieldPath, place: Any) -> None:
-        """The leaves of a tree; `place` gives the place of a path."""
+        """Set the leaves of a tree; `place` returns the source of a path."""
         for name, value in tree.items():
             here = (*path, name)
             if isinstance(value, dict) and value:
@@ -82,7 +82,7 @@ class Said:
                 self.say(here, value, place(here))
 
     def place_of(self, path: FieldPath) -> str:
-        """Where a field was said, or a part of it, or what it is a part of."""
+        """The source of a field, of a part of it, or of the value that contains it."""
         for known, (_, place) in self.leaves.items():
             shorter = min(len(known), len(path))
             if known[:shorter] == path[:shorter]:
@@ -90,7 +90,7 @@ class Said:
         return BUILT_IN
 
     def make(self, kind: type[T]) -> T:
-        """The object; an error names the place of the value that is to blame."""
+        """Build the object; an error names the source of the wrong value."""
         tree: dict[str, Any] = {}
         for path, (value, _) in self.leaves.items():
             node = tree
@@ -109,7 +109,7 @@ class Said:
 
 @attrs.frozen
 class Sources:
-    """The environment, the file and the account that hold."""
+    """The environment, the configuration file and the account in use."""
 
     values: Mapping[str, str] = attrs.field(repr=False)
     file: ConfigFile | None
@@ -122,7 +122,7 @@ class Sources:
         account: str | None = None,
         config: str | os.PathLike[str] | None = None,
     ) -> Sources:
-        """What there is; raises ConfigurationError for a file that cannot be used and an unknown account."""
+        """Find the sources; raises ConfigurationError for an unusable file or an unknown account."""
         values = environment(env_file)
         account = account or values.get(ACCOUNT) or None
         file = find_file(account, config)
@@ -132,13 +132,13 @@ class Sources:
         return sources
 
     def entry(self) -> Mapping[str, Any]:
-        """The account's section; empty if none is named."""
+        """The account's section; empty if no account is named."""
         if self.account is None:
             return {}
         known = self.file.accounts if self.file is not None else {}
         found = known.get(self.account)
         if not isinstance(found, dict):
-            where = f"{self.file.path} has" if self.file else "as no pandapon.toml is used, there is"
+            where = f"{self.file.path} has" if self.file else "no pandapon.toml is used, so there is"
             listed = f"; known: {', '.join(sorted(known)[:10])}" if known else ""
             raise ConfigurationError(
                 f"{where} no account {self.account[:40]}{meant(self.account, known) or listed}"
@@ -146,17 +146,17 @@ class Sources:
         return found
 
     def for_accounts(self) -> Sources:
-        """The same for every account: without what the environment says of another one."""
+        """The sources for every account, without the environment's account-specific values."""
         values = {name: value for name, value in self.values.items() if name not in OF_ONE_ACCOUNT}
         return Sources(values, self.file, None)
 
     def tell_unused(self) -> None:
-        """Say once what of the environment is not used for accounts."""
+        """Report once which variables of the environment the accounts do not use."""
         if unused := [name for name in OF_ONE_ACCOUNT if self.values.get(name)]:
             tell(f"not using {', '.join(unused)}: each account has its own")
 
     def credentials(self) -> dict[str, tuple[Any, str]]:
-        """Key, secret and user id as far as they are said, each with its place."""
+        """The key, secret and user id that are set, each with its source."""
         if self.account is None:
             names = {name: f"{PREFIX}{name.upper()}" for name in CREDENTIAL_NAMES}
             return {
@@ -178,7 +178,9 @@ class Sources:
         assert self.account is not None
         place = file.place("accounts", self.account, *ways[:1])
         if len(ways) > 1:
-            raise ConfigurationError(f"{place}: account {self.account} has {' and '.join(ways)}; keep one")
+            raise ConfigurationError(
+                f"{place}: account {self.account} has {' and '.join(ways)}; keep only one of them"
+            )
         if not ways:
             return None
         value = entry[ways[0]]
@@ -188,7 +190,8 @@ class Sources:
             secret = os.environ.get(value)
             if not secret:
                 raise ConfigurationError(
-                    f"{place}: account {self.account} wants its secret in {value[:60]}; set it"
+                    f"{place}: account {self.account} reads its secret from {value[:60]}, which is not "
+                    "set; set it"
                 )
             return secret, value
         if ways[0] == "access_secret_file":
@@ -196,7 +199,7 @@ class Sources:
         return value, place
 
     def said(self, kind: type[Any], arguments: Mapping[str, Any]) -> Said:
-        """All that is said about settings of this class; arguments are taken as they are."""
+        """Every value for the settings of this class; arguments are used unchanged."""
         said = Said()
         if self.file is not None:
             self._check_names(self.file, kind)
@@ -206,7 +209,7 @@ class Sources:
                 self._say(said, self.file, ("accounts", self.account), kind)
         for name, value, path in self._names(kind):
             if self.account is not None and path == ("base_url",) and value:
-                tell(f"ignoring {name}: account {self.account} says where its calls go")
+                tell(f"ignoring {name}: account {self.account} has a base_url of its own")
             elif value.strip():
                 said.say(path, value, name)
         if self.account is not None:
@@ -233,7 +236,7 @@ class Sources:
             said.say_all({path[-1]: value}, path[:-1], place)
 
     def _check_names(self, file: ConfigFile, kind: type[Any]) -> None:
-        """Refuse what nobody reads: a misspelt limit would be ignored in silence."""
+        """Refuse unknown names: a misspelt limit would be ignored silently."""
         sections = ("defaults", "vendor", "accounts", "shops")
         for name in file.tree:
             if name not in sections:
@@ -254,7 +257,7 @@ class Sources:
             _check(file, ("accounts", account), entry, [*settings, *profile, *CREDENTIAL_NAMES, *SECRET_BY])
 
     def _names(self, kind: type[Any]) -> Iterator[tuple[str, str, FieldPath]]:
-        """The settings of the environment; what is unknown is told."""
+        """Add the settings of the environment; report unknown names."""
         known = environment_names(kind)
         for name, value in sorted(self.values.items()):
             if name in OTHER_NAMES or _OF_A_CLUSTER.fullmatch(name):
@@ -265,7 +268,7 @@ class Sources:
             if name in known or of_a_call or any(one.startswith(f"{name}__") for one in known):
                 yield name, value, (*path, *_call_named(path, rest))
             elif first in hints_of(kind):
-                tell(f"{name} is not used: {first} can be given in Python only")
+                tell(f"{name} is not used: {first} can be set in Python only")
             else:
                 tell(f"{name} is not a setting{meant(name, [*known, *OTHER_NAMES])}")
 
@@ -278,7 +281,7 @@ def _check(file: ConfigFile, section: FieldPath, entry: Mapping[str, Any], known
 
 
 def _secret_of(path: Path, place: str) -> str:
-    """The secret in a file of its own; the line end does not belong to it."""
+    """Read the secret from a file of its own; the final newline is not part of it."""
     try:
         secret = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
@@ -286,28 +289,28 @@ def _secret_of(path: Path, place: str) -> str:
     if secret is None:
         raise ConfigurationError(f"{place}: {path} cannot be read")
     if readable_by_others(path):
-        tell(f"others may read {path}; say chmod 600 {path}")
+        tell(f"other users can read {path}; run chmod 600 {path}")
     return secret
 
 
 def profile_names() -> frozenset[str]:
-    """The fields of the vendor's profile, which may be said like settings."""
+    """The fields of the vendor's profile, which can be set like settings."""
     return frozenset(hints_of(VendorProfile))
 
 
 def given_names(kind: type[Any]) -> Mapping[str, FieldPath]:
-    """What a file and the environment can say, and the path of the field."""
+    """The names that a file or the environment can set, with the path of each field."""
     top = {name: (name,) for name, hint in hints_of(kind).items() if hint is not Any}
     return {**top, **{name: ("vendor", name) for name in profile_names() if "vendor" in top}}
 
 
 def field_path(name: str, kind: type[Any]) -> FieldPath:
-    """Where a name that may be said belongs."""
+    """The path of the field that a name sets."""
     return given_names(kind).get(name, (name,))
 
 
 def environment_names(kind: type[Any]) -> dict[str, FieldPath]:
-    """Every setting that the environment can say, by its name, with the path of the field."""
+    """Every variable of the environment that is a setting, with the path of its field."""
     found: dict[str, FieldPath] = {}
 
     def walk(kind: type[Any], name: str, path: FieldPath) -> None:
@@ -320,7 +323,7 @@ def environment_names(kind: type[Any]) -> dict[str, FieldPath]:
                 walk(VendorProfile, name, (*path, field))
             elif inner and inner[0] is not Override:
                 walk(inner[0], f"{here}__", (*path, field))
-                if hint is not inner[0]:  # it may be none as a whole
+                if hint is not inner[0]:  # the whole object may be none
                     found[here] = (*path, field)
             else:
                 found[here] = (*path, field)
@@ -330,7 +333,7 @@ def environment_names(kind: type[Any]) -> dict[str, FieldPath]:
 
 
 def _call_named(path: FieldPath, rest: list[str]) -> list[str]:
-    """Dots cannot stand in a variable's name: ALIBABA_REFUNDS_GET is alibaba.refunds.get."""
+    """A variable's name cannot contain dots: ALIBABA_REFUNDS_GET is alibaba.refunds.get."""
     if path != OVERRIDES:
         return rest
     from pandapon_async.api.registry import endpoints, operations

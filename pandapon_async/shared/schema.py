@@ -174,9 +174,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
 UPGRADES: Final[Mapping[int, str]] = {1: _SECOND}
 """What brings a schema of this version to the next one."""
 
-SCHEMA: Final = "".join(
-    (_FIRST, *UPGRADES.values(), f"UPDATE pandapon.format SET version = {VERSION};")
-)
+SCHEMA: Final = "".join((_FIRST, *UPGRADES.values(), f"UPDATE pandapon.format SET version = {VERSION};"))
 """What makes an empty database one of this version: the first one, and all that was added since."""
 
 
