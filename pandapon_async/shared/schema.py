@@ -154,7 +154,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
 """
 
 _SECOND: Final = """
--- When each row was last written, by this server's clock: which ones were the newest when a failover lost some.
+-- When each row was last written, by this server's clock: shows which rows a failover may have lost.
 ALTER TABLE pandapon.intents
     ADD COLUMN noted double precision NOT NULL DEFAULT extract(epoch FROM clock_timestamp()),
     ADD COLUMN doubted boolean NOT NULL DEFAULT false;

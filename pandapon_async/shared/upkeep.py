@@ -16,7 +16,8 @@ __all__ = ["Report", "create", "inspect", "upgrade"]
 SECONDS: Final = 30.0
 _ROLES: Final = """
 SELECT rolname FROM pg_roles WHERE oid IN (
-    SELECT grantee FROM pg_class, aclexplode(relacl) WHERE oid = 'pandapon.format'::regclass AND grantee <> relowner)
+    SELECT grantee FROM pg_class, aclexplode(relacl)
+    WHERE oid = 'pandapon.format'::regclass AND grantee <> relowner)
 """
 """Those that `pandapon shared init --grant` gave rights to."""
 
