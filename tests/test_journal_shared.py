@@ -358,7 +358,7 @@ async def test_a_server_that_loses_commits_is_refused(postgres: Postgres, fresh:
     await set_to("off")
     try:
         async with machines(fresh, 1) as (journal,):
-            with pytest.raises(ConfigurationError, match="with fsync=off a power cut loses writes"):
+            with pytest.raises(ConfigurationError, match="with fsync=off a power cut loses it"):
                 await noted(journal, natural_key={"k": 1})
     finally:
         await set_to("on")

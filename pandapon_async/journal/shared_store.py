@@ -12,21 +12,19 @@ name for as long as it lasts.
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 import math
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 
 from pandapon_async.clock import Clock
 from pandapon_async.core.database_url import DatabaseUrl
-from pandapon_async.errors import ConfigurationError, JournalUnavailableError
+from pandapon_async.errors import JournalUnavailableError
 from pandapon_async.journal.adopt import AutomaticFiles
 from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.intent import Intent, IntentState
@@ -35,125 +33,20 @@ from pandapon_async.journal.place import automatic_files, forgets
 from pandapon_async.journal.rows import text_of
 from pandapon_async.journal.store import Added, JournalStore, Reading
 from pandapon_async.settings import Credentials, Settings
-from pandapon_async.shared.database import LOCK_CLASS, Connection, Database, DatabaseUnavailableError
+from pandapon_async.shared.blocking import BlockingConnection, durable_level, session_key
+from pandapon_async.shared.database import LOCK_CLASS, Connection
 from pandapon_async.storage.damage import StoreLostError, with_checksum
 
 __all__ = ["LEASE_SECONDS", "SharedJournal", "SharedJournalStore", "shared_journal_of"]
 
-T = TypeVar("T")
 LEASE_SECONDS: Final = 5.0
 """How long after it was noted a write may begin to leave: later it may count as absent already."""
 CHANGE_LOCK: Final = 2
 """Held by whoever changes the journal."""
-SECONDS: Final = 10.0
-"""How long a statement may take, with its wait for others."""
 CAREFUL_SECONDS: Final = 600.0
 """For so long before a failover rows may be missing or old, and for so long after it nobody knows which."""
 
 log: Final = logging.getLogger("pandapon_async")
-
-
-_WORDS: Final = (
-    ("NOT extra", "extra = 0"),
-    ("WHERE extra AND", "WHERE extra = 1 AND"),
-    ("max(created, updated, wrote)", "greatest(created, updated, wrote)"),
-    (" +", " "),
-)
-"""What is said in another way here."""
-
-
-@functools.lru_cache(maxsize=256)
-def _translated(sql: str) -> str:
-    """A statement of the file's store as PostgreSQL wants it."""
-    if sql.startswith("INSERT OR IGNORE INTO"):
-        sql = f"{sql.replace('INSERT OR IGNORE INTO', 'INSERT INTO')} ON CONFLICT DO NOTHING"
-    for ours, theirs in _WORDS:
-        sql = sql.replace(ours, theirs)
-    first, *others = sql.split("?")
-    return first + "".join(f"${number}{rest}" for number, rest in enumerate(others, 1))
-
-
-class _Rows:
-    """What a statement gave, as a cursor of SQLite gives it."""
-
-    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
-        self._rows = iter(rows)
-        self.rowcount = rowcount
-
-    def fetchone(self) -> Any:
-        return next(self._rows, None)
-
-    def fetchall(self) -> list[Any]:
-        return list(self._rows)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._rows
-
-
-class _BlockingConnection:
-    """The connection as the store's thread uses it; all statements of a group go over one and the same."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._loop = asyncio.new_event_loop()
-        self._pinned: Connection = None
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether a group is open. One whose connection was lost is not: the server has forgotten it."""
-        one = self._pinned
-        return one is not None and not one.is_closed() and bool(one.is_in_transaction())
-
-    def begin(self, statements: str, opened: Callable[[Connection], Awaitable[None]]) -> None:
-        """Begin a group; `opened` is called with a connection that is new."""
-
-        async def work(connection: Connection) -> None:
-            if connection is not self._pinned:
-                self._pinned = None
-                await opened(connection)
-                self._pinned = connection
-            await connection.execute(statements)
-
-        try:
-            self.run(work)
-        except StoreLostError:  # while nobody used it; nothing has been done in this group yet
-            self.run(work)
-
-    def execute(self, sql: str, values: Sequence[Any] = ()) -> _Rows:
-        """Carry out one statement."""
-        statement = _translated(sql)
-        if statement.endswith(f"LIMIT ${len(values)}") and values[-1] == -1:
-            values = (*values[:-1], None)  # no limit
-
-        async def work(connection: Connection) -> _Rows:
-            if connection is None or connection is not self._pinned:
-                raise StoreLostError("the connection was lost")
-            if statement.startswith("SELECT"):
-                return _Rows([tuple(row) for row in await connection.fetch(statement, *values)], -1)
-            status: str = await connection.execute(statement, *values)
-            if statement == "COMMIT" and status != "COMMIT":
-                raise StoreLostError("the database did not take the change")
-            *_, count = status.split()
-            return _Rows((), int(count) if count.isdigit() else -1)
-
-        return self.run(work)
-
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> _Rows:
-        """Carry out one statement for each of these rows."""
-        return _Rows((), sum(self.execute(sql, row).rowcount for row in rows))
-
-    def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Raises StoreLostError if the database is away, ConfigurationError if it cannot be used."""
-        try:
-            return self._loop.run_until_complete(self._database.run(work, seconds=SECONDS))
-        except DatabaseUnavailableError as error:
-            why = str(error)
-        raise StoreLostError(why)
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._loop.run_until_complete(self._database.aclose())
-        self._loop.close()
 
 
 class SharedJournalStore(JournalStore):
@@ -174,7 +67,7 @@ class SharedJournalStore(JournalStore):
         self._is_new = True
         self._format = FILE_FORMAT
         self._clock = clock
-        self._connection: Any = _BlockingConnection(Database(url, clock, "pg_catalog, pandapon, pg_temp"))
+        self._connection: Any = BlockingConnection(url, clock)
 
     def begin(self, *, durable: bool) -> None:
         """Begin a group of changes, and keep all others out. Each is durable, as a server may be killed."""
@@ -266,7 +159,7 @@ class SharedJournalStore(JournalStore):
         self.begin(durable=True)
         try:
             for session in self.sessions():
-                key = _key_of(session)
+                key = session_key(session)
                 free = self._connection.execute("SELECT pg_try_advisory_xact_lock(?::bigint)", (key,))
                 if session == self.session or not free.fetchone()[0]:
                     continue
@@ -279,14 +172,8 @@ class SharedJournalStore(JournalStore):
     async def _opened(self, connection: Connection) -> None:
         """A connection that is new: it is a session of its own, as its locks are."""
         self.session = uuid.uuid4().hex
-        if await connection.fetchval("SELECT current_setting('fsync')") == "off":
-            raise ConfigurationError(
-                f"the shared database {self.path} cannot keep a journal: with fsync=off a power cut loses "
-                "writes that were sent"
-            )
-        level = await connection.fetchval("SELECT current_setting('synchronous_commit')")
-        self._level = "on" if level in ("off", "local") else level
-        await connection.execute(f"SELECT pg_advisory_lock({_key_of(self.session)})")
+        self._level = await durable_level(connection, "a journal", self.path)
+        await connection.execute(f"SELECT pg_advisory_lock({session_key(self.session)})")
         values = with_checksum((uuid.uuid4().hex, 0))
         await connection.execute(
             "INSERT INTO identity (id, mark, checksum) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", *values
@@ -310,11 +197,6 @@ class SharedJournalStore(JournalStore):
         if thorough:
             for _, values in self.all_checked():
                 self.checked(values)
-
-
-def _key_of(session: str) -> int:
-    """The number of a session's lock."""
-    return int.from_bytes(bytes.fromhex(session)[:8], "big", signed=True)
 
 
 class SharedJournal(Journal):

@@ -1,0 +1,145 @@
+"""A connection to the shared database for a store that works on a thread of its own, as SQLite is used.
+
+The stores say the same statements to a file and to the database. What differs in their words is translated
+here, and what was lost with a connection raises, so that a group of changes is done as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from pandapon_async.clock import Clock
+from pandapon_async.core.database_url import DatabaseUrl
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.shared.database import Connection, Database, DatabaseUnavailableError
+from pandapon_async.storage.damage import StoreLostError
+
+__all__ = ["BlockingConnection", "durable_level", "session_key"]
+
+T = TypeVar("T")
+SECONDS: Final = 10.0
+"""How long a statement may take, with its wait for others."""
+
+_WORDS: Final = (
+    ("NOT extra", "extra = 0"),
+    ("WHERE extra AND", "WHERE extra = 1 AND"),
+    ("max(created, updated, wrote)", "greatest(created, updated, wrote)"),
+    (" +", " "),
+)
+"""What is said in another way here."""
+
+
+@functools.lru_cache(maxsize=256)
+def _translated(sql: str) -> str:
+    """A statement of a file's store as PostgreSQL wants it."""
+    if sql.startswith("INSERT OR IGNORE INTO"):
+        sql = f"{sql.replace('INSERT OR IGNORE INTO', 'INSERT INTO')} ON CONFLICT DO NOTHING"
+    for ours, theirs in _WORDS:
+        sql = sql.replace(ours, theirs)
+    first, *others = sql.split("?")
+    return first + "".join(f"${number}{rest}" for number, rest in enumerate(others, 1))
+
+
+class _Rows:
+    """What a statement gave, as a cursor of SQLite gives it."""
+
+    def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
+        self._rows = iter(rows)
+        self.rowcount = rowcount
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+
+class BlockingConnection:
+    """The connection as a store's thread uses it; all statements of a group go over one and the same."""
+
+    def __init__(self, url: DatabaseUrl, clock: Clock) -> None:
+        self._database = Database(url, clock, "pg_catalog, pandapon, pg_temp")
+        self._loop = asyncio.new_event_loop()
+        self._pinned: Connection = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a group is open. One whose connection was lost is not: the server has forgotten it."""
+        one = self._pinned
+        return one is not None and not one.is_closed() and bool(one.is_in_transaction())
+
+    def begin(self, statements: str, opened: Callable[[Connection], Awaitable[None]]) -> None:
+        """Begin a group; `opened` is called with a connection that is new."""
+
+        async def work(connection: Connection) -> None:
+            if connection is not self._pinned:
+                self._pinned = None
+                await opened(connection)
+                self._pinned = connection
+            await connection.execute(statements)
+
+        try:
+            self.run(work)
+        except StoreLostError:  # while nobody used it; nothing has been done in this group yet
+            self.run(work)
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> _Rows:
+        """Carry out one statement."""
+        statement = _translated(sql)
+        if statement.endswith(f"LIMIT ${len(values)}") and values[-1] == -1:
+            values = (*values[:-1], None)  # no limit
+
+        async def work(connection: Connection) -> _Rows:
+            if connection is None or connection is not self._pinned:
+                raise StoreLostError("the connection was lost")
+            if statement.startswith("SELECT") or " RETURNING " in statement:
+                return _Rows([tuple(row) for row in await connection.fetch(statement, *values)], -1)
+            status: str = await connection.execute(statement, *values)
+            if statement == "COMMIT" and status != "COMMIT":
+                raise StoreLostError("the database did not take the change")
+            *_, count = status.split()
+            return _Rows((), int(count) if count.isdigit() else -1)
+
+        return self.run(work)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> _Rows:
+        """Carry out one statement for each of these rows."""
+        return _Rows((), sum(self.execute(sql, row).rowcount for row in rows))
+
+    def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Raises StoreLostError if the database is away, ConfigurationError if it cannot be used."""
+        try:
+            return self._loop.run_until_complete(self._database.run(work, seconds=SECONDS))
+        except DatabaseUnavailableError as error:
+            why = str(error)
+        raise StoreLostError(why)
+
+    def close(self) -> None:
+        """Give the connection back. May be called twice."""
+        if not self._loop.is_closed():
+            self._loop.run_until_complete(self._database.aclose())
+            self._loop.close()
+
+
+async def durable_level(connection: Connection, what: str, where: str) -> str:
+    """The `synchronous_commit` with which a commit survives a power cut, at least what the server says.
+
+    Raises ConfigurationError for a server on which none does.
+    """
+    if await connection.fetchval("SELECT current_setting('fsync')") == "off":
+        raise ConfigurationError(
+            f"the shared database {where} cannot keep {what}: with fsync=off a power cut loses it"
+        )
+    level: str = await connection.fetchval("SELECT current_setting('synchronous_commit')")
+    return "on" if level in ("off", "local") else level
+
+
+def session_key(session: str) -> int:
+    """The number of the lock that a session holds while it lasts."""
+    return int.from_bytes(bytes.fromhex(session)[:8], "big", signed=True)
