@@ -228,6 +228,7 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path, name: str) -> None:
 def test_writing_can_be_stopped_and_leaves_nothing(tmp_path: Path) -> None:
     state = RunStore.open(tmp_path / "state.sqlite")
     state.add_rows(ledger_row(at) for at in range(1, 1_100))
+    state.set({"ledger": {"rows": 1_099}})
 
     def stop() -> None:
         raise InterruptedError

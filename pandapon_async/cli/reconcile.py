@@ -168,7 +168,7 @@ def _tell_preview(found: job.LedgerPreview) -> int:
     console.print(f"duplicates: {found.duplicates:,}; unreadable: {found.unreadable:,}")
     for row, column, reason in found.problems:
         where = f", column {column}" if column else ""
-        console.print(f"  row {row}{where}: {reason}", markup=False, highlight=False)
+        console.print(f"  {found.place(row)}{where}: {reason}", markup=False, highlight=False)
     for text in (*found.inferred, *found.notes):
         console.print(f"note: {text}", markup=False)
     console.print("nothing was asked, and nothing was written")

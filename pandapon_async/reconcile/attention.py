@@ -9,7 +9,7 @@ summed per currency.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import attrs
 
 from pandapon_async.core.model import BEIJING
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict
+from pandapon_async.tables.file_set import SPAN
 
 __all__ = ["NO_CURRENCY", "AttentionList", "AttentionRow", "LeftOut", "at_stake_fen"]
 
@@ -34,11 +35,27 @@ class AttentionRow:
     stake_fen: int | None
     """The money at stake; None if no amount is known."""
     as_of: datetime
+    files: Sequence[str] = ()
+    """The ledger's files, where there are several."""
 
     @classmethod
-    def of(cls, row: LedgerRow, lookup: Lookup | None, judgement: Judgement, as_of: datetime) -> AttentionRow:
+    def of(
+        cls,
+        row: LedgerRow,
+        lookup: Lookup | None,
+        judgement: Judgement,
+        as_of: datetime,
+        files: Sequence[str] = (),
+    ) -> AttentionRow:
         """From a judged row."""
-        return cls(row, lookup, judgement, at_stake_fen(row, lookup, judgement), as_of)
+        return cls(row, lookup, judgement, at_stake_fen(row, lookup, judgement), as_of, files)
+
+    def place(self, row: int | None) -> str | int | None:
+        """A row of the ledger as a person finds it: its number, and its file where there are several."""
+        if row is None or not self.files:
+            return row
+        number, row = divmod(row, SPAN)
+        return f"{row} ({self.files[number - 1]})"
 
     @property
     def verdict(self) -> Verdict:

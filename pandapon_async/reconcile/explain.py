@@ -75,7 +75,7 @@ def reason(one: AttentionRow, words: Words) -> str:
             problem = judgement.reason
             return words.column.format(column=row.column, problem=problem) if row.column else problem
         case Verdict.DUPLICATE_LOCAL:
-            return words.same_as_row.format(row=row.duplicate_of)
+            return words.same_as_row.format(row=one.place(row.duplicate_of))
         case Verdict.UNVERIFIED:
             return words.failures.get((one.lookup and one.lookup.error_kind) or "", judgement.reason)
         case Verdict.MISSING_UPSTREAM:
@@ -131,9 +131,9 @@ def action(one: AttentionRow, words: Words) -> str:
     row, found = one.row, one.found
     match one.verdict:
         case Verdict.UNREADABLE:
-            return words.mend_row.format(row=row.row)
+            return words.mend_row.format(row=one.place(row.row))
         case Verdict.DUPLICATE_LOCAL:
-            return words.drop_duplicate.format(row=row.row, other=row.duplicate_of)
+            return words.drop_duplicate.format(row=one.place(row.row), other=one.place(row.duplicate_of))
         case Verdict.UNVERIFIED:
             return words.run_again
         case Verdict.MISSING_UPSTREAM:

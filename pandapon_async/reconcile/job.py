@@ -18,7 +18,7 @@ from pandapon_async.accounts import Accounts
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
-from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.errors import ConfigurationError
 from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.ages import forget_old, same_night
@@ -36,6 +36,7 @@ from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.storage.damage import FILE_ERRORS, is_damage
 from pandapon_async.storage.files import clear_drafts, only_writer
+from pandapon_async.tables.file_set import FileSet, name_of
 from pandapon_async.tables.given import Rows, table_file_off_loop
 from pandapon_async.tables.open import file_digest, usable
 
@@ -62,9 +63,9 @@ async def reconcile(
         client: who asks. With `Accounts` each row is looked up with the account that its column `account`
             names, or that [shops] names for its shop; the rows of an account that is refused are left, and
             the others go on.
-        ledger: a CSV, XLSX or Parquet file; or mappings of column names to values (text, int, Decimal,
-            datetime, None); or an Arrow stream: a frame of pandas, Polars, DuckDB or PyArrow. Ids must be
-            text or whole numbers, as in files.
+        ledger: a CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files; or mappings of
+            column names to values (text, int, Decimal, datetime, None); or an Arrow stream: a frame of
+            pandas, Polars, DuckDB or PyArrow. Ids must be text or whole numbers, as in files.
         out: the folder for the reports, rows.csv, rows.parquet, exceptions.csv and summary.json.
         options: how the ledger is read and judged.
         state: the file that remembers finished lookups; by default in `out`, named by the ledger's digest.
@@ -192,10 +193,9 @@ class _Job:
 
     def _check_files(self) -> str:
         """Refuses what cannot work; gives the ledger's digest."""
-        if not self._ledger.is_file():
-            raise InvalidArgumentError(f"no such ledger: {self._ledger}", argument="ledger")
-        check_directory(self._out)
         with usable(self._ledger):
+            FileSet.of(self._ledger).check_out(self._out)
+            check_directory(self._out)
             return file_digest(self._ledger, self._thread.check)
 
     def _open_ledger(self) -> LedgerReader:
@@ -219,7 +219,7 @@ class _Job:
                 f"{dropped:,} lookups of an earlier run are too old and are repeated; --reuse AGE uses them"
             )
         if state.get("ledger") is None:
-            self._progress.note(f"reading {self._ledger.name}")
+            self._progress.note(f"reading {name_of(self._ledger)}")
             read = partial(read_into, state, reader, self._ledger, digest, self._thread.check)
             for note in await self._thread.run(read):
                 self._progress.note(f"note: {note}")

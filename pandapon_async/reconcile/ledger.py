@@ -177,6 +177,8 @@ class LedgerReader:
             if spec.compared:
                 problems.add(columns.name_of(field), str(refused))
             else:
-                first = f"the first, in row {row.row}, column {columns.name_of(field)}: {refused}"
+                first = (
+                    f"the first, in {self.table.place(row.row)}, column {columns.name_of(field)}: {refused}"
+                )
                 self._uncompared.setdefault(field, _Uncompared(first)).count += 1
             return None

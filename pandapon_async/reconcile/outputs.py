@@ -28,6 +28,7 @@ from pandapon_async.reconcile.explain import action, day, ledger_status, reason
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome
 from pandapon_async.reconcile.words import words_of
 from pandapon_async.storage.files import Mark
+from pandapon_async.tables.file_set import SPAN
 
 __all__ = [
     "COLUMNS",
@@ -36,6 +37,7 @@ __all__ = [
     "ExceptionsWriter",
     "RowsWriter",
     "check_directory",
+    "columns_of",
     "defuse",
     "row_values",
     "rows_digest",
@@ -85,9 +87,10 @@ EXCEPTION_COLUMNS = (
 
 _MADE_BY = "a reconciliation"
 _WORDS = "made by pandapon-async reconcile"
+_FIRST_COLUMNS = "row,verdict,reason,column,platform,shop,refund_id,order_id,"
 FILES = {
-    "rows.csv": Mark(",".join(COLUMNS[:-2]), _MADE_BY),  # without the columns that earlier versions had not
-    "exceptions.csv": Mark("row,verdict,reason,column,platform,shop,refund_id,order_id,", _MADE_BY),
+    "rows.csv": Mark(_FIRST_COLUMNS, _MADE_BY),
+    "exceptions.csv": Mark(_FIRST_COLUMNS, _MADE_BY),
     "rows.parquet": Mark(_WORDS, _MADE_BY, "tail"),
     "report.html": Mark(f"<!-- {_WORDS} -->", _MADE_BY),
     "report.xlsx": Mark(_WORDS, _MADE_BY, "properties"),
@@ -146,16 +149,18 @@ def check_directory(out: Path) -> None:
 class RowsWriter:
     """Writes rows.csv, and the digest of what does not vary."""
 
-    def __init__(self, rows: IO[str], ended: datetime) -> None:
+    def __init__(self, rows: IO[str], ended: datetime, files: Sequence[str] = ()) -> None:
         self._ended = ended
+        self._files = files
         self._rows = csv.writer(rows, lineterminator=LINE_END)
         self._digest = _RowsDigest()
-        self._rows.writerow(COLUMNS)
-        self._digest.add(COLUMNS)
+        columns = columns_of(files)
+        self._rows.writerow(columns)
+        self._digest.add(columns)
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """One row of the ledger."""
-        values = row_values(row, lookup, judgement, self._ended)
+        values = row_values(row, lookup, judgement, self._ended, self._files)
         cells = [
             "" if value is None else defuse(value) if isinstance(value, str) else value for value in values
         ]
@@ -170,11 +175,12 @@ class RowsWriter:
 class ExceptionsWriter:
     """Writes exceptions.csv; its words are English, as programs may read them."""
 
-    def __init__(self, exceptions: IO[str], ended: datetime) -> None:
+    def __init__(self, exceptions: IO[str], ended: datetime, files: Sequence[str] = ()) -> None:
         self._ended = ended
+        self._files = files
         self._words = words_of("en")
         self._rows = csv.writer(exceptions, lineterminator=LINE_END)
-        self._rows.writerow(EXCEPTION_COLUMNS)
+        self._rows.writerow([*EXCEPTION_COLUMNS[:-3], *_file_column(files), *EXCEPTION_COLUMNS[-3:]])
 
     def write(self, one: AttentionRow) -> None:
         """One row that did not match."""
@@ -188,7 +194,7 @@ class ExceptionsWriter:
         amounts = (row.amount_fen, one.judgement.upstream_fen, one.difference_fen, one.stake_fen)
         rest: tuple[str | int | None, ...] = (
             *(one.platform_currency, ledger_status(one), found.status, found.deadline),
-            *(action(one, self._words), found.request_id, looked_up_at),
+            *(action(one, self._words), *_file(row, self._files), found.request_id, looked_up_at),
             None if looked_up_at is None else lookup_age(looked_up_at, self._ended),
         )
         self._rows.writerow([*map(_cell, values), *when, *map(yuan, amounts), *map(_cell, rest)])
@@ -203,10 +209,23 @@ def lookup_age(looked_up_at: str, ended: datetime) -> int:
     return round((ended - datetime.fromisoformat(looked_up_at)).total_seconds())
 
 
+def columns_of(files: Sequence[str]) -> tuple[str, ...]:
+    """The columns of the rows: `COLUMNS`, and which file a row stands in, where the ledger is several."""
+    return (*COLUMNS[:-VARYING], *_file_column(files), *COLUMNS[-VARYING:])
+
+
+def _file_column(files: Sequence[str]) -> tuple[str, ...]:
+    return ("file",) if files else ()
+
+
+def _file(row: LedgerRow, files: Sequence[str]) -> tuple[str, ...]:
+    return (files[row.row // SPAN - 1],) if files else ()
+
+
 def row_values(
-    row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime
+    row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime, files: Sequence[str] = ()
 ) -> tuple[str | int | None, ...]:
-    """The values of a row in the order of `COLUMNS`."""
+    """The values of a row in the order of `columns_of`."""
     found = lookup or Lookup(outcome=Outcome.FAILED)
     return (
         row.row,
@@ -224,6 +243,7 @@ def row_values(
         row.status,
         found.status,
         found.deadline,
+        *_file(row, files),
         found.request_id,
         found.looked_up_at,
         None if found.looked_up_at is None else lookup_age(found.looked_up_at, ended),

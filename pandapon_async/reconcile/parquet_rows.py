@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import IO, Any
 
 from pandapon_async.reconcile.attention import moment
-from pandapon_async.reconcile.outputs import COLUMNS, row_values
+from pandapon_async.reconcile.outputs import columns_of, row_values
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup
 
 __all__ = ["NO_PARQUET", "ParquetRows", "can_write_parquet", "parquet_rows"]
@@ -31,13 +31,16 @@ def can_write_parquet() -> bool:
 
 
 @contextlib.contextmanager
-def parquet_rows(file: IO[bytes], ended: datetime, made_by: str) -> Iterator[ParquetRows]:
+def parquet_rows(
+    file: IO[bytes], ended: datetime, made_by: str, files: Sequence[str] = ()
+) -> Iterator[ParquetRows]:
     """Write rows into a file; it is complete when this ends.
 
     Args:
         file: where to.
         ended: when the last lookup was made; ages count from it.
         made_by: what marks the file as ours.
+        files: what the ledger's files are called, where there are several.
     """
     import pyarrow as arrow
     from pyarrow import parquet
@@ -50,10 +53,10 @@ def parquet_rows(file: IO[bytes], ended: datetime, made_by: str) -> Iterator[Par
         return arrow.timestamp("ms", tz="UTC") if name in _MOMENTS else arrow.string()
 
     schema = arrow.schema(
-        [(_AMOUNTS.get(name, name), kind(name)) for name in COLUMNS], metadata={"made_by": made_by}
+        [(_AMOUNTS.get(name, name), kind(name)) for name in columns_of(files)], metadata={"made_by": made_by}
     )
     writer = parquet.ParquetWriter(file, schema, compression="zstd")
-    rows = ParquetRows(lambda columns: writer.write_table(arrow.table(columns, schema=schema)), ended)
+    rows = ParquetRows(lambda columns: writer.write_table(arrow.table(columns, schema=schema)), ended, files)
     try:
         yield rows
         rows.flush()
@@ -64,14 +67,16 @@ def parquet_rows(file: IO[bytes], ended: datetime, made_by: str) -> Iterator[Par
 class ParquetRows:
     """Collects rows and hands them on by columns, so that memory does not grow with their number."""
 
-    def __init__(self, write: Any, ended: datetime) -> None:
+    def __init__(self, write: Any, ended: datetime, files: Sequence[str] = ()) -> None:
         self._write = write
+        self._files = files
+        self._names = columns_of(files)
         self._ended = ended
         self._rows: list[tuple[Any, ...]] = []
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """One row of the ledger."""
-        self._rows.append(row_values(row, lookup, judgement, self._ended))
+        self._rows.append(row_values(row, lookup, judgement, self._ended, self._files))
         if len(self._rows) == BATCH:
             self.flush()
 
@@ -79,7 +84,7 @@ class ParquetRows:
         """Hand on what is collected."""
         if not self._rows:
             return
-        columns = dict(zip(COLUMNS, zip(*self._rows, strict=True), strict=True))
+        columns = dict(zip(self._names, zip(*self._rows, strict=True), strict=True))
         self._rows.clear()
         self._write([_typed(name, column) for name, column in columns.items()])
 

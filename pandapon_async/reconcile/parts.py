@@ -34,6 +34,7 @@ from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.files import Mark, clear_drafts, only_writer, whole_file
 from pandapon_async.storage.record_file import RecordFile, read_records
+from pandapon_async.tables.file_set import FileSet
 from pandapon_async.tables.open import file_digest, usable
 
 __all__ = ["PartLookups", "Split", "lookups_file", "rows_of", "split"]
@@ -106,7 +107,7 @@ async def split(
     """Read a ledger and write its parts into a folder. Makes no call.
 
     Args:
-        ledger: A CSV, XLSX or Parquet file.
+        ledger: A CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files.
         out: The folder, which has no parts of another ledger in it.
         parts: How many, from 1 to 1,000.
         options: How the ledger is read and judged; holds for the parts and the merge.
@@ -137,9 +138,8 @@ def _split(
 ) -> Split:
     if not 1 <= parts <= MOST_PARTS:
         raise InvalidArgumentError(f"{parts} parts: 1 to {MOST_PARTS:,} can be made", argument="parts")
-    if not ledger.is_file():
-        raise InvalidArgumentError(f"no such ledger: {ledger}", argument="ledger")
     with usable(ledger):
+        FileSet.of(ledger).check_out(folder)
         digest = file_digest(ledger, check)
     table = open_ledger(ledger, options)
     routed = accounts is not None and names_accounts(table, accounts)

@@ -12,6 +12,7 @@ from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.options import Options
+from pandapon_async.tables.file_set import name_of, place_of
 from pandapon_async.tables.given import Rows, table_file
 from pandapon_async.tables.open import open_table
 
@@ -50,11 +51,17 @@ class LedgerPreview:
     """What was assumed of the columns."""
     notes: tuple[str, ...]
     """What is worth knowing of the file."""
+    files: tuple[str, ...] = ()
+    """The files, where there are several; `place` says in which a row stands."""
 
     @property
     def exit_code(self) -> int:
         """0 if every row can be read, else 1."""
         return 1 if self.unreadable else 0
+
+    def place(self, row: int) -> str:
+        """Where a row stands, for people: with its file, if there are several."""
+        return place_of(row, self.files)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
@@ -79,8 +86,6 @@ def preview(ledger: Rows, options: Options | None = None) -> LedgerPreview:
 
 
 def _look(path: Path, options: Options) -> LedgerPreview:
-    if not path.is_file():
-        raise InvalidArgumentError(f"no such ledger: {path}", argument="ledger")
     table = open_table(path, resolver(options), options.reading)
     reader, rows, unreadable = LedgerReader(table, options), 0, 0
     seen: set[int] = set()  # hashes: a million rows take some 60 MB less than their ids
@@ -102,9 +107,9 @@ def _look(path: Path, options: Options) -> LedgerPreview:
         currency = row.currency or "CNY"
         sums[currency] = sums.get(currency, 0) + (row.amount_fen or 0)
     if not rows:
-        raise InvalidArgumentError(f"{path.name} has no rows below its column names", argument="ledger")
+        raise InvalidArgumentError(f"{name_of(path)} has no rows below its column names", argument="ledger")
     return LedgerPreview(
-        name=path.name,
+        name=name_of(path),
         format=table.format,
         columns=dict(table.columns.named()),
         amount_unit=table.columns.units["amount"],
@@ -117,4 +122,5 @@ def _look(path: Path, options: Options) -> LedgerPreview:
         ledger_fen=sums,
         inferred=tuple(inferred(table.columns, options)),
         notes=tuple(reader.notes()),
+        files=table.files,
     )

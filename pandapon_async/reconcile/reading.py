@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pandapon_async.accounts import Accounts
 from pandapon_async.errors import InvalidArgumentError
@@ -12,6 +13,7 @@ from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.tables.file_set import name_of
 from pandapon_async.tables.open import file_digest, open_table
 from pandapon_async.tables.table import Table
 
@@ -25,7 +27,8 @@ def open_ledger(ledger: Path, options: Options) -> Table:
     """Open a ledger and find its columns. Raises InvalidArgumentError for one that cannot be read."""
     table = open_table(ledger, resolver(options), options.reading)
     if table.is_empty():
-        raise InvalidArgumentError(f"{ledger.name} has no rows below its column names", argument="ledger")
+        what = ledger.name if not table.files else f"none of the {len(table.files):,} files of {ledger}"
+        raise InvalidArgumentError(f"{what} has no rows below its column names", argument="ledger")
     return table
 
 
@@ -57,9 +60,9 @@ def read_into(
         count += added
         check()
     if file_digest(ledger, check) != digest:
-        raise InvalidArgumentError(f"{ledger.name} was changed while it was read; start again")
-    facts = {
-        "name": ledger.name,
+        raise InvalidArgumentError(f"{name_of(ledger)} was changed while it was read; start again")
+    facts: dict[str, Any] = {
+        "name": name_of(ledger),
         "sha256": digest,
         "format": table.format,
         "encoding": table.encoding,
@@ -69,6 +72,8 @@ def read_into(
         "blank_lines": table.blank_lines,
         "totals": table.totals,
     }
+    if table.files:
+        facts["files"] = list(table.files)
     notes = reader.notes()
     state.set({"ledger": facts, "inferred": inferred(table.columns, reader.options), "notes": notes})
     return notes

@@ -248,7 +248,7 @@ class Report:
         statuses_differ = one.found is not None and row.status is not None and row.status != one.found.status
         numbers = (one.stake_fen, row.row, one.age_days, row.amount_fen, upstream, one.difference_fen)
         cells = (
-            ("number", _two(money(one.stake_fen, one.currency), words.row.format(row=row.row))),
+            ("number", _two(money(one.stake_fen, one.currency), words.row.format(row=one.place(row.row)))),
             (
                 "",
                 f'<span class="chip {HUES[one.verdict]}">{words.verdicts[one.verdict][0]}</span>'

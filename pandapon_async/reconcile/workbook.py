@@ -28,7 +28,7 @@ LARGEST_NUMBER = 10**13
 FIRST_YEAR = 1900
 LONGEST_TEXT = 32_000
 _COLUMNS: tuple[tuple[str, int, Callable[[AttentionRow, Words], Any]], ...] = (
-    ("row", 8, lambda one, _: one.row.row),
+    ("row", 8, lambda one, _: one.place(one.row.row)),
     ("stake", 14, lambda one, _: _Yuan(one.stake_fen)),
     ("ledger_currency", 10, lambda one, _: one.row.currency),
     ("verdict", 18, lambda one, words: words.verdicts[one.verdict][0]),

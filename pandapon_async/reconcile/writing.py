@@ -53,15 +53,17 @@ def write_outputs(
     Returns: the summary that summary.json holds. More rows need no more memory, but for those listed.
     """
     totals, listed, mode = Totals(), AttentionList(report_rows), mode_of(group_readable)
+    ledger = state.get("ledger")
+    names = tuple(ledger.get("files", ()))
     with contextlib.ExitStack() as files:
-        rows = RowsWriter(files.enter_context(_text(out, "rows.csv", mode)), ended)
+        rows = RowsWriter(files.enter_context(_text(out, "rows.csv", mode)), ended, names)
         exceptions = ExceptionsWriter(
-            files.enter_context(_text(out, "exceptions.csv", mode, "utf-8-sig")), ended
+            files.enter_context(_text(out, "exceptions.csv", mode, "utf-8-sig")), ended, names
         )
         frame = None
         if can_write_parquet():
             file = files.enter_context(_binary(out, "rows.parquet", mode))
-            frame = files.enter_context(parquet_rows(file, ended, FILES["rows.parquet"].words))
+            frame = files.enter_context(parquet_rows(file, ended, FILES["rows.parquet"].words, names))
         for row, lookup in state.joined():
             judgement = judge(row, lookup, rule)
             totals.add(row, lookup, judgement)
@@ -69,13 +71,12 @@ def write_outputs(
             if frame is not None:
                 frame.write(row, lookup, judgement)
             if judgement.verdict is not Verdict.MATCHED:
-                one = AttentionRow.of(row, lookup, judgement, rule.as_of)
+                one = AttentionRow.of(row, lookup, judgement, rule.as_of, names)
                 exceptions.write(one)
                 listed.add(one)
             if totals.rows % CHECK_EVERY == 0:
                 check()
         check()
-        ledger = state.get("ledger")
         totals.check(ledger["rows"])
     if frame is None:  # one of an earlier run would belong to other rows
         FILES["rows.parquet"].remove(out / "rows.parquet")

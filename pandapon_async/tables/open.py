@@ -20,11 +20,13 @@ from pandapon_async.tables.cells import blank
 from pandapon_async.tables.columns import Resolver
 from pandapon_async.tables.csv_file import DELIMITERS, CsvSource
 from pandapon_async.tables.csv_text import Encodings, encodings_of
+from pandapon_async.tables.file_set import SPAN, FileSet
+from pandapon_async.tables.files_table import FilesTable
 from pandapon_async.tables.headers import Header, HeadRow, find_header
 from pandapon_async.tables.kinds import kind_of, refusal_of, unpacked
 from pandapon_async.tables.parquet_file import FLOAT32_DIGITS, ParquetSource
 from pandapon_async.tables.source import Sheet
-from pandapon_async.tables.table import SHEET_SPAN, Section, Table
+from pandapon_async.tables.table import Section, Table
 from pandapon_async.tables.xlsx_file import XlsxSource
 
 __all__ = ["Quoting", "ReadOptions", "file_digest", "open_table", "usable"]
@@ -54,15 +56,25 @@ class ReadOptions:
 
 
 def open_table(path: Path, resolver: Resolver, options: ReadOptions | None = None) -> Table:
-    """Open a file and find the columns in it.
+    """Open a file, or the files of a folder or a pattern, and find the columns in it.
 
     Raises InvalidArgumentError for what cannot be read, with what it is and what to do; also where a library
     noticed it.
     """
     options = options or ReadOptions()
     with usable(path):
+        found = FileSet.of(path)
+        if found.names:
+            return FilesTable(
+                found, resolver.identifier, lambda one, name: _open_file(one, name, resolver, options)
+            )
+    return _open_file(path, path.name, resolver, options)
+
+
+def _open_file(path: Path, name: str, resolver: Resolver, options: ReadOptions) -> Table:
+    with usable(path):
         kind = kind_of(path)
-        real, name = path, path.name
+        real = path
         copy = unpacked(path, kind) if kind in ("zip", "gzip") else None
         if copy is not None:
             real, name = copy
@@ -186,7 +198,7 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
         header = headers[sheet]
         if header is None:
             raise _no_names(f"{source.name}, sheet {sheet.name}", options)
-        offset = SHEET_SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
+        offset = SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
         hint = _other_sheet(source, sheet, headers, resolver, options) or header.hint
         sections.append(Section(sheet, header, resolver.resolve(header.names, hint), offset))
     columns = sections[0].columns
@@ -315,7 +327,20 @@ def _sheet_notes(source: XlsxSource, sections: Sequence[Section]) -> list[str]:
 
 
 def file_digest(path: Path, check: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 of a file, hex; `check` is called between the blocks and may raise to stop."""
+    """SHA-256 of a file, hex; of a folder or a pattern, that of the names and digests of all its files.
+
+    `check` is called between the blocks and may raise to stop.
+    """
+    found = FileSet.of(path)
+    if not found.names:
+        return _digest(path, check)
+    digest = hashlib.sha256()
+    for one, name in zip(found.files, found.names, strict=True):
+        digest.update(f"{_digest(one, check)}  {name}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _digest(path: Path, check: Callable[[], None]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -16,13 +16,12 @@ import attrs
 from pandapon_async.tables.cells import Cell, blank, plain_text, tidy
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.fields import plain_name
+from pandapon_async.tables.file_set import place_of
 from pandapon_async.tables.headers import Header
 from pandapon_async.tables.source import Sheet, Source
 
-__all__ = ["SHEET_SPAN", "Record", "Section", "Table"]
+__all__ = ["Record", "Section", "Table"]
 
-SHEET_SPAN = 10_000_000
-"""Where several sheets are read, row 3 of the second sheet is row 20000003."""
 _ID = re.compile(r"T[QD][0-9]|[0-9]{6}", re.ASCII)
 MOST_TOTALS = 20
 """Rows at the end of a table that can be its totals."""
@@ -62,6 +61,8 @@ class Table:
         self, path: Path, source: Source, sections: Sequence[Section], identifier: str, notes: Sequence[str]
     ) -> None:
         self.path = path
+        self.files: tuple[str, ...] = ()
+        """What the files are called, where there are several."""
         self.sections: tuple[Section, ...] = tuple(sections)
         self.columns: Columns = sections[0].columns
         self.format: str = source.format
@@ -71,10 +72,15 @@ class Table:
         """Rows of the last reading in which nothing stands."""
         self.totals: int = 0
         """Rows of the last reading that are the table's totals."""
-        self._source = source
+        self.source: Source = source
+        """The file that is open."""
         self._fields = list(self.columns.positions)
         self._id = self._fields.index(identifier) if identifier in self._fields else None
         self._notes = tuple(notes)
+
+    def place(self, row: int) -> str:
+        """Where a row stands, for people."""
+        return place_of(row, self.files)
 
     def records(self) -> Iterator[Record]:
         """Each row, with its cells in the order of `columns.positions`."""
@@ -100,11 +106,11 @@ class Table:
             notes += [f"{where}{note}" for note in section.columns.notes]
         if self.totals:
             notes.append(f"rows of totals at the end, not read: {self.totals:,}")
-        return [*notes, *self._source.notes()]
+        return [*notes, *self.source.notes()]
 
     def _records(self, section: Section) -> Iterator[Record]:
         wanted = [section.columns.positions[field] for field in self._fields]
-        source, at_id, offset = self._source, self._id, section.offset
+        source, at_id, offset = self.source, self._id, section.offset
         held: list[Record] = []  # rows that are totals if no row with an id follows
         rows = source.rows(section.sheet, section.columns.names, section.header.last, wanted)
         for row, cells, problem in rows:
