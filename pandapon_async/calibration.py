@@ -40,6 +40,10 @@ DETAIL: Final = "v1.alibaba.refunds.get"
 LIST: Final = "v1.taobao.refunds.page"
 NO_SUCH_ID: Final = "TQ0"
 """An id of the right form that no refund can have."""
+LARGEST_ASKED: Final = 200
+"""The most items that this client asks a page for."""
+WINDOWS: Final = {"ms": (1_262_304_000_000, 4_102_444_800_000), "s": (1_262_304_000, 4_102_444_800)}
+"""From 2010 to 2100, in either unit; read in the other one, it is a time without refunds."""
 Signature = tuple[Literal["ms", "s"], str]
 SIGNATURES: Final[tuple[Signature, ...]] = (
     ("ms", "md5_upper"),
@@ -146,6 +150,7 @@ async def calibrate(
             await probe.signature()
             await probe.place(refund_id)
             await probe.pages()
+            await probe.window()
         except _StoppedError as stopped:
             result.stopped = str(stopped)
     return result
@@ -259,6 +264,38 @@ class _Probe:
         if name and name not in LIST_FIELDS:
             self.result.vendor.setdefault("list", {})["items"] = name
 
+    async def window(self) -> None:
+        """What a list's bounds count in, and how much a page holds; which moment they bound, no item says."""
+        facts = self.result.vendor.get("list", {})
+        page = {"pageNo": facts.get("first_page", 1), "pageSize": 1}
+        shown = {unit: await self._shows(page, *WINDOWS[unit]) for unit in ("ms", "s")}
+        if shown["ms"] == shown["s"]:
+            why = "both show items: the bounds are ignored" if shown["s"] else "neither shows an item"
+            self.result.add("list.unit", UNKNOWN, why)
+        else:
+            unit = "ms" if shown["ms"] else "s"
+            self.result.vendor.setdefault("list", {})["unit"] = unit
+            self.result.add("list.unit", unit, "the other shows nothing")
+        self.result.add("list.time", UNKNOWN, "no item says when it was applied for or changed")
+        answer = await self.ask("POST", LIST, json={**page, "pageSize": LARGEST_ASKED})
+        found, after = _items(answer), None
+        size = 0 if found is None else len(found[1])
+        if 0 < size < LARGEST_ASKED:
+            rest = {**page, "pageNo": page["pageNo"] + 1, "pageSize": LARGEST_ASKED}
+            after = _items(await self.ask("POST", LIST, json=rest))
+        if found is None or after is None or _same(after, found):
+            why = "a page of 200 is refused" if answer.code is not None else "there are too few items"
+            self.result.add(
+                "list.largest_page", UNKNOWN, f"it shows {size}" if size == LARGEST_ASKED else why
+            )
+        else:
+            self.result.vendor.setdefault("list", {})["largest_page"] = size
+            self.result.add("list.largest_page", str(size), f"of {LARGEST_ASKED} asked, and more follow")
+
+    async def _shows(self, page: Mapping[str, Any], start: int, end: int) -> bool:
+        body = {**page, "refundStartTime": start, "refundEndTime": end}
+        return _items(await self.ask("POST", LIST, json=body)) is not None
+
     async def ask(self, method: str, name: str, *, json: Any = None, params: Any = None) -> _Answer:
         """One read. Raises _StoppedError for whatever makes a further one useless or unkind."""
         if self.result.calls >= MOST_CALLS:
@@ -311,7 +348,20 @@ def _first_page(zero: tuple[str, list[Any]] | None, one: tuple[str, list[Any]] |
         return 1
     if one is None:
         return 0
-    return None if zero == one else 0
+    return None if _same(zero, one) else 0
+
+
+def _same(one: tuple[str, list[Any]], other: tuple[str, list[Any]]) -> bool:
+    """Whether two pages are about the same refunds; a countdown in them goes on meanwhile."""
+    return [_about(item) for item in one[1]] == [_about(item) for item in other[1]]
+
+
+def _about(item: Any) -> Any:
+    """The id of a listed refund, or all of the item where it has none."""
+    for name in ("refundOrderAggregate", "refundOrder"):
+        if isinstance(item, Mapping) and isinstance(item.get(name), Mapping):
+            item = item[name]
+    return item.get("refundId", item) if isinstance(item, Mapping) else item
 
 
 def shape_of(data: Any) -> str:

@@ -15,7 +15,7 @@ import pytest
 from pandapon_async import Codes, Credentials, ListFacts, Override, VendorProfile
 from pandapon_async.calibration import MOST_CALLS, Calibration, calibrate, shape_of
 from pandapon_async.core.clock_skew import Skew
-from pandapon_async.sandbox import Sandbox
+from pandapon_async.sandbox import ListShape, Sandbox
 from tests.support.clients import CREDENTIALS, settings
 from tests.support.command import Shell
 from tests.support.server import FaultServer, answer, envelope, http, ok
@@ -26,27 +26,31 @@ MS, S = {"timestamp_unit": "ms"}, {"timestamp_unit": "s"}
 UPPER, LOWER = {"signer": "md5_upper"}, {"signer": "md5_lower"}
 VENDORS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], int]] = {
     # name: (profile, other settings of the sandbox, what is found, calls)
-    "as documented": ({}, {}, {**MS, **UPPER}, 7),
-    "seconds": ({**S}, {}, {**S, **UPPER}, 8),
-    "lower case": ({**LOWER}, {}, {**MS, **LOWER}, 9),
-    "seconds in lower case": ({**S, **LOWER}, {}, {**S, **LOWER}, 10),
+    "as documented": ({}, {}, {**MS, **UPPER}, 11),
+    "seconds": ({**S}, {}, {**S, **UPPER}, 12),
+    "lower case": ({**LOWER}, {}, {**MS, **LOWER}, 13),
+    "seconds in lower case": ({**S, **LOWER}, {}, {**S, **LOWER}, 14),
     "id in the query": ({"overrides": QUERY}, {}, {**MS, **UPPER, "overrides": {
-        "alibaba.refunds.get": {"arguments": "query"}}}, 7),
+        "alibaba.refunds.get": {"arguments": "query"}}}, 11),
     "seconds and query": ({**S, "overrides": QUERY}, {}, {**S, **UPPER, "overrides": {
-        "alibaba.refunds.get": {"arguments": "query"}}}, 8),
+        "alibaba.refunds.get": {"arguments": "query"}}}, 12),
     "not found by another code": (
-        {"codes": Codes(not_found={40400})}, {}, {**MS, **UPPER, "codes": {"not_found": [404, 40400]}}, 7,
+        {"codes": Codes(not_found={40400})}, {}, {**MS, **UPPER, "codes": {"not_found": [404, 40400]}}, 11,
     ),
     "refuses with another code": (
         {**S, "codes": Codes(authentication={1001})}, {},
-        {**S, **UPPER, "codes": {"authentication": [401, 403, 1001]}}, 8,
+        {**S, **UPPER, "codes": {"authentication": [401, 403, 1001]}}, 12,
     ),
-    "not found is null": ({}, {"not_found": "null"}, {**MS, **UPPER}, 7),
-    "not found is empty": ({}, {"not_found": "empty"}, {**MS, **UPPER}, 7),
+    "not found is null": ({}, {"not_found": "null"}, {**MS, **UPPER}, 11),
+    "not found is empty": ({}, {"not_found": "empty"}, {**MS, **UPPER}, 11),
     "lists begin at 0": (
-        {"list": ListFacts(first_page=0)}, {}, {**MS, **UPPER, "list": {"first_page": 0}}, 7,
+        {"list": ListFacts(first_page=0)}, {}, {**MS, **UPPER, "list": {"first_page": 0, "unit": "ms"}}, 11,
     ),
-    "freight is added": ({"freight": "added"}, {}, {**MS, **UPPER}, 7),
+    "lists in seconds": (
+        {"list": ListFacts(unit="s", largest_page=7, items="refundPage")}, {},
+        {**MS, **UPPER, "list": {"first_page": 1, "items": "refundPage", "unit": "s", "largest_page": 7}}, 11,
+    ),
+    "freight is added": ({"freight": "added"}, {}, {**MS, **UPPER}, 11),
 }  # fmt: skip
 
 
@@ -59,7 +63,7 @@ async def of(server: Sandbox, **more: Any) -> Calibration:
 
 @pytest.mark.parametrize("name", VENDORS)
 @virtual_time
-async def test_what_is_found_of_twelve_vendors(name: str) -> None:
+async def test_what_is_found_of_thirteen_vendors(name: str) -> None:
     profile, more, expected, calls = VENDORS[name]
     played = VendorProfile(**profile)
     async with sandbox(profile=played, **more) as server:
@@ -68,7 +72,7 @@ async def test_what_is_found_of_twelve_vendors(name: str) -> None:
         assert (found.stopped, found.accepted) == (None, True)
         assert found.calls == len(server.log) + 1 == calls <= MOST_CALLS
         assert list(server.effects) == []
-    pages = {"list": {"first_page": 0}} if played.list.first_page == 0 else {"list": {"first_page": 1}}
+    pages = {"list": {"first_page": 1, "unit": "ms"}}
     assert found.vendor == {**pages, **expected}
     assert tomllib.loads(found.to_toml())["vendor"] == found.vendor
     assert refund_id not in json.dumps(attrs.asdict(found))
@@ -76,6 +80,16 @@ async def test_what_is_found_of_twelve_vendors(name: str) -> None:
 
 def sandbox(**more: Any) -> Sandbox:
     return Sandbox(refunds=40, seed=7, clock=LoopClock(), sleep=asyncio.sleep, **more)
+
+
+@virtual_time
+async def test_a_list_that_ignores_its_bounds_has_no_unit() -> None:
+    async with sandbox(lists=ListShape(ignores_window=True, largest_asked=50)) as server:
+        found = await of(server)
+    by_name = {finding.name: finding for finding in found.findings}
+    assert "the bounds are ignored" in by_name["list.unit"].why
+    assert "refused" in by_name["list.largest_page"].why
+    assert "list" not in found.vendor
 
 
 @virtual_time

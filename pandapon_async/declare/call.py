@@ -14,8 +14,8 @@ import inspect
 import types
 import typing
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import attrs
 
@@ -38,6 +38,9 @@ T2_co = TypeVar("T2_co", covariant=True)
 P1 = ParamSpec("P1")
 P2 = ParamSpec("P2")
 F = TypeVar("F", bound=Callable[..., Any])
+
+MOST_ITEMS: Final = 200
+"""The most items that a page is asked for; no page of the vendor names a limit."""
 
 
 class _Pending(Coroutine[Any, Any, R_co]):
@@ -367,7 +370,10 @@ class Page(Protocol[T]):
 
 
 def paged(
-    page: Callable[Concatenate[Any, P], Call[Page[T]]], *, by_profile: bool = False
+    page: Callable[Concatenate[Any, P], Call[Page[T]]],
+    *,
+    by_profile: bool = False,
+    identity: Callable[[T], object] | None = None,
 ) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
     """The iterator over all items of all pages, from the declaration of one page.
 
@@ -375,14 +381,18 @@ def paged(
     not end it, since a server may cap the page size. A total below the size of its own page is not
     believed. A page that repeats the one before it is an error. While the items of one page are handed
     out, the next is on its way; leaving early cancels it. The arguments are checked when it is called.
-    `by_profile`: the vendor's profile says which number the first page has.
+    `by_profile`: the vendor's profile says which number the first page has, and how much it holds.
+    `identity`: what an item is about, if it says it, where the rest changes by itself, as a countdown does.
     """
 
     def pages(self: Resource, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
         first = arguments.pop("page_no", None)
-        if first is None and by_profile:
+        if by_profile:
             client: Any = self._caller
-            first = client.settings.vendor.list.first_page
+            facts = client.settings.vendor.list
+            first = facts.first_page if first is None else first
+            if facts.largest_page is not None:
+                arguments.setdefault("page_size", min(facts.largest_page, MOST_ITEMS))
         number = 1 if first is None else typing.cast(int, first)
         operation = operation_of(page)
         same = _with_files_read_once(operation, arguments)
@@ -391,7 +401,7 @@ def paged(
             return page(self, *args, **{**same, "page_no": number})
 
         ask(number).close()  # whatever is wrong with the arguments is raised here
-        return _items(ask, number, operation)
+        return _items(ask, number, operation, identity)
 
     pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
     pages.__name__ = "pages" if page.__name__ == "page" else f"{page.__name__}_pages"
@@ -411,16 +421,20 @@ def _with_files_read_once(operation: Operation | None, arguments: Mapping[str, A
 
 
 async def _items(
-    ask: Callable[[int], Call[Page[T]]], number: int, operation: Operation | None
+    ask: Callable[[int], Call[Page[T]]],
+    number: int,
+    operation: Operation | None,
+    identity: Callable[[T], object] | None,
 ) -> AsyncIterator[T]:
     seen = 0
-    before: list[T] | None = None
+    before: Sequence[object] | None = None
     upcoming = asyncio.ensure_future(ask(number))
     try:
         while True:
             current = await upcoming
             items = current.items
-            if items and items == before:
+            known = items if identity is None else [identity(item) or item for item in items]
+            if items and known == before:
                 raise MalformedResponseError(
                     f"page {number} repeats page {number - 1}", endpoint=operation and operation.name
                 )
@@ -432,7 +446,7 @@ async def _items(
                 yield item
             if last:
                 return
-            before, number = items, number + 1
+            before, number = known, number + 1
     finally:
         upcoming.cancel()
         await asyncio.wait([upcoming])

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import attrs
 
@@ -289,7 +289,13 @@ class EnumField:
 
 @attrs.define(frozen=True)
 class TimestampField:
-    """A point in time that travels as epoch milliseconds; given as aware datetime or as ms."""
+    """A point in time that travels as epoch milliseconds; given as aware datetime or as ms.
+
+    `of_list` says that it bounds a list of refunds, whose `unit` is the vendor's: see `ListFacts`.
+    """
+
+    of_list: bool = False
+    unit: Literal["ms", "s"] = "ms"
 
     def encode(self, value: Any) -> int:
         if isinstance(value, datetime) and value.utcoffset() is not None:
@@ -298,7 +304,7 @@ class TimestampField:
             raise ValueError(
                 "must be a datetime with a time zone, or epoch milliseconds (13 digits); from 1973 to 5138"
             )
-        return value
+        return value if self.unit == "ms" else value // 1000
 
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "format": "int64", "minimum": 10**11, "maximum": 10**14 - 1}

@@ -5,6 +5,7 @@ It shares nothing with the client that it is there to check but the declarations
 
 from pandapon_async.recording import Recording
 from pandapon_async.sandbox.faults import Fault, FaultKind, chaos, parse_faults
+from pandapon_async.sandbox.list_shapes import ListShape
 from pandapon_async.sandbox.orders import OrderLine, OrderState
 from pandapon_async.sandbox.records import Counters, Effect, RequestRecord
 from pandapon_async.sandbox.refunds import LEDGER_AS_OF, RefundState
@@ -16,6 +17,7 @@ __all__ = [
     "Effect",
     "Fault",
     "FaultKind",
+    "ListShape",
     "OrderLine",
     "OrderState",
     "Recording",

@@ -9,9 +9,11 @@ from typing import Any
 import attrs
 
 from pandapon_async.sandbox.envelope import Refusal
+from pandapon_async.sandbox.list_shapes import ListShape
 from pandapon_async.sandbox.numbering import PURCHASE_ORDER, REFUND, SALES_ORDER, TAOBAO, platform_of
-from pandapon_async.sandbox.refunds import RefundBook, RefundState, applied_ms, initial_status
+from pandapon_async.sandbox.refunds import RefundBook, RefundState, applied_ms, generate, initial_status
 from pandapon_async.sandbox.states import Status
+from pandapon_async.settings import ListFacts
 
 __all__ = ["LARGEST_PAGE", "Asked", "TaobaoList", "page_of"]
 
@@ -61,8 +63,12 @@ class TaobaoList:
     what a query found is kept until another one is asked, since pages are turned one after the other.
     """
 
-    def __init__(self, book: RefundBook) -> None:
+    def __init__(
+        self, book: RefundBook, facts: ListFacts | None = None, shape: ListShape | None = None
+    ) -> None:
         self._book = book
+        self._facts = facts or ListFacts()
+        self._shape = shape or ListShape()
         self._computed: dict[Status, array[int]] | None = None
         self._times: array[int] | None = None
         self._current: dict[Status, Sequence[int]] = {}
@@ -72,12 +78,17 @@ class TaobaoList:
     def page(self, asked: Asked, filters: Mapping[str, Any]) -> tuple[list[RefundState], int]:
         """The refunds of one page, and how many match in all. `filters` has the call's own names."""
         numbers = self._matching(filters)
-        shown = numbers[asked.first : asked.first + asked.size]
+        reached, first = self._shape.reach(len(numbers)), asked.first
+        if first >= reached and self._shape.beyond != "empty":
+            if self._shape.beyond == "refuse":
+                raise Refusal(400, "there is no such page")
+            first = max(0, reached - 1) // asked.size * asked.size
+        shown = numbers[first : min(first + asked.size, reached)]
         return [self._book.get(number) for number in shown], len(numbers)
 
     def _matching(self, filters: Mapping[str, Any]) -> Sequence[int]:
         status = filters.get("refundStatus")
-        window = filters.get("refundStartTime"), filters.get("refundEndTime")
+        window = self._window(filters)
         named = {series.number(filters[name]) for name, series in _IDS.items() if filters.get(name)}
         if named:
             number, *others = named
@@ -87,22 +98,46 @@ class TaobaoList:
             self._current, self._found, self._version = {}, None, self._book.version
         if self._found is None or self._found[:2] != (status, window):
             numbers = range(1, self._book.count, 2) if status is None else self._with_status(status)
-            self._found = status, window, self._within(numbers, window)
+            self._found = status, window, self._shape.shown(self._within(numbers, window))
         return self._found[2]
+
+    def _window(self, filters: Mapping[str, Any]) -> Window:
+        """What is asked for, in milliseconds."""
+        if self._shape.ignores_window:
+            return None, None
+        start, end = filters.get("refundStartTime"), filters.get("refundEndTime")
+        if self._facts.unit == "ms":
+            return start, end
+        return start and 1000 * start, end and 1000 * end + 999
 
     def _fits(self, number: int, status: Status | None, window: Window) -> bool:
         if number not in self._book or platform_of(number) != TAOBAO:
             return False
         refund = self._book.get(number)
-        return (status is None or refund.status == status) and _inside(refund.applied_ms, window)
+        return (status is None or refund.status == status) and _inside(self._moment(refund), window)
+
+    def _moment(self, refund: RefundState) -> int:
+        """The moment that a window bounds."""
+        return refund.modified_ms if self._facts.time == "modified" else refund.applied_ms
 
     def _within(self, numbers: Sequence[int], window: Window) -> Sequence[int]:
         if window == (None, None):
             return numbers
         if self._times is None:
             seed, count = self._book.seed, self._book.count
-            self._times = array("Q", (applied_ms(seed, number) for number in range(1, count, 2)))
+            modified = self._facts.time == "modified"
+            self._times = array(
+                "Q",
+                (
+                    generate(seed, number).modified_ms if modified else applied_ms(seed, number)
+                    for number in range(1, count, 2)
+                ),
+            )
         times = self._times
+        if self._facts.time == "modified":
+            for number, refund in self._book.changed.items():
+                if refund.platform == TAOBAO:
+                    times[number // 2] = refund.modified_ms
         return array("Q", (number for number in numbers if _inside(times[number // 2], window)))
 
     def _with_status(self, status: Status) -> Sequence[int]:

@@ -13,9 +13,11 @@ import itertools
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
+from pandapon_async.sandbox.list_shapes import ListShape
 from pandapon_async.sandbox.listing import TaobaoList
 from pandapon_async.sandbox.orders import OrderBook, OrderState
 from pandapon_async.sandbox.refunds import RefundBook, RefundState
+from pandapon_async.settings import ListFacts
 
 __all__ = ["Replica"]
 
@@ -23,13 +25,19 @@ __all__ = ["Replica"]
 class Replica:
     """The books as reads see them, from the state in which the first hidden change finds them."""
 
-    def __init__(self, refunds: RefundBook, orders: OrderBook) -> None:
+    def __init__(
+        self,
+        refunds: RefundBook,
+        orders: OrderBook,
+        facts: ListFacts | None = None,
+        shape: ListShape | None = None,
+    ) -> None:
         self._refunds = RefundBook(refunds.seed, refunds.count, refunds.freight)
         self._refunds.changed = dict(refunds.changed)
         self._orders = OrderBook(self._refunds)
         self._orders.changed = dict(orders.changed)
         self._orders.placed = list(orders.placed)
-        self._taobao_list = TaobaoList(self._refunds)
+        self._taobao_list = TaobaoList(self._refunds, facts, shape)
         self._hidden: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers: Iterator[int] = itertools.count()
         self._newest: dict[Hashable, int] = {}

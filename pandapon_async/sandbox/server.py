@@ -23,6 +23,7 @@ from pandapon_async.sandbox.checks import AuthChecker
 from pandapon_async.sandbox.faults import Fault, FaultPlan, parse_faults
 from pandapon_async.sandbox.handlers import HANDLERS
 from pandapon_async.sandbox.inspection import PREFIX, inspect
+from pandapon_async.sandbox.list_shapes import ListShape
 from pandapon_async.sandbox.orders import OrderState
 from pandapon_async.sandbox.pipeline import MAXIMUM_BODY, Pipeline
 from pandapon_async.sandbox.profile import Played, Quotas
@@ -70,7 +71,8 @@ class Sandbox:
     success whose data is "null" or "empty". With `freight` refunds of 1688 have some, "added" to their amount
     or "included" in it; the ledger is the same. With a `profile` the sandbox is that vendor, strictly: its
     unit of the timestamp, signer, codes, places of arguments, generation, freight, images and lists; `rate`
-    then holds for each key, or for each user of one (`quota_scope`). `recorded` are recordings, or their
+    then holds for each key, or for each user of one (`quota_scope`). `lists` says what the list
+    of Taobao refunds looks like, and what is wrong with it. `recorded` are recordings, or their
     files: each answers all calls of its name.
     """
 
@@ -98,6 +100,7 @@ class Sandbox:
         not_found: Literal["code", "null", "empty"] = "code",
         freight: Literal["added", "included"] | None = None,
         profile: VendorProfile | None = None,
+        lists: ListShape | None = None,
         recorded: Iterable[Recording | str | os.PathLike[str]] = (),
     ) -> None:
         if not visible_after >= 0:
@@ -113,12 +116,11 @@ class Sandbox:
         """Exact numbers of what came."""
         if freight is None and profile is not None and profile.freight != "ask":
             freight = profile.freight
-        self._upstream = Upstream(seed, refunds, wall, visible_after, freight)
+        played = Played(profile)
+        self._upstream = Upstream(seed, refunds, wall, visible_after, freight, played.list_facts, lists)
         self._upstream.second_form_refused = second_form_refused
         self._upstream.orders_name_refunds = orders_name_refunds
         self._upstream.not_found = not_found
-        played = Played(profile)
-        self._upstream.list_facts = played.list_facts
         self._upstream.images = None if profile is None else profile.images
         self._log = request_log(log_limit)
         self._address = host, port

@@ -17,6 +17,7 @@ import orjson
 from pandapon_async.sandbox.applications import check_application, new_refund, order_key
 from pandapon_async.sandbox.carts import Cart1688, TaobaoCart
 from pandapon_async.sandbox.envelope import Refusal
+from pandapon_async.sandbox.list_shapes import ListShape
 from pandapon_async.sandbox.listing import TaobaoList
 from pandapon_async.sandbox.numbering import ALIBABA, TAOBAO
 from pandapon_async.sandbox.orders import OrderBook, OrderState
@@ -74,9 +75,13 @@ class Upstream:
         clock: Callable[[], float],
         visible_after: float = 0.0,
         freight: Freight | None = None,
+        list_facts: ListFacts | None = None,
+        list_shape: ListShape | None = None,
     ) -> None:
         self.refunds: RefundBook = RefundBook(seed, refunds, freight)
-        self.taobao_list: TaobaoList = TaobaoList(self.refunds)
+        self.list_facts = list_facts
+        self.list_shape: ListShape = list_shape or ListShape()
+        self.taobao_list: TaobaoList = TaobaoList(self.refunds, list_facts, list_shape)
         self.orders: OrderBook = OrderBook(self.refunds)
         self.taobao: Taobao = Taobao()
         self.bookings = 0
@@ -87,7 +92,6 @@ class Upstream:
         self.orders_name_refunds = True
         self.not_found = "code"
         self.images: ImageLimits | None = None
-        self.list_facts: ListFacts | None = None
         self._clock = clock
         self._own: dict[str | None, Belongings] = {}
         self._call = Call(hidden_for=visible_after)
@@ -133,7 +137,7 @@ class Upstream:
         """Keep a change, which is about to be made, from being read too early."""
         self.seen()
         if self._replica is None and self._call.hidden_for > 0:
-            self._replica = Replica(self.refunds, self.orders)
+            self._replica = Replica(self.refunds, self.orders, self.list_facts, self.list_shape)
         if self._replica is not None:
             self._replica.hide(change, self.clock() + self._call.hidden_for)
 

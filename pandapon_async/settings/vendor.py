@@ -18,7 +18,7 @@ from pandapon_async.core.freight import FreightReading
 from pandapon_async.core.options import Options
 from pandapon_async.core.signing import SIGNERS, Signer, signature
 from pandapon_async.core.urls import climbs
-from pandapon_async.declare.fields import ImageField
+from pandapon_async.declare.fields import ImageField, TimestampField
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings.checks import choices, count, flag, instance, one_of
 
@@ -108,7 +108,7 @@ class ImageLimits(Options):
 
 @attrs.define(frozen=True, kw_only=True)
 class ListFacts(Options):
-    """What is known about lists of refunds. `pages` uses `first_page`; the sandbox uses the other fields."""
+    """What is known about lists of refunds. No page says it: how to ask for them, and what they show."""
 
     time: Literal["applied", "modified"] | None = attrs.field(
         default=None, validator=one_of("applied", "modified", None)
@@ -122,6 +122,13 @@ class ListFacts(Options):
     """The most items on a page, whatever size the request asks for; None: not known."""
     items: str | None = attrs.field(default=None, validator=attrs.validators.optional(instance(str)))
     """The field that holds the items; None: the usual names are tried."""
+    current: bool = attrs.field(default=False, validator=flag)
+    """Whether a list shows the present state of every refund. False: it may lag behind, so `--by-list` uses it
+    only for refunds that have ended."""
+
+    def of(self, rule: TimestampField) -> TimestampField:
+        """The rule of a bound in the unit of this vendor, if it bounds a list."""
+        return attrs.evolve(rule, unit=self.unit) if rule.of_list else rule
 
 
 @attrs.define(frozen=True, kw_only=True)

@@ -17,14 +17,14 @@ from pandapon_async.core.json_codec import dumps, refuse_floats
 from pandapon_async.core.lenient import lenient_structurer
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.signing import Signer
-from pandapon_async.core.structure import StructureError, structurer
+from pandapon_async.core.structure import LIST_FIELDS, StructureError, structurer
 from pandapon_async.core.urls import climbs
 from pandapon_async.declare.arguments import encode_arguments, open_images
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Stage
-from pandapon_async.declare.fields import ImageField
+from pandapon_async.declare.fields import ImageField, TimestampField
 from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
 from pandapon_async.images import Image
-from pandapon_async.settings import ImageLimits, Override, Settings
+from pandapon_async.settings import Override, Settings, VendorProfile
 from pandapon_async.transport.image_body import ImageBody
 
 __all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclared_endpoint"]
@@ -70,6 +70,8 @@ class RequestBuilder:
     """The arguments, under the limits of the vendor's profile."""
     place_known: bool = True
     """Whether it is said, by the pages or the settings, where the arguments go."""
+    items: str | None = None
+    """The field that the items of a list stand in, where it is none of the usual ones."""
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
@@ -102,7 +104,8 @@ class RequestBuilder:
             has_image=any(isinstance(parameter.rule, ImageField) for parameter in endpoint.parameters),
             url=None if in_path else URL(settings.base_url + path, encoded=True),
             signer=override.signer,
-            parameters=tuple(_limited(parameter, vendor.images) for parameter in endpoint.parameters),
+            parameters=tuple(_of_vendor(parameter, vendor) for parameter in endpoint.parameters),
+            items=vendor.list.items if any(map(_bounds_list, endpoint.parameters)) else None,
             place_known=endpoint.place_known or bool(override.arguments or override.path),
         )
 
@@ -170,6 +173,9 @@ class RequestBuilder:
                 code=200,
                 http_status=200,
             )
+        if self.items is not None and isinstance(data, dict) and self.items in data:
+            others = {name: value for name, value in data.items() if name != self.items}
+            data = {**others, LIST_FIELDS[0]: data[self.items]}
         try:
             return self._structure(data, self.endpoint.response_type)
         except StructureError as mismatch:
@@ -181,10 +187,18 @@ class RequestBuilder:
             ) from None
 
 
-def _limited(parameter: Parameter, limits: ImageLimits) -> Parameter:
-    """The parameter, with the vendor's limits if it is an image that has some."""
+def _of_vendor(parameter: Parameter, vendor: VendorProfile) -> Parameter:
+    """The parameter by the vendor's profile: an image with its limits, the bound of a list in its unit."""
     rule = parameter.rule
-    return attrs.evolve(parameter, rule=limits.of(rule)) if isinstance(rule, ImageField) else parameter
+    if isinstance(rule, ImageField):
+        return attrs.evolve(parameter, rule=vendor.images.of(rule))
+    if isinstance(rule, TimestampField):
+        return attrs.evolve(parameter, rule=vendor.list.of(rule))
+    return parameter
+
+
+def _bounds_list(parameter: Parameter) -> bool:
+    return isinstance(parameter.rule, TimestampField) and parameter.rule.of_list
 
 
 def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pandapon_async.core.model import Unread
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.call import At, Call, Resource, call, paged
+from pandapon_async.declare.call import MOST_ITEMS, At, Call, Resource, call, paged
 from pandapon_async.declare.endpoint import Evidence, Scope, Stage
 from pandapon_async.declare.fields import (
     EnumField,
@@ -26,6 +26,7 @@ from pandapon_async.models.taobao.refunds import (
     RefundRender,
     RefundStatus,
     RefundType,
+    listed_refund_id,
 )
 
 __all__ = ["Refunds"]
@@ -66,22 +67,24 @@ class Refunds(Resource):
         self,
         *,
         page_no: Annotated[int, IntegerField(0)] = 1,
-        page_size: Annotated[int, IntegerField(1, 200)] = 50,
+        page_size: Annotated[int, IntegerField(1, MOST_ITEMS)] = 50,
         refund_id: RefundIdTaobao | None = None,
         purchase_order_id: OrderIdText | None = None,
         sales_order_id: Reference | None = None,
         refund_status: Annotated[RefundStatus | int | None, EnumField(RefundStatus, open=True)] = None,
-        refund_start_time: Annotated[datetime | int | None, TimestampField()] = None,
-        refund_end_time: Annotated[datetime | int | None, TimestampField()] = None,
+        refund_start_time: Annotated[datetime | int | None, TimestampField(of_list=True)] = None,
+        refund_end_time: Annotated[datetime | int | None, TimestampField(of_list=True)] = None,
     ) -> Call[RefundPage]:
         """One page of the reverse orders that match; `pages` goes through all of them.
 
-        Pages count from 1, unless `VendorProfile.list` says 0. The times bound when the refund was asked for:
-        aware datetimes or epoch milliseconds. The vendor names no largest page; 200 is this client's bound.
+        Pages count from 1, unless `VendorProfile.list` says 0. The times are aware datetimes or epoch
+        milliseconds; whether they bound when a refund was asked for or when it last changed, and whether they
+        travel as seconds, `VendorProfile.list` says. The vendor names no largest page; 200 is this client's
+        bound.
         """
         ...
 
-    pages: Final = paged(page, by_profile=True)
+    pages: Final = paged(page, by_profile=True, identity=listed_refund_id)
     """All reverse orders that match a filter, page after page."""
 
     @call(

@@ -34,6 +34,7 @@ __all__ = [
     "RefundStatus",
     "RefundTemplate",
     "RefundType",
+    "listed_refund_id",
 ]
 
 
@@ -271,6 +272,18 @@ class RefundPage(PageModel):
 
     items: list[RefundDetail] = attrs.field(factory=list)
     """The reverse orders of this page."""
+
+
+def listed_refund_id(item: RefundDetail) -> str | None:
+    """The refund that an item of a list is about; None if it does not say.
+
+    No page shows an item: it may be as a single answer, or have the refund's fields at once.
+    """
+    aggregate = item.refund_order_aggregate
+    if aggregate is not None and aggregate.refund_order is not None:
+        return aggregate.refund_order.refund_id
+    found = item.extra.get("refundId")
+    return str(found) if type(found) in (int, str) else None
 
 
 @model

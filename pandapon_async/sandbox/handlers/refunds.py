@@ -88,14 +88,8 @@ def page(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> A
     if upstream.list_facts is None and arguments.get("pageNo") == 0:
         arguments = {**arguments, "pageNo": 1}  # which number the first page has is not known
     asked = page_of(arguments, largest=facts.largest_page or LARGEST_PAGE, first=facts.first_page)
-    if facts.unit == "s":
-        bounds = ("refundStartTime", "refundEndTime")
-        arguments = arguments | {name: 1000 * arguments[name] for name in bounds if arguments.get(name)}
+    shape = upstream.list_shape
+    shape.check(arguments.get("pageSize"))
     refunds, total = upstream.taobao_list.page(asked, arguments)
-    now = upstream.now_ms()
-    return {
-        "total": total,
-        "pageNo": asked.number,
-        "pageSize": asked.size,
-        facts.items or "list": [refund_taobao(refund, now) for refund in refunds],
-    }
+    data = shape.data(refunds, total, facts.items or "list", upstream.now_ms())
+    return {"pageNo": asked.number, "pageSize": asked.size, **data} if isinstance(data, dict) else data
