@@ -21,8 +21,8 @@ from pandapon_async.client import Client
 from pandapon_async.config_file import ConfigFile, any_file
 from pandapon_async.environment import ACCOUNT, WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.plain_text import meant
 from pandapon_async.settings import Credentials, Settings, SettingsArguments
-from pandapon_async.settings.reading import meant
 from pandapon_async.settings.sources import CREDENTIAL_NAMES, Sources
 from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.rate_limiter import Limiter

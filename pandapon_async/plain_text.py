@@ -8,11 +8,13 @@ what JSON calls them, so a JSON text means the same before and after.
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import re
+from collections.abc import Iterable
 
-__all__ = ["INVISIBLE", "LOGGER", "one_line", "visible"]
+__all__ = ["INVISIBLE", "LOGGER", "meant", "one_line", "visible"]
 
 INVISIBLE = (
     "\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
@@ -62,3 +64,13 @@ class _OneLine(logging.Filter):
 
 _filter = _OneLine()
 logging.getLogger(LOGGER).addFilter(_filter)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean NAME?" for an unknown name with a close match, else "".
+
+    >>> meant("journl", ["journal", "refunds"]), meant("x", ["journal"])
+    ('; did you mean journal?', '')
+    """
+    near = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -168,7 +168,7 @@ def test_a_damaged_store_is_named_with_what_helps(
             if ended.code == 0:
                 assert command == ("replay", "--dead")  # which reads none of what was changed
                 continue
-            assert ended.code == 3, ended.err
+            assert ended.code == 2, ended.err
             assert f"the callbacks store {path} cannot be" in ended.err
             assert "move it away, with its -wal" in ended.err
 

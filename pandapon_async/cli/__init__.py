@@ -7,7 +7,6 @@ authentication; 70 is an error that nobody foresaw.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from enum import IntEnum
@@ -18,7 +17,7 @@ import typer
 
 from pandapon_async import __version__
 from pandapon_async.cli.lazy import LazyGroup, Place
-from pandapon_async.cli.output import note, plain_output
+from pandapon_async.cli.output import OutputError, note, plain_output
 from pandapon_async.cli.usage import USAGE_ERRORS, explain_usage
 from pandapon_async.errors import (
     ApiError,
@@ -129,7 +128,6 @@ class _Root(LazyGroup):
 app: Final = typer.Typer(
     name="pandapon",
     cls=_Root,
-    no_args_is_help=True,
     # Plain help: rich's boxes cut the names of options where a terminal is narrow.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -180,7 +178,9 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        return int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False) or 0)
+        sys.stdout.flush()
+        return code
     except PandaponError as error:
         _say(explain(error))
         return exit_code(error)
@@ -190,18 +190,31 @@ def _run() -> int:
     except (typer.Abort, KeyboardInterrupt):
         _say("stopped.")
         return ExitCode.INCOMPLETE
-    except BrokenPipeError:  # who reads the output has seen enough: `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OutputError as error:
+        if error.reason is not None:
+            _say(f"error: the output was cut off: {error.reason}")
         return ExitCode.INCOMPLETE
     except OSError as error:
-        if error.filename is None:
-            _say(unforeseen(error))
-            return ExitCode.UNFORESEEN
-        _say(f"error: {error.filename} cannot be used: {error.strerror or type(error).__name__}")
-        return ExitCode.USAGE
+        return _of_system(error)
     except Exception as error:  # whatever it is, it is none of the ends that exit codes stand for
         _say(unforeseen(error))
         return ExitCode.UNFORESEEN
+
+
+def _of_system(error: OSError) -> int:
+    """Say what a file or the system refused; gives the exit code."""
+    from pandapon_async.storage.damage import is_full
+
+    reason = error.strerror or type(error).__name__
+    if is_full(error):
+        where = f"{error.filename}: " if error.filename else ""
+        said, code = f"error: {where}{reason}; make room and run the command again", ExitCode.INCOMPLETE
+    elif error.filename is None:
+        said, code = unforeseen(error), ExitCode.UNFORESEEN
+    else:
+        said, code = f"error: {error.filename} cannot be used: {reason}", ExitCode.USAGE
+    _say("\n".join([said, *getattr(error, "__notes__", ())]))
+    return code
 
 
 def _say(text: str) -> None:
@@ -224,11 +237,12 @@ def unforeseen(error: Exception) -> str:
 
 def exit_code(error: PandaponError) -> int:
     """The exit code that an error ends the process with."""
-    from pandapon_async.cli.new_journal import is_damaged_journal
+    from pandapon_async.storage.damage import is_damage, is_misplaced
 
     if isinstance(error, AuthenticationError):
         return ExitCode.AUTHENTICATION
-    if isinstance(error, ConfigurationError | InvalidArgumentError) or is_damaged_journal(error):
+    usage = isinstance(error, ConfigurationError | InvalidArgumentError)
+    if usage or is_damage(error) or is_misplaced(error):
         return ExitCode.USAGE
     if isinstance(error, ApiError) and error.outcome is Outcome.ANSWERED:
         return ExitCode.DIFFERENCES

@@ -14,7 +14,7 @@ from pandapon_async.api.registry import endpoints, nearest_names, operations
 from pandapon_async.cli.call_help import SAFETY, help_text
 from pandapon_async.cli.call_preview import preview
 from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
-from pandapon_async.cli.output import note, print_result
+from pandapon_async.cli.output import confirmed, note, print_result
 from pandapon_async.cli.plan_options import AllowSecond, AnyAccount, ResendThrottled
 from pandapon_async.cli.values import read_arguments, read_document
 from pandapon_async.client import Client
@@ -204,7 +204,7 @@ def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidArgumentError(f"{endpoint.name} {SAFETY[endpoint.safety]}: say --yes")
-    if not typer.confirm(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?", err=True):
+    if not confirmed(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?"):
         print("nothing was sent.", file=sys.stderr)
         raise typer.Exit(3)
 

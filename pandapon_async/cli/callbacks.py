@@ -60,7 +60,6 @@ StoreOption = Annotated[
 callbacks_app: Final = typer.Typer(
     name="callbacks",
     help="Receive what the vendor pushes, see what came, replay what failed.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
 

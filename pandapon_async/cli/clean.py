@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pandapon_async.cli.output import confirmed
 from pandapon_async.cli.plan_options import Yes, age
 from pandapon_async.clock import Clock
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
@@ -45,7 +46,7 @@ def clean(
 def _sure(count: int) -> bool:
     if not sys.stdin.isatty():
         raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
-    return typer.confirm(f"Delete these {count:,} files?", err=True)
+    return confirmed(f"Delete these {count:,} files?")
 
 
 def _say(text: str) -> None:

@@ -19,9 +19,7 @@ from pandapon_async.settings.sources import CREDENTIAL_NAMES, Said, Sources
 
 __all__ = ["config_app"]
 
-config_app: Final = typer.Typer(
-    help="Look at the configuration.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+config_app: Final = typer.Typer(help="Look at the configuration.", pretty_exceptions_enable=False)
 
 
 @config_app.command()

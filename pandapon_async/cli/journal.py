@@ -26,7 +26,7 @@ from rich.text import Text
 
 from pandapon_async import bulk
 from pandapon_async.cli.journal_upkeep import check, prune, salvage
-from pandapon_async.cli.output import Console, for_people
+from pandapon_async.cli.output import Console, confirmed, for_people
 from pandapon_async.cli.plan_options import AnyAccount, BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
 from pandapon_async.clock import duration
@@ -48,7 +48,6 @@ T = TypeVar("T")
 
 journal_app: Final = typer.Typer(
     help="Look at the journal of writes, and settle what is of unknown outcome.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
@@ -337,7 +336,7 @@ def _sure(word: str) -> bool:
     if not sys.stdin.isatty():
         raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
     means = "it was carried out" if word == "done" else "it was NOT carried out"
-    return typer.confirm(f"Note for good that {means}?", err=True)
+    return confirmed(f"Note for good that {means}?")
 
 
 async def _intent(journal: Journal, id: str) -> Intent:

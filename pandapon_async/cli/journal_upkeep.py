@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from pandapon_async.cli.new_journal import ADVICE
+from pandapon_async.cli.output import confirmed
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Yes, age, given
 from pandapon_async.client import Client
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
@@ -141,7 +142,7 @@ def prune(
 def _sure(count: int, out: Path) -> bool:
     if not sys.stdin.isatty():
         raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
-    return typer.confirm(f"Export {count:,} writes to {out} and take them out?", err=True)
+    return confirmed(f"Export {count:,} writes to {out} and take them out?")
 
 
 def _path(journal: Path | None, base_url: str | None) -> str:

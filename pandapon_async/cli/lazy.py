@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+
+from pandapon_async.cli.parsing import Command, Group
 
 __all__ = ["LazyGroup", "Place"]
 
@@ -29,7 +30,7 @@ class Place(NamedTuple):
     """Whether it has a `--help` of its own."""
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """A group of commands that are loaded one by one; a subclass says where they are."""
 
     places: ClassVar[Mapping[str, Place]] = {}
@@ -54,7 +55,7 @@ class LazyGroup(TyperGroup):
         place = self.places.get(cmd_name)
         if place is None:
             return None
-        return TyperCommand(cmd_name, help=place.summary) if self._describing else _load(cmd_name, place)
+        return Command(cmd_name, help=place.summary) if self._describing else _load(cmd_name, place)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments begin with; its name may be two words, the first a command too."""
@@ -71,10 +72,9 @@ class LazyGroup(TyperGroup):
         finally:
             self._describing = False
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what each command does, whole."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
+    def summaries(self, ctx: Any) -> Iterator[tuple[str, str]]:
+        """The commands, and what each does."""
+        return ((name, place.summary) for name, place in self.places.items())
 
 
 @functools.cache
@@ -86,10 +86,13 @@ def _load(name: str, place: Place) -> Any:
     if isinstance(made, typer.Typer):
         add_common_options(made)
         made.rich_markup_mode = None  # as that of the root
+        made.info.cls = Group
+        for command in made.registered_commands:
+            command.cls = Command
         group = typer.main.get_group(made)
         group.name = name
         return group
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    alone.command(name, add_help_option=not place.own_help)(made)
+    alone.command(name, cls=Command, add_help_option=not place.own_help)(made)
     add_common_options(alone)
     return typer.main.get_command(alone)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, TextIO
 
+import typer
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -25,7 +27,10 @@ from pandapon_async.progress import ConsoleProgress, NullProgress, Progress
 
 __all__ = [
     "Console",
+    "OutputError",
     "as_json",
+    "ask",
+    "confirmed",
     "for_people",
     "note",
     "plain_output",
@@ -37,10 +42,51 @@ __all__ = [
 ]
 
 
+class OutputError(Exception):
+    """stdout took no more: its reader has gone (`| head`), or the disk that it goes to is full."""
+
+    def __init__(self, error: OSError) -> None:
+        self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
+        super().__init__(self.reason)
+
+
+class _Stream:
+    """A text stream whose failures are those of our output, and of no library that happens to write."""
+
+    def __init__(self, stream: TextIO | None, *, matters: bool) -> None:
+        # Closed before we began: nobody wants to read it.
+        self._stream = stream or open(os.devnull, "w")  # noqa: SIM115
+        self._matters = matters
+
+    def write(self, text: str) -> int:
+        """Write it. Raises OutputError if that fails, unless it does not matter."""
+        with self._told():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is kept back, in the same way."""
+        with self._told():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            with contextlib.suppress(OSError):  # what is still kept back would fail again when Python ends
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if self._matters:
+                raise OutputError(error) from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class _PlainStream:
     """A text stream that spells out control characters. Rich finds the stream itself by the name it uses."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: _Stream) -> None:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
@@ -59,9 +105,10 @@ class _PlainStream:
 
 @contextlib.contextmanager
 def plain_output() -> Iterator[None]:
-    """While this lasts, nothing that is printed controls a terminal."""
+    """While this lasts, nothing that is printed controls a terminal, and stderr never fails."""
     out, err = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _PlainStream(out), _PlainStream(err)
+    sys.stdout = _PlainStream(_Stream(out, matters=True))
+    sys.stderr = _PlainStream(_Stream(err, matters=False))
     try:
         yield
     finally:
@@ -93,6 +140,22 @@ def note(text: str) -> None:
     """Tell the person at the keyboard; never mixed into what a program reads."""
     if not quiet.get():
         print(f"note: {text}", file=sys.stderr)
+
+
+def ask(question: str) -> str:
+    """What the person at the keyboard types, asked on stderr. The end of the input stops the command."""
+    print(f"{question}: ", end="", file=sys.stderr, flush=True)
+    typed = sys.stdin.readline()
+    if not typed:
+        raise typer.Abort
+    return typed.strip()
+
+
+def confirmed(question: str) -> bool:
+    """Whether that person says yes; nothing typed means no."""
+    while (answer := ask(f"{question} [y/N]").lower()) not in ("", "n", "no", "y", "yes"):
+        print(f"{answer!r} is neither y nor n", file=sys.stderr)
+    return answer.startswith("y")
 
 
 def progress() -> Progress:

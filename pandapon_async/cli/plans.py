@@ -21,7 +21,7 @@ import typer
 
 from pandapon_async import plans
 from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
-from pandapon_async.cli.output import Console, for_people, progress
+from pandapon_async.cli.output import Console, confirmed, for_people, progress
 from pandapon_async.cli.plan_options import (
     AllowSecond,
     AnyAccount,
@@ -52,7 +52,7 @@ from pandapon_async.errors import (
     JournalUnavailableError,
 )
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
-from pandapon_async.storage.damage import is_damage
+from pandapon_async.storage.damage import is_damage, is_misplaced
 
 __all__ = ["apply_command", "run_plan", "show_command"]
 
@@ -98,8 +98,8 @@ def run_plan(
         _say("stopped; no plan was written.")
         return 3
     except OSError as error:
-        _say(f"error: {error.strerror or type(error).__name__}; no plan was written.")
-        return 3
+        error.add_note("no plan was written.")
+        raise
     if isinstance(summary, dict):
         return _told_of_all(kind, summary, target)
     if for_people():
@@ -330,7 +330,7 @@ def _agreed(summary: PlanSummary) -> bool:
     money = ", ".join(amount(money.amount_fen, money.currency) for money in summary.to_send)
     earlier = f" and look up {open_rows:,} that an earlier run left open" if open_rows else ""
     question = f"Send {what_it_does(summary.kind, summary.sendable)} ({money or 'no amount'}){earlier}?"
-    return typer.confirm(question, err=True)
+    return confirmed(question)
 
 
 def _run_apply(
@@ -347,7 +347,11 @@ def _run_apply(
     except (JournalUnavailableError, ConfigurationError, OSError) as error:
         if isinstance(error, ConfigurationError) and (error.__cause__ is None or is_damage(error)):
             raise  # going on would end the same way
-        _say(f"error: {error}. Nothing more was sent. {_go_on()}")
+        if isinstance(error, OSError) and is_misplaced(error):
+            error.add_note(f"Nothing more was sent. {_go_on()}")
+            raise
+        reason = error.strerror if isinstance(error, OSError) else error
+        _say(f"error: {reason}. Nothing more was sent. {_go_on()}")
         return 3
     if for_people():
         show_result(Console(), result)

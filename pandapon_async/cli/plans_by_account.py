@@ -7,11 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import typer
-
 from pandapon_async import plans
 from pandapon_async.accounts import Accounts
-from pandapon_async.cli.output import progress
+from pandapon_async.cli.output import ask, progress
 from pandapon_async.cli.plan_show import amount, what_it_does
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.money import Fen
@@ -70,8 +68,7 @@ def agreed_to_all(summaries: Mapping[str, PlanSummary]) -> bool:
     fen = sum(money.amount_fen for summary in summaries.values() for money in summary.to_send)
     wanted = f"{Fen(fen).yuan:.2f}" if fen else str(rows)
     what = "the total in yuan" if fen else "the number of rows"
-    typed: str = typer.prompt(f"To send {total_of(summaries)}, type {what}", err=True)
-    return typed.strip().replace(",", "") == wanted
+    return ask(f"To send {total_of(summaries)}, type {what}").replace(",", "") == wanted
 
 
 async def apply_all(

@@ -60,7 +60,7 @@ from pandapon_async.clock import Clock, duration
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.reconcile.explain import money, moneys
 from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
-from pandapon_async.storage.damage import reason_of
+from pandapon_async.storage.damage import is_misplaced, reason_of
 
 __all__ = ["reconcile", "tell_summary"]
 
@@ -198,6 +198,9 @@ def _run_and_tell(
         _say(f"stopped; what was looked up is kept. {_resume()}")
         return 3
     except (OSError, sqlite3.Error) as error:
+        if isinstance(error, OSError) and is_misplaced(error):
+            error.add_note(f"what was looked up before is kept. {_resume()}")
+            raise
         reason = reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or error
         _say(f"error: {reason}; what was looked up before is kept. {_resume()}")
         return 3

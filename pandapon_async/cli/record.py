@@ -15,7 +15,7 @@ import typer
 
 from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.cli.call import choose_endpoint, find_candidates
-from pandapon_async.cli.output import note
+from pandapon_async.cli.output import confirmed, note
 from pandapon_async.client import Client
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.arguments import encode_arguments
@@ -79,7 +79,8 @@ def record(
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise InvalidArgumentError(f"{file} was not written: read what is shown above, then say --yes")
-        typer.confirm(f"Write this to {file}?", abort=True, err=True)
+        if not confirmed(f"Write this to {file}?"):
+            raise typer.Abort
     with whole_file(file, _MARK) as written:
         written.write(text)
     note(f"written to {file}; nothing of your data should be in it, but you know it best")

@@ -37,7 +37,6 @@ __all__ = ["refunds_app"]
 
 refunds_app: Final = typer.Typer(
     help="Open refund forms in bulk: plan a table, look at it, apply it.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 

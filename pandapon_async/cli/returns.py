@@ -36,7 +36,6 @@ __all__ = ["returns_app"]
 
 returns_app: Final = typer.Typer(
     help="Send goods back in bulk: plan a table, look at it, apply it.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 

@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 shared_app: Final = typer.Typer(
     help="The database that processes and machines share.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 _Shared = Annotated[

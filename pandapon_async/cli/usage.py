@@ -16,7 +16,9 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-__all__ = ["USAGE_ERRORS", "explain_usage", "value_of"]
+from pandapon_async.plain_text import meant
+
+__all__ = ["USAGE_ERRORS", "argument_name", "explain_usage", "value_of"]
 
 USAGE_ERRORS: Final[Any] = typer.BadParameter.__mro__[2]
 """Everything that the reader of the command line raises: two steps above `typer.BadParameter`."""
@@ -51,16 +53,35 @@ def explain_usage(error: Any) -> str:
 
 
 def _problem(error: Any) -> str:
-    parameter, message = getattr(error, "param", None), str(error.message)
+    parameter, refused = getattr(error, "param", None), getattr(error, "option_name", None)
     option = getattr(error, "param_hint", None) or (parameter and _option(parameter))
     if _is_ours(error):
-        return f"{_named(option)}: {message}" if option else message
+        return f"{_named(option)}: {error.message}" if option else str(error.message)
+    if refused is not None:
+        return _of_option(error, str(refused))
     if parameter is None:
-        return message[:1].lower() + message[1:].rstrip(".")
-    wanted, value = _wanted(error, parameter), _typed(parameter)
-    if value is None:
+        return "no command is named"
+    wanted = _wanted(error, parameter)
+    if hasattr(error, "param_type"):  # it was not typed at all
         return f"{option} is missing"
-    return f"{option} {value!r} {wanted or 'cannot be used'}"
+    typed = _typed(parameter)
+    return f"{option}{'' if typed is None else f' {typed!r}'} {wanted or 'cannot be used'}"
+
+
+def _of_option(error: Any, typed: str) -> str:
+    """What is wrong with an option that is not there, or that lacks its value or has one too many."""
+    known = {name: one for one in error.ctx.command.get_params(error.ctx) for name in _names(one)}
+    parameter = known.get(typed)
+    if parameter is None:
+        return f"no such option {typed}{meant(typed, known)}"
+    if getattr(parameter, "is_flag", False):
+        return f"{typed} takes no value"
+    wanted = _wanted(error, parameter)
+    return f"{typed} needs a value{f': it {wanted}' if wanted else ''}"
+
+
+def _names(parameter: Any) -> list[str]:
+    return [one for one in (*parameter.opts, *parameter.secondary_opts) if one.startswith("-")]
 
 
 def _is_ours(error: BaseException) -> bool:
@@ -76,14 +97,18 @@ def _named(hint: Any) -> str:
 
 
 def _option(parameter: Any) -> str:
-    longest = max(getattr(parameter, "opts", ()), key=len, default=parameter.name)
-    return str(longest) if str(longest).startswith("-") else f"the argument {str(longest).upper()}"
+    return max(_names(parameter), key=len, default=f"the argument {argument_name(parameter)}")
+
+
+def argument_name(argument: Any) -> str:
+    """An argument as the help and messages name it: LEDGER, PATHS..."""
+    return str(argument.metavar or f"{argument.name.upper()}{'' if argument.nargs == 1 else '...'}")
 
 
 def _typed(parameter: Any) -> str | None:
     """What was typed for it, the last time; None if nothing was, or it is an argument."""
     typed = None
-    for name in (one for one in getattr(parameter, "opts", ()) if one.startswith("-")):
+    for name in _names(parameter):
         for argument, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
             if argument == name:
                 typed = following

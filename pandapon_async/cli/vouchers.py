@@ -29,9 +29,7 @@ from pandapon_async.storage.files import Mark, append_to, mode_of, only_writer
 
 __all__ = ["vouchers_app"]
 
-vouchers_app: Final = typer.Typer(
-    help="Upload proof images.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+vouchers_app: Final = typer.Typer(help="Upload proof images.", pretty_exceptions_enable=False)
 
 MARK = Mark('{"path":', "`pandapon vouchers upload`")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".gif", ".bmp")

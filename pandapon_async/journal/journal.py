@@ -430,7 +430,9 @@ class Journal:
                 raise store.unavailable(error) from error
             if isinstance(error, OSError):
                 reason = error.strerror or type(error).__name__
-                raise JournalUnavailableError(f"the journal {self.path} cannot be opened: {reason}") from None
+                raise JournalUnavailableError(
+                    f"the journal {self.path} cannot be opened: {reason}"
+                ) from error
             raise
         return store
 

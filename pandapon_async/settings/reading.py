@@ -8,7 +8,6 @@ a message must name the place and never quote another library.
 from __future__ import annotations
 
 import collections.abc
-import difflib
 import functools
 import os
 import re
@@ -21,12 +20,13 @@ import attrs
 
 from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.errors import ConfigurationError
+from pandapon_async.plain_text import meant
 from pandapon_async.settings.vendor import signer_of
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["Given", "Unusable", "hints_of", "meant", "structure"]
+__all__ = ["Given", "Unusable", "hints_of", "structure"]
 
 T = TypeVar("T")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
@@ -67,12 +67,6 @@ def structure(tree: Mapping[str, Any], kind: type[T]) -> T:
     """Build an attrs object from a tree of values; raises Unusable."""
     made: T = _converter().structure(tree, kind)
     return made
-
-
-def meant(name: str, known: collections.abc.Iterable[str]) -> str:
-    """Return "; did you mean NAME?" for an unknown name with a close match, else ""."""
-    near = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def hints_of(kind: Any) -> Mapping[str, Any]:

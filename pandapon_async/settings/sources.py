@@ -19,7 +19,8 @@ import attrs
 from pandapon_async.config_file import CONFIG, ConfigFile, find_file, readable_by_others
 from pandapon_async.environment import ACCOUNT, ENV_FILE, PREFIX, environment, tell
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.settings.reading import Given, Unusable, hints_of, meant, structure
+from pandapon_async.plain_text import meant
+from pandapon_async.settings.reading import Given, Unusable, hints_of, structure
 from pandapon_async.settings.vendor import Override, VendorProfile
 
 __all__ = [

@@ -6,6 +6,7 @@ had always been there. So each row ends with a checksum of its values.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ __all__ = [
     "checksum",
     "damaged_rows",
     "is_damage",
+    "is_full",
+    "is_misplaced",
     "reason_of",
     "with_checksum",
 ]
@@ -69,6 +72,22 @@ def is_damage(error: BaseException | None) -> bool:
         return error is not None and error.__cause__ is not None and is_damage(error.__cause__)
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, the quota, or what a file may hold, is used up."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def is_misplaced(error: BaseException | None) -> bool:
+    """Whether a path is to blame for an error, or for what it was raised for: no such folder, a link, no
+    permission. Nothing of a disk that is full or broken, or of a file that is damaged or in use."""
+    if isinstance(error, OSError):
+        return error.filename is not None and not is_full(error) and error.errno != errno.EIO
+    if not isinstance(error, sqlite3.DatabaseError):
+        return error is not None and is_misplaced(error.__cause__)
+    places = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in places
 
 
 def _plain(value: Any) -> Any:

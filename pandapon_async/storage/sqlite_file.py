@@ -22,6 +22,7 @@ transaction; a newer one is refused. Files written before there were application
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import shlex
@@ -200,7 +201,7 @@ class FileFormat:
         except FILE_ERRORS as error:
             raise self.unusable(path, doing, reason_of(error), damaged=is_damage(error)) from error
         except OSError as error:
-            raise self.unusable(path, doing, error.strerror or type(error).__name__) from None
+            raise self.unusable(path, doing, error.strerror or type(error).__name__) from error
 
     def _find_or_make(self, path: Path, must_exist: bool) -> None:
         if path.is_file():
@@ -210,9 +211,10 @@ class FileFormat:
                 raise self.unusable(path, "opened", why, damaged=True) from empty
             return
         if path.is_symlink():
-            raise self.unusable(path, "opened", "it is a link to a file that does not exist; remove the link")
+            why = "it is a link to a file that does not exist; remove the link"
+            raise self.unusable(path, "opened", why) from _not_there(path)
         if must_exist:
-            raise self.unusable(path, "opened", "there is no such file")
+            raise self.unusable(path, "opened", "there is no such file") from _not_there(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._make(path)
 
@@ -288,6 +290,11 @@ class FileFormat:
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+
+
+def _not_there(path: Path) -> OSError:
+    """What `is_misplaced` knows it by."""
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 class SqliteStore:
