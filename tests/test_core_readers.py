@@ -114,12 +114,19 @@ def test_the_vendors_way_of_writing_is_read_quickly() -> None:
     document = {
         "code": 200,
         "msg": "成功",
-        "data": {"url": "http://x.com/1.5", "at": "2024-05-14 15:32:57", "n": None, "id": 10**30},
+        "data": {"url": "http://x.com/1.5", "at": "2024-05-14 15:32:57", "n": None, "id": 10**19},
     }
     compact = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     assert _quickly(compact) == document
     assert _quickly(json.dumps(document).encode()) is None
     assert repr(_quickly(b'{"fee":12.50}')) == "{'fee': Decimal('12.50')}"
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63), 2**64 - 1, 2**64, -(2**63) - 1, 10**30])
+def test_a_whole_number_of_any_length_is_read_exactly(number: int) -> None:
+    data = b'{"id":%d}' % number
+    compare(data)
+    assert loads(data) == {"id": number}
 
 
 def test_nesting_is_bounded() -> None:

@@ -4,7 +4,7 @@ There are two readers. The careful one is the standard library's scanner, told t
 number with a fraction or an exponent, and to refuse a name that occurs twice in one object: the last one
 would win in silence, and it may be the `code` or an amount. The quick one is msgspec, which reads numbers as
 exactly, but does not see such names. So its result counts only if writing it again gives the bytes that came.
-Writing uses orjson, which refuses other types instead of choosing a form for them.
+Writing uses orjson, which is the quickest at it and refuses other types instead of choosing a form for them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ def _quickly(data: bytes) -> dict[str, Any] | None:
     """An object that is written compactly; None for everything else, right or wrong."""
     try:
         value: dict[str, Any] = _decode(data)
-        return value if _encode(value) == data else None
-    except (ValueError, RecursionError):
+        return value if orjson.dumps(value, default=_as_it_came) == data else None
+    except (ValueError, TypeError, RecursionError):  # TypeError: what is beyond orjson, as 20 digits are
         return None
+
+
+def _as_it_came(number: Decimal) -> orjson.Fragment:
+    return orjson.Fragment(str(number))
 
 
 def _carefully(data: bytes) -> Any:
@@ -133,5 +137,4 @@ def _refuse(_: str) -> NoReturn:
 # Dataclasses and moments are refused rather than written in a form that nobody here has chosen.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(dict, float_hook=_number).decode
