@@ -96,7 +96,7 @@ def exchange(*, on_wire: bool, proxy: str | None = None) -> Exchange:
     clock = Clock()
     settings, context = Settings(proxy=proxy), CallContext(time_limit(clock, 9), clock.now() + 9, clock.now())
     context.on_wire = on_wire
-    prepared = PreparedRequest(endpoints()["v1.taobao.refunds.get"], REQUEST.url, None, {})
+    prepared = PreparedRequest(endpoints()["v1.taobao.refunds.get"], REQUEST.url, "", None, {})
     registry, limiter = CallRegistry(clock), Limiter(None, clock)
     return Exchange(
         settings, CREDENTIALS, prepared, context, registry, limiter, ServerTime(clock), prepared.payload()

@@ -13,7 +13,7 @@ from pandapon_async import (
 )
 from pandapon_async.api.registry import endpoints
 from pandapon_async.declare.endpoint import Evidence
-from pandapon_async.transport.requests import RequestBuilder, _plain_query, query_text
+from pandapon_async.transport.requests import RequestBuilder, query_text
 
 
 def test_an_inferred_path_is_called_only_when_that_is_allowed() -> None:
@@ -34,7 +34,7 @@ def test_an_overriding_path_is_checked() -> None:
 
 def test_a_query_that_needs_encoding() -> None:
     query = {"a": True, "b": "x y&c=1", "c": [1, False]}
-    assert _plain_query({"a": 1, "b": "TQ1"}) == "a=1&b=TQ1"
-    assert _plain_query(query) is None
-    assert query_text(query) == "?a=true&b=x%20y%26c%3D1&c=1&c=false"
+    assert query_text({"a": 1, "b": "TQ1"}) == "a=1&b=TQ1"
+    assert query_text({"a": [], "b": "", "c": 0}) == "b=&c=0"
+    assert query_text(query) == "a=true&b=x%20y%26c%3D1&c=1&c=false"
     assert query_text({}) == ""

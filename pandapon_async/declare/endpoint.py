@@ -101,6 +101,11 @@ class Endpoint:
         return f"{self.generation}.{self.name}" if self.generation else self.name
 
     @cached_property
+    def verb(self) -> str:
+        """The method in lower case, as aiohttp's sessions name theirs."""
+        return self.method.lower()
+
+    @cached_property
     def repeatable(self) -> bool:
         """Whether an attempt of unknown outcome may be sent again."""
         return self.safety.repeatable

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     from aiohttp.client_reqrep import ConnectionKey
 
+    from pandapon_async.transport.requests import PreparedRequest
+
 __all__ = ["Direct", "is_aiohttps"]
 
 _AIOHTTP: Final = f"{Path(aiohttp.__file__).parent}{os.sep}"
@@ -96,21 +98,20 @@ class Direct:
         self._connector = connector
         self._idle = idle
         self._targets: dict[tuple[str, SSLContext | None], _Target] = {}
-        self._trusted: tuple[object, ...] | None = None
+        self._trusted: set[tuple[object, ...]] = set()
 
-    def usable(self) -> bool:
-        """Whether nobody sees or answers the requests of the session who would not see one that goes here."""
+    def usable(self, verb: str) -> bool:
+        """Whether nobody sees or answers such a request of the session who would not see it if it goes here.
+
+        `verb` is that of HTTP in lower case, the name of the session's method.
+        """
         session, connector = self._session, self._connector
         try:
             kind, pool = type(session), type(connector)
             functions = (
+                getattr(kind, verb),
                 kind.request,
                 kind._request,
-                kind.get,
-                kind.post,
-                kind.put,
-                kind.patch,
-                kind.delete,
                 ClientRequest.send,
                 ClientRequest.write_bytes,
                 pool.connect,
@@ -120,17 +121,21 @@ class Direct:
                 ResponseHandler.read,
                 aiohttp.ClientResponse.start,
             )
-            if functions != self._trusted:
+            if functions not in self._trusted:
                 if not _KNOWN or not all(map(is_aiohttps, functions)):
                     return False
-                self._trusted = functions
+                self._trusted.add(functions)
+            of_session, of_connector = session.__dict__, connector.__dict__
             return (
                 session._connector is connector
                 and session._request_class is ClientRequest
                 and not session._trace_configs
                 and not session._middlewares
-                and session.__dict__.keys().isdisjoint(_REPLACED)
-                and connector.__dict__.keys().isdisjoint(_REPLACED)
+                and verb not in of_session
+                and "request" not in of_session
+                and "_request" not in of_session
+                and "connect" not in of_connector
+                and "_create_connection" not in of_connector
             )
         except AttributeError:
             return False
@@ -164,14 +169,12 @@ class Direct:
                 if transport is None or not _fit(protocol, transport):
                     unfit += 1
                     continue
-                if not self.usable():
+                if not self.usable(prepared.endpoint.verb):
                     return None
-                url, headers = exchange.sign()
+                query, headers = exchange.sign()
                 protocol.set_response_params(read_until_eof=True, auto_decompress=True)
                 exchange.writing()
-                transport.write(
-                    _request(prepared.endpoint.method, url, target.common, headers, exchange.body)
-                )
+                transport.write(_request(prepared, query, target.common, headers, exchange.body))
                 if transport.is_closing():
                     raise _refused_write(exchange)
                 message, content = await protocol.read()
@@ -190,11 +193,6 @@ class Direct:
         raise only_stale_connections()
 
 
-_REPLACED: Final = frozenset(
-    {"request", "_request", "get", "post", "put", "patch", "delete", "connect", "_create_connection"}
-)
-
-
 def _fit(protocol: ResponseHandler, transport: asyncio.Transport) -> bool:
     """Whether a connection is still open, and nothing has come on it that is not this request's answer."""
     return not (protocol.should_close or protocol.writing_paused or transport.is_closing())
@@ -206,8 +204,13 @@ def _refused_write(exchange: Exchange) -> NotSentError:
     return NotSentError("the connection was lost before the request was written")
 
 
-def _request(method: str, url: URL, common: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    begin = f"{method} {url.raw_path_qs} HTTP/1.1\r\n{common}{_lines(headers)}"
+def _request(
+    prepared: PreparedRequest, query: str, common: str, headers: Mapping[str, str], body: bytes | None
+) -> bytes:
+    method, place = prepared.endpoint.method, prepared.url.raw_path
+    if query:
+        place = f"{place}?{query}"
+    begin = f"{method} {place} HTTP/1.1\r\n{common}{_lines(headers)}"
     if body is None and method == "GET":
         return f"{begin}\r\n".encode("ascii")
     body = body or b""
@@ -215,4 +218,4 @@ def _request(method: str, url: URL, common: str, headers: Mapping[str, str], bod
 
 
 def _lines(headers: Mapping[str, str]) -> str:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return "\r\n".join([*map(": ".join, headers.items()), ""])

@@ -19,7 +19,6 @@ from typing import Any, Final
 import aiohttp
 import attrs
 from aiohttp.client_proto import ResponseHandler
-from yarl import URL
 
 from pandapon_async.clock import Clock
 from pandapon_async.core.clock_skew import date_of
@@ -31,7 +30,7 @@ from pandapon_async.errors import ConfigurationError, NotSentError, ResponseTooL
 from pandapon_async.settings import Credentials, Settings
 from pandapon_async.transport.calls import CallContext, CallRegistry
 from pandapon_async.transport.rate_limiter import Limiter
-from pandapon_async.transport.requests import PreparedRequest
+from pandapon_async.transport.requests import PreparedRequest, query_text
 from pandapon_async.transport.server_time import ServerTime
 from pandapon_async.transport.wait_queue import too_late
 
@@ -100,8 +99,8 @@ class Exchange:
         context.permit = await self.limiter.acquire(context.deadline, first=first)
         context.pending += context.permit - begun
 
-    def sign(self) -> tuple[URL, dict[str, str]]:
-        """The url and the headers of the request, signed now. Raises ConfigurationError for a bad signer."""
+    def sign(self) -> tuple[str, dict[str, str]]:
+        """The query and the headers of the request, signed now. Raises ConfigurationError for a bad signer."""
         settings, credentials, prepared = self.settings, self.credentials, self.prepared
         unit = 1000 if settings.vendor.timestamp_unit == "ms" else 1
         timestamp = int(self.server_time.wall() * unit)
@@ -126,13 +125,14 @@ class Exchange:
                 "the signer and the clock's nonce must give text that a header can carry"
             )
         self.signed = timestamp / unit
-        url = prepared.url
+        query = prepared.query
         if prepared.endpoint.signs_in_query:
             # How `sign` is made is not known: it is taken to be the signature, over the same values.
-            url = url.update_query(timestamp=headers["timestamp"], sign=headers["signature"])
+            signed = query_text({"timestamp": headers["timestamp"], "sign": headers["signature"]})
+            query = f"{query}&{signed}" if query else signed
         if self.body is not None:
             headers["Content-Type"] = "application/json"
-        return url, headers
+        return query, headers
 
     def writing(self) -> None:
         """From now on bytes of the request may have left. Raises NotSentError if it is too late for that."""

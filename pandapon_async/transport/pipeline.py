@@ -166,11 +166,12 @@ class Pipeline:
                         served=self.server_time.told,
                         at_once=self.slots.free > 0 and self.limiter.expected() <= context.started,
                     )
-                await _look_before_sending(context, look_first)
+                    await _look_before_sending(context.write, context.deadline, look_first)
                 try:
                     return await self._attempts(prepared, context)
                 except EarlierWriteError:
-                    await _look_before_sending(context, look_first)
+                    assert context.write is not None
+                    await _look_before_sending(context.write, context.deadline, look_first)
                 return await self._attempts(prepared, context)
         except TimeoutError:
             pass  # told below, without the cancellation that it was
@@ -407,9 +408,8 @@ def _sent_before(error: PandaponError) -> PandaponError:
     return lost
 
 
-async def _look_before_sending(context: CallContext, look_first: LookFirst | None) -> None:
+async def _look_before_sending(write: Write, deadline: float, look_first: LookFirst | None) -> None:
     """Look at an earlier write of the key, if there is one that may have been carried out after all."""
-    write = context.write
-    if write is not None and write.earlier is not None:
+    if write.earlier is not None:
         assert look_first is not None, "nobody said how to look at earlier writes"
-        await look_first(write, context.deadline)
+        await look_first(write, deadline)

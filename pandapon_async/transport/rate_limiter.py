@@ -181,5 +181,5 @@ class ConcurrencyLimiter:
 
     def release(self) -> None:
         """Hand the slot to the next in the queue, or keep it for a newcomer."""
-        if not self._queue.grant_next(self._clock.now()):
+        if not self._queue.joined or not self._queue.grant_next(self._clock.now()):
             self.free += 1

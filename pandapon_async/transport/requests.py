@@ -36,11 +36,13 @@ LARGE_BODY = 256 * 1024  # bytes
 class PreparedRequest:
     """A call ready to be sent, except for the signature.
 
-    `body` is bytes, image fields or None; `fields` are the checked arguments by wire name.
+    `url` is without its `query`, which is percent-encoded text. `body` is bytes, image fields or None; `fields`
+    are the checked arguments by wire name.
     """
 
     endpoint: Endpoint
     url: URL
+    query: str
     body: bytes | dict[str, Any] | None
     fields: Mapping[str, Any]
     signer: Signer | None = None
@@ -134,19 +136,14 @@ class RequestBuilder:
     def prepare(self, encoded: dict[str, Any]) -> PreparedRequest:
         """The request of checked arguments: each is put where it goes."""
         if self.url is not None and not self.in_query:
-            return PreparedRequest(self.endpoint, self.url, self._body(encoded), encoded, self.signer)
-        path, rest = self.path, dict(encoded)
-        for wire in self.in_path:
-            path = path.replace(f"{{{wire}}}", quote(str(rest.pop(wire)), safe=""))
-        query = {wire: rest.pop(wire) for wire in encoded if wire in self.in_query}
-        url = self._url(path, query)
-        return PreparedRequest(self.endpoint, url, self._body(rest), encoded, self.signer)
-
-    def _url(self, path: str, query: Mapping[str, Any]) -> URL:
-        plain = _plain_query(query)
-        if self.url is None or plain is None:
-            return URL(self.base_url + path + query_text(query), encoded=True)
-        return self.url.with_query(plain)  # a fifth of what it takes to read a whole new url
+            return PreparedRequest(self.endpoint, self.url, "", self._body(encoded), encoded, self.signer)
+        url, path, rest = self.url, self.path, dict(encoded)
+        if url is None:
+            for wire in self.in_path:
+                path = path.replace(f"{{{wire}}}", quote(str(rest.pop(wire)), safe=""))
+            url = URL(self.base_url + path, encoded=True)
+        query = query_text({wire: rest.pop(wire) for wire in encoded if wire in self.in_query})
+        return PreparedRequest(self.endpoint, url, query, self._body(rest), encoded, self.signer)
 
     def _body(self, encoded: dict[str, Any]) -> bytes | dict[str, Any] | None:
         if self.endpoint.method == "GET":
@@ -259,10 +256,11 @@ def prepare_undeclared(
     try:
         refuse_floats(params, "params")
         texts = {name: _param(value) for name, value in (params or {}).items()}
-        url = URL(base_url + endpoint.path + query_text(texts), encoded=True)
+        query = query_text(texts)
     except ValueError as error:
         raise InvalidArgumentError(str(error), argument="params") from None
-    return PreparedRequest(endpoint, url, body, {"json": json, "params": texts})
+    url = URL(base_url + endpoint.path, encoded=True)
+    return PreparedRequest(endpoint, url, query, body, {"json": json, "params": texts})
 
 
 def check_path(path: str) -> None:
@@ -294,26 +292,18 @@ def _param_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, int) else str(value)
 
 
-def query_text(query: Mapping[str, Any]) -> str:
-    """`?a=1&b=2`, everything percent-encoded; booleans as true and false, lists as repeated names."""
-    if not query:
-        return ""
-    plain = {name: _query_value(value) for name, value in query.items()}
-    return "?" + urlencode(plain, doseq=True, quote_via=quote, safe="")
-
-
 _PLAIN_PAIR = re.compile("[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*")  # stays as it is when it is percent-encoded
 
 
-def _plain_query(query: Mapping[str, Any]) -> str | None:
-    """The text of a query that needs no encoding, as ids, numbers and states need none."""
+def query_text(query: Mapping[str, Any]) -> str:
+    """`a=1&b=2`, everything percent-encoded; booleans as true and false, lists as repeated names."""
     pairs = []
     for name, value in query.items():
         pair = f"{name}={value}"
         if value.__class__ not in (str, int) or _PLAIN_PAIR.fullmatch(pair) is None:
-            return None
+            pair = urlencode({name: _query_value(value)}, doseq=True, quote_via=quote, safe="")
         pairs.append(pair)
-    return "&".join(pairs)
+    return "&".join(filter(None, pairs))
 
 
 def _query_value(value: Any) -> Any:

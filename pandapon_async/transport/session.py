@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import attrs
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+from yarl import URL
 
 from pandapon_async.core.outcome import RawResponse
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import ConfigurationError, NotSentError, PandaponError
 from pandapon_async.transport.direct import Direct, is_aiohttps
 from pandapon_async.transport.exchange import (
@@ -104,7 +106,8 @@ class _Attempt:
             raise _UnfitConnection(expired=protocol is not None and not protocol.should_close)
         self.transport, self.protocol = connection.transport, protocol
         if await exchange.renew():
-            request.url, headers = exchange.sign()
+            query, headers = exchange.sign()
+            request.url = _with_query(exchange.prepared.url, query)
             request.headers.update(headers)
         if protocol.should_close or not protocol.is_connected():
             raise _UnfitConnection(expired=False)
@@ -198,9 +201,9 @@ class Session:
         body = exchange.body
         error: PandaponError
         try:
-            direct = self._direct
-            at_once = body is None or body.__class__ is bytes
-            if direct is not None and at_once and exchange.settings.proxy_in_use is None and direct.usable():
+            direct = self._direct if body is None or body.__class__ is bytes else None
+            verb = exchange.prepared.endpoint.verb
+            if direct is not None and exchange.settings.proxy_in_use is None and direct.usable(verb):
                 response = await direct.send(exchange)
                 if response is not None:
                     return response
@@ -225,13 +228,13 @@ class Session:
         unfit = 0
         while unfit < STALE_CONNECTIONS:
             await exchange.renew()
-            url, headers = exchange.sign()
+            query, headers = exchange.sign()
             attempt = _Attempt(exchange, self._idle)
             # Until the middleware is asked: whoever stands in for the session may send whatever he likes.
             exchange.writing()
             try:
-                response = await _method_of(session, exchange.prepared.endpoint.method)(
-                    url,
+                response = await _method_of(session, exchange.prepared.endpoint)(
+                    _with_query(exchange.prepared.url, query),
                     data=exchange.body,
                     headers=headers,
                     skip_auto_headers=("Content-Type",),  # it would say that nothing is an octet-stream
@@ -267,12 +270,15 @@ class Session:
             await self._session.close()
 
 
-def _method_of(session: aiohttp.ClientSession, verb: str) -> Callable[..., Any]:
+def _with_query(url: URL, query: str) -> URL:
+    return URL(f"{url}?{query}", encoded=True) if query else url
+
+
+def _method_of(session: aiohttp.ClientSession, endpoint: Endpoint) -> Callable[..., Any]:
     """`session.request` for this verb, unless a double stands in the place of the verb's own method."""
-    own = getattr(type(session), verb.lower(), None)
-    if is_aiohttps(own):
-        return functools.partial(session.request, verb)
-    method: Callable[..., Any] = getattr(session, verb.lower())
+    if is_aiohttps(getattr(type(session), endpoint.verb, None)):
+        return functools.partial(session.request, endpoint.method)
+    method: Callable[..., Any] = getattr(session, endpoint.verb)
     return method
 
 

@@ -93,7 +93,7 @@ class WaitQueue:
 
     def ahead(self, *, first: bool = False) -> int:
         """How many would be served before a newcomer of the current priority."""
-        return sum(self._live[: _level(first) + 1])
+        return sum(self._live[: _level(first) + 1]) if self.joined else 0
 
     def waiting_at(self, level: Priority) -> int:
         """How many wait in this priority."""
