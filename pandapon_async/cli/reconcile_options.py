@@ -35,7 +35,12 @@ __all__ = [
     "time_of",
 ]
 
-Ledger = Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one refund per row; a folder or 'pattern*.csv' is one ledger.")]
+Ledger = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV, XLSX or Parquet, one refund per row; a folder or 'pattern*.csv' is one ledger."
+    ),
+]
 MapColumn = Annotated[
     list[str] | None,
     typer.Option(

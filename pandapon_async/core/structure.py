@@ -154,17 +154,16 @@ def _model_hook(converter: Converter, kind: Any) -> Hook:
 def _read_few(made: Any, value: dict[str, Any], wires: Mapping[str, tuple[str, Hook]]) -> Any:
     """The object, whose fields are all None, with those that came."""
     extra: dict[str, Any] = {}
-    try:
-        for wire, item in value.items():
-            if wire not in wires:
-                extra[wire] = item
-            elif item is not None:
-                name, hook = wires[wire]
+    for wire, item in value.items():
+        if wire not in wires:
+            extra[wire] = item
+        elif item is not None:
+            name, hook = wires[wire]
+            try:
                 setattr(made, name, hook(item, None))
-    except StructureError as mismatch:
-        mismatch.steps.append(f".{wire}")
-        made = None
-        raise
+            except StructureError as mismatch:
+                mismatch.steps.append(f".{wire}")
+                raise
     made.extra = extra or NO_EXTRA
     return made
 

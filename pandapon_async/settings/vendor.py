@@ -123,8 +123,8 @@ class ListFacts(Options):
     items: str | None = attrs.field(default=None, validator=attrs.validators.optional(instance(str)))
     """The field that holds the items; None: the usual names are tried."""
     current: bool = attrs.field(default=False, validator=flag)
-    """Whether a list shows the present state of every refund. False: it may lag behind, so `--by-list` uses it
-    only for refunds that have ended."""
+    """Whether a list shows the present state of every refund. False: it may lag behind, so `--by-list` uses
+    it only for refunds that have ended."""
 
     def of(self, rule: TimestampField) -> TimestampField:
         """The rule of a bound in the unit of this vendor, if it bounds a list."""

@@ -100,7 +100,7 @@ class Exchange:
         context.pending += context.permit - begun
 
     def sign(self) -> tuple[str, dict[str, str]]:
-        """The query and the headers of the request, signed now. Raises ConfigurationError for a bad signer."""
+        """The query and the headers of a request, signed now. Raises ConfigurationError for a bad signer."""
         settings, credentials, prepared = self.settings, self.credentials, self.prepared
         unit = 1000 if settings.vendor.timestamp_unit == "ms" else 1
         timestamp = int(self.server_time.wall() * unit)

@@ -36,8 +36,8 @@ LARGE_BODY = 256 * 1024  # bytes
 class PreparedRequest:
     """A call ready to be sent, except for the signature.
 
-    `url` is without its `query`, which is percent-encoded text. `body` is bytes, image fields or None; `fields`
-    are the checked arguments by wire name.
+    `url` is without its `query`, which is percent-encoded text. `body` is bytes, image fields or None;
+    `fields` are the checked arguments by wire name.
     """
 
     endpoint: Endpoint
