@@ -107,6 +107,30 @@ async def test_a_night_finds_the_place_by_itself(tmp_path: Path, place: str, not
         assert len(server.requests) <= 40 + 2 * SAMPLE
 
 
+@pytest.mark.parametrize("cut", [1, 4, 9, 10, 11, 13, 16, 19, 20, 21, 30])
+@virtual_time
+async def test_a_night_that_is_cut_off_while_it_tries_believes_none_of_it(tmp_path: Path, cut: int) -> None:
+    """What was not found in the wrong place is not missing."""
+    ledger, count = ledger_of(tmp_path, 40), 0
+
+    async def serve(exchange: Exchange) -> None:
+        nonlocal count
+        count += 1
+        if count == cut:
+            run.cancel()
+        await looks_in(exchange, "query", NOTHING["code"])
+
+    async with FaultServer(then=serve) as server, client(server.url) as pandapon:
+        work = functools.partial(
+            reconcile, pandapon, ledger, tmp_path / "out", options=Options(concurrency=2)
+        )
+        run = asyncio.create_task(work())
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        summary = await work()
+    assert summary.verdicts[Verdict.MATCHED] == 40
+
+
 def lookups_of(path: Path) -> int:
     with contextlib.closing(RunStore.open(path)) as state:
         return state.looked_up()

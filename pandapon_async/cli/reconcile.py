@@ -49,10 +49,12 @@ from pandapon_async.cli.reconcile_options import (
     Reuse,
     SecondPass,
     StatusMap,
+    StopAt,
     Tolerance,
     Unit,
     grouped,
     pairs,
+    stop_time,
     time_of,
 )
 from pandapon_async.client import Client
@@ -101,6 +103,7 @@ def reconcile(
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
     reuse: Reuse = None,
+    stop_at: StopAt = None,
     freight: Freight = None,
     accept_missing: AcceptMissing = False,
     report_rows: ReportRows = 20_000,
@@ -139,6 +142,7 @@ def reconcile(
         concurrency=concurrency,
         fresh=fresh,
         reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
+        stop_at=stop_time(stop_at, Clock().wall()),
         accept_missing=accept_missing,
         report_rows=report_rows,
         language=language,
@@ -210,6 +214,11 @@ def _run_and_tell(
 
 def tell_summary(summary: job.Summary, out: Path) -> None:
     """What a run came to, for people on a terminal and as a line of JSON elsewhere."""
+    if (stopped := summary.run.get("stopped")) is not None:
+        _say(
+            f"stopped in time for --stop-at: {stopped['left']:,} refunds were not looked up, "
+            f"worth {moneys(stopped['ledger_fen'])}"
+        )
     for reason, count in summary.totals.unverified.most_common(3):
         _say(f"{count:,} rows unverified: {reason}")
     for worth_knowing in (*summary.freight_advice, *summary.odd_fields[:3]):

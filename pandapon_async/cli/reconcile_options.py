@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,10 +28,12 @@ __all__ = [
     "Reuse",
     "SecondPass",
     "StatusMap",
+    "StopAt",
     "Tolerance",
     "Unit",
     "grouped",
     "pairs",
+    "stop_time",
     "time_of",
 ]
 
@@ -70,6 +72,13 @@ Reuse = Annotated[
     str | None,
     typer.Option(metavar="AGE", help="Use earlier lookups that are at most so old: 90m, 36h, 2d."),
 ]
+StopAt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="End by then: 06:00 (the next, Beijing), 06:00+01:00, or ISO 8601. The rest is unverified.",
+    ),
+]
 AcceptMissing = Annotated[
     bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
 ]
@@ -106,10 +115,42 @@ def time_of(text: str | None) -> datetime | None:
     """ISO 8601; Beijing time if it names no zone."""
     if text is None:
         return None
+    moment = _moment(text)
+    if moment is None:
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write 2024-05-31T23:59:59+08:00", param_hint="--as-of"
+        )
+    return moment
+
+
+def stop_time(text: str | None, now: float) -> datetime | None:
+    """The next time of day that a text such as 06:00 names, or a moment in ISO 8601; Beijing unless zoned.
+
+    >>> stop_time("06:00", 1_717_196_400).isoformat()  # 07:00 in Beijing
+    '2024-06-02T06:00:00+08:00'
+    """
+    if text is None:
+        return None
+    try:
+        of_day = time.fromisoformat(text)
+    except ValueError:
+        moment = _moment(text)
+    else:
+        zone = of_day.tzinfo or BEIJING
+        moment = datetime.combine(datetime.fromtimestamp(now, zone), of_day, zone)
+        if moment.timestamp() <= now:
+            moment += timedelta(days=1)
+    if moment is None or moment.timestamp() <= now:
+        why = "is not a time" if moment is None else "is over"
+        raise typer.BadParameter(
+            f"{text!r} {why}; write 06:00 or 2024-06-01T06:00+08:00", param_hint="--stop-at"
+        )
+    return moment
+
+
+def _moment(text: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a time; write 2024-05-31T23:59:59+08:00", param_hint="--as-of"
-        ) from None
+        return None
     return moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)

@@ -45,13 +45,16 @@ from pandapon_async.cli.reconcile_options import (
     Reuse,
     SecondPass,
     StatusMap,
+    StopAt,
     Tolerance,
     Unit,
     grouped,
     pairs,
+    stop_time,
     time_of,
 )
 from pandapon_async.client import Client
+from pandapon_async.clock import Clock
 from pandapon_async.settings import Settings
 
 __all__ = ["merge", "part", "split"]
@@ -123,6 +126,7 @@ def part(
     folder: Parts,
     second_pass: SecondPass = True,
     reuse: Reuse = None,
+    stop_at: StopAt = None,
     accept_missing: AcceptMissing = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
@@ -130,12 +134,13 @@ def part(
 ) -> None:
     """Look up the refunds of one part; run again, it repeats no lookup of the same night.
 
-    Exit codes: 0 all looked up, 2 usage, 3 some lookups failed, or nothing was found, 4 authentication.
+    Exit codes: 0 all looked up, 2 usage, 3 lookups failed or are left, or none found, 4 authentication.
     """
     options = job.Options(
         second_pass=second_pass,
         concurrency=concurrency,
         reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
+        stop_at=stop_time(stop_at, Clock().wall()),
         accept_missing=accept_missing,
     )
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
@@ -146,7 +151,7 @@ def part(
 
     result = _run(work())
     print_lines([attrs.asdict(result)])
-    raise typer.Exit(3 if result.failed else 0)
+    raise typer.Exit(3 if result.failed or result.left else 0)
 
 
 def merge(

@@ -33,6 +33,7 @@ def oldest_allowed(begun: float | None, now: float, reuse: timedelta | None) -> 
 def forget_old(state: RunStore, begun: float | None, now: float, reuse: timedelta | None) -> int:
     """Drop the lookups that do not count any more; gives their number."""
     oldest = oldest_allowed(begun, now, reuse)
+    state.keep_deadlines()
     if oldest == math.inf:
         return state.forget_all_lookups()
     return state.forget_lookups(stamp(oldest), stamp(now + CLOCK_STEP))

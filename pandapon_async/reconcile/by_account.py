@@ -20,14 +20,14 @@ __all__ = ["fetch_by_account"]
 MOST_AT_ONCE: Final = 512
 """Lookups under way over all accounts: each holds a connection."""
 
-Fetch = Callable[[Client, str, int], Awaitable[int]]
-"""Looks up the rows of an account with a client, so many at once; gives their number."""
+Fetch = Callable[[Client, str, int], Awaitable[None]]
+"""Looks up the rows of an account with a client, so many at once."""
 
 
 async def fetch_by_account(
     clients: Mapping[str, Client], lead: Client, fetch: Fetch, concurrency: int | None, progress: Progress
-) -> int:
-    """Look up the rows of every account; gives the number of lookups.
+) -> None:
+    """Look up the rows of every account.
 
     Args:
         clients: By the name of the account.
@@ -42,19 +42,18 @@ async def fetch_by_account(
     share = max(1, (concurrency or MOST_AT_ONCE) // max(1, len(clients)))
     refused: list[AuthenticationError] = []
 
-    async def of(name: str, client: Client) -> int:
+    async def of(name: str, client: Client) -> None:
         found = lead.settings.vendor.overrides
         if found != client.settings.vendor.overrides:
             client = client.with_settings(overrides={**client.settings.vendor.overrides, **found})
         try:
-            return await fetch(client, name, min(share, calls_at_once(client.settings)))
+            await fetch(client, name, min(share, calls_at_once(client.settings)))
         except AuthenticationError as error:
             progress.note(f"account {name}: the vendor refused it; its rows are left, the others go on")
             refused.append(error)
-            return 0
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(of(name, client)) for name, client in clients.items()]
+        for name, client in clients.items():
+            group.create_task(of(name, client))
     if refused:
         raise refused[0]
-    return sum(task.result() for task in tasks)

@@ -236,6 +236,9 @@ class _Job:
         ended = self._now()
         run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
         run["calls_saved"] = looking_up.saved.to_dict()
+        if looking_up.stopped:
+            left, fen = await self._thread.run(state.left)
+            run["stopped"] = {"left": left, "ledger_fen": fen}
         run["oldest_lookup_age_s"] = None if oldest is None else lookup_age(oldest, ended)
         run["seconds"] = round((ended - started).total_seconds(), 3)
         self._progress.note("writing reports, rows and summary")

@@ -62,10 +62,11 @@ def _several(value: str | Iterable[str] | None) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
-def _with_zone(_: Any, __: Any, moment: datetime | None) -> None:
+def _with_zone(_: Any, attribute: attrs.Attribute[Any], moment: datetime | None) -> None:
     if moment is not None and moment.tzinfo is None:
+        name = attribute.name
         raise InvalidArgumentError(
-            "as_of needs a time zone, such as 2024-05-31T23:59:59+08:00", argument="as_of"
+            f"{name} needs a time zone, such as 2024-05-31T23:59:59+08:00", argument=name
         )
 
 
@@ -125,6 +126,8 @@ class Options:
     reuse: timedelta | None = attrs.field(default=None, validator=_positive_age)
     """How old lookups of an earlier run may be to be used; None: only those of a run that was interrupted and
     began less than 12 hours ago."""
+    stop_at: datetime | None = attrs.field(default=None, validator=_with_zone)
+    """When the run is to be over, with its files written; what is not looked up by then is unverified."""
     accept_missing: bool = False
     """Goes on although of the refunds that are looked up first none is found."""
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)

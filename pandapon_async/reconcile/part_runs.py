@@ -56,6 +56,8 @@ class PartResult:
     """How many refunds were looked up in this run."""
     failed: int
     """How many lookups failed: their rows will be unverified."""
+    left: int = 0
+    """How many were left for `Options.stop_at`: their rows will be unverified."""
 
 
 async def run_part(
@@ -73,7 +75,8 @@ async def run_part(
         client: Makes the calls: of one account, or of all that the rows name.
         folder: Where the parts are.
         part: The number of the part, from 1.
-        options: `concurrency`, `second_pass`, `accept_missing`, `reuse`; the rest was said at the split.
+        options: `concurrency`, `second_pass`, `accept_missing`, `reuse`, `stop_at`; the split said the
+            rest.
         progress: Is told how far it is.
         clock: The time; default: the client's.
 
@@ -116,11 +119,15 @@ async def _run_part(
     before = PartLookups.of(path, (*file.records, beginning), found.id)
     await work.thread.run(lambda: file.append(beginning))
     await work.thread.run(lambda: _fill(state, rows, before.found.items()))
+    state.set({"places": before.places})
 
     async def keep(row: int, lookup: Lookup) -> None:
         await work.thread.run(lambda: file.append({"row": row, "lookup": attrs.asdict(lookup)}))
 
-    work.kept = keep
+    async def keep_places(places: dict[str, str]) -> None:
+        await work.thread.run(lambda: file.append({"places": places}))
+
+    work.kept, work.placed = keep, keep_places
     counts = {"lookups_before": len(before.found), "lookups": 0, "second_pass": 0}
     counted = counters(work.statistics)
     await work.run(state, counts)
@@ -128,17 +135,19 @@ async def _run_part(
     times = {"started_at": started, "finished_at": work.clock.wall()}
     ended = {**times, **counts, **made, "calls_saved": work.saved.to_dict()}
 
-    def end() -> None:
+    def end() -> int:
         file.append({"ended": ended})
         file.flush()
+        return state.left()[0]
 
-    await work.thread.run(end)
+    left = await work.thread.run(end)
     return PartResult(
         part=part,
         rows=len(rows),
         lookups_before=counts["lookups_before"],
         lookups=counts["lookups"],
         failed=state.failures(),
+        left=left,
     )
 
 

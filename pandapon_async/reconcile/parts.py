@@ -235,10 +235,11 @@ def rows_of(folder: Path, found: Split, part: int) -> list[LedgerRow]:
 
 @attrs.define
 class PartLookups:
-    """What the file of a part's lookups says: which still count, and whether its last run came to its end."""
+    """What the file of a part says: which lookups still count, where ids belong, how its last run ended."""
 
     found: dict[int, Lookup] = attrs.field(factory=dict)
     ended: dict[str, Any] | None = None
+    places: dict[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def of(cls, path: Path, records: Iterable[Any], split_id: str) -> PartLookups:
@@ -257,6 +258,8 @@ class PartLookups:
                 read.ended = None
             elif "ended" in record:
                 read.ended = record["ended"]
+            elif "places" in record:
+                read.places = record["places"]
             else:
                 lookup = Lookup(**record["lookup"])
                 lookup.outcome, lookup.source = Outcome(lookup.outcome), LookupSource(lookup.source)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
@@ -52,10 +52,15 @@ class Probe:
     """Platforms with fewer rows to look up are not tried first: of a few, all may be missing."""
     looked_up: list[Pending] = attrs.field(factory=list)
     """The rows that were looked up."""
+    places: dict[str, str] = attrs.field(factory=dict)
+    """Where ids belong, by the name of the call, as far as this run or the one that it resumes found out."""
 
     async def run(self) -> None:
         """Look up the samples. Raises NothingFoundError, with no lookup kept, if nothing is found."""
         state = self.state
+        self.places = state.get("places") or {}
+        for name, place in self.places.items():
+            self.client = self._with(name, place)
         chosen = await self.in_thread(lambda: samples(state.pending(), state.platforms_found()))
         for platform, rows in chosen.items():
             if len(rows) < self.least:
@@ -83,15 +88,20 @@ class Probe:
         name = UNSURE.get(platform)
         if name is None:
             return None
-        overrides = self.client.settings.vendor.overrides
-        now = overrides.get(name) or Override()
-        where: Literal["body", "query"] = "body" if now.arguments == "query" else "query"
-        moved = attrs.evolve(now, arguments=where)
-        other = self.client.with_settings(overrides={**overrides, name: moved})
+        now = self.client.settings.vendor.overrides.get(name)
+        where = "body" if now is not None and now.arguments == "query" else "query"
+        other = self._with(name, where)
         if not any(map(_shows_something, await self._look_up(other, rows))):
             return None
         self.client = other
+        self.places = {**self.places, name: where}
         return where
+
+    def _with(self, name: str, place: Any) -> Client:
+        """The client with the id of a call in this place."""
+        overrides = self.client.settings.vendor.overrides
+        moved = attrs.evolve(overrides.get(name) or Override(), arguments=place)
+        return self.client.with_settings(overrides={**overrides, name: moved})
 
 
 def check_found(state: RunStore) -> None:

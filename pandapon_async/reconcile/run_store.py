@@ -18,6 +18,7 @@ from typing import Any, Self
 import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
+from pandapon_async.reconcile.statuses import is_open
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.damage import with_checksum
 from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
@@ -117,16 +118,31 @@ _JOINED = (
     "FROM ledger LEFT JOIN lookups USING (row) ORDER BY ledger.row"
 )
 _ASKED = "FROM ledger WHERE problem IS NULL AND duplicate_of IS NULL"
-_OF_ACCOUNT = "(:account IS NULL OR ledger.account = :account)"
-_WANTED = "SELECT ledger.row, ledger.platform, ledger.refund_id, ledger.account FROM"
-_NOT_YET = (
-    f"{_WANTED} ledger LEFT JOIN lookups USING (row) WHERE ledger.row > :after AND {_OF_ACCOUNT} "
-    "AND problem IS NULL AND duplicate_of IS NULL AND lookups.row IS NULL ORDER BY ledger.row LIMIT :most"
+# The order of the lookups: in temporary tables, as it depends on when a run is begun or resumed.
+_NOTES = "CREATE TEMP TABLE IF NOT EXISTS notes (row INTEGER PRIMARY KEY, deadline TEXT)"
+_QUEUE = (
+    "CREATE TEMP TABLE queue (rank INTEGER, weight INTEGER, row INTEGER, PRIMARY KEY (rank, weight, row)) "
+    "WITHOUT ROWID"
 )
-_FAILED_IN_PASSING = (
-    f"{_WANTED} lookups JOIN ledger USING (row) WHERE lookups.row > :after AND {_OF_ACCOUNT} "
-    "AND outcome = 'failed' AND retryable ORDER BY lookups.row LIMIT :most"
+_FILL_QUEUE = (
+    "INSERT INTO temp.queue SELECT CASE WHEN notes.deadline <= :urgent THEN 1 ELSE 2 END, "
+    "-abs(coalesce(amount_fen, 0)), ledger.row FROM ledger LEFT JOIN temp.notes USING (row) "
+    "WHERE problem IS NULL AND duplicate_of IS NULL ORDER BY 1, 2, 3"
 )
+_DEADLINES = (
+    "SELECT row, platform, lookups.status, deadline FROM lookups JOIN ledger USING (row) "
+    "WHERE deadline IS NOT NULL"
+)
+# CROSS JOIN keeps the queue in front, so that it is read in its order and nothing is sorted.
+_QUEUED = (
+    "SELECT rank, weight, ledger.row, ledger.platform, ledger.refund_id, ledger.account FROM temp.queue "
+    "CROSS JOIN ledger USING (row) LEFT JOIN lookups USING (row) WHERE (rank, weight, queue.row) > "
+    "(:rank, :weight, :row) AND (:account IS NULL OR ledger.account = :account) AND {wanted} "
+    "ORDER BY rank, weight, queue.row LIMIT :most"
+)
+_IS_ARRANGED = "SELECT 1 FROM temp.sqlite_master WHERE name = 'queue'"
+_NOT_YET = _QUEUED.format(wanted="lookups.row IS NULL")
+_FAILED_IN_PASSING = _QUEUED.format(wanted="outcome = 'failed' AND retryable")
 
 
 @attrs.frozen
@@ -175,6 +191,7 @@ class RunStore(SqliteStore):
 
     def clear(self) -> None:
         """Forget everything, also what run it was."""
+        self._forget_order()
         with self.transaction():
             for table in ("facts", "ledger", "firsts", "lookups"):
                 self._connection.execute(f"DELETE FROM {table}")
@@ -185,6 +202,7 @@ class RunStore(SqliteStore):
         Gives the number of rows added.
         """
         count = 0
+        self._connection.execute("DROP TABLE IF EXISTS temp.queue")
         with self.transaction():
             for row in rows:
                 if row.problem is None:
@@ -205,6 +223,7 @@ class RunStore(SqliteStore):
 
     def forget_rows(self) -> None:
         """Drop a ledger that was read only in part."""
+        self._forget_order()
         with self.transaction():
             self._connection.execute("DELETE FROM ledger")
             self._connection.execute("DELETE FROM firsts")
@@ -216,6 +235,12 @@ class RunStore(SqliteStore):
     def forget_all_lookups(self) -> int:
         """Drop every lookup; gives their number."""
         return self._connection.execute("DELETE FROM lookups").rowcount
+
+    def forget_tried(self) -> None:
+        """Drop the lookups of a probe that was cut off: where the ids belong was not known."""
+        rows = [(row,) for row in self.get("trying") or ()]
+        with self.transaction():
+            self._connection.executemany("DELETE FROM lookups WHERE row = ?", rows)
 
     def forget_lookups(self, before: str, after: str) -> int:
         """Drop the lookups made before a moment, or after one (a clock was ahead); gives their number.
@@ -230,8 +255,31 @@ class RunStore(SqliteStore):
         values = (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS))
         self._connection.execute(_INSERT_LOOKUP, with_checksum(values))
 
+    def keep_deadlines(self) -> None:
+        """Keep the deadlines of open refunds, for the order, of lookups that are about to be dropped."""
+        self._connection.execute(_NOTES)
+        found = self._connection.execute(_DEADLINES)
+        rows = ((row, deadline) for row, platform, status, deadline in found if is_open(platform, status))
+        with self.transaction():
+            self._connection.executemany("INSERT OR REPLACE INTO temp.notes VALUES (?, ?)", rows)
+
+    def arrange(self, urgent: str = "") -> None:
+        """Put the lookups in order: first what has its deadline up to then, as known, then by money.
+
+        `urgent` is a moment in ISO 8601, Beijing time, as deadlines are.
+        """
+        self._connection.execute(_NOTES)
+        self._connection.execute("DROP TABLE IF EXISTS temp.queue")
+        self._connection.execute(_QUEUE)
+        with self.transaction():
+            self._connection.execute(_FILL_QUEUE, {"urgent": urgent})
+
+    def _forget_order(self) -> None:
+        for table in ("queue", "notes"):
+            self._connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
+
     def pending(self, account: str | None = None) -> Iterator[Pending]:
-        """The lookups not yet made, in the order of rows: all, or those of one account."""
+        """The lookups not yet made, the most important first: all, or those of one account."""
         return self._paged(_NOT_YET, account)
 
     def failed_in_passing(self, account: str | None = None) -> Iterator[Pending]:
@@ -239,10 +287,12 @@ class RunStore(SqliteStore):
         return self._paged(_FAILED_IN_PASSING, account)
 
     def _paged(self, query: str, account: str | None) -> Iterator[Pending]:
-        places = {"after": -1, "account": account, "most": PAGE}
+        if not self._connection.execute(_IS_ARRANGED).fetchone():
+            self.arrange()
+        places: dict[str, Any] = {"rank": -1, "weight": 0, "row": 0, "account": account, "most": PAGE}
         while page := self._connection.execute(query, places).fetchall():
-            places["after"] = page[-1][0]
-            for row in page:
+            places |= zip(("rank", "weight", "row"), page[-1], strict=False)
+            for _, _, *row in page:
                 yield Pending(*row)
 
     def accounts(self) -> list[str]:
@@ -259,6 +309,16 @@ class RunStore(SqliteStore):
         """How many lookups are recorded, failed ones too."""
         count: int = self._connection.execute("SELECT count(*) FROM lookups").fetchone()[0]
         return count
+
+    def left(self) -> tuple[int, dict[str, int]]:
+        """How many refunds were not looked up, and what they come to in fen, by currency of the ledger."""
+        query = (
+            "SELECT coalesce(ledger.currency, ''), count(*), sum(amount_fen) "
+            "FROM ledger LEFT JOIN lookups USING (row) WHERE problem IS NULL AND duplicate_of IS NULL "
+            "AND lookups.row IS NULL GROUP BY 1 ORDER BY 2 DESC"
+        )
+        found = self._connection.execute(query).fetchall()
+        return sum(count for _, count, _ in found), {currency: fen for currency, _, fen in found}
 
     def platforms_found(self) -> frozenset[Platform]:
         """The platforms of which at least one refund was found."""

@@ -28,7 +28,11 @@ class StoppableThread:
             raise _Stopped
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run work off the loop. If cancelled, it is told to stop and waited for: it uses files."""
+        """Run work off the loop. If cancelled, it is told to stop and waited for: it uses files.
+
+        What is run after that is not told so.
+        """
+        self._stop.clear()
         task = asyncio.get_running_loop().run_in_executor(None, work)
         try:
             return await asyncio.shield(task)
