@@ -266,7 +266,7 @@ class Client(SettlesWrites):
         endpoint = builder.endpoint
         if endpoint.stage is Stage.DEPRECATED:
             warnings.warn(
-                f"the vendor is about to deprecate {endpoint.name}", DeprecationWarning, stacklevel=3
+                f"the vendor marks {endpoint.name} as 'to be deprecated'", DeprecationWarning, stacklevel=3
             )
         if builder.has_image:
             return Call(endpoint.name, lambda: self._upload(builder, encoded))

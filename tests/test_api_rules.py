@@ -77,5 +77,5 @@ def test_a_mapping_gets_the_defaults_of_its_class() -> None:
 
 
 def test_json_text_is_not_encoded_twice() -> None:
-    with pytest.raises(ValueError, match="not as JSON text"):
+    with pytest.raises(ValueError, match="not JSON text"):
         JsonTextField(ListField(ObjectField(ProductQuery))).encode('[{"itemId": "1"}]')

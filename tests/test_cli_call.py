@@ -198,7 +198,7 @@ async def test_a_deprecated_call_says_so(shell: Shell) -> None:
         asked = ("call", "v1.taobao.orders.upload_pay_certificate", "image=proof.png", "order_id=7")
         ended = await shell.beside(*asked, "--yes")
     assert (ended.code, ended.out) == (0, "true\n")
-    assert "the vendor is about to deprecate taobao.orders.upload_pay_certificate" in ended.err
+    assert "the vendor marks taobao.orders.upload_pay_certificate as 'to be deprecated'" in ended.err
 
 
 @pytest.mark.parametrize("name", DECLARED)

@@ -109,7 +109,7 @@ async def test_the_arguments_choose_where_generations_differ() -> None:
         assert await path_of(server, add(item_map_id="m", **CART)) == "/v2/taobao/cart/add"
         with pytest.raises(InvalidArgumentError) as caught:
             add(item_id=1, item_map_id="m", **CART)  # type: ignore[call-overload]
-        assert "no generation takes these arguments together: item_id of v1, item_map_id of v2" in str(
+        assert "no generation accepts these arguments together: item_id of v1, item_map_id of v2" in str(
             caught.value
         )
         with pytest.raises(InvalidArgumentError, match="unknown argument item_ids; did you mean item_id"):
@@ -141,7 +141,7 @@ async def test_what_only_an_inferred_generation_takes_is_told() -> None:
         with pytest.raises(InvalidArgumentError) as caught:
             pandapon.alibaba.goods.get(offer_id="f6vE-dfY1NV37oG")
         assert (
-            "v2 takes it, but no page shows its path; VendorProfile(allow_inferred=True) permits it"
+            "v2 accepts it, but its path is only inferred; VendorProfile(allow_inferred=True) permits it"
             in str(caught.value)
         )
         willing = pandapon.with_settings(allow_inferred=True)

@@ -43,7 +43,7 @@ def test_another_json_value_is_no_envelope(text: bytes) -> None:
     [b"", b"<html>", b'{"code":200', b'\xef\xbb\xbf{"code":200}', b'{"code":500,"data":1,"code":200}'],
 )
 def test_what_is_no_json_says_only_how_long_it_was(text: bytes) -> None:
-    with pytest.raises(ValueError, match=rf"no JSON \({len(text)} bytes"):
+    with pytest.raises(ValueError, match=rf"not JSON \({len(text)} bytes"):
         read_envelope(text)
 
 

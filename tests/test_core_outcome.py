@@ -406,14 +406,14 @@ def test_a_cause_is_read_from_its_field_and_never_from_a_message() -> None:
 
 
 def test_a_code_means_one_thing() -> None:
-    with pytest.raises(ConfigurationError, match="50001 stands in throttle and in not_found; keep one"):
+    with pytest.raises(ConfigurationError, match="50001 is in both throttle and not_found; keep"):
         Codes(throttle={50001}, not_found={50001})
     assert Codes(not_found={403}).meaning({403}) == ("not_found", True), "a default gives way"
 
 
 def test_a_new_authorisation_and_a_check_for_later() -> None:
     called = endpoints()["v1.alibaba.refunds.return_goods"]
-    with pytest.raises(AuthenticationError, match="authorised anew") as caught:
+    with pytest.raises(AuthenticationError, match="new authorisation") as caught:
         read_response(data({"success": False, "errorCode": "4001"}), called, Codes())
     assert (caught.value.outcome, caught.value.retryable) == (ANSWERED, False)
     assert type(failure(200, body(4001), called)) is AuthenticationError

@@ -149,7 +149,7 @@ def test_a_method_hands_its_arguments_and_its_generation_to_the_caller() -> None
 
 def test_arguments_go_by_name() -> None:
     things: Any = AllThings(Told())
-    with pytest.raises(InvalidArgumentError, match=r"takes its arguments by name, as in one\(thing_id=...\)"):
+    with pytest.raises(InvalidArgumentError, match=r"takes keyword arguments only: one\(thing_id=...\)"):
         things.one(1)
 
 

@@ -152,7 +152,7 @@ REFUSED: list[tuple[Field, Any, str]] = [
     (TextField(2, 150), "x" * 151, "2 to 150 characters, has 151"),
     (TextField(1, 9, "[0-9]+", "123"), "12a", "such as 123"),
     (TextField(1, 9, "[0-9]+", "123"), "123\n", "such as 123"),
-    (TextField(), " \t\n", "not only blanks"),
+    (TextField(), " \t\n", "not only spaces"),
     *((REFERENCE, value, "such as SF00000000001") for value in (" SF1", "SF1\t", "SF1\n", "S\nF", "\u3000S")),
     (TextField(), "half a character \ud800", "must be text"),
     *(
@@ -288,7 +288,7 @@ REFUSED: list[tuple[Field, Any, str]] = [
     (JsonField(), 2**64, "JSON"),
     (JsonField(), "\ud800", "JSON"),
     (JsonField(), SELF, "deep"),
-    (JsonTextField(ListField(IntegerIdField())), "[1]", "not as JSON text"),
+    (JsonTextField(ListField(IntegerIdField())), "[1]", "not JSON text"),
     (JsonTextField(ListField(IntegerIdField())), [1.5], "item 0"),
 ]
 

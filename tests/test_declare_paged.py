@@ -132,7 +132,7 @@ async def test_cancelling_goes_through_to_the_call_under_way() -> None:
 
 def test_it_says_what_it_is() -> None:
     assert inspect.isasyncgen(Shelf().pages())
-    assert Shelf.pages.__doc__ == "All pages of `page`, item by item; takes the same arguments."
+    assert Shelf.pages.__doc__ == "Iterate over the items of all pages of `page`; takes the same arguments."
     assert list(inspect.signature(Shelf.pages).parameters) == ["self", "page_no", "page_size", "word"]
 
 

@@ -19,7 +19,7 @@ INNER = "refusal:1.0:endpoint=*.return_goods:body=inner:status=200:error_code="
 async def authorised_anew(folder: Path) -> None:
     async with bench(folder, rows=30) as made:
         plan_files.misbehave(made.server, f"{INNER}4001")
-        with pytest.raises(AuthenticationError, match="authorised anew"):
+        with pytest.raises(AuthenticationError, match="new authorisation"):
             await made.apply(concurrency=2)
         states = made.states
         assert states["planned"] >= 26, "only what was on its way was refused"

@@ -118,13 +118,13 @@ class OddThrottled(Plain):
 REFUSED: dict[str, tuple[Any, str]] = {
     "a number": (20, r"for a rate alone use Settings\(rate=20\)"),
     "text": ("20", "str has no method `async def acquire"),
-    "a class": (AsyncLimiter, r"AsyncLimiter is a class: make one, AsyncLimiter\(\.\.\.\)"),
+    "a class": (AsyncLimiter, r"AsyncLimiter is a class: pass an instance, AsyncLimiter\(\.\.\.\)"),
     "another object": (object(), "object has no method `async def acquire"),
     "True": (True, "bool has no method"),
     "a lock of threads": (threading.Lock(), r"lock.acquire is not `async def`"),
     "not async": (NotAsync(), "NotAsync.acquire is not `async def`"),
     "wants a key": (Greedy(), "Greedy.acquire needs arguments"),
-    "a semaphore": (asyncio.Semaphore(5), r"Semaphore wants each permit back .* Settings\(concurrency"),
+    "a semaphore": (asyncio.Semaphore(5), r"Semaphore has `release`.* Settings\(concurrency"),
     "an async pause": (LatePause(), r"LatePause.pause must be a plain method, `def pause\(self, seconds\)`"),
     "another throttled": (OddThrottled(), r"OddThrottled.throttled must be .*`def throttled\(self"),
 }  # fmt: skip

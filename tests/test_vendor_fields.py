@@ -118,7 +118,7 @@ def test_a_rule_sees_what_it_lists_and_nothing_else() -> None:
     refund = lenient_structurer(Refund)({**FORM, "freightBill": []}, None)
     seen = visible(refund, {Refund: ("freight_bill", "status")})
     assert seen.status == "refundsuccess"
-    with pytest.raises(CannotBeSeenError, match="cannot be seen: freightBill came as another type"):
+    with pytest.raises(CannotBeSeenError, match="cannot be seen: freightBill has another type than expected"):
         _ = seen.freight_bill
     with pytest.raises(AttributeError, match="not listed beside the rule"):
         _ = seen.apply_payment
@@ -257,7 +257,7 @@ def test_an_open_form_whose_deadline_cannot_be_seen_is_not_judged() -> None:
     for wire, value in (("gmtTimeOut", "soon"), ("timeOutFreeze", "no")):
         form = {**FORM, "status": "waitselleragree", wire: value}
         lookup = looking.lookup_of_answer("TQ1", lenient_structurer(Refund)(form, None))
-        assert lookup.error == f"cannot be seen: {wire} came as another type"
+        assert lookup.error == f"cannot be seen: {wire} has another type than expected"
         assert lookup.problems == wire
 
 

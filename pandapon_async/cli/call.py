@@ -195,7 +195,7 @@ def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred:
             "generation. To try it say --allow-inferred"
         )
     if endpoint.stage is Stage.DEPRECATED:
-        note(f"the vendor marks {endpoint.name} as to be deprecated")
+        note(f"the vendor marks {endpoint.name} as 'to be deprecated'")
     if endpoint.safety is Safety.NEVER_AUTOMATIC:
         if not moves_money:
             raise InvalidArgumentError(f"{endpoint.name} releases money: say --yes-this-moves-money")

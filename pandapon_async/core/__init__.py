@@ -1,1 +1,1 @@
-"""Pure rules: no aiohttp, no clock, no files. Everything here can be tested by calling it."""
+"""Pure rules: no aiohttp, no clock, no files. A test only has to call them."""

@@ -1,10 +1,10 @@
-"""How the rate gives way when the server pushes back, and how it comes back.
+"""How the rate drops when the server throttles, and how it recovers.
 
-The vendor names no quota, so the rate that was configured is a guess. The first throttle shows it to be
-wrong, perhaps: servers also push back for reasons of their own, whatever the pace. So the rate goes down to
-what went through (a second that was refused after 140 calls says 140, not a half), and a refusal at a pace
-that went well a few seconds ago takes nothing off it. Back up it goes slowly, by the same amount each
-second, never above what was configured.
+The vendor does not publish a quota, so the configured rate is a guess. A throttle may show that the guess is
+too high; but servers also throttle for other reasons, whatever the rate. So the rate drops to what went
+through: a second that was refused after 140 calls means 140, not half. A refusal at a rate that worked a few
+seconds ago changes nothing. The rate recovers slowly, by the same amount each second, and never exceeds the
+configured one.
 
 Pure: the caller brings the time.
 """
@@ -26,32 +26,32 @@ __all__ = ["Adaptation", "AdaptiveRate"]
 def _share(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value <= 1:
-        raise ConfigurationError(f"AdaptiveRate.{attribute.name} must be a share, above 0 and at most 1")
+        raise ConfigurationError(f"AdaptiveRate.{attribute.name} must be a fraction, above 0 and at most 1")
 
 
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0:
-        raise ConfigurationError(f"AdaptiveRate.{attribute.name} must be seconds, 0 or more")
+        raise ConfigurationError(f"AdaptiveRate.{attribute.name} must be a number of seconds, 0 or more")
 
 
 @attrs.define(frozen=True, kw_only=True)
 class AdaptiveRate(Options):
-    """How far the rate goes down at a throttle and how fast it comes back. All of it is inference."""
+    """How far a throttle lowers the rate and how fast it recovers. Every default is an inference."""
 
     slower: float = attrs.field(default=0.95, validator=_share)
-    """A throttle takes the rate to this share of what went through in the second before it."""
+    """A throttle lowers the rate to this fraction of what went through in the second before it."""
     steepest: float = attrs.field(default=0.7, validator=_share)
-    """One throttle never takes the rate below this share of what it was."""
+    """One throttle never lowers the rate below this fraction of its value."""
     floor: float = attrs.field(default=0.1, validator=_share)
-    """The rate never falls below this share of what is configured."""
+    """The rate never falls below this fraction of the configured rate."""
     recovery: float = attrs.field(default=0.0025, validator=_share)
-    """Each second without a pause gives this share of the configured rate back."""
+    """Each second without a pause restores this fraction of the configured rate."""
     memory: float = attrs.field(default=20.0, validator=_seconds)
-    """Seconds; a throttle counts only if no more went through at an earlier one within this time."""
+    """Seconds; a throttle at a clearly lower rate than an earlier one within this time changes nothing."""
 
     def slowed(self, rate: float, configured: float, took: float) -> float:
-        """The rate after a throttle, where `took` calls went out in the second before it.
+        """Return the rate after a throttle, if `took` calls went out in the second before it.
 
         >>> AdaptiveRate().slowed(200, 200, 180), AdaptiveRate().slowed(200, 200, 12)
         (171.0, 140.0)
@@ -61,7 +61,7 @@ class AdaptiveRate(Options):
 
 
 class Adaptation:
-    """The rate of one quota as it is now."""
+    """The current rate of one quota."""
 
     __slots__ = ("_base", "_burst", "_configured", "_policy", "_since", "_took")
 
@@ -81,14 +81,17 @@ class Adaptation:
         return min(self._configured, self._base + back)
 
     def is_new(self, sent: float) -> bool:
-        """Whether the refusal of a call that went out at `sent` tells anything that is not known yet.
+        """Whether the refusal of a call sent at `sent` is news.
 
-        What went out before the last throttle was noticed belongs to the same burst, and counts once.
+        Calls sent before the last throttle was noticed belong to the same burst, which counts once.
         """
         return sent > self._burst
 
     def throttled(self, now: float, until: float, took: float) -> bool:
-        """The first refusal of a burst; nobody goes on before `until`. Whether the rate went down."""
+        """Record the first refusal of a burst; nothing is sent before `until`.
+
+        Returns whether the rate dropped.
+        """
         before, policy = self.rate(now), self._policy
         self._burst = now
         self._base, self._since = before, max(now, until)

@@ -1,12 +1,12 @@
-"""How far this machine's clock is from the server's, and what follows from it.
+"""How far this machine's clock is from the server's, and whether signatures correct it.
 
-Signatures carry the time, and the vendor's manual accepts 600 seconds to either side. What a server answers
-to a stale timestamp is not documented; here it is taken to be a refusal like that of a wrong key. The Date of
-such an answer tells the two apart: if the timestamp of the refused request is far from it, the clock explains
-the refusal, and later timestamps can be corrected.
+A signature carries the time, and the vendor's manual accepts 600 seconds to either side. The answer to a
+stale timestamp is not documented; this client assumes that it looks like the refusal of a wrong key. The Date
+header of the answer tells the two apart: if the timestamp of the refused request is far from it, the clock
+explains the refusal, and later timestamps can be corrected.
 
-A Date is whole seconds, and was written somewhere between sending and receiving. Both are allowed for. It is
-worth what the connection is worth that it came over, so there is a bound on what is believed.
+A Date has whole seconds and was written some time between sending and receiving; the measurement allows for
+both. A Date is only as trustworthy as its connection, so differences above a limit are not corrected.
 
 Pure: the caller brings the times.
 """
@@ -23,9 +23,9 @@ from pandapon_async.clock import duration
 __all__ = ["LEAST", "MOST", "Skew", "date_of", "measure"]
 
 LEAST = 30.0
-"""Seconds of difference below which a clock is taken to be right: well within what the manual accepts."""
+"""Seconds; a smaller difference counts as a correct clock, well within what the manual accepts."""
 MOST = 24 * 3600.0
-"""Seconds of difference beyond which nothing is corrected: that is neither drift nor a wrong time zone."""
+"""Seconds; a larger difference is not corrected: it is neither drift nor a wrong time zone."""
 
 
 @attrs.define(frozen=True)
@@ -37,12 +37,12 @@ class Skew:
 
     @property
     def matters(self) -> bool:
-        """Whether it is more than the measurement, and everyday drift, can explain."""
+        """Whether the difference exceeds what the measurement and everyday drift explain."""
         return abs(self.seconds) > max(LEAST, self.doubt)
 
     @property
     def believable(self) -> bool:
-        """Whether it is little enough to be corrected."""
+        """Whether the difference is small enough to be corrected."""
         return abs(self.seconds) <= MOST
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Skew:
 
 
 def date_of(headers: Mapping[str, str]) -> float | None:
-    """The answer's Date, in seconds since 1970; None if there is none, or a cache may have kept it.
+    """The answer's Date, in seconds since 1970; None without one, or if a cache may have stored it.
 
     >>> date_of({"Date": "Thu, 01 Jan 1970 00:01:00 GMT"}), date_of({"Date": "noon"})
     (60.0, None)
@@ -67,7 +67,7 @@ def date_of(headers: Mapping[str, str]) -> float | None:
 
 
 def measure(date: float, sent: float, received: float) -> Skew:
-    """From a Date and our own times of sending and receiving, all in seconds since 1970.
+    """Measure the difference from a Date and our times of sending and receiving, all in seconds since 1970.
 
     >>> str(measure(1000.0, 336.0, 339.0))
     "11 min 3 s behind the server's"

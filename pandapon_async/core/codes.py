@@ -1,8 +1,9 @@
-"""What the envelope's `code` means, and what an inner error code does.
+"""The meaning of the envelope's `code` and of inner error codes.
 
-The vendor's table of error codes could not be read: only 200 is attested. All others here are
-inference, and each set is a setting: `VendorProfile(codes=Codes(throttle={429, 50001}))`. What is said goes
-before what is guessed: with `not_found={404, 500}` an answer of code 500 is no failure of the server.
+The vendor's table of error codes could not be read: only 200 is documented. All other codes here are
+inferred, and each set is a setting: `VendorProfile(codes=Codes(throttle={429, 50001}))`. A configured code
+takes precedence over an inferred one: with `not_found={404, 500}` an answer of code 500 is not a failure of
+the server.
 """
 
 from __future__ import annotations
@@ -31,26 +32,27 @@ def _names(values: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.define(frozen=True, kw_only=True)
 class Codes(Options):
-    """Sets of codes, as numbers (the envelope's `code`) or text (an inner `errorCode`).
+    """Sets of codes: numbers are the envelope's `code`, text is an inner `errorCode`.
 
-    A set that is given replaces the default, and goes before everything that is guessed.
+    A set that you pass replaces the default and takes precedence over every inferred code.
     """
 
     success: frozenset[int | str] = attrs.field(default=frozenset({200}), converter=_set)
-    """Carried out; the inner flag is looked at all the same."""
+    """Carried out; the inner flag is checked as well."""
     throttle: frozenset[int | str] = attrs.field(default=frozenset({429}), converter=_set)
-    """Too many calls, whether or not something was carried out before."""
+    """Throttled; the operation may have been carried out before."""
     refused: frozenset[int | str] = attrs.field(
         default=frozenset({"gw.QosAppFrequencyLimit", "ApiCallLimit"}), converter=_set
     )
-    """Too many calls, surely refused before anything was carried out (these are gateway codes of the upstream
-    platforms), so that even a write may be repeated; an HTTP status is named as text, "http 429"."""
+    """Throttled before anything was carried out, so even a write may be repeated. These are gateway codes of
+    the upstream platforms; write an HTTP status as text, such as "http 429".
+    """
     authentication: frozenset[int | str] = attrs.field(default=frozenset({401, 403}), converter=_set)
-    """Key, secret, signature, user id or clock."""
+    """Authentication failed: key, secret, signature, user id or clock."""
     not_found: frozenset[int | str] = attrs.field(default=frozenset({404}), converter=_set)
     """The thing asked for does not exist."""
     cause_fields: tuple[str, ...] = attrs.field(default=("errorCode",), converter=_names)
-    """Fields of the answer or of its data whose text is compared with the sets; never a message."""
+    """Fields of the answer or its data whose text is compared with the sets; never a message."""
 
     _said: frozenset[str] = attrs.field(default=frozenset(), init=False, repr=False, eq=False)
 
@@ -62,10 +64,12 @@ class Codes(Options):
             for other in said[number + 1 :]:
                 if both := getattr(self, one) & getattr(self, other):
                     shown = ", ".join(sorted(map(str, both)))
-                    raise ConfigurationError(f"codes: {shown} stands in {one} and in {other}; keep one")
+                    raise ConfigurationError(
+                        f"codes: {shown} is in both {one} and {other}; keep it in one of them"
+                    )
 
     def meaning(self, found: Collection[int | str]) -> tuple[Meaning | None, bool]:
-        """What codes and causes of an answer mean, and whether that was said or is a guess."""
+        """The meaning of an answer's codes and causes, and whether it is configured or inferred."""
         for said in (True, False):
             for name in _MEANINGS:
                 if (name in self._said) is said and not getattr(self, name).isdisjoint(found):

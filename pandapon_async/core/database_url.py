@@ -1,8 +1,8 @@
-"""The address of the database that processes share: read once, strictly, and shown without its password.
+"""The address of the shared database: parsed once, strictly, and shown without its password.
 
-A driver takes more forms than anybody means: a misspelt option becomes a setting of the server, and
-`sslmode=prefer` falls back to plain text without a word. The whole address, password included, ends up in
-errors. So it is taken apart here, and what is not known is refused by its name.
+A driver accepts more than the user meant: it sends a misspelt option to the server as a setting, and
+`sslmode=prefer` silently falls back to an unencrypted connection. Its errors may hold the whole address,
+password included. So this module parses the address and refuses an unknown option by its name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 __all__ = ["DatabaseUrl", "TlsMode"]
 
 TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
-"""How much of TLS is asked for: none, encryption alone, a known certificate, also for this very host."""
+"""The level of TLS: none, encryption only, a trusted certificate, a trusted certificate for this host."""
 
 EXAMPLE: Final = "must look like postgresql://user@db.example:5432/database"
 _OPTIONS: Final = frozenset({"host", "port", "sslmode", "sslrootcert"})
@@ -23,9 +23,9 @@ _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?", re.
 
 
 class DatabaseUrl:
-    """Where a PostgreSQL database is, and who connects to it.
+    """The address of a PostgreSQL database and the user that connects to it.
 
-    Not an attrs class: `attrs.asdict` and everything that lists fields would tell the password.
+    Not an attrs class: `attrs.asdict` and everything that lists fields would reveal the password.
     """
 
     __slots__ = ("__text", "database", "host", "port", "root_certificate", "tls", "user")
@@ -37,12 +37,12 @@ class DatabaseUrl:
         """A host, or the folder of a unix socket."""
         self.port: int = parts.port or _port(options.get("port", "5432"))
         self.user: str | None = unquote(parts.username) if parts.username else None
-        """None: what the environment or the system says."""
+        """None: PGUSER or the name of the system's user."""
         self.database: str | None = unquote(parts.path.lstrip("/")) or None
-        """None: the one that is called like the user."""
+        """None: the database with the user's name."""
         self.tls: TlsMode = _mode(options.get("sslmode", "disable" if self.local else "verify-full"))
         self.root_certificate: str | None = options.get("sslrootcert")
-        """The file of the authority that signed the server's certificate; None: those of the system."""
+        """The file with the authority of the server's certificate; None: the system's authorities."""
 
     @property
     def password(self) -> str | None:
@@ -52,7 +52,7 @@ class DatabaseUrl:
 
     @property
     def local(self) -> bool:
-        """Whether what is sent there does not leave this machine."""
+        """Whether the connection stays on this machine."""
         return self.host.startswith("/") or _is_loopback(self.host)
 
     def __eq__(self, other: object) -> bool:
@@ -76,7 +76,7 @@ class DatabaseUrl:
 
 
 def _taken_apart(text: str) -> tuple[SplitResult, dict[str, str]]:
-    """The parts of an address and its options. Raises ValueError, which never quotes a password."""
+    """Parse an address and its options. Raises ValueError, which never quotes a password."""
     if not text.isprintable() or " " in text or "://" not in text:
         raise ValueError(EXAMPLE)
     try:

@@ -1,4 +1,4 @@
-"""The envelope that every answer comes in: requestId, code, developId, msg, data."""
+"""The envelope around every answer: requestId, code, developId, msg, data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Envelope", "read_envelope", "text_of"]
 
 @attrs.define
 class Envelope:
-    """One answer, read but not yet structured. `data` stays out of the repr: it can be personal."""
+    """One answer, parsed but not yet structured. `data` is not in the repr because it may be personal."""
 
     request_id: str | None
     code: int
@@ -23,15 +23,15 @@ class Envelope:
 
 
 def read_envelope(body: bytes) -> Envelope:
-    """The envelope of an answer's body.
+    """Read the envelope from the body of an answer.
 
-    Raises ValueError (which says what was wrong, without repeating it) if it is none: no JSON, no
-    object, or a `code` that is not a whole number. A null code is neither success nor refusal.
+    Raises ValueError if the body is not JSON, not an object, or its `code` is not a whole number; a null code
+    is neither success nor refusal. The message names the problem without quoting the body.
     """
     try:
         document = loads(body)
     except ValueError:
-        raise ValueError(f"the body is no JSON ({len(body)} bytes)") from None
+        raise ValueError(f"the body is not JSON ({len(body)} bytes)") from None
     if not isinstance(document, dict):
         raise ValueError(f"the body is a JSON {type(document).__name__}, not an envelope")
     code = document.get("code")
@@ -47,7 +47,7 @@ def read_envelope(body: bytes) -> Envelope:
 
 
 def text_of(value: Any) -> str | None:
-    """Text as it is, a number as text; developId comes as either."""
+    """Return text unchanged and a number as text; developId may be either."""
     if value is None or value.__class__ is str:
         return value
     return str(value) if value.__class__ is int else None

@@ -1,8 +1,8 @@
-"""Whether the freight of a 1688 refund is on top of its amount, or a part of it.
+"""Whether the freight of a 1688 refund is added to its amount or included in it.
 
-No page says it. Three independent programs add the two, and this client first took freight for a part. A plan
-that takes the one for the other asks for the wrong sum, and a ledger differs from the platform by the freight
-of every row. So it is a setting, and as long as nobody has answered, nothing rests on either reading.
+No page of the vendor says which. Three independent programs add the two; an early version of this client
+included it. With the wrong reading a plan applies for the wrong sum, and every row of a ledger differs from
+the platform by its freight. So it is a setting, and until someone sets it, nothing relies on either reading.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Final, Literal
 __all__ = ["FREIGHT_READINGS", "FreightReading", "total_fen", "totals_fen"]
 
 FreightReading = Literal["ask", "added", "included"]
-"""Freight is on top of a refund's amount, part of it, or a question to whoever runs the job."""
+""""added": on top of a refund's amount; "included": part of it; "ask": not known."""
 FREIGHT_READINGS: Final = ("ask", "added", "included")
 
 
 def total_fen(amount: int, freight: int | None, reading: FreightReading) -> int:
-    """What a refund comes to under one reading, in fen; where it is not known, the larger total."""
+    """The total of a refund in fen under one reading; the larger total if the reading is not known."""
     return amount if reading == "included" else amount + (freight or 0)
 
 
 def totals_fen(amount: int, freight: int | None, reading: FreightReading) -> Mapping[FreightReading, int]:
-    """What a refund may come to, in fen, by the reading: one entry if it is known or makes no difference."""
+    """The possible totals of a refund in fen, by reading; one entry if the reading is known or irrelevant."""
     if reading != "ask" or not freight:
         return {reading: total_fen(amount, freight, reading)}
     return {one: total_fen(amount, freight, one) for one in ("included", "added")}

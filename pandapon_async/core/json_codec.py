@@ -1,10 +1,11 @@
-"""JSON in and out; no number ever becomes a float.
+"""Read and write JSON without ever making a float.
 
-There are two readers. The careful one is the standard library's scanner, told to make a `Decimal` of every
-number with a fraction or an exponent, and to refuse a name that occurs twice in one object: the last one
-would win in silence, and it may be the `code` or an amount. The quick one is msgspec, which reads numbers as
-exactly, but does not see such names. So its result counts only if writing it again gives the bytes that came.
-Writing uses orjson, which is the quickest at it and refuses other types instead of choosing a form for them.
+There are two readers. The strict one is the standard library's scanner; it makes a `Decimal` of every number
+with a fraction or an exponent and refuses a name that occurs twice in one object. (Otherwise the last one
+would silently win, and it may be the `code` or an amount.) The fast one is msgspec, which reads numbers just
+as exactly but does not notice repeated names; its result counts only if writing it again yields the same
+bytes. Writing uses orjson, which is the fastest and refuses unknown types instead of choosing a form for
+them.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ import orjson
 
 __all__ = ["dumps", "loads", "refuse_floats"]
 
-LARGEST_EXPONENT = 308  # as doubles; with more, int() of a Decimal can fill the memory
+LARGEST_EXPONENT = 308  # the range of a double; beyond it, int() of a Decimal can fill the memory
 
 
 def loads(data: bytes) -> Any:
-    """The value of a JSON document; whole numbers are int, others Decimal.
+    """Parse a JSON document; whole numbers become int, others Decimal.
 
-    Raises ValueError for anything that is not JSON (NaN, a byte order mark, text that is not UTF-8,
-    nesting without end, a name twice), never another exception; it carries nothing of the document.
+    Raises ValueError for anything that is not JSON (NaN, a byte order mark, text that is not UTF-8, nesting
+    without end, a name twice), never another exception. The error holds nothing of the document.
     """
     value = _quickly(data)
-    return _carefully(data) if value is None else value  # which says what is wrong, if anything is
+    return _carefully(data) if value is None else value  # which reports what is wrong, if anything
 
 
 def _quickly(data: bytes) -> dict[str, Any] | None:
-    """An object that is written compactly; None for everything else, right or wrong."""
+    """Parse a compactly written object; None for everything else, valid or not."""
     try:
         value: dict[str, Any] = _decode(data)
         return value if orjson.dumps(value, default=_as_it_came) == data else None
-    except (ValueError, TypeError, RecursionError):  # TypeError: what is beyond orjson, as 20 digits are
+    except (ValueError, TypeError, RecursionError):  # TypeError: beyond orjson, such as a number of 20 digits
         return None
 
 
@@ -49,7 +50,7 @@ def _as_it_came(number: Decimal) -> orjson.Fragment:
 def _carefully(data: bytes) -> Any:
     try:
         if rb"\ud" in data or rb"\uD" in data:
-            orjson.loads(data)  # refuses the half characters that the standard library lets through
+            orjson.loads(data)  # refuses lone surrogates, which the standard library accepts
         return _decoder.decode(data.decode("utf-8"))
     except RecursionError:
         problem = "nested too deeply"
@@ -59,12 +60,12 @@ def _carefully(data: bytes) -> Any:
         problem = "not UTF-8"
     except ValueError as error:
         problem = str(error)
-    # Raised out here, since an error in the context of json's own would carry the whole document along.
+    # Raised outside the except block: chained to json's error it would hold the whole document.
     raise ValueError(problem)
 
 
 def dumps(value: Any) -> bytes:
-    """A JSON document; Decimal travels as text. Raises ValueError for what JSON cannot carry."""
+    """Write a JSON document; Decimal becomes text. Raises ValueError for what JSON cannot express."""
     try:
         text = orjson.dumps(value, default=_default, option=_OPTIONS)
     except TypeError as error:
@@ -75,7 +76,7 @@ def dumps(value: Any) -> bytes:
 
 
 def refuse_floats(value: Any, path: str = "$") -> None:
-    """Raise ValueError, with the place, if there is a float in it: money and ids are never floats."""
+    """Raise ValueError with the place of a float, if there is one: money and ids are never floats."""
     try:
         _refuse_floats(value, path)
     except RecursionError:
@@ -86,7 +87,7 @@ def _refuse_floats(value: Any, path: str) -> None:
     if isinstance(value, enum.Enum):
         value = value.value
     if isinstance(value, float):
-        raise ValueError(f"{path} is a float; give money as int fen, Decimal or text, ids as int or text")
+        raise ValueError(f"{path} is a float; pass money as int fen, Decimal or text, and ids as int or text")
     if isinstance(value, Mapping):
         for name, item in value.items():
             _refuse_floats(item, f"{path}.{name}")
@@ -110,16 +111,16 @@ def _default(value: Any) -> Any:
         if not value.is_finite() or abs(value.adjusted()) > LARGEST_EXPONENT:
             raise TypeError("not a finite number")
         return format(value, "f")
-    raise TypeError(f"{type(value).__name__} is no JSON type")
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def _number(text: str) -> Decimal:
     try:
         number = Decimal(text)
     except ArithmeticError:
-        raise ValueError("a number beyond all bounds") from None
+        raise ValueError("a number out of range") from None
     if abs(number.adjusted()) > LARGEST_EXPONENT:
-        raise ValueError("a number beyond all bounds")
+        raise ValueError("a number out of range")
     return number
 
 
@@ -134,7 +135,7 @@ def _refuse(_: str) -> NoReturn:
     raise ValueError("not a JSON number")
 
 
-# Dataclasses and moments are refused rather than written in a form that nobody here has chosen.
+# Dataclasses and datetimes are refused: orjson would choose a form for them.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _decoder = json.JSONDecoder(parse_float=_number, parse_constant=_refuse, object_pairs_hook=_object)
 _decode = msgspec.json.Decoder(dict, float_hook=_number).decode

@@ -1,8 +1,8 @@
-"""What stands in JSON for the values of answers, and which of them tell of a person.
+"""The JSON values of answers, and which of them are personal.
 
-Ids are text already. Money is whole fen where the attribute counts fen; an amount in yuan is a decimal and
-becomes text, since a JSON number would be read as a float. Nothing here knows a model; `core.model` stands
-on it.
+Ids are text already. Money is whole fen if the attribute counts fen. An amount in yuan is a decimal and
+becomes text, because readers parse a JSON number as a float. This module does not know any model;
+`core.model` imports it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _PERSONAL_NAME = re.compile(
 
 
 def plain_dict(value: Any, *, personal: bool) -> dict[str, Any]:
-    """The fields of an answer by the names of their attributes, ready for JSON.
+    """Return the fields of an answer by attribute name, ready for JSON.
 
     Args:
-        value: an answer, or another attrs object.
-        personal: whether fields that can hold personal data, and `extra`, are in it.
+        value: An answer, or another attrs object.
+        personal: Whether to include fields that can hold personal data, and `extra`.
     """
     return {
         field.name: plain_value(getattr(value, field.name), personal=personal)
@@ -41,9 +41,9 @@ def plain_dict(value: Any, *, personal: bool) -> dict[str, Any]:
 
 
 def plain_value(value: Any, *, personal: bool) -> Any:
-    """Any value of an answer, ready for JSON.
+    """Convert any value of an answer for JSON.
 
-    Where no page of the vendor shows what an answer holds, no field is marked: there the names decide.
+    If no page of the vendor shows an answer, none of its fields is marked as personal; then the names decide.
     """
     if attrs.has(type(value)):
         return plain_dict(value, personal=personal)
@@ -59,7 +59,7 @@ def plain_value(value: Any, *, personal: bool) -> Any:
 
 
 def scalar(value: Any) -> Any:
-    """A single value: enumerations as their value, moments in ISO 8601, fen as whole numbers."""
+    """Convert a single value: enumerations to their value, times to ISO 8601, fen to whole numbers."""
     match value:
         case enum.Enum():
             return value.value
@@ -74,7 +74,7 @@ def scalar(value: Any) -> Any:
 
 
 def is_personal(name: str, value: Any) -> bool:
-    """Whether data of this name would be a person's; flags and nothing tell of nobody."""
+    """Whether data of this name is personal; flags and None never are."""
     if value is None or isinstance(value, bool):
         return False
     return _PERSONAL_NAME.search(name.replace("_", "").replace("-", "").lower()) is not None

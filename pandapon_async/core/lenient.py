@@ -1,15 +1,15 @@
-"""Reading an answer although some of it came as another type, and rules that notice.
+"""Read an answer although some fields have the wrong type, and stop rules that need those fields.
 
-A vendor that writes `"applyExpect": ""` where a number belongs made every answer unreadable, and every row of
-a night unverified, for a field that nothing looks at. So in the answer to a read such a field becomes None,
-what came stays in `.extra`, and its place is named in `.problems`. A field marked as strict still fails
-the whole answer, and the answer to a write is never read this way.
+When the vendor wrote `"applyExpect": ""` instead of a number, every answer became unreadable and every row of
+a night `unverified`, for a field that nothing uses. So in the answer to a read such a field becomes None, its
+raw value stays in `.extra`, and `.problems` names its place. A field marked as strict still fails the whole
+answer, and the answer to a write is never read this way.
 
-None then has two meanings, absent and unreadable, and a rule that takes the second for the first says that a
-form carries no waybill although it does. So a rule lists what it reads and looks through `visible`: a listed
-field that could not be read raises CannotBeSeenError, and one that is not listed cannot be read at all.
+None then has two meanings, absent and unreadable. A rule that confuses them reports that a form has no
+waybill although it has one. So a rule lists the fields it reads and looks at the answer through `visible`: a
+listed field that could not be read raises CannotBeSeenError, and an unlisted field cannot be read at all.
 
-What is well formed pays nothing for this: it is read as before, and only a failure begins anew, by fields.
+A well-formed answer costs nothing extra: only after a failure is the answer read again, field by field.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ __all__ = ["CannotBeSeenError", "Fields", "lenient_structurer", "visible"]
 M = TypeVar("M", bound=Model)
 
 Fields = Mapping[type[Model], tuple[str, ...]]
-"""What a rule reads: the names of fields, by the model that has them."""
+"""The fields that a rule reads, by model."""
 
 
 class CannotBeSeenError(Exception):
-    """A rule needs a field that came as another type; `place` is its wire name."""
+    """A rule needs a field that has the wrong type; `place` is its wire name."""
 
     def __init__(self, place: str) -> None:
-        super().__init__(f"cannot be seen: {place} came as another type")
+        super().__init__(f"cannot be seen: {place} has another type than expected")
         self.place = place
 
 
 class _StrictFieldError(StructureError):
-    """A strict field does not fit: no field around it makes up for that."""
+    """A strict field has the wrong type, which fails every object around it."""
 
 
 def lenient_structurer(kind: Any) -> Hook:
-    """As `structurer`, for answers to reads: only strict fields and the frame of the answer must fit."""
+    """As `structurer`, for answers to reads: only strict fields and the outline of the answer must match."""
     strict = structurer(kind)
 
     def structure(value: Any, _: Any) -> Any:
@@ -67,7 +67,7 @@ def lenient_structurer(kind: Any) -> Hook:
 
 
 def _read(hint: Any, value: Any) -> Any:
-    """Anything that may have models in it; raises StructureError where it cannot be what is expected."""
+    """Structure a value that may contain models; raises StructureError if it has the wrong form."""
     for kind in arms_of(hint):
         if is_model(kind) and value.__class__ is dict:
             return _read_model(kind, value)
@@ -135,7 +135,7 @@ def _as_strict(mismatch: StructureError, item: Any) -> _StrictFieldError:
 
 
 def _inside(where: str, value: Any) -> Iterator[str]:
-    """The places of the problems in a value that stands at `where`."""
+    """The places of the problems in the value at `where`."""
     if isinstance(value, Model):
         yield from (f"{where}.{place}" for place in value.problems)
     elif isinstance(value, list):
@@ -144,21 +144,21 @@ def _inside(where: str, value: Any) -> Iterator[str]:
 
 
 def visible(answer: M, fields: Fields) -> M:
-    """The answer as a rule may see it.
+    """Return the answer as a rule may see it.
 
     Args:
-        answer: what was read.
-        fields: what the rule reads.
+        answer: The answer to a read.
+        fields: The fields that the rule reads.
 
     Returns:
-        The answer itself if all of it could be read. Otherwise something that gives the same values, and for
-        a field that could not be read raises CannotBeSeenError.
+        The answer itself if all of it could be read. Otherwise an object with the same values that raises
+        CannotBeSeenError for a field that could not be read.
     """
     return cast("M", View(answer, fields)) if answer.problems else answer
 
 
 class View:
-    """An answer through which only the fields of a rule are seen."""
+    """A view of an answer that shows only the fields of a rule."""
 
     __slots__ = ("_answer", "_fields")
 

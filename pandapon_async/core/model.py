@@ -1,8 +1,8 @@
-"""What all answers have in common: slotted classes, open to fields the vendor adds.
+"""The base of all answers: slotted classes, open to fields that the vendor adds.
 
-A field's wire name is the camelCase of its own unless `wire` says otherwise; fields that can hold
-personal data are marked and stay out of the repr. What a model does not know lands in `.extra`; so does
-what came as another type, and `.problems` says where.
+A field's wire name is the camelCase of its Python name unless `wire` sets another. Fields that can hold
+personal data are marked and not in the repr. `.extra` holds fields that the model does not know and values of
+an unexpected type; `.problems` names the places of the latter.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BEIJING = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 @attrs.define(frozen=True)
 class Wire:
-    """Marks an argument or a field whose wire name is not the camelCase of its own."""
+    """Marks an argument or a field whose wire name is not the camelCase of its Python name."""
 
     name: str
 
@@ -57,26 +57,26 @@ def camel(name: str) -> str:
 
 
 class IdMark:
-    """Marks a text field that holds an id: read from int or text, kept as text, never via float."""
+    """Marks a text field that holds an id: read from int or text, kept as text, never a float."""
 
 
 Id = Annotated[str, IdMark()]
 
 Unread = Any
-"""Data whose shape no page that was read shows: handed through as the JSON that came."""
+"""Data whose shape no page of the vendor shows: returned as plain JSON values."""
 
 
 def field(*, wire: str | None = None, personal: bool = False, strict: bool = False) -> Any:
-    """An optional field: None when missing or null.
+    """Declare an optional field: None if it is missing or null.
 
-    `personal` keeps it out of reprs and reports. `strict` fails the whole answer if the field comes as
-    another type: what an answer is about, how it stands and for how much must not be guessed.
+    `personal` keeps the field out of reprs and reports. `strict` fails the whole answer if the field has
+    another type: the subject, the state and the amount of an answer must not be guessed.
     """
     metadata = {"wire": wire, "personal": personal, "strict": strict}
     return attrs.field(default=None, repr=not personal, metadata=metadata)
 
 
-# Our `field` is left out on purpose: as a specifier it would make every field a required argument.
+# Our `field` is deliberately not listed: as a specifier it would make every field a required argument.
 @dataclass_transform(kw_only_default=True, field_specifiers=(attrs.field,))
 def model(kind: type[T]) -> type[T]:
     """Class decorator of every answer model: slotted, keyword-only, compared by value."""
@@ -84,16 +84,16 @@ def model(kind: type[T]) -> type[T]:
 
 
 class _Nothing(dict[str, Any]):
-    """An empty mapping that stays empty; a copy of it, or what comes out of a pickle, is an ordinary one."""
+    """An empty mapping that stays empty; a copy or an unpickled one is an ordinary dict."""
 
     __slots__ = ()
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
-            "`.extra` of an answer without unknown fields takes nothing in; assign a dict of your own"
+            "`.extra` of an answer without unknown fields is read-only; assign a dict of your own"
         )
 
-    if not TYPE_CHECKING:  # to checkers it is the dict that it stands in for
+    if not TYPE_CHECKING:  # type checkers see the dict that it replaces
         __setitem__ = setdefault = update = __ior__ = _refuse
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[()]]:
@@ -101,8 +101,9 @@ class _Nothing(dict[str, Any]):
 
 
 NO_EXTRA: Final[dict[str, Any]] = _Nothing()
-"""The `.extra` of all answers that have nothing extra. One for all: a dict for each of the 8 objects of a
-refund makes the garbage collector come round so often that a list of them takes a third longer."""
+"""The shared `.extra` of all answers without extra fields. Separate dicts for the 8 objects of a refund
+trigger the garbage collector so often that a list of refunds takes a third longer to read.
+"""
 
 
 @attrs.define(kw_only=True)
@@ -110,38 +111,39 @@ class Model:
     """The base of every answer."""
 
     extra: dict[str, Any] = attrs.field(factory=dict, repr=False)
-    """What the model does not know, and what came as another type, by wire name, as it came."""
+    """Fields that the model does not know and values of an unexpected type, by wire name, unchanged."""
     problems: tuple[str, ...] = attrs.field(default=(), repr=False, metadata={"personal": False})
-    """Where in this object something came as another type and is None here: `("applyExpect",)`, or
-    `("refundOperationList[0].gmtCreate",)` for a place further inside."""
+    """The places of values with an unexpected type, which are None here: `("applyExpect",)`, or
+    `("refundOperationList[0].gmtCreate",)` for a nested place.
+    """
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
-        """The answer as plain values, ready for JSON, a frame or a web framework.
+        """Return the answer as plain values for JSON, a frame or a web framework.
 
         Args:
-            personal: also the fields that can hold personal data, and `extra`.
+            personal: Whether to include the fields that can hold personal data, and `extra`.
 
         Returns:
-            The names of the attributes and their values: ids as text, fen as whole numbers, yuan (decimals)
-            as text, moments in ISO 8601, enumerations as their value, None for what is missing.
+            A dict by attribute name: ids as text, fen as whole numbers, yuan (decimals) as text, times in ISO
+            8601, enumerations as their value, None for missing fields.
         """
         return plain_dict(self, personal=personal)
 
     def to_json(self, *, personal: bool = False) -> str:
-        """The same as `to_dict`, as JSON text."""
+        """Return the values of `to_dict` as JSON text."""
         return json.dumps(self.to_dict(personal=personal), ensure_ascii=False)
 
 
 @attrs.define(kw_only=True)
 class PageModel(Model):
-    """One page of a list. Subclasses annotate `items`; how a page is read, see `core.structure`."""
+    """One page of a list. Subclasses annotate `items`; `core.structure` reads it."""
 
     items: list[Any] = attrs.field(factory=list)
     total: int | None = None
 
 
 def is_blank(answer: Any) -> bool:
-    """Whether an answer is an object of which no known field came."""
+    """Whether an answer is an object without any known field."""
     if not isinstance(answer, Model):
         return False
     names = (field.name for field in attrs.fields(type(answer)) if field.name not in ("extra", "problems"))
@@ -149,13 +151,13 @@ def is_blank(answer: Any) -> bool:
 
 
 class OpenEnum:
-    """Mixed into an enumeration, lets it survive values it does not know: they stay the plain value."""
+    """A mixin for enumerations: a value that the enumeration does not know stays a plain value."""
 
     __slots__ = ()
 
     @classmethod
     def read(cls, value: Any) -> Self | Any:
-        """The member for a wire value, or the value itself."""
+        """Return the member for a wire value, or the value itself."""
         try:
             return cls(value)  # type: ignore[call-arg]  # an enumeration it is mixed into
         except ValueError:
@@ -169,10 +171,10 @@ _PLAIN = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 
 
 def parse_moment(value: int | str) -> datetime:
-    """An aware datetime from any of the forms the vendor and its upstreams use.
+    """Parse a time in any form that the vendor and its upstreams use; returns an aware datetime.
 
-    Epoch milliseconds (13 digits), `20180423171116`, `20180423171116000+0800`, `2018-04-23 17:11:16` and
-    ISO 8601; Beijing time where no zone is given. Raises ValueError for anything else.
+    Epoch milliseconds (13 digits), `20180423171116`, `20180423171116000+0800`, `2018-04-23 17:11:16` and ISO
+    8601; Beijing time if there is no zone. Raises ValueError for anything else.
 
     >>> parse_moment("20180423171116000+0800").isoformat()
     '2018-04-23T17:11:16+08:00'
@@ -186,7 +188,7 @@ def parse_moment(value: int | str) -> datetime:
         return EPOCH + milliseconds * MILLISECOND
     if match := _COMPACT.fullmatch(value):
         *parts, fraction, sign, hours, minutes = match.groups()
-        year, month, day, hour, minute, second = map(int, parts)  # a tenth of what strptime takes
+        year, month, day, hour, minute, second = map(int, parts)  # takes a tenth of strptime's time
         zone = BEIJING
         if (sign, hours, minutes) != ("+", "08", "00"):
             offset = timedelta(hours=int(hours), minutes=int(minutes))

@@ -1,8 +1,8 @@
-"""The base of what users configure: a wrong name is an error of the configuration, and says what was meant.
+"""The base of option classes: a misspelt option raises ConfigurationError with a suggestion.
 
-Without it a misspelt setting is a TypeError, which nobody who handles ConfigurationError expects; and the
-secret is a local variable of the frames that an error of the configuration comes out of, where crash
-reporters print it.
+Without it a misspelt option raises TypeError, which code that handles ConfigurationError does not expect. And
+the frames of a configuration error have the secret as a local variable, which crash reporters print; this
+module removes those frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def clean_frames(function: Callable[P, T]) -> Callable[P, T]:
-    """Let errors of ours come out of a function without its frames, and without those that led to them."""
+    """Remove the frames of a function from the errors of this package that it raises."""
 
     @functools.wraps(function)
     def called(*args: P.args, **named: P.kwargs) -> T:
@@ -37,13 +37,13 @@ def clean_frames(function: Callable[P, T]) -> Callable[P, T]:
         try:
             raise failure
         finally:
-            del failure  # or the frame and the error would keep each other
+            del failure  # avoids a reference cycle of frame and error
 
     return called
 
 
 def where_raised(error: BaseException) -> str:
-    """The type of an error of somebody else's code, with its file and line: all that is told of it."""
+    """The type, file and line of an error in foreign code; nothing else of it is reported."""
     trace = error.__traceback__
     if trace is None:
         return type(error).__name__
@@ -52,7 +52,7 @@ def where_raised(error: BaseException) -> str:
     return f"{type(error).__name__} in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
 
 
-if TYPE_CHECKING:  # a checker reads the signature of the class itself
+if TYPE_CHECKING:  # a type checker reads the signature of the class itself
 
     class Options:
         """Base of an attrs class of options."""
@@ -68,7 +68,7 @@ else:
 
         @property
         def __signature__(cls) -> inspect.Signature:
-            """What `help` and editors show: the settings, and not this metaclass's call."""
+            """The signature that `help` and editors show: the options, not this metaclass's call."""
             whole = inspect.signature(cls.__init__)
             return whole.replace(parameters=list(whole.parameters.values())[1:])
 
@@ -77,11 +77,11 @@ else:
 
         __slots__ = ()
 
-        _INSIDE: frozenset[str] = frozenset()  # names of fields of a field, which may be said directly
+        _INSIDE: frozenset[str] = frozenset()  # names of a field's own fields, which can be passed directly
 
         @classmethod
         def _arranged(cls, named: dict[str, Any]) -> dict[str, Any]:
-            """What is given by name, each under the name of a field."""
+            """The keyword arguments, each under the name of a field."""
             return named
 
 
@@ -95,7 +95,7 @@ def _check_names(kind: type[Any], by_position: int, named: dict[str, Any]) -> No
             raise ConfigurationError(f"{kind.__name__} has no setting {name}{hint}")
     positional = [name for name, field in zip(known, fields, strict=True) if not field.kw_only]
     if by_position > len(positional):
-        raise ConfigurationError(f"{kind.__name__} takes its settings by name, such as {known[0]}=...")
+        raise ConfigurationError(f"{kind.__name__} takes keyword arguments only, such as {known[0]}=...")
     given = {*positional[:by_position], *named}
     missing = [
         name

@@ -1,4 +1,4 @@
-"""When to try again, and when to stop: delays with full jitter, Retry-After, one budget for all.
+"""When to retry and when to stop: delays with full jitter, Retry-After, one retry budget for all calls.
 
 Pure: the caller brings the random number and the time.
 """
@@ -23,7 +23,7 @@ __all__ = ["RetryBudget", "RetryPolicy", "parse_retry_after"]
 def _time(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0:
-        raise ConfigurationError(f"RetryPolicy.{attribute.name} must be seconds, 0 or more")
+        raise ConfigurationError(f"RetryPolicy.{attribute.name} must be a number of seconds, 0 or more")
 
 
 def _whole(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
@@ -36,71 +36,72 @@ def _whole(least: int) -> Callable[[object, attrs.Attribute[Any], Any], None]:
 
 @attrs.define(frozen=True, kw_only=True)
 class RetryPolicy(Options):
-    """How often a call is tried and how long is waited between. Delays have full jitter.
+    """How often a call is tried and how long the client waits in between. Delays have full jitter.
 
-    A budget bounds retries over the whole client: only retries that do not help use it up.
+    A budget limits the retries of the whole client: only retries without success use it up.
     """
 
     attempts: int = attrs.field(default=5, validator=_whole(1))
-    """How many requests a call may make, the first one included."""
+    """The most requests of a call, the first one included."""
     base: float = attrs.field(default=0.2, validator=_time)
     """Seconds; the delay after attempt n is drawn from [0, min(maximum, base * 2**(n - 1))]."""
     throttle_base: float = attrs.field(default=0.5, validator=_time)
     """Seconds; the same after a throttle."""
     maximum: float = attrs.field(default=20.0, validator=_time)
-    """Seconds; no delay is longer."""
+    """Seconds; the longest delay."""
     retry_after_maximum: float = attrs.field(default=60.0, validator=_time)
-    """Seconds; the longest Retry-After that is waited for. Beyond it the call fails and says how long to
-    wait."""
+    """Seconds; the longest Retry-After that the client waits for. With a longer one the call fails and
+    reports it.
+    """
     throttle_pause: float = attrs.field(default=1.0, validator=_time)
-    """Seconds for which a throttle without Retry-After holds all callers."""
+    """Seconds for which a throttle without Retry-After pauses all callers."""
     budget: int = attrs.field(default=500, validator=_whole(0))
-    """How many tokens the client has for retries, so that a storm of failures does not double the load."""
+    """The client's tokens for retries; they keep a storm of failures from doubling the load."""
     cost: int = attrs.field(default=5, validator=_whole(0))
-    """Tokens that one retry costs. A call that succeeds pays back what its retries cost, and one more."""
+    """The tokens of one retry. A successful call pays back its retries and one token more."""
 
     def delay(self, attempt: int, error: BaseException | None, random: float) -> float:
-        """Seconds to wait after this attempt (from 1), given a random number in [0, 1).
+        """Seconds to wait after this attempt (counted from 1), for a random number in [0, 1).
 
-        What a throttle asks for is not in it: the limiter holds everybody for so long, and lets them
-        go on at the allowed rate rather than as a herd. What a proxy asks for is a floor.
+        The wait that a throttle asks for is not included: the limiter pauses all callers for that time and
+        then releases them at the allowed rate. The wait that a proxy asks for is a minimum.
         """
         floor = (error.retry_after or 0.0) if isinstance(error, NotSentError) else 0.0
         base = self.throttle_base if isinstance(error, RateLimitError) else self.base
         return floor + min(self.maximum, base * 2.0 ** min(attempt - 1, 60)) * random
 
     def pause(self, error: RateLimitError) -> float:
-        """Seconds for which a throttle holds all callers."""
+        """Seconds for which a throttle pauses all callers."""
         asked = self.throttle_pause if error.retry_after is None else error.retry_after
         return min(asked, self.retry_after_maximum)
 
     def accepts(self, error: PandaponError) -> bool:
-        """Whether the server's own wish for a pause is short enough to be waited for."""
+        """Whether the pause that the server asks for is short enough to wait for."""
         asked = error.retry_after if isinstance(error, RateLimitError | NotSentError) else None
         return asked is None or asked <= self.retry_after_maximum
 
 
 class RetryBudget:
-    """Stops storms: when many calls fail at once, most of them fail fast instead of all retrying."""
+    """Prevents retry storms: when many calls fail at once, most of them fail fast instead of retrying."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.tokens: int = capacity
 
     def spend(self, cost: int) -> bool:
-        """Take a retry's cost; False (and nothing taken) if there is not enough left."""
+        """Take the cost of a retry; return False and take nothing if too little is left."""
         if self.tokens < cost:
             return False
         self.tokens -= cost
         return True
 
     def repay(self, spent: int) -> None:
-        """A success pays back what its retries cost, and one token more."""
+        """Pay back the retries of a successful call and one token more."""
         self.tokens = min(self.capacity, self.tokens + spent + 1)
 
 
 def parse_retry_after(seconds: str | None, milliseconds: str | None, wall: float) -> float | None:
-    """Seconds to wait, from Retry-After (a number or a date) or Retry-After-Ms; None for junk.
+    """Seconds to wait, from Retry-After (a number or a date) or Retry-After-Ms; None if it is invalid.
 
     >>> parse_retry_after("2", None, 0.0)
     2.0

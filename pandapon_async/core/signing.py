@@ -1,9 +1,9 @@
 """How a request is signed.
 
-The vendor's own text of the rule could not be read. This is what a public client of the same API
-does and what the samples' shape (32 upper-case hex digits) agrees with: MD5 over access key,
-timestamp, nonce and secret, values only, in this order. Body and query are not covered. Whether the
-timestamp is milliseconds or seconds is a setting, and the whole rule can be replaced by one.
+The vendor's own text of the rule could not be read. This rule comes from a public client of the same API and
+agrees with the samples (32 upper-case hex digits): MD5 over access key, timestamp, nonce and secret, values
+only, in this order. It does not cover body and query. A setting chooses milliseconds or seconds for the
+timestamp, and another setting replaces the whole rule.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Signer = Callable[[str, str, str, str], str]
 
 
 def signature(access_key: str, timestamp: str, nonce: str, access_secret: str) -> str:
-    """The value of the `signature` header.
+    """Return the value of the `signature` header.
 
     >>> signature("key", "1715669977082", "n" * 32, "secret")
     'F434C173D787AA8B3DE6DCF8D3EDC48B'
@@ -30,18 +30,18 @@ def signature(access_key: str, timestamp: str, nonce: str, access_secret: str) -
 
 
 def signature_in_lower_case(access_key: str, timestamp: str, nonce: str, access_secret: str) -> str:
-    """The same value, its hex digits in lower case."""
+    """Return the same value with hex digits in lower case."""
     return signature(access_key, timestamp, nonce, access_secret).lower()
 
 
 SIGNERS: Mapping[str, Signer] = {"md5_upper": signature, "md5_lower": signature_in_lower_case}
-"""The built-in rules, by the names that a file and the environment know."""
+"""The built-in rules, by their names in a file and in the environment."""
 
 
 def signed_headers(
     access_key: str, access_secret: str, user_id: str, timestamp: str, nonce: str, signer: Signer = signature
 ) -> dict[str, str]:
-    """The five headers that every call carries."""
+    """Return the five headers of every call."""
     return {
         "access-key": access_key,
         "timestamp": timestamp,

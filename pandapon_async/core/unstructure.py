@@ -1,8 +1,8 @@
-"""Models back into JSON values by wire names, as `pandapon call` prints them (`Model.to_dict` has our names).
+"""Convert models to JSON values by wire name, as `pandapon call` prints them.
 
-What `core.structure` reads from the result is the same model again, unless something was hidden.
-Fields that are None are left out. Where no page shows what an answer holds there are no fields to be
-marked as personal, so there the names decide.
+`Model.to_dict` uses the Python names instead. `core.structure` reads the same model from the result, unless
+something was hidden. Fields that are None are left out. If no page of the vendor shows an answer, none of its
+fields is marked as personal; then the names decide.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pandapon_async.core.structure import wire_fields
 __all__ = ["HIDDEN", "count_extra", "to_json"]
 
 HIDDEN = "***"
-"""What stands where personal data was."""
+"""The placeholder for personal data."""
 
 
 def to_json(value: Any, *, personal: bool = False, extra: bool = False) -> Any:
-    """A result as JSON values: moments as ISO 8601, decimals as text, fen as whole numbers.
+    """Convert a result to JSON values: times in ISO 8601, decimals as text, fen as whole numbers.
 
     `personal` shows personal data, which is `HIDDEN` otherwise; `extra` shows fields that the models
     do not know.
@@ -62,7 +62,7 @@ def _object(value: Model, personal: bool, extra: bool) -> dict[str, Any]:
         made[wire] = HIDDEN if hidden else to_json(item, personal=personal, extra=extra)
     if extra:
         made |= to_json(value.extra, personal=personal, extra=extra)
-        # What came as another type is as personal as it would have been.
+        # A value of an unexpected type is as personal as its field.
         odd = (wire for wire, field in fields.items() if wire in value.extra and wire in value.problems)
         made |= {wire: HIDDEN for wire in odd if fields[wire].metadata.get("personal") and not personal}
     return made

@@ -1,7 +1,7 @@
-"""What a url in the settings may look like: one that can mean two things is refused before anything is sent.
+"""The checks of urls in the settings: an ambiguous url is refused before anything is sent.
 
 yarl, urllib and servers do not agree on dot segments, brackets and broken escapes: signed headers could go to
-another path, or to another host, than the one that stands in the settings.
+another path or host than the settings name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def climbs(path: str) -> bool:
 
 
 def check_base_url(url: str) -> SplitResult:
-    """The parts of a base_url. Raises ValueError, which says what is wrong with it."""
+    """Parse a base_url. Raises ValueError, which says what is wrong with it."""
     parts = _parts(url, "must look like https://api.pandapon.com")
     if "@" in parts.netloc:
         raise ValueError("must not carry a user or a password")
@@ -38,7 +38,7 @@ def check_base_url(url: str) -> SplitResult:
     if not _PATH.fullmatch(parts.path):
         raise ValueError("has an empty segment, a bad escape or an impossible character in its path")
     if climbs(parts.path):
-        raise ValueError("must not climb with . or .. in its path")
+        raise ValueError("must not have . or .. in its path")
     return parts
 
 
@@ -46,11 +46,11 @@ def check_proxy(url: str) -> None:
     """Raise ValueError, which says what is wrong, unless this is the url of an HTTP proxy."""
     parts = _parts(url, "must look like http://proxy.example:3128, or be None for no proxy")
     if parts.path not in ("", "/") or "?" in url or "#" in url:
-        raise ValueError("is scheme, host and port only, such as http://proxy.example:3128")
+        raise ValueError("must be scheme, host and port only, such as http://proxy.example:3128")
 
 
 def _parts(url: str, example: str) -> SplitResult:
-    # Looked at in the text, as urlsplit drops TABs and newlines.
+    # Checked in the text, because urlsplit drops TABs and newlines.
     if not url.isascii() or not url.isprintable() or not set(url).isdisjoint(' "\\<>^`{|}'):
         raise ValueError(example)
     try:

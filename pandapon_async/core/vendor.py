@@ -1,7 +1,8 @@
-"""Which vendor a base url leads to: what makes two writes the same must not hang on how an address is spelt.
+"""The vendor behind a base_url: two spellings of one address must mean the same vendor.
 
-The scheme, a default port, a trailing dot and the case of the host say nothing; a path prefix does, as a
-gateway may lead to several vendors. All names of this machine are one.
+Otherwise the journal would not recognise a repeated write. The scheme, a default port, a trailing dot and the
+case of the host do not matter. A path prefix does, because a gateway may lead to several vendors. All names
+of this machine count as one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def vendor_id(base_url: str) -> str:
-    """The host in lower case, with the port unless it is the default one, and the path prefix.
+    """Return the host in lower case, the port unless it is the default, and the path prefix.
 
     >>> vendor_id("https://API.PandaPon.com.:443/"), vendor_id("http://127.0.0.1:8080/v/")
     ('api.pandapon.com', 'localhost:8080/v')

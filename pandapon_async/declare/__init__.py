@@ -1,1 +1,1 @@
-"""How a call is declared, once: the endpoint, the rules of its arguments, and the call that users hold."""
+"""The one declaration of a call: its endpoint, the rules of its arguments, and the method that users call."""

@@ -1,4 +1,4 @@
-"""The arguments of a call or of a request class: read from the annotations, checked, written for the wire."""
+"""Read the arguments of a call or request class from its annotations, check them, and write them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Parameter:
 
 @attrs.define(frozen=True)
 class ObjectField:
-    """An object: an instance of an attrs class whose fields carry rules, or a mapping of its fields."""
+    """An object: an instance of an attrs class whose fields have rules, or a mapping of its fields."""
 
     kind: Callable[[], type[Any]] | type[Any]
 
@@ -79,7 +79,7 @@ class ObjectField:
 
 
 def rule_and_wire(name: str, hint: Any) -> tuple[Field, str]:
-    """The rule and the wire name that an annotation carries; `| None` is looked through."""
+    """The rule and the wire name in an annotation; `| None` is ignored."""
     wire = camel(name)
     rule: Field | None = None
     pending = [hint]
@@ -100,7 +100,7 @@ def rule_and_wire(name: str, hint: Any) -> tuple[Field, str]:
 
 @functools.cache
 def parameters_of_class(kind: Any) -> tuple[Parameter, ...]:
-    """The fields of a request class, read like the arguments of a call."""
+    """Read the fields of a request class like the arguments of a call."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = []
     for field in attrs.fields(kind):
@@ -112,12 +112,12 @@ def parameters_of_class(kind: Any) -> tuple[Parameter, ...]:
 
 
 def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The wire form of the arguments by wire name; None means not given.
+    """Return the wire form of the arguments by wire name; None counts as not passed.
 
-    An image that is not given as bytes becomes an `ImageFile`, which `open_images` opens later.
+    An image that is not passed as bytes becomes an `ImageFile`, which `open_images` opens later.
 
     Raises:
-        InvalidArgumentError: An argument is unknown, missing or refused, looked for in this order.
+        InvalidArgumentError: An argument is unknown, missing or refused; the checks run in this order.
     """
     encoded: dict[str, Any] = {}
     known = 0
@@ -147,7 +147,7 @@ def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]
 
 
 def unknown_argument(name: str, known: Iterable[str]) -> InvalidArgumentError:
-    """The error for an argument that a call does not take, with the name that was probably meant."""
+    """Return the error for an argument that the call does not have, with a close match if there is one."""
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
@@ -155,7 +155,7 @@ def unknown_argument(name: str, known: Iterable[str]) -> InvalidArgumentError:
 
 
 def open_images(parameters: tuple[Parameter, ...], encoded: dict[str, Any]) -> dict[str, Any]:
-    """The same arguments with every `ImageFile` opened and checked. Reads files: not for the event loop."""
+    """Return the arguments with every `ImageFile` read and checked; blocks on file access."""
     opened = dict(encoded)
     for parameter in parameters:
         value = opened.get(parameter.wire)
@@ -168,7 +168,7 @@ def open_images(parameters: tuple[Parameter, ...], encoded: dict[str, Any]) -> d
 
 
 def object_schema(parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    """The JSON schema of an object of these parameters."""
+    """Return the JSON schema of an object of these parameters."""
     return {
         "type": "object",
         "properties": {parameter.wire: parameter.rule.schema() for parameter in parameters},

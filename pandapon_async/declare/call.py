@@ -1,9 +1,9 @@
-"""How a call is declared, once, and what users hold when they make it.
+"""Declare a call once; users get a typed method from the declaration.
 
-A declaration is a method without a body, in `pandapon_async.api`: its signature names the arguments and
-their rules, its return type the answer's model, its docstring the rest, and `@call` adds what the wire
-needs in each generation of the API. The typed method, the command line's `call`, the exported schema, the
-sandbox's route and the contract tests are all read from it.
+A declaration is a method without a body, in `pandapon_async.api`: its signature names the arguments and their
+rules, its return type the answer's model, its docstring the rest, and `@call` adds what the wire needs in
+each generation of the API. The typed method, the command `pandapon call`, the exported schema, the sandbox's
+route and the contract tests all come from this declaration.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ P2 = ParamSpec("P2")
 F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_ITEMS: Final = 200
-"""The most items that a page is asked for; no page of the vendor names a limit."""
+"""The most items that a request asks for; the vendor's pages name no limit."""
 
 
 class _Pending(Coroutine[Any, Any, R_co]):
-    """A coroutine that does not exist before it is awaited, so that one nobody awaits leaks nothing."""
+    """An awaitable that creates its coroutine when awaited, so a call that nobody awaits leaks nothing."""
 
     __slots__ = ("_make", "_name", "_running")
 
@@ -56,12 +56,12 @@ class _Pending(Coroutine[Any, Any, R_co]):
     def _start(self) -> Coroutine[Any, Any, Any]:
         make, self._make = self._make, None
         if make is None:
-            raise RuntimeError(f"the call {self._name} was awaited before; make it anew")
+            raise RuntimeError(f"the call {self._name} was awaited before; call the method again")
         self._running = make()
         return self._running
 
     def _value(self, response: Response[Any]) -> Any:
-        """What the caller gets."""
+        """The coroutine's result, as the caller gets it."""
         raise NotImplementedError
 
     def __await__(self) -> Generator[Any, Any, R_co]:
@@ -85,7 +85,7 @@ class _Pending(Coroutine[Any, Any, R_co]):
         running = self._running or self._start()
         error = kind if isinstance(kind, BaseException) else value
         try:
-            # The three forms of throw, which only the interpreter uses.
+            # The three signatures of throw; only the interpreter uses the last two.
             return running.throw(error if isinstance(error, BaseException) else kind())  # type: ignore[operator]
         except StopIteration as end:
             raise StopIteration(self._value(end.value)) from None
@@ -112,10 +112,10 @@ class _Pending(Coroutine[Any, Any, R_co]):
 
 
 class Call(_Pending[T_co]):
-    """A call on its way: await it for the typed result.
+    """A call: await it for the typed result.
 
-    `await call.with_response()` gives the result together with the envelope and the attempts. A call
-    can be awaited once, and may be handed to `asyncio.create_task`, `gather` or a task group.
+    `await call.with_response()` returns the result with its envelope and attempts. A call can be awaited
+    once; you can also pass it to `asyncio.create_task`, `gather` or a task group.
     """
 
     __slots__ = ()
@@ -124,7 +124,7 @@ class Call(_Pending[T_co]):
         super().__init__(name, make)
 
     def with_response(self) -> Coroutine[Any, Any, Response[T_co]]:
-        """The same call, giving a `Response` instead of its value alone."""
+        """Return the same call with a `Response` as its result."""
         make, self._make = self._make, None
         return _WithResponse(self._name, make)
 
@@ -140,17 +140,17 @@ class _WithResponse(_Pending[R_co]):
 
 
 class Caller(Protocol):
-    """What a group of calls stands on: the client, or anything that can carry out a declaration."""
+    """What a group of calls uses: the client, or any object that can carry out a declaration."""
 
     def call(
         self, operation: Operation, arguments: Mapping[str, Any], *, generation: str | None = None
     ) -> Call[Any]:
-        """Carry out an operation; `generation` is the one it is pinned to."""
+        """Carry out an operation; `generation` pins it, None lets the client choose."""
         ...
 
 
 class Resource:
-    """A group of calls: holds declarations, knows whom to ask, and the generation that it is pinned to."""
+    """A group of calls: its declarations, their executor, and the generation that pins them."""
 
     def __init__(self, caller: Caller, generation: str | None = None) -> None:
         self._caller = caller
@@ -161,7 +161,7 @@ G = TypeVar("G", bound=Resource)
 
 
 class Subresource(Generic[G]):
-    """A group within a group, made when it is first looked at."""
+    """A group within a group, created on first access."""
 
     def __init__(self, kind: type[G]) -> None:
         self._kind = kind
@@ -178,19 +178,19 @@ class Subresource(Generic[G]):
         if instance is None:
             return self._kind
         made = self._kind(instance._caller, instance._generation)
-        instance.__dict__[self._name] = made  # found there from now on
+        instance.__dict__[self._name] = made  # later lookups find it there
         return made
 
 
 @attrs.define(frozen=True)
 class At:
-    """Where an operation is in one generation.
+    """The endpoint of an operation in one generation.
 
     Args:
-        path: Its path, with `{wireName}` where an argument goes into it.
-        page: The vendor page it rests on.
-        stage: What that page says of it.
-        evidence: Where the path was read.
+        path: The path; `{wireName}` is replaced by that argument.
+        page: The vendor's page that documents it.
+        stage: The status on that page: released, in development, or to be deprecated.
+        evidence: The source of the path.
     """
 
     path: str
@@ -220,21 +220,21 @@ def call(
 
     Args:
         method: The HTTP verb.
-        v1, v2: Where it is in each generation that has it.
-        safety: What may be done when an answer is lost.
-        confirmed_by: The field of the data that says whether it was accepted ("success"), or "data" where
-            the data itself says it.
-        unclear_codes: Inner error codes after which it may have been carried out all the same.
-        authorisation_codes: Inner error codes that refuse the account itself, and so every other call of it.
-        later_codes: Inner error codes of a check that may pass later; nothing was carried out.
-        signing: For the few calls that carry their signature in the query.
-        key: Of a write, the arguments (wire names) that make two of them the same one.
-        facts: Of a write, the arguments (wire names) that tell what became of it.
-        scope: Of a write, among whom its key is unique: all who write to the vendor, where the key holds an
-            id of the platform, else the sub-account.
-        subjects: Of a write, the arguments (wire names) that name what it is about, from the whole to its
-            parts. An open write about one of the same stands in the way of a second one.
-        place_known: Of a read, whether the pages agree on where its arguments go (body or query).
+        v1, v2: The endpoint in each generation that has the call.
+        safety: What the client may do if the answer is lost.
+        confirmed_by: The field of the data that says whether the operation was accepted ("success"), or
+            "data" if the data itself says it.
+        unclear_codes: Inner error codes after which the operation may have been carried out nevertheless.
+        authorisation_codes: Inner error codes that refuse the account itself, and so all of its calls.
+        later_codes: Inner error codes of a check that may succeed later; nothing was carried out.
+        signing: Where the signature goes; a few calls have it in the query.
+        key: For a write, the arguments (wire names) that make two writes the same one.
+        facts: For a write, the arguments (wire names) that show its result in a later read.
+        scope: For a write, where its key is unique: for the whole vendor if the key has an id of the
+            platform, else within the sub-account.
+        subjects: For a write, the arguments (wire names) that name its subject, from the whole to its parts.
+            An open write blocks a second one about the same subject.
+        place_known: For a read, whether the pages agree on the place of its arguments (body or query).
     """
 
     def declare(function: F) -> F:
@@ -275,13 +275,13 @@ def _name(function: Callable[..., Any]) -> str:
 
 
 def _method(declared: Callable[..., Any], operation: Operation) -> Callable[..., Any]:
-    """The method that carries out a declaration."""
+    """Make the method that carries out a declaration."""
 
     @functools.wraps(declared)
     def method_of_group(self: Resource, *by_position: Any, **arguments: Any) -> Any:
         if by_position:
             raise InvalidArgumentError(
-                f"{operation.name} takes its arguments by name, as in {_example(operation)}",
+                f"{operation.name} takes keyword arguments only: {_example(operation)}",
                 endpoint=operation.name,
             )
         return self._caller.call(operation, arguments, generation=self._generation)
@@ -296,13 +296,13 @@ def _example(operation: Operation) -> str:
 
 
 def operation_of(method: object) -> Operation | None:
-    """The operation that a method of a group carries out; None for anything else."""
+    """Return the operation of a group's method; None for anything else."""
     found = getattr(method, "operation", None)
     return found if isinstance(found, Operation) else None
 
 
 class _EitherCall(Protocol[P1, T1_co, P2, T2_co]):
-    """A method with the arguments of either generation."""
+    """A method that accepts the arguments of either generation."""
 
     @overload
     def __call__(self, *args: P1.args, **arguments: P1.kwargs) -> T1_co: ...
@@ -312,9 +312,10 @@ class _EitherCall(Protocol[P1, T1_co, P2, T2_co]):
 
 
 class ByGeneration(Generic[P1, T1_co, P2, T2_co]):
-    """One operation whose arguments differ by generation: to be called with those of either.
+    """Merge two declarations of an operation whose arguments differ by generation.
 
-    For a type checker it is an overload of the two declarations, so that no signature is written twice.
+    The result accepts the arguments of either. Type checkers see an overload of the two declarations, so no
+    signature is written twice.
     """
 
     def __init__(
@@ -328,7 +329,7 @@ class ByGeneration(Generic[P1, T1_co, P2, T2_co]):
         assert first.name == second.name
         both = Operation(first.name, {**first.generations, **second.generations})
         assert len({endpoint.safety for endpoint in both.generations.values()}) == 1, (
-            "one operation, one safety"
+            "the generations of an operation must have one safety class"
         )
         self._method = _method(typing.cast("Any", v1).__wrapped__, both)
         self._method.__signature__ = _either_signature(v1, v2)  # type: ignore[attr-defined]
@@ -346,7 +347,7 @@ class ByGeneration(Generic[P1, T1_co, P2, T2_co]):
 
 
 def _either_signature(v1: Callable[..., Any], v2: Callable[..., Any]) -> inspect.Signature:
-    """For `help`: every argument of either; required is what both require."""
+    """The signature for `help`: the arguments of both; one is required if both require it."""
     both = [inspect.signature(v1).parameters, inspect.signature(v2).parameters]
     merged = {}
     for name in {**both[0], **both[1]}:
@@ -361,7 +362,7 @@ def _either_signature(v1: Callable[..., Any], v2: Callable[..., Any]) -> inspect
 
 
 class Page(Protocol[T]):
-    """A page of a list: its items, and how many there are in all where the vendor says."""
+    """A page of a list: its items, and the total number if the vendor states it."""
 
     @property
     def items(self) -> list[T]: ...
@@ -375,14 +376,14 @@ def paged(
     by_profile: bool = False,
     identity: Callable[[T], object] | None = None,
 ) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
-    """The iterator over all items of all pages, from the declaration of one page.
+    """Make an iterator over the items of all pages from the declaration of one page.
 
-    It ends at the stated total or, where none is stated, at the first empty page: a short page does
-    not end it, since a server may cap the page size. A total below the size of its own page is not
-    believed. A page that repeats the one before it is an error. While the items of one page are handed
-    out, the next is on its way; leaving early cancels it. The arguments are checked when it is called.
-    `by_profile`: the vendor's profile says which number the first page has, and how much it holds.
-    `identity`: what an item is about, if it says it, where the rest changes by itself, as a countdown does.
+    The iterator ends at the stated total or, without one, at the first empty page. A short page does not end
+    it, because a server may limit the page size. A total below the size of its own page is ignored. A page
+    that repeats the one before is an error. While the items of one page are consumed, the next page is
+    fetched; leaving early cancels that. The arguments are checked when the method is called. `by_profile`:
+    the vendor's profile sets the number of the first page and the page size. `identity` returns an item's
+    identity, for items with fields that change by themselves, such as a countdown.
     """
 
     def pages(self: Resource, *args: P.args, **arguments: P.kwargs) -> AsyncIterator[T]:
@@ -400,10 +401,10 @@ def paged(
         def ask(number: int) -> Call[Page[T]]:
             return page(self, *args, **{**same, "page_no": number})
 
-        ask(number).close()  # whatever is wrong with the arguments is raised here
+        ask(number).close()  # raises here if an argument is wrong
         return _items(ask, number, operation, identity)
 
-    pages.__doc__ = f"All pages of `{page.__name__}`, item by item; takes the same arguments."
+    pages.__doc__ = f"Iterate over the items of all pages of `{page.__name__}`; takes the same arguments."
     pages.__name__ = "pages" if page.__name__ == "page" else f"{page.__name__}_pages"
     pages.__qualname__ = f"{page.__qualname__.rpartition('.')[0]}.{pages.__name__}".removeprefix(".")
     pages.__module__ = page.__module__
@@ -412,7 +413,7 @@ def paged(
 
 
 def _with_files_read_once(operation: Operation | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arguments for every page: an open file is read for the first one and remembered."""
+    """Make the arguments reusable for every page: an open file is read once and kept."""
     given = dict(arguments)
     for parameter in operation.ranked[0].parameters if operation else ():
         if isinstance(parameter.rule, ImageField) and hasattr(given.get(parameter.name), "read"):
@@ -451,4 +452,4 @@ async def _items(
         upcoming.cancel()
         await asyncio.wait([upcoming])
         if not upcoming.cancelled():
-            upcoming.exception()  # looked at, so that nobody warns of it
+            upcoming.exception()  # retrieved, so asyncio does not warn about it

@@ -1,4 +1,4 @@
-"""What is known of a call: an operation, and the endpoint of each generation of the API that has it."""
+"""What is known about a call: an operation, and its endpoint in each generation of the API."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ GENERATIONS = ("v1", "v2")
 
 
 class Stage(enum.StrEnum):
-    """What the vendor's page says of the call; an earlier member is chosen before a later one."""
+    """The status of the call on the vendor's page; an earlier member is preferred to a later one."""
 
     RELEASED = "released"
-    """The page says nothing else."""
+    """The page does not mark the call."""
     IN_DEVELOPMENT = "in development"
-    """The page says that it is in development."""
+    """The page marks the call as in development."""
     DEPRECATED = "to be deprecated"
-    """The page says that it is going away."""
+    """The page marks the call as to be deprecated."""
 
 
 class Evidence(enum.StrEnum):
-    """Where the path was read."""
+    """The source of the path."""
 
     DOCUMENTED = "documented"  # on a page of the vendor
     PUBLIC_CLIENT = "public client"  # in the source of a public client
@@ -54,25 +54,25 @@ class Evidence(enum.StrEnum):
 
 
 class Signing(enum.StrEnum):
-    """Where the proof of who is calling goes."""
+    """The place of the authentication."""
 
     HEADERS = "headers"  # access-key, timestamp, nonce-str, user-id and signature
-    QUERY = "query"  # timestamp and sign in the query (warehouse logistics); how sign is made is not known
+    QUERY = "query"  # timestamp and sign in the query (warehouse logistics); how to compute sign is not known
 
 
 class Scope(enum.StrEnum):
-    """Among whom the key of a write is unique."""
+    """Where the key of a write is unique."""
 
-    PLATFORM = "platform"  # all who write to the vendor: the key holds an id of the platform
-    ACCOUNT = "account"  # one sub-account
+    PLATFORM = "platform"  # for the whole vendor: the key has an id of the platform
+    ACCOUNT = "account"  # within one sub-account
 
 
 @attrs.define(frozen=True, eq=False, slots=False)
 class Endpoint:
-    """One operation in one generation. `declaration` is the method's signature; all else is read from it.
+    """One operation in one generation. `declaration` is the method; everything else comes from it.
 
-    `name` is the operation's and the same in both generations; `pin` has the generation in front. A call
-    that nobody declared has no generation.
+    `name` is the name of the operation, the same in both generations; `pin` has the generation in front. An
+    undeclared call has no generation.
     """
 
     name: str
@@ -107,12 +107,12 @@ class Endpoint:
 
     @cached_property
     def repeatable(self) -> bool:
-        """Whether an attempt of unknown outcome may be sent again."""
+        """Whether an attempt with an unknown outcome may be sent again."""
         return self.safety.repeatable
 
     @cached_property
     def releases_money(self) -> bool:
-        """Whether it is never carried out without being told so explicitly."""
+        """Whether a job carries it out only if the user explicitly allows it."""
         return self.safety is Safety.NEVER_AUTOMATIC
 
     @cached_property
@@ -154,21 +154,21 @@ class Endpoint:
 
     @property
     def summary(self) -> str:
-        """The first line of the docstring."""
+        """The first line of the declaration's docstring."""
         return (inspect.getdoc(self.declaration) or "").partition("\n")[0]
 
 
 @attrs.define(frozen=True, eq=False, slots=False)
 class Operation:
-    """What a call does, whichever generation carries it out. `generations` has its endpoint in each."""
+    """A call, independent of its generation. `generations` has its endpoint in each generation."""
 
     name: str
     generations: Mapping[str, Endpoint]
 
     @cached_property
     def ranked(self) -> tuple[Endpoint, ...]:
-        """Its endpoints, the one to use first: documented, released before in development before
-        deprecated, and the newer generation. One that is only inferred comes last.
+        """The endpoints in order of preference: released, in development, deprecated, then the newer
+        generation. Inferred ones come last.
         """
         stages = list(Stage)
 
@@ -180,17 +180,17 @@ class Operation:
 
     @cached_property
     def same_arguments(self) -> bool:
-        """Whether all generations take the same arguments, as all but six operations do."""
+        """Whether all generations have the same arguments, as all but six operations do."""
         return len({id(endpoint.declaration) for endpoint in self.generations.values()}) == 1
 
     def candidates(
         self, *, allow_inferred: bool, corrected: Collection[str] = (), preferred: str | None = None
     ) -> tuple[Endpoint, ...]:
-        """The endpoints that the plain name may use, in the order of `ranked`.
+        """Return the endpoints that the plain name may use, in the order of `ranked`.
 
-        The `preferred` generation comes first. One that is only inferred is among them if `allow_inferred` or
-        if its path is `corrected` (names of calls, pinned or, where no generation is documented, plain). If
-        none may be used, the first of all: whoever prepares it says why it is refused.
+        The `preferred` generation comes first. An inferred endpoint is included with `allow_inferred`, or if
+        `corrected` has its name: pinned, or plain if no generation is documented. If none may be used, the
+        result is the first of all; preparing it raises the reason.
         """
         documented = [one for one in self.ranked if one.evidence is not Evidence.INFERRED]
         names = set(corrected) - (set() if not documented else {self.name})
@@ -205,10 +205,10 @@ class Operation:
     def choose(
         self, candidates: tuple[Endpoint, ...], given: Collection[str], read: Callable[[Endpoint], T]
     ) -> tuple[Endpoint, T]:
-        """The first candidate whose `read` takes what is given, and what it made of it.
+        """Return the first candidate whose `read` accepts the arguments, with the result of `read`.
 
-        `given` are the names of the arguments. Raises InvalidArgumentError if no candidate takes them: the
-        error of the first that knows all the names, or one that says which names do not go together.
+        `given` has the names of the arguments. Raises InvalidArgumentError if no candidate accepts them: the
+        error of the first one that has all the names, or one that lists the names that exclude each other.
         """
         refused: dict[str, InvalidArgumentError] = {}
         for endpoint in candidates:
@@ -229,13 +229,13 @@ class Operation:
         odd = [name for name in sorted(given) if not all(name in names for names in takes.values())]
         parts = [f"{name} of {next(one for one, names in takes.items() if name in names)}" for name in odd]
         raise InvalidArgumentError(
-            f"no generation takes these arguments together: {', '.join(parts)}", argument=odd[0]
+            f"no generation accepts these arguments together: {', '.join(parts)}", argument=odd[0]
         )
 
     def _with_hint(
         self, error: InvalidArgumentError, candidates: tuple[Endpoint, ...], read: Callable[[Endpoint], T]
     ) -> InvalidArgumentError:
-        """The error, with a word on a generation that would take it but whose path no page shows."""
+        """Return the error with a hint at an inferred generation that would accept the arguments."""
         for endpoint in self.ranked:
             if endpoint not in candidates:
                 try:
@@ -243,7 +243,7 @@ class Operation:
                 except InvalidArgumentError:
                     continue
                 return InvalidArgumentError(
-                    f"{error}; {endpoint.generation} takes it, but no page shows its path; "
+                    f"{error}; {endpoint.generation} accepts it, but its path is only inferred; "
                     "VendorProfile(allow_inferred=True) permits it",
                     argument=error.argument,
                 )

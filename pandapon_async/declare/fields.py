@@ -1,9 +1,9 @@
-"""What an argument may be, and how it looks on the wire.
+"""The rules of arguments: which values each accepts, and their form on the wire.
 
-A declaration annotates each argument with one of these rules: `Annotated[str, TextField(2, 150)]`. The
-same rule checks the caller's value before anything is sent, shapes it for the wire, reads it from
-a command line, and describes it in the exported schema. A refused value raises `ValueError` with
-what would be right; the value itself is never repeated, as it may be personal.
+A declaration annotates each argument with one of these rules: `Annotated[str, TextField(2, 150)]`. The same
+rule checks the caller's value before anything is sent, shapes it for the wire, reads it from a command line,
+and describes it in the exported schema. A refused value raises `ValueError`, which describes the accepted
+form and never quotes the value, because it may be personal.
 """
 
 from __future__ import annotations
@@ -56,30 +56,30 @@ __all__ = [
 
 LARGEST_ID = 2**63 - 1
 
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # what no encoding can carry
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")  # what UTF-8 cannot encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@functools.cache  # re's own takes three times as long to find a pattern again
+@functools.cache  # re's own cache takes three times as long
 def _shape(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.ASCII)
 
 
 class Field(Protocol):
-    """How one argument is checked and written."""
+    """The rule of one argument: how it is checked and written."""
 
     def encode(self, value: Any) -> Any:
-        """The wire form, or ValueError that says what would be right."""
+        """Return the wire form, or raise ValueError with the accepted form."""
         ...
 
     def schema(self) -> dict[str, Any]:
-        """The JSON schema of the wire form."""
+        """Return the JSON schema of the wire form."""
         ...
 
 
 @attrs.define(frozen=True)
 class TextField:
-    """Text of `minimum` to `maximum` characters, optionally of one shape."""
+    """Text of `minimum` to `maximum` characters, optionally with a pattern."""
 
     minimum: int = 1
     maximum: int | None = None
@@ -94,12 +94,12 @@ class TextField:
             bounds = f"{self.minimum} to {self.maximum}" if self.maximum else f"at least {self.minimum}"
             raise ValueError(f"must have {bounds} characters, has {length}")
         if self.minimum and value.isspace():
-            raise ValueError("must be text, not only blanks")
+            raise ValueError("must be text, not only spaces")
         if self.pattern is not None and re.fullmatch(self.pattern, value) is None:
             hint = f", such as {self.example}" if self.example else ""
             raise ValueError(f"must match {self.pattern}{hint}")
         if not value.isascii() and _HALF_CHARACTER.search(value):
-            raise ValueError("must be text without half characters (lone surrogates)")
+            raise ValueError("must be text without lone surrogates, which UTF-8 cannot encode")
         return value
 
     def schema(self) -> dict[str, Any]:
@@ -115,10 +115,10 @@ class TextField:
 
 @attrs.define(frozen=True)
 class TextIdField:
-    """An id that travels as text; given as int or str. `pattern` is what the whole id must match.
+    """An id that is text on the wire; pass int or str. The whole id must match `pattern`.
 
-    A stray blank or TAB (one of the vendor's own samples has one) is refused, not trimmed: trimming
-    belongs where the data is read, see `pandapon_async.reconcile`.
+    A stray space or TAB (one of the vendor's own samples has one) is refused, not trimmed;
+    `pandapon_async.reconcile` trims it when it reads a table.
     """
 
     pattern: str = r"[A-Za-z0-9_-]{1,64}"
@@ -127,7 +127,7 @@ class TextIdField:
     def encode(self, value: Any) -> str:
         text = value if value.__class__ is str else self._text(value)
         if _shape(self.pattern).fullmatch(text) is None:
-            raise ValueError(f"must be an id such as {self.example} ({self.pattern}, no blanks)")
+            raise ValueError(f"must be an id such as {self.example} ({self.pattern}, no spaces)")
         return text
 
     @staticmethod
@@ -142,7 +142,7 @@ class TextIdField:
 
 @attrs.define(frozen=True)
 class IntegerIdField:
-    """An id that travels as a JSON integer, up to 2**63-1; given as int or as digits."""
+    """An id that is a JSON integer on the wire, up to 2**63-1; pass int or digits."""
 
     def encode(self, value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,19}", value, re.ASCII):
@@ -159,7 +159,7 @@ class IntegerIdField:
 
 @attrs.define(frozen=True)
 class IntegerField:
-    """A whole number within bounds, both included; without a bound, what 64 bits can hold."""
+    """A whole number from `minimum` to `maximum`, both included; by default the range of 64 bits."""
 
     minimum: int | None = None
     maximum: int | None = None
@@ -184,7 +184,7 @@ class IntegerField:
 
 @attrs.define(frozen=True)
 class FenField:
-    """Money in whole fen, 0 or more. Yuan go through `Fen.from_yuan`; a float is refused."""
+    """Money in whole fen, 0 or more. Convert yuan with `Fen.from_yuan`; a float is refused."""
 
     def encode(self, value: Any) -> int:
         if isinstance(value, Decimal | float):
@@ -214,10 +214,10 @@ class YuanField:
 
 @attrs.define(frozen=True)
 class NumberField:
-    """A number with at most `decimals` decimals, given as int, Decimal or text; a float is refused.
+    """A number with at most `decimals` decimals; pass int, Decimal or text, not float.
 
-    For quantities, and for amounts whose unit the vendor does not state. It travels as a JSON number,
-    or as text where `as_text` says so.
+    For quantities, and for amounts whose unit the vendor does not state. On the wire it is a JSON number, or
+    text with `as_text`.
     """
 
     minimum: int = 0
@@ -238,7 +238,7 @@ class NumberField:
             raise ValueError(f"must be a number of at least {self.minimum}, {decimals}, below 10**12")
         if self.as_text:
             return text
-        # The one float of this client: JSON knows no other fraction, and 14 digits are written as given.
+        # The only float of this client: orjson writes no other fraction, and 14 digits stay exact.
         return float(text) if "." in text else int(text)
 
     def schema(self) -> dict[str, Any]:
@@ -262,9 +262,9 @@ class BoolField:
 
 @attrs.define(frozen=True)
 class EnumField:
-    """One of an enumeration's values, given as member or as plain value.
+    """A value of an enumeration; pass a member or a plain value.
 
-    A value that the enumeration does not know is refused, unless `open`: the vendor may have more.
+    An unknown value is refused unless `open` is set, because the vendor may have more values.
     """
 
     values: type[enum.Enum]
@@ -273,7 +273,7 @@ class EnumField:
     def encode(self, value: Any) -> Any:
         raw = value.value if isinstance(value, enum.Enum) else value
         known = [member.value for member in self.values]
-        # By class first: to Python False is 0 and 10.0 is 10.
+        # The class first, because in Python False == 0 and 10.0 == 10.
         same_kind = isinstance(raw, type(known[0])) and not isinstance(raw, bool)
         if not same_kind or (raw not in known and not self.open):
             raise ValueError(f"must be one of {', '.join(map(str, known))}")
@@ -289,7 +289,7 @@ class EnumField:
 
 @attrs.define(frozen=True)
 class TimestampField:
-    """A point in time that travels as epoch milliseconds; given as aware datetime or as ms.
+    """A point in time, epoch milliseconds on the wire; pass an aware datetime or milliseconds.
 
     `of_list` says that it bounds a list of refunds, whose `unit` is the vendor's: see `ListFacts`.
     """
@@ -302,7 +302,8 @@ class TimestampField:
             value = round((value - _EPOCH) / timedelta(milliseconds=1))
         if isinstance(value, bool) or not isinstance(value, int) or not 10**11 <= value < 10**14:
             raise ValueError(
-                "must be a datetime with a time zone, or epoch milliseconds (13 digits); from 1973 to 5138"
+                "must be a datetime with a time zone or epoch milliseconds (12 to 14 digits), from 1973 "
+                "to 5138"
             )
         return value if self.unit == "ms" else value // 1000
 
@@ -312,7 +313,7 @@ class TimestampField:
 
 @attrs.define(frozen=True)
 class ListField:
-    """A list of `minimum` to `maximum` items, each under its own rule; a text is not a list."""
+    """A list of `minimum` to `maximum` items with one rule for each item; text is not a list."""
 
     item: Field
     minimum: int = 1
@@ -346,7 +347,7 @@ class ListField:
 
 @attrs.define(frozen=True)
 class JsonField:
-    """Anything JSON can carry, handed through; for fields whose shape the vendor's pages do not show."""
+    """Any JSON value, passed through; for fields whose form the vendor's pages do not show."""
 
     def encode(self, value: Any) -> Any:
         refuse_floats(value)
@@ -359,13 +360,13 @@ class JsonField:
 
 @attrs.define(frozen=True)
 class JsonTextField:
-    """A value under its own rule that travels as text holding JSON, as a few of the vendor's fields do."""
+    """A value with its own rule that is JSON text on the wire, as in a few of the vendor's fields."""
 
     rule: Field
 
     def encode(self, value: Any) -> str:
         if isinstance(value, str):
-            raise ValueError("must be given as it is, not as JSON text: it is written as JSON here")
+            raise ValueError("must be the value itself, not JSON text: the client writes it as JSON")
         return dumps(self.rule.encode(value)).decode()
 
     def schema(self) -> dict[str, Any]:
@@ -378,11 +379,10 @@ class JsonTextField:
 
 @attrs.define(frozen=True)
 class ImageField:
-    """An image that travels as base64: bytes, a path or a binary file. Checked from its first bytes.
+    """An image, base64 on the wire; pass bytes, a path or a binary file. Its first bytes show the format.
 
-    `formats` and `maximum_bytes` are bounds of this client; `of_vendor` says that the vendor has some, which
-    its profile names and which hold instead. Bytes are checked at once; a path or a file is opened when the
-    call's turn comes.
+    `formats` and `maximum_bytes` are limits of this client; with `of_vendor` the limits of the vendor's
+    profile replace them. Bytes are checked at once; a path or a file is opened when the call's turn comes.
     """
 
     maximum_bytes: int = 1_048_576
@@ -397,7 +397,7 @@ class ImageField:
         return self.open(value)
 
     def open(self, value: Any) -> Image:
-        """The image, checked; reads a file."""
+        """Read and check the image."""
         return Image.open(value, maximum_bytes=self.maximum_bytes, formats=self.formats)
 
     def schema(self) -> dict[str, Any]:
@@ -412,21 +412,21 @@ class ImageField:
 
 @attrs.define(repr=False)
 class ImageFile:
-    """An image that nobody has opened yet: its path or file, and the rule that it must keep."""
+    """An image that is not open yet: its path or file, and its rule."""
 
     source: Any
     rule: ImageField
     _image: Image | None = attrs.field(default=None, init=False)
 
     def open(self) -> Image:
-        """The image, checked. Reads the file, the first time only: not for the event loop."""
+        """Read and check the image; blocks on file access the first time."""
         if self._image is None:
             self._image = self.rule.open(self.source)
         return self._image
 
 
 NonEmpty = Annotated[str, TextField()]
-# A number someone else gave, such as a waybill's: a stray TAB in it would be another number.
+# A number assigned by someone else, such as a waybill's: a stray TAB would make it another number.
 Reference = Annotated[str, TextField(1, 64, r"\S(.*\S)?", "SF00000000001")]
 PageNo = Annotated[int, IntegerField(1)]
 IdText = Annotated[int | str, TextIdField()]

@@ -1,4 +1,4 @@
-"""A call's result together with everything that is known about how it came."""
+"""The result of a call with everything known about its answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @attrs.define
 class Response(Generic[T_co]):
-    """What `.with_response()` gives: the typed result, the envelope around it, and the attempts it took."""
+    """What `.with_response()` returns: the typed result, its envelope, and the attempts."""
 
     value: T_co = attrs.field(repr=False)
     """The call's typed result."""
@@ -24,18 +24,18 @@ class Response(Generic[T_co]):
     code: int
     """The envelope's code."""
     msg: str | None = attrs.field(repr=False)
-    """The envelope's message, as it came."""
+    """The envelope's message, unchanged."""
     develop_id: str | None = attrs.field(repr=False)
     """The envelope's developer id."""
     data: Any = attrs.field(repr=False)
-    """The envelope's data as it came. It may hold personal data."""
+    """The envelope's data, unchanged. It may hold personal data."""
     http_status: int
     """The HTTP status of the last answer."""
     attempts: int
-    """How many requests were made."""
+    """How many requests the call made."""
     history: tuple[Attempt, ...] = attrs.field(repr=False)
-    """What became of each of them."""
+    """How each request ended."""
     seconds: float
-    """The time of the whole call, in seconds."""
+    """Seconds that the whole call took."""
     waited: float
-    """Of that, the seconds spent waiting for permits and in back-off."""
+    """Seconds of it spent waiting for permits and in back-off."""
