@@ -9,6 +9,7 @@ request the vendor should look up (`request_id`), and whether trying again is se
 from __future__ import annotations
 
 import enum
+import json
 from typing import Any, NamedTuple
 
 from pandapon_async.plain_text import one_line
@@ -75,6 +76,17 @@ class Attempt(NamedTuple):
     request_id: str | None = None
     """The vendor's id of the request, if the answer had one."""
 
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
+        """Return the fields by name, ready for JSON; none of them is personal."""
+        return self._asdict()
+
+    def to_json(self, *, personal: bool = False) -> str:
+        """Return the same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(personal=personal), ensure_ascii=False)
+
+
+_PERSONAL = frozenset({"msg", "error_info", "data"})
+
 
 class NextStep(enum.StrEnum):
     """What to do about a write that was held back; nothing of it was sent."""
@@ -137,6 +149,26 @@ class PandaponError(Exception):
             if value is not None
         ]
         return one_line(f"{text} ({', '.join(facts)})" if facts else text)
+
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
+        """Return the attributes by name, ready for JSON, with `error` (the class), `kind` and `message`.
+
+        Args:
+            personal: Include what the vendor wrote (`msg`, `error_info`, `data`), which may name people.
+        """
+        facts = {
+            name: value.value if isinstance(value, enum.Enum) else value
+            for name, value in vars(self).items()
+            if name[0] != "_" and (personal or name not in _PERSONAL)
+        }
+        facts["history"] = [attempt.to_dict() for attempt in self.history]
+        named = {"error": type(self).__name__, "kind": error_kind_of(self).value, "message": str(self)}
+        shared = {"retryable": self.retryable, "outcome": self.outcome.value, "safety": self.safety}
+        return named | shared | facts
+
+    def to_json(self, *, personal: bool = False) -> str:
+        """Return the same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(personal=personal), ensure_ascii=False)
 
 
 class ConfigurationError(PandaponError, ValueError):

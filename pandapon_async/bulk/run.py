@@ -22,6 +22,7 @@ import attrs
 
 from pandapon_async.bulk.guard import payments_refused
 from pandapon_async.clock import Clock
+from pandapon_async.core.json_values import Result
 from pandapon_async.declare.call import Call
 from pandapon_async.errors import AuthenticationError, ConfigurationError, OutcomeUnknownError
 from pandapon_async.transport.wait_queue import Priority, priority
@@ -35,7 +36,7 @@ OnError = Literal["yield", "stop", "raise"]
 
 
 @attrs.define
-class Done(Generic[Item, Value]):
+class Done(Result, Generic[Item, Value]):
     """An item that went well."""
 
     item: Item
@@ -53,7 +54,7 @@ class Done(Generic[Item, Value]):
 
 
 @attrs.define
-class Failed(Generic[Item]):
+class Failed(Result, Generic[Item]):
     """An item that failed."""
 
     item: Item

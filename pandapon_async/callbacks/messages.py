@@ -18,6 +18,7 @@ import orjson
 
 from pandapon_async.callbacks.bodies import typed
 from pandapon_async.core.json_codec import loads
+from pandapon_async.core.json_values import Result
 from pandapon_async.core.model import parse_moment
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
 
@@ -52,7 +53,7 @@ class MessageOrder(enum.StrEnum):
 
 
 @attrs.define(frozen=True, kw_only=True)
-class Message:
+class Message(Result):
     """One message of the vendor. Bodies can hold personal data and are not in the repr."""
 
     id: str = attrs.field(repr=lambda text: f"'{text[:12]}'")
@@ -71,17 +72,17 @@ class Message:
     """When it was pushed, if it says so."""
     moment: datetime | None = None
     """When what it tells happened, if it says so."""
-    body: Any = attrs.field(default=None, repr=False)
+    body: Any = attrs.field(default=None, repr=False, metadata={"personal": True})
     """The body as JSON, as it came. It may hold personal data."""
     content: Any = attrs.field(default=None, repr=False)
     """The body as a model where one fits, else `body`. It may hold personal data."""
     misfit: str | None = attrs.field(default=None, repr=False)
     """Where the body does not fit its model, such as "$.messageBody.orderId"."""
-    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False, metadata={"personal": True})
     """The fields of the frame that no page names."""
-    raw: bytes = attrs.field(default=b"", repr=False)
+    raw: bytes = attrs.field(default=b"", repr=False, metadata={"personal": True})
     """The bytes that came. They may hold personal data."""
-    access_key: str | None = attrs.field(default=None, repr=False)
+    access_key: str | None = attrs.field(default=None, repr=False, metadata={"personal": True})
     """Whose secret signed it. Set by the receiver."""
     received: datetime | None = attrs.field(default=None, repr=False)
     """When it was stored. Set by the receiver."""

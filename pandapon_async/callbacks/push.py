@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import CallbackReason
 
 __all__ = ["Push", "ReceiverResponse"]
 
 
 @attrs.define(frozen=True)
-class ReceiverResponse:
+class ReceiverResponse(Result):
     """What is answered."""
 
     status: int

@@ -6,11 +6,13 @@ from collections import Counter
 
 import attrs
 
+from pandapon_async.core.json_values import Result
+
 __all__ = ["Statistics"]
 
 
 @attrs.define
-class Statistics:
+class Statistics(Result):
     """Running numbers since the receiver was made."""
 
     stored: int = 0

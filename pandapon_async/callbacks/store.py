@@ -20,6 +20,7 @@ import attrs
 from filelock import FileLock, Timeout
 
 from pandapon_async.callbacks.messages import MessageOrder
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import PandaponError
 from pandapon_async.plain_text import LOGGER
 from pandapon_async.storage.damage import DamagedRowError, checksum, with_checksum
@@ -124,7 +125,7 @@ class Entry:
     """
 
     id: str
-    access_key: str
+    access_key: str = attrs.field(metadata={"personal": True})
     platform: str = ""
     type: str = ""
     kind: str = ""
@@ -140,11 +141,11 @@ class Entry:
     updated: float
     state: MessageState = MessageState.PENDING
     note: str | None = None
-    body: bytes = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False, metadata={"personal": True})
 
 
 @attrs.define(kw_only=True)
-class Record(Entry):
+class Record(Result, Entry):
     """A stored message. Its `note` says what went wrong: the class of an error, never its text."""
 
     seq: int

@@ -7,14 +7,13 @@ an unexpected type; `.problems` names the places of the latter.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self, TypeVar, dataclass_transform
 
 import attrs
 
-from pandapon_async.core.json_values import plain_dict
+from pandapon_async.core.json_values import Result
 
 T = TypeVar("T")
 
@@ -107,31 +106,15 @@ trigger the garbage collector so often that a list of refunds takes a third long
 
 
 @attrs.define(kw_only=True)
-class Model:
+class Model(Result):
     """The base of every answer."""
 
-    extra: dict[str, Any] = attrs.field(factory=dict, repr=False)
+    extra: dict[str, Any] = attrs.field(factory=dict, repr=False, metadata={"personal": True})
     """Fields that the model does not know and values of an unexpected type, by wire name, unchanged."""
     problems: tuple[str, ...] = attrs.field(default=(), repr=False, metadata={"personal": False})
     """The places of values with an unexpected type, which are None here: `("applyExpect",)`, or
     `("refundOperationList[0].gmtCreate",)` for a nested place.
     """
-
-    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
-        """Return the answer as plain values for JSON, a frame or a web framework.
-
-        Args:
-            personal: Whether to include the fields that can hold personal data, and `extra`.
-
-        Returns:
-            A dict by attribute name: ids as text, fen as whole numbers, yuan (decimals) as text, times in ISO
-            8601, enumerations as their value, None for missing fields.
-        """
-        return plain_dict(self, personal=personal)
-
-    def to_json(self, *, personal: bool = False) -> str:
-        """Return the values of `to_dict` as JSON text."""
-        return json.dumps(self.to_dict(personal=personal), ensure_ascii=False)
 
 
 @attrs.define(kw_only=True)

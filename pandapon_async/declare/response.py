@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import Attempt
 
 __all__ = ["Response"]
@@ -14,7 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @attrs.define
-class Response(Generic[T_co]):
+class Response(Result, Generic[T_co]):
     """What `.with_response()` returns: the typed result, its envelope, and the attempts."""
 
     value: T_co = attrs.field(repr=False)
@@ -23,11 +24,11 @@ class Response(Generic[T_co]):
     """The envelope's request id."""
     code: int
     """The envelope's code."""
-    msg: str | None = attrs.field(repr=False)
+    msg: str | None = attrs.field(repr=False, metadata={"personal": True})
     """The envelope's message, unchanged."""
     develop_id: str | None = attrs.field(repr=False)
     """The envelope's developer id."""
-    data: Any = attrs.field(repr=False)
+    data: Any = attrs.field(repr=False, metadata={"personal": True})
     """The envelope's data, unchanged. It may hold personal data."""
     http_status: int
     """The HTTP status of the last answer."""

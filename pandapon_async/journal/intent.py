@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import DuplicateIntentError, ErrorKind, NextStep
 
 __all__ = ["AT_THE_DOOR", "ENDED", "OPEN", "Intent", "IntentState", "Resolution", "duplicate_of"]
@@ -64,7 +65,7 @@ class Resolution(enum.StrEnum):
 
 
 @attrs.define(kw_only=True)
-class Intent:
+class Intent(Result):
     """One row of the journal. Times are seconds since 1970."""
 
     id: str

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import attrs
 
 from pandapon_async.clock import duration
+from pandapon_async.core.json_values import Result
 from pandapon_async.core.lenient import CannotBeSeenError, Fields, visible
 from pandapon_async.declare.call import Call
 from pandapon_async.errors import (
@@ -80,7 +81,7 @@ class Reader(Protocol):
 
 
 @attrs.define(frozen=True)
-class ResolvedOutcome:
+class ResolvedOutcome(Result):
     """What a read shows of a write."""
 
     resolution: Resolution

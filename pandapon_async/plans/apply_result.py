@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import plan_type_of
 from pandapon_async.plans.rows import RowState
@@ -19,7 +19,7 @@ LISTED = 20
 
 
 @attrs.frozen
-class Problem:
+class Problem(Result):
     """A row that needs attention."""
 
     row: int
@@ -37,7 +37,7 @@ class Problem:
 
 
 @attrs.frozen(kw_only=True)
-class ApplyResult:
+class ApplyResult(Result):
     """Where a plan stands after a run."""
 
     kind: str
@@ -80,18 +80,11 @@ class ApplyResult:
             return 3
         return 0 if self.done == self.rows else 1
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
-        facts = attrs.asdict(self)
+        facts = super().to_dict(personal=personal)
         facts["states"] = {state.value: count for state, count in self.states.items() if count}
-        facts["money"] = {state.value: sums for state, sums in self.money.items()}
-        for problem in facts["problems"]:
-            problem["state"] = problem["state"].value
         return facts | {"done": self.done, "left": self.left, "exit_code": self.exit_code}
-
-    def to_json(self) -> str:
-        """The same as `to_dict`, as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def result_of(

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import ErrorKind
 from pandapon_async.journal import Intent, IntentState, Resolution
 from pandapon_async.journal.intent import AT_THE_DOOR
@@ -63,7 +64,7 @@ _JSON = {"json": True}
 
 
 @attrs.define(kw_only=True)
-class PlanRow:
+class PlanRow(Result):
     """A row of a plan."""
 
     row: int
@@ -76,7 +77,7 @@ class PlanRow:
     """How much money it is about; None if that is not known."""
     currency: str | None = None
     """The currency of `amount_fen`."""
-    arguments: dict[str, Any] = attrs.field(factory=dict, metadata=_JSON)
+    arguments: dict[str, Any] = attrs.field(factory=dict, metadata={**_JSON, "personal": True})
     """The arguments of the call, without the images."""
     pictures: list[str] = attrs.field(factory=list, metadata=_JSON)
     """The SHA-256 digests of its images, in order."""
@@ -112,7 +113,7 @@ class PlanRow:
     """What ended the write."""
     error_code: str | None = None
     """The vendor's code of a failure."""
-    vendor_message: str | None = None
+    vendor_message: str | None = attrs.field(default=None, metadata={"personal": True})
     """What the platform said of a refusal; kept only on request, as it may name people."""
     updated: float | None = None
     """When it changed last, in seconds since 1970."""

@@ -5,12 +5,12 @@ Every row counts in exactly one place, and the places are added up before anythi
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.plans.options import ApplyOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanType, plan_type_of
@@ -24,7 +24,7 @@ LISTED = 1_000
 
 
 @attrs.frozen
-class Money:
+class Money(Result):
     """What some rows come to in one currency."""
 
     currency: str
@@ -40,7 +40,7 @@ class Money:
 
 
 @attrs.frozen
-class Refusal:
+class Refusal(Result):
     """A row that will not be sent, and why; or one with something worth knowing."""
 
     row: int
@@ -52,7 +52,7 @@ class Refusal:
 
 
 @attrs.frozen(kw_only=True)
-class PlanSummary:
+class PlanSummary(Result):
     """A plan at a glance. Amounts are fen."""
 
     kind: str
@@ -95,19 +95,15 @@ class PlanSummary:
         """How many rows `apply` would send now."""
         return sum(money.rows for money in self.to_send)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
-        facts = attrs.asdict(self)
+        facts = super().to_dict(personal=personal)
         facts["states"] = {state.value: count for state, count in self.states.items() if count}
         facts["largest"] = [
             dict(zip(("row", "id", "shop", "amount_fen", "currency"), row, strict=True))
             for row in self.largest
         ]
         return facts
-
-    def to_json(self) -> str:
-        """The same as `to_dict`, as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
 def summarize(path: str | Path, *, options: ApplyOptions | None = None) -> PlanSummary:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from pandapon_async.core.json_values import Result
+
 __all__ = ["CallsSaved"]
 
 
 @attrs.define
-class CallsSaved:
+class CallsSaved(Result):
     """Single lookups that were not made, less the calls that it took to do without them."""
 
     list: int = 0
@@ -23,10 +25,6 @@ class CallsSaved:
         """Add those of another part."""
         for name in attrs.fields_dict(CallsSaved):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    def to_dict(self) -> dict[str, int]:
-        """By name, ready for JSON."""
-        return attrs.asdict(self)
 
     def __str__(self) -> str:
         """As the terminal says it: "1,200 by list, 30 by reuse"; empty if there are none."""

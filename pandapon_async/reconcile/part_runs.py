@@ -16,6 +16,7 @@ import attrs
 from pandapon_async.accounts import Accounts
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import InvalidArgumentError, PandaponError
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.ages import oldest_allowed, same_night
@@ -43,7 +44,7 @@ class IncompletePartsError(PandaponError):
 
 
 @attrs.frozen(kw_only=True)
-class PartResult:
+class PartResult(Result):
     """What a run of one part came to."""
 
     part: int

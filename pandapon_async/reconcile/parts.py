@@ -24,6 +24,7 @@ import attrs
 
 from pandapon_async.accounts import Accounts
 from pandapon_async.clock import Clock
+from pandapon_async.core.json_values import Result
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.reconcile.ledger import LedgerReader
@@ -49,7 +50,7 @@ def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
 
 
 @attrs.frozen(kw_only=True)
-class Split:
+class Split(Result):
     """What a folder of parts says of itself."""
 
     id: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.ledger import LedgerReader
@@ -22,7 +22,7 @@ LISTED = 10
 
 
 @attrs.frozen(kw_only=True)
-class LedgerPreview:
+class LedgerPreview(Result):
     """What a reconciliation of a ledger would begin with."""
 
     name: str
@@ -63,13 +63,9 @@ class LedgerPreview:
         """Where a row stands, for people: with its file, if there are several."""
         return place_of(row, self.files)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
-        return {**attrs.asdict(self), "exit_code": self.exit_code}
-
-    def to_json(self) -> str:
-        """The same as `to_dict`, as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)
+        return {**super().to_dict(personal=personal), "exit_code": self.exit_code}
 
 
 def preview(ledger: Rows, options: Options | None = None) -> LedgerPreview:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from pandapon_async.core.json_values import Result, plain_dict
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.reconcile.attention import NO_CURRENCY, at_stake_fen
 from pandapon_async.reconcile.calls_saved import CallsSaved
@@ -139,9 +140,17 @@ class JudgedRow(NamedTuple):
     judgement: Judgement
     """What that comes to."""
 
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
+        """Return all three as plain values, see `Summary.to_dict`."""
+        return plain_dict(self, personal=personal)
+
+    def to_json(self, *, personal: bool = False) -> str:
+        """Return the same as `to_dict`, as JSON text."""
+        return json.dumps(self.to_dict(personal=personal), ensure_ascii=False)
+
 
 @attrs.define(kw_only=True)
-class Summary:
+class Summary(Result):
     """What a reconciliation came to."""
 
     ledger: Mapping[str, Any]
@@ -222,7 +231,7 @@ class Summary:
             return 3
         return 0 if self.verdicts[Verdict.MATCHED] == self.rows else 1
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
         return {
             "made_by": "pandapon-async reconcile",
@@ -251,7 +260,3 @@ class Summary:
             "run": dict(self.run),
             "reports": dict(self.reports),
         }
-
-    def to_json(self) -> str:
-        """The same as `to_dict`, as JSON text."""
-        return json.dumps(self.to_dict(), ensure_ascii=False)

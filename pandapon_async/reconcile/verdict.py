@@ -13,6 +13,7 @@ from datetime import datetime
 import attrs
 
 from pandapon_async.core.freight import FreightReading, totals_fen
+from pandapon_async.core.json_values import Result
 from pandapon_async.core.model import BEIJING
 from pandapon_async.reconcile.options import AmountBasis
 from pandapon_async.reconcile.statuses import is_known, is_open, succeeded
@@ -56,7 +57,7 @@ class Verdict(enum.StrEnum):
 
 
 @attrs.define(kw_only=True)
-class LedgerRow:
+class LedgerRow(Result):
     """A row as the ledger has it."""
 
     row: int
@@ -112,7 +113,7 @@ class LookupSource(enum.StrEnum):
 
 
 @attrs.define(kw_only=True)
-class Lookup:
+class Lookup(Result):
     """What the platform said of a refund."""
 
     outcome: Outcome
@@ -166,7 +167,7 @@ class VerdictRule:
 
 
 @attrs.frozen(kw_only=True)
-class Judgement:
+class Judgement(Result):
     """A verdict and what led to it."""
 
     verdict: Verdict

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.sandbox.catalogue import product
 from pandapon_async.sandbox.numbering import ORDER_1688, draws
 from pandapon_async.sandbox.refunds import DAY_MS, START_MS, RefundBook, RefundState, generate
@@ -39,7 +40,7 @@ _SHIPPED = ("waitbuyerreceive", "success")
 
 
 @attrs.define(frozen=True, kw_only=True)
-class OrderLine:
+class OrderLine(Result):
     """One line of an order: so many pieces of one product."""
 
     entry_id: str
@@ -61,7 +62,7 @@ class OrderLine:
 
 
 @attrs.define(frozen=True, kw_only=True)
-class OrderState:
+class OrderState(Result):
     """One order as the sandbox knows it. Amounts are fen, times epoch milliseconds."""
 
     order_id: str
@@ -90,9 +91,9 @@ class OrderState:
     """Whether a caller placed it here: then all that happens to it keeps the platform's rules."""
     trade_type: str = "fxassure"
     """How it is paid, as the platform writes it."""
-    message: str | None = None
+    message: str | None = attrs.field(default=None, metadata={"personal": True})
     """The buyer's message."""
-    address: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
+    address: Mapping[str, Any] | None = attrs.field(default=None, repr=False, metadata={"personal": True})
     """Where the goods go."""
     salt: int = 0
     """A draw from which all that has no meaning is made (names, titles)."""

@@ -8,11 +8,13 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.json_values import Result
+
 __all__ = ["Counters", "Effect", "RequestRecord", "request_log"]
 
 
 @attrs.define(eq=False)
-class RequestRecord:
+class RequestRecord(Result):
     """One request that the server saw."""
 
     number: int
@@ -46,7 +48,7 @@ class RequestRecord:
 
 
 @attrs.define(frozen=True)
-class Effect:
+class Effect(Result):
     """One change of state: what was carried out, whatever became of the answer."""
 
     time: float
@@ -70,7 +72,7 @@ class Effect:
 
 
 @attrs.define(eq=False)
-class Counters:
+class Counters(Result):
     """Exact numbers, however short the log is kept."""
 
     requests: int = 0
@@ -92,7 +94,7 @@ class Counters:
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers by name."""
-        return {**attrs.asdict(self, recurse=False), "faults": dict(self.faults)}
+        return self.to_dict()
 
 
 def request_log(limit: int | None) -> MutableSequence[RequestRecord]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.sandbox.numbering import (
     ALIBABA,
     LARGEST_NUMBER,
@@ -62,7 +63,7 @@ CARRIERS = (
 
 
 @attrs.define(frozen=True, kw_only=True)
-class RefundState:
+class RefundState(Result):
     """One refund as the sandbox knows it. Amounts are fen, times epoch milliseconds."""
 
     number: int
