@@ -41,6 +41,7 @@ from pandapon_async.callbacks.store import (
     MessageStore,
     Record,
 )
+from pandapon_async.callbacks.uptime import Uptime
 from pandapon_async.callbacks.verify import several, verify
 from pandapon_async.clock import Clock, time_limit
 from pandapon_async.core.json_codec import loads
@@ -103,6 +104,7 @@ class Receiver:
             self._clock,
             Observed.of(observer),
         )
+        self._uptime = Uptime(self._writer, self._clock)
         self._starting: asyncio.Lock | None = None
         self._started = False
         self._storing = 0
@@ -141,6 +143,7 @@ class Receiver:
         async with self._starting:
             if not self._started:
                 await self._writer.open()
+                await self._uptime.start()
                 self._dispatcher.start()
                 self._started = True
 
@@ -149,6 +152,7 @@ class Receiver:
         if self._started:
             self._started = False
             await self._dispatcher.aclose()
+            await self._uptime.aclose()
         await self._writer.aclose()
         self._starting = None
 
@@ -191,6 +195,12 @@ class Receiver:
 
     async def answer(self, push: Push) -> ReceiverResponse:
         """Read a request, do with it what is to be done, and say what to answer."""
+        response = await self._answer(push)
+        if response.status != 200 and push.authorization is not None:
+            self._uptime.refused()
+        return response
+
+    async def _answer(self, push: Push) -> ReceiverResponse:
         if push.method in ("GET", "HEAD"):
             self.statistics.verifications += 1
             return OK
@@ -207,10 +217,16 @@ class Receiver:
             return SLOW
         except (ConnectionError, ValueError):
             return BROKEN
-        return await self.receive(body, push.authorization)
+        return await self._take(body, push.authorization)
 
     async def receive(self, body: bytes, authorization: str | bytes | None) -> ReceiverResponse:
         """The same for a body that was read already. Never raises for anything that came."""
+        response = await self._take(body, authorization)
+        if response.status != 200 and authorization is not None:
+            self._uptime.refused()
+        return response
+
+    async def _take(self, body: bytes, authorization: str | bytes | None) -> ReceiverResponse:
         try:
             return await self._receive(body, authorization)
         except CallbackRefusedError as refused:
@@ -224,6 +240,8 @@ class Receiver:
     async def _receive(self, body: bytes, authorization: str | bytes | None) -> ReceiverResponse:
         settings = self.settings
         if authorization is None and (settings.unsigned_ok or _is_verification(body)):
+            if not _is_verification(body):
+                self._uptime.refused()
             self.statistics.verifications += 1
             return OK
         signer = verify(

@@ -20,6 +20,7 @@ import attrs
 from filelock import FileLock, Timeout
 
 from pandapon_async.callbacks.messages import MessageOrder
+from pandapon_async.callbacks.uptime import SCHEMA, extend, mark
 from pandapon_async.core.json_values import Result
 from pandapon_async.errors import PandaponError
 from pandapon_async.plain_text import LOGGER
@@ -29,7 +30,7 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY, FileFormat, SqliteStor
 __all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 
 log: Final = logging.getLogger(LOGGER)
-FORMAT = 4
+FORMAT = 5
 
 NO_HANDLER = "no handler"
 """What is noted for people of a message that no handler wanted."""
@@ -70,6 +71,7 @@ CREATE INDEX IF NOT EXISTS open_by_key ON messages (key, moment, pushed, seq)
     WHERE state IN ('pending', 'handling');
 CREATE INDEX IF NOT EXISTS by_state ON messages (state, updated);
 """
+_SCHEMA += SCHEMA.lstrip()
 
 # A message's turn has come when nothing earlier of its key waits and nothing of its key is being handled.
 _UPGRADE_1 = f"""
@@ -191,13 +193,19 @@ def _upgrade_3(connection: sqlite3.Connection) -> None:
     FILE_FORMAT.add_checksums(connection)
 
 
+def _upgrade_4(connection: sqlite3.Connection) -> None:
+    """Format 5 keeps when the store was receiving."""
+    for statement in SCHEMA.split(";\n"):
+        connection.execute(statement)
+
+
 FILE_FORMAT = FileFormat(
     name="callbacks store",
     application_id=0x50506362,  # "PPcb"
     number=FORMAT,
     schema=_SCHEMA,
     first_table="messages",
-    upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3},
+    upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3, 4: _upgrade_4},
     error=CallbackStoreUnavailableError,
     checked={"messages": _CAME},
     if_damaged="move it away, with its -wal, and a new one is begun; what is in it is handled by nobody, "
@@ -323,11 +331,23 @@ class MessageStore(SqliteStore):
     def forget(self, before: float, limit: int = 1000) -> int:
         """Delete some of what was done with before this time; dead letters stay. How many that were."""
         old = "(SELECT seq FROM messages WHERE state = 'done' AND updated < ? ORDER BY seq LIMIT ?)"
+        last = f"SELECT max(received) FROM messages WHERE seq IN {old}"
+        (received,) = self._connection.execute(last, (before, limit)).fetchone()
+        if received is not None:
+            mark(self._connection, "forgotten", received)
         self._connection.execute(
             f"INSERT OR IGNORE INTO forgotten SELECT id FROM messages WHERE NOT stamped AND seq IN {old}",
             (before, limit),
         )
         return self._connection.execute(f"DELETE FROM messages WHERE seq IN {old}", (before, limit)).rowcount
+
+    def extend_receiving(self, interval: str, now: float) -> None:
+        """Note that a receiver is taking messages in, up to now; `interval` is a name of its own choice."""
+        extend(self._connection, interval, now)
+
+    def mark_refused(self, moment: float) -> None:
+        """Note that a push was not taken, so that silence up to this moment means nothing."""
+        mark(self._connection, "refused", moment)
 
     def get(self, beginning: str) -> list[Record]:
         """The messages whose id begins so; at most two, as one is wanted."""
