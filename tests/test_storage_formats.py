@@ -2,8 +2,9 @@
 
 The files in tests/data/formats were written by the last version before the change, by scripts of a few
 lines that called its own stores: journal-1 (every state, every kind of note, two accounts, and what a killed
-process left behind), journal-2 (the same, brought up), callbacks-1 (every state, a dropped copy, a message
-that was being handled), callbacks-2 (two messages that were handled, with a time of their push and without).
+process left behind), journal-2 and journal-3 (the same, brought up), callbacks-1 (every state, a dropped
+copy, a message that was being handled), callbacks-2 (two messages that were handled, with a time of their
+push and without).
 """
 
 from __future__ import annotations
@@ -117,9 +118,10 @@ async def test_a_journal_is_brought_up_once(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
-async def test_a_journal_of_format_2(tmp_path: Path) -> None:
-    """It had no checksums. One write in it, by its payload alone, may be about any order."""
-    path = copy_of("journal-2.sqlite", tmp_path)
+@pytest.mark.parametrize("number", [2, 3])
+async def test_a_journal_of_format_2_or_3(tmp_path: Path, number: int) -> None:
+    """The second had no checksums. One write in it, by its payload alone, may be about any order."""
+    path = copy_of(f"journal-{number}.sqlite", tmp_path)
     before = old_rows(path, "SELECT id, state, extra FROM intents")
     (identity,) = old_rows(path, "SELECT id FROM identity")
     (mark,) = old_rows(path, "SELECT mark FROM identity")
@@ -133,6 +135,18 @@ async def test_a_journal_of_format_2(tmp_path: Path) -> None:
         (unclear,) = await journal.about(WriteKey("x", "alibaba.orders.submit_to_pay", {}, ()))
         assert unclear.natural_key.keys() == {"payload"}
         await journal.aclose()
+    assert old_rows(path, INDEXES) == old_rows(await made_now(tmp_path), INDEXES)
+
+
+INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index'"
+
+
+async def made_now(folder: Path) -> Path:
+    path = folder / "new.sqlite"
+    journal = Journal(path)
+    await journal.counts()
+    await journal.aclose()
+    return path
 
 
 def test_a_callbacks_store_of_format_1(tmp_path: Path) -> None:

@@ -16,18 +16,19 @@ import orjson
 
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.identity import anything, declared, subjects_of
-from pandapon_async.journal.intent import IntentState, Resolution
+from pandapon_async.journal.intent import OPEN, IntentState, Resolution
 from pandapon_async.journal.rows import COLUMNS, OPEN_SQL
 from pandapon_async.storage.sqlite_file import FileFormat
 
 __all__ = ["COUNTS_SQL", "FILE_FORMAT"]
 
 
+_OPEN = ", ".join(repr(state.value) for state in OPEN)
 # Of open intents that have become the same, all but the newest. Each has to be settled by itself.
 _EXTRA_SQL = f"""
 UPDATE intents SET extra = 1 WHERE NOT extra AND {OPEN_SQL} AND EXISTS (
     SELECT 1 FROM intents AS newer WHERE (newer.scope, newer.operation, newer.natural_key)
-    = (intents.scope, intents.operation, intents.natural_key) AND newer.{OPEN_SQL} AND NOT newer.extra
+    = (intents.scope, intents.operation, intents.natural_key) AND newer.state IN ({_OPEN}) AND NOT newer.extra
     AND (newer.created, newer.rowid) > (intents.created, intents.rowid));
 """
 # The one open intent of a key that counts; of all others the value is null, and so no two of them are alike.
@@ -204,13 +205,21 @@ def _upgrade_2(connection: sqlite3.Connection) -> None:
     FILE_FORMAT.add_checksums(connection)
 
 
+def _upgrade_3(connection: sqlite3.Connection) -> None:
+    """Format 4 says in other words which intents are open: what is looked for is found by the same words."""
+    for index in ("one_open_per_key", "open_by_session", "by_result"):
+        connection.execute(f"DROP INDEX {index}")
+    for statement in _INDEXES.strip().split(";\n"):
+        connection.execute(statement)
+
+
 FILE_FORMAT = FileFormat(
     name="journal",
     application_id=0x50506A6E,  # "PPjn"
-    number=3,
+    number=4,
     schema=_SCHEMA,
     first_table="intents",
-    upgrades={1: _upgrade_1, 2: _upgrade_2},
+    upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3},
     error=JournalUnavailableError,
     empty_is_damage=True,  # a journal appears complete, so nothing else leaves an empty one
     checked={
