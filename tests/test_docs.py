@@ -1,9 +1,4 @@
-"""The documentation is run: its Python, its commands, and what it says they print.
-
-The tutorial runs from top to bottom against a sandbox. Of the other pages the Python blocks run, one page
-after the other in a namespace of its own, and of the commands the names and options are parsed. A block that
-cannot run is preceded by `<!-- not run: why -->`: its names are checked all the same.
-"""
+"""What the documentation names exists, and the reference is complete. `test_docs_pages.py` runs the pages."""
 
 from __future__ import annotations
 
@@ -11,19 +6,12 @@ import ast
 import functools
 import importlib
 import inspect
-import io
-import logging
 import re
-import shlex
 import subprocess
-import sys
-import types
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import attrs
 import pytest
 import typer.main
@@ -32,7 +20,6 @@ import pandapon_async
 from pandapon_async import (
     AdaptiveRate,
     CallbackReason,
-    Client,
     Codes,
     Credentials,
     ImageLimits,
@@ -53,105 +40,9 @@ from pandapon_async.core.signing import signature
 from pandapon_async.journal.intent import IntentState
 from pandapon_async.plans import RowState
 from pandapon_async.reconcile import Verdict
-from pandapon_async.sandbox import FaultKind, Sandbox, parse_faults
-from pandapon_async.sandbox.ledger import csv_chunks
+from pandapon_async.sandbox import FaultKind
 from pandapon_async.settings.sources import OTHER_NAMES, environment_names
-from tests.support.command import Ended, Shell
-from tests.support.plan_files import returnable, write_images
-
-ROOT = Path(__file__).parent.parent
-TUTORIAL = ROOT / "docs" / "tutorial.md"
-HOW_TOS = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-RUN = [ROOT / "README.md", *HOW_TOS]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OTHER_PROGRAMS = {
-    "cd",
-    "make",
-    "mkdir",
-    "pip",
-    "python",
-    "python3.11",
-    "uvicorn",
-    "crontab",
-    "kill",
-    "cp",
-    ".",
-}
-
-_FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n+)?^```(?P<language>[\w-]*)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-
-
-@attrs.frozen
-class Block:
-    """A fenced block: what language, where, and what the comment before it says."""
-
-    page: str
-    language: str
-    text: str
-    line: int
-    mark: str
-
-    @property
-    def runs(self) -> bool:
-        return not self.mark.startswith("not run:")
-
-    def code(self) -> types.CodeType:
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        text = "\n" * self.line + self.text
-        code: types.CodeType = compile(text, self.page, "exec", flags=flags, dont_inherit=True)
-        return code
-
-
-def blocks(page: Path) -> list[Block]:
-    text = page.read_text("utf-8")
-    assert text.count("```") % 2 == 0, f"{page.name}: a fence is open"
-    return [
-        Block(
-            page=page.name,
-            language=found["language"],
-            text=found["text"],
-            line=text.count("\n", 0, found.start("text")),
-            mark=found["mark"] or "",
-        )
-        for found in _FENCE.finditer(text)
-    ]
-
-
-def typed(block: Block) -> Iterator[tuple[str, list[str]]]:
-    """The commands of a console block, each with the lines that are shown after it."""
-    command: str | None = None
-    shown: list[str] = []
-    for line in block.text.splitlines():
-        if command is not None and command.endswith("\\"):
-            command = command[:-1] + line.strip()
-        elif line.startswith("$ "):
-            if command is not None:
-                yield command, shown
-            command, shown = line[2:], []
-        else:
-            shown.append(line)
-    if command is not None:
-        yield command, shown
-
-
-def words_of(command: str) -> list[str]:
-    lexer = shlex.shlex(command, posix=True, punctuation_chars="|>&;")
-    lexer.whitespace_split = True
-    lexer.commenters = "#"
-    return list(lexer)
-
-
-def calls_of(command: str) -> Iterator[list[str]]:
-    """The `pandapon` calls in a line of shell, without redirections."""
-    words = words_of(command)
-    for index, word in enumerate(words):
-        if word == "pandapon":
-            rest = words[index + 1 :]
-            end = next((at for at, one in enumerate(rest) if re.fullmatch(r"[|>&;]+|2", one)), len(rest))
-            yield rest[:end]
+from tests.support.pages import PAGES, ROOT, Block, blocks, calls_of, typed
 
 
 @functools.cache
@@ -178,200 +69,6 @@ def parse(arguments: list[str]) -> Mapping[str, Any]:
     with made as context:  # closed: options set variables
         parameters: Mapping[str, Any] = context.params
     return parameters
-
-
-def printed(shown: list[str], output: str, where: str) -> None:
-    """Every shown line was printed; "..." stands for anything."""
-    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output).replace("\r", "\n")
-    lines = [" ".join(line.split()) for line in plain.splitlines()]
-    for line in shown:
-        wanted = " ".join(line.split())
-        if wanted in ("", "..."):
-            continue
-        pattern = ".*".join(re.escape(part) for part in wanted.split("..."))
-        assert any(re.fullmatch(pattern, one) for one in lines), f"{where}: not printed: {line}\n{plain}"
-
-
-class Session:
-    """One reader at work: a folder, a sandbox, a terminal, and a Python session that stays open."""
-
-    def __init__(self, shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-        self.shell = shell
-        self.sandbox: Sandbox | None = None
-        self.names: dict[str, Any] = {"__name__": "__main__"}
-        self.last = 0
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-        monkeypatch.setenv("COLUMNS", "100")
-        monkeypatch.setenv("NO_COLOR", "1")
-
-    async def python(self, block: Block) -> str:
-        """Run a block as the top level of a session; gives what it printed."""
-        self._capsys.readouterr()
-        result = eval(block.code(), self.names)
-        if inspect.iscoroutine(result):
-            await result
-        return self._capsys.readouterr().out
-
-    async def command(self, line: str, shown: list[str], where: str) -> None:
-        """Do what a line of shell does."""
-        words = words_of(line)
-        if words[0] == "pandapon":
-            arguments = next(iter(calls_of(line)))
-            if arguments[0] == "sandbox":
-                await self.serve(parse(arguments), words)
-                return
-            ended = await self.on_terminal(arguments, any("[y/N]: y" in one for one in shown))
-            self.last = ended.code
-            said = ended.err.replace("[y/N]:", "[y/N]: y\n")  # what a terminal adds: the answer, as typed
-            printed(shown, f"{said}\n{ended.out}", where)
-        elif line == "echo $?":
-            assert shown == [str(self.last)], f"{where}: the exit code is {self.last}"
-        elif words[0] == "echo":
-            target = Path(words[-1])
-            target.write_text(f"{target.read_text('utf-8')}{words[1]}\n", encoding="utf-8")
-        elif words[0] == "curl":
-            await self.fetch(words[-1], Path(words[words.index("-o") + 1]))
-        else:
-            assert words[0] in OTHER_PROGRAMS, f"{where}: nobody tries out {line}"
-
-    async def serve(self, options: Mapping[str, Any], words: list[str]) -> None:
-        """`pandapon sandbox`: this one, with these options; a second one takes the place of the first."""
-        port = 0
-        if self.sandbox is not None:
-            port = self.sandbox.port
-            await self.sandbox.aclose()
-        known = {name: options[name] for name in ("refunds", "seed", "rate", "log_limit")}
-        self.sandbox = Sandbox(**known, faults=parse_faults(options["faults"]), port=port)
-        await self.sandbox.start()
-        if "tee" in words:
-            credentials = self.sandbox.credentials
-            Path(words[-1]).write_text(
-                f"PANDAPON_BASE_URL={self.sandbox.base_url}\nPANDAPON_ACCESS_KEY={credentials.access_key}\n"
-                f"PANDAPON_ACCESS_SECRET={credentials.access_secret}\nPANDAPON_USER_ID={credentials.user_id}\n",
-                encoding="utf-8",
-            )
-
-    async def fetch(self, url: str, target: Path) -> None:
-        assert self.sandbox is not None
-        path = re.sub(r"^http://127\.0\.0\.1:8080", "", url)
-        async with aiohttp.ClientSession() as session, session.get(self.sandbox.base_url + path) as answer:
-            assert answer.status == 200
-            target.write_bytes(await answer.read())
-
-    async def on_terminal(self, arguments: list[str], agree: bool) -> Ended:
-        """Run a command as on a terminal, where a person reads and answers."""
-        tty = type("Terminal", (io.StringIO,), {"isatty": lambda _: True})
-        self._monkeypatch.setattr(sys, "stdin", tty("y\n" if agree else ""))
-        self._monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-        return await self.shell.beside(*arguments)
-
-    async def aclose(self) -> None:
-        for value in self.names.values():
-            if isinstance(value, Client):
-                await value.aclose()
-        if self.sandbox is not None:
-            await self.sandbox.aclose()
-
-
-@pytest.fixture(autouse=True)
-def logging_as_it_was() -> Iterator[None]:
-    """What a page sets up for its reader must not speak in the tests that follow."""
-    loggers = (logging.getLogger(), logging.getLogger("pandapon_async"))
-    before = [(one, one.level, list(one.handlers)) for one in loggers]
-    yield
-    for logger, level, handlers in before:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
-
-
-@pytest.fixture
-def session(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Session:
-    return Session(Shell(monkeypatch, capsys, tmp_path), monkeypatch, capsys)
-
-
-@pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
-async def test_the_tutorial_is_as_it_says(session: Session) -> None:
-    before = ""
-    try:
-        for block in blocks(TUTORIAL):
-            where = f"tutorial.md:{block.line}"
-            if block.language == "console":
-                for line, shown in typed(block):
-                    await session.command(line, shown, where)
-            elif block.language == "python":
-                assert block.runs
-                before = await session.python(block)
-            elif block.language == "text":
-                printed(block.text.splitlines(), before, where)
-            else:
-                raise AssertionError(f"{where}: nobody tries out {block.language or 'this block'}")
-    finally:
-        await session.aclose()
-
-
-@asynccontextmanager
-async def prepared(
-    page: Path, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[tuple[Sandbox, Client]]:
-    """What a page takes for granted: an account (the sandbox's), a few files, a client, ids of refunds."""
-    readme = page.name == "README.md"
-    keys: dict[str, Any] = dict.fromkeys(("access_key", "access_secret", "user_id"), "...") if readme else {}
-    lost = "reset_after:1:endpoint=*.return_goods:after=1:times=1" if readme else ""
-    async with Sandbox(refunds=100, faults=lost, **keys) as sandbox:
-        session.shell.use(sandbox)
-        ids = returnable(sandbox, 4)
-        write_images(session.shell.folder, 2)
-        Path("proof-0.jpg").rename("proof.jpg")
-        Path("photos").mkdir()
-        Path("proof-1.jpg").rename("photos/proof-1.jpg")
-        Path("ledger.csv").write_text("".join(csv_chunks(sandbox.seed, sandbox.refunds)), encoding="utf-8")
-        rows = [f"{one},SF,SF{number}\n" for number, one in enumerate(ids[2:], 1)]
-        Path("returns.csv").write_text("refund_id,logistics_company_no,freight_bill\n" + "".join(rows))
-        async with Client.from_env() as client:
-            if readme:
-                towards = functools.partial(Settings, base_url=sandbox.base_url, journal=client.journal)
-                monkeypatch.setattr(pandapon_async, "Settings", towards)
-                for name in pandapon_async.__all__:  # its blocks do not repeat what the first one imports
-                    session.names[name] = getattr(pandapon_async, name)
-                session.names["Path"] = Path
-            session.names |= {"pandapon": client, "sandbox": sandbox, "refund_ids": ids}
-            yield sandbox, client
-
-
-def with_things_that_exist(text: str, sandbox: Sandbox) -> str:
-    """The README's ids are the vendor's own examples: here they become the sandbox's."""
-    first, second = returnable(sandbox, 2)
-    for there, here in (
-        ("TQ201808300000001", first),
-        ('"TQ1"', f'"{second}"'),
-        ("110000235001", sandbox.find("taobao").refund_id),
-        ("2542285634920880794", sandbox.refund(0).order_id),
-        ("2542285634921880794", sandbox.refund(0).entry_ids[0]),
-        ('"/alibaba/new/thing", json={"id": 1}', f'"/alibaba/refund/info", json={{"refundId": "{first}"}}'),
-    ):
-        text = text.replace(there, here)
-    return text
-
-
-@pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
-@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-async def test_the_python_of_a_page_runs(
-    page: Path, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    try:
-        async with prepared(page, session, monkeypatch) as (sandbox, client):
-            for block in blocks(page):
-                if block.language == "python" and block.runs:
-                    if page.name == "README.md":
-                        block = attrs.evolve(block, text=with_things_that_exist(block.text, sandbox))
-                        session.names["pandapon"] = client  # its first block closes one of its own
-                    await session.python(block)
-                elif block.language == "console" and block.mark == "run":
-                    for line, shown in typed(block):
-                        await session.command(line, shown, f"{page.name}:{block.line}")
-    finally:
-        await session.aclose()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

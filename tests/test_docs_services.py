@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from pandapon_async.sandbox import Sandbox
-from tests.test_docs import HOW_TOS, blocks, calls_of, parse
+from tests.support.pages import HOW_TOS, blocks, calls_of
+from tests.test_docs import parse
 
 PAGES = {page.name: page for page in HOW_TOS}
 
@@ -30,7 +31,8 @@ async def service(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     monkeypatch.setenv("PANDAPON_BASE_URL", sandbox.base_url)
     module = types.ModuleType("service")
     for block in blocks(PAGES["web-service.md"]):
-        exec(block.code(), module.__dict__)
+        if block.title == "service.py":
+            exec(block.code(), module.__dict__)
     app: Any = module.__dict__["app"]
     async with (
         app.router.lifespan_context(app),

@@ -1,0 +1,83 @@
+"""Every page runs as typed, from top to bottom, in one folder, one shell and one Python session.
+
+A block with a title is a file, a `text` block is what the block before it printed, and a block that cannot
+run is preceded by `<!-- not run: why -->`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.pages import HOW_TOS, README, TUTORIAL, blocks
+from tests.support.postgres import Postgres
+from tests.support.reader import Reader
+
+FRAMES = next(page for page in HOW_TOS if page.name == "read-results.md")
+SHARED = next(page for page in HOW_TOS if page.name == "many-processes.md")
+RUN = [README, TUTORIAL, *(page for page in HOW_TOS if page not in (FRAMES, SHARED))]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """What a page sets up for its reader must not speak in the tests that follow."""
+    loggers = (logging.getLogger(), logging.getLogger("pandapon_async"))
+    before = [(one, one.level, list(one.handlers)) for one in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
+@pytest.fixture
+def read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Awaitable[None]]:
+    """Reads a page in an empty folder, without any setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("PANDAPON_")]:
+        monkeypatch.delenv(name)
+
+    async def read_page(page: Path, exchanged: Mapping[str, str] | None = None) -> None:
+        reader = Reader(lambda: capsys.readouterr().out, exchanged)
+        try:
+            for block in blocks(page):
+                if block.runs:
+                    await reader.read(block)
+        finally:
+            await reader.aclose()
+
+    return read_page
+
+
+@pytest.mark.may_block("from_env reads a .env file where it is called, and what a reader types reads files")
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+async def test_a_page_runs_as_typed(page: Path, read: Callable[..., Awaitable[None]]) -> None:
+    await read(page)
+
+
+@pytest.mark.may_block("what a reader types reads files")
+@pytest.mark.timeout(180)
+async def test_the_page_of_the_database_runs_as_typed(
+    read: Callable[..., Awaitable[None]], postgres: Postgres
+) -> None:
+    database = await postgres.empty()
+    if not await postgres.fetchval("SELECT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'pandapon')"):
+        await postgres.execute("CREATE ROLE pandapon LOGIN")
+    said = re.findall(r"postgresql://\w+@db\.example/company", SHARED.read_text("utf-8"))
+    assert said
+    await read(SHARED, dict.fromkeys(said, database))
+
+
+@pytest.mark.nightly
+@pytest.mark.may_block("what a reader types reads files")
+async def test_the_page_of_frames_runs_as_typed(read: Callable[..., Awaitable[None]]) -> None:
+    for library in ("duckdb", "pandas", "polars", "pyarrow"):
+        pytest.importorskip(library)
+    await read(FRAMES)
