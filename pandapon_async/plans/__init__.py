@@ -19,6 +19,7 @@ from pandapon_async.plans.limits import check_limits
 from pandapon_async.plans.options import ApplyOptions, PlanOptions
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import PlanKind
+from pandapon_async.plans.results_file import RowResult, results
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.stop import Stop
 from pandapon_async.plans.summary import Money, PlanSummary, Refusal, summarize
@@ -34,6 +35,7 @@ __all__ = [
     "PlanSummary",
     "Problem",
     "Refusal",
+    "RowResult",
     "RowState",
     "Stop",
     "accounts_of_table",
@@ -44,6 +46,7 @@ __all__ = [
     "create",
     "plan_by_account",
     "plans_in",
+    "results",
     "summarize",
     "summarize_by_account",
 ]
