@@ -25,7 +25,7 @@ FLOORS = [
     "plain_text", "errors", "events", "otel", "money", "clock", "images", "core", "declare", "models", "api",
     "environment", "config_file", "settings", "storage", "shared", "callbacks", "openapi", "recording",
     "sandbox", "journal", "transport", "bulk", "client", "calibration", "accounts", "progress", "tables",
-    "reconcile", "plans", "cli", "__main__", "__init__",
+    "reconcile", "follow", "plans", "cli", "__main__", "__init__",
 ]  # fmt: skip
 STANDALONE = {"sandbox", "callbacks", "openapi"}  # they check or describe the client: it must not be in them
 FORBIDDEN_THERE = {"client", "transport", "bulk", "reconcile", "journal", "cli"}

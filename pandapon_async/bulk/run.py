@@ -25,7 +25,7 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.json_values import Result
 from pandapon_async.declare.call import Call
 from pandapon_async.errors import AuthenticationError, ConfigurationError, OutcomeUnknownError
-from pandapon_async.transport.wait_queue import Priority, priority
+from pandapon_async.transport.wait_queue import Priority, current_priority, priority
 
 __all__ = ["Done", "Failed", "OnError", "run"]
 
@@ -93,7 +93,8 @@ async def run(
     authentication always does the last, as every further call would fail too.
 
     Nothing under way is cut off by a failure. If the input itself fails, the results of what it gave
-    come first. Leaving the loop early cancels what is under way; wrap
+    come first. Calls wait behind interactive ones, and behind all others within
+    `priority(Priority.BACKGROUND)`. Leaving the loop early cancels what is under way; wrap
     the call in `contextlib.aclosing` where that must have happened before you go on. Calls that
     release money are refused unless `allow_payments`. `clock` is what `seconds` are taken from.
     """
@@ -160,7 +161,7 @@ class _Work(Generic[Item, Value]):
 
     async def worker(self) -> None:
         payments_refused.set(not self._allow_payments)
-        with priority(Priority.BULK):
+        with priority(max(Priority.BULK, current_priority())):
             try:
                 while not self._stopped:
                     await self.result_slots.acquire()

@@ -31,6 +31,7 @@ from pandapon_async.cli.plan_options import (
     pairs,
 )
 from pandapon_async.cli.plans import apply_command, run_plan, show_command
+from pandapon_async.cli.refunds_watch import watch
 from pandapon_async.plans import PlanKind, PlanOptions
 
 __all__ = ["refunds_app"]
@@ -95,3 +96,4 @@ def plan(
 
 refunds_app.command()(apply_command(PlanKind.REFUNDS))
 refunds_app.command()(show_command(PlanKind.REFUNDS))
+refunds_app.command()(watch)

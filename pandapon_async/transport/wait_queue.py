@@ -28,6 +28,8 @@ class Priority(enum.IntEnum):
     """Goes first: a person waits for it. The default."""
     BULK = 1
     """Goes behind all interactive calls; `bulk` and the jobs use it."""
+    BACKGROUND = 2
+    """Goes behind all others; `follow` uses it. In a shared quota it counts as bulk."""
 
 
 _current: contextvars.ContextVar[Priority] = contextvars.ContextVar(

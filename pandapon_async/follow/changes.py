@@ -1,0 +1,151 @@
+"""What was seen of a refund, and what two looks at it amount to. Pure rules: no clock, no file."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Collection
+from typing import Any, Self
+
+import attrs
+
+from pandapon_async.reconcile.statuses import is_known, is_open, state_label
+from pandapon_async.reconcile.verdict import Lookup, Outcome
+from pandapon_async.tables.cells import Platform
+
+__all__ = ["PLATFORMS", "SENT_BACK", "Change", "ChangeKind", "Seen", "Stuck", "change_of", "is_done"]
+
+PLATFORMS: tuple[Platform, ...] = ("1688", "taobao")
+SENT_BACK: dict[Platform, str] = {"1688": "waitsellerreceive", "taobao": "30"}
+"""The state in which the buyer has sent the goods back and the seller has not received them."""
+
+
+class ChangeKind(enum.StrEnum):
+    """What a change is."""
+
+    FIRST = "first"
+    """The first look at this refund: where it stands now."""
+    CHANGED = "changed"
+    """The status, an amount or the deadline is another one than before."""
+    MISSING = "missing"
+    """The platform says that it has no such refund."""
+    STUCK = "stuck"
+    """The goods went back, and the seller has not received them for too long."""
+
+
+@attrs.frozen(kw_only=True)
+class Seen:
+    """Where a refund stood at one look."""
+
+    status: str | None = None
+    """The state, as the platform writes it; None if the platform has no such refund."""
+    applied_fen: int | None = None
+    """What was applied for, in fen, without freight."""
+    applied_freight_fen: int | None = None
+    """Freight that was applied for, in fen."""
+    refunded_fen: int | None = None
+    """What was paid back, in fen, without freight."""
+    refunded_freight_fen: int | None = None
+    """Freight that was paid back, in fen."""
+    currency: str | None = None
+    """The currency; None stands for CNY."""
+    deadline: str | None = None
+    """Until when the party at turn has to act, in ISO 8601."""
+
+    @classmethod
+    def of(cls, lookup: Lookup) -> Self:
+        """What a lookup that did not fail has shown."""
+        return cls(**{field.name: getattr(lookup, field.name) for field in attrs.fields(cls)})
+
+    @property
+    def missing(self) -> bool:
+        """Whether the platform has no such refund."""
+        return self == Seen()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes by name, ready for JSON."""
+        return attrs.asdict(self)
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """Something that happened to a refund since the look before."""
+
+    kind: ChangeKind
+    """What it is."""
+    platform: Platform
+    """"1688" or "taobao"."""
+    refund_id: str
+    """The refund's id."""
+    before: Seen | None
+    """Where it stood at the look before; None at the first."""
+    after: Seen
+    """Where it stands now."""
+    seen_at: str
+    """When it was seen, in ISO 8601, UTC."""
+    since: str
+    """Since when it has been in this state as far as is known, in ISO 8601, UTC."""
+    pushed: bool = False
+    """Whether a push led to this look."""
+    done: bool = False
+    """Whether the refund is followed no further: it has reached a wanted state, or a final one."""
+    wanted: bool = False
+    """Whether it has reached a state that was waited for; without any, whether it is done."""
+
+    @property
+    def id(self) -> str:
+        """The same for the same change: key your effects by it, as one that was in hand when the process
+        was killed is yielded again."""
+        parts = (self.kind, self.platform, self.refund_id, self.before, self.after, self.since)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes by name and the id, ready for JSON; `state` is the status in words."""
+        status = self.after.status
+        return {
+            "id": self.id,
+            **{field.name: getattr(self, field.name) for field in attrs.fields(Change)},
+            "kind": str(self.kind),
+            "before": None if self.before is None else self.before.to_dict(),
+            "after": self.after.to_dict(),
+            "state": None if status is None else state_label(self.platform, status, "en") or status,
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Stuck:
+    """A refund whose goods went back and were not received for too long."""
+
+    platform: Platform
+    """"1688" or "taobao"."""
+    refund_id: str
+    """The refund's id."""
+    since: str
+    """Since when it has been in this state as far as is known, in ISO 8601, UTC."""
+    days: int
+    """Whole days since then."""
+    deadline: str | None
+    """Until when the seller has to act, in ISO 8601, if the platform says so."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes by name, ready for JSON."""
+        return attrs.asdict(self)
+
+
+def change_of(before: Seen | None, lookup: Lookup) -> ChangeKind | None:
+    """What a new lookup amounts to; None if it shows nothing new. A failed one shows nothing at all."""
+    if lookup.outcome is Outcome.FAILED:
+        return None
+    after = Seen.of(lookup)
+    if before == after:
+        return None
+    if after.missing:
+        return ChangeKind.MISSING
+    return ChangeKind.FIRST if before is None else ChangeKind.CHANGED
+
+
+def is_done(platform: Platform, seen: Seen, wanted: Collection[str]) -> bool:
+    """Whether a refund need not be followed further. What nobody knows (another status) is followed."""
+    if seen.status in wanted:
+        return True
+    return is_known(platform, seen.status) and not is_open(platform, seen.status)
