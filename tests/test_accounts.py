@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import openpyxl
 import pytest
+from pyarrow import parquet
 
 from pandapon_async import AuthenticationError, Credentials
 from pandapon_async.accounts import Accounts
@@ -115,14 +119,15 @@ def test_messages_of_all_accounts_are_accepted_and_named() -> None:
 # --- reconcile
 
 
-def write_ledger(server: Sandbox, column: str, names: list[str]) -> Path:
+def write_ledger(server: Sandbox, column: str, names: list[str], *, wrong: bool = False) -> Path:
     path = Path("ledger.csv")
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = list(server.ledger_rows(ROWS))
         writer = csv.DictWriter(file, [*rows[0].keys(), *([column] if column not in rows[0] else [])])
         writer.writeheader()
         for number, row in enumerate(rows):
-            writer.writerow({**row, column: names[number % len(names)]})
+            amount = "9999999" if wrong and number % 2 else row["amount_fen"]
+            writer.writerow({**row, "amount_fen": amount, column: names[number % len(names)]})
     return path
 
 
@@ -160,6 +165,44 @@ async def test_each_row_is_looked_up_with_its_account(by: str) -> None:
         assert {user for user, _ in asked_by(server)} == {"1", "2", "3"}
         alone = await reconcile_alone(server, ledger)
         assert summary.verdicts == alone.verdicts
+
+
+def told_of_accounts() -> dict[str, list[str | None]]:
+    """The accounts that each file of a run names, row by row; nothing where it has no such column."""
+    out = Path("out")
+    found: dict[str, list[str | None]] = {}
+    for name in ("rows.csv", "exceptions.csv"):
+        rows = list(csv.DictReader((out / name).read_text("utf-8-sig").splitlines()))
+        found[name] = [row["account"] for row in rows if "account" in row]
+    frame = parquet.read_table(out / "rows.parquet")
+    found["rows.parquet"] = frame["account"].to_pylist() if "account" in frame.column_names else []
+    listed: Any = openpyxl.load_workbook(out / "report.xlsx").worksheets[1].values
+    heads, *cells = listed
+    found["report.xlsx"] = [row[heads.index("Account")] for row in cells] if "Account" in heads else []
+    page = (out / "report.html").read_text("utf-8")
+    found["report.html"] = re.findall(r"<small>(?:1688|Taobao) · (shop-\d)</small>", page)
+    return found
+
+
+async def test_every_file_says_whose_a_row_is_where_several_accounts_share_the_ledger() -> None:
+    async with sandbox() as server:
+        configure(server)
+        names = ["shop-1", "shop-2", "shop-3"]
+        await job(write_ledger(server, "account", names, wrong=True), language="en")
+        found = told_of_accounts()
+        expected = [names[number % 3] for number in range(ROWS)]
+        assert found["rows.csv"] == found["rows.parquet"] == expected
+        attention = found["exceptions.csv"]
+        assert ROWS // 2 <= len(attention) < ROWS
+        assert sorted(map(str, found["report.xlsx"])) == sorted(map(str, attention))
+        assert sorted(map(str, found["report.html"])) == sorted(map(str, attention))
+
+
+async def test_no_file_speaks_of_accounts_where_all_rows_are_of_one() -> None:
+    async with sandbox() as server:
+        configure(server)
+        await job(write_ledger(server, "account", ["shop-1"], wrong=True), language="en")
+        assert not any(told_of_accounts().values())
 
 
 async def reconcile_alone(server: Sandbox, ledger: Path) -> Summary:

@@ -19,10 +19,34 @@ from pandapon_async.core.model import BEIJING
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome, Verdict
 from pandapon_async.tables.file_set import SPAN
 
-__all__ = ["NO_CURRENCY", "AttentionList", "AttentionRow", "LeftOut", "at_stake_fen"]
+__all__ = ["NO_CURRENCY", "ONE", "AttentionList", "AttentionRow", "LeftOut", "Origins", "at_stake_fen"]
 
 NO_CURRENCY = "unknown"
 """Stands for the currency of rows that could not be read that far."""
+
+
+@attrs.frozen
+class Origins:
+    """Where the rows of a ledger come from: which file, and whose they are, each where there are several."""
+
+    files: Sequence[str] = ()
+    """The ledger's files, where there are several."""
+    accounts: bool = False
+    """Whether several accounts share the ledger."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that tell it."""
+        return (*(("account",) if self.accounts else ()), *(("file",) if self.files else ()))
+
+    def of(self, row: LedgerRow) -> tuple[str | None, ...]:
+        """What stands in these columns."""
+        account = (row.account,) if self.accounts else ()
+        return (*account, self.files[row.row // SPAN - 1]) if self.files else account
+
+
+ONE = Origins()
+"""One file of one account."""
 
 
 @attrs.frozen
@@ -35,8 +59,7 @@ class AttentionRow:
     stake_fen: int | None
     """The money at stake; None if no amount is known."""
     as_of: datetime
-    files: Sequence[str] = ()
-    """The ledger's files, where there are several."""
+    origins: Origins = ONE
 
     @classmethod
     def of(
@@ -45,17 +68,23 @@ class AttentionRow:
         lookup: Lookup | None,
         judgement: Judgement,
         as_of: datetime,
-        files: Sequence[str] = (),
+        origins: Origins = ONE,
     ) -> AttentionRow:
         """From a judged row."""
-        return cls(row, lookup, judgement, at_stake_fen(row, lookup, judgement), as_of, files)
+        return cls(row, lookup, judgement, at_stake_fen(row, lookup, judgement), as_of, origins)
 
     def place(self, row: int | None) -> str | int | None:
         """A row of the ledger as a person finds it: its number, and its file where there are several."""
-        if row is None or not self.files:
+        files = self.origins.files
+        if row is None or not files:
             return row
         number, row = divmod(row, SPAN)
-        return f"{row} ({self.files[number - 1]})"
+        return f"{row} ({files[number - 1]})"
+
+    @property
+    def account(self) -> str | None:
+        """Whose row it is, where several accounts share the ledger."""
+        return self.row.account if self.origins.accounts else None
 
     @property
     def verdict(self) -> Verdict:

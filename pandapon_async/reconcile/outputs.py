@@ -23,12 +23,11 @@ from typing import IO, Any
 
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.plain_text import INVISIBLE, visible
-from pandapon_async.reconcile.attention import AttentionRow
+from pandapon_async.reconcile.attention import ONE, AttentionRow, Origins
 from pandapon_async.reconcile.explain import action, day, ledger_status, reason
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Outcome
 from pandapon_async.reconcile.words import words_of
 from pandapon_async.storage.files import Mark
-from pandapon_async.tables.file_set import SPAN
 
 __all__ = [
     "COLUMNS",
@@ -149,18 +148,18 @@ def check_directory(out: Path) -> None:
 class RowsWriter:
     """Writes rows.csv, and the digest of what does not vary."""
 
-    def __init__(self, rows: IO[str], ended: datetime, files: Sequence[str] = ()) -> None:
+    def __init__(self, rows: IO[str], ended: datetime, origins: Origins = ONE) -> None:
         self._ended = ended
-        self._files = files
+        self._origins = origins
         self._rows = csv.writer(rows, lineterminator=LINE_END)
         self._digest = _RowsDigest()
-        columns = columns_of(files)
+        columns = columns_of(origins)
         self._rows.writerow(columns)
         self._digest.add(columns)
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """One row of the ledger."""
-        values = row_values(row, lookup, judgement, self._ended, self._files)
+        values = row_values(row, lookup, judgement, self._ended, self._origins)
         cells = [
             "" if value is None else defuse(value) if isinstance(value, str) else value for value in values
         ]
@@ -175,12 +174,12 @@ class RowsWriter:
 class ExceptionsWriter:
     """Writes exceptions.csv; its words are English, as programs may read them."""
 
-    def __init__(self, exceptions: IO[str], ended: datetime, files: Sequence[str] = ()) -> None:
+    def __init__(self, exceptions: IO[str], ended: datetime, origins: Origins = ONE) -> None:
         self._ended = ended
-        self._files = files
+        self._origins = origins
         self._words = words_of("en")
         self._rows = csv.writer(exceptions, lineterminator=LINE_END)
-        self._rows.writerow([*EXCEPTION_COLUMNS[:-3], *_file_column(files), *EXCEPTION_COLUMNS[-3:]])
+        self._rows.writerow([*EXCEPTION_COLUMNS[:-3], *origins.columns, *EXCEPTION_COLUMNS[-3:]])
 
     def write(self, one: AttentionRow) -> None:
         """One row that did not match."""
@@ -194,7 +193,7 @@ class ExceptionsWriter:
         amounts = (row.amount_fen, one.judgement.upstream_fen, one.difference_fen, one.stake_fen)
         rest: tuple[str | int | None, ...] = (
             *(one.platform_currency, ledger_status(one), found.status, found.deadline),
-            *(action(one, self._words), *_file(row, self._files), found.request_id, looked_up_at),
+            *(action(one, self._words), *self._origins.of(row), found.request_id, looked_up_at),
             None if looked_up_at is None else lookup_age(looked_up_at, self._ended),
         )
         self._rows.writerow([*map(_cell, values), *when, *map(yuan, amounts), *map(_cell, rest)])
@@ -209,21 +208,13 @@ def lookup_age(looked_up_at: str, ended: datetime) -> int:
     return round((ended - datetime.fromisoformat(looked_up_at)).total_seconds())
 
 
-def columns_of(files: Sequence[str]) -> tuple[str, ...]:
-    """The columns of the rows: `COLUMNS`, and which file a row stands in, where the ledger is several."""
-    return (*COLUMNS[:-VARYING], *_file_column(files), *COLUMNS[-VARYING:])
-
-
-def _file_column(files: Sequence[str]) -> tuple[str, ...]:
-    return ("file",) if files else ()
-
-
-def _file(row: LedgerRow, files: Sequence[str]) -> tuple[str, ...]:
-    return (files[row.row // SPAN - 1],) if files else ()
+def columns_of(origins: Origins) -> tuple[str, ...]:
+    """The columns of the rows: `COLUMNS`, and where a row comes from."""
+    return (*COLUMNS[:-VARYING], *origins.columns, *COLUMNS[-VARYING:])
 
 
 def row_values(
-    row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime, files: Sequence[str] = ()
+    row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime, origins: Origins = ONE
 ) -> tuple[str | int | None, ...]:
     """The values of a row in the order of `columns_of`."""
     found = lookup or Lookup(outcome=Outcome.FAILED)
@@ -243,7 +234,7 @@ def row_values(
         row.status,
         found.status,
         found.deadline,
-        *_file(row, files),
+        *origins.of(row),
         found.request_id,
         found.looked_up_at,
         None if found.looked_up_at is None else lookup_age(found.looked_up_at, ended),

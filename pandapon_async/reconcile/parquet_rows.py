@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import IO, Any
 
-from pandapon_async.reconcile.attention import moment
+from pandapon_async.reconcile.attention import ONE, Origins, moment
 from pandapon_async.reconcile.outputs import columns_of, row_values
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup
 
@@ -32,7 +32,7 @@ def can_write_parquet() -> bool:
 
 @contextlib.contextmanager
 def parquet_rows(
-    file: IO[bytes], ended: datetime, made_by: str, files: Sequence[str] = ()
+    file: IO[bytes], ended: datetime, made_by: str, origins: Origins = ONE
 ) -> Iterator[ParquetRows]:
     """Write rows into a file; it is complete when this ends.
 
@@ -40,7 +40,7 @@ def parquet_rows(
         file: where to.
         ended: when the last lookup was made; ages count from it.
         made_by: what marks the file as ours.
-        files: what the ledger's files are called, where there are several.
+        origins: where the rows come from.
     """
     import pyarrow as arrow
     from pyarrow import parquet
@@ -53,10 +53,13 @@ def parquet_rows(
         return arrow.timestamp("ms", tz="UTC") if name in _MOMENTS else arrow.string()
 
     schema = arrow.schema(
-        [(_AMOUNTS.get(name, name), kind(name)) for name in columns_of(files)], metadata={"made_by": made_by}
+        [(_AMOUNTS.get(name, name), kind(name)) for name in columns_of(origins)],
+        metadata={"made_by": made_by},
     )
     writer = parquet.ParquetWriter(file, schema, compression="zstd")
-    rows = ParquetRows(lambda columns: writer.write_table(arrow.table(columns, schema=schema)), ended, files)
+    rows = ParquetRows(
+        lambda columns: writer.write_table(arrow.table(columns, schema=schema)), ended, origins
+    )
     try:
         yield rows
         rows.flush()
@@ -67,16 +70,16 @@ def parquet_rows(
 class ParquetRows:
     """Collects rows and hands them on by columns, so that memory does not grow with their number."""
 
-    def __init__(self, write: Any, ended: datetime, files: Sequence[str] = ()) -> None:
+    def __init__(self, write: Any, ended: datetime, origins: Origins = ONE) -> None:
         self._write = write
-        self._files = files
-        self._names = columns_of(files)
+        self._origins = origins
+        self._names = columns_of(origins)
         self._ended = ended
         self._rows: list[tuple[Any, ...]] = []
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """One row of the ledger."""
-        self._rows.append(row_values(row, lookup, judgement, self._ended, self._files))
+        self._rows.append(row_values(row, lookup, judgement, self._ended, self._origins))
         if len(self._rows) == BATCH:
             self.flush()
 

@@ -254,7 +254,7 @@ class Report:
                 f'<span class="chip {HUES[one.verdict]}">{words.verdicts[one.verdict][0]}</span>'
                 f"<small>{escape(reason(one, words))}</small>",
             ),
-            ("", _two(row.shop or "", platform)),
+            ("", _two(row.shop or "", " · ".join(filter(None, (platform, one.account))))),
             ("", "".join(f'<span class="id">{escape(found)}</span>' for found in _ids(one))),
             ("", _two(day(one.applied_at), self._age(one))),
             ("number", _two(money(row.amount_fen, row.currency), ledger_status(one))),

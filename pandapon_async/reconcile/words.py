@@ -207,6 +207,7 @@ _EN: Final = Words(
     list_rest="report.xlsx lists {count}, exceptions.csv all.",
     heads={
         "row": "Row", "stake": "At stake", "verdict": "Verdict", "shop": "Shop", "order": "Order",
+        "account": "Account",
         "refund": "Refund", "ids": "Refund, order", "platform": "Platform", "applied": "Applied",
         "age": "Age (days)", "ledger": "Ledger", "upstream": "Platform", "difference": "Difference",
         "ledger_amount": "Ledger amount", "platform_amount": "Platform amount",
@@ -339,6 +340,7 @@ _ZH: Final = Words(
     list_rest="report.xlsx 列出 {count}，exceptions.csv 列出全部。",
     heads={
         "row": "行", "stake": "涉及金额", "verdict": "结果", "shop": "店铺", "order": "订单号",
+        "account": "账号",
         "refund": "退款编号", "ids": "退款编号、订单号", "platform": "平台", "applied": "申请时间",
         "age": "天数", "ledger": "账本", "upstream": "平台", "difference": "差额",
         "ledger_amount": "账本金额", "platform_amount": "平台金额", "ledger_currency": "账本币种",

@@ -7,13 +7,13 @@ platform becomes a formula.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import IO, Any
 
 from pandapon_async.core.model import BEIJING
 from pandapon_async.plain_text import visible
-from pandapon_async.reconcile.attention import AttentionList, AttentionRow
+from pandapon_async.reconcile.attention import ONE, AttentionList, AttentionRow, Origins
 from pandapon_async.reconcile.explain import action, ledger_status, moneys, platform_status, reason
 from pandapon_async.reconcile.headline import cost_facts, headline, method_facts
 from pandapon_async.reconcile.outputs import yuan
@@ -27,7 +27,8 @@ LARGEST_NUMBER = 10**13
 """Fen from which an amount is written as text: beyond it a cell's number cannot hold every fen."""
 FIRST_YEAR = 1900
 LONGEST_TEXT = 32_000
-_COLUMNS: tuple[tuple[str, int, Callable[[AttentionRow, Words], Any]], ...] = (
+_Column = tuple[str, int, Callable[[AttentionRow, Words], Any]]
+_COLUMNS: tuple[_Column, ...] = (
     ("row", 8, lambda one, _: one.place(one.row.row)),
     ("stake", 14, lambda one, _: _Yuan(one.stake_fen)),
     ("ledger_currency", 10, lambda one, _: one.row.currency),
@@ -35,6 +36,7 @@ _COLUMNS: tuple[tuple[str, int, Callable[[AttentionRow, Words], Any]], ...] = (
     ("reason", 40, reason),
     ("action", 40, action),
     ("shop", 20, lambda one, _: one.row.shop),
+    ("account", 16, lambda one, _: one.account),
     ("platform", 10, lambda one, _: one.row.platform),
     ("refund", 24, lambda one, _: one.row.refund_id),
     ("order", 24, lambda one, _: one.row.order_id),
@@ -66,7 +68,12 @@ def _moment(one: AttentionRow) -> datetime:
 
 
 def write_workbook(
-    file: IO[bytes], summary: Summary, listed: AttentionList, words: Words, made_by: str
+    file: IO[bytes],
+    summary: Summary,
+    listed: AttentionList,
+    words: Words,
+    made_by: str,
+    origins: Origins = ONE,
 ) -> None:
     """Write the workbook.
 
@@ -76,6 +83,7 @@ def write_workbook(
         listed: the rows to list; memory does not grow with them, as each goes to the file at once.
         words: the texts.
         made_by: what marks the file as ours, in its properties.
+        origins: where the rows come from.
     """
     import xlsxwriter  # type: ignore[import-untyped]  # only now: whoever makes calls does without it
 
@@ -85,9 +93,10 @@ def write_workbook(
         formats = _Formats(book)
         _write_summary(_Sheet(book.add_worksheet(words.summary_sheet), formats), summary, listed, words)
         sheet = book.add_worksheet(words.attention_sheet)
-        _write_list(_Sheet(sheet, formats), listed, words)
+        columns = [one for one in _COLUMNS if one[0] != "account" or origins.accounts]
+        _write_list(_Sheet(sheet, formats), listed, words, columns)
         sheet.freeze_panes(1, 1)
-        sheet.autofilter(0, 0, max(1, len(listed)), len(_COLUMNS) - 1)
+        sheet.autofilter(0, 0, max(1, len(listed)), len(columns) - 1)
 
 
 class _Formats:
@@ -157,8 +166,8 @@ def _shown(text: str) -> str:
     return visible(text)[:LONGEST_TEXT]
 
 
-def _write_list(sheet: _Sheet, listed: AttentionList, words: Words) -> None:
-    for column, (_, width, _) in enumerate(_COLUMNS):
+def _write_list(sheet: _Sheet, listed: AttentionList, words: Words, columns: Sequence[_Column]) -> None:
+    for column, (_, width, _) in enumerate(columns):
         sheet.sheet.set_column(column, column, width)
     sheet.sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
     sheet.sheet.set_landscape()
@@ -166,9 +175,9 @@ def _write_list(sheet: _Sheet, listed: AttentionList, words: Words) -> None:
     sheet.sheet.fit_to_pages(1, 0)
     sheet.sheet.repeat_rows(0)
     sheet.sheet.set_row(0, 34)
-    sheet.row((words.heads[name] for name, _, _ in _COLUMNS), head=True)
+    sheet.row((words.heads[name] for name, _, _ in columns), head=True)
     for one in listed:
-        sheet.row(value(one, words) for _, _, value in _COLUMNS)
+        sheet.row(value(one, words) for _, _, value in columns)
 
 
 def _write_summary(sheet: _Sheet, summary: Summary, listed: AttentionList, words: Words) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from pandapon_async.reconcile.attention import AttentionList, AttentionRow
+from pandapon_async.reconcile.attention import AttentionList, AttentionRow, Origins
 from pandapon_async.reconcile.options import Language
 from pandapon_async.reconcile.outputs import FILES, ExceptionsWriter, RowsWriter, write_json
 from pandapon_async.reconcile.parquet_rows import can_write_parquet, parquet_rows
@@ -54,16 +54,16 @@ def write_outputs(
     """
     totals, listed, mode = Totals(), AttentionList(report_rows), mode_of(group_readable)
     ledger = state.get("ledger")
-    names = tuple(ledger.get("files", ()))
+    origins = Origins(tuple(ledger.get("files", ())), accounts=len(state.accounts()) > 1)
     with contextlib.ExitStack() as files:
-        rows = RowsWriter(files.enter_context(_text(out, "rows.csv", mode)), ended, names)
+        rows = RowsWriter(files.enter_context(_text(out, "rows.csv", mode)), ended, origins)
         exceptions = ExceptionsWriter(
-            files.enter_context(_text(out, "exceptions.csv", mode, "utf-8-sig")), ended, names
+            files.enter_context(_text(out, "exceptions.csv", mode, "utf-8-sig")), ended, origins
         )
         frame = None
         if can_write_parquet():
             file = files.enter_context(_binary(out, "rows.parquet", mode))
-            frame = files.enter_context(parquet_rows(file, ended, FILES["rows.parquet"].words, names))
+            frame = files.enter_context(parquet_rows(file, ended, FILES["rows.parquet"].words, origins))
         for row, lookup in state.joined():
             judgement = judge(row, lookup, rule)
             totals.add(row, lookup, judgement)
@@ -71,7 +71,7 @@ def write_outputs(
             if frame is not None:
                 frame.write(row, lookup, judgement)
             if judgement.verdict is not Verdict.MATCHED:
-                one = AttentionRow.of(row, lookup, judgement, rule.as_of, names)
+                one = AttentionRow.of(row, lookup, judgement, rule.as_of, origins)
                 exceptions.write(one)
                 listed.add(one)
             if totals.rows % CHECK_EVERY == 0:
@@ -92,19 +92,21 @@ def write_outputs(
         state=Path(state.path),
         rule=rule,
     )
-    _write_reports(out, summary, listed, language, mode)
+    _write_reports(out, summary, listed, language, mode, origins)
     with _text(out, "summary.json", mode) as text:
         write_json(text, summary.to_dict())
     return summary
 
 
-def _write_reports(out: Path, summary: Summary, listed: AttentionList, language: Language, mode: int) -> None:
+def _write_reports(
+    out: Path, summary: Summary, listed: AttentionList, language: Language, mode: int, origins: Origins
+) -> None:
     words = words_of(language)
     report = Report(summary, listed, words)
     with _text(out, "report.html", mode) as page:
         page.writelines(report.pieces())
     with _binary(out, "report.xlsx", mode) as book:
-        write_workbook(book, summary, listed, words, FILES["report.xlsx"].words)
+        write_workbook(book, summary, listed, words, FILES["report.xlsx"].words, origins)
     summary.reports = {
         "report.html": {"rows": report.rows, "left_out": report.left_out.to_dict()},
         "report.xlsx": {"rows": len(listed), "left_out": listed.left_out.to_dict()},
