@@ -1,7 +1,6 @@
 """Every page runs as typed, from top to bottom, in one folder, one shell and one Python session.
 
-A block with a title is a file, a `text` block is what the block before it printed, and a block that cannot
-run is preceded by `<!-- not run: why -->`.
+A block with a title is a file, and a `text` block is what the block before it printed.
 """
 
 from __future__ import annotations
@@ -9,12 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.support.pages import HOW_TOS, README, TUTORIAL, blocks
+from tests.support.pages import HOW_TOS, PAGES, README, ROOT, TUTORIAL, blocks
 from tests.support.postgres import Postgres
 from tests.support.reader import Reader
 
@@ -34,6 +35,32 @@ def logging_as_it_was() -> Iterator[None]:
         logger.handlers[:] = handlers
 
 
+def test_what_does_not_run_is_a_file_or_says_how_it_was_made() -> None:
+    """Pages that are not for typing have files, which others check, and one page has how it was made."""
+    for page in PAGES:
+        if page not in (*RUN, FRAMES, SHARED) and page.name != "hardening.md":
+            assert all(block.title for block in blocks(page)), page.name
+
+
+def test_the_python_of_every_page_has_strict_types(tmp_path: Path) -> None:
+    """As mypy --strict sees it, with `await` at the top level as `python -m asyncio` takes it."""
+    programs = []
+    for page in (*RUN, SHARED):
+        program = tmp_path / f"{page.stem.replace('-', '_')}.py"
+        program.write_text("".join(block.text for block in blocks(page) if block.language == "python"))
+        programs.append(program.name)
+    allowed = ["--disable-error-code=top-level-await", "--disable-error-code=syntax"]
+    options = ["--strict", "--no-error-summary", "--no-pretty", "--follow-imports=silent", *allowed]
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy", *options, f"--cache-dir={ROOT / '.mypy_cache'}", *programs],
+        cwd=tmp_path,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
 @pytest.fixture
 def read(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -47,8 +74,7 @@ def read(
         reader = Reader(lambda: capsys.readouterr().out, exchanged)
         try:
             for block in blocks(page):
-                if block.runs:
-                    await reader.read(block)
+                await reader.read(block)
         finally:
             await reader.aclose()
 

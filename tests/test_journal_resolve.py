@@ -223,6 +223,9 @@ async def test_what_no_call_shows_stays_unknown() -> None:
         assert (found.state, server.requests) == (UNKNOWN, [])
         with pytest.raises(InvalidArgumentError, match="no such intent"):
             await pandapon.resolve("nothing")
+        for question in (pandapon.resolve(None), pandapon.settle(None, done=True, note="seen")):
+            with pytest.raises(InvalidArgumentError, match="names no intent"):
+                await question
 
 
 @pytest.mark.parametrize(

@@ -49,12 +49,13 @@ class SettlesWrites:
         raise NotImplementedError
 
     async def resolve(
-        self, intent_id: str, *, wait: bool = False, as_account: bool = False, dry_run: bool = False
+        self, intent_id: str | None, *, wait: bool = False, as_account: bool = False, dry_run: bool = False
     ) -> Intent:
         """Find out what became of a write of unknown outcome, by reading the state; sends nothing else.
 
         Args:
-            intent_id: The intent in the journal, or the beginning of its id.
+            intent_id: The intent in the journal, or the beginning of its id. None, as in an error whose write
+                is in no journal, is refused.
             wait: Look again with growing pauses until absence can be believed.
             as_account: Believe absence also if another sub-account wrote the intent, which may see more.
             dry_run: Keep nothing of what was found.
@@ -65,7 +66,7 @@ class SettlesWrites:
             and looked at again for 45 days.
 
         Raises:
-            InvalidArgumentError: The journal has no such intent.
+            InvalidArgumentError: The journal has no such intent, or `intent_id` is None.
             PandaponError: The state could not be read.
         """
         intent, resolver = await self._open_intent(intent_id), self._resolver
@@ -79,7 +80,7 @@ class SettlesWrites:
 
     async def settle(
         self,
-        intent_id: str,
+        intent_id: str | None,
         *,
         done: bool,
         note: str,
@@ -90,7 +91,8 @@ class SettlesWrites:
         """Settle a write of unknown outcome by your own word, where no read can tell.
 
         Args:
-            intent_id: The intent in the journal, or the beginning of its id.
+            intent_id: The intent in the journal, or the beginning of its id. None, as in an error whose write
+                is in no journal, is refused.
             done: Whether it was carried out.
             note: Where you saw it; stays with the intent.
             result: The id that the vendor gave, such as the refund's.
@@ -101,15 +103,20 @@ class SettlesWrites:
             The intent as it stands afterwards.
 
         Raises:
-            InvalidArgumentError: The journal has no such intent, its outcome is known, or it is younger than
-                `Settings.settle_after` and is said to be absent.
+            InvalidArgumentError: The journal has no such intent, `intent_id` is None, its outcome is known,
+                or it is younger than `Settings.settle_after` and is said to be absent.
         """
         intent, resolver = await self._open_intent(intent_id), self._resolver
         if wait and not done:
             await self._sleep(resolver.seconds_until_absent(intent))
         return await resolver.take_word(intent, done=done, note=note, result=result, dry_run=dry_run)
 
-    async def _open_intent(self, intent_id: str) -> Intent:
+    async def _open_intent(self, intent_id: str | None) -> Intent:
+        if intent_id is None:
+            raise InvalidArgumentError(
+                "the error names no intent, as its write is in no journal; look into the vendor's console",
+                argument="intent_id",
+            )
         intent = await self.journal.get(intent_id)
         if intent is None:
             raise InvalidArgumentError("no such intent in the journal", argument="intent_id")

@@ -31,7 +31,6 @@ HOW_TOS = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(
-    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n+)?"
     r'^```(?P<language>[\w-]*)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$',
     re.MULTILINE | re.DOTALL,
 )
@@ -40,22 +39,17 @@ _HERE = re.compile(r"<<-?\s*'?(\w+)'?")
 
 @attrs.frozen
 class Block:
-    """A fenced block: what language, where, the file that it is, and what the comment before it says."""
+    """A fenced block: what language, where, and the file that it is."""
 
     page: str
     language: str
     text: str
     line: int
     title: str
-    mark: str
 
     @property
     def where(self) -> str:
         return f"{self.page}:{self.line}"
-
-    @property
-    def runs(self) -> bool:
-        return not self.mark.startswith("not run:")
 
     def code(self) -> types.CodeType:
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -75,7 +69,6 @@ def blocks(page: Path) -> list[Block]:
             text=match["text"],
             line=text.count("\n", 0, match.start("text")),
             title=match["title"] or "",
-            mark=match["mark"] or "",
         )
         for match in _FENCE.finditer(text)
     ]
