@@ -38,7 +38,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 $(VENV)/.doubles: $(VENV)/.test
-	$(PIP) --group doubles --group frames
+	$(PIP) --group doubles --group frames --group dask
 	touch $@
 
 # The generator of the interoperability test wants other versions than we do, so it gets its own place.

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 import typer
 
 from pandapon_async import __version__
+from pandapon_async.cli.dask_address import ADDRESS, HERE
 from pandapon_async.cli.lazy import LazyGroup, Place
 from pandapon_async.cli.output import OutputError, note, plain_output
 from pandapon_async.cli.usage import USAGE_ERRORS, explain_usage
@@ -82,6 +83,7 @@ class _Root(LazyGroup):
             "reconcile",
             "reconcile",
             "Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.",
+            optional_value=("--dask", HERE, ADDRESS),
         ),
         "reconcile split": Place(
             "reconcile_parts",

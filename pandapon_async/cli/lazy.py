@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +29,8 @@ class Place(NamedTuple):
     """What `--help` says of it; a test compares it with the command's own words."""
     own_help: bool = False
     """Whether it has a `--help` of its own."""
+    optional_value: tuple[str, str, str] | None = None
+    """An option that may stand alone, the value that this means, and the form of every other value."""
 
 
 class LazyGroup(Group):
@@ -62,6 +65,9 @@ class LazyGroup(Group):
         both = " ".join(args[:2])
         if len(args) > 1 and both in self.places:
             return both, self.get_command(ctx, both), args[2:]
+        place = self.places.get(args[0])
+        if place is not None and place.optional_value is not None:
+            args = _with_value(args, *place.optional_value)
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -75,6 +81,20 @@ class LazyGroup(Group):
     def summaries(self, ctx: Any) -> Iterator[tuple[str, str]]:
         """The commands, and what each does."""
         return ((name, place.summary) for name, place in self.places.items())
+
+
+def _with_value(args: list[str], option: str, alone: str, form: str) -> list[str]:
+    """The arguments with a value behind the option. The parser knows no option whose value may be left away.
+
+    >>> _with_value(["--dask", "ledger.csv"], "--dask", "here", "[a-z]+://.+")
+    ['--dask', 'here', 'ledger.csv']
+    """
+    if option not in args:
+        return args
+    at = args.index(option) + 1
+    if at < len(args) and re.fullmatch(form, args[at]):
+        return args
+    return [*args[:at], alone, *args[at:]]
 
 
 @functools.cache

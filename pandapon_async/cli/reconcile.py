@@ -22,6 +22,7 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.accounts import Accounts
+from pandapon_async.cli.dask_address import HERE
 from pandapon_async.cli.output import Console, for_people, print_lines, progress
 from pandapon_async.cli.plan_options import (
     AllSheets,
@@ -33,15 +34,20 @@ from pandapon_async.cli.plan_options import (
     Sheet,
     age,
 )
+from pandapon_async.cli.reconcile_dask import DaskOptions, reconcile_on_dask
 from pandapon_async.cli.reconcile_options import (
     AcceptMissing,
     AsOf,
     BaseUrl,
     Basis,
+    ByAccount,
     Concurrency,
+    DaskParts,
+    DaskWorkers,
     Ledger,
     MapColumn,
     Negative,
+    OnDask,
     OnePlatform,
     Rate,
     ReportLanguage,
@@ -59,7 +65,7 @@ from pandapon_async.cli.reconcile_options import (
 )
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock, duration
-from pandapon_async.errors import AuthenticationError
+from pandapon_async.errors import AuthenticationError, ErrorKind
 from pandapon_async.reconcile.explain import money, moneys
 from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
 from pandapon_async.storage.damage import is_misplaced, reason_of
@@ -115,6 +121,10 @@ def reconcile(
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
+    dask: OnDask = None,
+    parts: DaskParts = None,
+    workers: DaskWorkers = None,
+    by_account: ByAccount = False,
 ) -> None:
     """Compare a ledger of refunds with the platforms, row by row; resumes where it was interrupted.
 
@@ -152,11 +162,27 @@ def reconcile(
         raise typer.Exit(_tell_preview(job.preview(ledger, options)))
     if out is None:
         raise typer.BadParameter("say where the results go, or --dry-run", param_hint="--out")
+    on_dask = _on_dask(dask, parts, workers, by_account, state)
     if metrics is not None:
         check_metrics_file(metrics)
     settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url, "freight": freight}
     given = {name: value for name, value in settings.items() if value is not None}
-    raise typer.Exit(_run_and_tell(ledger, out, state, options, given, metrics))
+    raise typer.Exit(_run_and_tell(ledger, out, state, options, given, metrics, on_dask))
+
+
+def _on_dask(
+    address: str | None, parts: int | None, workers: int | None, by_account: bool, state: Path | None
+) -> DaskOptions | None:
+    said = {"--parts": parts, "--workers": workers, "--by-account": by_account or None}
+    if address is None:
+        if alone := next((name for name, value in said.items() if value is not None), None):
+            raise typer.BadParameter("is an option of --dask, or of `reconcile split`", param_hint=alone)
+        return None
+    if state is not None:
+        raise typer.BadParameter("does not go with --dask: its parts lie in --out", param_hint="--state")
+    if workers is not None and address != HERE:
+        raise typer.BadParameter("does not go with the address of a cluster", param_hint="--workers")
+    return DaskOptions(address=address, parts=parts, workers=workers, by_account=by_account)
 
 
 def _tell_preview(found: job.LedgerPreview) -> int:
@@ -186,9 +212,10 @@ def _run_and_tell(
     options: job.Options,
     settings: dict[str, Any],
     metrics: Path | None,
+    dask: DaskOptions | None,
 ) -> int:
     try:
-        summary = asyncio.run(_run(ledger, out, state, options, settings))
+        summary = asyncio.run(_run(ledger, out, state, options, settings, dask))
         if metrics is not None:
             write_metrics(metrics, summary, Clock().wall())
     except AuthenticationError as error:
@@ -198,6 +225,11 @@ def _run_and_tell(
     except job.NothingFoundError as error:
         _say(f"error: {error}")
         return 3
+    except job.PartsFailedError as error:
+        codes = {failure.code for failure in error.failures}
+        advice = f"\n{CHECK_ACCESS}" if ErrorKind.AUTHENTICATION in codes else ""
+        _say(f"error: {error}; what was looked up is kept.{advice}\n{_resume()}")
+        return 4 if advice else 3
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say(f"stopped; what was looked up is kept. {_resume()}")
         return 3
@@ -208,11 +240,11 @@ def _run_and_tell(
         reason = reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or error
         _say(f"error: {reason}; what was looked up before is kept. {_resume()}")
         return 3
-    tell_summary(summary, out)
+    tell_summary(summary, out, resumable=True)
     return summary.exit_code
 
 
-def tell_summary(summary: job.Summary, out: Path) -> None:
+def tell_summary(summary: job.Summary, out: Path, *, resumable: bool = False) -> None:
     """What a run came to, for people on a terminal and as a line of JSON elsewhere."""
     if (stopped := summary.run.get("stopped")) is not None:
         _say(
@@ -223,7 +255,7 @@ def tell_summary(summary: job.Summary, out: Path) -> None:
         _say(f"{count:,} rows unverified: {reason}")
     for worth_knowing in (*summary.freight_advice, *summary.odd_fields[:3]):
         _say(f"note: {worth_knowing}")
-    if summary.totals.unverified and "parts" not in summary.run:
+    if summary.totals.unverified and resumable:
         _say(f"The same command looks up only those again. {_resume()}")
     if for_people():
         _show(summary, out)
@@ -232,12 +264,19 @@ def tell_summary(summary: job.Summary, out: Path) -> None:
 
 
 async def _run(
-    ledger: Path, out: Path, state: Path | None, options: job.Options, settings: dict[str, Any]
+    ledger: Path,
+    out: Path,
+    state: Path | None,
+    options: job.Options,
+    settings: dict[str, Any],
+    dask: DaskOptions | None,
 ) -> job.Summary:
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if dask is not None:
+        return await reconcile_on_dask(ledger, out, dask, options, settings)
     async with Accounts.found(**settings) or Client.from_env(**settings) as client:
         return await job.reconcile(client, ledger, out, options=options, state=state, progress=progress())
 

@@ -17,10 +17,14 @@ __all__ = [
     "AsOf",
     "BaseUrl",
     "Basis",
+    "ByAccount",
     "Concurrency",
+    "DaskParts",
+    "DaskWorkers",
     "Ledger",
     "MapColumn",
     "Negative",
+    "OnDask",
     "OnePlatform",
     "Rate",
     "ReportLanguage",
@@ -88,6 +92,24 @@ ReportRows = Annotated[
 ReportLanguage = Annotated[
     Literal["en", "zh"] | None,
     typer.Option(help="Of the reports; default: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."),
+]
+ByAccount = Annotated[bool, typer.Option("--by-account", help="Keep the rows of an account in one part.")]
+OnDask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="[ADDRESS]",
+        help="Run in parts on a Dask cluster, such as tcp://host:8786; without an address, on one of this "
+        "machine for this run.",
+    ),
+]
+DaskParts = Annotated[
+    int | None,
+    typer.Option("--parts", min=1, help="With --dask: how many parts; default: 4 a worker."),
+]
+DaskWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="With --dask alone: how many processes; default: at most 4."),
 ]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")]

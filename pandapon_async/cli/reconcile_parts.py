@@ -34,6 +34,7 @@ from pandapon_async.cli.reconcile_options import (
     AsOf,
     BaseUrl,
     Basis,
+    ByAccount,
     Concurrency,
     Ledger,
     MapColumn,
@@ -68,9 +69,7 @@ def split(
     ledger: Ledger,
     parts: Annotated[int, typer.Option(min=1, help="How many parts.")],
     out: Annotated[Path, typer.Option(help="Folder for the parts, which all machines see.")],
-    by_account: Annotated[
-        bool, typer.Option("--by-account", help="Keep the rows of an account in one part.")
-    ] = False,
+    by_account: ByAccount = False,
     map_: MapColumn = None,
     platform: OnePlatform = None,
     amount_unit: Unit = None,

@@ -3,12 +3,13 @@
 `reconcile` reads the ledger, looks every refund up, gives each row exactly one `Verdict` and writes reports
 for people (report.xlsx, report.html, exceptions.csv) and files for machines (rows.csv, rows.parquet,
 summary.json). Killed at any moment, it resumes where it stopped. `split`, `run_part` and `merge` do the same
-in parts.
+in parts, and `reconcile_on` on a Dask cluster.
 """
 
 from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.calls_saved import CallsSaved
 from pandapon_async.reconcile.job import reconcile, state_path
+from pandapon_async.reconcile.on_dask import DaskClient, PartFailure, PartsFailedError, reconcile_on
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
 from pandapon_async.reconcile.part_runs import IncompletePartsError, PartResult, merge, run_part
@@ -31,6 +32,7 @@ __all__ = [
     "AmountBasis",
     "CallsSaved",
     "ConsoleProgress",
+    "DaskClient",
     "IncompletePartsError",
     "JudgedRow",
     "Judgement",
@@ -41,7 +43,9 @@ __all__ = [
     "NothingFoundError",
     "Options",
     "Outcome",
+    "PartFailure",
     "PartResult",
+    "PartsFailedError",
     "Progress",
     "Split",
     "Summary",
@@ -51,6 +55,7 @@ __all__ = [
     "merge",
     "preview",
     "reconcile",
+    "reconcile_on",
     "rows_digest",
     "run_part",
     "split",

@@ -239,7 +239,7 @@ def _lookups_of(folder: Path, found: Split, part: int) -> PartLookups:
 def _check_complete(found: Split, folder: Path, parts: list[PartLookups]) -> None:
     def left() -> Iterator[str]:
         for number, (part, asked) in enumerate(zip(parts, found.to_look_up, strict=True), 1):
-            if asked and part.ended is None:
+            if asked and (part.ended is None or part.ended["started_at"] < found.begun):
                 yield f"part {number} ({len(part.found):,} of {asked:,} looked up)"
 
     missing = list(left())

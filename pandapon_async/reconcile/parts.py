@@ -27,6 +27,8 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.json_values import Result
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.progress import Progress
+from pandapon_async.reconcile.ages import same_night
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
@@ -35,10 +37,10 @@ from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.files import Mark, clear_drafts, only_writer, whole_file
 from pandapon_async.storage.record_file import RecordFile, read_records
-from pandapon_async.tables.file_set import FileSet
+from pandapon_async.tables.file_set import FileSet, name_of
 from pandapon_async.tables.open import file_digest, usable
 
-__all__ = ["PartLookups", "Split", "lookups_file", "rows_of", "split"]
+__all__ = ["MOST_PARTS", "PartLookups", "Split", "lookups_file", "rows_of", "split", "split_or_resume"]
 
 MOST_PARTS = 1_000
 _MARK = Mark('"made_by": "pandapon-async reconcile split"', "a split of a ledger")
@@ -75,6 +77,24 @@ class Split(Result):
     """How many rows each part has."""
     to_look_up: tuple[int, ...] = attrs.field(converter=_tuple)
     """How many refunds each part looks up."""
+    by_account: bool = False
+    """Whether the rows of an account are in one part."""
+    finished: float | None = None
+    """When every row was judged, in seconds since 1970; None: some are still to be looked up."""
+
+    def check_same(self, options: Options, by_account: bool, folder: Path) -> None:
+        """Refuse to resume it with options under which it would mean something else."""
+        meaning = options.meaning()
+        changed = [name for name, value in self.options.items() if meaning[name] != value]
+        if by_account != self.by_account:
+            changed.append("by_account")
+        if options.as_of is not None and options.as_of != datetime.fromisoformat(self.as_of):
+            changed.append("as_of")
+        if changed:
+            raise ConfigurationError(
+                f"{folder} was begun with another {', '.join(changed)}; use the same options, or start anew "
+                "with --fresh"
+            )
 
     @classmethod
     def of(cls, folder: Path) -> Split:
@@ -93,6 +113,70 @@ class Split(Result):
         except (ValueError, TypeError, AttributeError):
             pass
         raise ConfigurationError(f"{path} is damaged or of another version; split the ledger again")
+
+    def write(self, folder: Path) -> None:
+        """Keep it in its folder, which the parts are complete in by now."""
+        with whole_file(folder / "split.json", _MARK) as file:
+            json.dump({"made_by": _MADE_BY, **attrs.asdict(self)}, file, ensure_ascii=False, indent=1)
+
+    def finish(self, folder: Path, now: float) -> None:
+        """Note that every row was judged: the next run looks up everything anew."""
+        attrs.evolve(self, finished=now).write(folder)
+
+
+async def split_or_resume(
+    ledger: Path,
+    out: Path,
+    parts: int,
+    *,
+    options: Options,
+    accounts: Accounts | None,
+    by_account: bool,
+    clock: Clock,
+    progress: Progress,
+) -> tuple[Split, Path]:
+    """The parts of a ledger, in a folder of its own below `out`: of a run that was interrupted, or new ones.
+
+    As for `reconcile`, a run is resumed for 12 hours from its beginning, and later `Options.reuse` says which
+    of its lookups still count. Gives the split and its folder.
+
+    Raises:
+        InvalidArgumentError: The ledger or an option cannot work.
+        ConfigurationError: The run that would be resumed was begun with other options.
+    """
+    thread, now = StoppableThread(), clock.wall()
+
+    def known() -> tuple[Split | None, Path]:
+        with usable(ledger):
+            FileSet.of(ledger).check_out(out)
+            folder = out.absolute() / f"parts-{file_digest(ledger, thread.check)[:12]}"
+        if options.fresh or not (folder / "split.json").exists():
+            return None, folder
+        found = Split.of(folder)
+        if found.finished is None and same_night(found.begun, now):
+            found.check_same(options, by_account, folder)
+            return found, folder
+        if options.reuse is None or found.options != options.meaning() or found.by_account != by_account:
+            return None, folder
+        anew = attrs.evolve(found, begun=now, as_of=_as_of(options, now), finished=None)
+        anew.write(folder)
+        return anew, folder
+
+    found, folder = await thread.run(known)
+    if found is not None:
+        progress.note(f"resuming {found.parts} parts in {folder}; --fresh begins anew")
+        return found, folder
+    progress.note(f"splitting {name_of(ledger)} into {parts} parts")
+    made = await split(
+        ledger, folder, parts, options=options, accounts=accounts, by_account=by_account, clock=clock
+    )
+    for text in made.notes:
+        progress.note(f"note: {text}")
+    return made, folder
+
+
+def _as_of(options: Options, now: float) -> str:
+    return (options.as_of or datetime.fromtimestamp(now, UTC)).astimezone(BEIJING).isoformat()
 
 
 async def split(
@@ -158,22 +242,21 @@ def _split(
         with contextlib.closing(RunStore.open(Path(scratch) / "state.sqlite")) as state:
             notes = read_into(state, reader, ledger, digest, check)
             written = _write_parts(folder, state, parts, by_account, check)
-            as_of = options.as_of or datetime.fromtimestamp(begun, UTC)
             made = Split(
                 id=secrets.token_hex(8),
                 parts=parts,
                 digest=digest,
                 begun=begun,
-                as_of=as_of.astimezone(BEIJING).isoformat(),
+                as_of=_as_of(options, begun),
                 options=options.meaning(),
                 ledger=state.get("ledger"),
                 inferred=state.get("inferred"),
                 notes=tuple(notes),
                 rows=tuple(count for count, _ in written),
                 to_look_up=tuple(count for _, count in written),
+                by_account=by_account,
             )
-        with whole_file(folder / "split.json", _MARK) as file:
-            json.dump({"made_by": _MADE_BY, **attrs.asdict(made)}, file, ensure_ascii=False, indent=1)
+        made.write(folder)
     return made
 
 

@@ -188,7 +188,7 @@ def append_to(path: Path, *, mode: int = OWNER_ONLY) -> Iterator[int]:
 def only_writer(path: Path) -> Iterator[None]:
     """While this lasts no other process writes the same file, or into the same folder.
 
-    Raises: ConfigurationError at once if another one does.
+    Raises: ConfigurationError at once if another one does; it is `retryable`, as that one will end.
     """
     name = path / ".pandapon.lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     lock = FileLock(name, mode=OWNER_ONLY, thread_local=False)
@@ -196,7 +196,8 @@ def only_writer(path: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigurationError(
-            f"{path} is being written by another process; wait for it, or choose another --out"
+            f"{path} is being written by another process; wait for it, or choose another --out",
+            retryable=True,
         ) from None
     except OSError as error:
         raise _unusable(path, error) from None

@@ -1,0 +1,105 @@
+"""`pandapon reconcile --dask [ADDRESS]`: the same job on a Dask cluster, its own or one that is there."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from pandapon_async import reconcile as job
+from pandapon_async.cli.dask_address import HERE
+from pandapon_async.cli.output import progress
+from pandapon_async.config_file import CONFIG
+from pandapon_async.environment import ACCOUNT
+from pandapon_async.errors import ConfigurationError
+
+__all__ = ["DaskOptions", "reconcile_on_dask"]
+
+MOST_WORKERS = 4
+NO_DASK = "--dask needs Dask: pip install 'pandapon-async[dask]'"
+CONNECT_WITHIN = 15.0
+
+
+@attrs.frozen(kw_only=True)
+class DaskOptions:
+    """What --dask and the options beside it said."""
+
+    address: str
+    parts: int | None = None
+    workers: int | None = None
+    by_account: bool = False
+
+
+async def reconcile_on_dask(
+    ledger: Path, out: Path, dask: DaskOptions, options: job.Options, settings: dict[str, Any]
+) -> job.Summary:
+    """Run the job on a cluster."""
+    said = {name: value for name, value in settings.items() if name != "concurrency"}  # options say it
+    async with _client(dask) as client:
+        return await job.reconcile_on(
+            client,
+            ledger,
+            out,
+            account=os.environ.get(ACCOUNT),
+            config=os.environ.get(CONFIG),
+            options=options,
+            parts=dask.parts,
+            by_account=dask.by_account,
+            progress=progress(),
+            **said,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _client(dask: DaskOptions) -> AsyncIterator[Any]:
+    try:
+        distributed: Any = importlib.import_module("dask.distributed")
+        security: Any = importlib.import_module("distributed.security")
+    except ImportError:
+        raise ConfigurationError(NO_DASK) from None
+    if dask.address == HERE:
+        async with _own_cluster(distributed, security, dask.workers) as client:
+            yield client
+        return
+    known = "scheduler_file" if dask.address.endswith(".json") else "address"
+    try:
+        client = await distributed.Client(
+            **{known: dask.address}, asynchronous=True, timeout=CONNECT_WITHIN, set_as_default=False
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"no Dask scheduler answers at {dask.address} ({type(error).__name__}); "
+            "is it running, and is its TLS said in Dask's own configuration?"
+        ) from None
+    async with client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def _own_cluster(distributed: Any, security: Any, workers: int | None) -> AsyncIterator[Any]:
+    """A cluster of this machine. Whoever may talk to a scheduler may run code, so only this run may."""
+    try:
+        keys = security.Security.temporary()
+    except ImportError:
+        raise ConfigurationError(NO_DASK) from None
+    count = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    async with (
+        distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=keys,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            asynchronous=True,
+        ) as cluster,
+        distributed.Client(cluster, asynchronous=True, set_as_default=False) as client,
+    ):
+        yield client

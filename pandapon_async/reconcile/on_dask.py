@@ -1,0 +1,477 @@
+"""A ledger in parts on a Dask cluster: what one process decides while others look up.
+
+The parts lie in a folder that all machines see, and what they found stands there, so each can be run again
+anywhere. What an engine adds is who runs it again. It does not do three things, and they are done here. A
+part goes only to a worker that proved that it knows the account. A rate is divided among the workers of the
+beginning, and no more than these have parts at a time. And when the run is cancelled, the workers are asked
+to stop: the engine would let what runs in a thread go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from pandapon_async.clock import Clock, duration, time_limit
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.events import Observed
+from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.part_runs import PartResult, merge
+from pandapon_async.reconcile.part_tasks import PartFailure, PartOrder, prove, run_order, stop_parts
+from pandapon_async.reconcile.parts import MOST_PARTS, Split, split_or_resume
+from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.worker_access import Access, Proof, differences
+from pandapon_async.settings import Settings
+from pandapon_async.settings.vendor import FreightReading
+from pandapon_async.storage.files import only_writer
+
+__all__ = ["DaskClient", "PartFailure", "PartsFailedError", "reconcile_on"]
+
+PARTS_PER_WORKER = 4
+LOOK_EVERY = 0.25
+"""Seconds between two looks at the tasks."""
+WORKERS_EVERY = 2.0
+"""Seconds between two looks at who is there."""
+PROOF_WITHIN = 60.0
+STOP_WITHIN = 10.0
+NOBODY_FOR = 120.0
+"""Seconds without any worker that may have a part, after which the run ends."""
+PASSING_FOR = 600.0
+"""Seconds for which a part is tried again that another process holds: that one is stopped, or cut off."""
+AGAIN_AFTER = 5.0
+_FATAL = frozenset({"nothing_found", "authentication"})
+
+
+class DaskClient(Protocol):
+    """What is used of `dask.distributed.Client`, asynchronous or not."""
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether its methods are awaited."""
+        ...
+
+    def submit(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Give a task to the scheduler."""
+        ...
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a function on workers at once."""
+        ...
+
+    def nthreads(self, workers: Any = None) -> Any:
+        """The workers, and how many threads each has."""
+        ...
+
+    def subscribe_topic(self, topic: str, handler: Any) -> Any:
+        """Call a function with each message of a topic."""
+        ...
+
+    def unsubscribe_topic(self, topic: str) -> Any:
+        """Call it no more."""
+        ...
+
+
+class PartsFailedError(PandaponError):
+    """Parts of a ledger did not come to their end; nothing was merged, and what was looked up is kept."""
+
+    def __init__(self, message: str, *, failures: tuple[PartFailure, ...] = (), **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.failures = failures
+        """Which parts, and why."""
+
+
+async def reconcile_on(
+    dask_client: DaskClient,
+    ledger: str | Path,
+    out: str | Path,
+    *,
+    account: str | None = None,
+    config: str | Path | None = None,
+    options: Options | None = None,
+    parts: int | None = None,
+    by_account: bool = False,
+    retries: int = 2,
+    rate: float | None = None,
+    base_url: str | None = None,
+    freight: FreightReading | None = None,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> Summary:
+    """Compare a ledger with the platforms on a Dask cluster. `pandapon reconcile --dask` is this function.
+
+    The ledger is split into parts, each part is a task, and at last all rows are judged at once, here. The
+    parts lie in `out`, which every machine must see under the same path. Each worker reads its own
+    configuration; a task carries the name of the account, paths and options, and no secret. Ended at any
+    moment and called again, it repeats no lookup that was finished.
+
+    Without `Settings.shared` the rate is divided among the workers that are there at the beginning.
+
+    Args:
+        dask_client: A `dask.distributed.Client`, asynchronous or not.
+        ledger: A CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files.
+        out: The folder for the reports and the parts.
+        account: The account of all rows; None: PANDAPON_ACCOUNT, else the accounts that the rows name, else
+            that of the environment.
+        config: The configuration file, the same path on every machine; None: each finds its own.
+        options: How the ledger is read and judged.
+        parts: How many, from 1 to 1,000; None: 4 for each worker. A resumed run keeps its own.
+        by_account: Keeps the rows of an account together.
+        retries: How many times a part is run again whose worker died, or that failed unforeseen.
+        rate: Calls per second of the whole quota, whatever the configuration says.
+        base_url: Where the calls go, whatever the configuration says.
+        freight: How freight is read, whatever the configuration says.
+        progress: Is told how far all parts are together.
+        clock: The time, and the pauses.
+
+    Returns: the summary that summary.json holds.
+
+    Raises:
+        InvalidArgumentError: The ledger or an option cannot work.
+        ConfigurationError: No worker may have a part, or a folder cannot be used. Nothing was looked up.
+        PartsFailedError: Parts failed. Nothing was merged.
+        NothingFoundError: None of a platform's refunds was found. Nothing was merged.
+    """
+    said = {"rate": rate, "base_url": base_url, "freight": freight}
+    access = Access(
+        account=account,
+        config=config,
+        settings={name: value for name, value in said.items() if value is not None},
+    )
+    run = _Run(
+        dask_client, access, options or Options(), progress or NullProgress(), clock or Clock(), retries
+    )
+    return await run.reconcile(Path(ledger), Path(out), parts, by_account)
+
+
+@attrs.define
+class _Running:
+    """A part on its worker."""
+
+    part: int
+    future: Any
+
+
+@attrs.define
+class _Part:
+    """How often a part was tried, and from when on it may be tried again."""
+
+    tries: int = 0
+    not_before: float = 0.0
+    held_since: float | None = None
+    done: int = 0
+    failed: int = 0
+    throttled: int = 0
+    retried: int = 0
+
+
+@attrs.define
+class _Run:
+    """One run: who may have parts, which parts are where, and how far they are."""
+
+    dask: DaskClient
+    access: Access
+    options: Options
+    progress: Progress
+    clock: Clock
+    retries: int
+    topic: str = attrs.field(factory=lambda: f"pandapon-{secrets.token_hex(6)}")
+    folder: str = ""
+    workers: set[str] = attrs.field(factory=set)
+    """Who may have a part."""
+    refused: dict[str, str] = attrs.field(factory=dict)
+    """Who may not, and why."""
+    most: int | None = None
+    """How many may have one at a time, as the rate is divided among so many; None: any number."""
+    waiting: deque[int] = attrs.field(factory=deque)
+    running: dict[str, _Running] = attrs.field(factory=dict)
+    parts: dict[int, _Part] = attrs.field(factory=dict)
+    ended: dict[int, PartResult] = attrs.field(factory=dict)
+    failures: list[PartFailure] = attrs.field(factory=list)
+    told: set[str] = attrs.field(factory=set)
+
+    async def reconcile(self, ledger: Path, out: Path, parts: int | None, by_account: bool) -> Summary:
+        own = await asyncio.to_thread(self.access.own_settings)
+        if parts is not None and not 1 <= parts <= MOST_PARTS:
+            raise InvalidArgumentError(f"{parts} parts: 1 to {MOST_PARTS:,} can be made", argument="parts")
+        there = await self._ask(self.dask.nthreads)
+        if not there:
+            raise ConfigurationError("the cluster has no workers; start some: dask worker ADDRESS")
+        count = parts or min(PARTS_PER_WORKER * len(there), MOST_PARTS)
+        accounts = await asyncio.to_thread(self.access.accounts)
+        async with accounts or contextlib.nullcontext():
+            found, folder = await split_or_resume(
+                ledger, out, count, options=self.options, accounts=accounts, by_account=by_account,
+                clock=self.clock, progress=self.progress,
+            )  # fmt: skip
+        self.folder = str(folder)
+        async with self._alone(own, found, ledger):
+            await self._look_up(found, own, list(there))
+            self.progress.note("writing reports, rows and summary")
+            summary = await merge(
+                folder, out, options=self.options, freight=own.vendor.freight, clock=self.clock
+            )
+            if not summary.totals.unverified:
+                await asyncio.to_thread(found.finish, folder, self.clock.wall())
+        if (observed := Observed.of(own.observer)) is not None:
+            observed.tell("reconciled", summary)
+        return summary
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, own: Settings, found: Split, ledger: Path) -> AsyncIterator[None]:
+        """Nobody else runs this ledger meanwhile."""
+        held = contextlib.ExitStack()
+        lock = only_writer(Path(self.folder) / "split.json")
+        try:
+            await asyncio.to_thread(held.enter_context, lock)
+            if own.shared is None:
+                yield
+                return
+            # Loaded here: most programs share nothing.
+            from pandapon_async.shared.runs import only_run
+
+            async with only_run(own.shared, self.clock, found.digest, f"the ledger {ledger}"):
+                yield
+        finally:
+            await asyncio.to_thread(held.close)
+
+    async def _look_up(self, found: Split, own: Settings, there: list[str]) -> None:
+        nonce = secrets.token_hex(16)
+        ours = await asyncio.to_thread(self.access.proof, nonce, self.folder)
+        if ours.problem is not None:
+            raise ConfigurationError(ours.problem)
+        await self._check_workers(there, ours, nonce)
+        if not self.workers:
+            reasons = "; ".join(f"{worker} {why}" for worker, why in list(self.refused.items())[:5])
+            raise ConfigurationError(f"no worker may have a part: {reasons}")
+        self._divide(own)
+        self.parts = {number: _Part() for number in range(1, found.parts + 1)}
+        self.waiting = deque(self.parts)
+        self.progress.begin("looking up", sum(found.to_look_up), 0, self)
+        self.dask.subscribe_topic(self.topic, self._hear_from(asyncio.get_running_loop()))
+        try:
+            await self._drive(ours, nonce)
+        finally:
+            self.progress.end()
+            self.dask.unsubscribe_topic(self.topic)
+            if self.running:
+                await asyncio.shield(self._stop())
+        if self.failures:
+            shown = "; ".join(map(str, self.failures[:5]))
+            raise PartsFailedError(
+                f"{len(self.failures)} of {found.parts} parts failed: {shown}. Nothing was merged",
+                failures=tuple(self.failures),
+            )
+
+    def _divide(self, own: Settings) -> None:
+        """Say which part of the quota each worker gets."""
+        if own.shared is not None:
+            self.progress.note(
+                f"{len(self.workers)} workers share one quota and journal in {own.shared.host}"
+            )
+            return
+        self.most = len(self.workers)
+        self.access = attrs.evolve(self.access, shares=self.most)
+        rate = "" if own.rate is None else f": {own.rate / self.most:.4g} of {own.rate:g} calls a second each"
+        self.progress.note(
+            f"{self.most} worker{'s' * (self.most > 1)} with an equal part of the rate{rate}. With a shared "
+            "database (--shared) whoever has work gets all of it"
+        )
+
+    async def _check_workers(self, new: list[str], ours: Proof, nonce: str) -> None:
+        """Let those have parts that prove that they know the accounts; name the others."""
+        try:
+            with time_limit(self.clock, PROOF_WITHIN):
+                proofs: Mapping[str, Any] = await self._ask(
+                    self.dask.run, prove, self.access, nonce, self.folder, self.topic,
+                    workers=new, on_error="return",
+                )  # fmt: skip
+        except TimeoutError:
+            proofs = {}
+        for worker in new:
+            proof = proofs.get(worker)
+            if not isinstance(proof, Proof):
+                what = "says nothing" if proof is None else f"cannot answer ({type(proof).__name__})"
+                reasons = [f"{what}; is the same version of pandapon-async installed there?"]
+            else:
+                reasons = differences(ours, proof)
+            if reasons:
+                self.refused[worker] = ", ".join(reasons)
+                self.progress.note(f"worker {worker} gets no part: it {self.refused[worker]}")
+            else:
+                self.workers.add(worker)
+
+    async def _drive(self, ours: Proof, nonce: str) -> None:
+        looked = alone_since = self.clock.now()
+        while self.waiting or self.running:
+            now = self.clock.now()
+            if now - looked >= WORKERS_EVERY:
+                looked = now
+                await self._look_at_workers(ours, nonce)
+            if self.workers:
+                alone_since = now
+            elif now - alone_since > NOBODY_FOR:
+                raise PartsFailedError(
+                    f"for {duration(NOBODY_FOR)} no worker was there that may have a part; "
+                    f"{len(self.ended)} of {len(self.parts)} parts are looked up"
+                )
+            self._hand_out(now)
+            await self._pause()
+            for worker, one in list(self.running.items()):
+                if one.future.done():
+                    del self.running[worker]
+                    self._take(worker, one.part, await self._result(one))
+            if any(failure.code in _FATAL for failure in self.failures) and len(ours.accounts) == 1:
+                return
+
+    async def _pause(self) -> None:
+        over = asyncio.Event()
+        self.clock.call_later(LOOK_EVERY, over.set)
+        await over.wait()
+
+    async def _look_at_workers(self, ours: Proof, nonce: str) -> None:
+        try:
+            there = set(await self._ask(self.dask.nthreads))
+        except Exception as error:  # whatever the engine raises over its connection
+            raise PartsFailedError(
+                f"the scheduler does not answer ({type(error).__name__}); "
+                f"{len(self.ended)} of {len(self.parts)} parts are looked up"
+            ) from None
+        for worker in self.workers - there:
+            self.workers.discard(worker)
+            self.progress.note(f"worker {worker} is gone")
+            if (one := self.running.pop(worker, None)) is not None:
+                await self._ask(one.future.cancel)
+                lost = PartFailure(
+                    part=one.part, type="WorkerLost", code="worker_lost", place=worker, retryable=True
+                )
+                self._take(worker, one.part, lost)
+        new = there - self.workers - self.refused.keys()
+        if new:
+            await self._check_workers(sorted(new), ours, nonce)
+
+    def _hand_out(self, now: float) -> None:
+        """Give a part to each worker that has none, as far as the rate was divided."""
+        for worker in sorted(self.workers - self.running.keys()):
+            if self.most is not None and len(self.running) >= self.most:
+                return
+            number = next((one for one in self.waiting if self.parts[one].not_before <= now), None)
+            if number is None:
+                return
+            self.waiting.remove(number)
+            self.parts[number].tries += 1
+            order = PartOrder(
+                folder=self.folder, part=number, access=self.access, options=self.options, topic=self.topic
+            )
+            future = self.dask.submit(
+                run_order,
+                order,
+                key=f"{self.topic}-part-{number}-{self.parts[number].tries}",
+                workers=[worker],
+                allow_other_workers=False,
+                pure=False,
+            )
+            self.running[worker] = _Running(number, future)
+
+    async def _result(self, one: _Running) -> PartResult | PartFailure:
+        try:
+            found: PartResult | PartFailure = await self._ask(one.future.result)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and one.future.status != "cancelled":
+                raise  # we are
+            return PartFailure(
+                part=one.part,
+                type=type(error).__name__,
+                code="worker_lost",
+                place="the engine",
+                retryable=True,
+            )
+        return found
+
+    def _take(self, worker: str, number: int, result: PartResult | PartFailure) -> None:
+        part = self.parts[number]
+        if isinstance(result, PartResult):
+            self.ended[number] = result
+            return
+        now = self.clock.now()
+        if result.retryable and result.code == "configuration":  # another process still has the part
+            part.held_since = now if part.held_since is None else part.held_since
+            again = now - part.held_since < PASSING_FOR
+            part.tries -= 1
+        else:
+            again = result.retryable and part.tries <= self.retries
+        if not again:
+            self.failures.append(result)
+            self.progress.note(f"failed: {result}")
+            return
+        part.not_before = now + AGAIN_AFTER
+        self.waiting.append(number)
+        self._tell_once(f"{result}; it is run again")
+
+    def _tell_once(self, text: str) -> None:
+        if text not in self.told:
+            self.told.add(text)
+            self.progress.note(text)
+
+    async def _stop(self) -> None:
+        """Ask the workers to end what they have of this run; they keep what was looked up."""
+        with contextlib.suppress(Exception):
+            with time_limit(self.clock, STOP_WITHIN):
+                await self._ask(
+                    self.dask.run, stop_parts, self.folder, workers=list(self.running), on_error="ignore"
+                )
+            for one in self.running.values():
+                await self._ask(one.future.cancel)
+
+    async def _ask(self, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        """Call a method of the engine's, which is awaited or blocks."""
+        if self.dask.asynchronous:
+            found = call(*args, **named)
+            return await found if isinstance(found, Awaitable) else found
+        return await asyncio.to_thread(call, *args, **named)
+
+    def _hear_from(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> Callable[[tuple[float, Mapping[str, Any]]], None]:
+        def hear(event: tuple[float, Mapping[str, Any]]) -> None:  # in a thread of the engine's
+            with contextlib.suppress(RuntimeError):  # this loop has ended
+                loop.call_soon_threadsafe(self._hear, event[1])
+
+        return hear
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        part = self.parts.get(message["part"])
+        if part is None:
+            return
+        if "note" in message:
+            self._tell_once(f"part {message['part']}: {message['note']}")
+            return
+        failed = message["failed"] - part.failed
+        for at in range(message["done"] - part.done):
+            self.progress.advance(failed=at < failed)
+        part.done = max(part.done, message["done"])
+        part.failed, part.throttled, part.retried = (
+            message[name] for name in ("failed", "throttled", "retried")
+        )
+
+    @property
+    def throttled(self) -> int:
+        """Refusals by rate, of the last run of each part."""
+        return sum(part.throttled for part in self.parts.values())
+
+    @property
+    def retried(self) -> int:
+        """Attempts beyond the first, of the last run of each part."""
+        return sum(part.retried for part in self.parts.values())
+
+    @property
+    def slowed_to(self) -> float | None:
+        """Each worker has its own rate: there is none of all."""
+        return None
