@@ -14,13 +14,14 @@ import os
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.plain_text import LOGGER, one_line
 
-__all__ = ["ACCOUNT", "ENV_FILE", "PREFIX", "WORKING_FOLDER", "environment", "tell", "told"]
+__all__ = ["ACCOUNT", "ENV_FILE", "PREFIX", "WORKING_FOLDER", "by_option", "environment", "tell", "told"]
 
 WORKING_FOLDER: Final = Path(".env")
 """The default of `env_file`. Compared by identity: the same path, passed explicitly, is trusted."""
@@ -121,6 +122,11 @@ def _shown(name: str, value: str) -> str:
         return f"{name} {parts.scheme}://{parts.hostname}{port}"
     except ValueError:
         return name
+
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+by_option: Final[ContextVar[Mapping[str, Any]]] = ContextVar("by_option", default=_NOTHING)
+"""Settings that an option of a command says, for whatever client the command makes."""
 
 
 def tell(text: str) -> None:

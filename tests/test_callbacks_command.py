@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import hashlib
 import hmac
 import json
@@ -80,7 +81,7 @@ def path(tmp_path: Path) -> Path:
 
 def command(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
     """Exit code, the lines of JSON on stdout, and stderr."""
-    result = CliRunner().invoke(callbacks_app, list(arguments))
+    result = contextvars.copy_context().run(CliRunner().invoke, callbacks_app, list(arguments))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     rows = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from pandapon_async.callbacks import MessageOrder, MessageState, MessageStore, Record
 from pandapon_async.callbacks.store import IN_MEMORY, Entry
 from pandapon_async.storage.damage import DamagedRowError
+from tests.support.stores import MessagePlace
 
 KEYS = (None, "1688:refund:TQ1", "1688:refund:TQ2")
 MOST_ATTEMPTS = 3
@@ -47,20 +50,47 @@ EVENTS = st.lists(
 )
 
 
+@pytest.fixture(scope="module", params=["file", "database"])
+def place(request: pytest.FixtureRequest) -> MessagePlace:
+    """Where the messages are."""
+    return MessagePlace(None if request.param == "file" else request.getfixturevalue("postgres").url)
+
+
+@contextlib.contextmanager
+def change(store: MessageStore) -> Iterator[MessageStore]:
+    """A group of its own."""
+    store.begin(durable=False)
+    try:
+        yield store
+        store.commit()
+    finally:
+        store.rollback()
+
+
 @attrs.define
-class PlanFile:
+class Model:
     """What must be true of the store, kept by hand beside it."""
 
-    store: MessageStore = attrs.field(factory=lambda: MessageStore(IN_MEMORY))
+    place: MessagePlace
+    store: MessageStore = attrs.field(init=False)
     now: float = 0.0
     added: dict[str, Entry] = attrs.field(factory=dict)
     held: list[Record] = attrs.field(factory=list)
     done: list[str] = attrs.field(factory=list)
 
+    def __attrs_post_init__(self) -> None:
+        self.store = self.place.empty()
+
     def do(self, event: tuple[Any, ...]) -> None:
-        self.store.begin(durable=False)
-        getattr(self, event[0].replace(" ", "_"))(*event[1:])
-        self.store.commit()
+        if event[0] == "kill":
+            self.kill()
+            return
+        with change(self.store):
+            getattr(self, event[0].replace(" ", "_"))(*event[1:])
+
+    def counts(self) -> dict[MessageState, int]:
+        with change(self.store):
+            return self.store.counts()
 
     def add(self, key: str | None, moment: int, timed: bool) -> None:
         new = entry(len(self.added), key, moment, timed, self.now)
@@ -108,25 +138,28 @@ class PlanFile:
 
     def kill(self) -> None:
         self.held.clear()
-        self.store.recover(10**6, self.now)
+        self.store = self.place.killed(self.store)
+        with change(self.store):
+            self.store.recover(10**6, self.now)
 
     def wait(self, seconds: int) -> None:
         self.now += seconds
 
 
 # `done` is the list; the event of that name finishes one.
-def apply(book: PlanFile, event: tuple[Any, ...]) -> None:
+def apply(book: Model, event: tuple[Any, ...]) -> None:
     if event[0] == "done":
-        book.store.begin(durable=False)
-        book.finish(event[1], MessageState.DONE)
-        book.store.commit()
+        with change(book.store):
+            book.finish(event[1], MessageState.DONE)
     else:
         book.do(event)
 
 
 @given(EVENTS)
-def test_whatever_happens_every_message_is_done_with_once(events: list[tuple[Any, ...]]) -> None:
-    book = PlanFile()
+def test_whatever_happens_every_message_is_done_with_once(
+    place: MessagePlace, events: list[tuple[Any, ...]]
+) -> None:
+    book = Model(place)
     for event in events:
         apply(book, event)
     book.kill()  # and the next process ends it
@@ -136,16 +169,16 @@ def test_whatever_happens_every_message_is_done_with_once(events: list[tuple[Any
         while book.held:
             apply(book, ("done", 0))
     assert sorted(book.done) == sorted(book.added)
-    assert book.store.counts()[MessageState.DONE] == len(book.added)
+    assert book.counts()[MessageState.DONE] == len(book.added)
     book.store.close()
 
 
-def test_the_earliest_of_a_key_goes_first_even_if_it_came_last() -> None:
-    book = PlanFile()
+def test_the_earliest_of_a_key_goes_first_even_if_it_came_last(place: MessagePlace) -> None:
+    book = Model(place)
     for moment in (5, 3, 4):
         apply(book, ("add", KEYS[1], moment, True))
     moments = []
-    while book.store.counts()[MessageState.PENDING]:
+    while book.counts()[MessageState.PENDING]:
         apply(book, ("claim", 9))
         (record,) = book.held
         moments.append(record.moment)
@@ -154,8 +187,8 @@ def test_the_earliest_of_a_key_goes_first_even_if_it_came_last() -> None:
     book.store.close()
 
 
-def test_an_earlier_one_that_waits_for_its_retry_holds_the_later_ones() -> None:
-    book = PlanFile()
+def test_an_earlier_one_that_waits_for_its_retry_holds_the_later_ones(place: MessagePlace) -> None:
+    book = Model(place)
     apply(book, ("add", KEYS[1], 1, True))
     apply(book, ("claim", 9))
     apply(book, ("add", KEYS[1], 2, True))
@@ -169,30 +202,34 @@ def test_an_earlier_one_that_waits_for_its_retry_holds_the_later_ones() -> None:
     book.store.close()
 
 
-def test_what_ended_its_process_each_time_is_a_dead_letter() -> None:
-    book = PlanFile()
+def test_what_ended_its_process_each_time_is_a_dead_letter(place: MessagePlace) -> None:
+    book = Model(place)
     apply(book, ("add", None, 1, True))
     for _ in range(MOST_ATTEMPTS):
         apply(book, ("claim", 9))
         book.held.clear()
-        assert book.store.recover(MOST_ATTEMPTS, book.now) == 1
-    (record,) = book.store.find(MessageState.DEAD)
-    assert (record.attempts, record.note) == (3, "the process ended while it was handled")
-    assert book.store.replay([record.id], book.now) == 1
-    assert book.store.find()[0].attempts == 0
+        book.store = place.killed(book.store)
+        with change(book.store):
+            assert book.store.recover(MOST_ATTEMPTS, book.now) == 1
+    with change(book.store):
+        (record,) = book.store.find(MessageState.DEAD)
+        assert (record.attempts, record.note) == (3, "the process ended while it was handled")
+        assert book.store.replay([record.id], book.now) == 1
+        assert book.store.find()[0].attempts == 0
     book.store.close()
 
 
-def test_what_is_forgotten_goes_in_parts_and_dead_letters_stay() -> None:
-    book = PlanFile()
+def test_what_is_forgotten_goes_in_parts_and_dead_letters_stay(place: MessagePlace) -> None:
+    book = Model(place)
     for _ in range(5):
         apply(book, ("add", None, 1, True))
     apply(book, ("claim", 5))
     for _ in range(4):
         apply(book, ("done", 0))
-    book.store.finish(book.held[0].seq, MessageState.DEAD, 0.0, due=0.0, finished=[], note="X")
-    assert [book.store.forget(1.0, limit=3) for _ in range(3)] == [3, 1, 0]
-    assert book.store.counts()[MessageState.DEAD] == 1
+    with change(book.store):
+        book.store.finish(book.held[0].seq, MessageState.DEAD, 0.0, due=0.0, finished=[], note="X")
+        assert [book.store.forget(1.0, limit=3) for _ in range(3)] == [3, 1, 0]
+        assert book.store.counts()[MessageState.DEAD] == 1
     book.store.close()
 
 
@@ -216,29 +253,71 @@ def test_a_large_backlog_costs_no_more_to_take_from() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["body = x'7b7d20'", "refund_id = 'TQ2'", "key = NULL", "moment = 9", "checksum = NULL"]
+    ("column", "value"),
+    [("body", b"{} "), ("refund_id", "TQ2"), ("key", None), ("moment", 9), ("checksum", None)],
 )
-def test_a_message_that_was_changed_on_the_disk_is_told_and_handed_to_nobody(change: str) -> None:
-    store = MessageStore(IN_MEMORY)
-    for number in (1, 2):
-        store.add(entry(number, "k" if number == 1 else None, 1, True, 0.0), 0.0)
-    store._connection.execute(f"UPDATE messages SET {change} WHERE seq = 1")
-    records, _ = store.claim(1.0, 16)
-    assert [record.seq for record in records] == [2]
-    (given_up,) = store.find(MessageState.DEAD)
-    assert (given_up.seq, given_up.damaged, given_up.note) == (1, True, "its row was changed on the disk")
-    assert store.replay([given_up.id], 2.0) == 1
-    assert store.claim(3.0, 16)[0] == []
-    assert store.counts()[MessageState.DEAD] == 1
+def test_a_message_that_was_changed_on_the_disk_is_told_and_handed_to_nobody(
+    place: MessagePlace, column: str, value: Any
+) -> None:
+    store = place.empty()
+    with change(store):
+        for number in (1, 2):
+            store.add(entry(number, "k" if number == 1 else None, 1, True, 0.0), 0.0)
+        store._connection.execute(f"UPDATE messages SET {column} = ? WHERE seq = 1", (value,))
+        records, _ = store.claim(1.0, 16)
+        assert [record.seq for record in records] == [2]
+        (given_up,) = store.find(MessageState.DEAD)
+        assert (given_up.seq, given_up.damaged, given_up.note) == (1, True, "its row was changed on the disk")
+        assert store.replay([given_up.id], 2.0) == 1
+        assert store.claim(3.0, 16)[0] == []
+        assert store.counts()[MessageState.DEAD] == 1
     store.close()
 
 
-def test_a_state_that_nobody_wrote_is_damage() -> None:
-    store = MessageStore(IN_MEMORY)
-    store.add(entry(1, None, 1, True, 0.0), 0.0)
-    store._connection.execute("UPDATE messages SET state = 'pendinx'")
-    with pytest.raises(DamagedRowError):
-        store.find()
-    with pytest.raises(DamagedRowError):
-        store.counts()
+def test_a_state_that_nobody_wrote_is_damage(place: MessagePlace) -> None:
+    store = place.empty()
+    with change(store):
+        store.add(entry(1, None, 1, True, 0.0), 0.0)
+        store._connection.execute("UPDATE messages SET state = 'pendinx'")
+        with pytest.raises(DamagedRowError):
+            store.find()
+        with pytest.raises(DamagedRowError):
+            store.counts()
+    store.close()
+
+
+def test_a_message_is_what_it_was_when_it_came(place: MessagePlace) -> None:
+    store = place.empty()
+    came = attrs.evolve(entry(1, KEYS[1], 5, True, 0.123456789), body=bytes(range(256)), refund_id="TQ1")
+    with change(store):
+        assert store.add(came, 0.0)
+        (record,) = store.get(came.id[:60])
+        assert {field.name: getattr(record, field.name) for field in attrs.fields(Entry)} == attrs.asdict(
+            came
+        )
+        assert not record.damaged
+        store.claim(1.0, 1)
+        store.finish(record.seq, MessageState.DONE, 1.0, due=1.0, finished=["b", "a"], unhandled=True)
+        (record,) = store.find(MessageState.DONE, unhandled=True)
+        assert (record.finished, record.unhandled, record.attempts) == (["a", "b"], True, 1)
+        assert store.find(MessageState.DONE, limit=0) == []
+    store.close()
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_what_was_done_with_long_ago_is_forgotten_and_what_tells_no_time_never(
+    place: MessagePlace, stamped: bool
+) -> None:
+    store = place.empty()
+    came = attrs.evolve(entry(1, None, 1, True, 0.0), stamped=stamped)
+    with change(store):
+        assert store.add(came, 0.0)
+        assert not store.add(came, 0.0)
+        (record,), _ = store.claim(1.0, 1)
+        assert record.copies == 1
+        store.finish(record.seq, MessageState.DONE, 1.0, due=1.0, finished=[])
+        assert not store.add(came, 1.0)
+        assert store.add(came, 2.0) == stamped
+        assert store.forget(9.0) == (0 if stamped else 1)
+        assert not store.add(came, 9.0)
     store.close()

@@ -126,6 +126,32 @@ def test_the_environment_is_ignored_towards_this_machine_unless_told_otherwise(
     assert told.shared == DatabaseUrl("postgresql://u@db.example/x")
 
 
+async def test_the_option_shares_also_towards_this_machine(
+    postgres: Postgres, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = await postgres.empty()
+    async with Sandbox() as sandbox:
+        shell.use(sandbox)
+        monkeypatch.setenv("PANDAPON_RATE", "50")
+        monkeypatch.setenv("PANDAPON_SHARED", "postgresql://u@db.example/x")
+        (refund,) = returnable(sandbox, 1)
+        given = ("refund_id=" + refund, "logistics_company_no=SF", "freight_bill=SF100")
+        write = ("call", "alibaba.refunds.return_goods", *given, "--yes", "--shared", address)
+        done = await asyncio.to_thread(shell, *write)
+        assert done.code == 0, done.err
+        assert await postgres.fetchval("SELECT count(*) FROM pandapon.quota", "empty") == 1
+        listed = await asyncio.to_thread(shell, "journal", "list", "--shared", address)
+        (row,) = map(json.loads, listed.out.splitlines())
+        assert row["state"] == "confirmed"
+        ignored = await asyncio.to_thread(shell, "call", "alibaba.refunds.get", "refund_id=" + refund)
+        assert ignored.code == 0
+        assert "PANDAPON_SHARED is ignored for calls to" in ignored.err
+        wrong = await asyncio.to_thread(shell, "journal", "list", "--shared", f"mysql://u:{SECRET}@db/x")
+        assert wrong.code == 2
+        assert "must look like postgresql://" in wrong.err
+        assert SECRET not in wrong.err
+
+
 def test_settings_that_contradict_each_other_are_refused_or_told(caplog: pytest.LogCaptureFixture) -> None:
     address: Any = "postgresql://u@db.example/x"
     with pytest.raises(ConfigurationError, match="rate must be a number with a shared quota"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from datetime import UTC, datetime
 from typing import Final
 
@@ -31,6 +32,8 @@ POLL = 1.0
 """Seconds between two looks for what another process stored, or for its lock."""
 
 FORGET_EVERY = 3600.0
+RECOVER_EVERY = 2.0
+"""Seconds between two looks for receivers that have ended, where there are several."""
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -59,10 +62,12 @@ class Dispatcher:
         self._closing = False
         self._leads = False
         self._forget_at = 0.0
+        self._recover_at = 0.0
 
     def start(self) -> None:
         """Begin, with what an earlier process left."""
-        self._closing = False
+        self._closing = self._leads = False
+        self._recover_at = 0.0
         self._loop = asyncio.create_task(self._run(), name="pandapon-callbacks")
 
     def wake(self) -> None:
@@ -109,8 +114,11 @@ class Dispatcher:
             self._leads = await self._writer.run(lambda store: store.lead())
             if not self._leads:
                 return POLL
+        if now >= self._recover_at:
             most = settings.retry.attempts
-            if left := await self._writer.run(lambda store: store.recover(most, now)):
+            left, several = await self._writer.run(lambda store: (store.recover(most, now), store.several))
+            self._recover_at = now + RECOVER_EVERY if several else math.inf
+            if left:
                 log.warning("callbacks: %d messages of an ended process are handled again", left)
         if now >= self._forget_at:
             more = await self._writer.run(lambda store: store.forget(now - settings.remember))

@@ -44,20 +44,25 @@ from pandapon_async.callbacks.store import (
 from pandapon_async.callbacks.uptime import Uptime
 from pandapon_async.callbacks.verify import several, verify
 from pandapon_async.clock import Clock, time_limit
+from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.core.json_codec import loads
 from pandapon_async.core.options import clean_frames
+from pandapon_async.environment import tell
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
 from pandapon_async.events import Observed
 from pandapon_async.settings import Credentials
+from pandapon_async.settings.settings import shared_database
 from pandapon_async.storage.batch_writer import BatchWriter
 
 if TYPE_CHECKING:
     from aiohttp import web
 
     from pandapon_async.callbacks.asgi import AsgiApp
+    from pandapon_async.callbacks.shared_store import Hearing
 
 __all__ = ["Receiver"]
 
+DEFAULT_STORE = "callbacks.sqlite"
 LARGEST_VERIFICATION = 4096
 """Bytes up to which a body without a signature is looked into at all."""
 
@@ -68,8 +73,10 @@ class Receiver:
     """Receives the vendor's pushes; `async with` it, or let the web application start and close it.
 
     `credentials` are one or several (the new and the old ones during a rotation). `store` is the file
-    that messages are kept in, ":memory:" for tests; several processes may share one. Handlers are
-    registered with `on`. `observer` is an object with `message_started(message)` or
+    that messages are kept in, ":memory:" for tests; several processes may share one, and one of them handles
+    what is in it. `shared` is the database of `Settings.shared`: receivers of several machines keep their
+    messages there and handle them together. If both are given, `store` is used, and a log line says so.
+    Handlers are registered with `on`. `observer` is an object with `message_started(message)` or
     `message_ended(message, failures)`, such as `pandapon_async.otel.OpenTelemetry`; its errors are logged
     once and change nothing.
     """
@@ -80,12 +87,17 @@ class Receiver:
         credentials: Credentials | Iterable[Credentials],
         settings: CallbackSettings | None = None,
         *,
-        store: str | os.PathLike[str] = "callbacks.sqlite",
+        store: str | os.PathLike[str] | None = None,
+        shared: DatabaseUrl | str | None = None,
         clock: Clock | None = None,
         observer: object = None,
     ) -> None:
-        self.path: str = str(store)
-        """The file that messages are stored in, or ":memory:"."""
+        database = shared_database(shared)
+        if database is not None and store is not None:
+            tell(f"the callbacks store passed in is used, not the one in {database}")
+            database = None
+        self.path: str = str(store or DEFAULT_STORE if database is None else database)
+        """The file that messages are stored in, ":memory:", or the address of the database."""
         self.credentials: tuple[Credentials, ...] = several(credentials)
         """The credentials whose signatures are accepted."""
         self.settings: CallbackSettings = settings or CallbackSettings()
@@ -95,7 +107,10 @@ class Receiver:
         self.handlers: Handlers = Handlers()
         """The registered handlers."""
         self._clock = clock or Clock()
-        self._writer = BatchWriter(lambda: MessageStore(self.path), "pandapon-callbacks")
+        self._writer = BatchWriter(
+            lambda: MessageStore(self.path) if database is None else self._open_shared(database),
+            "pandapon-callbacks",
+        )
         self._dispatcher = Dispatcher(
             self._writer,
             self.handlers,
@@ -105,9 +120,27 @@ class Receiver:
             Observed.of(observer),
         )
         self._uptime = Uptime(self._writer, self._clock)
+        self._hearing = None if database is None else self._hearing_of(database)
         self._starting: asyncio.Lock | None = None
         self._started = False
         self._storing = 0
+
+    def _open_shared(self, database: DatabaseUrl) -> MessageStore:
+        """Runs on the store's thread. Loaded here: most receivers are one process."""
+        from pandapon_async.callbacks.shared_store import SharedMessageStore
+
+        store = SharedMessageStore(database, self._clock)
+        try:
+            store.open()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _hearing_of(self, database: DatabaseUrl) -> Hearing:
+        from pandapon_async.callbacks.shared_store import Hearing
+
+        return Hearing(database, self._clock, self._dispatcher.wake)
 
     def __repr__(self) -> str:
         return f"Receiver(store={self.path!r})"
@@ -145,12 +178,16 @@ class Receiver:
                 await self._writer.open()
                 await self._uptime.start()
                 self._dispatcher.start()
+                if self._hearing is not None:
+                    self._hearing.start()
                 self._started = True
 
     async def aclose(self) -> None:
         """Let running handlers finish within the grace, and close the store; may be called twice."""
         if self._started:
             self._started = False
+            if self._hearing is not None:
+                await self._hearing.aclose()
             await self._dispatcher.aclose()
             await self._uptime.aclose()
         await self._writer.aclose()

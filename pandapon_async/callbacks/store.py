@@ -73,7 +73,6 @@ CREATE INDEX IF NOT EXISTS by_state ON messages (state, updated);
 """
 _SCHEMA += SCHEMA.lstrip()
 
-# A message's turn has come when nothing earlier of its key waits and nothing of its key is being handled.
 _UPGRADE_1 = f"""
 ALTER TABLE messages ADD COLUMN unhandled INTEGER NOT NULL DEFAULT 0;
 UPDATE messages SET unhandled = 1 WHERE state = 'done' AND note = '{NO_HANDLER}';
@@ -85,20 +84,28 @@ UPDATE messages SET stamped = abs(pushed - received * 1000) > 1;
 CREATE TABLE forgotten (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-_TURN = """
-    state = 'pending' AND due <= :now AND NOT EXISTS (
-        SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
-            AND other.state IN ('pending', 'handling') AND (other.state = 'handling'
-            OR (other.moment, other.pushed, other.seq) < (messages.moment, messages.pushed, messages.seq)))
+# Not NOT EXISTS: PostgreSQL would make a join of it, and sort the whole backlog.
+FREE = """
+    (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
+        AND other.state IN ('pending', 'handling') AND (other.state = 'handling'
+        OR (other.moment, other.pushed, other.seq) < (messages.moment, messages.pushed, messages.seq))
+        LIMIT 1) IS NULL
 """
-_ORDER = f"""
-    CASE WHEN key IS NULL OR NOT timed THEN '{MessageOrder.UNKNOWN}'
+"""A message's turn has come: nothing earlier of its key waits, and nothing of its key is being handled."""
+PLACE = f"""
+    CASE WHEN key IS NULL OR timed = 0 THEN '{MessageOrder.UNKNOWN}'
     WHEN EXISTS (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.state = 'done'
         AND (other.moment, other.pushed) > (messages.moment, messages.pushed)) THEN '{MessageOrder.LATE}'
     WHEN EXISTS (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
         AND (other.moment, other.pushed) = (messages.moment, messages.pushed)) THEN '{MessageOrder.UNKNOWN}'
     ELSE '{MessageOrder.RESTORED}' END
 """
+"""A message's place among those of its key."""
+GIVE_BACK = (
+    "UPDATE messages SET updated = ?, due = ?, note = ?,"
+    " state = CASE WHEN attempts >= ? THEN 'dead' ELSE 'pending' END"
+)
+"""What becomes of a message whose process ended: it is handled again, unless that has ended it too often."""
 
 
 class CallbackStoreUnavailableError(PandaponError):
@@ -169,11 +176,15 @@ class Record(Result, Entry):
 _WRITTEN = tuple(field.name for field in attrs.fields(Entry))
 _CAME = tuple(name for name in _WRITTEN if name not in ("due", "updated", "state", "note"))
 """What a message is, which never changes: the checksum is about these."""
-_INSERT = (
+INSERT = (
     f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}, checksum)"
     f" VALUES ({', '.join('?' * len(_WRITTEN))}, ?)"
 )
 _READ = tuple(field.name for field in attrs.fields(Record) if field.name not in ("order", "damaged"))
+READ = ", ".join(_READ)
+"""The columns of a record, in its order; its checksum follows them."""
+SEQ = _READ.index("seq")
+"""Where among them its number is."""
 
 
 def _upgrade_1(connection: sqlite3.Connection) -> None:
@@ -216,6 +227,9 @@ FILE_FORMAT = FileFormat(
 class MessageStore(SqliteStore):
     """The file. All methods block."""
 
+    several: bool = False
+    """Whether several processes take messages out at once, and look for what an ended one was handling."""
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path, FILE_FORMAT, FILE_FORMAT.open(path))
         self._lock = FileLock(f"{self.path}.lock", thread_local=False)
@@ -227,15 +241,13 @@ class MessageStore(SqliteStore):
         message without one could be recorded and played back: its id is kept.
         """
         self._connection.execute(
-            "DELETE FROM messages WHERE id = ? AND state = 'done' AND updated < ? AND stamped",
+            "DELETE FROM messages WHERE id = ? AND state = 'done' AND updated < ? AND stamped = 1",
             (entry.id, forget_before),
         )
         known = "SELECT 1 FROM forgotten WHERE id = ?"
         if not entry.stamped and self._connection.execute(known, (entry.id,)).fetchone():
             return False
-        *_, checksum = with_checksum(tuple(getattr(entry, name) for name in _CAME))
-        values = attrs.astuple(entry, recurse=False)
-        if self._connection.execute(_INSERT, (*values, checksum)).rowcount == 1:
+        if self._connection.execute(INSERT, row_of(entry)).rowcount == 1:
             return True
         self._connection.execute("UPDATE messages SET copies = copies + 1 WHERE id = ?", (entry.id,))
         return False
@@ -250,11 +262,8 @@ class MessageStore(SqliteStore):
 
     def recover(self, most_attempts: int, now: float) -> int:
         """Give back what a process that ended was handling, unless it ended so each time; how many."""
-        return self._connection.execute(
-            "UPDATE messages SET updated = :now, due = :now, note = :note,"
-            " state = CASE WHEN attempts >= :most THEN 'dead' ELSE 'pending' END WHERE state = 'handling'",
-            {"now": now, "note": INTERRUPTED, "most": most_attempts},
-        ).rowcount
+        query = f"{GIVE_BACK} WHERE state = 'handling'"
+        return self._connection.execute(query, (now, now, INTERRUPTED, most_attempts)).rowcount
 
     def claim(self, now: float, limit: int) -> tuple[list[Record], float | None]:
         """Take up to `limit` messages whose turn it is; and when the next one is due, if any waits.
@@ -262,20 +271,23 @@ class MessageStore(SqliteStore):
         Of one key only one is handled at a time, the earliest that is there. A message that was changed on
         the disk is given up, and handed to nobody.
         """
-        columns = ", ".join(_READ)
         rows = self._connection.execute(
             # By the index that has them in this order: SQLite would rather sort the whole backlog each time.
-            f"SELECT {columns}, checksum, {_ORDER} FROM messages INDEXED BY by_due WHERE {_TURN}"
-            " ORDER BY due, seq LIMIT :limit",
-            {"now": now, "limit": limit},
+            f"SELECT {READ}, checksum, {PLACE} FROM messages INDEXED BY by_due"
+            f" WHERE state = 'pending' AND due <= ? AND {FREE} ORDER BY due, seq LIMIT ?",
+            (now, limit),
         ).fetchall()
         self._connection.executemany(
             "UPDATE messages SET state = 'handling', attempts = attempts + 1, updated = ? WHERE seq = ?",
-            [(now, row[_READ.index("seq")]) for row in rows],
+            [(now, row[SEQ]) for row in rows],
         )
         (due,) = self._connection.execute(
             "SELECT min(due) FROM messages INDEXED BY by_due WHERE state = 'pending'"
         ).fetchone()
+        return self._sound(rows, now), due
+
+    def _sound(self, rows: Iterable[tuple[Any, ...]], now: float) -> list[Record]:
+        """The records of claimed rows as they were before that; those that are damaged are given up."""
         records = []
         for row in rows:
             record = _record(row[:-1], MessageOrder(row[-1]))
@@ -285,7 +297,7 @@ class MessageStore(SqliteStore):
                 continue
             record.state, record.attempts = MessageState.HANDLING, record.attempts + 1
             records.append(record)
-        return records, due
+        return records
 
     def finish(
         self,
@@ -302,7 +314,7 @@ class MessageStore(SqliteStore):
         self._connection.execute(
             "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ?, unhandled = ?"
             " WHERE seq = ?",
-            (state.value, now, due, json.dumps(sorted(finished)), note, unhandled, seq),
+            (state.value, now, due, json.dumps(sorted(finished)), note, int(unhandled), seq),
         )
 
     def release(self, seqs: Iterable[int], now: float) -> None:
@@ -357,9 +369,9 @@ class MessageStore(SqliteStore):
         self, state: MessageState | None = None, *, unhandled: bool = False, limit: int = -1
     ) -> list[Record]:
         """Messages in this state (any, if None), newest first; `unhandled`: those that no handler wanted."""
-        condition, values = ("1", ()) if state is None else ("state = ?", (state.value,))
+        condition, values = ("true", ()) if state is None else ("state = ?", (state.value,))
         if unhandled:
-            condition += " AND unhandled"
+            condition += " AND unhandled = 1"
         return self._many(f"{condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
 
     def counts(self) -> dict[MessageState, int]:
@@ -377,8 +389,15 @@ class MessageStore(SqliteStore):
             self._lock.release()
 
     def _many(self, condition: str, values: tuple[Any, ...]) -> list[Record]:
-        query = f"SELECT {', '.join(_READ)}, checksum FROM messages WHERE {condition}"
+        query = f"SELECT {READ}, checksum FROM messages WHERE {condition}"
         return [_record(row) for row in self._connection.execute(query, values).fetchall()]
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """What `INSERT` wants: the values and their checksum."""
+    *_, checksum = with_checksum(tuple(getattr(entry, name) for name in _CAME))
+    values = attrs.astuple(entry, recurse=False)
+    return (*(int(value) if isinstance(value, bool) else value for value in values), checksum)
 
 
 def _record(row: tuple[Any, ...], order: MessageOrder = MessageOrder.UNKNOWN) -> Record:

@@ -9,7 +9,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -25,10 +25,12 @@ from pandapon_async.callbacks import (
     Receiver,
     Record,
 )
+from pandapon_async.callbacks.receiver import DEFAULT_STORE
 from pandapon_async.callbacks.store import FILE_FORMAT
 from pandapon_async.cli.output import for_people, note, print_lines, print_result, print_table
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
+from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.core.options import clean_frames, where_raised
 from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import ConfigurationError
@@ -39,20 +41,19 @@ from pandapon_async.settings.sources import Sources
 __all__ = ["callbacks_app"]
 
 
-STORE = Path("callbacks.sqlite")
-
-
-def _store(given: Path) -> Path:
+def _store(given: Path | None) -> Path | None:
     """The option; else PANDAPON_CALLBACKS, in the environment or a .env file like all the others."""
-    return Path(environment().get("PANDAPON_CALLBACKS") or STORE) if given == STORE else given
+    named = environment().get("PANDAPON_CALLBACKS")
+    return Path(named) if given is None and named else given
 
 
 StoreOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--store",
         callback=_store,
-        help="The file that messages are kept in; default: PANDAPON_CALLBACKS, or callbacks.sqlite.",
+        help="The file that messages are kept in; default: PANDAPON_CALLBACKS, or the shared database, or "
+        "callbacks.sqlite.",
         show_default=False,
     ),
 ]
@@ -66,7 +67,7 @@ callbacks_app: Final = typer.Typer(
 
 @callbacks_app.command("list")
 def list_messages(
-    store: StoreOption = STORE,
+    store: StoreOption = None,
     state: Annotated[MessageState | None, typer.Option(help="Only those in this state.")] = None,
     unhandled: Annotated[
         bool, typer.Option("--unhandled", help="Only those that no handler wanted.")
@@ -93,16 +94,14 @@ def list_messages(
 def replay(
     ids: Annotated[list[str] | None, typer.Argument(help="Ids, or the beginnings of ids.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="All dead letters.")] = False,
-    store: StoreOption = STORE,
+    store: StoreOption = None,
 ) -> None:
     """Handle messages again, by all handlers; the receiver that runs on this file does it."""
     if dead == bool(ids):
         raise typer.BadParameter("say which messages: ids, or --dead")
     with _opened(store) as opened:
         wanted = None if dead else [_one(opened, beginning) for beginning in ids or ()]
-        opened.begin(durable=True)
         replayed = opened.replay(wanted, datetime.now(UTC).timestamp())
-        opened.commit()
     note(f"{replayed} messages will be handled again")
     raise typer.Exit(0 if wanted is None or replayed == len(set(wanted)) else 1)
 
@@ -116,7 +115,7 @@ def serve(
         str, typer.Option(help="Address to listen on; the default is this machine.")
     ] = "127.0.0.1",
     path: Annotated[str, typer.Option(help="Where pushes arrive.")] = "/pandapon",
-    store: StoreOption = STORE,
+    store: StoreOption = None,
     handlers: Annotated[
         str | None, typer.Option(help="module:function that is called with the receiver and registers.")
     ] = None,
@@ -140,7 +139,7 @@ def serve(
     """
     accounts = Accounts.found()
     credentials, settings = _configured(verifying, accounts)
-    receiver = Receiver(credentials, settings, store=store)
+    receiver = Receiver(credentials, settings, store=store, shared=_shared_database(accounts))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if handlers is not None:
         _register(handlers, receiver)
@@ -309,13 +308,32 @@ def _text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _shared_database(accounts: Accounts | None) -> DatabaseUrl | None:
+    return (Settings.from_env() if accounts is None else accounts.settings).shared
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Any:
-    if not path.is_file():
-        raise typer.BadParameter(f"there is no {path}", param_hint="--store")
-    store = MessageStore(path)
-    with contextlib.closing(store), FILE_FORMAT.failing(path, "read"):
-        yield store
+def _opened(path: Path | None) -> Iterator[MessageStore]:
+    """The store as one group of changes, which is made when nothing fails."""
+    database = _shared_database(Accounts.found()) if path is None else None
+    if database is None:
+        path = path or Path(DEFAULT_STORE)
+        if not path.is_file():
+            raise typer.BadParameter(f"there is no {path}", param_hint="--store")
+        store = MessageStore(path)
+        failing = FILE_FORMAT.failing(path, "read")
+    else:
+        from pandapon_async.callbacks.shared_store import SharedMessageStore
+
+        store = SharedMessageStore(database, Clock())
+        failing = store.failing()
+    with contextlib.closing(store), failing:
+        store.begin(durable=True)
+        try:
+            yield store
+            store.commit()
+        finally:
+            store.rollback()
 
 
 def _one(store: MessageStore, beginning: str) -> str:

@@ -17,7 +17,7 @@ from typer.models import CommandInfo, OptionInfo
 from pandapon_async.cli.output import as_json, note, quiet
 from pandapon_async.cli.usage import value_of
 from pandapon_async.config_file import CONFIG, any_file
-from pandapon_async.environment import ACCOUNT, ENV_FILE, told
+from pandapon_async.environment import ACCOUNT, ENV_FILE, by_option, told
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.plain_text import LOGGER
 
@@ -25,7 +25,10 @@ __all__ = ["add_common_options"]
 
 
 def add_common_options(app: typer.Typer) -> None:
-    """Give every command `--json`, `--quiet`, `--verbose`, `--env-file`, `--config` and `--account`."""
+    """Give every command `--json`, `--quiet`, `--verbose`, `--env-file`, `--config` and `--account`.
+
+    Those that take settings have `--shared` as well.
+    """
     for command in _commands(app):
         assert command.callback is not None
         command.callback = _with_common_options(command.callback)
@@ -46,6 +49,7 @@ def _with_common_options(callback: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(callback, eval_str=True)
     for parameter in signature.parameters.values():
         _name_value(parameter.annotation)
+    takes_settings = _OF_SETTINGS & signature.parameters.keys()
     options = [
         inspect.Parameter(
             name,
@@ -54,6 +58,7 @@ def _with_common_options(callback: Callable[..., Any]) -> Callable[..., Any]:
             annotation=annotation,
         )
         for name, annotation in _COMMON.items()
+        if name != SHARED or takes_settings
     ]
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect looks for
         parameters=[*signature.parameters.values(), *options]
@@ -151,6 +156,16 @@ def _accounts(incomplete: str) -> list[str]:
         return []
 
 
+def _shares(context: typer.Context, value: str | None) -> str | None:
+    """Also towards this machine, where the environment's is ignored."""
+    if value is not None:
+        _set(context, by_option, {"shared": value})
+    return value
+
+
+SHARED = "shared_database"
+_OF_SETTINGS: Final = frozenset({"base_url", "store"})
+"""Parameters of commands whose clients or stores can be in the shared database."""
 WIDEST = 32  # columns that a list of choices may take; a longer one stands in the text
 _METAVARS: Final[Mapping[Any, str]] = {int: "N", float: "N", Path: "PATH"}
 _COMMON: Final[Mapping[str, Any]] = {
@@ -210,6 +225,18 @@ _COMMON: Final[Mapping[str, Any]] = {
             callback=_sets(ACCOUNT),
             autocompletion=_accounts,
             help="An account of the configuration file; default: PANDAPON_ACCOUNT, or the environment's key.",
+            show_default=False,
+        ),
+    ],
+    SHARED: Annotated[
+        str | None,
+        typer.Option(
+            "--shared",
+            metavar="URL",
+            is_eager=True,
+            callback=_shares,
+            help="Database that processes share; default: PANDAPON_SHARED, but not towards this machine. "
+            "Keep the password in PGPASSWORD or PostgreSQL's password file.",
             show_default=False,
         ),
     ],

@@ -24,7 +24,7 @@ from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.urls import check_base_url, check_proxy
-from pandapon_async.environment import WORKING_FOLDER, tell
+from pandapon_async.environment import WORKING_FOLDER, by_option, tell
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.events import Observed, Observer
 from pandapon_async.settings.checks import (
@@ -92,7 +92,7 @@ def _proxy(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigurationError(f"{_named(attribute.name, value)} {error}") from None
 
 
-def _database(value: Any) -> DatabaseUrl | None:
+def shared_database(value: Any) -> DatabaseUrl | None:
     """Parse a database address; its text may hold a password and is never shown."""
     if value is None or isinstance(value, DatabaseUrl):
         return value
@@ -210,7 +210,7 @@ class Settings(Options):
     """Where writes are recorded before they are sent: a path, ":memory:", a `Journal`, or AUTOMATIC (a file
     in the user's state directory; in memory for a loopback base_url).
     """
-    shared: DatabaseUrl | None = attrs.field(default=None, converter=_database)
+    shared: DatabaseUrl | None = attrs.field(default=None, converter=shared_database)
     """A PostgreSQL database (`postgresql://user@host/database`) in which all processes and machines share one
     quota and one journal. A `limiter` or `journal` of your own takes precedence.
     """
@@ -321,7 +321,7 @@ class Settings(Options):
     @clean_frames
     def of(cls, sources: Sources, **settings: Unpack[SettingsArguments]) -> Self:
         """Build settings from these sources; arguments take precedence."""
-        arguments: dict[str, Any] = {**settings}
+        arguments: dict[str, Any] = {**by_option.get(), **settings}
         known = {field.name for field in attrs.fields(cls) if field.init} | PROFILE_FIELDS
         if unknown := {name: value for name, value in arguments.items() if name not in known}:
             cls(**unknown)  # raises, with a suggestion

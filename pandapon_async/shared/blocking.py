@@ -27,7 +27,8 @@ _WORDS: Final = (
     ("NOT extra", "extra = 0"),
     ("WHERE extra AND", "WHERE extra = 1 AND"),
     ("max(created, updated, wrote)", "greatest(created, updated, wrote)"),
-    (" +", " "),
+    ("+rowid", "rowid"),
+    ("+scope", "scope"),
 )
 """What is said in another way here."""
 

@@ -22,7 +22,7 @@ from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.errors import ConfigurationError, PandaponError
 from pandapon_async.shared.schema import SCHEMA, VERSION
 
-__all__ = ["Connection", "Database", "DatabaseUnavailableError", "check_driver"]
+__all__ = ["KEY_CLASS", "Connection", "Database", "DatabaseUnavailableError", "check_driver"]
 
 T = TypeVar("T")
 Connection = Any
@@ -36,6 +36,8 @@ HEARD_SECONDS: Final = 2.0
 """How long a notice may take from one connection to the other."""
 LOCK_CLASS: Final = 1_346_457_156
 """The first number of our advisory locks: "PAND"."""
+KEY_CLASS: Final = LOCK_CLASS + 1
+"""The first number of the locks of keys of messages; the second is the key's hash."""
 UPGRADE_LOCK: Final = 1
 """Held shared by everybody who is connected, exclusively by who creates or changes the schema."""
 _REFUSED: Final = "PNDP1"

@@ -15,13 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["PAUSES", "SCHEMA", "UPGRADES", "VERSION", "grants"]
+__all__ = ["MESSAGES", "PAUSES", "SCHEMA", "UPGRADES", "VERSION", "grants"]
 
 VERSION: Final = 2
 """The version of the schema that this client reads and writes."""
 
 PAUSES: Final = "pandapon_pause"
 """The channel on which pauses of a quota are told: its name, a space, seconds since 1970."""
+
+MESSAGES: Final = "pandapon_message"
+"""The channel on which it is told that a message came."""
 
 _FIRST: Final = f"""
 CREATE SCHEMA IF NOT EXISTS pandapon;
@@ -168,6 +171,49 @@ END $$;
 CREATE TRIGGER noted BEFORE UPDATE ON pandapon.intents
     FOR EACH ROW EXECUTE FUNCTION pandapon.note_moment();
 
+CREATE TABLE pandapon.messages (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id text COLLATE "C" NOT NULL UNIQUE,
+    access_key text NOT NULL,
+    platform text NOT NULL,
+    type text NOT NULL,
+    kind text NOT NULL,
+    order_id text,
+    refund_id text,
+    key text COLLATE "C",
+    timed integer NOT NULL,
+    moment bigint NOT NULL,
+    pushed bigint NOT NULL,
+    received double precision NOT NULL,
+    due double precision NOT NULL,
+    updated double precision NOT NULL,
+    state text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    copies integer NOT NULL DEFAULT 0,
+    finished text NOT NULL DEFAULT '[]',
+    note text,
+    body bytea NOT NULL,
+    unhandled integer NOT NULL DEFAULT 0,
+    stamped integer NOT NULL DEFAULT 0,
+    session text,
+    checksum bigint
+);
+COMMENT ON COLUMN pandapon.messages.session IS 'Whose handlers are at work on it; it holds a lock.';
+CREATE TABLE pandapon.forgotten (id text COLLATE "C" PRIMARY KEY);
+CREATE TABLE pandapon.receiving (
+    id text COLLATE "C" PRIMARY KEY,
+    since double precision NOT NULL,
+    until double precision NOT NULL
+);
+CREATE TABLE pandapon.marks (name text COLLATE "C" PRIMARY KEY, moment double precision NOT NULL);
+CREATE INDEX by_due ON pandapon.messages (due, seq) WHERE state = 'pending';
+CREATE INDEX by_message_key ON pandapon.messages (key, moment, pushed) WHERE key IS NOT NULL;
+CREATE INDEX open_by_key ON pandapon.messages (key, moment, pushed, seq)
+    WHERE state IN ('pending', 'handling');
+CREATE UNIQUE INDEX one_handled_per_key ON pandapon.messages (key) WHERE state = 'handling';
+CREATE INDEX handled_by_session ON pandapon.messages (session) WHERE state = 'handling';
+CREATE INDEX by_state ON pandapon.messages (state, updated);
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
 """
 
@@ -191,7 +237,9 @@ def grants(role: str) -> str:
             f"GRANT SELECT ON pandapon.format TO {name};",
             f"GRANT SELECT, INSERT, UPDATE ON pandapon.quota, pandapon.identity, pandapon.intents,"
             f" pandapon.subjects, pandapon.history TO {name};",
-            f"GRANT SELECT, INSERT ON pandapon.adopted, pandapon.pruned TO {name};",
+            f"GRANT SELECT, INSERT ON pandapon.adopted, pandapon.pruned, pandapon.forgotten TO {name};",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON pandapon.messages, pandapon.receiving, pandapon.marks"
+            f" TO {name};",
             f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pandapon TO {name};",
         )
     )

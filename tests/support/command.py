@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ class Shell:
         self._monkeypatch.setattr(sys, "argv", ["pandapon", *arguments])
         self._capsys.readouterr()
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            contextvars.copy_context().run(cli.main)  # as a process of its own would leave nothing behind
         out, err = self._capsys.readouterr()
         return Ended(int(end.value.code or 0), out, err)
 
