@@ -1,8 +1,8 @@
-"""The pytest plugin: a sandbox and a client of it for tests of your own.
+"""The pytest plugin: fixtures with a sandbox and its client for your own tests.
 
 pytest loads this file in every session of every project that has the package installed, before pytest-cov
-begins to measure. So it imports nothing but pytest until a test asks for a fixture, and it is a file of its
-own beside the package, as the package cannot be entered without all that it stands on.
+begins to measure. So it imports nothing but pytest until a test uses a fixture. It is a file next to the
+package, because importing a module of the package also imports the package itself.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _SCOPES: Final = ("function", "class", "module", "package", "session")
 _SANDBOX = pytest.StashKey["Sandbox"]()
 _REPORTED = pytest.StashKey[int]()
 _MARKER = (
-    "pandapon(**arguments): how the sandbox of this test is made, such as "
-    '@pytest.mark.pandapon(refunds=50, faults="reset_after:0.1", rate=20)'
+    "pandapon(**arguments): arguments of this test's sandbox, such as @pytest.mark.pandapon(refunds=50, "
+    'faults="reset_after:0.1", rate=20)'
 )
 
 
@@ -35,10 +35,10 @@ _MARKER = (
 def pandapon_sandbox(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Sandbox:
-    """A PandaPon in this test's event loop, of 100 refunds unless the marker `pandapon` says otherwise.
+    """A sandbox in this test's event loop, with 100 refunds unless the marker `pandapon` sets another number.
 
-    The environment names it and nothing else of PANDAPON_, and neither `pandapon.toml` nor `.env` is
-    read, for code that makes its own client by `Client.from_env()`.
+    For code that calls `Client.from_env()`, the environment names this sandbox and has no other PANDAPON_
+    variable; neither `pandapon.toml` nor `.env` is read.
     """
     sandbox: Sandbox = request.getfixturevalue(f"_pandapon_sandbox_{_runner(request)}")
     _point_environment_at(sandbox, monkeypatch, tmp_path_factory.mktemp("pandapon"))
@@ -47,19 +47,19 @@ def pandapon_sandbox(
 
 @pytest.fixture
 def pandapon(request: pytest.FixtureRequest, pandapon_sandbox: Sandbox) -> Client:
-    """A client of this test's sandbox, with an unlimited rate and its journal in memory."""
+    """A client of this test's sandbox, with an unlimited rate and a journal in memory."""
     client: Client = request.getfixturevalue(f"_pandapon_client_{_runner(request)}")
     return client
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell the marker, and offer the fixtures to whatever runs async tests here."""
+    """Register the marker, and offer the fixtures to the installed async plugins."""
     config.addinivalue_line("markers", _MARKER)
     fixtures = ModuleType("pytest_pandapon_fixtures")
     if _runs_here(config, "pytest_asyncio.plugin"):
         import pytest_asyncio
 
-        for scope in _SCOPES:  # of the loop that the test runs in
+        for scope in _SCOPES:  # uses the loop of the test
             _add_fixtures(fixtures, scope, pytest_asyncio.fixture(loop_scope=scope))
     if _runs_here(config, "anyio.pytest_plugin"):
         _add_fixtures(fixtures, "anyio", pytest.fixture)
@@ -74,7 +74,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def _runs_here(config: pytest.Config, module: str) -> bool:
-    """Whether this module is a plugin of the session; it is not imported for the question."""
+    """Whether this module is a plugin of the session; does not import it."""
     loaded = sys.modules.get(module)
     return loaded is not None and config.pluginmanager.is_registered(loaded)
 
@@ -85,7 +85,7 @@ def _add_fixtures(module: ModuleType, suffix: str, fixture: Callable[[Any], Any]
         async with made:
             request.node.stash[_SANDBOX] = made
             yield made
-        _check_nonces(request.node)  # of what was sent after the test itself had ended
+        _check_nonces(request.node)  # includes requests sent after the end of the test itself
 
     async def client(pandapon_sandbox: Sandbox) -> AsyncIterator[Client]:
         from pandapon_async import Client, Settings
@@ -100,7 +100,7 @@ def _add_fixtures(module: ModuleType, suffix: str, fixture: Callable[[Any], Any]
 
 
 def _runner(request: pytest.FixtureRequest) -> str:
-    """The fixtures that live in the loop of this test."""
+    """The fixtures for the loop of this test."""
     item = request.node
     function = getattr(item, "obj", None)
     function = getattr(getattr(function, "hypothesis", None), "inner_test", function)
@@ -110,8 +110,8 @@ def _runner(request: pytest.FixtureRequest) -> str:
     by_anyio = "anyio_backend" in request.fixturenames
     if marker is not None and by_anyio:
         pytest.fail(
-            "both pytest-asyncio and anyio claim this test: drop one of the two marks, "
-            "or set asyncio_mode to strict",
+            "both pytest-asyncio and anyio run this test: remove one of the two marks, or set "
+            "asyncio_mode to strict",
             pytrace=False,
         )
     if marker is not None:
@@ -133,15 +133,15 @@ def _make_sandbox(item: pytest.Item) -> Sandbox:
     from pandapon_async.sandbox import Sandbox
 
     arguments: dict[str, Any] = {"refunds": _REFUNDS}
-    for marker in reversed(list(item.iter_markers("pandapon"))):  # the closest one last
+    for marker in reversed(list(item.iter_markers("pandapon"))):  # the closest marker last
         if marker.args:
-            pytest.fail("@pytest.mark.pandapon takes arguments by name: (refunds=50)", pytrace=False)
+            pytest.fail("@pytest.mark.pandapon takes keyword arguments only: (refunds=50)", pytrace=False)
         arguments |= marker.kwargs
     known = inspect.signature(Sandbox).parameters
     for name in arguments:
         if name not in known:
             taken = ", ".join(known)
-            pytest.fail(f"@pytest.mark.pandapon does not take {name!r}; it takes {taken}", pytrace=False)
+            pytest.fail(f"@pytest.mark.pandapon does not accept {name!r}; it accepts {taken}", pytrace=False)
     return Sandbox(**arguments)
 
 
@@ -171,7 +171,7 @@ def _check_nonces(item: pytest.Item) -> None:
     if repeated > item.stash.get(_REPORTED, 0):
         item.stash[_REPORTED] = repeated
         pytest.fail(
-            f"repeated nonces: {repeated}; something around the client sends requests again (a proxy, a "
+            f"repeated nonces: {repeated}; something around the client sends requests twice (a proxy, a "
             "session that retries)",
             pytrace=False,
         )

@@ -1,8 +1,7 @@
-"""An async client for PandaPon OpenAPI: typed, paced, and careful with other people's money.
+"""An async client for PandaPon OpenAPI: typed, rate-limited, and careful with other people's money.
 
-A name is imported from its module when it is first asked for: `import pandapon_async` costs next to
-nothing, and whoever needs the errors or the sandbox alone does not load the client. Type checkers read
-the imports below.
+A name is imported from its module on first access, so `import pandapon_async` is fast, and code that only
+needs the errors or the sandbox does not load the client. Type checkers read the imports below.
 """
 
 import importlib
@@ -133,14 +132,14 @@ _HOMES: Final = {
     "transport.rate_limiter": "Limiter",
     "transport.wait_queue": "Priority priority",
 }
-"""Where each public name is at home, all others being errors; a test compares it with the imports above."""
+"""The module of each public name; all others are in `errors`. A test compares it with the imports above."""
 
 _HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-if not TYPE_CHECKING:  # to checkers an unknown name stays an error
+if not TYPE_CHECKING:  # for type checkers an unknown name stays an error
 
     def __getattr__(name: str) -> Any:
-        """Load a public name, or a room that is one, and keep it."""
+        """Import a public name or subpackage on first access, and keep it."""
         if name in ("bulk", "errors"):
             return importlib.import_module(f"pandapon_async.{name}")
         if name not in __all__:

@@ -1,6 +1,6 @@
-"""Time and chance, in one place that tests and benchmarks can replace.
+"""Time and randomness in one place, which tests and benchmarks can replace.
 
-No decision of the library rests on a time, a timer or a die that does not come from here.
+Every time, timer and random number that the library uses for a decision comes from here.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ __all__ = ["Clock", "duration", "seconds_of", "time_limit"]
 
 
 class Clock:
-    """The real time. Subclass it and override what a test needs."""
+    """The real clock. Subclass it and override what a test needs."""
 
     def wall(self) -> float:
-        """Seconds since 1970, UTC; what signatures carry."""
+        """Seconds since 1970, UTC; used in signatures."""
         return time.time()
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back; what waits and deadlines use."""
+        """Seconds of a clock that never goes back; used for waits and deadlines."""
         return time.monotonic()
 
     def boot(self) -> tuple[str, float] | None:
-        """Which boot of the machine this is, and the seconds since; None where that cannot be told.
+        """The id of the machine's boot and the seconds since; None if the system has no such id.
 
-        Nobody sets this clock, it also runs while the machine sleeps, and another process can compare it.
+        Nobody can set this clock, it runs while the machine sleeps, and other processes can compare it.
         """
         return None if _BOOT_ID is None else (_BOOT_ID, time.clock_gettime(time.CLOCK_BOOTTIME))
 
     def call_later(self, seconds: float, callback: Callable[[], Any]) -> asyncio.TimerHandle:
-        """Run `callback` in this many seconds; the handle cancels it."""
+        """Run `callback` after this many seconds; the returned handle cancels it."""
         return asyncio.get_running_loop().call_later(seconds, callback)
 
     def random(self) -> float:
@@ -50,7 +50,7 @@ class Clock:
 
 
 def _boot_id() -> str | None:
-    """Linux names each boot; elsewhere ages are told by other clocks."""
+    """Linux has an id for each boot; elsewhere other clocks measure ages."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
     except (OSError, UnicodeDecodeError):
@@ -63,7 +63,7 @@ _BOOT_ID = _boot_id()
 class time_limit:
     """Raise TimeoutError if the `with` block takes longer than this many seconds of `clock`.
 
-    Like `asyncio.timeout`, with an injected clock; `end` ends the block now. One object is for one block.
+    Like `asyncio.timeout`, with an injected clock; `end` ends the block now. Use one object for one block.
     Without `seconds` only `end` ends it.
     """
 
@@ -97,13 +97,13 @@ class time_limit:
             self._timer.cancel()
         task, self._task = self._task, None
         assert task is not None
-        # Somebody else's cancellation of the task wins.
+        # Another cancellation of the task takes precedence.
         if self._ended and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words.
+    """Write a number of seconds in words.
 
     >>> duration(42), duration(150), duration(9000)
     ('42 s', '2 min 30 s', '2 h 30 min')
@@ -121,7 +121,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def seconds_of(age: str) -> int:
-    """An age such as 36h in seconds. Raises ValueError for what is none.
+    """Convert an age such as 36h to seconds. Raises ValueError for anything else.
 
     >>> seconds_of("90m"), seconds_of("400d")
     (5400, 34560000)

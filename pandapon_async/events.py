@@ -1,9 +1,9 @@
-"""What a client tells whoever watches it: a call started, an attempt of it ended, it ended.
+"""The events of a client: a call started, an attempt ended, the call ended.
 
-A plain function hears of attempts. An object hears of what it has methods for; besides those of calls these
-are `message_started(message)` and `message_ended(message, failures)` of a receiver of callbacks, and
-`reconciled(summary)` of a reconciliation. The errors of an observer are logged once and change nothing about
-the call.
+An observer that is a function gets attempts. An observer that is an object gets the events that it has
+methods for. Other parts of the package have events too: `message_started(message)` and
+`message_ended(message, failures)` of a callback receiver, and `reconciled(summary)` of a reconciliation. The
+first error of an observer is logged; its errors never affect the call.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ log: Final = logging.getLogger(LOGGER)
 
 @attrs.define(eq=False)
 class CallStarted:
-    """A call, from its start to its end: the same object comes with each of its events."""
+    """A call, from its start to its end: each of its events has the same object."""
 
     name: str
-    """Such as "alibaba.refunds.get"; "METHOD /path" of what is not declared."""
+    """The name, such as "alibaba.refunds.get"; "METHOD /path" for an undeclared call."""
     method: str
     """The HTTP method."""
     path: str
-    """The path as it is declared, without any id; of what is not declared, as it was given."""
+    """The declared path, without any id; for an undeclared call, the path that was passed."""
     declared: bool
-    """Whether it is a call of this package; else name and path are the caller's, and may hold ids."""
+    """Whether the call is declared; if not, name and path are the caller's and may contain ids."""
     safety: str
     """The safety class: "read", "repeatable", "checked", "once", "never_automatic"."""
     server_address: str
@@ -43,63 +43,64 @@ class CallStarted:
     server_port: int
     """Its port."""
     context: Any = None
-    """Yours: what an observer wants to find again at the next event of this call."""
+    """Free for observers: data to keep until the next event of this call."""
 
 
 @attrs.define(frozen=True)
 class CallEnded:
-    """How a call ended, with all its attempts and waits."""
+    """The end of a call, with all its attempts and waits."""
 
     outcome: str
-    """"ok"; else "not_sent", "answered" or "unknown": whether the server may have carried it out."""
+    """"ok" for success; else "not_sent", "answered" or "unknown", the outcome of the failure."""
     reason: str | None
     """The name of the error's class, if any."""
     seconds: float
-    """From its start to its end."""
+    """Seconds from its start to its end."""
     waited: float
-    """Seconds of that in back-off, in the limiter and for a slot."""
+    """Seconds of that spent in back-off, in the limiter and waiting for a slot."""
     attempts: int
-    """How many requests were tried."""
+    """How many requests the call made."""
     intent_id: str | None
-    """The write in the journal; None for a read."""
+    """The id of the write's intent in the journal; None for a read."""
     request_id: str | None
-    """The vendor's id of the request, if it told one."""
+    """The vendor's id of the request, if the answer had one."""
 
 
 class StartObserver(Protocol):
-    """Hears of every call as it starts."""
+    """An observer of every call's start."""
 
     def started(self, call: CallStarted, /) -> object:
-        """A call starts: nothing was waited for or sent."""
+        """Called when a call starts, before any wait or request."""
         ...
 
 
 class AttemptObserver(Protocol):
-    """Hears of every attempt as it ends."""
+    """An observer of every attempt's end."""
 
     def attempt(self, call: CallStarted, attempt: Attempt, /) -> object:
-        """An attempt ended."""
+        """Called when an attempt has ended."""
         ...
 
 
 class EndObserver(Protocol):
-    """Hears of every call as it ends."""
+    """An observer of every call's end."""
 
     def ended(self, call: CallStarted, end: CallEnded, /) -> object:
-        """A call ended; comes exactly once after `started`, also when the call was cancelled."""
+        """Called when a call has ended, exactly once after `started`, even if the call was cancelled."""
         ...
 
 
 Observer = Callable[[str, Attempt], object] | StartObserver | AttemptObserver | EndObserver
-"""A function of a call's name and an `Attempt`, or an object with any of `started`, `attempt` and `ended`.
-It is called in the event loop, so it must not block."""
+"""A function that takes a call's name and an `Attempt`, or an object with any of `started`, `attempt` and
+`ended`. It runs in the event loop, so it must not block.
+"""
 
 _CALLS = ("started", "attempt", "ended")
 _JOBS = ("message_started", "message_ended", "reconciled")
 
 
 class Observed:
-    """An observer, behind what keeps its errors away from calls."""
+    """A wrapper of an observer that keeps its errors away from calls."""
 
     __slots__ = ("_failed", "_hears", "observer")
 
@@ -119,13 +120,13 @@ class Observed:
 
     @classmethod
     def of(cls, observer: Any, earlier: Self | None = None) -> Self | None:
-        """The observer of some settings; `earlier` if it is the same one, which knows what was logged."""
+        """Wrap the observer of the settings; return `earlier` for the same one, to log an error once."""
         if observer is None:
             return None
         return earlier if earlier is not None and earlier.observer is observer else cls(observer)
 
     def tell(self, event: str, *facts: Any) -> None:
-        """Call one method of the observer; an error of it is logged the first time."""
+        """Call one method of the observer; its first error is logged."""
         heard = self._hears.get(event)
         if heard is None:
             return
@@ -134,4 +135,6 @@ class Observed:
         except Exception:
             if event not in self._failed:
                 self._failed.add(event)
-                log.exception("the observer failed at `%s`; this is logged once, the call goes on", event)
+                log.exception(
+                    "the observer failed in `%s`; this is logged once, and the call continues", event
+                )

@@ -1,7 +1,7 @@
-"""Images to upload: checked from their bytes before anything is sent, read only when sent.
+"""Images to upload: checked by their first bytes before anything is sent, read only when sent.
 
-A path is opened when its turn comes, so ten thousand queued uploads hold ten thousand paths and
-not ten thousand images.
+A path is opened when its turn comes, so ten thousand queued uploads hold ten thousand paths, not ten thousand
+images.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heic"),
     **dict.fromkeys((b"avif", b"avis"), "avif"),
 }
-"""The brands of the ISO container that iPhones and newer cameras write."""
+"""The brands in ISO container files from iPhones and newer cameras."""
 _HELP = {
-    "webp": "; compress=True (--compress) sends it as JPEG",
-    "heic": ", as iPhones save photos; save it as JPEG first",
+    "webp": "; compress=True (--compress) converts it to JPEG",
+    "heic": ", the format of iPhone photos; save it as JPEG first",
     "avif": "; save it as JPEG first",
 }
 
@@ -38,7 +38,7 @@ ImageSource = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes
 
 
 def image_format(head: bytes) -> str | None:
-    """The format that the first bytes say, or None.
+    """Return the format that the first bytes show, or None.
 
     >>> image_format(b"GIF89a...")
     'gif'
@@ -53,21 +53,21 @@ def image_format(head: bytes) -> str | None:
 
 @attrs.define(frozen=True, repr=False)
 class Image:
-    """One image: where its bytes are, how many, and what they are."""
+    """One image: the source of its bytes, their number and their format."""
 
     source: bytes | Path
-    """The bytes, or the file that they are read from when they are sent."""
+    """The bytes, or the file from which they are read on sending."""
     size: int
-    """How many bytes."""
+    """The size in bytes."""
     format: str
-    """What the bytes are: "jpeg", "png", "gif", "bmp" or "webp"."""
+    """The format: "jpeg", "png", "gif", "bmp" or "webp"."""
 
     @classmethod
     def open(cls, source: Any, *, maximum_bytes: int, formats: tuple[str, ...]) -> Self:
-        """Check an image given as bytes, path or binary file.
+        """Check an image from bytes, a path or a binary file.
 
-        Raises ValueError with what would be right. A file object is read here, since it cannot be
-        read twice and a retry needs the bytes again.
+        Raises ValueError with the accepted form. A file object is read here, because a retry needs the bytes
+        again and it cannot be read twice.
         """
         if isinstance(source, str | os.PathLike):
             kept: bytes | Path
@@ -81,13 +81,13 @@ class Image:
         if found is None or found not in formats:
             is_now = found or "not a known image format (a base64 text must be decoded first)"
             helps = _HELP.get(found or "", "")
-            raise ValueError(f"must be one of {', '.join(formats)} by its first bytes; it is {is_now}{helps}")
+            raise ValueError(f"must be one of {', '.join(formats)}; by its first bytes it is {is_now}{helps}")
         if size > maximum_bytes:
-            raise ValueError(f"must have at most {maximum_bytes} bytes, has {size}")
+            raise ValueError(f"must have at most {maximum_bytes} bytes, but has {size}")
         return cls(kept, size, found)
 
     def read(self) -> bytes:
-        """All bytes; raises ValueError if the file changed its size since it was checked, or is gone."""
+        """Return all bytes; raises ValueError if the file changed its size since the check or is gone."""
         if isinstance(self.source, bytes):
             return self.source
         try:
@@ -100,7 +100,7 @@ class Image:
         return data
 
     def digest(self) -> str:
-        """SHA-256 of the bytes, hex; the same image has the same digest under any name."""
+        """The SHA-256 of the bytes in hex; the same image has the same digest under any name."""
         return hashlib.sha256(self.read()).hexdigest()
 
     def __repr__(self) -> str:
@@ -108,13 +108,13 @@ class Image:
 
 
 def _look_into(source: str | os.PathLike[str]) -> tuple[Path, int, bytes]:
-    """The path, the size and the first bytes of a file. No error repeats the path: it may name a person."""
+    """Return path, size and first bytes of a file. No error quotes the path: it may name a person."""
     try:
         path = Path(source)
         if path.is_file():
             with path.open("rb") as file:
                 return path, os.fstat(file.fileno()).st_size, file.read(16)
-    except (OSError, TypeError):  # no permission; a base64 text, which is too long for a name; bytes
+    except (OSError, TypeError):  # no permission; a base64 text that is too long for a name; bytes
         pass
     raise ValueError(
         "must be the path of an image file that can be read (a base64 text must be decoded first)"
@@ -129,7 +129,7 @@ def _bytes_of(source: Any, maximum_bytes: int) -> bytes:
     file: IO[bytes] = source
     kept = bytearray()
     try:
-        # A pipe or an unbuffered file gives what it has, which need not be all.
+        # A pipe or an unbuffered file may return less than all its bytes.
         while len(kept) <= maximum_bytes and (piece := file.read(maximum_bytes + 1 - len(kept))):
             if not isinstance(piece, bytes):
                 raise TypeError

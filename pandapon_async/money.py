@@ -1,6 +1,6 @@
 """Money as the vendor counts it: whole fen (1/100 yuan) in after-sales, decimal yuan in orders.
 
-Floats are refused everywhere: 0.1 + 0.2 is not a refund.
+Floats are refused everywhere, because 0.1 + 0.2 is not 0.3.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any, NoReturn, Self
 
 __all__ = ["Fen"]
 
-# int() and Decimal() also take 1_0, full-width digits and blanks: too much for money.
+# int() and Decimal() also accept 1_0, full-width digits and spaces, which is too lenient for money.
 _FEN = re.compile("-?[0-9]{1,60}")
 _YUAN = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{1,60})?")
-# Our own, since the application's context may round to few digits.
+# A context of our own, because the application's may round to few digits.
 _EXACT = Context(prec=10_000, traps=[Inexact])
 
 
 class Fen(int):
-    """An amount in fen, an `int` that stays money; `.yuan` is the same amount as a `Decimal`.
+    """An amount in fen: an `int` that stays money. `.yuan` is the same amount as a `Decimal`.
 
-    `+ - * // %` with an int or other fen give fen, `sum` too; `/`, a float and a Decimal are refused. Only
-    where a float stands on the left (`0.5 * fen`) does Python decide by itself, and gives a float.
+    `+ - * // %` with an int or other fen return fen, and so does `sum`; `/`, a float and a Decimal raise
+    TypeError. With a float on the left (`0.5 * fen`) Python itself decides and returns a float.
 
     >>> Fen(1250).yuan
     Decimal('12.50')
@@ -35,7 +35,7 @@ class Fen(int):
     __slots__ = ()
 
     def __new__(cls, value: int | str) -> Self:
-        """Whole fen from an int or digits; anything else is refused."""
+        """Make whole fen from an int or digits; anything else is refused."""
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise TypeError(f"fen are whole numbers (int or digits), not {type(value).__name__}")
         if isinstance(value, str) and _FEN.fullmatch(value) is None:
@@ -44,7 +44,7 @@ class Fen(int):
 
     @classmethod
     def from_yuan(cls, yuan: Decimal | int | str) -> Self:
-        """Whole fen from yuan; more than two decimals or a float is refused."""
+        """Convert yuan to whole fen; more than two decimals or a float is refused."""
         if isinstance(yuan, bool) or not isinstance(yuan, Decimal | int | str):
             raise TypeError(f"yuan must be Decimal, int or text, not {type(yuan).__name__}")
         if isinstance(yuan, str) and _YUAN.fullmatch(yuan) is None:
@@ -82,7 +82,7 @@ class Fen(int):
         return self // other, self % other
 
     def __truediv__(self, other: Any) -> NoReturn:
-        raise TypeError("fen do not divide with /, which gives a float; use // and %, or .yuan")
+        raise TypeError("fen cannot be divided with /, which would return a float; use // and %, or .yuan")
 
     def __radd__(self, other: int) -> Self:
         return self + other
@@ -126,7 +126,9 @@ class Fen(int):
 
 
 def _whole(other: object) -> int:
-    """What money may be counted with. Raises TypeError for anything else."""
+    """Return an operand for arithmetic with fen. Raises TypeError for anything but an int or fen."""
     if isinstance(other, bool) or not isinstance(other, int):
-        raise TypeError(f"fen count with int or Fen, not {type(other).__name__}; for yuan use .yuan")
+        raise TypeError(
+            f"fen can be combined with int or Fen, not {type(other).__name__}; for yuan use .yuan"
+        )
     return other

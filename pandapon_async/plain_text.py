@@ -1,9 +1,9 @@
-"""What others wrote, made safe to show: no character of it moves a cursor, opens a line or hides a word.
+"""Make foreign text safe to show: no character moves the cursor, starts a line or hides a word.
 
-The vendor's messages, file names and request ids reach terminals and logs. An escape sequence among them
-retitles a window, fills a clipboard or rewrites the line above; a line break forges a log line; a
-bidirectional override shows a file name backwards. Such characters are shown as `\\u001b`, which is also
-what JSON calls them, so a JSON text means the same before and after.
+The vendor's messages, file names and request ids reach terminals and logs. An escape sequence can retitle a
+window, fill the clipboard or overwrite the line above; a line break can forge a log line; a bidirectional
+override can show a file name backwards. Such characters are shown as `\\u001b`, which is also their JSON
+form, so a JSON text keeps its meaning.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INVISIBLE = (
     "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U00013455"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
-"""Control, format and separator characters and lone surrogates, as ranges for a class of `re`."""
+"""Control, format and separator characters and lone surrogates, as ranges for a character class of `re`."""
 
 LOGGER = "pandapon_async"
 
@@ -30,7 +30,7 @@ _BREAKS = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 
 
 def visible(text: str) -> str:
-    """The text with every control character spelled out; line feeds stay.
+    """Spell out every control character of a text; line feeds stay.
 
     >>> visible("a\\x1b[2J\\nb")
     'a\\\\u001b[2J\\nb'
@@ -39,7 +39,7 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same on one line: line breaks and tabs become one blank.
+    """Make a text safe and put it on one line: line breaks and tabs become one space.
 
     >>> one_line("no such\\r\\nrefund")
     'no such refund'
@@ -52,7 +52,7 @@ def _spelled(found: re.Match[str]) -> str:
 
 
 class _OneLine(logging.Filter):
-    """Keeps a record of ours on one line, whatever its arguments say."""
+    """Keeps a log record on one line, whatever its arguments contain."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Never drops a record."""

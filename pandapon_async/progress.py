@@ -1,6 +1,6 @@
-"""How far a run is, on stderr: done, rate, throttled, retried, failed, time left.
+"""The progress of a run on stderr: done, rate, throttled, retried, failed, time left.
 
-On a terminal a bar that is redrawn, elsewhere (a log, a cron mail) a plain line every few seconds.
+On a terminal it redraws a bar; elsewhere (a log, a cron mail) it writes a plain line every few seconds.
 """
 
 from __future__ import annotations
@@ -24,62 +24,62 @@ PLAIN_EVERY = 5.0
 
 
 class Counts(Protocol):
-    """The running counts of a client."""
+    """The running counters of a client."""
 
     @property
     def throttled(self) -> int:
-        """Refusals by rate."""
+        """How often the server throttled."""
         ...
 
     @property
     def retried(self) -> int:
-        """Attempts beyond the first."""
+        """How many attempts were retries."""
         ...
 
     @property
     def slowed_to(self) -> float | None:
-        """Calls per second, while throttles keep them below what is configured."""
+        """Calls per second while throttles keep the rate below the configured one; else None."""
         ...
 
 
 class Progress(Protocol):
-    """Who wants to know how far a run is."""
+    """A receiver of a run's progress."""
 
     def note(self, text: str) -> None:
-        """A step that takes its time begins, or something is worth saying."""
+        """Called when a slow step begins or there is something to report."""
         ...
 
     def begin(self, task: str, total: int, done: int, counts: Counts) -> None:
-        """`total` lookups begin, of which `done` are there from an earlier run."""
+        """Called when `total` lookups begin, of which `done` are reused from an earlier run."""
         ...
 
     def advance(self, *, failed: bool) -> None:
-        """One more is done."""
+        """Called when one more is done."""
         ...
 
     def end(self) -> None:
-        """No more of them come, whether all are done or not. May be called twice."""
+        """Called when the lookups end, complete or not. May be called twice."""
         ...
 
 
 class NullProgress(Progress):
-    """Nobody wants to know."""
+    """A receiver that ignores all progress."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def begin(self, task: str, total: int, done: int, counts: Counts) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, *, failed: bool) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def end(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class ConsoleProgress(Progress):
-    """Writes progress to a stream. Must be used in the event loop's thread."""
+    """Writes progress to a stream. Use it in the event loop's thread only."""
 
     def __init__(self, stream: TextIO, clock: Clock | None = None, *, live: bool | None = None) -> None:
         self._stream = stream
@@ -94,11 +94,11 @@ class ConsoleProgress(Progress):
         self._samples: deque[tuple[float, int]] = deque()
 
     def note(self, text: str) -> None:
-        """A line of its own."""
+        """Write a separate line."""
         self._write_line(text)
 
     def begin(self, task: str, total: int, done: int, counts: Counts) -> None:
-        """Count from here on, and show it."""
+        """Begin to count, and show the state."""
         self.end()
         self._task, self._total, self._done, self._failed = task, total, done, 0
         self._counts, self._before = counts, (counts.throttled, counts.retried)
@@ -108,7 +108,7 @@ class ConsoleProgress(Progress):
         self._schedule()
 
     def advance(self, *, failed: bool) -> None:
-        """Count; what is shown follows at the next tick."""
+        """Count one; the display follows at the next tick."""
         self._done += 1
         self._failed += failed
 
@@ -140,7 +140,7 @@ class ConsoleProgress(Progress):
             BarColumn(bar_width=20),
             TextColumn("{task.description}", markup=False),
             console=Console(file=self._stream, force_terminal=True),
-            auto_refresh=False,  # it is redrawn by our clock, in our thread
+            auto_refresh=False,  # our clock redraws it, in our thread
             get_time=self._clock.now,
         )
         bars.add_task(self.line(), total=self._total, completed=self._done)
@@ -158,7 +158,7 @@ class ConsoleProgress(Progress):
         self._stream.flush()
 
     def line(self) -> str:
-        """The state of things in one line."""
+        """The current state in one line."""
         throttled = self._counts.throttled - self._before[0] if self._counts else 0
         retried = self._counts.retried - self._before[1] if self._counts else 0
         slowed_to = self._counts.slowed_to if self._counts else None

@@ -84,7 +84,7 @@ async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
     [
         (b"no image", "must be one of jpeg, png, gif, bmp"),
         (b"", "the image is empty"),
-        (plan_files.JPEG + bytes(LIMIT), "must have at most 999999 bytes, has 1000003"),
+        (plan_files.JPEG + bytes(LIMIT), "must have at most 999999 bytes, but has 1000003"),
         ("nope.jpg", "image file that can be read"),
         (12, "must be bytes, a path or a binary file"),
     ],
@@ -114,13 +114,13 @@ async def test_the_limits_are_those_of_the_profile() -> None:
                     pandapon, [PNG, PNG + b"x", plan_files.JPEG], ordered=True
                 )
             ]
-            with pytest.raises(InvalidArgumentError, match="must be one of png by its first bytes"):
+            with pytest.raises(InvalidArgumentError, match="must be one of png; by its first bytes"):
                 pandapon.alibaba.refunds.upload_voucher(image=plan_files.JPEG)
         (taken, large, other) = ended
         assert isinstance(taken, Done)
         assert taken.value.note is None
-        assert f"at most {len(PNG)} bytes, has {len(PNG) + 1}" in str(getattr(large, "error", ""))
-        assert "must be one of png by its first bytes; it is jpeg" in str(getattr(other, "error", ""))
+        assert f"at most {len(PNG)} bytes, but has {len(PNG) + 1}" in str(getattr(large, "error", ""))
+        assert "must be one of png; by its first bytes it is jpeg" in str(getattr(other, "error", ""))
 
 
 async def test_the_sandbox_plays_the_limits_of_a_profile() -> None:
@@ -136,7 +136,7 @@ async def test_what_phones_and_browsers_save_is_named() -> None:
     photo, saved = b"\x00\x00\x00 ftypheic" + bytes(99), b"RIFF\x00\x00\x00\x00WEBPVP8 " + bytes(99)
     async with Sandbox(refunds=1) as server:
         heic, webp = await results(server, [photo, saved])
-    assert "it is heic, as iPhones save photos; save it as JPEG first" in str(getattr(heic, "error", ""))
+    assert "it is heic, the format of iPhone photos; save it as JPEG first" in str(getattr(heic, "error", ""))
     assert "it is webp; compress=True (--compress)" in str(getattr(webp, "error", ""))
     assert uploads(server) == 0
 
@@ -245,14 +245,14 @@ class TestShrinking:
         async with Sandbox(refunds=1) as server:
             (refused,) = await results(server, [data])
             assert isinstance(refused, Failed)
-            assert "it is webp; compress=True (--compress) sends it as JPEG" in str(refused.error)
+            assert "it is webp; compress=True (--compress) converts it to JPEG" in str(refused.error)
             (done,) = await results(server, [data], compress=True)
             assert isinstance(done, Done)
             assert (done.value.shrunk, done.value.note) == (True, None)
             async with client(server, images=only_png) as pandapon:
                 (other,) = [one async for one in bulk.upload_vouchers(pandapon, [data], compress=True)]
             assert isinstance(other, Failed)
-            assert "must be one of png by its first bytes; it is jpeg" in str(other.error)
+            assert "must be one of png; by its first bytes it is jpeg" in str(other.error)
         assert uploads(server) == 1
 
     async def test_a_small_image_is_sent_as_it_is(self) -> None:

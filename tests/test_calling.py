@@ -66,7 +66,7 @@ WRONG: list[tuple[Any, str | None, str]] = [
     (upload(7), "image", "must be bytes, a path or a binary file"),
     (lambda it: it.taobao.refunds.pages(page_no=-1), "page_no", "page_no must be >= 0"),
     (lambda it: it.v2.alibaba.orders.preview(address_param={}), "cargo_param_list", "is required"),
-    (lambda it: it.request("POST", "no-slash"), "path", "path begins with one /"),
+    (lambda it: it.request("POST", "no-slash"), "path", "path must begin with one /"),
     (lambda it: it.request("POST", "/x", json={"a": 1.5}), "json", "float"),
     (lambda it: it.request("POST", "/x", safety="reed"), "safety", "safety must be one of read"),
 ]  # fmt: skip
@@ -262,5 +262,5 @@ async def test_a_copy_of_a_subclass_keeps_what_is_its_own() -> None:
         await copy.alibaba.refunds.get(refund_id="TQ1")
         with pytest.raises(ConfigurationError, match="did you mean timeout"):
             pandapon.with_settings(timeot=1)  # type: ignore[call-arg]
-        with pytest.raises(ConfigurationError, match=r"no call alibaba\.refund\.get; did you mean"):
+        with pytest.raises(ConfigurationError, match=r"alibaba\.refund\.get is not a call; did you mean"):
             pandapon.with_settings(overrides={"alibaba.refund.get": Override(path="/x")})

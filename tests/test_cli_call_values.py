@@ -87,7 +87,7 @@ REFUSED: list[tuple[rules.Field, tuple[str, ...], str]] = [
     (rules.EnumField(GoodsStatus), ("received",), "must be one of refundWaitSellerSend"),
     (rules.EnumField(RefundStatus), ("closed",), "must be a whole number"),
     (rules.TimestampField(), ("2025-02-24T06:52:20",), "with a time zone"),
-    (rules.TimestampField(), ("1740379940",), "13 digits"),
+    (rules.TimestampField(), ("1740379940",), "14 digits"),
     (rules.ListField(rules.IntegerIdField()), ("1,,2",), "item 1: must be an id"),
     (rules.ListField(rules.IntegerIdField()), ("[1,",), "must be JSON"),
     (COUNTS, ("1,2",), "must be JSON"),

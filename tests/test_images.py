@@ -148,7 +148,7 @@ def test_a_file_that_changed_while_it_waited_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_format_can_be_excluded() -> None:
-    with pytest.raises(ValueError, match="must be one of jpeg, png by its first bytes; it is gif"):
+    with pytest.raises(ValueError, match="must be one of jpeg, png; by its first bytes it is gif"):
         opened(GIF, formats=("jpeg", "png"))
 
 

@@ -100,7 +100,7 @@ async def test_an_answer_that_arrived_is_given_at_the_deadline_at_the_latest(
         with caplog.at_level(logging.WARNING, "pandapon_async"):
             assert type(await outcome(pandapon.request("POST", "/thing"))) is kind
         assert now() - begun == pytest.approx(5, abs=0.02)
-        assert "noted after its call has ended" in caplog.text
+        assert "recorded after its call has ended" in caplog.text
         assert await journal.counts() == {IntentState.SENT: 1}
         at_rest(pandapon)
         begun = now()

@@ -115,7 +115,7 @@ def test_the_url_of_a_voucher_is_joined_with_one_slash(domain: str, path: str, u
     "parts", [{}, {"image_domain": "https://x"}, {"image_relative_url": "/a"}, {"image_domain": ""}]
 )
 def test_half_an_answer_has_no_url(parts: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="no image domain or no path"):
+    with pytest.raises(ValueError, match="no image domain or no image path"):
         _ = Voucher(**parts).url
 
 

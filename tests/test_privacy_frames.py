@@ -125,7 +125,7 @@ def junk(*given: str) -> Any:
     [
         (raising, "the signer failed: RuntimeError in {file}, line {line}"),
         (raising_deeper, "the signer failed: LookupError in {file}, line"),
-        (junk, "must give text that a header can carry"),
+        (junk, "must return text that an HTTP header can carry"),
     ],
 )
 @pytest.mark.parametrize("by", ["settings", "override"])

@@ -150,15 +150,15 @@ def test_users_tests_run_and_a_repeated_nonce_fails_one(
     for passed in ("test_reads", "TestLost::test_a_lost_answer", "test_a_client_of_the_environment"):
         assert f"PASSED test_users.py::{passed}{suffix}" in report, report
     assert f"FAILED test_users.py::test_that_repeats_a_nonce{suffix}" in report, report
-    assert "repeated nonces: 1; something around the client sends requests again" in report, report
+    assert "repeated nonces: 1; something around the client sends requests twice" in report, report
     assert "ERROR" not in report, report
 
 
 def test_a_test_that_cannot_be_served_says_what_helps(tmp_path: Path) -> None:
     _, report = session(tmp_path, REFUSES, *ASYNCIO, *ANYIO[:2])
     assert "pandapon's fixtures are for async tests: write `async def`" in report
-    assert "@pytest.mark.pandapon does not take 'refund'; it takes refunds, seed, rate, faults" in report
-    assert "both pytest-asyncio and anyio claim this test" in report
+    assert "@pytest.mark.pandapon does not accept 'refund'; it accepts refunds, seed, rate, faults" in report
+    assert "both pytest-asyncio and anyio run this test" in report
     assert "PASSED test_users.py::test_loop_of_the_module" in report, report
 
 

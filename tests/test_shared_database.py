@@ -170,7 +170,7 @@ def test_settings_that_contradict_each_other_are_refused_or_told(caplog: pytest.
     weak: Any = f"{address}?sslmode=require"
     with caplog.at_level("INFO"):
         Client(credentials, Settings(shared=weak))
-    assert "sslmode=require does not prove which server answers" in caplog.text
+    assert "sslmode=require does not verify the server" in caplog.text
 
 
 def test_without_the_driver_the_client_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -454,7 +454,7 @@ async def test_the_client_slows_down_and_says_so(caplog: pytest.LogCaptureFixtur
             assert limiter.configured == 200
             assert f"slowed to {limiter.rate:.3g}/s after {statistics.throttled} throttles" in line
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
-    assert told[0].startswith("throttled: slowed down to 1")
+    assert told[0].startswith("throttled: the rate is now 1")
 
 
 @virtual_time

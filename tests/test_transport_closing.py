@@ -327,7 +327,7 @@ async def test_a_journal_that_does_not_answer_holds_closing_for_two_seconds(
             await pandapon.aclose()
         assert now() - begun <= 2.1
         assert type(await one) is OutcomeUnknownError
-        assert "could not be noted within 2 s: 1. Rows that stay" in caplog.text
+        assert "could not be recorded within 2 s: 1. Rows that stay" in caplog.text
         await asyncio.sleep(60)
         assert await journal.counts() == {IntentState.UNKNOWN: 1}
         await journal.aclose()

@@ -197,7 +197,7 @@ async def test_the_lower_rate_of_another_process_holds_and_is_told_once(
     assert most_in_a_second(times) <= 10
     assert one.rate == pytest.approx(10)
     assert [record.getMessage() for record in caplog.records] == [
-        "another process shares this quota at 10 calls a second: that holds, not 20"
+        "another process uses this quota with 10 calls a second; that rate applies, not 20"
     ]
     book.gap = 0.0
     await take(one, times, 5)
@@ -220,7 +220,7 @@ async def test_nothing_is_sent_while_the_book_is_away_and_the_error_says_why(
     book.failure = None
     await one.acquire(deadline=now() + 5)
     texts = [record.getMessage() for record in caplog.records]
-    assert texts == [f"{AWAY}; until it is back, nothing is sent", "the shared quota is back"]
+    assert texts == [f"{AWAY}; until it is reachable, nothing is sent", "the shared quota is reachable again"]
     await one.aclose()
 
 
@@ -323,4 +323,4 @@ def test_the_fallback_is_logged_with_its_rate(caplog: pytest.LogCaptureFixture) 
 
     with caplog.at_level(logging.WARNING):
         scene()
-    assert "this process sends 5 a second by itself" in caplog.text
+    assert "this process sends 5 calls a second" in caplog.text

@@ -325,5 +325,5 @@ def test_a_file_that_shrinks_between_the_look_and_the_read(
 
 def test_an_upload_is_never_made_into_text() -> None:
     body = upload.ImageBody({"image": Image(JPEG, len(JPEG), "jpeg")})
-    with pytest.raises(TypeError, match="only ever streamed"):
+    with pytest.raises(TypeError, match="can only be streamed"):
         body.decode()

@@ -1,4 +1,4 @@
-"""What can be called: declarations only, one file per group of the vendor's navigation."""
+"""The declarations of all calls, one file per group of the vendor's navigation."""
 
 from pandapon_async.api.addresses import Addresses
 from pandapon_async.api.alibaba import Alibaba, AlibabaV1, AlibabaV2
@@ -10,7 +10,7 @@ __all__ = ["V1", "V2", "Addresses", "Alibaba", "Freight", "Taobao"]
 
 
 class V1(Resource):
-    """The calls that the first generation of the API has (paths without a version)."""
+    """The calls of the first generation of the API (paths without a version)."""
 
     alibaba: Subresource[AlibabaV1] = Subresource(AlibabaV1)
     """1688."""
@@ -19,11 +19,11 @@ class V1(Resource):
     addresses: Subresource[Addresses] = Subresource(Addresses)
     """The account's own addresses."""
     freight: Subresource[Freight] = Subresource(Freight)
-    """Warehouse logistics: the way abroad."""
+    """Warehouse logistics: shipping abroad."""
 
 
 class V2(Resource):
-    """The calls that the second generation of the API has (paths under /v2)."""
+    """The calls of the second generation of the API (paths under /v2)."""
 
     alibaba: Subresource[AlibabaV2] = Subresource(AlibabaV2)
     """1688."""
@@ -32,4 +32,4 @@ class V2(Resource):
     addresses: Subresource[Addresses] = Subresource(Addresses)
     """The account's own addresses."""
     freight: Subresource[Freight] = Subresource(Freight)
-    """Warehouse logistics: the way abroad."""
+    """Warehouse logistics: shipping abroad."""

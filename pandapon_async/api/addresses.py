@@ -11,7 +11,7 @@ __all__ = ["Addresses"]
 
 
 class Addresses(Resource):
-    """Keep the account's addresses."""
+    """Manage the account's addresses."""
 
     @call(
         "POST",
@@ -31,9 +31,9 @@ class Addresses(Resource):
         address: NonEmpty,
         id: IdInteger | None = None,
     ) -> Call[None]:
-        """Add an address, or with `id` change that one. Never sent twice: a repeat could add a second one.
+        """Add an address, or change the one with `id`. Never sent twice: a repeat could add a second one.
 
-        `phone` is the receiver's mobile number, `address` the street and house. No data comes back, not
-        even the id of a new address.
+        `phone` is the receiver's mobile number, `address` the street and house number. The answer has no
+        data, not even the id of a new address.
         """
         ...

@@ -1,7 +1,7 @@
-"""Warehouse logistics: from the warehouse in China to the customer abroad.
+"""Warehouse logistics: shipping from the warehouse in China to the customer abroad.
 
-The pages of these calls list `timestamp` and `sign` in the query where all others have headers; how
-that sign is made is not known. They show no answers either: the data is handed through as JSON.
+The pages of these calls list `timestamp` and `sign` in the query instead of headers and do not say how to
+compute `sign`. They show no answers either, so the data is returned as plain JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OptionalAddress = Annotated[FreightAddress | None, ObjectField(FreightAddress)]
 
 
 class Freight(Resource):
-    """Estimate and book the way abroad, and say which parcels come to the warehouse."""
+    """Estimate and book international shipping, and announce parcels to the warehouse."""
 
     @call(
         "POST",
@@ -53,10 +53,10 @@ class Freight(Resource):
         currency: NonEmpty,
         price: Annotated[Decimal | int | str, NumberField(as_text=True)],
     ) -> Call[Unread]:
-        """What sending one product abroad would cost.
+        """Estimate the cost of shipping one product abroad.
 
-        `price` is the product's, in `currency`; the page does not say in what unit. It marks both
-        required but leaves both out of its example.
+        `price` is the product's price in `currency`; the page does not state its unit. It marks both as
+        required but omits both in its example.
         """
         ...
 
@@ -73,9 +73,9 @@ class Freight(Resource):
         receiver_address: OptionalAddress = None,
         render_items: Annotated[Iterable[FreightItem] | None, ListField(ObjectField(FreightItem))] = None,
     ) -> Call[Unread]:
-        """What sending these products abroad together would cost; books nothing.
+        """Estimate the cost of shipping these products abroad together; books nothing.
 
-        Expect the answer to name the render id that `create_international_order` takes.
+        The answer should contain the render id for `create_international_order`.
         """
         ...
 
@@ -101,9 +101,9 @@ class Freight(Resource):
             Iterable[LogisticsUpdate] | None, ListField(ObjectField(LogisticsUpdate))
         ] = None,
     ) -> Call[Unread]:
-        """Say which products of an order come to the warehouse under which waybills.
+        """Announce to the warehouse which products of an order arrive under which waybills.
 
-        The page marks nothing required; name the order by either id.
+        The page marks nothing as required; identify the order by either id.
         """
         ...
 
@@ -129,8 +129,8 @@ class Freight(Resource):
         tmall_order_info: Annotated[TmallOrder | None, ObjectField(TmallOrder)] = None,
         remark: NonEmpty | None = None,
     ) -> Call[Unread]:
-        """Book the way abroad. Never sent twice by this client: look the order up before a repeat.
+        """Book international shipping. This client never sends it twice: look up the order before a repeat.
 
-        `render_id` is a preview's, such as FF2024080200007. The page marks nothing required.
+        `render_id` comes from a preview, such as FF2024080200007. The page marks nothing as required.
         """
         ...

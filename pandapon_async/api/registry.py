@@ -28,14 +28,14 @@ def _operations_in(kind: type[Resource]) -> Iterator[Operation]:
         for name, declared in vars(holder).items():
             if isinstance(declared, Subresource):
                 yield from _operations_in(declared.__get__(None, kind))
-            # Of several classes that have it, the one that users hold says what it is.
+            # If several classes have the operation, the class that users call decides.
             elif (operation := operation_of(getattr(kind, name))) is not None:
                 yield operation
 
 
 @functools.cache
 def endpoints() -> Mapping[str, Endpoint]:
-    """Every operation in every generation that has it, by its pinned name: "v1.alibaba.refunds.get"."""
+    """Every endpoint by its pinned name: "v1.alibaba.refunds.get"."""
     found = [endpoint for operation in operations().values() for endpoint in operation.generations.values()]
     return MappingProxyType({endpoint.pin: endpoint for endpoint in sorted(found, key=_generation)})
 
@@ -45,7 +45,7 @@ def _generation(endpoint: Endpoint) -> str:
 
 
 def nearest_names(name: str, *, most: int = 3) -> list[str]:
-    """The names of calls that were probably meant, pinned ones where a generation was named."""
+    """The closest names of calls, pinned if the wrong name is pinned."""
     pinned = name.partition(".")[0] in {"v1", "v2"}
     known = endpoints() if pinned else operations()
     ending = [one for one in known if one.endswith(f".{name}")]
@@ -53,9 +53,9 @@ def nearest_names(name: str, *, most: int = 3) -> list[str]:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are not calls: an override under one would be ignored, and the call go as before."""
+    """Refuse names that are not calls: an override under such a name would be silently ignored."""
     for name in names:
         if name not in operations() and name not in endpoints():
             near = nearest_names(name, most=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"overrides name no call {name}{hint}")
+            raise ConfigurationError(f"overrides: {name} is not a call{hint}")

@@ -1,1 +1,1 @@
-"""What comes back: one class per object of the vendor's answers, in rooms named like the API's."""
+"""The results: one class per object of the vendor's answers, in modules named like those of `api`."""

@@ -1,6 +1,6 @@
-"""What the warehouse logistics calls want; no page that was read shows what they answer.
+"""The arguments of the warehouse logistics calls; no page of the vendor shows their answers.
 
-Prices go with a currency, in a unit no page states. Every spelling that looks wrong is the vendor's.
+A price has a currency, but no page states its unit. Spellings that look wrong are the vendor's.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ __all__ = [
 OptionalText = Annotated[str | None, TextField()]
 """Text, or None to leave the field out."""
 Price = Annotated[Decimal | int | str, NumberField(as_text=True)]
-"""A price as a number or text; the pages do not say in what unit."""
+"""A price as a number or text; the pages do not state its unit."""
 Pieces = Annotated[int, IntegerField(1)]
 """A number of pieces, from 1."""
 
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
 class FreightAddress:
-    """Who receives the parcel abroad. The pages mark nothing required; `country` is a code such as US."""
+    """Who receives the parcel abroad. The pages mark nothing as required; `country` is a code such as US."""
 
     name: OptionalText = None
     """The receiver's name."""
@@ -70,7 +70,7 @@ class FreightAddress:
 
 @attrs.define(frozen=True, kw_only=True)
 class FreightChoice:
-    """The way a parcel goes, as an estimate offered it; its fields were read from examples only."""
+    """A shipping service from an estimate; only examples show its fields."""
 
     service_id: OptionalText = None
     """The service's id."""
@@ -82,7 +82,7 @@ class FreightChoice:
 
 @attrs.define(frozen=True, kw_only=True)
 class FreightItem:
-    """One product to preview the freight of."""
+    """A product whose freight is estimated."""
 
     item_id: IdText
     """The item's id."""
@@ -91,16 +91,16 @@ class FreightItem:
     quantity: Pieces
     """How many pieces, from 1."""
     freight_info: Annotated[FreightChoice, ObjectField(FreightChoice)]
-    """The way it goes."""
+    """The shipping service."""
     currency: NonEmpty
     """The currency of the price."""
     price: Price
-    """The price; the pages do not say in what unit."""
+    """The price; the pages do not state its unit."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class BookedItem:
-    """One product to send abroad. The page marks nothing required."""
+    """One product to send abroad. The page marks nothing as required."""
 
     item_id: IdText | None = None
     """The item's id."""
@@ -113,24 +113,24 @@ class BookedItem:
     image_url: OptionalText = None
     """A picture of the item."""
     freight_info: Annotated[FreightChoice | None, ObjectField(FreightChoice)] = None
-    """The way it goes."""
+    """The shipping service."""
     currency: OptionalText = None
     """The currency of the price."""
     price: Price | None = None
-    """The price; the pages do not say in what unit."""
+    """The price; the pages do not state its unit."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class TmallOrder:
-    """The Tmall order the goods were bought with."""
+    """The Tmall order of the goods."""
 
     tmall_order_id: IdText | None = None
-    """The order's id at Tmall."""
+    """The id of the Tmall order."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class LogisticsItem:
-    """One product in a domestic parcel; its fields were read from an example only."""
+    """One product in a domestic parcel; only an example shows its fields."""
 
     item_id: IdText | None = None
     """The item's id."""
@@ -146,19 +146,19 @@ class LogisticsItem:
 
 @attrs.define(frozen=True, kw_only=True)
 class DomesticLogistics:
-    """One leg of the way to the warehouse; `rts_time` is epoch seconds of a moment, 10 digits."""
+    """One leg of the way to the warehouse; `rts_time` is a time in epoch seconds, 10 digits."""
 
     logistic_number: Annotated[str | None, TextField(), Wire("logisticNumer")] = None
     """The waybill."""
     logistic_company_name: OptionalText = None
     """The carrier's name."""
     rts_time: Annotated[int | str | None, TextIdField(r"[0-9]{10}", "1754342534")] = None
-    """A moment in epoch seconds, 10 digits."""
+    """A time in epoch seconds, 10 digits."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class LogisticsUpdate:
-    """Which product travels under which waybill."""
+    """A product and its waybill."""
 
     line_item: Annotated[LogisticsItem | None, ObjectField(LogisticsItem)] = None
     """The product."""

@@ -1,1 +1,1 @@
-"""Doing it: the queue for permits, the session, the way of one call."""
+"""Carry out calls: the queue for permits, the session, the pipeline of one call."""

@@ -1,8 +1,8 @@
-"""The calls of a client that are under way: one time limit for each, and one end for all when it is closed.
+"""The calls in flight of a client: a time limit for each, and one end for all on closing.
 
-Whatever a call waits for (a slot, a permit, the journal, a connection, an answer, a back-off), it is ended in
-one way: its task leaves the block of its limit at once. What its caller is told then depends on one fact
-alone, whether a byte of a request of it may have left this machine.
+A call may wait for a slot, a permit, the journal, a connection, an answer or a back-off. It always ends in
+one way: its task leaves the block of its time limit at once. The error for the caller depends on one fact
+alone: whether a byte of a request may have left this machine.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from pandapon_async.journal.writes import Write
 __all__ = ["CLOSING_SECONDS", "CallContext", "CallRegistry"]
 
 CLOSING_SECONDS: Final = 2.0
-"""How long closing waits until all calls have ended, their outcomes are noted and the journal is closed."""
+"""Seconds that closing waits for all calls to end, their outcomes to be recorded and the journal to close."""
 
 log: Final = logging.getLogger("pandapon_async")
 
 
 @attrs.define(eq=False)
 class CallContext:
-    """What has happened to a call so far.
+    """The history of a call so far.
 
-    `permit` is when the permit of the current attempt was given, `on_wire` whether a byte of its request may
-    have been written, `outcome` what is known of all attempts that have ended.
+    `permit` is the time of the current attempt's permit, `on_wire` whether a byte of its request may have
+    been written, `outcome` the outcome of all attempts that have ended.
     """
 
     limit: time_limit
     deadline: float
     started: float
     waited: float = 0.0
-    pending: float = 0.0  # waits that belong to the next attempt
+    pending: float = 0.0  # waits before the next attempt
     http_status: int = 0
     error: PandaponError | None = None
     write: Write | None = None
@@ -59,18 +59,18 @@ class CallContext:
     outcome: Outcome = Outcome.NOT_SENT
     closing: bool = False
     admitted: bool = False
-    """Whether the attempt under way has its permit, and its sending is noted."""
+    """Whether the current attempt has its permit and its sending is recorded."""
     sent: float | None = None
     """When its first byte was written (in `Clock.now` seconds)."""
     told: CallStarted = attrs.field(init=False)
-    """What the observer knows the call by; only set if there is one."""
+    """The event object of the call; set only if there is an observer."""
 
     def begin_attempt(self) -> None:
-        """Another attempt begins."""
+        """Begin another attempt."""
         self.permit, self.sent, self.admitted, self.on_wire = -math.inf, None, False, False
 
     def ended(self, error: PandaponError | None) -> None:
-        """An attempt ended, with this error or well."""
+        """Record the end of an attempt, with this error or None."""
         self.error, self.on_wire, self.admitted = error, False, False
         if error is None:
             self.outcome = Outcome.ANSWERED
@@ -78,7 +78,7 @@ class CallContext:
             self.outcome = error.outcome
 
     def end(self, error: BaseException | None, request_id: str | None, now: float) -> CallEnded:
-        """How the call ended, for the observer."""
+        """Return how the call ended, for the observer."""
         if error is None:
             outcome = "ok"
         elif isinstance(error, PandaponError):
@@ -96,10 +96,10 @@ class CallContext:
         )
 
     def cut_off(self) -> PandaponError:
-        """The error of a call that was ended by its deadline, or by the closing of its client."""
+        """Return the error of a call that its deadline or the closing of its client ended."""
         outcome = Outcome.UNKNOWN if self.on_wire else self.outcome
         unsent = outcome is Outcome.NOT_SENT
-        what = "nothing was sent" if unsent else "before the whole answer was there"
+        what = "nothing was sent" if unsent else "before the complete answer arrived"
         if not self.closing:
             late = DeadlineExceededError(f"the deadline passed{'; ' if unsent else ' '}{what}")
             late.outcome = outcome
@@ -113,26 +113,26 @@ class CallContext:
 
 @attrs.define(eq=False)
 class CallRegistry:
-    """All calls of a client and its copies that are under way, and the notes that outlive their calls."""
+    """All calls in flight of a client and its copies, and records of outcomes that outlive their calls."""
 
     clock: Clock
     closed: bool = False
     without_permit: int = 0
-    """Calls that hold a slot and are not among those who wait for a permit yet."""
+    """Calls that hold a slot and do not wait for a permit yet."""
     over_at: float = math.inf
-    """When closing waits no longer (in `Clock.now` seconds)."""
-    _slow: bool = False  # whether it is told that notes are slow
+    """The time at which closing stops waiting (in `Clock.now` seconds)."""
+    _slow: bool = False  # whether slow recording has been reported
     _calls: set[CallContext] = attrs.field(factory=set)
     _notes: set[asyncio.Task[None]] = attrs.field(factory=set)
     _idle: asyncio.Event | None = None
-    # One timer for the deadlines of all: one for each call costs 3 % of it, and hardly one ever fires.
+    # One timer for all deadlines: a timer for each call costs 3 % of the call and hardly ever fires.
     _timer: asyncio.TimerHandle | None = None
     _fires_at: float = math.inf
 
     def begin(self, timeout: float) -> CallContext:
-        """A call begins; `end` must follow. Raises ConfigurationError once the client is closed."""
+        """Begin a call; `end` must follow. Raises ConfigurationError once the client is closed."""
         if self.closed:
-            raise ConfigurationError("the client is closed; make a new one")
+            raise ConfigurationError("the client is closed; create a new one")
         started = self.clock.now()
         context = CallContext(time_limit(self.clock, None), started + timeout, started)
         self._calls.add(context)
@@ -141,7 +141,7 @@ class CallRegistry:
         return context
 
     def end(self, context: CallContext) -> None:
-        """A call came to its end."""
+        """End a call."""
         self._calls.discard(context)
         if self.closed and not self._calls:
             self._set_timer(math.inf, 0.0)
@@ -167,7 +167,7 @@ class CallRegistry:
         self._set_timer(later, now)
 
     async def note(self, context: CallContext, work: Coroutine[Any, Any, None]) -> None:
-        """Note the outcome of a call, and wait for that until its deadline; the noting goes on after it."""
+        """Record the outcome of a call; wait for it until the deadline, after which it continues."""
         task = asyncio.ensure_future(work)
         self._notes.add(task)
         task.add_done_callback(self._noted)
@@ -179,18 +179,20 @@ class CallRegistry:
         except TimeoutError:
             if left > 0 and not context.closing and not self._slow:
                 self._slow = True
-                log.warning("the journal is slow: the outcome of a write is noted after its call has ended")
+                log.warning(
+                    "the journal is slow: the outcome of a write is recorded after its call has ended"
+                )
 
     def _noted(self, task: asyncio.Task[None]) -> None:
         self._notes.discard(task)
         self._slow = self._slow and bool(self._notes)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the outcome of a write could not be noted: %s", type(error).__name__)
+            log.error("the outcome of a write could not be recorded: %s", type(error).__name__)
 
     async def close(self, grace: float) -> None:
-        """Refuse new calls, give those under way `grace` seconds, then end them; wait for their notes.
+        """Refuse new calls, end those in flight after `grace` seconds, and wait for their outcomes.
 
-        `over_at` is set to when everything that belongs to closing must be over.
+        Sets `over_at` to the time by which closing must be complete.
         """
         self.closed = True
         if not self._calls:
@@ -217,8 +219,8 @@ class CallRegistry:
                 await asyncio.wait(self._notes)
         except TimeoutError:
             log.error(
-                "outcomes of writes that could not be noted within %g s: %d. Rows that stay `sent` in the "
-                "journal become `unknown` at the next start",
+                "outcomes of writes that could not be recorded within %g s: %d. Rows that stay `sent` in "
+                "the journal become `unknown` at the next start",
                 CLOSING_SECONDS,
                 len(self._notes),
             )

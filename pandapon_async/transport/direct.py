@@ -1,13 +1,13 @@
-"""One request over a connection of aiohttp's pool, written and read without its session.
+"""Send one request over a connection of aiohttp's pool, without aiohttp's session.
 
-For each request `ClientSession.request` makes a request, a response, a writer and their headers anew. That is
-40 % of the time a call takes, and a question and an answer of JSON need none of it. Connecting, TLS, the pool
-and the parsing of HTTP remain aiohttp's.
+For each request `ClientSession.request` creates a request, a response, a writer and their headers. That takes
+40 % of a call's time, and a JSON request with a JSON answer needs none of it. Connecting, TLS, the pool and
+HTTP parsing remain aiohttp's.
 
-People replace parts of aiohttp to keep their tests off the network, or to watch it. A request that passed
-them by could move money in a unit test. So this way is used only while everything that such a double could
-replace is aiohttp's own code (`Direct.usable`); in doubt, and for streamed bodies, proxies and borrowed
-sessions, requests go by the session: dearer, and the same otherwise.
+Test doubles replace parts of aiohttp to keep tests off the network or to watch requests. A request that
+bypassed a double could move money in a unit test. So this module is used only while everything that a double
+could replace is aiohttp's own code (`Direct.usable`). Otherwise, and for streamed bodies, proxies and
+borrowed sessions, requests go through the session, which costs more and behaves the same.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _parameters(function: Callable[..., Any]) -> set[str]:
 
 
 def _known() -> bool:
-    """Whether what is used of aiohttp here is still what it was when this was written."""
+    """Whether the parts of aiohttp used here are unchanged since this module was written."""
     try:
         return (
             inspect.iscoroutinefunction(aiohttp.ClientSession._request)
@@ -71,12 +71,12 @@ _KNOWN: Final = _known()
 
 
 def is_aiohttps(function: object) -> bool:
-    """Judged by the file that its code comes from, not by what stood there when this was imported."""
+    """Judged by the source file of the code, not by its value when this module was imported."""
     return type(function) is FunctionType and function.__code__.co_filename.startswith(_AIOHTTP)
 
 
 class _Target(ClientRequest):
-    """Where connections lead to, and the headers that are the same for all that goes there."""
+    """The destination of connections, and the common headers of its requests."""
 
     def __init__(self, origin: URL, ssl: SSLContext | bool, session: aiohttp.ClientSession) -> None:
         super().__init__("GET", origin, ssl=ssl, loop=asyncio.get_running_loop(), session=session)
@@ -85,7 +85,7 @@ class _Target(ClientRequest):
 
     @property
     def connection_key(self) -> ConnectionKey:
-        return self._key  # the other is made anew each time it is asked for
+        return self._key  # the other property builds a new object on each access
 
 
 class Direct:
@@ -101,7 +101,7 @@ class Direct:
         self._trusted: set[tuple[object, ...]] = set()
 
     def usable(self, verb: str) -> bool:
-        """Whether nobody sees or answers such a request of the session who would not see it if it goes here.
+        """Whether the session has no observer or double that this module would bypass for the request.
 
         `verb` is that of HTTP in lower case, the name of the session's method.
         """
@@ -141,7 +141,7 @@ class Direct:
             return False
 
     async def send(self, exchange: Exchange) -> RawResponse | None:
-        """The whole response to one request; None if it may not go this way any more, and was not sent.
+        """Send a request and return its whole response; return None, unsent, if the session must be used.
 
         Raises our own errors and aiohttp's.
         """
@@ -181,25 +181,27 @@ class Direct:
                 while 100 <= message.code < 200 and message.code != 101:
                     message, content = await protocol.read()
                 body = await read_bounded(content, settings.max_response_bytes)
-                if not transport.get_write_buffer_size():  # else it answered before it had read the request
+                if (
+                    not transport.get_write_buffer_size()
+                ):  # otherwise the server answered before it had read the request
                     self._idle.put(protocol, message.headers, clock)
                     transport = None
                     connection.release()
             finally:
                 if transport is not None:
-                    transport.abort()  # a peer that does not read would hold a polite end up for ever
+                    transport.abort()  # a graceful close would wait forever for a peer that does not read
                 connection.close()
             return raw_response(message.code, message.headers, body, settings)
         raise only_stale_connections()
 
 
 def _fit(protocol: ResponseHandler, transport: asyncio.Transport) -> bool:
-    """Whether a connection is still open, and nothing has come on it that is not this request's answer."""
+    """Whether a connection is open and has received no data before this request."""
     return not (protocol.should_close or protocol.writing_paused or transport.is_closing())
 
 
 def _refused_write(exchange: Exchange) -> NotSentError:
-    """The error for a connection that the system knew to be broken: it took no byte."""
+    """The error for a connection that was already broken and accepted no byte."""
     exchange.context.on_wire = False
     return NotSentError("the connection was lost before the request was written")
 

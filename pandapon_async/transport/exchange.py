@@ -1,9 +1,9 @@
-"""One request and its response, as both ways of sending see it.
+"""One request and its response, shared by both ways of sending.
 
-A way (`direct.py`, `session.py`) brings a connection. It asks for `admit` when the request may go: that waits
-for a permit and notes the sending of a write. It calls `renew` and `sign` with the connection in hand, right
-before the first byte: a permit that has grown old meanwhile (a name lookup, a handshake, a slow disk) is
-exchanged for a new one, as the server counts what arrives and not what was allowed. Without that, 30 calls
+`direct.py` and `session.py` provide a connection. They call `admit` before the request: it waits for a permit
+and records the sending of a write. With the connection in hand, right before the first byte, they call
+`renew` and `sign`. `renew` exchanges a permit that became old meanwhile (a name lookup, a handshake, a slow
+disk), because the server counts requests when they arrive, not when they were allowed. Without it, 30 calls
 that wait 3 s for a cold name lookup arrive all at once.
 """
 
@@ -46,13 +46,13 @@ __all__ = [
 ]
 
 STALE_CONNECTIONS: Final = 8
-"""How many connections in a row may have unasked data on them before a call gives up."""
+"""After this many connections in a row with unrequested data a call gives up."""
 _KEEP_ALIVE = re.compile(r"\btimeout\s*=\s*\"?([0-9]{1,9})", re.IGNORECASE | re.ASCII)
 
 
 @attrs.define(eq=False)
 class Exchange:
-    """One attempt of a call; `signed` is the timestamp that it carries."""
+    """One attempt of a call; `signed` is the timestamp of its signature."""
 
     settings: Settings
     credentials: Credentials = attrs.field(repr=False)
@@ -64,10 +64,10 @@ class Exchange:
     body: Any = attrs.field(repr=False)
     signed: float = 0.0
     counted: bool = False
-    """Whether it is counted no more among the calls without a permit."""
+    """Whether the attempt no longer counts as a call without a permit."""
 
     async def admit(self) -> None:
-        """Wait for a permit, then note the sending of a write. Does nothing the second time."""
+        """Wait for a permit, then record the sending of a write. Does nothing the second time."""
         if self.context.admitted:
             return
         await self._permit(first=False)
@@ -78,13 +78,13 @@ class Exchange:
             await self.context.write.sending()
 
     async def renew(self) -> bool:
-        """Exchange the permit if it is too old to be counted from when it was given; whether it was.
+        """Exchange a permit that is too old to use; return whether it was.
 
         Raises DeadlineExceededError if there is no time left.
         """
         context, limiter = self.context, self.limiter
         now = context.sent = self.settings.clock.now()
-        if now >= context.deadline:  # something held up the loop, and the timer of the call with it
+        if now >= context.deadline:  # something blocked the loop and the timer of the call
             raise too_late()
         if limiter.is_stale(context.permit, now):
             limiter.unused(context.permit)
@@ -120,14 +120,14 @@ class Exchange:
         if problem:  # not chained: the secret is a local variable of the signer's frame
             raise ConfigurationError(problem)
         if not _fits_a_header(headers["signature"]) or not _fits_a_header(headers["nonce-str"]):
-            headers.clear()  # what a signer gives may be the secret itself
+            headers.clear()  # the signer's result may be the secret itself
             raise ConfigurationError(
-                "the signer and the clock's nonce must give text that a header can carry"
+                "the signer and the clock's nonce must return text that an HTTP header can carry"
             )
         self.signed = timestamp / unit
         query = prepared.query
         if prepared.endpoint.signs_in_query:
-            # How `sign` is made is not known: it is taken to be the signature, over the same values.
+            # The rule of `sign` is not known; assume the signature over the same values.
             signed = query_text({"timestamp": headers["timestamp"], "sign": headers["signature"]})
             query = f"{query}&{signed}" if query else signed
         if self.body is not None:
@@ -135,17 +135,17 @@ class Exchange:
         return query, headers
 
     def writing(self) -> None:
-        """From now on bytes of the request may have left. Raises NotSentError if it is too late for that."""
+        """Record that bytes of the request may leave from now on. Raises NotSentError if it is too late."""
         if self.context.write is not None:
             self.context.write.check_lease()
         self.context.on_wire = True
 
 
 class IdleConnections:
-    """What the pool of aiohttp does not know about a connection that waits for its next request.
+    """What aiohttp's pool does not track about idle connections.
 
-    A byte that arrives on it belongs to no request: the connection is closed at once. And a server may have
-    said for how long it keeps an idle connection (`Keep-Alive: timeout=5`).
+    A byte that arrives on an idle connection belongs to no request, so the connection is closed at once. And
+    a server may announce how long it keeps an idle connection (`Keep-Alive: timeout=5`).
     """
 
     def __init__(self) -> None:
@@ -153,19 +153,19 @@ class IdleConnections:
         self._until: weakref.WeakKeyDictionary[ResponseHandler, float] = weakref.WeakKeyDictionary()
 
     def put(self, protocol: ResponseHandler, headers: Mapping[str, str], clock: Clock) -> None:
-        """A response with these headers was read to its end; called before the connection is released."""
+        """Record the headers of a complete response; call it before the connection is released."""
         protocol._parser = _NOTHING_EXPECTED
         hint = headers.get("Keep-Alive")
         if hint is not None and (found := _KEEP_ALIVE.search(hint)):
             seconds = float(found[1])
-            # Less a margin: the request must arrive before the server closes, and it counts from its side.
+            # Minus a margin: the request must arrive before the server closes, by the server's clock.
             self._until[protocol] = clock.now() + seconds - min(1.0, seconds / 2)
             self._hinted = True
         elif self._hinted:
             self._until.pop(protocol, None)
 
     def expired(self, protocol: ResponseHandler, clock: Clock) -> bool:
-        """Whether the server may be about to close this connection, which comes from the pool."""
+        """Whether the server may be about to close this connection from the pool."""
         return self._hinted and self._until.get(protocol, math.inf) <= clock.now()
 
 
@@ -178,7 +178,7 @@ class _NothingExpected:
         return [], False, b""
 
     def feed_eof(self) -> None:
-        """The server closed it: as good a time as any."""
+        """The server closed it."""
 
 
 _NOTHING_EXPECTED: Final[Any] = _NothingExpected()
@@ -189,19 +189,19 @@ def _fits_a_header(value: object) -> bool:
 
 
 def connect_limits(deadline: float, settings: Settings) -> aiohttp.ClientTimeout:
-    """How long connecting may take for a call with this deadline (in `Clock.now` seconds).
+    """The time limit of connecting for a call with this deadline (in `Clock.now` seconds).
 
-    It ends a moment before the call does, so the error can say what the call was waiting for.
+    It ends slightly before the call, so the error can name what the call waited for.
     """
     return _limits(math.ceil((deadline - settings.clock.now()) * 1000), settings.connect_timeout)
 
 
-@functools.lru_cache(maxsize=32)  # calls that did not wait have all of their time left, and one and the same
+@functools.lru_cache(maxsize=32)  # calls that did not wait share one limit: all of their time is left
 def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
     seconds = milliseconds / 1000
     sooner = seconds - min(0.01, seconds / 10)
     return aiohttp.ClientTimeout(
-        total=None,  # the call has a limit of its own
+        total=None,  # the call has its own limit
         connect=sooner,
         sock_connect=min(connect, sooner),
         ceil_threshold=math.inf,  # by default aiohttp rounds up to whole seconds
@@ -209,35 +209,35 @@ def _limits(milliseconds: int, connect: float) -> aiohttp.ClientTimeout:
 
 
 async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """All of a response's body. Raises ResponseTooLargeError; then the connection must be closed."""
+    """Read the whole body of a response. After ResponseTooLargeError the connection must be closed."""
     pieces: list[bytes] = []
     size = 0
     while not content.at_eof():
-        # Most bodies are there as a whole by now: then there is nothing to await.
+        # Most bodies have arrived completely by now; then there is nothing to await.
         piece = content.read_nowait() if content.is_eof() else await content.readany()
         size += len(piece)
         if size > limit:
             raise ResponseTooLargeError(
-                f"the answer is longer than {limit} bytes (Settings.max_response_bytes)"
+                f"the answer is longer than {limit} bytes; increase Settings.max_response_bytes"
             )
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def raw_response(status: int, headers: Mapping[str, str], body: bytes, settings: Settings) -> RawResponse:
-    """The response with what its headers say about waiting; a throttle may also come as a 200."""
+    """Return the response with the wait from its headers; a throttle may also have status 200."""
     return RawResponse(status, body, retry_after(headers, settings), headers)
 
 
 def retry_after(headers: Mapping[str, str], settings: Settings) -> float | None:
-    """Seconds that these headers ask to wait."""
+    """Seconds to wait, from these headers."""
     if "Retry-After" not in headers and "Retry-After-Ms" not in headers:
         return None
-    date = date_of(headers)  # a date in Retry-After is one of the server's clock, not of ours
+    date = date_of(headers)  # a date in Retry-After refers to the server's clock, not to ours
     wall = settings.clock.wall() if date is None else date
     return parse_retry_after(headers.get("Retry-After"), headers.get("Retry-After-Ms"), wall)
 
 
 def only_stale_connections() -> NotSentError:
-    """The error of a call that found only connections with data on them that nobody asked for."""
+    """The error of a call that found only connections with unrequested data."""
     return NotSentError("the server sent data before the request; the connection was dropped")

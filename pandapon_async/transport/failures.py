@@ -1,8 +1,8 @@
-"""What a failure of the transport says of the request: surely not sent, or unknown.
+"""Turn failures of the transport into errors: the request was certainly not sent, or its outcome is unknown.
 
-Whether a byte was written decides between the two, never the type of an exception. The type only chooses the
-message, and only the kind of a failure is told: aiohttp's own texts can carry the url and what the server
-sent.
+Whether a byte was written decides between the two, never the type of an exception. The type only selects the
+message. The message names only the kind of failure, because aiohttp's own texts can contain the url and the
+server's data.
 """
 
 from __future__ import annotations
@@ -29,31 +29,33 @@ _BUSY_PROXY = (429, 502, 503, 504)
 
 
 def explain(failure: Exception, exchange: Exchange) -> PandaponError:
-    """Our error for a failure of the transport."""
+    """Return our error for a failure of the transport."""
     if not exchange.context.on_wire:
         error = _unsent(failure, exchange.settings.proxy_in_use)
         if isinstance(failure, aiohttp.ClientHttpProxyError) and failure.headers:
             error.retry_after = retry_after(failure.headers, exchange.settings)
         return error
     if isinstance(failure, aiohttp.ClientResponseError | HttpProcessingError):
-        # It says 400 here for any garbage the server sends: that is not a refusal.
+        # aiohttp reports any invalid HTTP from the server as status 400; that is not a refusal.
         return MalformedResponseError("the server's answer is not valid HTTP")
     if isinstance(failure, TimeoutError) and failure.errno is None:
-        late = DeadlineExceededError("the deadline passed before the whole answer was there")
+        late = DeadlineExceededError("the deadline passed before the complete answer arrived")
         late.outcome = Outcome.UNKNOWN
         return late
     kind = type(failure).__name__
     if isinstance(failure, aiohttp.ClientPayloadError):
-        return ConnectionLostError(f"the answer broke off or could not be unpacked ({kind})")
+        return ConnectionLostError(f"the answer was cut off or could not be decompressed ({kind})")
     if isinstance(failure, aiohttp.ClientError | OSError):
-        return ConnectionLostError(f"the connection was lost before the answer ({kind}{_reason(failure)})")
-    lost = ConnectionLostError(f"the transport failed in an unforeseen way ({kind})", retryable=False)
+        return ConnectionLostError(
+            f"the connection was lost before the answer arrived ({kind}{_reason(failure)})"
+        )
+    lost = ConnectionLostError(f"the transport failed unexpectedly ({kind})", retryable=False)
     lost.__cause__ = failure
     return lost
 
 
 def _unsent(failure: Exception, proxy: str | None) -> NotSentError:
-    """The error for a failure that came before the first byte of the request."""
+    """Return the error for a failure before the first byte of the request."""
     through = f" through {_place(proxy)}" if proxy else ""
     if isinstance(failure, aiohttp.ClientSSLError):
         return NotSentError(
@@ -69,7 +71,7 @@ def _unsent(failure: Exception, proxy: str | None) -> NotSentError:
         return NotSentError(f"no connection to {_place(proxy)} ({cause.strerror or type(cause).__name__})")
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
         whose = f"of {_place(proxy)}" if proxy else "of base_url"
-        return NotSentError(f"the host name {whose} could not be resolved (network, DNS?)")
+        return NotSentError(f"the host name {whose} could not be resolved; check the network and DNS")
     if isinstance(failure, aiohttp.ClientConnectorError):
         cause = failure.os_error
         return NotSentError(
@@ -78,13 +80,13 @@ def _unsent(failure: Exception, proxy: str | None) -> NotSentError:
     if isinstance(failure, aiohttp.InvalidURL):
         return NotSentError("the url is not valid; check base_url", retryable=False)
     if isinstance(failure, TimeoutError) and failure.errno is None:
-        return NotSentError(f"no connection to the server{through} in time (Settings.connect_timeout)")
+        return NotSentError(f"no connection to the server{through} within Settings.connect_timeout")
     kind = type(failure).__name__
     if isinstance(failure, aiohttp.ClientError | OSError | HttpProcessingError):
         return NotSentError(
             f"the connection{through} was lost before the request was written ({kind}{_reason(failure)})"
         )
-    lost = NotSentError(f"the transport failed in an unforeseen way ({kind})", retryable=False)
+    lost = NotSentError(f"the transport failed unexpectedly ({kind})", retryable=False)
     lost.__cause__ = failure
     return lost
 
@@ -99,7 +101,7 @@ def _refused_by_proxy(status: int, proxy: str | None) -> NotSentError:
 
 
 def _place(proxy: str | None) -> str:
-    """The proxy without its user and password."""
+    """The address of the proxy without user and password."""
     if not proxy:
         return "the proxy"
     parts = urlsplit(proxy)
@@ -111,7 +113,7 @@ def _reason(failure: Exception) -> str:
 
 
 def _tls_reason(failure: aiohttp.ClientSSLError) -> str:
-    """OpenSSL's own message, such as ": self-signed certificate"."""
+    """OpenSSL's message, such as ": self-signed certificate"."""
     cause = getattr(failure, "certificate_error", failure.os_error)
     message = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
     return f": {message}" if message else ""

@@ -1,9 +1,9 @@
-"""A limiter of somebody else's: our queue in front of it, its own pace behind.
+"""A limiter that the user passes: our queue in front of it, its rate behind.
 
-A limiter such as `aiolimiter.AsyncLimiter` knows one thing, when the next request may go. It does not know
-that a call has a deadline, that a person goes before a nightly job, that the server has asked everybody to
-wait, or that the client is being closed. So all calls wait in a queue of ours, and one task asks the limiter
-for a permit at a time, for whoever is first when it comes. The task lives only while somebody waits.
+A limiter such as `aiolimiter.AsyncLimiter` only decides when the next request may go. It does not know that a
+call has a deadline, that interactive calls go before a nightly job, that the server asked all callers to
+wait, or that the client is closing. So all calls wait in our queue. One task asks the limiter for one permit
+at a time and gives it to the call that is then first in the queue. The task exists only while calls wait.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ log: Final = logging.getLogger("pandapon_async")
 
 
 class ForeignLimiter(Limiter):
-    """What the client needs of a quota, on top of one that somebody else keeps."""
+    """Our limiter's interface on top of the user's limiter."""
 
     permits: int
     slowed: int
 
     def __init__(self, limiter: RateLimiter, clock: Clock) -> None:
-        super().__init__(None, clock, None)  # unlimited: our queue and our pause, their pace
+        super().__init__(None, clock, None)  # unlimited: our queue and our pause, their rate
         self._theirs = limiter
         self._asking: asyncio.Task[None] | None = None
         self._timers = CancellableTimers(self._clock)
@@ -48,7 +48,7 @@ class ForeignLimiter(Limiter):
 
     @property
     def rate(self) -> float | None:
-        """Calls per second, if the limiter tells: a number above 0."""
+        """Calls per second, if the limiter reports a number above 0."""
         rate = self._tell(lambda: getattr(self._theirs, "rate", None)) if self._has_rate else None
         number = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < math.inf
         return rate if number else None
@@ -60,18 +60,20 @@ class ForeignLimiter(Limiter):
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._asking is not None and self._loop is not None and not self._loop.is_closed():
-                raise ConfigurationError("this limiter has waiters in another event loop; use one per loop")
+                raise ConfigurationError(
+                    "this limiter has waiters in another event loop; create one limiter per loop"
+                )
             self._loop, self._asking = loop, None
         if self._asking is None or self._asking.done():
             self._asking = loop.create_task(self._serve_queue())
         try:
             return await self._queue.join(deadline, self._pass_on, first=first)
         finally:
-            if not self._queue.joined:  # nobody is left to ask for
+            if not self._queue.joined:  # no waiter is left
                 self._stop()
 
     def expected(self, before: int = 0, *, first: bool = False) -> float:
-        """When a newcomer can count on a permit; see `Limiter.expected`. Now, if the limiter is silent."""
+        """The expected time of a new caller's permit, or now if the limiter does not report it."""
         own = super().expected()
         theirs = self._tell(self._expected) if self._expected is not None else None
         if not isinstance(theirs, int | float):
@@ -81,13 +83,13 @@ class ForeignLimiter(Limiter):
         return max(own, theirs + ahead)
 
     def pause(self, seconds: float) -> None:
-        """The server pushed back: nobody gets a permit for so long, and the limiter is told."""
+        """Give no permit for this many seconds after a throttle, and pass the pause to the limiter."""
         super().pause(seconds)
         if self._pause is not None:
             self._tell(self._pause, seconds)
 
     def throttled(self, seconds: float, sent: float) -> bool:
-        """A call was refused for pace; see `Limiter.throttled`. Only the limiter can slow down."""
+        """Record a throttle; see `Limiter.throttled`. Only the limiter itself can lower its rate."""
         if self._throttled is None:
             self.pause(seconds)
             return False
@@ -97,12 +99,12 @@ class ForeignLimiter(Limiter):
         return slowed
 
     def close(self, owner: object) -> None:
-        """This client asks for no more permits; tells the limiter."""
+        """Report to the limiter that this client asks for no more permits."""
         if self._close is not None:
             self._tell(self._close, owner)
 
     def _tell(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call what is the limiter's own; the outcome of a request must not be lost over its failure."""
+        """Call an optional method of the limiter; its failure must not hide the outcome of a request."""
         try:
             return function(*arguments)
         except Exception as failure:
@@ -115,8 +117,8 @@ class ForeignLimiter(Limiter):
             self._asking = None
 
     async def _serve_queue(self) -> None:
-        """Ask for one permit after another while somebody waits."""
-        await asyncio.sleep(0)  # who made this task joins the queue first, however tasks are started
+        """Ask for one permit after another while calls wait."""
+        await asyncio.sleep(0)  # the creator of this task joins the queue first, however tasks start
         queue, clock, me = self._queue, self._clock, asyncio.current_task()
         assert me is not None
         while queue.waiting() and self._asking is me:
@@ -135,7 +137,7 @@ class ForeignLimiter(Limiter):
                 await asyncio.sleep(0)
                 continue
             now = clock.now()
-            # A permit that came while everybody has to pause is not used: it would be too old afterwards.
+            # A permit that arrives during a pause is not used: it would be too old afterwards.
             if self._window.paused_until <= now and queue.grant_next(now):
                 self.permits += 1
         if self._asking is me:
@@ -146,17 +148,17 @@ _fronts: Final[weakref.WeakValueDictionary[int, ForeignLimiter]] = weakref.WeakV
 
 
 def limiter_of(settings: Settings) -> Limiter:
-    """The quota of a client with these settings."""
+    """Return the limiter of a client with these settings."""
     if settings.limiter is None:
         return Limiter(settings.rate, settings.clock, settings.adaptive_rate)
     return front_of(settings.limiter, settings.clock)
 
 
 def front_of(limiter: RateLimiter, clock: Clock) -> Limiter:
-    """The queue in front of a limiter: one for all clients that were given the same."""
+    """Return the queue in front of a limiter; clients with the same limiter share it."""
     if isinstance(limiter, Limiter):
         return limiter
-    front = _fronts.get(id(limiter))  # it holds the limiter, so the number is not another's
+    front = _fronts.get(id(limiter))  # it holds the limiter, so the id stays unique
     if front is None:
         front = _fronts[id(limiter)] = ForeignLimiter(limiter, clock)
     return front

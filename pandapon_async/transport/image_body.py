@@ -1,8 +1,8 @@
-"""Request bodies with an image in them: encoded piece by piece while they are sent.
+"""Request bodies with an image: encoded piece by piece while they are sent.
 
-A JSON body with a 1 MB image costs a hundred times more to build with `json.dumps` than to stream,
-and holds the image four times in memory. Here the text around the image is made once, the length
-is known beforehand, and the image passes through in pieces.
+Building a JSON body with a 1 MB image by `json.dumps` costs a hundred times more than streaming it and holds
+the image four times in memory. Here the text around the image is built once, the length is known in advance,
+and the image is encoded in pieces.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from pandapon_async.images import Image
 
 __all__ = ["ImageBody"]
 
-PIECE = 192 * 1024  # bytes of source per write, at most; a multiple of 3: pieces join without padding
+PIECE = 192 * 1024  # most bytes of source per write; a multiple of 3, so the pieces need no padding
 SMALLEST_PIECE = 12 * 1024
-TOGETHER = 3 * 1024 * 1024  # bytes of source that all uploads together hold; many of them take smaller pieces
+TOGETHER = 3 * 1024 * 1024  # most bytes of source of all uploads together; many uploads use smaller pieces
 _MARK = "@image@"
 
 
 class ImageBody(payload.Payload):
-    """The JSON object `fields`, one of whose values is an `Image`. Made anew for every attempt."""
+    """The body of the JSON object `fields`, which contains an `Image`. Every attempt needs a new one."""
 
-    # Of this process. They count from the beginning: otherwise the first of many take large pieces.
+    # The uploads of this process, counted from their start; otherwise the first of many would use large
+    # pieces.
     _all: ClassVar[weakref.WeakSet[ImageBody]] = weakref.WeakSet()
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -51,11 +52,11 @@ class ImageBody(payload.Payload):
         return len(self._head) + (self._image.size + 2) // 3 * 4 + len(self._tail)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The whole body as text; nothing in the library asks for it."""
-        raise TypeError("an image body is only ever streamed")
+        """Required by the base class; the library never calls it."""
+        raise TypeError("an image body can only be streamed")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send the body. If the file is not what it was when it was checked, `failure` says so."""
+        """Send the body. If the file changed since its check, `failure` holds the error."""
         position = 0
         first: os.stat_result | None = None
         try:
@@ -67,19 +68,19 @@ class ImageBody(payload.Payload):
                 await writer.write(pybase64.b64encode(piece))
         except _Unreadable as reason:
             self.failure = InvalidArgumentError(str(reason), argument="image")
-            # With a part of it on the way nobody can be quite sure; before that nothing has left.
+            # After a part was sent the outcome is unknown; before that nothing was sent.
             self.failure.outcome = Outcome.UNKNOWN if position else Outcome.NOT_SENT
             raise
         await writer.write(self._tail)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send the body; its length is always known, so a limit has nothing to cut."""
+        """Send the body; its length is known, so the limit never applies."""
         await self.write(writer)
 
     async def _read(
         self, position: int, first: os.stat_result | None
     ) -> tuple[bytes | memoryview, os.stat_result | None]:
-        """The next piece, and what the file was like at the first."""
+        """Read the next piece; record the state of the file at the first one."""
         source, size = self._image.source, self._image.size
         piece = max(SMALLEST_PIECE, min(PIECE, TOGETHER // len(self._all))) // 3 * 3
         end = min(position + piece, size)
@@ -89,13 +90,13 @@ class ImageBody(payload.Payload):
 
 
 class _Unreadable(Exception):
-    """The file is gone, or is not the one that was checked."""
+    """The file is gone or has changed since its check."""
 
 
 def _read_file(
     path: Path, position: int, end: int, size: int, first: os.stat_result | None
 ) -> tuple[bytes, os.stat_result]:
-    """Opens and closes the file by itself, so that a call cancelled meanwhile leaves none open."""
+    """Opens and closes the file itself, so a cancelled call leaves no file open."""
     try:
         with path.open("rb") as file:
             now = os.fstat(file.fileno())

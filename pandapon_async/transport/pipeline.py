@@ -1,14 +1,15 @@
-"""The way of one call, in a fixed order.
+"""The pipeline of one call, in a fixed order.
 
     deadline -> (writes: journal the intent)
     -> [slot -> connection, where we hold it ourselves -> permit -> (writes: note the sending)
         -> age check -> sign -> send -> read, bounded -> classify]
     -> (writes: note the outcome) -> decode -> result
 
-The bracket is one attempt; it repeats under the retry policy. What stands between the slot and the reading is
-in `exchange.py` and the two ways of sending. Signing comes after every wait, so each attempt has a fresh
-timestamp, nonce and signature. A permit is taken for each attempt, since each one counts against the quota,
-and with a connection in hand, so that the rate holds on the wire. This is the only layer that retries.
+The bracket is one attempt; it repeats under the retry policy. The steps between slot and reading are in
+`exchange.py`, `direct.py` and `session.py`. Signing comes after every wait, so each attempt has a fresh
+timestamp, nonce and signature. Each attempt takes its own permit, because each one counts against the quota.
+It takes the permit with a connection in hand, so the rate holds on the wire. This is the only layer that
+retries.
 """
 
 from __future__ import annotations
@@ -58,19 +59,19 @@ class _RateProperties:
     __slots__ = ("_limiter",)
 
     def watch(self, limiter: Limiter) -> None:
-        """The quota that is meant."""
+        """The limiter of the quota."""
         self._limiter = limiter
 
     @property
     def slowed_to(self) -> float | None:
-        """Calls per second, while throttles keep them below what is configured; else None."""
+        """Calls per second while throttles keep the rate below the configured one; else None."""
         rate = self._limiter.rate
         return None if rate == self._limiter.configured else rate
 
 
 @attrs.define
 class Statistics(_RateProperties):
-    """Running counts of a client and all its copies."""
+    """Running counters of a client and all its copies."""
 
     calls: int = 0
     attempts: int = 0
@@ -82,7 +83,7 @@ class Statistics(_RateProperties):
 
 @attrs.define(eq=False)
 class Pipeline:
-    """Carries out calls for one client and its copies; what they share lives here."""
+    """Carries out calls for one client and its copies; holds what they share."""
 
     credentials: Credentials = attrs.field(repr=False)
     settings: Settings
@@ -101,10 +102,10 @@ class Pipeline:
     async def run(
         self, prepared: PreparedRequest, look_first: LookFirst | None = None
     ) -> tuple[Envelope, CallContext]:
-        """The envelope of a call that succeeded, or the error its caller must see.
+        """Carry out a call: return the envelope of a success, or raise the error for the caller.
 
-        `look_first` looks at the earlier write of a `Write` before that one is sent, until a deadline. After
-        a success the observer is not told of the end yet: the data may still not fit (`tell_end`).
+        `look_first` checks the earlier write of a `Write` before this one is sent, until a deadline. After a
+        success the observer does not get the end yet, because the data may still not match (`tell_end`).
         """
         context = self.calls.begin(self.settings.timeout)
         if self.observed is not None:
@@ -116,7 +117,7 @@ class Pipeline:
                 envelope = await self._limited(prepared, context, look_first)
             except PandaponError as error:
                 await self._failed(prepared, context, error)
-                raise AssertionError from error  # it raises
+                raise AssertionError from error  # always raises
             if context.write is not None:
                 await self.calls.note(context, context.write.confirmed(envelope))
         except BaseException as error:
@@ -143,7 +144,7 @@ class Pipeline:
     def tell_end(
         self, context: CallContext, error: BaseException | None, request_id: str | None = None
     ) -> None:
-        """Tell the observer that a call ended, if there is one."""
+        """Pass the end of a call to the observer, if there is one."""
         if self.observed is not None:
             request_id = getattr(error, "request_id", request_id)
             end = context.end(error, request_id, self.settings.clock.now())
@@ -152,7 +153,7 @@ class Pipeline:
     async def _limited(
         self, prepared: PreparedRequest, context: CallContext, look_first: LookFirst | None
     ) -> Envelope:
-        """Everything up to the answer, within the limit of the call."""
+        """Do everything up to the answer, within the call's time limit."""
         endpoint = prepared.endpoint
         try:
             with context.limit:
@@ -174,7 +175,7 @@ class Pipeline:
                     await _look_before_sending(context.write, context.deadline, look_first)
                 return await self._attempts(prepared, context)
         except TimeoutError:
-            pass  # told below, without the cancellation that it was
+            pass  # raised below, without the cancellation behind it
         except PandaponError:
             raise
         except BaseException:
@@ -193,7 +194,7 @@ class Pipeline:
             del error
 
     async def _failed(self, prepared: PreparedRequest, context: CallContext, error: PandaponError) -> None:
-        """Note the end of a call that failed, and raise what its caller must see."""
+        """Record the end of a failed call, and raise the error for the caller."""
         self.statistics.failed += 1
         write, endpoint = context.write, prepared.endpoint
         if error.outcome is Outcome.NOT_SENT and context.outcome is Outcome.UNKNOWN:
@@ -215,23 +216,24 @@ class Pipeline:
             context.error = None
 
     async def _attempts(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
-        """One attempt; only if it fails in a way that may be repeated, the retry loop."""
+        """Make one attempt; enter the retry loop only after a failure that may be repeated."""
         safety = prepared.endpoint.safety
         try:
             return await self._attempt(prepared, context)
         except PandaponError as error:
             if not may_repeat(error, safety):
                 raise
-            # Not for tenacity to hold: an error knows frames, which since Python 3.12 know those of tenacity.
+            # Keep the error from tenacity: it references frames, which since Python 3.12 reference tenacity's
+            # frames.
             result: Envelope | PandaponError | None = error
             made = True
-        # Entered only now: tenacity costs a quarter of a request, and most calls never need it.
+        # Only now: tenacity costs a quarter of a request, and most calls never need it.
         from tenacity import AsyncRetrying, RetryCallState, retry_if_result
 
         policy, clock = self.settings.retry, self.settings.clock
 
         async def again() -> bool:
-            """Whether there is to be another attempt after this one; the first has been made."""
+            """Whether to make another attempt after this one."""
             nonlocal result, made
             if not made:
                 try:
@@ -263,9 +265,10 @@ class Pipeline:
             result = None
 
     async def _attempt(self, prepared: PreparedRequest, context: CallContext) -> Envelope:
-        """One request on the wire, at most."""
+        """Make one attempt: at most one request on the wire."""
         clock, calls, slots = self.settings.clock, self.calls, self.slots
-        # Those before this call want a permit each: who waits for a slot, and who has one and no permit yet.
+        # Each call before this one needs a permit: those that wait for a slot, and those with a slot but no
+        # permit.
         ahead = calls.without_permit + (0 if slots.free else slots.ahead())
         if self.limiter.expected(ahead) > context.deadline:
             raise too_late()
@@ -295,7 +298,7 @@ class Pipeline:
                 self.server_time.heard(response.headers)
                 envelope = read_response(response, prepared.endpoint, self.settings.vendor.codes)
             except EarlierWriteError:
-                raise  # no attempt: it never began
+                raise  # not an attempt: it never began
             except PandaponError as error:
                 if isinstance(error, AuthenticationError) and response is not None:
                     self._look_at_the_clock(error, response, exchange)
@@ -312,9 +315,9 @@ class Pipeline:
     def _look_at_the_clock(
         self, error: AuthenticationError, response: RawResponse, exchange: Exchange
     ) -> None:
-        """Refused for the clock alone, a call that may be repeated is signed anew, once.
+        """After a refusal because of the clock, sign a repeatable call again, once.
 
-        A write is not: that a refusal means nothing was done is documented nowhere.
+        A write is not repeated: no page says that a refusal means that nothing was done.
         """
         settings, context = self.settings, exchange.context
         trusted = settings.base_url.startswith("https:") or is_loopback(settings.base_url)
@@ -331,7 +334,7 @@ class Pipeline:
         error: PandaponError | None,
         envelope: Envelope | None = None,
     ) -> None:
-        """Write down what became of an attempt, tell the observer, and obey a throttle."""
+        """Record the outcome of an attempt, pass it to the observer, and obey a throttle."""
         statistics, settings = self.statistics, self.settings
         context.ended(error)
         if context.write is not None:
@@ -363,7 +366,7 @@ class Pipeline:
             statistics.throttled += 1
             if self.limiter.throttled(settings.retry.pause(error), sent):
                 statistics.slowed += 1
-                log.info("throttled: slowed down to %.3g calls a second", self.limiter.rate or math.nan)
+                log.info("throttled: the rate is now %.3g calls a second", self.limiter.rate or math.nan)
         if self.observed is not None:
             self.observed.tell("attempt", context.told, attempt)
         if log.isEnabledFor(logging.DEBUG):
@@ -376,11 +379,11 @@ class Pipeline:
         return not self.budget.spend(policy.cost)
 
     async def _back_off(self, seconds: float, context: CallContext) -> None:
-        """Wait before a repeat, unless the wait would cross the deadline: then fail at once."""
+        """Wait before a repeat; fail at once if the wait would cross the deadline."""
         clock = self.settings.clock
         begun = clock.now()
         if self.limiter.rate is None:
-            # Only chance spreads the callers then: it has to begin when a pause ends, not when it begins.
+            # Jitter spreads the callers, so it must start at the end of a pause, not at its begin.
             seconds += max(0.0, self.limiter.expected() - begun)
         if begun + seconds >= context.deadline or self.limiter.expected() > context.deadline:
             late = DeadlineExceededError("the deadline would pass before the next attempt")
@@ -400,7 +403,7 @@ class Pipeline:
 
 
 def _sent_before(error: PandaponError) -> PandaponError:
-    """The last attempt was surely not sent, but an answer to an earlier one was lost."""
+    """The last attempt was certainly not sent, but the answer to an earlier one was lost."""
     kind = DeadlineExceededError if isinstance(error, DeadlineExceededError) else ConnectionLostError
     lost = kind(f"{error.args[0]}; the answer to an earlier attempt was lost", retryable=False)
     lost.outcome = Outcome.UNKNOWN
@@ -409,7 +412,7 @@ def _sent_before(error: PandaponError) -> PandaponError:
 
 
 async def _look_before_sending(write: Write, deadline: float, look_first: LookFirst | None) -> None:
-    """Look at an earlier write of the key, if there is one that may have been carried out after all."""
+    """Check an earlier write of the key, if there is one that may have been carried out."""
     if write.earlier is not None:
-        assert look_first is not None, "nobody said how to look at earlier writes"
+        assert look_first is not None, "no function to check earlier writes was passed"
         await look_first(write, deadline)

@@ -1,8 +1,8 @@
-"""Where the arguments of a call go, when two pages of the vendor disagree: the body, or the query.
+"""The place of a call's arguments, body or query, if two pages of the vendor disagree.
 
-A vendor that looks in the other place answers with success and nothing in it, and all refunds of a night
-seem to be missing. So the first such answer makes a read try the other place, once in a client's life;
-if something is found there, its calls go there from then on. A write never tries anything.
+A vendor that expects the other place answers with success and no data, and all refunds of a night seem to be
+missing. So after the first such answer a read tries the other place, once in a client's life; if that finds
+something, later calls go there. A write never tries anything.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from pandapon_async.transport.requests import PreparedRequest, RequestBuilder
 __all__ = ["ArgumentPlaces"]
 
 Send = Callable[[RequestBuilder, PreparedRequest, float], Awaitable[Response[Any]]]
-"""Carries out a prepared call within so many seconds."""
+"""Carries out a prepared call within this many seconds."""
 
 log: Final = logging.getLogger("pandapon_async")
 
 
 @attrs.define(eq=False)
 class ArgumentPlaces:
-    """What a client and its copies found out about the places of arguments."""
+    """What a client and its copies learned about the places of arguments."""
 
     clock: Clock
     settled: set[str] = attrs.field(factory=set)
-    """Calls (pinned names) that need no trial any more."""
+    """Calls (pinned names) that need no more trial."""
     _moved: set[str] = attrs.field(factory=set)
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
     def moved(self, builder: RequestBuilder) -> bool:
-        """Whether the arguments of this call go where its declaration does not put them."""
+        """Whether the arguments of this call go to the other place than declared."""
         return builder.endpoint.pin in self._moved
 
     async def carry_out(
         self, builder: RequestBuilder, request: PreparedRequest, send: Send, seconds: float
     ) -> Response[Any]:
-        """Carry out a call whose place of arguments is not known; all of it within `seconds`."""
+        """Carry out a call whose place of arguments is not known, within `seconds` in total."""
         deadline = self.clock.now() + seconds
         if self.moved(builder):
             return await self._elsewhere(builder, request, send, deadline)
@@ -61,7 +61,7 @@ class ArgumentPlaces:
         if response is not None and not is_blank(response.value):
             self.settled.add(pin)
             return response
-        async with self._lock:  # whoever comes meanwhile waits for what the trial finds
+        async with self._lock:  # other calls wait for the result of the trial
             if pin not in self.settled and not self.moved(builder):
                 self.settled.add(pin)
                 found = await self._try(builder, request, send, deadline)
@@ -80,7 +80,7 @@ class ArgumentPlaces:
         try:
             found = await self._elsewhere(builder, request, send, deadline)
         except PandaponError:
-            return None  # it says nothing; what the caller is told is the answer to the declared way
+            return None  # it proves nothing; the caller gets the answer for the declared place
         if is_blank(found.value):
             return None
         endpoint = builder.endpoint
@@ -88,8 +88,8 @@ class ArgumentPlaces:
         self._moved.add(endpoint.pin)
         where = "body" if builder.in_query else "query"
         log.warning(
-            "%s finds something only with its arguments in the %s: they go there from now on. Say so in the "
-            "settings: overrides of this call, arguments = %r",
+            "%s finds data only with its arguments in the %s; later calls use that. To set it, configure "
+            "overrides of this call with arguments = %r",
             endpoint.name,
             where,
             where,

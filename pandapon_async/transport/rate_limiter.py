@@ -1,7 +1,7 @@
-"""Permits for the quota and slots for requests under way.
+"""Permits for the quota, and slots for requests in flight.
 
-A permit that is free is given without a task switch; otherwise the call joins a queue that one
-timer serves. A cancelled waiter costs nobody anything: the queue skips it.
+A free permit is given without a task switch; otherwise the call joins a queue that one timer serves. The
+queue skips a cancelled waiter, so no permit is lost.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ OLDEST_PERMIT = 0.05
 
 
 class Limiter:
-    """One quota: `rate` calls in any second, None for no limit. Share it between clients of one account.
+    """A limiter for one quota: at most `rate` calls in any second. Share it between clients of one account.
 
-    `adaptive` says how far a throttle takes the rate down and for how long; with None a throttle only pauses,
-    as it does without a limit.
+    With `rate=None` there is no limit. `adaptive` sets how far a throttle lowers the rate and for how long;
+    with None, or without a limit, a throttle only pauses.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.configured: float | None = rate
-        """The rate it was made with, in calls per second; None for no limit."""
+        """The configured rate in calls per second; None for no limit."""
         self.permits: int = 0
-        """How many permits it gave."""
+        """The number of permits given so far."""
         self.paused_seconds: float = 0.0
-        """How long the server's own wishes held all callers, in seconds."""
+        """Seconds for which throttles paused all callers."""
         self.slowed: int = 0
-        """How often a throttle took the rate down."""
+        """How often a throttle lowered the rate."""
 
     @property
     def rate(self) -> float | None:
@@ -60,10 +60,10 @@ class Limiter:
         return len(self._queue)
 
     async def acquire(self, deadline: float = math.inf, *, first: bool = False) -> float:
-        """Wait for a permit; gives the moment (in `Clock.now` seconds) from which it counts.
+        """Wait for a permit; returns the time (in `Clock.now` seconds) from which it counts.
 
-        `first` goes before all others of the same priority, for who had a permit already. Raises
-        DeadlineExceededError at once if the turn would come after `deadline` (in `Clock.now` seconds).
+        `first` puts the caller before all others of its priority, for a caller that had a permit already.
+        Raises DeadlineExceededError at once if its turn would come after `deadline` (in `Clock.now` seconds).
         """
         now = self._clock.now()
         queue, window = self._queue, self._window
@@ -80,28 +80,28 @@ class Limiter:
         return await queue.join(deadline, self._pass_on, first=first)
 
     def is_stale(self, permit: float, now: float) -> bool:
-        """Whether a permit of that moment is too old to be used `now`: another is asked for instead."""
+        """Whether a permit of that time is too old to use `now` and must be exchanged."""
         age = now - permit
         return age > OLDEST_PERMIT and age > 1 / (self.rate or math.inf)
 
     def unused(self, permit: float) -> None:
-        """Give back the permit of this moment: nothing was sent with it, and it was too old to be used."""
+        """Return the permit of this time, which became too old before anything was sent."""
         if not self._unlimited:
             self._window.forget(permit)
 
     def used_late(self, permit: float, now: float) -> None:
-        """The permit of this moment was used only `now`: that is when the server sees the request."""
+        """Count the permit of this time from `now`, when the server sees the request."""
         if not self._unlimited:
             self._window.move(permit, now)
 
     def expected(self, before: int = 0, *, first: bool = False) -> float:
-        """When a newcomer can count on a permit, with so many `before` it that are not queued yet."""
+        """The expected time of a new caller's permit, with `before` more callers that are not queued yet."""
         if self._unlimited:
             return self._window.paused_until
         return self._window.expected(self._clock.now(), self._queue.ahead(first=first) + before)
 
     def pause(self, seconds: float) -> None:
-        """The server pushed back: nobody gets a permit for so long. Longer pauses win over shorter ones."""
+        """Give no permit for this many seconds after a throttle. The longest pause counts."""
         now = self._clock.now()
         until = now + seconds
         self.paused_seconds += max(0.0, until - max(now, self._window.paused_until))
@@ -109,11 +109,11 @@ class Limiter:
         self._queue.fail_later_than(until)
 
     def throttled(self, seconds: float, sent: float) -> bool:
-        """A call that went out at `sent` (in `Clock.now` seconds) was refused for pace: pause, and slow down.
+        """Pause and lower the rate after the throttle of a call sent at `sent` (in `Clock.now` seconds).
 
-        Everybody waits for so many `seconds`, and goes on at a lower rate. The refusals of one burst count
-        once: what went out before the first of them came back says nothing more. Gives whether the rate
-        went down.
+        All callers wait for `seconds` and then continue at a lower rate. The throttles of one burst count
+        once: calls sent before the first throttle was noticed lower nothing. Returns whether the rate
+        dropped.
         """
         self.pause(seconds)
         if self._unlimited or not self._window.throttled(self._clock.now(), sent):
@@ -122,10 +122,10 @@ class Limiter:
         return True
 
     def close(self, owner: object) -> None:
-        """This client asks for no more permits; its waiters have left the queue by themselves."""
+        """Called when a client asks for no more permits; its waiters have left the queue already."""
 
     async def aclose(self) -> None:
-        """Give back what it holds outside of this process: nothing."""
+        """Release resources outside this process; this limiter has none."""
 
     def _pass_on(self) -> None:
         """If a waiter is cancelled just as it gets its permit, the permit goes to the next waiter."""
@@ -135,7 +135,9 @@ class Limiter:
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._timer is not None and self._loop is not None and not self._loop.is_closed():
-                raise ConfigurationError("this limiter has waiters in another event loop; use one per loop")
+                raise ConfigurationError(
+                    "this limiter has waiters in another event loop; create one limiter per loop"
+                )
             self._loop, self._timer = loop, None
 
     def _schedule(self, now: float) -> None:
@@ -143,7 +145,7 @@ class Limiter:
         self._timer = self._clock.call_later(max(0.0, due - now), self._serve)
 
     def _serve(self) -> None:
-        """Give out what is due, then sleep until the next one is."""
+        """Give the permits that are due, then sleep until the next one."""
         self._timer = None
         now = self._clock.now()
         window, queue = self._window, self._queue
@@ -158,9 +160,9 @@ class Limiter:
 
 
 class ConcurrencyLimiter:
-    """How many requests one client may have under way at once.
+    """Limits how many requests one client has in flight at once.
 
-    Waiting for a slot never eats the request's own time.
+    Waiting for a slot does not use up the time of the request.
     """
 
     def __init__(self, count: int, clock: Clock) -> None:
@@ -169,7 +171,7 @@ class ConcurrencyLimiter:
         self.free: int = count
 
     def ahead(self) -> int:
-        """How many would get a slot before a newcomer of the current priority."""
+        """How many waiters would get a slot before a new caller of the current priority."""
         return self._queue.ahead()
 
     async def acquire(self, deadline: float) -> None:
@@ -180,6 +182,6 @@ class ConcurrencyLimiter:
         await self._queue.join(deadline, self.release)
 
     def release(self) -> None:
-        """Hand the slot to the next in the queue, or keep it for a newcomer."""
+        """Pass the slot to the next waiter, or keep it for a later caller."""
         if not self._queue.joined or not self._queue.grant_next(self._clock.now()):
             self.free += 1

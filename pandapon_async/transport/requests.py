@@ -1,4 +1,4 @@
-"""What is known of a call before its arguments: prepared once per call and settings, used each time."""
+"""Build requests: what depends only on call and settings is prepared once and reused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LARGE_BODY = 256 * 1024  # bytes
 
 @attrs.define
 class PreparedRequest:
-    """A call ready to be sent, except for the signature.
+    """A request ready to send, except for the signature.
 
     `url` is without its `query`, which is percent-encoded text. `body` is bytes, image fields or None;
     `fields` are the checked arguments by wire name.
@@ -48,17 +48,17 @@ class PreparedRequest:
     signer: Signer | None = None
 
     def payload(self) -> bytes | io.BytesIO | ImageBody | None:
-        """The body of one attempt; one that is streamed is new each time, as it cannot be sent again."""
+        """The body of one attempt; a streamed body is created for each, because it cannot be sent twice."""
         body = self.body
         if isinstance(body, dict):
             return ImageBody(body)
-        # aiohttp would write it at once, and warn that this holds up the loop.
+        # aiohttp would write it in one piece and warn that this blocks the loop.
         return io.BytesIO(body) if body is not None and len(body) > LARGE_BODY else body
 
 
 @attrs.define(eq=False)
 class RequestBuilder:
-    """How one declared call is put on the wire and read back."""
+    """Builds the requests of one declared call and reads its answers."""
 
     endpoint: Endpoint
     base_url: str
@@ -66,22 +66,22 @@ class RequestBuilder:
     in_query: frozenset[str]
     in_path: frozenset[str]
     has_image: bool
-    url: URL | None  # without its query; None where arguments are in the path
+    url: URL | None  # without its query; None if the path has arguments
     signer: Signer | None
     parameters: tuple[Parameter, ...] = ()
-    """The arguments, under the limits of the vendor's profile."""
+    """The arguments, with the limits of the vendor's profile."""
     place_known: bool = True
-    """Whether it is said, by the pages or the settings, where the arguments go."""
+    """Whether the pages or the settings define the place of the arguments."""
     items: str | None = None
     """The field that the items of a list stand in, where it is none of the usual ones."""
     _structure: Callable[[Any, Any], Any] | None = None
 
     @classmethod
     def of(cls, endpoint: Endpoint, settings: Settings, *, chosen: bool = True) -> RequestBuilder:
-        """The builder of a call under these settings.
+        """Create the builder of a call under these settings.
 
-        `chosen` says that the plain name stands for this generation: its override holds here, too. One
-        under the pinned name goes before it.
+        `chosen`: the plain name means this generation, so its override applies here, too. An override under
+        the pinned name takes precedence.
         """
         vendor = settings.vendor
         plain = vendor.overrides.get(endpoint.name) if chosen else None
@@ -89,8 +89,7 @@ class RequestBuilder:
         if endpoint.evidence is Evidence.INFERRED and not vendor.allow_inferred and override.path is None:
             raise ConfigurationError(
                 f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from the other "
-                "generation. "
-                "Try it with VendorProfile(allow_inferred=True), or give the right one: "
+                "generation. Try it with VendorProfile(allow_inferred=True), or set the right path: "
                 f'VendorProfile(overrides={{"{endpoint.pin}": Override(path="/...")}})'
             )
         path = override.path or endpoint.path
@@ -112,12 +111,12 @@ class RequestBuilder:
         )
 
     def elsewhere(self) -> RequestBuilder:
-        """The same call with its arguments in the body instead of the query, or the other way round."""
+        """Return a builder with the arguments in the body instead of the query, or vice versa."""
         wires = frozenset(parameter.wire for parameter in self.endpoint.parameters) - self.in_path
         return attrs.evolve(self, in_query=frozenset() if self.in_query else wires)
 
     def encode(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments by wire name, checked. Opens no file. Raises InvalidArgumentError."""
+        """Check the arguments; return them by wire name. Opens no file. Raises InvalidArgumentError."""
         try:
             return encode_arguments(self.parameters, arguments)
         except InvalidArgumentError as error:
@@ -125,7 +124,7 @@ class RequestBuilder:
             raise
 
     async def prepare_with_image(self, encoded: dict[str, Any]) -> PreparedRequest:
-        """The same as `prepare` for a call that `has_image`: opens files, in a thread."""
+        """Prepare a call that `has_image`; opens its files in a thread."""
         try:
             opened = await asyncio.to_thread(open_images, self.parameters, encoded)
         except InvalidArgumentError as error:
@@ -134,7 +133,7 @@ class RequestBuilder:
         return self.prepare(opened)
 
     def prepare(self, encoded: dict[str, Any]) -> PreparedRequest:
-        """The request of checked arguments: each is put where it goes."""
+        """Build the request from checked arguments: put each in its place."""
         if self.url is not None and not self.in_query:
             return PreparedRequest(self.endpoint, self.url, "", self._body(encoded), encoded, self.signer)
         url, path, rest = self.url, self.path, dict(encoded)
@@ -153,9 +152,9 @@ class RequestBuilder:
         return dumps(encoded)
 
     def decode(self, data: Any, request_id: str | None) -> Any:
-        """The envelope's data as the declared type. Only the answer to a read may have odd fields.
+        """Convert the envelope's data to the declared type. Only the answer to a read may have odd fields.
 
-        Raises DecodeError for other data and, for a read, NotFoundError for none.
+        Raises DecodeError if the data does not match and NotFoundError if a read has no data.
         """
         if self.endpoint.response_type is None:
             return None
@@ -177,7 +176,7 @@ class RequestBuilder:
             return self._structure(data, self.endpoint.response_type)
         except StructureError as mismatch:
             raise DecodeError(
-                f"the call succeeded, but its data does not fit: {mismatch.path}: {mismatch}",
+                f"the call succeeded, but its data does not match: {mismatch.path}: {mismatch}",
                 path=mismatch.path,
                 data=data,
                 request_id=request_id,
@@ -199,7 +198,7 @@ def _bounds_list(parameter: Parameter) -> bool:
 
 
 def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, Location]:
-    """Where each argument goes. An override that would lose one is an error, not a call without it."""
+    """Return the place of each argument. An override that would lose an argument is an error."""
     moved = Location(override.arguments) if override.arguments else None
     where: dict[str, Location] = {}
     for parameter in endpoint.parameters:
@@ -224,7 +223,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
-    """The endpoint of a call that nobody declared. Raises InvalidArgumentError for an unknown safety."""
+    """Return the endpoint of an undeclared call. Raises InvalidArgumentError for an unknown safety."""
     if safety not in list(Safety):
         known = ", ".join(Safety)
         raise InvalidArgumentError(f"safety must be one of {known}", argument="safety")
@@ -244,7 +243,7 @@ def undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
 def prepare_undeclared(
     base_url: str, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
 ) -> PreparedRequest:
-    """A call that nobody declared, checked as far as it can be. Raises InvalidArgumentError."""
+    """Prepare an undeclared call and check what can be checked. Raises InvalidArgumentError."""
     if endpoint.method not in METHODS:
         raise InvalidArgumentError(f"method must be one of {', '.join(METHODS)}", argument="method")
     check_path(endpoint.path)
@@ -264,14 +263,14 @@ def prepare_undeclared(
 
 
 def check_path(path: str) -> None:
-    """Raise InvalidArgumentError for a path that could lead elsewhere than it seems to."""
+    """Raise InvalidArgumentError for a path that may lead elsewhere than it seems."""
     odd = not path.isascii() or not path.isprintable() or set(path) & set(" ?#\\{}")
     if not path.startswith("/") or path.startswith("//") or odd:
         raise InvalidArgumentError(
-            "path begins with one / and has no blanks, ? or #; use params", argument="path"
+            "path must begin with one / and have no spaces, ? or #; pass a query as params", argument="path"
         )
     if climbs(path):
-        raise InvalidArgumentError("path must not climb with ..", argument="path")
+        raise InvalidArgumentError("path must not contain ..", argument="path")
 
 
 def _param(value: Any) -> str | list[str]:
@@ -287,16 +286,16 @@ def _param_text(value: Any) -> str:
         raise ValueError("params must be finite numbers")
     if not isinstance(value, str | int | Decimal):
         raise ValueError(
-            f"params are text, numbers, true or false, or lists of them, not {type(value).__name__}"
+            f"params must be text, numbers, True, False or lists of them, not {type(value).__name__}"
         )
     return str(int(value)) if isinstance(value, int) else str(value)
 
 
-_PLAIN_PAIR = re.compile("[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*")  # stays as it is when it is percent-encoded
+_PLAIN_PAIR = re.compile("[A-Za-z0-9_.~-]+=[A-Za-z0-9_.~-]*")  # unchanged by percent-encoding
 
 
 def query_text(query: Mapping[str, Any]) -> str:
-    """`a=1&b=2`, everything percent-encoded; booleans as true and false, lists as repeated names."""
+    """Write `a=1&b=2`, percent-encoded; booleans as true and false, lists as repeated names."""
     pairs = []
     for name, value in query.items():
         pair = f"{name}={value}"

@@ -1,8 +1,8 @@
-"""The time that signatures carry: this machine's, until the server has shown that it is wrong.
+"""The time in signatures: this machine's, until the server has shown that it is wrong.
 
-Nothing is measured while all goes well. A refusal for authentication is looked at: if the timestamp that was
-refused is far from the Date of the answer, later attempts are signed with the server's time. Everything else
-(waits, deadlines, the rate) runs on a clock that nobody sets, and is not touched.
+Nothing is measured while calls succeed. After an authentication error, if the refused timestamp is far from
+the Date of the answer, later attempts are signed with the server's time. Everything else (waits, deadlines,
+the rate) uses a clock that nobody can set and is not affected.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["ServerTime"]
 
 log: Final = logging.getLogger("pandapon_async")
 
-REST = 60.0  # seconds between two corrections: servers that contradict each other do not make it swing
+REST = 60.0  # seconds between two corrections, so servers that contradict each other do not make it oscillate
 
 
 class ServerTime:
-    """The wall clock of one client and its copies; `correction` is what is added to this machine's."""
+    """The wall clock of one client and its copies; `correction` is added to this machine's clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,11 +34,11 @@ class ServerTime:
         self._heard: tuple[Mapping[str, str], float] | None = None
 
     def heard(self, headers: Mapping[str, str]) -> None:
-        """Remember what an answer says of the time; it is read only when somebody asks."""
+        """Remember the time information of an answer; it is parsed only on demand."""
         self._heard = headers, self._clock.now()
 
     def told(self) -> float | None:
-        """The server's time now, in seconds since 1970, by its last answer; None if it told none."""
+        """The server's time now, in seconds since 1970, from its last answer; None if that had none."""
         if self._heard is None:
             return None
         headers, at = self._heard
@@ -54,10 +54,10 @@ class ServerTime:
         *,
         correct: bool,
     ) -> bool:
-        """Say in the error if a clock explains it; True if an attempt signed anew stands a chance.
+        """Add the clock's part to the error; return whether a newly signed attempt may succeed.
 
-        `signed` is the timestamp the refused request carried (seconds since 1970), `sent` when it went out
-        (in `Clock.now` seconds). Nothing is corrected unless `correct`.
+        `signed` is the timestamp of the refused request (seconds since 1970), `sent` the time it was sent (in
+        `Clock.now` seconds). Nothing is corrected unless `correct`.
         """
         date = date_of(headers)
         if date is None:
@@ -65,7 +65,7 @@ class ServerTime:
         took = self._clock.now() - sent
         now = self._clock.wall()
         if not measure(date, signed, signed + took).matters:
-            return False  # the time it was signed with was right
+            return False  # the signed time was right
         machine = measure(date, now - took, now)
         error.clock_skew = machine.seconds
         right = correct and machine.believable and self._correct(machine)
@@ -80,7 +80,7 @@ class ServerTime:
         """Whether timestamps are right from now on."""
         wanted = machine.seconds if machine.matters else 0.0
         if not Skew(wanted - self.correction, machine.doubt).matters:
-            return True  # another call was refused for the same reason, and saw to it
+            return True  # another call with the same refusal corrected it already
         now = self._clock.now()
         if now - self._changed < REST:
             return False

@@ -1,11 +1,12 @@
-"""One attempt over aiohttp: send, read within bounds, say honestly what is known of a failure.
+"""Make one attempt through aiohttp's session, against the habits of aiohttp that could repeat a write.
 
-Most requests go by `Direct`. The others go by aiohttp's session, which has habits that must not be ours.
-`_Attempt`, a client middleware, sees to them. The session resends GET, PUT and DELETE once when a connection
-drops, with the same nonce, and one of the vendor's GETs cancels a refund: here the transport's exceptions
-become ours at a point where aiohttp no longer acts on them. It gives what arrived on an idle connection to
-whatever request uses it next, as its answer: here no request goes out over such a connection. And it closes a
-connection politely, which waits for ever for a peer that does not read: here it is aborted.
+Most requests go through `Direct`. The others go through aiohttp's session, and `_Attempt`, a client
+middleware, prevents three of its habits. First, the session resends GET, PUT and DELETE once when a
+connection drops, with the same nonce, and one of the vendor's GETs cancels a refund; here the transport's
+exceptions become ours at a point where aiohttp no longer reacts to them. Second, it passes data that arrived
+on an idle connection to the next request as its answer; here no request uses such a connection. Third, it
+closes a connection gracefully, which waits forever for a peer that does not read; here the connection is
+aborted.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ __all__ = ["Session"]
 
 
 class _TransportFailure(Exception):
-    """Carries one of our errors out of aiohttp; no OSError, so nothing in there retries on it."""
+    """Carries one of our errors out of aiohttp; not an OSError, so aiohttp does not retry."""
 
     def __init__(self, error: PandaponError) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class _TransportFailure(Exception):
 
 
 class _UnfitConnection(Exception):
-    """The connection from the pool must not be used; `expired` if only for its age."""
+    """The connection from the pool must not be used; `expired`: because of its age only."""
 
     def __init__(self, *, expired: bool) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class _UnfitConnection(Exception):
 
 @attrs.define(eq=False)
 class _Attempt:
-    """The middleware of one attempt; sees its connection and its writer, once there are any."""
+    """The middleware of one attempt; has access to its connection and its writer."""
 
     exchange: Exchange
     idle: IdleConnections
@@ -70,20 +71,22 @@ class _Attempt:
     protocol: Any = None
     writer: AbstractStreamWriter | None = None
     refused: NotSentError | None = None
-    """Why its first byte may not leave any more."""
+    """Why its first byte must not be written any more."""
 
     def __deepcopy__(self, memo: object) -> _Attempt:
-        """A double that keeps copies of what it was called with (aioresponses) must not copy the client."""
+        """A double that copies its arguments (aioresponses) must not copy the client."""
         return self
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         self.requests += 1
-        if self.requests > 1:  # a middleware of a borrowed session wants to repeat it
-            raise _TransportFailure(NotSentError("a request is sent once; retries are this client's own"))
+        if self.requests > 1:  # a middleware of a borrowed session tries to repeat it
+            raise _TransportFailure(
+                NotSentError("a request is sent only once; only the client itself retries")
+            )
         try:
             request.__class__ = _guarded(request.__class__)  # type: ignore[arg-type]  # classes can be hashed
         except TypeError:
-            pass  # a class of somebody else's: then nobody knows when it writes
+            pass  # a foreign class: its time of writing is unknown
         else:
             request.attempt = self  # type: ignore[attr-defined]  # of the class that it has now
             self.exchange.context.on_wire = False
@@ -93,14 +96,15 @@ class _Attempt:
             self.correct()
             error = explain(failure, self.exchange) if self.refused is None else self.refused
         else:
-            # Nothing else runs between the end of the body and this: after it others may use the connection.
+            # Nothing runs between the end of the body and this; afterwards other calls may use the
+            # connection.
             response.content.on_eof(functools.partial(self._read, response))
             return response
-        # Raised out here, without what aiohttp says: its texts quote what the server sent.
+        # Raised outside the except block: aiohttp's texts quote the server's data.
         raise _TransportFailure(error)
 
     async def go(self, request: ClientRequest, connection: Connection) -> None:
-        """Called with the connection in hand, right before the request is written."""
+        """Called with the connection, right before the request is written."""
         exchange, protocol = self.exchange, connection.protocol
         if protocol is None or protocol.should_close or self.idle.expired(protocol, exchange.settings.clock):
             raise _UnfitConnection(expired=protocol is not None and not protocol.should_close)
@@ -112,22 +116,22 @@ class _Attempt:
         if protocol.should_close or not protocol.is_connected():
             raise _UnfitConnection(expired=False)
         if not request.body or not is_aiohttps(ClientRequest.send):
-            exchange.writing()  # otherwise it is told when the body, with the head before it, is written
+            exchange.writing()  # otherwise `writing` follows when head and body are written
 
     def writing(self, connection: Connection, writer: AbstractStreamWriter) -> bool:
-        """The body, with the head before it, is about to be written; whether it still may be."""
+        """Called before head and body are written; returns whether they may be."""
         if connection.protocol is not None and connection.protocol.is_connected():
             self.writer = writer
             try:
                 self.exchange.writing()
-            except NotSentError as error:  # nobody hears of an error that is raised here
+            except NotSentError as error:  # an error raised here would be lost
                 self.refused = error
                 self.abort()
                 return False
         return True
 
     def correct(self) -> None:
-        """Take back that the request may have left, if its body was to be written and no byte was."""
+        """Undo `on_wire` if the body was due and no byte was written."""
         if self.writer is not None and self.writer.output_size == 0:
             self.exchange.context.on_wire = False
 
@@ -136,13 +140,13 @@ class _Attempt:
             self.idle.put(self.protocol, response.headers, self.exchange.settings.clock)
 
     def abort(self) -> None:
-        """Nobody waits for an answer any more."""
+        """Abort the connection: nothing waits for an answer any more."""
         if self.transport is not None:
             self.transport.abort()
 
 
 class _Guarded:
-    """Mixed into the class of a request: nothing else is told of the connection."""
+    """A mixin for the request class, the only place where aiohttp passes the connection."""
 
     attempt: _Attempt
 
@@ -163,7 +167,7 @@ def _guarded(kind: type[ClientRequest]) -> type[ClientRequest]:
 
 
 class Session:
-    """An aiohttp session that is made in the running loop, or borrowed and then left open."""
+    """An aiohttp session: created in the running loop, or borrowed and left open."""
 
     def __init__(self, borrowed: aiohttp.ClientSession | None = None) -> None:
         self._borrowed = borrowed is not None
@@ -174,15 +178,15 @@ class Session:
         self.closed: bool = False
 
     def open(self) -> aiohttp.ClientSession:
-        """The session, checked to belong to the running loop."""
+        """Return the session after checking that it belongs to the running loop."""
         loop = asyncio.get_running_loop()
         if self.closed:
-            raise ConfigurationError("the client is closed; make a new one")
+            raise ConfigurationError("the client is closed; create a new one")
         if self.loop is None:
             self.loop = loop
         elif self.loop is not loop:
             raise ConfigurationError(
-                "this client belongs to another event loop; make one client per loop (per asyncio.run)"
+                "this client belongs to another event loop; create one client per loop (per asyncio.run)"
             )
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=60)
@@ -193,7 +197,7 @@ class Session:
         return self._session
 
     async def send(self, exchange: Exchange) -> RawResponse:
-        """One request on the wire, at most, and its whole response.
+        """Send at most one request and return its whole response.
 
         Raises NotSentError, ConnectionLostError, DeadlineExceededError, MalformedResponseError or
         ResponseTooLargeError; their `outcome` says whether the server may have acted.
@@ -218,26 +222,28 @@ class Session:
         if isinstance(body, ImageBody) and body.failure is not None:
             error = body.failure
         try:
-            raise error  # out here, without what aiohttp says: its texts quote what the server sent
+            raise error  # outside the except block: aiohttp's texts quote the server's data
         finally:
-            del error  # it knows this frame; a cycle would keep the body until a full collection
+            del error  # it references this frame; a cycle would keep the body until a full garbage collection
 
     async def _by_session(self, session: aiohttp.ClientSession, exchange: Exchange) -> RawResponse:
-        """The same as `Direct.send`, for any body and by any session."""
+        """As `Direct.send`, for any body and any session."""
         settings, context = exchange.settings, exchange.context
         unfit = 0
         while unfit < STALE_CONNECTIONS:
             await exchange.renew()
             query, headers = exchange.sign()
             attempt = _Attempt(exchange, self._idle)
-            # Until the middleware is asked: whoever stands in for the session may send whatever he likes.
+            # Until the middleware runs: a double of the session may send anything.
             exchange.writing()
             try:
                 response = await _method_of(session, exchange.prepared.endpoint)(
                     _with_query(exchange.prepared.url, query),
                     data=exchange.body,
                     headers=headers,
-                    skip_auto_headers=("Content-Type",),  # it would say that nothing is an octet-stream
+                    skip_auto_headers=(
+                        "Content-Type",
+                    ),  # aiohttp would send an octet-stream type for an empty body
                     allow_redirects=False,
                     auto_decompress=True,
                     raise_for_status=False,
@@ -249,8 +255,8 @@ class Session:
                 try:
                     content = await read_bounded(response.content, settings.max_response_bytes)
                 finally:
-                    response.release()  # closes the connection if anything is left on it
-                    await response.wait_for_close()  # for the body, if it is still being sent
+                    response.release()  # closes the connection if it has unread data
+                    await response.wait_for_close()  # waits for the body if it is still being sent
                     if attempt.protocol is not None and attempt.protocol.transport is None:
                         attempt.abort()
                 return raw_response(response.status, response.headers, content, settings)
@@ -264,7 +270,7 @@ class Session:
         raise only_stale_connections()
 
     async def close(self) -> None:
-        """Close what is ours; may be called twice."""
+        """Close a session of our own; may be called twice."""
         self.closed = True
         if self._session is not None and not self._borrowed:
             await self._session.close()
@@ -275,7 +281,7 @@ def _with_query(url: URL, query: str) -> URL:
 
 
 def _method_of(session: aiohttp.ClientSession, endpoint: Endpoint) -> Callable[..., Any]:
-    """`session.request` for this verb, unless a double stands in the place of the verb's own method."""
+    """`session.request` for this verb, unless a double replaces the verb's own method."""
     if is_aiohttps(getattr(type(session), endpoint.verb, None)):
         return functools.partial(session.request, endpoint.method)
     method: Callable[..., Any] = getattr(session, endpoint.verb)
@@ -283,5 +289,5 @@ def _method_of(session: aiohttp.ClientSession, endpoint: Endpoint) -> Callable[.
 
 
 def _middlewares_of(session: aiohttp.ClientSession) -> tuple[Any, ...]:
-    """Those that its owner gave it: a request's own take their place."""
+    """The session's own middlewares, which those of a request replace."""
     return tuple(getattr(session, "_middlewares", None) or ())

@@ -1,13 +1,13 @@
-"""One quota for many processes and machines: permits are slots that a shared book gives ahead of time.
+"""One quota for many processes and machines: each books its permits in advance in a shared book.
 
-Asking a store for each permit costs a round trip per call, and asking only whether one more fits, as most
-limiters with a store do, makes processes poll: a burst of pollers exceeds the rate. So a process books as
-many slots as it has callers waiting, an even gap apart and at most 0.1 s ahead, with one question, and its
-own timer gives them out. A slot that comes up late is thrown away and never used late, so whatever stalls,
-the server sees no more than the rate. What a process booked and did not use is lost: 0.1 s of the quota.
+Asking a store for each permit costs a round trip per call. Most limiters with a store only ask whether one
+more call is allowed, so processes poll, and a burst of pollers exceeds the rate. Here a process books a slot
+for each of its waiting callers with one request, at an even gap and at most 0.1 s ahead, and its own timer
+gives them out. A slot that comes up late is dropped and never used late, so the server never sees more than
+the rate, whatever stalls. Slots that a process booked and did not use are lost: at most 0.1 s of the quota.
 
-Calls for people book up to 0.1 s ahead, bulk work only half of that: there is always a slot that bulk work of
-another process has not booked yet.
+Interactive calls book up to 0.1 s ahead, bulk work only half of that, so the bulk work of other processes
+never takes every slot.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from pandapon_async.transport.wait_queue import CancellableTimers, Priority, cur
 __all__ = ["SharedLimiter", "quota_name", "shared_limiter_of"]
 
 LEASE: Final = {Priority.INTERACTIVE: 0.1, Priority.BULK: 0.05}
-"""How far ahead slots are booked, in seconds."""
+"""Seconds that slots are booked ahead."""
 GRACE: Final = 0.012
 """Seconds that a slot may come up late; the window's margin covers 0.02."""
 ON_THE_WIRE: Final = 0.017
 """Seconds after its slot at which a request may still begin to leave."""
 AWAY_SECONDS: Final = (0.05, 0.5)
-"""The shortest and the longest pause between two tries to reach a book that is away."""
+"""Seconds; the shortest and the longest pause between two attempts to reach the book."""
 
 log: Final = logging.getLogger("pandapon_async")
 
 
 class SharedLimiter(Limiter):
-    """A quota whose slots are booked in a book that other processes use, too.
+    """A limiter whose slots come from a book that other processes use, too.
 
     Args:
         book: The book; closed with this limiter.
-        rate: Calls per second of the whole quota. Where processes say different ones, the lowest holds.
-        clock: Time and timers.
-        fallback: The part of the rate that this process sends at by itself while the book is away; None
-            sends nothing then.
+        rate: Calls per second of the whole quota. If processes have different rates, the lowest applies.
+        clock: The source of time and timers.
+        fallback: The fraction of the rate that this process uses alone while the book is unreachable; None:
+            it sends nothing then.
     """
 
     permits: int
@@ -62,22 +62,22 @@ class SharedLimiter(Limiter):
     def __init__(
         self, book: SlotBook, rate: float, clock: Clock | None = None, *, fallback: float | None = None
     ) -> None:
-        super().__init__(None, clock, None)  # unlimited: our queue and our pause, the book's pace
+        super().__init__(None, clock, None)  # unlimited: our queue and our pause, the book's rate
         self.configured: float | None = rate
         self.booked: int = 0
-        """Slots that were booked."""
+        """The number of booked slots."""
         self.late: int = 0
-        """Slots that came up too late to be used, or that nobody wanted any more."""
+        """The number of slots that came up too late or had no caller left."""
         self.questions: int = 0
-        """How often the book was asked."""
+        """The number of requests to the book."""
         self.alone: int = 0
-        """Permits that were given without the book."""
+        """The number of permits given without the book."""
         self._book = book
         self._timers = CancellableTimers(self._clock)
         self._span, _, self._own_gap = spacing(rate)
         self._gap = self._own_gap
         self._slots: deque[float] = deque()
-        self._free_at = -math.inf  # what the book said of the first slot that it had not given
+        self._free_at = -math.inf  # the book's time of the first slot that it had not given
         self._asking: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
         self._away: DatabaseUnavailableError | None = None
@@ -95,7 +95,7 @@ class SharedLimiter(Limiter):
         return self.configured if self._gap <= self._own_gap else self.configured * self._own_gap / self._gap
 
     async def acquire(self, deadline: float = math.inf, *, first: bool = False) -> float:
-        """Wait for a slot; see `Limiter.acquire`. Raises ConfigurationError if the book cannot be used."""
+        """Wait for a permit; see `Limiter.acquire`. Raises ConfigurationError if the book cannot be used."""
         now = self._clock.now()
         if not self._queue.waiting() and (slot := self._take(now)) is not None:
             self.permits += 1
@@ -110,7 +110,7 @@ class SharedLimiter(Limiter):
             _wake(self._napping)
         left = deadline - now
         try:
-            # A moment before the call ends, so the error can say what it was waiting for.
+            # Slightly before the call ends, so the error can name what it waited for.
             return await self._queue.join(deadline - min(0.01, left / 10), self._pass_on, first=first)
         except DeadlineExceededError:
             if self._away is None:
@@ -119,17 +119,17 @@ class SharedLimiter(Limiter):
         raise DeadlineExceededError(f"the quota is shared, and {why}; nothing was sent")
 
     def is_stale(self, permit: float, now: float) -> bool:
-        """Whether a permit is too old to be used: its place in the book is fixed."""
+        """Whether a permit is too old to use: its slot in the book is fixed."""
         return now - permit > ON_THE_WIRE
 
     def unused(self, permit: float) -> None:
-        """The permit is lost: nobody can be sent in its place any more."""
+        """Drop the permit: its slot has passed."""
 
     def used_late(self, permit: float, now: float) -> None:
-        """By less than the window's margin; the book needs not know."""
+        """Do nothing: the delay is less than the window's margin."""
 
     def expected(self, before: int = 0, *, first: bool = False) -> float:
-        """When a newcomer can count on a permit; see `Limiter.expected`."""
+        """The expected time of a new caller's permit; see `Limiter.expected`."""
         now = self._clock.now()
         ahead = self._queue.ahead(first=first) + before
         paused = self._window.paused_until
@@ -139,19 +139,19 @@ class SharedLimiter(Limiter):
         return max(now, after, paused, self._free_at) + (ahead - len(self._slots)) * self._gap
 
     def pause(self, seconds: float) -> None:
-        """The server pushed back: nobody gets a permit for so long, in no process."""
+        """Give no permit for this many seconds after a throttle, in any process."""
         self._pause_until(self._clock.now() + seconds)
         task = asyncio.ensure_future(self._tell_pause(seconds))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
     def throttled(self, seconds: float, sent: float) -> bool:
-        """A call was refused for pace: all pause. The rate stays as it is."""
+        """Pause all processes after a throttle. The rate stays the same."""
         self.pause(seconds)
         return False
 
     async def aclose(self) -> None:
-        """End what goes on in the background, and give the book back."""
+        """End the background tasks and release the book."""
         tasks = [task for task in (self._asking, *self._telling) if task is not None]
         for task in tasks:
             task.cancel()
@@ -174,7 +174,7 @@ class SharedLimiter(Limiter):
         try:
             await self._book.pause(seconds, gap=self._own_gap, span=self._span)
         except PandaponError as error:
-            log.warning("a pause could not be told to the other processes: %s", error)
+            log.warning("a pause could not be passed to the other processes: %s", error)
 
     def _take(self, now: float) -> float | None:
         """A slot that is due."""
@@ -192,7 +192,7 @@ class SharedLimiter(Limiter):
             self._timer = self._clock.call_later(max(0.0, self._slots[0] - now), self._serve)
 
     def _serve(self) -> None:
-        """Give out the slots that are due."""
+        """Give the permits whose slots are due."""
         self._timer = None
         now = self._clock.now()
         while self._queue.waiting() and (slot := self._take(now)) is not None:
@@ -202,8 +202,10 @@ class SharedLimiter(Limiter):
             self._arm(now)
 
     async def _ask(self) -> None:
-        """Keep slots coming while somebody waits."""
-        await asyncio.sleep(0)  # who made this task joins the queue first, and with it all who came at once
+        """Book slots while calls wait."""
+        await asyncio.sleep(
+            0
+        )  # the creator of this task joins the queue first, and so do all callers of the same turn
         try:
             while self._queue.waiting():
                 try:
@@ -215,7 +217,7 @@ class SharedLimiter(Limiter):
                     await self._lost(error)
                 except PandaponError as error:
                     self._fail_all(type(error), str(error))
-                except Exception as failure:  # else all would wait for a task that has ended
+                except Exception as failure:  # otherwise all would wait for a task that has ended
                     self._fail_all(NotSentError, f"the shared quota failed: {where_raised(failure)}")
         finally:
             self._asking = None
@@ -225,7 +227,7 @@ class SharedLimiter(Limiter):
             self._queue.fail_next(kind(f"{text}; nothing was sent"))
 
     async def _refill(self) -> None:
-        """Ask the book once, or wait until there is something to ask for."""
+        """Ask the book once, or wait until a caller needs a slot."""
         urgent, now = self._queue.waiting_at(Priority.INTERACTIVE), self._clock.now()
         level = Priority.INTERACTIVE if urgent else Priority.BULK
         ahead = LEASE[level]
@@ -235,7 +237,7 @@ class SharedLimiter(Limiter):
             await self._nap(booked_until - now - ahead / 2, level)
             return
         booking = await self._book_slots(min(wanted, int(ahead / self._gap) + 1), ahead)
-        if booking.count == 0:  # all that may be booked is; when there is room again, for several
+        if booking.count == 0:  # everything that may be booked is; wait until several slots are possible
             await self._nap(self._free_at - self._clock.now() - ahead + ahead / 5, level)
 
     async def _book_slots(self, wanted: int, ahead: float) -> Booking:
@@ -244,13 +246,13 @@ class SharedLimiter(Limiter):
             wanted, gap=self._own_gap, span=self._span, ahead=ahead, returning=self._returning
         )
         if self._away is not None:
-            log.warning("the shared quota is back")
+            log.warning("the shared quota is reachable again")
         self._away, self._returning, self._pause_of_tries = None, False, AWAY_SECONDS[0]
         if booking.gap != self._gap:
             self._gap = booking.gap
             if self._gap > self._own_gap:
                 log.warning(
-                    "another process shares this quota at %.3g calls a second: that holds, not %.3g",
+                    "another process uses this quota with %.3g calls a second; that rate applies, not %.3g",
                     self.rate, self.configured,
                 )  # fmt: skip
         if booking.paused_until > max(self._clock.now(), self._window.paused_until):
@@ -262,7 +264,7 @@ class SharedLimiter(Limiter):
         return booking
 
     async def _nap(self, seconds: float, level: Priority) -> None:
-        """Wait before the next question; the first call for a person ends a wait that was for bulk work."""
+        """Wait before the next request to the book; an interactive call ends a wait for bulk work."""
         woken = asyncio.get_running_loop().create_future()
         self._napping = woken if level is Priority.BULK else None
         timer = self._clock.call_later(max(0.001, seconds), functools.partial(_wake, woken))
@@ -273,23 +275,23 @@ class SharedLimiter(Limiter):
             self._napping = None
 
     async def _lost(self, error: DatabaseUnavailableError) -> None:
-        """The book is away: nothing is sent, or with `fallback` a share of the quota."""
+        """Handle an unreachable book: send nothing, or with `fallback` a fraction of the quota."""
         if self._away is None:
             share = None if self._share is None else self._share.configured
-            then = "nothing is sent" if share is None else f"this process sends {share:g} a second by itself"
-            log.warning("%s; until it is back, %s", error, then)
+            then = "nothing is sent" if share is None else f"this process sends {share:g} calls a second"
+            log.warning("%s; until it is reachable, %s", error, then)
         self._away = error
         if self._share is None:
-            # Spread, or all processes ask at once whether it is back.
+            # With jitter, or all processes would ask at once.
             await self._timers.sleep(self._pause_of_tries * (0.5 + self._clock.random() / 2))
             self._pause_of_tries = min(AWAY_SECONDS[1], 2 * self._pause_of_tries)
         elif not self._returning:
-            # What the book gave counts for a window; what is given without it will count afterwards.
+            # The book's slots count for one window; permits given without it count afterwards.
             self._returning = True
             await self._timers.sleep(max(0.0, self._last + self._span - self._clock.now()))
 
     async def _go_alone(self, share: Limiter) -> None:
-        """Give out this process's share, until the book is back or nobody waits."""
+        """Give this process's fraction of the permits until the book is reachable or no call waits."""
         trying: asyncio.Task[object] = asyncio.ensure_future(self._try_again())
         permit: asyncio.Task[float] | None = None
         try:
@@ -310,25 +312,31 @@ class SharedLimiter(Limiter):
                 permit.cancel()
 
     async def _try_again(self) -> None:
-        """Sooner than a window ends: else others have the whole quota again while this one goes alone."""
+        """Seconds between two attempts: shorter than a window.
+
+        Otherwise others use the whole quota again while this process still uses its fraction.
+        """
         await self._timers.sleep(self._span / 2)
         await self._book_slots(1, 0.0)
 
 
 def shared_limiter_of(credentials: Credentials, settings: Settings) -> SharedLimiter:
-    """The quota that `Settings.shared` keeps for this account: one for a key, or one for each user of it."""
+    """Return this account's limiter in `Settings.shared`: one for each key, or for each of its users."""
     url, clock = settings.shared, settings.clock
     assert url is not None
     assert settings.rate is not None, "the settings refuse it"
     if url.tls != "verify-full" and not url.local:
-        tell(f"the shared database {url}: sslmode={url.tls} does not prove which server answers")
+        tell(
+            f"the shared database {url}: sslmode={url.tls} does not verify the server; use "
+            "sslmode=verify-full"
+        )
     database = Database(url, clock)
     book = QuotaBook(database, quota_name(credentials, settings), clock)
     return SharedLimiter(book, settings.rate, clock, fallback=settings.shared_fallback)
 
 
 def quota_name(credentials: Credentials, settings: Settings) -> str:
-    """What a quota is called in the database: the vendor, and a hash that does not tell the key."""
+    """The name of a quota in the database: the vendor, and a hash that does not reveal the key."""
     whose = credentials.access_key
     if settings.vendor.quota_scope == "user":
         whose = f"{whose}\n{credentials.user_id}"

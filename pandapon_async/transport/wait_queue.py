@@ -18,14 +18,14 @@ from pandapon_async.errors import DeadlineExceededError, NotSentError, PandaponE
 
 __all__ = ["CancellableTimers", "Priority", "WaitQueue", "Waiter", "current_priority", "priority"]
 
-SPARE = 32  # places in a queue that those who left may hold, beyond as many as are waiting
+SPARE = 32  # entries of departed callers that a queue may hold beyond the number of waiters
 
 
 class Priority(enum.IntEnum):
-    """Who goes first; within one priority the order of arrival counts."""
+    """The priority of a call; within one priority the order of arrival counts."""
 
     INTERACTIVE = 0
-    """Goes first: a person waits for it. The default."""
+    """Goes first, because a person waits for it. The default."""
     BULK = 1
     """Goes behind all interactive calls; `bulk` and the jobs use it."""
     BACKGROUND = 2
@@ -39,7 +39,7 @@ _current: contextvars.ContextVar[Priority] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def priority(level: Priority) -> Iterator[None]:
-    """All calls inside wait in this priority."""
+    """Make all calls inside the block wait in this priority."""
     token = _current.set(level)
     try:
         yield
@@ -48,64 +48,64 @@ def priority(level: Priority) -> Iterator[None]:
 
 
 def current_priority() -> Priority:
-    """The priority in which a call waits that begins here."""
+    """The priority of a call that begins here."""
     return _current.get()
 
 
 @attrs.define(eq=False)
 class Waiter:
-    """One waiting call. One that was granted, failed or cancelled is skipped when its turn comes."""
+    """A waiting call. The queue skips one that was granted, failed or cancelled."""
 
     future: asyncio.Future[float] | None
     deadline: float
 
     @property
     def waits(self) -> bool:
-        """Whether it still waits."""
+        """Whether the call still waits."""
         return self.future is not None and not self.future.done()
 
     def grant(self, now: float) -> None:
-        """Its turn has come."""
+        """Grant the call its turn."""
         if self.future is not None and not self.future.done():
             self.future.set_result(now)
 
     def fail(self, error: PandaponError) -> None:
-        """Its turn will not come."""
+        """End the wait with an error."""
         if self.future is not None and not self.future.done():
             self.future.set_exception(error)
 
     def expire(self) -> None:
-        """The deadline came first."""
+        """Called when the deadline passes first."""
         self.fail(too_late())
 
 
 class WaitQueue:
-    """Who waits, by priority. Joining, leaving and taking the first cost the same whatever the length."""
+    """The waiting calls, by priority. Joining, leaving and taking the first have constant cost."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # Two for each priority: those who go first in it, then the others.
+        # Two queues for each priority: callers with `first`, then the others.
         self._queues: tuple[deque[Waiter], ...] = tuple(deque() for _ in range(2 * len(Priority)))
         self._live = [0] * len(self._queues)
         self.joined: int = 0  # waiters still inside `join`, including those already woken
-        self._soonest = math.inf  # no waiter's deadline is before this moment
+        self._soonest = math.inf  # no waiter's deadline is before this time
 
     def __len__(self) -> int:
         return self.joined
 
     def ahead(self, *, first: bool = False) -> int:
-        """How many would be served before a newcomer of the current priority."""
+        """How many waiters would be served before a new caller of the current priority."""
         return sum(self._live[: _level(first) + 1]) if self.joined else 0
 
     def waiting_at(self, level: Priority) -> int:
-        """How many wait in this priority."""
+        """How many calls wait in this priority."""
         return self._live[2 * level] + self._live[2 * level + 1]
 
     async def join(self, deadline: float, unused: Callable[[], None], *, first: bool = False) -> float:
-        """Wait until granted; gives the moment of that. Leaves no trace when cancelled.
+        """Wait until granted; returns the time of that. Leaves no trace when cancelled.
 
-        `first` goes before the others of the current priority. `unused` is called if the turn was granted in
-        the very moment the waiter was cancelled.
+        `first` goes before the others of the current priority. `unused` is called if the waiter was cancelled
+        just as it was granted.
         """
         level = _level(first)
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -115,7 +115,7 @@ class WaitQueue:
         self.joined += 1
         if deadline < self._soonest:
             self._soonest = deadline
-        # Nobody may be served for a long time, so each waiter watches its own deadline.
+        # A pause may be long, so each waiter watches its own deadline.
         timer = self._clock.call_later(max(0.0, deadline - self._clock.now()), waiter.expire)
         try:
             return await future
@@ -127,12 +127,14 @@ class WaitQueue:
             timer.cancel()
             self._live[level] -= 1
             self.joined -= 1
-            waiter.future = None  # it may stay queued for a while; an error in it would keep the whole call
-            del future  # and here it would be a cycle, as the error knows this frame
+            waiter.future = (
+                None  # it may stay queued for a while, and an error in it would keep the whole call alive
+            )
+            del future  # and here it would be a cycle, because the error references this frame
             self._tidy(level)
 
     def grant_next(self, now: float) -> bool:
-        """Let the first one go whose deadline has not passed; False if nobody is left."""
+        """Grant the first waiter whose deadline has not passed; return False if none is left."""
         for queue in self._queues:
             while queue:
                 waiter = queue.popleft()
@@ -143,12 +145,12 @@ class WaitQueue:
         return False
 
     def fail_next(self, error: PandaponError) -> None:
-        """Fail the first one that waits."""
+        """Fail the first waiter."""
         if self.waiting():
             next(filter(None, self._queues)).popleft().fail(error)
 
     def waiting(self) -> bool:
-        """Whether anybody is waiting; drops those who left from the heads of the queues."""
+        """Whether any call waits; drops departed callers from the heads of the queues."""
         for queue in self._queues:
             while queue and not queue[0].waits:
                 queue.popleft()
@@ -157,9 +159,9 @@ class WaitQueue:
         return False
 
     def fail_later_than(self, moment: float) -> None:
-        """Fail at once everybody whose deadline is before this moment: they would wait in vain.
+        """Fail at once every waiter whose deadline is before this time: its wait would be useless.
 
-        Every refusal of a burst asks for this; only one that concerns somebody looks through the queue.
+        Every throttle of a burst calls this; only one that affects a waiter searches the queue.
         """
         if moment < self._soonest:
             return
@@ -172,7 +174,7 @@ class WaitQueue:
                     self._soonest = min(self._soonest, waiter.deadline)
 
     def _tidy(self, level: int) -> None:
-        """Drop those who left from the middle of the queue before they outnumber those who wait."""
+        """Drop departed callers from the middle of the queue before they outnumber the waiters."""
         queue = self._queues[level]
         if len(queue) > 2 * self._live[level] + SPARE:
             waiting = [waiter for waiter in queue if waiter.waits]
@@ -185,7 +187,7 @@ def _level(first: bool) -> int:
 
 
 class CancellableTimers:
-    """Calls of one client that wait for a time to pass, and are woken when it closes."""
+    """Timers of one client's calls; closing the client ends them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -193,7 +195,7 @@ class CancellableTimers:
         self._closed = False
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; raises NotSentError if the client is closed meanwhile, or was before."""
+        """Wait; raises NotSentError if the client is or gets closed."""
         if self._closed:
             raise closed()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -204,10 +206,10 @@ class CancellableTimers:
         finally:
             timer.cancel()
             self._futures.discard(future)
-            del future  # an exception in it knows this frame: no cycle
+            del future  # avoids a cycle: an exception in it references this frame
 
     def fail_all(self) -> None:
-        """The client is closing."""
+        """End all waits, because the client closes."""
         self._closed = True
         for future in self._futures:
             if not future.done():
@@ -220,10 +222,10 @@ def _wake(future: asyncio.Future[None]) -> None:
 
 
 def too_late() -> DeadlineExceededError:
-    """The error of a wait that would cross the deadline."""
+    """Return the error of a wait that would cross the deadline."""
     return DeadlineExceededError("the call's turn would come after its deadline; nothing was sent")
 
 
 def closed() -> NotSentError:
-    """The error of a call that was waiting when the client was closed."""
+    """Return the error of a call that waited when the client was closed."""
     return NotSentError("the client was closed; nothing was sent", retryable=False)

@@ -28,7 +28,7 @@ Address = Annotated[FastAddress | None, ObjectField(FastAddress)]
 
 
 class Carts(Resource):
-    """Read the cart, change quantities, and order what is in it."""
+    """Read the cart, change quantities, and order its entries."""
 
     @call(
         "GET",
@@ -37,7 +37,7 @@ class Carts(Resource):
         safety=Safety.READ,
     )
     def get(self) -> Call[Cart]:
-        """The whole cart, shop by shop: what can be bought, and what no longer can. It is not paged."""
+        """Read the whole cart by shop, not paged: what can be bought and what no longer can."""
         ...
 
     @call(
@@ -60,10 +60,10 @@ class Carts(Resource):
         container: NonEmpty | None = None,
         update_time: Annotated[Any, JsonField()] = None,
     ) -> Call[bool]:
-        """Set how many pieces of one cart entry to buy (not add); True once it is done.
+        """Set the quantity of one cart entry (not add to it); returns True if accepted.
 
-        `id` is the cart entry's, from `get`. `product_no` and `container` are the buyer's own numbers of
-        the product and its box. `update_time` is an object the page shows by mistake: leave it out.
+        `id` is the id of the cart entry, from `get`. `product_no` and `container` are the buyer's own numbers
+        of the product and its box. `update_time` is an object that the page shows by mistake: leave it out.
         """
         ...
 
@@ -78,10 +78,10 @@ class Carts(Resource):
         safety=Safety.READ,
     )
     def preview_order(self, *, cart_ids: CartIds, address_param: Address = None) -> Call[Unread]:
-        """What ordering these cart entries would give; orders nothing.
+        """Preview the order of these cart entries; orders nothing.
 
-        The answer is not shown on the page and handed through as JSON; it can be expected to be like
-        `orders.preview`'s, with amounts in fen.
+        The page does not show the answer, so it is returned as plain JSON; it is probably like that of
+        `orders.preview`, with amounts in fen.
         """
         ...
 
@@ -108,9 +108,10 @@ class Carts(Resource):
         user_id: NonEmpty | None = None,
         staff_name: NonEmpty | None = None,
     ) -> Call[Unread]:
-        """Order these cart entries. Never sent twice by this client: look the order up before a repeat.
+        """Order these cart entries. This client never sends it twice: look up the order before a repeat.
 
-        `flow` is the way of ordering ("general", or what the preview names), `message` the remark to the
-        seller, `staff_name` the employee who orders. The answer is not shown: JSON as it came.
+        `flow` is the way of ordering ("general", or the value from the preview), `message` the remark to the
+        seller, `staff_name` the employee who orders. The page does not show the answer, so it is returned as
+        plain JSON.
         """
         ...

@@ -1,4 +1,4 @@
-"""1688 goods. The second generation names products by opaque ids, `offer_map_id` in its answers."""
+"""1688 goods. The second generation identifies products by opaque ids, `offer_map_id` in its answers."""
 
 from __future__ import annotations
 
@@ -53,10 +53,11 @@ class _Goods(Resource):
         price_end: Yuan = None,
         category_id: IdText | None = None,
     ) -> Call[ProductPage]:
-        """One page of the products that match a keyword; `search_pages` goes through all of them.
+        """Read one page of the products that match a keyword; `search_pages` iterates over all of them.
 
-        `filter` is a comma list such as "shipInToday,ksCiphertext", `sort` such as {"price": "asc"}. The
-        prices bound the wholesale price; yuan, going by the page's example 633.69. Pages count from 1.
+        `filter` is a list separated by commas, such as "shipInToday,ksCiphertext"; `sort` is for example
+        {"price": "asc"}. The prices limit the wholesale price, in yuan according to the page's example
+        633.69. Pages count from 1.
         """
         ...
 
@@ -84,11 +85,12 @@ class _Goods(Resource):
         image_address: NonEmpty | None = None,
         out_member_id: NonEmpty | None = None,
     ) -> Call[ProductPage]:
-        """One page of the products that look like a picture; `search_by_image_pages` gives all of them.
+        """Read one page of the products similar to a picture; `search_by_image_pages` iterates over all of
+        them.
 
-        `image` is bytes, a path or a binary file of at most 1 MiB (this client's bound, the page names
-        none); `image_address` is the url of a 1688 picture, which the page lists beside it. `region`
-        selects the subject in the picture. The others are as in `search`.
+        `image` is bytes, a path or a binary file of at most 1 MiB (this client's limit; the page names none).
+        `image_address` is the url of a 1688 picture, which the page lists as well. `region` selects the
+        subject in the picture. The other arguments are those of `search`.
         """
         ...
 
@@ -115,10 +117,10 @@ class _Goods(Resource):
         price_end: Yuan = None,
         category_id: IdInteger | None = None,
     ) -> Call[ProductPage]:
-        """One page of what one shop sells under a keyword; `search_in_shop_pages` goes through all of it.
+        """Read one page of a shop's products for a keyword; `search_in_shop_pages` iterates over all of them.
 
-        `seller_open_id` is the shop's id, as the details of a product name it. The others are as in
-        `search`, but the category travels as a number here.
+        `seller_open_id` is the shop's id, from the details of a product. The other arguments are those of
+        `search`, but the category is a number on the wire.
         """
         ...
 
@@ -139,10 +141,10 @@ class _Goods(Resource):
     def related(
         self, *, offer_id: IdText, page_no: PageNo = 1, page_size: PageSize = 10, language: NonEmpty = "en"
     ) -> Call[RelatedProductPage]:
-        """One page of the products related to one; `related_pages` goes through all of them.
+        """Read one page of the products related to one; `related_pages` iterates over all of them.
 
-        `language` is "en" or "vi". The upstream gives at most 10 a page. The second generation's ids are
-        opaque text such as f6vE-dfY1NV37oG_fz9WSA.
+        `language` is "en" or "vi". The upstream returns at most 10 per page. The ids of the second generation
+        are opaque text such as f6vE-dfY1NV37oG_fz9WSA.
         """
         ...
 
@@ -163,16 +165,16 @@ class _Goods(Resource):
         safety=Safety.READ,
     )
     def decrypt_open_uid(self, *, offer_id: IdText, open_uid: NonEmpty) -> Call[Unread]:
-        """How to reach the seller of a product on Wangwang, from the seller's open uid.
+        """Look up the seller of a product on Wangwang by the seller's open uid.
 
-        Path and arguments were read in a public client, the answer nowhere: by its title the first
-        generation gives a url, the second a nickname. Either identifies a person.
+        Path and arguments come from a public client; no source shows the answer. By its title the first
+        generation returns a url and the second a nickname. Either identifies a person.
         """
         ...
 
 
 class GoodsV1(_Goods):
-    """Find products by words, by picture, in one shop, and read one in full (first generation)."""
+    """Find products by keyword, picture or shop, and read one in full (first generation)."""
 
     @call(
         "POST",
@@ -182,15 +184,15 @@ class GoodsV1(_Goods):
     def get(
         self, *, offer_id: IdInteger, country: NonEmpty = "en", out_member_id: NonEmpty | None = None
     ) -> Call[Product]:
-        """One product in full; `country` is the language of its texts, for now always "en".
+        """Read one product in full; `country` is the language of its texts, for now always "en".
 
-        `out_member_id` is the buyer's id in one's own books. Which fields come back is known in part.
+        `out_member_id` is your own id of the buyer. The fields of the answer are only partly known.
         """
         ...
 
 
 class GoodsV2(_Goods):
-    """Find products by words, by picture, in one shop, and read one in full (second generation)."""
+    """Find products by keyword, picture or shop, and read one in full (second generation)."""
 
     @call(
         "POST",
@@ -204,16 +206,16 @@ class GoodsV2(_Goods):
     def get(
         self, *, offer_id: IdText, country: NonEmpty = "en", out_member_id: NonEmpty | None = None
     ) -> Call[Product]:
-        """One product in full; `country` is the language of its texts.
+        """Read one product in full; `country` is the language of its texts.
 
-        The page could not be read. The arguments are the first generation's, but the id is text here,
-        since this generation's ids are opaque (as in `related`).
+        The page could not be read. The arguments are those of the first generation, but the id is text,
+        because the ids of this generation are opaque (as in `related`).
         """
         ...
 
 
 class Goods(_Goods):
-    """Find products by words, by picture, in one shop, and read one in full."""
+    """Find products by keyword, picture or shop, and read one in full."""
 
     get: Final = ByGeneration(GoodsV1.get, GoodsV2.get)
-    """One product in full; takes the arguments of `v1` or those of `v2`."""
+    """Read one product in full; accepts the arguments of `v1` or those of `v2`."""

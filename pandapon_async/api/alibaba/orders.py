@@ -1,4 +1,4 @@
-"""1688 orders. The second generation takes cargo by opaque ids, and addresses with nothing required."""
+"""1688 orders. The second generation identifies cargo by opaque ids and requires no field of an address."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class _Orders(Resource):
     def page(
         self, *, page_no: PageNo = 1, page_size: Annotated[int, IntegerField(1)] = 20
     ) -> Call[OrderPage]:
-        """One page of the account's orders; `pages` goes through all of them.
+        """Read one page of the account's orders; `pages` iterates over all of them.
 
-        Of this call only method and path are known, and those of the second generation: both arguments
-        and the shape of the answer are inferred, filters are not known (`Client.request` can send any).
+        Only method and path of this call are known, and only for the second generation. Both arguments and
+        the form of the answer are inferred. Filters are not known; `Client.request` can send any.
         """
         ...
 
@@ -78,9 +78,9 @@ class _Orders(Resource):
         remark: NonEmpty | None = None,
         web_site: NonEmpty = "1688",
     ) -> Call[bool]:
-        """Cancel an order that is not paid yet; True once it is accepted. `cancel_reason` is free text.
+        """Cancel an unpaid order; returns True if accepted. `cancel_reason` is free text.
 
-        After a lost answer read the order: cancelled is done.
+        After a lost answer read the order to see whether it is cancelled.
         """
         ...
 
@@ -94,10 +94,10 @@ class _Orders(Resource):
         subjects=("orderId",),
     )
     def payment_link(self, *, order_id: OrderIdText) -> Call[PaymentLink]:
-        """The link where an order is paid. It may PAY by itself: never repeated, in bulk only if allowed.
+        """Get the link for paying an order. It may PAY by itself: never repeated, in bulk only if allowed.
 
-        The page is titled "order payment" and its answer has `protocol_pay_success`: where the account
-        has a standing payment agreement, expect the money to be taken at once.
+        The page is titled "order payment" and its answer has `protocol_pay_success`: if the account has a
+        standing payment agreement, the money may be taken at once.
         """
         ...
 
@@ -123,8 +123,8 @@ class _Orders(Resource):
     ) -> Call[Unread]:
         """Submit orders for payment. Money leaves: never repeated, in bulk only if allowed.
 
-        After a lost answer read the orders' status. The page names no largest number of orders, and its
-        answer could not be read: it is handed through as JSON.
+        After a lost answer read the status of the orders. The page names no maximum number of orders, and its
+        answer could not be read, so it is returned as plain JSON.
         """
         ...
 
@@ -145,10 +145,10 @@ class _Orders(Resource):
     def confirm_receipt(
         self, *, order_id: OrderIdInteger, order_entry_ids: OrderEntryIds
     ) -> Call[ConfirmedReceipt]:
-        """Confirm that the goods arrived, which releases the money to the seller, for good.
+        """Confirm that the goods arrived, which permanently releases the money to the seller.
 
-        `order_entry_ids` are the lines that arrived. The page leaves open whether they are required;
-        they are here, so that no whole order is confirmed by omission.
+        `order_entry_ids` are the lines that arrived. The page does not say whether they are required. This
+        client requires them, so that nobody confirms a whole order by omission.
         """
         ...
 
@@ -160,7 +160,7 @@ class _OrdersWithGet(_Orders):
         safety=Safety.READ,
     )
     def get(self, *, order_id: OrderIdText, web_site: NonEmpty = "1688") -> Call[Order]:
-        """One order as its buyer sees it; amounts are yuan. The page shows the first field only."""
+        """Read one order as its buyer sees it; amounts are yuan. The page shows the first field only."""
         ...
 
 
@@ -174,9 +174,9 @@ class OrdersV1(_OrdersWithGet):
         confirmed_by="success",
     )
     def preview(self, *, address_param: Address, cargo_param_list: Cargos) -> Call[OrderPreview]:
-        """What ordering these products of one shop would give: amounts in fen, freight, flow. Orders nothing.
+        """Preview an order of one shop's products: amounts in fen, freight, flow. Orders nothing.
 
-        A refusal (no stock, below the smallest quantity) is raised as `RejectedError`.
+        A refusal (no stock, below the minimum quantity) raises `RejectedError`.
         """
         ...
 
@@ -186,9 +186,9 @@ class OrdersV1(_OrdersWithGet):
         safety=Safety.READ,
     )
     def preview_batch(self, *, address_param: Address, cargo_param_list: BatchCargos) -> Call[Unread]:
-        """What ordering these products of several shops would give; orders nothing.
+        """Preview an order of several shops' products; orders nothing.
 
-        The answer is not shown on the page and handed through as JSON.
+        The page does not show the answer, so it is returned as plain JSON.
         """
         ...
 
@@ -208,10 +208,10 @@ class OrdersV1(_OrdersWithGet):
         shop_promotion_id: NonEmpty | None = None,
         trade_type: NonEmpty | None = None,
     ) -> Call[Unread]:
-        """Order products of one shop. Never sent twice by this client: look the order up before a repeat.
+        """Order products of one shop. This client never sends it twice: look up the order before a repeat.
 
-        `flow` and `trade_type` are what the preview names (`flow_flag`, `trade_model_list`), `message` is
-        the remark to the seller. The answer is not shown on the page and handed through as JSON.
+        `flow` and `trade_type` come from the preview (`flow_flag`, `trade_model_list`), `message` is the
+        remark to the seller. The page does not show the answer, so it is returned as plain JSON.
         """
         ...
 
@@ -231,10 +231,10 @@ class OrdersV1(_OrdersWithGet):
         shop_promotion_id: NonEmpty | None = None,
         trade_type: NonEmpty | None = None,
     ) -> Call[list[Order]]:
-        """Order products of several shops: one order per shop comes back. Never sent twice by this client.
+        """Order products of several shops, one order per shop. This client never sends it twice.
 
-        The answer was read on the second generation's page only. Some of the orders may exist although
-        the call failed: look them up before a repeat.
+        Only the second generation's page shows the answer. Some of the orders may exist although the call
+        failed: look them up before a repeat.
         """
         ...
 
@@ -253,9 +253,9 @@ class OrdersV2(_Orders):
         cargo_param_list: OpaqueCargos,
         address_param: OpaqueAddress | None = None,
     ) -> Call[OrderPreview]:
-        """What ordering these products would give: amounts in fen, freight, flow. Orders nothing.
+        """Preview an order of these products: amounts in fen, freight, flow. Orders nothing.
 
-        The answer was read on the first generation's page only.
+        Only the first generation's page shows the answer.
         """
         ...
 
@@ -269,10 +269,10 @@ class OrdersV2(_Orders):
         safety=Safety.READ,
     )
     def preview_batch(self, *, address_param: OpaqueAddress, cargo_param_list: OpaqueCargos) -> Call[Unread]:
-        """What ordering these products of several shops would give; orders nothing.
+        """Preview an order of several shops' products; orders nothing.
 
-        The page could not be read: the arguments are those of `create_batch`, the answer is handed
-        through as JSON.
+        The page could not be read: the arguments are those of `create_batch`, and the answer is returned as
+        plain JSON.
         """
         ...
 
@@ -292,10 +292,10 @@ class OrdersV2(_Orders):
         shop_promotion_id: NonEmpty | None = None,
         trade_type: NonEmpty | None = None,
     ) -> Call[Unread]:
-        """Order products of one shop. Never sent twice by this client: look the order up before a repeat.
+        """Order products of one shop. This client never sends it twice: look up the order before a repeat.
 
-        Only method and path could be read: the arguments are the first generation's, with this one's
-        cargo and address; the answer is handed through as JSON.
+        Only method and path could be read. The arguments are those of the first generation with this
+        generation's cargo and address; the answer is returned as plain JSON.
         """
         ...
 
@@ -320,10 +320,10 @@ class OrdersV2(_Orders):
         transfer_account_imgs: NonEmpty | None = None,
         transfer_account_remark: NonEmpty | None = None,
     ) -> Call[list[Order]]:
-        """Order products of several shops: one order per shop comes back. Never sent twice by this client.
+        """Order products of several shops, one order per shop. This client never sends it twice.
 
-        `flow` is such as "general", `platform_order` the number of the order channel, `staff_name` the
-        employee who orders; the transfer fields are the proof and remark of a bank transfer. Some of the
+        `flow` is for example "general", `platform_order` the number of the order channel, `staff_name` the
+        employee who orders. The transfer fields are the proof and the remark of a bank transfer. Some of the
         orders may exist although the call failed: look them up before a repeat.
         """
         ...
@@ -333,10 +333,10 @@ class Orders(_OrdersWithGet):
     """Preview, create, follow, cancel and pay orders, and confirm their receipt."""
 
     preview: Final = ByGeneration(OrdersV1.preview, OrdersV2.preview)
-    """What creating an order would give; takes the arguments of `v1` or those of `v2`."""
+    """Previews an order; accepts the arguments of `v1` or those of `v2`."""
     preview_batch: Final = ByGeneration(OrdersV1.preview_batch, OrdersV2.preview_batch)
-    """The same for the products of several shops; takes the arguments of `v1` or those of `v2`."""
+    """Previews the orders of several shops; accepts the arguments of `v1` or those of `v2`."""
     create: Final = ByGeneration(OrdersV1.create, OrdersV2.create)
-    """Creates an order; takes the arguments of `v1` or those of `v2`."""
+    """Creates an order; accepts the arguments of `v1` or those of `v2`."""
     create_batch: Final = ByGeneration(OrdersV1.create_batch, OrdersV2.create_batch)
-    """Creates the orders of several shops; takes the arguments of `v1` or those of `v2`."""
+    """Creates the orders of several shops; accepts the arguments of `v1` or those of `v2`."""

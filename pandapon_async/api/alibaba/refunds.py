@@ -49,7 +49,7 @@ GoodsStatusArgument = Annotated[
 
 
 class Refunds(Resource):
-    """Ask for reasons, upload proof images, open refund forms, follow them, send goods back."""
+    """Read reasons, upload proof images, open refund forms, follow them, send goods back."""
 
     @call(
         "POST",
@@ -63,12 +63,12 @@ class Refunds(Resource):
         place_known=False,
     )
     def get(self, *, refund_id: RefundId1688) -> Call[Refund]:
-        """One refund form in full.
+        """Read one refund form in full.
 
-        One page puts the id into the query of the POST, another one into the body, and neither has a date.
-        The body is the default; where it finds nothing, the query is tried once in the life of a client.
-        `VendorProfile(overrides={"alibaba.refunds.get": Override(arguments="query")})` says it outright.
-        Which fields come back is known only in part, see `Refund`.
+        One page of the vendor puts the id into the query of the POST, another one into the body, and neither
+        has a date. The client uses the body; if the vendor then finds nothing, it tries the query once in its
+        life. `VendorProfile(overrides={"alibaba.refunds.get": Override(arguments="query")})` sets the query.
+        The fields of the answer are only partly known, see `Refund`.
         """
         ...
 
@@ -89,10 +89,10 @@ class Refunds(Resource):
         order_entry_ids: OrderEntryIds,
         goods_status: GoodsStatusArgument,
     ) -> Call[list[RefundReason]]:
-        """The reasons the seller accepts for these order lines; `create` needs one of their ids.
+        """Read the reasons that the seller accepts for these order lines; `create` needs the id of one.
 
-        `order_entry_ids` are the lines (sub-orders) to refund. A reason says whether a voucher must be
-        uploaded, and with `no_refund_carriage=True` that freight is NOT refundable.
+        `order_entry_ids` are the lines (sub-orders) to refund. A reason states whether a voucher is required;
+        `no_refund_carriage=True` means that freight is NOT refundable.
         """
         ...
 
@@ -110,10 +110,10 @@ class Refunds(Resource):
     def upload_voucher(self, *, image: VoucherImage) -> Call[Voucher]:
         """Upload one proof image; the result's `.url` goes into `vouchers` of the other calls.
 
-        `image` is bytes, a path or a binary file. The upstream's page of this call says jpg of less than
-        1 MB, another one says png, gif and bmp, too: all four are taken, by their first bytes, below
-        1,000,000 bytes; `VendorProfile(images=...)` says otherwise. It is encoded when its turn comes.
-        A repeat leaves an orphan image and does no harm, so a lost answer is retried.
+        `image` is bytes, a path or a binary file. The upstream's page of this call allows jpg below 1 MB;
+        another page also allows png, gif and bmp. The client accepts all four, recognised by their first
+        bytes, below 1,000,000 bytes; `VendorProfile(images=...)` changes that. The image is encoded when its
+        turn comes. A repeat only leaves an unused image, so the client retries after a lost answer.
         """
         ...
 
@@ -154,13 +154,13 @@ class Refunds(Resource):
             Iterable[OrderEntryCount] | None, ListField(ObjectField(OrderEntryCount))
         ] = None,
     ) -> Call[CreatedRefund]:
-        """Open a refund form: money back, or goods and money back. Never sent twice by this client.
+        """Open a refund form: refund only, or return and refund. This client never sends it twice.
 
-        Amounts are fen, and sent as they are given. `apply_payment` is at most what was paid, and exactly
-        that while the seller has not shipped; `apply_carriage` is the freight, 0 where the reason says so.
-        Whether that is a part of `apply_payment` or comes on top of it is not known: no page says it, and
-        other programs add it. `vouchers` are 1
-        to 5 urls of uploaded images; `order_entry_count_list` limits the pieces per line, else all.
+        Amounts are fen and sent unchanged. `apply_payment` is at most the amount paid, and exactly that
+        amount until the seller has shipped. `apply_carriage` is the freight, 0 if the reason excludes it. No
+        page says whether it is included in `apply_payment` or added to it; other programs add it. `vouchers`
+        are 1 to 5 urls of uploaded images. `order_entry_count_list` limits the pieces per line; by default
+        all.
         """
         ...
 
@@ -190,11 +190,11 @@ class Refunds(Resource):
         description: Annotated[str | None, TextField(2, 200)] = None,
         vouchers: Annotated[Iterable[str] | None, ListField(TextField(), 1, 10)] = None,
     ) -> Call[SubmittedReturn]:
-        """Tell the seller that the goods are on their way back.
+        """Report to the seller that the goods are on their way back.
 
         `logistics_company_no` is the carrier's number in the vendor's list, `freight_bill` the waybill.
-        `vouchers` are urls of uploaded images; without any, no later claim can be made. A refusal of the
-        platform is raised as `RejectedError` with its `error_code`; 4004 (the waybill is not valid, or could
-        not be checked just now) as `TryLaterError`, 4001 (a new authorisation) as `AuthenticationError`.
+        `vouchers` are urls of uploaded images; without them no later claim is possible. A refusal by the
+        platform raises `RejectedError` with its `error_code`; 4004 (the waybill is not valid or could not be
+        checked) raises `TryLaterError`, 4001 (a new authorisation is needed) raises `AuthenticationError`.
         """
         ...

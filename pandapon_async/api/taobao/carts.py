@@ -1,4 +1,4 @@
-"""The Taobao shopping cart. No page that was read shows what these calls answer."""
+"""The Taobao shopping cart. No page of the vendor shows the answers of these calls."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class _Carts(Resource):
         order_address: Annotated[OrderAddress | None, ObjectField(OrderAddress)] = None,
         user_id: NonEmpty | None = None,
     ) -> Call[Unread]:
-        """Order these cart entries. Never sent twice by this client: look the order up before a repeat.
+        """Order these cart entries. This client never sends it twice: look up the order before a repeat.
 
-        `ids` are the entries' own; whether the address may be left out is not marked.
+        `ids` are the ids of the entries. The page does not say whether the address is required.
         """
         ...
 
 
 class CartsV1(_Carts):
-    """Put products into the cart, and order what is in it (first generation)."""
+    """Add products to the cart and order them (first generation)."""
 
     @call(
         "POST",
@@ -88,16 +88,16 @@ class CartsV1(_Carts):
         user_nick: NonEmpty | None = None,
         platform: Annotated[int | None, IntegerField(0)] = None,
     ) -> Call[Unread]:
-        """Add a product to the cart. A repeat adds again: after a lost answer read the cart, then decide.
+        """Add a product to the cart. A repeat adds it again: after a lost answer read the cart first.
 
-        The facts are those of `goods.get`. Prices are whole numbers; the page does not say in what unit
-        (other Taobao amounts are fen). `sku_quantity` is the stock; `properties` travel as JSON text.
+        The values come from `goods.get`. Prices are whole numbers; the page does not state their unit (other
+        Taobao amounts are fen). `sku_quantity` is the stock; `properties` are JSON text on the wire.
         """
         ...
 
 
 class CartsV2(_Carts):
-    """Put products into the cart, and order what is in it (second generation)."""
+    """Add products to the cart and order them (second generation)."""
 
     @call(
         "POST",
@@ -128,17 +128,17 @@ class CartsV2(_Carts):
         user_nick: NonEmpty | None = None,
         platform: Annotated[int | None, IntegerField(0)] = None,
     ) -> Call[Unread]:
-        """Add a product to the cart. A repeat adds again: after a lost answer read the cart, then decide.
+        """Add a product to the cart. A repeat adds it again: after a lost answer read the cart first.
 
-        The facts are those of `goods.get`; `item_map_id` is the product's opaque id. Prices are numbers
-        in a unit the page does not state (other Taobao amounts are fen). Title and picture count as
-        required, as in the first generation.
+        The values come from `goods.get`; `item_map_id` is the product's opaque id. The page does not state
+        the unit of the prices (other Taobao amounts are fen). Title and picture are required, as in the first
+        generation.
         """
         ...
 
 
 class Carts(_Carts):
-    """Put products into the cart, and order what is in it."""
+    """Add products to the cart and order them."""
 
     add: Final = ByGeneration(CartsV1.add, CartsV2.add)
-    """Puts an item into the cart; takes the arguments of `v1` or those of `v2`."""
+    """Adds a product to the cart; accepts the arguments of `v1` or those of `v2`."""

@@ -24,7 +24,7 @@ __all__ = ["Goods", "GoodsV2"]
 
 
 class GoodsV2(Resource):
-    """Find products by words, and read them (second generation)."""
+    """Find products by keyword and read them (second generation)."""
 
     @call(
         "GET",
@@ -33,9 +33,9 @@ class GoodsV2(Resource):
         safety=Safety.READ,
     )
     def get(self, *, item_id: IdText) -> Call[Product]:
-        """One product with its variants; the page does not say in what unit its prices are.
+        """Read one product with its variants; the page does not state the unit of its prices.
 
-        The second generation's ids are opaque text such as WUnUC1cILiBjt-Jv3lDdlQ.
+        The ids of the second generation are opaque text such as WUnUC1cILiBjt-Jv3lDdlQ.
         """
         ...
 
@@ -56,9 +56,9 @@ class GoodsV2(Resource):
             Iterable[ProductQuery], JsonTextField(ListField(ObjectField(ProductQuery))), Wire("params")
         ],
     ) -> Call[ProductBatch]:
-        """Several products at once: which can be supplied, and why the others cannot.
+        """Check several products at once: which can be supplied, and why the others cannot.
 
-        The list travels as JSON text, which is written here. The page names no largest number.
+        The list is JSON text on the wire; the client writes it. The page names no maximum number.
         """
         ...
 
@@ -80,19 +80,19 @@ class GoodsV2(Resource):
         page_size: Annotated[int, IntegerField(1, 40)] | None = None,
         sort: NonEmpty | None = None,
     ) -> Call[ProductPage]:
-        """One page of the products that match a keyword; `search_pages` goes through all of them.
+        """Read one page of the products that match a keyword; `search_pages` iterates over all of them.
 
-        Pages count from 1 and hold at most 40; `sort` is such as "tk_rate_desc". No page shows the
-        answer: how the list is recognised is an inference.
+        Pages count from 1 and hold at most 40 products; `sort` is for example "tk_rate_desc". No page of the
+        vendor shows the answer, so how the client recognises the list is inferred.
         """
         ...
 
     search_pages: Final = paged(search)
-    """All items that a search finds, page after page."""
+    """Iterate over all products that match, page after page."""
 
 
 class Goods(GoodsV2):
-    """Find products by words, and read them."""
+    """Find products by keyword and read them."""
 
     @call(
         "POST",
@@ -100,8 +100,8 @@ class Goods(GoodsV2):
         safety=Safety.READ,
     )
     def get_source(self, *, item_id: IdText, language: NonEmpty | None = None) -> Call[SourceProduct]:
-        """One product as its source shows it; `language` such as "vi" asks for a translation.
+        """Read one product from its source; `language`, such as "vi", requests a translation.
 
-        The call is in the Vietnamese documentation only.
+        Only the Vietnamese documentation has this call.
         """
         ...

@@ -27,7 +27,7 @@ __all__ = ["Orders", "OrdersV2"]
 
 
 class OrdersV2(Resource):
-    """Create orders, follow their packages, and the rest around them (second generation)."""
+    """Create orders, follow their packages, and related calls (second generation)."""
 
     @call(
         "POST",
@@ -45,11 +45,12 @@ class OrdersV2(Resource):
         order_line_list: Annotated[Iterable[OrderLine], JsonTextField(ListField(ObjectField(OrderLine)))],
         receiver: Annotated[OrderAddress, JsonTextField(ObjectField(OrderAddress))],
     ) -> Call[Unread]:
-        """Order products. Never sent twice by this client: look the order up before a repeat.
+        """Order products. This client never sends it twice: look up the order before a repeat.
 
-        `seller_order_number` is the order's number on the buyer's own platform, `order_source` that
-        platform, such as "lazada"; that the number keeps a repeat from ordering twice is not promised.
-        `purchase_amount` is the budget in fen. Lines and receiver travel as JSON text, written here.
+        `seller_order_number` is the order's number on the buyer's own platform, `order_source` is that
+        platform, such as "lazada". The vendor does not promise that a repeated number orders only once.
+        `purchase_amount` is the budget in fen. Lines and receiver are JSON text on the wire; the client
+        writes it.
         """
         ...
 
@@ -64,7 +65,7 @@ class OrdersV2(Resource):
         safety=Safety.READ,
     )
     def logistics(self, *, sub_purchase_order_id: OrderIdText) -> Call[Logistics]:
-        """The packages of a sub-order, and how far each has come."""
+        """Read the packages of a sub-order and the progress of each."""
         ...
 
     @call(
@@ -82,7 +83,7 @@ class OrdersV2(Resource):
     def update_warehouse(
         self, *, order_id: OrderIdText, warehouse_name: NonEmpty, warehouse_address: NonEmpty
     ) -> Call[Unread]:
-        """Change the forward warehouse that an order goes to; the page shows no answer."""
+        """Change the forwarding warehouse of an order; the page shows no answer."""
         ...
 
     @call(
@@ -105,16 +106,16 @@ class OrdersV2(Resource):
         page_name: NonEmpty | None = None,
         page_param_map: NonEmpty | None = None,
     ) -> Call[str]:
-        """A link to the chat with the seller of an item. It carries a login token: treat it as a secret.
+        """Get a link to the chat with a seller. It contains a login token: treat it as a secret.
 
-        The page contradicts itself: its example sends `source_type` and `biz_id` (the item's id) alone,
-        its table wants the other four and not these. Leave them out unless the vendor tells you otherwise.
+        The page contradicts itself: its example sends only `source_type` and `biz_id` (the item's id), its
+        table has the other four and not these. Leave these two out unless the vendor says otherwise.
         """
         ...
 
 
 class Orders(OrdersV2):
-    """Create orders, follow their packages, and the rest around them."""
+    """Create orders, follow their packages, and related calls."""
 
     @call(
         "POST",
@@ -131,9 +132,9 @@ class Orders(OrdersV2):
     def upload_pay_certificate(
         self, *, image: Annotated[ImageSource, ImageField(), Wire("base64")], order_id: OrderIdText
     ) -> Call[bool | None]:
-        """Upload the payment voucher of an order; True once it is accepted, None if it comes without data.
+        """Upload the payment voucher of an order; returns True if accepted, None if the answer has no data.
 
-        The vendor marks this call to be deprecated, so using it gives a DeprecationWarning. `image` is
-        bytes, a path or a binary file of at most 1 MiB (a bound of this client, the page names none).
+        The vendor marks this call as to be deprecated, so it raises a DeprecationWarning. `image` is bytes, a
+        path or a binary file of at most 1 MiB (this client's limit; the page names none).
         """
         ...

@@ -1,4 +1,4 @@
-"""Taobao after-sales ("reverse orders"); the vendor marks all of it "in development"."""
+"""Taobao after-sales ("reverse orders"); the vendor marks all of them "in development"."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Refunds"]
 
 
 class Refunds(Resource):
-    """See what can be asked back, follow reverse orders, write to the seller, cancel."""
+    """Check what can be refunded, follow reverse orders, write to the seller, cancel."""
 
     @call(
         "GET",
@@ -46,7 +46,7 @@ class Refunds(Resource):
         safety=Safety.READ,
     )
     def get(self, *, refund_id: RefundIdTaobao) -> Call[RefundDetail]:
-        """One reverse order with its order line and logistics; amounts are fen."""
+        """Read one reverse order with its order line and logistics; amounts are fen."""
         ...
 
     @call(
@@ -75,17 +75,17 @@ class Refunds(Resource):
         refund_start_time: Annotated[datetime | int | None, TimestampField(of_list=True)] = None,
         refund_end_time: Annotated[datetime | int | None, TimestampField(of_list=True)] = None,
     ) -> Call[RefundPage]:
-        """One page of the reverse orders that match; `pages` goes through all of them.
+        """Read one page of the matching reverse orders; `pages` iterates over all of them.
 
-        Pages count from 1, unless `VendorProfile.list` says 0. The times are aware datetimes or epoch
-        milliseconds; whether they bound when a refund was asked for or when it last changed, and whether they
-        travel as seconds, `VendorProfile.list` says. The vendor names no largest page; 200 is this client's
-        bound.
+        Pages count from 1, unless `VendorProfile.list` sets 0. The times are aware datetimes or epoch
+        milliseconds; `VendorProfile.list` sets whether they limit when a refund was applied for or when it
+        last changed, and whether they are seconds on the wire. The vendor names no maximum page size; 200 is
+        this client's limit.
         """
         ...
 
     pages: Final = paged(page, by_profile=True, identity=listed_refund_id)
-    """All reverse orders that match a filter, page after page."""
+    """Iterate over all reverse orders that match a filter, page after page."""
 
     @call(
         "GET",
@@ -101,7 +101,7 @@ class Refunds(Resource):
         scope=Scope.PLATFORM,
     )
     def cancel(self, *, refund_id: RefundIdTaobao) -> Call[CancelledRefund]:
-        """Cancel a reverse order, for good. A GET that writes: never resent after a lost answer."""
+        """Cancel a reverse order permanently. A GET that writes: never resent after a lost answer."""
         ...
 
     @call(
@@ -122,9 +122,10 @@ class Refunds(Resource):
         refund_type: Annotated[RefundType | int, EnumField(RefundType, open=True)],
         goods_status: Annotated[GoodsStatus | int, EnumField(GoodsStatus, open=True)],
     ) -> Call[RefundRender]:
-        """What a reverse order of one sub-order could say: reasons, largest amount (fen); opens nothing.
+        """Read the options of a reverse order for one sub-order: reasons, maximum (fen); opens nothing.
 
-        The page does not name the numbers of type and goods status, they are the upstream's; others pass.
+        The page does not list the numbers of type and goods status; these come from the upstream, and others
+        are accepted.
         """
         ...
 
@@ -151,8 +152,8 @@ class Refunds(Resource):
         refund_message: NonEmpty,
         refund_images: NonEmpty | None = None,
     ) -> Call[Unread]:
-        """Write a message into a reverse order. Never sent twice: the seller would read it twice.
+        """Write a message to the seller of a reverse order. Never sent twice, or the seller reads it twice.
 
-        `refund_images` is text of a form the page does not show, and so is the answer.
+        The page shows neither the form of the text `refund_images` nor the answer.
         """
         ...

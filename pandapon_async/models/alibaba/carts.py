@@ -11,9 +11,9 @@ __all__ = ["Cart", "CartItem", "CartShop"]
 
 @model
 class CartItem(Model):
-    """One product in the cart. The page does not say in what unit `price` is.
+    """One product in the cart. The page does not state the unit of `price`.
 
-    `properties` is text; `offer_id` is where the first generation is expected to have it.
+    `properties` is text; `offer_id` is the expected name in the first generation.
     """
 
     id: Id | None = field()
@@ -21,9 +21,9 @@ class CartItem(Model):
     offer_map_id: Id | None = field()
     """The product's opaque id."""
     offer_id: Id | None = field()
-    """The product's id, where the first generation is expected to have it."""
+    """The product's id; the expected name in the first generation."""
     spec_id: Id | None = field()
-    """The variant's id, as an order wants it."""
+    """The variant's id for an order."""
     sku_id: Id | None = field()
     """The variant's id."""
     item_title: str | None = field()
@@ -31,7 +31,7 @@ class CartItem(Model):
     item_pic: str | None = field()
     """A picture."""
     price: Decimal | None = field()
-    """The price; the page does not say in what unit."""
+    """The price; the page does not state its unit."""
     quantity: int | None = field()
     """How many pieces."""
     amount_on_sale: int | None = field()
@@ -42,21 +42,21 @@ class CartItem(Model):
 
 @model
 class CartShop(Model):
-    """What the cart holds of one shop."""
+    """The entries of one shop in the cart."""
 
     seller_open_id: str | None = field()
     """The shop's id."""
     seller_nick_name: str | None = field(personal=True)
     """The shop's name. Personal."""
     cart_item_infos: list[CartItem] | None = field()
-    """What the cart holds of the shop."""
+    """The entries of the shop."""
 
 
 @model
 class Cart(Model):
-    """The whole cart: what can be bought now, and what no longer can."""
+    """The whole cart: entries that can be bought now, and those that no longer can."""
 
     enable_list: list[CartShop] | None = field()
-    """What can be bought now, by shop."""
+    """Entries that can be bought now, by shop."""
     disable_list: list[CartShop] | None = field()
-    """What can no longer be bought, by shop."""
+    """Entries that can no longer be bought, by shop."""

@@ -1,8 +1,8 @@
-"""1688 goods: what a search finds, and the details of one product.
+"""1688 goods: the result of a search, and the details of one product.
 
-The pages show only part of these answers. Fields marked "inferred" below carry the names of the
-upstream platform's own answer, which the fields that were read follow; the rest is in `.extra`.
-First generation answers name a product by `offer_id`, second generation ones by `offer_map_id`.
+The pages show only part of these answers. Fields marked "inferred" have the names of the upstream platform's
+own answer, because the fields on the pages have them too; all others are in `.extra`. Answers of the first
+generation identify a product by `offer_id`, those of the second by `offer_map_id`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Product", "ProductImage", "ProductPage", "ProductSummary", "RelatedP
 
 @model
 class ProductSummary(Model):
-    """One product that a search found. `image_url` and `subject` were read, the rest is inferred."""
+    """One product found by a search. Pages show `image_url` and `subject`; the other fields are inferred."""
 
     image_url: str | None = field()
     """A picture of the product."""
@@ -32,14 +32,14 @@ class ProductSummary(Model):
 
 @model
 class ProductPage(Model):
-    """One page of the products that a search found; read on second generation pages only."""
+    """One page of a search; only pages of the second generation show it."""
 
     total_records: int | None = field()
-    """How many products match in all."""
+    """The total number of matching products."""
     total_page: int | None = field()
-    """How many pages there are."""
+    """The number of pages."""
     page_size: int | None = field()
-    """How many products a page holds."""
+    """The number of products on a page."""
     current_page: int | None = field()
     """The number of this page."""
     data: list[ProductSummary] | None = field()
@@ -52,13 +52,13 @@ class ProductPage(Model):
 
     @property
     def total(self) -> int | None:
-        """How many products match in all."""
+        """The total number of matching products."""
         return self.total_records
 
 
 @model
 class RelatedProductPage(PageModel):
-    """One page of products related to another; how the list is recognised is an inference."""
+    """One page of related products; how the client recognises the list is inferred."""
 
     items: list[ProductSummary] = attrs.field(factory=list)
     """The products of this page."""
@@ -71,24 +71,24 @@ class ProductImage(Model):
     images: list[str] | None = field()
     """The pictures."""
     white_image: str | None = field()
-    """A picture on white ground."""
+    """A picture on a white background."""
 
 
 @model
 class Sku(Model):
-    """One variant of a product; inferred. `spec_id` is what an order's cargo wants."""
+    """One variant of a product; inferred. An order's cargo needs `spec_id`."""
 
     sku_id: Id | None = field()
     """The variant's id."""
     spec_id: Id | None = field()
-    """The variant's id, as an order wants it."""
+    """The variant's id for an order."""
     cargo_number: str | None = field()
     """The seller's own number of the variant."""
 
 
 @model
 class Product(Model):
-    """One product in full. `description` is HTML; from `product_image` on the names are inferred."""
+    """One product in full. `description` is HTML; the names from `product_image` on are inferred."""
 
     offer_id: Id | None = field()
     """The product's id, in the first generation."""
@@ -109,7 +109,7 @@ class Product(Model):
     detail_video: str | None = field()
     """A video of the details."""
     status: str | None = field()
-    """Whether it is on sale, as the upstream writes it."""
+    """Whether it is on sale, in the upstream's words."""
     product_image: ProductImage | None = field()
     """The pictures. Inferred."""
     product_sku_infos: list[Sku] | None = field()
@@ -117,4 +117,4 @@ class Product(Model):
     seller_open_id: str | None = field()
     """The shop's id. Inferred."""
     min_order_quantity: int | None = field()
-    """The smallest quantity to buy. Inferred."""
+    """The minimum quantity to buy. Inferred."""

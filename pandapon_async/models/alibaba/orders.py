@@ -1,9 +1,9 @@
-"""1688 orders: what an order call wants, and the order itself.
+"""1688 orders: the arguments of the order calls, and the order itself.
 
-`Order` is the platform's buyer view, which several answers and the price callback share. The pages
-show the names of its parts and a few of their fields; the other fields declared here carry the names
-and units of the upstream platform's own view and are inferred. What is not declared is in `.extra`.
-Amounts of an order are yuan (`Decimal`).
+`Order` is the platform's buyer view, which several answers and the price callback share. The pages show the
+names of its parts and a few of their fields. The other fields declared here are inferred: they have the names
+and units of the upstream platform's own view. Undeclared fields are in `.extra`. Amounts of an order are yuan
+(`Decimal`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OptionalLine = Annotated[str | None, TextField(0)]
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
 class ShippingAddress:
-    """Where the goods go, as the first generation's order calls want it: every field, empty if need be."""
+    """The delivery address for order calls of the first generation: every field, empty if necessary."""
 
     full_name: NonEmpty
     """The receiver's name."""
@@ -72,7 +72,7 @@ class ShippingAddress:
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
 class FastAddress:
-    """Where the goods go, as the cart calls and the second generation want it: nothing marked required."""
+    """The delivery address for cart calls and the second generation: no field is marked as required."""
 
     full_name: OptionalLine = None
     """The receiver's name."""
@@ -98,19 +98,19 @@ class FastAddress:
 
 @attrs.define(frozen=True, kw_only=True)
 class Cargo:
-    """One product to buy: its offer, its variant (empty if it has none), how much."""
+    """One product to buy: its offer, its variant (empty if it has none), its quantity."""
 
     offer_id: IdInteger
     """The product's id."""
     spec_id: AnyText
     """The variant's id; empty if the product has none."""
     quantity: Annotated[Decimal | int, NumberField()]
-    """How many pieces or units."""
+    """The number of pieces or units."""
 
 
 @attrs.define(frozen=True, kw_only=True)
 class BatchCargo(Cargo):
-    """One product to buy among those of several shops: also names its shop."""
+    """One product to buy from one of several shops, with the id of its shop."""
 
     seller_open_id: NonEmpty
     """The shop's id."""
@@ -118,9 +118,9 @@ class BatchCargo(Cargo):
 
 @attrs.define(frozen=True, kw_only=True)
 class FastCargo:
-    """One product to buy, second generation: the offer by its opaque `offer_map_id`.
+    """One product to buy in the second generation, with its opaque `offer_map_id`.
 
-    The page marks nothing required. `product_no` and `container` are the buyer's own numbers of the
+    The page marks nothing as required. `product_no` and `container` are the buyer's own numbers of the
     product and of its box.
     """
 
@@ -131,7 +131,7 @@ class FastCargo:
     spec_id: OptionalLine = None
     """The variant's id."""
     quantity: Annotated[Decimal | int | None, NumberField()] = None
-    """How many pieces or units."""
+    """The number of pieces or units."""
     product_no: OptionalLine = None
     """The buyer's own number of the product."""
     container: OptionalLine = None
@@ -139,7 +139,7 @@ class FastCargo:
 
 
 class OrderStatus(OpenEnum, enum.StrEnum):
-    """State of an order or of one of its lines. The upstream writes some also as WAIT_BUYER_PAY."""
+    """The state of an order or an order line. The upstream also writes some in the form WAIT_BUYER_PAY."""
 
     WAIT_BUYER_PAY = "waitbuyerpay"
     """The buyer has to pay."""
@@ -156,11 +156,11 @@ class OrderStatus(OpenEnum, enum.StrEnum):
     TERMINATED = "terminated"
     """Ended before it was completed. Final."""
     OTHER = "other"
-    """Another state, as the upstream writes it."""
+    """Another state, in the upstream's spelling."""
 
     @classmethod
     def read(cls, value: Any) -> Self | Any:
-        """The member for either spelling; anything else as it is."""
+        """Return the member for either spelling; anything else unchanged."""
         if not isinstance(value, str):
             return value
         plain = value.replace("_", "").lower()
@@ -168,27 +168,27 @@ class OrderStatus(OpenEnum, enum.StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing more happens to the order itself (a refund still may)."""
+        """Whether the order itself is final (a refund may still follow)."""
         return self in (OrderStatus.SUCCESS, OrderStatus.CANCEL, OrderStatus.TERMINATED)
 
 
 @model
 class GuaranteeTerms(Model):
-    """What the seller guarantees, such as a delivery time; inferred."""
+    """A guarantee of the seller, such as a delivery time; inferred."""
 
     assurance_info: str | None = field()
-    """What is guaranteed, in words."""
+    """The guarantee in words."""
     assurance_type: str | None = field()
     """The kind of guarantee."""
     quality_assurance_type: str | None = field()
-    """The kind of guarantee of quality."""
+    """The kind of quality guarantee."""
     value: str | None = field()
-    """How much or how long."""
+    """The amount or time of the guarantee."""
 
 
 @model
 class NativeLogistics(Model):
-    """Where the goods go within China."""
+    """The delivery within China."""
 
     address: str | None = field(personal=True)
     """Street and number. Personal."""
@@ -211,23 +211,23 @@ class NativeLogistics(Model):
     zip: Id | None = field(personal=True)
     """The postal code. Personal."""
     logistics_items: Unread = field()
-    """The parcels; the JSON that came."""
+    """The parcels, as plain JSON."""
     town_code: Id | None = field()
     """The town's code."""
     town: str | None = field(personal=True)
     """The town. Personal."""
     caid: Id | None = field(personal=True)
-    """An id of the receiver's contact, as the upstream names it. Personal."""
+    """An id of the receiver's contact, in the upstream's terms. Personal."""
     real_logistics_company_no: str | None = field()
     """The carrier's code."""
 
 
 @model
 class OrderItem(Model):
-    """One line of an order; yuan. From `quantity` on the names are inferred.
+    """One line of an order; amounts are yuan. The names from `quantity` on are inferred.
 
-    `sub_item_id` is the line's own id, the `order_entry_ids` of other calls. `refund_id` is the refund
-    form before the order completed, `refund_id_for_as` the one after.
+    `sub_item_id` is the id of the line, which other calls take in `order_entry_ids`. `refund_id` is the
+    refund form from before the order was completed, `refund_id_for_as` the one from after.
     """
 
     cargo_number: str | None = field()
@@ -235,29 +235,29 @@ class OrderItem(Model):
     description: str | None = field()
     """A description of the line."""
     item_amount: Decimal | None = field()
-    """Yuan of the whole line."""
+    """The amount of the whole line in yuan."""
     name: str | None = field()
     """The product's name."""
     price: Decimal | None = field()
-    """Yuan of one piece."""
+    """The price of one piece in yuan."""
     product_id: Id | None = field(wire="productID")
     """The product's id."""
     product_img_url: list[str] | None = field()
     """Pictures of the product."""
     quantity: Decimal | None = field()
-    """How many pieces or units. Inferred."""
+    """The number of pieces or units. Inferred."""
     refund: Decimal | None = field()
-    """Yuan refunded of the line. Inferred."""
+    """The refunded amount of the line in yuan. Inferred."""
     sku_id: Id | None = field(wire="skuID")
     """The variant's id. Inferred."""
     spec_id: Id | None = field()
-    """The variant's id, as an order wants it. Inferred."""
+    """The variant's id for an order. Inferred."""
     sub_item_id: Id | None = field(wire="subItemID", strict=True)
-    """The line's own id: the `order_entry_ids` of other calls. Inferred."""
+    """The id of the line, for `order_entry_ids` of other calls. Inferred."""
     status: OrderStatus | str | None = field(strict=True)
-    """Where the line stands. Inferred."""
+    """The state of the line. Inferred."""
     refund_status: RefundStatus | str | None = field(strict=True)
-    """Where its refund stands. Inferred."""
+    """The state of its refund. Inferred."""
     refund_id: Id | None = field(strict=True)
     """The refund form from before the order was completed. Inferred."""
     refund_id_for_as: Id | None = field(strict=True)
@@ -273,9 +273,9 @@ class TradeTerm(Model):
     pay_time: datetime | None = field()
     """When it was paid."""
     pay_way: Id | None = field()
-    """The way it was paid."""
+    """The payment method."""
     phas_amount: Decimal | None = field()
-    """Yuan (the upstream's spelling)."""
+    """The amount in yuan (the upstream's spelling)."""
     phase: Id | None = field()
     """The number of the instalment."""
 
@@ -287,7 +287,7 @@ class ExtAttribute(Model):
     key: str | None = field()
     """Its name."""
     value: Unread = field()
-    """Its value; the JSON that came."""
+    """Its value, as plain JSON."""
     description: str | None = field()
     """What it means."""
 
@@ -321,25 +321,25 @@ class OrderBaseInfo(Model):
     id_of_str: Id | None = field()
     """The order's id as text."""
     status: OrderStatus | str | None = field(strict=True)
-    """Where the order stands."""
+    """The state of the order."""
     refund_status: RefundStatus | str | None = field()
-    """Where its refund stands."""
+    """The state of its refund."""
     refund_id: Id | None = field()
     """Its refund form."""
     total_amount: Decimal | None = field()
-    """Yuan to pay, freight included."""
+    """The amount to pay in yuan, freight included."""
     sum_product_payment: Decimal | None = field()
-    """Yuan of the goods."""
+    """The amount of the goods in yuan."""
     shipping_fee: Decimal | None = field()
-    """Yuan of freight."""
+    """Freight in yuan."""
     refund: Decimal | None = field()
-    """Yuan refunded."""
+    """The refunded amount in yuan."""
     discount: Fen | None = field()
-    """Fen of discount; may be negative."""
+    """The discount in fen; may be negative."""
     currency: str | None = field()
     """The currency of its amounts."""
     trade_type: Id | None = field()
-    """How the order is paid, as the upstream writes it."""
+    """How the order is paid, in the upstream's words."""
     create_time: datetime | None = field()
     """When it was placed."""
     modify_time: datetime | None = field()
@@ -363,50 +363,50 @@ class OrderBaseInfo(Model):
     seller_login_id: str | None = field(personal=True)
     """The seller's login. Personal."""
     remark: str | None = field(personal=True)
-    """A remark to the order. Personal."""
+    """A remark on the order. Personal."""
     buyer_feedback: str | None = field(personal=True)
     """The buyer's message. Personal."""
     buyer_contact: Unread = field(personal=True)
-    """The buyer's contact; the JSON that came. Personal."""
+    """The buyer's contact, as plain JSON. Personal."""
     seller_contact: Unread = field(personal=True)
-    """The seller's contact; the JSON that came. Personal."""
+    """The seller's contact, as plain JSON. Personal."""
     receiver_info: ReceiverInfo | None = field()
     """Who receives the goods."""
 
 
 @model
 class Order(Model):
-    """The buyer's view of an order. Parts whose fields no page shows are the JSON that came."""
+    """The buyer's view of an order. Parts whose fields no page shows are plain JSON."""
 
     base_info: OrderBaseInfo | None = field()
     """The order itself."""
     product_items: list[OrderItem] | None = field()
     """Its lines."""
     native_logistics: NativeLogistics | None = field()
-    """The way within China."""
+    """The delivery within China."""
     international_logistics: Unread = field(personal=True)
-    """The way abroad; the JSON that came. Personal."""
+    """The delivery abroad, as plain JSON. Personal."""
     trade_terms: list[TradeTerm] | None = field()
     """Its payments."""
     guarantees_terms: GuaranteeTerms | None = field()
-    """What the seller guarantees."""
+    """The seller's guarantees."""
     ext_attributes: list[ExtAttribute] | None = field()
     """Its extensions."""
     order_rate_info: Unread = field()
-    """Ratings; the JSON that came."""
+    """Ratings, as plain JSON."""
     order_invoice_info: Unread = field(personal=True)
-    """The invoice; the JSON that came. Personal."""
+    """The invoice, as plain JSON. Personal."""
     customs: Unread = field()
-    """Customs; the JSON that came."""
+    """Customs, as plain JSON."""
     overseas_extra_address: Unread = field(personal=True)
-    """The address abroad; the JSON that came. Personal."""
+    """The address abroad, as plain JSON. Personal."""
     order_biz_info: Unread = field()
-    """Business facts; the JSON that came."""
+    """Business facts, as plain JSON."""
 
 
 @model
 class OrderPage(PageModel):
-    """One page of orders. The page of this call could not be read: rows and shape are inferred."""
+    """One page of orders. The vendor's page of this call could not be read: rows and form are inferred."""
 
     items: list[Order] = attrs.field(factory=list)
     """The orders of this page."""
@@ -414,25 +414,25 @@ class OrderPage(PageModel):
 
 @model
 class PaymentLink(Model):
-    """Where to pay an order, and whether it was paid already by a standing agreement."""
+    """The link for paying an order, and whether a standing agreement already paid it."""
 
     order_id: Id | None = field()
     """The order."""
     protocol_pay_success: bool | None = field()
-    """Whether it was paid already by a standing agreement."""
+    """Whether a standing agreement already paid it."""
     pay_url: str | None = field()
-    """Where to pay."""
+    """The link for paying."""
     cant_pay_order_list: list[Id] | None = field()
     """Orders that cannot be paid."""
 
 
 @model
 class ConfirmedReceipt(Model):
-    """Whether the receipt was confirmed; a refusal is raised as `RejectedError`."""
+    """Whether the receipt was confirmed; a refusal raises `RejectedError`."""
 
     success: bool | None = field()
     """Whether the receipt was confirmed."""
     error_code: str | None = field()
     """The inner error code."""
     error_info: str | None = field()
-    """The inner message, as it came."""
+    """The inner message, unchanged."""

@@ -1,8 +1,8 @@
 """1688 after-sales: reasons, vouchers, refund forms.
 
-`Refund` is the detail of a refund form. The vendor's page shows only its first fields, up to `buyer_user_id`
-in the order of the alphabet; the rest follows the upstream platform's own detail answer and is marked as
-inference in the README. All money here is in fen.
+`Refund` is a refund form in full. The vendor's page shows only its first fields in alphabetical order, up to
+`buyer_user_id`. The other fields follow the upstream platform's own answer; the README marks them as
+inferred. All money here is in fen.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 class GoodsStatus(enum.StrEnum):
-    """Where the goods are, as the reason and create calls want it."""
+    """Where the goods are, for the calls `reasons` and `create`."""
 
     REFUND_WAIT_SELLER_SEND = "refundWaitSellerSend"
     """Before the order is completed: the seller has not sent the goods."""
@@ -48,16 +48,16 @@ class GoodsStatus(enum.StrEnum):
 
 
 class DisputeRequest(enum.StrEnum):
-    """Money back alone, or goods back and money back (only once the goods were received)."""
+    """Refund only, or return and refund (only after the goods were received)."""
 
     REFUND = "refund"
-    """Money back."""
+    """Refund only."""
     RETURN_REFUND = "returnRefund"
-    """Goods back and money back."""
+    """Return and refund."""
 
 
 class RefundStatus(OpenEnum, enum.StrEnum):
-    """State of a refund form. The upstream writes the same states also as WAIT_SELLER_AGREE."""
+    """The state of a refund form. The upstream also writes it in the form WAIT_SELLER_AGREE."""
 
     WAIT_SELLER_AGREE = "waitselleragree"
     """The seller has to answer."""
@@ -74,7 +74,7 @@ class RefundStatus(OpenEnum, enum.StrEnum):
 
     @classmethod
     def read(cls, value: Any) -> Self | Any:
-        """The member for either spelling; anything else as it is."""
+        """Return the member for either spelling; anything else unchanged."""
         if not isinstance(value, str):
             return value
         plain = value.replace("_", "").lower()
@@ -90,13 +90,13 @@ class RefundStatus(OpenEnum, enum.StrEnum):
 
     @property
     def in_progress(self) -> bool:
-        """Whether the form is open, and not refused and waiting for the buyer to change it."""
+        """Whether the form is open and does not wait for the buyer after a refusal."""
         return not self.terminal and self is not RefundStatus.WAIT_BUYER_MODIFY
 
 
 @attrs.define(frozen=True, kw_only=True)
 class OrderEntryCount:
-    """How many pieces of one order line to refund, where not all of them."""
+    """The number of pieces of one order line to refund, if not all."""
 
     id: OrderIdInteger
     """The id of the order line."""
@@ -106,10 +106,10 @@ class OrderEntryCount:
 
 @model
 class RefundReason(Model):
-    """One reason the seller accepts. `no_refund_carriage=True` means freight is NOT refundable."""
+    """One reason that the seller accepts. `no_refund_carriage=True`: freight is NOT refundable."""
 
     id: int | None = field()
-    """What `create` wants as `apply_reason_id`."""
+    """The value of `apply_reason_id` for `create`."""
     name: str | None = field()
     """The reason in words."""
     need_voucher: bool | None = field()
@@ -122,7 +122,7 @@ class RefundReason(Model):
 
 @model
 class Voucher(Model):
-    """An uploaded proof image; `url` is what `create` and `return_goods` want in `vouchers`."""
+    """An uploaded proof image; `create` and `return_goods` need its `url` in `vouchers`."""
 
     image_domain: str | None = field()
     """The host that the image is on."""
@@ -131,15 +131,15 @@ class Voucher(Model):
 
     @property
     def url(self) -> str:
-        """Domain and relative path, joined with one slash. Raises ValueError if either is missing."""
+        """Domain and path, joined with one slash. Raises ValueError if either is missing."""
         if not self.image_domain or not self.image_relative_url:
-            raise ValueError("the answer named no image domain or no path")
+            raise ValueError("the answer has no image domain or no image path")
         return f"{self.image_domain.rstrip('/')}/{self.image_relative_url.lstrip('/')}"
 
 
 @model
 class CreatedRefund(Model):
-    """The refund form that was opened."""
+    """The opened refund form."""
 
     refund_id: Id | None = field()
     """The new form's id (TQ...)."""
@@ -147,19 +147,19 @@ class CreatedRefund(Model):
 
 @model
 class SubmittedReturn(Model):
-    """Whether the return of goods was accepted; a refusal is raised as `RejectedError`."""
+    """Whether the return of goods was accepted; a refusal raises `RejectedError`."""
 
     success: bool | None = field()
     """Whether the return was accepted."""
     error_code: str | None = field()
     """The inner error code."""
     error_info: str | None = field()
-    """The inner message, as it came."""
+    """The inner message, unchanged."""
 
 
 @model
 class OperationCarrier(Model):
-    """The carrier that a step names."""
+    """The carrier in a step."""
 
     company_no: str | None = field()
     """The carrier's code."""
@@ -176,26 +176,26 @@ class RefundOperation(Model):
     after_operate_status: RefundStatus | str | None = field()
     """The form's state after the step."""
     operate_remark: str | None = field(personal=True)
-    """A remark to the step. Personal."""
+    """A remark on the step. Personal."""
     gmt_create: datetime | None = field()
-    """When the step was made."""
+    """The time of the step."""
     operate_type_int: int | None = field()
-    """The kind of step, as the upstream numbers it."""
+    """The kind of step, as the upstream's number."""
     operator_role_id: int | None = field()
-    """Who did it. The upstream's page says 4 for the seller, its sample 2."""
+    """Who did it. The seller is 4 on the upstream's page and 2 in its sample."""
     discription: str | None = field(personal=True)
-    """What was said (the upstream's spelling)."""
+    """The text of the step (the upstream's spelling)."""
     freight_bill: str | None = field()
-    """The waybill that the step names."""
+    """The waybill in the step."""
     logistics_company: OperationCarrier | None = field()
-    """The carrier that the step names."""
+    """The carrier in the step."""
     vouchers: list[str] | None = field()
     """Proof images of the step."""
 
 
 @model
 class Refund(Model):
-    """A refund form of 1688 in full. Absent, null and unknown are None; amounts are fen."""
+    """A refund form of 1688 in full. Missing and null fields are None; amounts are fen."""
 
     id: Id | None = field()
     """The vendor's own number of the record; not the refund's id."""
@@ -204,35 +204,35 @@ class Refund(Model):
     order_id: Id | None = field(strict=True)
     """The order."""
     order_entry_id_list: list[Id] | None = field()
-    """The lines of the order that it is about."""
+    """The order lines of the form."""
     status: RefundStatus | str | None = field(strict=True)
-    """Where the form stands."""
+    """The state of the form."""
     apply_payment: Fen | None = field(strict=True)
-    """Fen applied for. Whether freight is part of it is not known: `VendorProfile.freight`."""
+    """The amount applied for, in fen. Freight included or not: see `VendorProfile.freight`."""
     apply_carriage: Fen | None = field(strict=True)
-    """Fen of freight applied for."""
+    """The freight applied for, in fen."""
     apply_expect: Fen | None = field()
-    """Fen that the buyer would like to have. The upstream says that it can be empty."""
+    """The amount that the buyer wants, in fen. According to the upstream it can be empty."""
     refund_payment: Fen | None = field(strict=True)
-    """Fen paid back. Whether freight is part of it is not known: `VendorProfile.freight`."""
+    """The amount refunded, in fen. Freight included or not: see `VendorProfile.freight`."""
     refund_carriage: Fen | None = field(strict=True)
-    """Fen of freight paid back."""
+    """The freight refunded, in fen."""
     can_refund_payment: Fen | None = field()
-    """Fen that can be paid back at most."""
+    """The maximum refund in fen."""
     frozen_fund: Fen | None = field()
-    """Fen that are frozen; -1 in the upstream's sample, where nothing is."""
+    """The frozen amount in fen; -1 in the upstream's sample, in which nothing is frozen."""
     apply_reason_id: int | None = field()
     """The reason's id."""
     apply_reason: str | None = field()
     """The reason in words."""
     apply_sub_reason_id: int | None = field()
-    """The finer reason's id; 0 or -1 where there is none."""
+    """The id of the detailed reason; 0 or -1 if there is none."""
     goods_status: int | None = field()
     """Where the goods are: 1 not received, 2 received, 3 sent back."""
     dispute_type: int | None = field()
     """1 before the order was completed, 2 after."""
     dispute_request: int | None = field()
-    """What was asked for, as the upstream numbers it."""
+    """What was applied for, as the upstream's number."""
     reject_reason: str | None = field(personal=True)
     """Why the seller refused. Personal."""
     reject_times: int | None = field()
@@ -244,65 +244,65 @@ class Refund(Model):
     buyer_send_goods: bool | None = field()
     """Whether the buyer has sent the goods back."""
     time_out_freeze: bool | None = field()
-    """Whether the time limit is stopped."""
+    """Whether the time limit is suspended."""
     time_out_operate_type: str | None = field()
-    """What happens when the time limit passes, as the upstream writes it."""
+    """What happens when the time limit passes, in the upstream's words."""
     gmt_apply: datetime | None = field()
-    """When it was applied for."""
+    """When the refund was applied for."""
     gmt_create: datetime | None = field()
-    """When the form was made."""
+    """When the form was created."""
     gmt_modified: datetime | None = field()
     """When the form last changed."""
     gmt_completed: datetime | None = field()
-    """When the form was finished."""
+    """When the form ended."""
     gmt_time_out: datetime | None = field()
-    """Until when the party at turn has to act."""
+    """Until when the party that is due has to act."""
     refund_operation_list: list[RefundOperation] | None = field()
     """The history of the form."""
     alipay_payment_id: Id | None = field()
     """Alipay's id of the payment."""
     create_by: str | None = field(personal=True)
-    """Who made the vendor's record. Personal."""
+    """Who created the vendor's record. Personal."""
     create_by_id: Id | None = field()
-    """The id of who made the vendor's record."""
+    """The id of the person who created the vendor's record."""
     create_time: datetime | None = field()
-    """When the vendor's record was made."""
+    """When the vendor's record was created."""
     update_by: str | None = field(personal=True)
     """Who last changed the vendor's record. Personal."""
     update_by_id: Id | None = field()
-    """The id of who last changed the vendor's record."""
+    """The id of the person who last changed the vendor's record."""
     update_time: datetime | None = field()
     """When the vendor's record last changed."""
     remark: str | None = field(personal=True)
-    """A remark to the vendor's record. Personal."""
+    """A remark on the vendor's record. Personal."""
     product_name: str | None = field()
     """The product's name. Inferred."""
     trade_type_str: str | None = field()
-    """How the order was paid, as the upstream writes it. Inferred."""
+    """How the order was paid, in the upstream's words. Inferred."""
     task_status: int | str | None = field()
     """The state of a task of the platform's staff, if they stepped in. Inferred."""
     only_refund: bool | None = field()
-    """Whether money alone is asked for. Inferred."""
+    """Whether it is a refund only. Inferred."""
     refund_goods: bool | None = field()
-    """Whether goods go back. Inferred."""
+    """Whether the goods are returned. Inferred."""
     goods_received: bool | None = field()
     """Whether the buyer has the goods. Inferred."""
     new_refund_return: bool | None = field()
-    """Whether it follows the upstream's newer process of returns. Inferred."""
+    """Whether it follows the upstream's newer return process. Inferred."""
     instant_refund_type: int | str | None = field()
-    """The kind of instant refund, as the upstream numbers it. Inferred."""
+    """The kind of instant refund, as the upstream's number. Inferred."""
     apply_sub_reason: str | None = field()
-    """The finer reason in words. Inferred."""
+    """The detailed reason in words. Inferred."""
     reject_reason_id: int | None = field()
-    """The id of the seller's reason to refuse. Inferred."""
+    """The id of the seller's reason for refusing. Inferred."""
     order_entry_count_map: Unread = field()
-    """How many pieces of each order line, by the line's id."""
+    """The number of pieces of each order line, by the id of the line."""
     gmt_freezed: datetime | None = field()
-    """When it was frozen. Inferred."""
+    """When the amount was frozen. Inferred."""
     prepaid_balance: Fen | None = field()
-    """Fen paid ahead. Inferred."""
+    """The amount paid in advance, in fen. Inferred."""
     refund_official_solution_cost: Fen | None = field()
-    """What an official solution costs the buyer."""
+    """The buyer's cost of an official solution."""
     insufficient_account: bool | None = field()
     """Whether the seller's account does not cover it. Inferred."""
     insufficient_bail: bool | None = field()
@@ -314,17 +314,17 @@ class Refund(Model):
     aftersale_agree_timeout: bool | None = field()
     """Whether it was agreed to because a time limit passed. Inferred."""
     aftersale_auto_disburse: bool | None = field()
-    """Whether the money is paid out without the seller. Inferred."""
+    """Whether the refund is paid without the seller. Inferred."""
     crm_modify_refund: bool | None = field()
     """Whether the platform's staff changed it. Inferred."""
     disburse_channel: str | None = field()
-    """By which way the money is paid out. Inferred."""
+    """The channel of the payout. Inferred."""
     asyn_err_code: str | None = field()
-    """An error of the payment behind it. Inferred."""
+    """The error code of the payout. Inferred."""
     asyn_sub_err_code: str | None = field()
-    """A finer error of the payment behind it. Inferred."""
+    """The detailed error code of the payout. Inferred."""
     ext_info: Unread = field(personal=True)
-    """Further facts; the JSON that came. Personal."""
+    """Further facts, as plain JSON. Personal."""
     buyer_logistics_name: str | None = field()
     """The carrier of the return, by name. Inferred."""
     buyer_alipay_id: Id | None = field(personal=True)

@@ -1,4 +1,4 @@
-"""What the Taobao cart wants; no page that was read shows what it answers."""
+"""The arguments of the Taobao cart; no page of the vendor shows its answers."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ItemPropertyChoice:
 
 @attrs.define(frozen=True, kw_only=True)
 class PriceRange:
-    """The wholesale price from a quantity on; the page does not say in what unit."""
+    """The wholesale price from a certain quantity; the page does not state its unit."""
 
     start_quantity: Annotated[int | None, IntegerField(0)] = None
-    """From how many pieces on the price holds."""
+    """The number of pieces from which the price applies."""
     price: Annotated[Decimal | int | None, NumberField()] = None
-    """The price; the page does not say in what unit."""
+    """The price; the page does not state its unit."""

@@ -1,7 +1,6 @@
-"""Taobao goods: one product, what a search finds, and which products can be supplied.
+"""Taobao goods: one product, the result of a search, and which products can be supplied.
 
-The pages do not say in what unit the prices are (other Taobao amounts are fen): they are numbers as
-they came.
+The pages do not state the unit of prices (other Taobao amounts are fen), so prices are unchanged numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ __all__ = ["Product", "ProductBatch", "ProductPage", "ProductQuery", "ProductSum
 
 @attrs.define(frozen=True, kw_only=True)
 class ProductQuery:
-    """One product to ask for, and which of its variants."""
+    """A product to check, and which of its variants."""
 
     item_id: IdText
     """The item's id."""
@@ -38,26 +37,26 @@ class Sku(Model):
     mp_sku_id: Id | None = field()
     """The vendor's own id of the variant."""
     mp_skuld: Id | None = field()
-    """The same, as the vendor's sample spells it."""
+    """The vendor's own id of the variant, in the spelling of the vendor's sample."""
     pic_url: str | None = field()
     """A picture."""
     price: Decimal | None = field()
-    """The price; the page does not say in what unit."""
+    """The price; the page does not state its unit."""
     promotion_price: Decimal | None = field()
-    """The price in a promotion; the page does not say in what unit."""
+    """The price in a promotion; the page does not state its unit."""
     post_fee: Decimal | None = field()
-    """Freight; the page does not say in what unit."""
+    """Freight; the page does not state its unit."""
     quantity: int | None = field()
     """How many pieces are in stock."""
     status: int | str | None = field()
     """Whether it is on sale, as the vendor numbers it."""
     properties: list[ItemProperty] | None = field()
-    """What tells it from the other variants."""
+    """What distinguishes it from the other variants."""
 
 
 @model
 class Product(Model):
-    """One product. `quantity` is the stock, `begin_amount` the smallest quantity to buy."""
+    """One product. `quantity` is the stock, `begin_amount` the minimum quantity."""
 
     item_id: Id | None = field()
     """The item's id."""
@@ -74,15 +73,15 @@ class Product(Model):
     category_path: str | None = field()
     """The category and those above it."""
     price: Decimal | None = field()
-    """The price; the page does not say in what unit."""
+    """The price; the page does not state its unit."""
     promotion_price: Decimal | None = field()
-    """The price in a promotion; the page does not say in what unit."""
+    """The price in a promotion; the page does not state its unit."""
     begin_amount: int | None = field()
-    """The smallest quantity to buy."""
+    """The minimum quantity to buy."""
     quantity: int | None = field()
     """How many pieces are in stock."""
     product_unit: str | None = field()
-    """What a piece is, such as a pair."""
+    """The unit of one piece, such as a pair."""
     pic_urls: list[str] | None = field()
     """Pictures."""
     item_type: str | None = field()
@@ -101,7 +100,7 @@ class Product(Model):
 
 @model
 class SourceProduct(Model):
-    """One product at its source, in a language of one's choice; the page shows these two fields only."""
+    """One product from its source in a chosen language; the page shows these two fields only."""
 
     item_id: Id | None = field()
     """The item's id."""
@@ -111,7 +110,7 @@ class SourceProduct(Model):
 
 @model
 class ProductSummary(Model):
-    """One product that a search found; no page shows it, so both names are inferred."""
+    """One product found by a search; no page shows it, so both names are inferred."""
 
     item_id: Id | None = field()
     """The item's id. Inferred."""
@@ -121,7 +120,7 @@ class ProductSummary(Model):
 
 @model
 class ProductPage(PageModel):
-    """One page of what a search found; how the list is recognised is an inference."""
+    """One page of a search; how the client recognises the list is inferred."""
 
     items: list[ProductSummary] = attrs.field(factory=list)
     """The items of this page."""
@@ -129,14 +128,14 @@ class ProductPage(PageModel):
 
 @model
 class ProductBatch(Model):
-    """Which of the products can be supplied, and why the others cannot.
+    """Which products can be supplied, and why the others cannot.
 
-    The fields of `mp_products` and `no_mp_reason_list` are not shown: both are the JSON that came.
+    The page does not show the fields of `mp_products` and `no_mp_reason_list`: both are plain JSON.
     """
 
     mp_products: list[Unread] | None = field()
-    """The items that can be supplied; the JSON that came."""
+    """The items that can be supplied, as plain JSON."""
     no_mp_product_item_ids: list[Id] | None = field()
     """The ids of the items that cannot."""
     no_mp_reason_list: list[Unread] | None = field()
-    """Why they cannot; the JSON that came."""
+    """Why they cannot, as plain JSON."""

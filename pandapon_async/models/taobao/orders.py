@@ -1,4 +1,4 @@
-"""Taobao orders: what creating one wants, and where its packages are."""
+"""Taobao orders: the arguments for creating one, and its packages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OptionalLine = Annotated[str | None, TextField(0)]
 
 @attrs.define(frozen=True, kw_only=True, repr=False)
 class OrderAddress:
-    """Who receives an order. The page marks nothing required; `state` is the province."""
+    """Who receives an order. The page marks nothing as required; `state` is the province."""
 
     name: OptionalLine = None
     """The receiver's name."""
@@ -53,8 +53,8 @@ class OrderAddress:
 class OrderLine:
     """One line of an order. `order_line_no` is the buyer's own number of the line.
 
-    `quantity` and `price` travel as text. The page does not say in what unit `price` is, while the
-    order's `purchase_amount` is fen.
+    `quantity` and `price` are text on the wire. The page does not state the unit of `price`; the order's
+    `purchase_amount` is fen.
     """
 
     item_id: IdText
@@ -66,17 +66,17 @@ class OrderLine:
     quantity: Annotated[int, NumberField(1, decimals=0, as_text=True)]
     """How many pieces, from 1."""
     price: Annotated[Decimal | int | str, NumberField(as_text=True)]
-    """The price; the page does not say in what unit."""
+    """The price; the page does not state its unit."""
     currency: NonEmpty = "CNY"
     """The currency of the price."""
 
 
 @model
 class LogisticsTrace(Model):
-    """One step on a package's way; `time` is text of a form the page does not show."""
+    """One tracking event of a package; the page does not show the form of the text `time`."""
 
     time: str | None = field()
-    """When, as text of a form that no page shows."""
+    """The time, as text in a form that no page shows."""
     action: str | None = field()
     """What happened, by code."""
     status: str | None = field()
@@ -84,7 +84,7 @@ class LogisticsTrace(Model):
     status_desc: str | None = field()
     """The package's state in words."""
     standerd_desc: str | None = field()
-    """The step in words (the vendor's spelling)."""
+    """The event in words (the vendor's spelling)."""
     province: str | None = field()
     """The province."""
     city: str | None = field()
@@ -133,7 +133,7 @@ class LogisticsReceiver(Model):
 
 @model
 class LogisticsGoods(Model):
-    """What a package holds; the vendor sends `quantity` as text."""
+    """An item in a package; the vendor sends `quantity` as text."""
 
     title: str | None = field()
     """The item's title."""
@@ -154,17 +154,17 @@ class Package(Model):
     goods_number: int | str | None = field()
     """How many items it holds."""
     logistics_status: str | None = field()
-    """Such as DELIVERING, SIGNED, REJECTED, WAITING_CUSTOMS; text, as not all are known."""
+    """The state, such as DELIVERING, SIGNED, REJECTED, WAITING_CUSTOMS; text, because not all are known."""
     logistics_desc: str | None = field()
     """The state in words."""
     logistics_traces: list[LogisticsTrace] | None = field()
-    """The steps on its way."""
+    """The tracking events."""
     logistics_partner: LogisticsPartner | list[LogisticsPartner] | None = field()
     """Who carries it."""
     receiver: LogisticsReceiver | None = field()
     """Who receives it."""
     logistics_goods: list[LogisticsGoods] | None = field()
-    """What it holds."""
+    """The items in it."""
 
 
 @model

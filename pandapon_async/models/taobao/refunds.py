@@ -1,7 +1,7 @@
-"""Taobao after-sales ("reverse orders"): the refund, its order line, its way back.
+"""Taobao after-sales ("reverse orders"): the refund, its order line, its return.
 
-Amounts are fen. The vendor's page spells `logisticCompanyCode` with one s, the newer one with two;
-both are read.
+Amounts are fen. The vendor's page spells `logisticCompanyCode` with one s, a newer page with two; both are
+read.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class RefundStatus(OpenEnum, enum.IntEnum):
-    """State of a reverse order; travels as a number or as text ("-20")."""
+    """The state of a reverse order; a number or text ("-20") on the wire."""
 
     NONE = 0
     """There is no refund."""
@@ -58,7 +58,7 @@ class RefundStatus(OpenEnum, enum.IntEnum):
 
     @classmethod
     def read(cls, value: Any) -> Self | Any:
-        """The member for a number or its text; another number as int, anything else as it is."""
+        """Return the member for a number or its text; another number as int, anything else unchanged."""
         if isinstance(value, str) and re.fullmatch("-?[0-9]{1,9}", value):
             value = int(value)
         return cls(value) if type(value) is int and value in cls._value2member_map_ else value
@@ -70,12 +70,12 @@ class RefundStatus(OpenEnum, enum.IntEnum):
 
 
 class RefundType(enum.IntEnum):
-    """Money back alone, or goods back and money back; the numbers are the upstream's."""
+    """Refund only, or return and refund; the numbers are the upstream's."""
 
     REFUND = 1
-    """Money back."""
+    """Refund only."""
     RETURN_REFUND = 2
-    """Goods back and money back."""
+    """Return and refund."""
 
 
 class GoodsStatus(enum.IntEnum):
@@ -132,9 +132,9 @@ class RefundLogistics(Model):
     receiver_address: ReceiverAddress | None = field()
     """Where the goods go back to."""
     return_goods_desc: str | None = field(personal=True)
-    """What the buyer said of the return. Personal."""
+    """The buyer's remark on the return. Personal."""
     seller_agree_return_describe: str | None = field(personal=True)
-    """What the seller said when agreeing. Personal."""
+    """The seller's remark on agreeing. Personal."""
 
 
 @model
@@ -153,26 +153,26 @@ class ItemProperty(Model):
 
 @model
 class PurchaseOrderLine(Model):
-    """The order line the refund is about."""
+    """The order line of the refund."""
 
     create_time: datetime | None = field()
     """When the line was ordered."""
     currency: str | None = field()
     """The currency of its amounts."""
     hongbao_deduction_amount: Fen | None = field()
-    """What of it was paid by red envelope, and is given back as one."""
+    """The part that was paid by red envelope and is refunded as one."""
     item_image_url: str | None = field()
     """A picture of the item."""
     item_title: str | None = field()
     """The item's title."""
     order_service_expressions: Unread = field()
-    """Services bought with it; the JSON that came."""
+    """Services bought with it, as plain JSON."""
     post_fee: Fen | None = field()
-    """Fen of freight."""
+    """Freight in fen."""
     price: Fen | None = field()
-    """Fen of one piece."""
+    """The price of one piece in fen."""
     product_fee: Fen | None = field()
-    """Fen of the goods."""
+    """The price of the goods in fen."""
     properties: ItemProperty | list[ItemProperty] | None = field()
     """The properties of the bought variant."""
     purchase_order_id: Id | None = field()
@@ -190,45 +190,45 @@ class PurchaseOrderLine(Model):
     supplier_nick: str | None = field(personal=True)
     """The shop's nickname. Personal."""
     total_price: Fen | None = field()
-    """Fen of the whole line."""
+    """The amount of the whole line in fen."""
 
 
 @model
 class RefundOrder(Model):
-    """The refund itself. `timeout_date` is when the platform acts by itself if nobody does."""
+    """The refund itself. At `timeout_date` the platform acts by itself if nobody else does."""
 
     can_edit_fee: bool | None = field()
     """Whether the amount may be changed."""
     fee_tips: str | None = field()
-    """A hint on the amount."""
+    """A note on the amount."""
     goods_status: int | None = field()
     """Where the goods are, as in `GoodsStatus`."""
     pay_order_id: Id | None = field()
-    """The payment's order."""
+    """The order of the payment."""
     reason_desc: str | None = field()
     """The reason in words."""
     reason_id: int | None = field()
     """The reason's id."""
     refund_desc: str | None = field(personal=True)
-    """What the buyer said. Personal."""
+    """The buyer's remark. Personal."""
     refund_fee: Fen | None = field(strict=True)
-    """Fen applied for or paid back."""
+    """The amount applied for or refunded, in fen."""
     refund_id: Id | None = field(strict=True)
     """The reverse order's id."""
     refund_status: RefundStatus | int | str | None = field(strict=True)
-    """Where it stands."""
+    """The state."""
     refund_type: int | None = field()
-    """1 money back, 2 goods back and money back."""
+    """1 refund only, 2 return and refund."""
     remaining_time: int | str | None = field()
-    """How long the party at turn has left; its unit is not known."""
+    """The time left for the party that has to act; its unit is not known."""
     seller_refuse_reason: str | None = field(personal=True)
     """Why the seller refused. Personal."""
     seller_refuse_reason_describe: str | None = field(personal=True)
-    """What the seller said when refusing. Personal."""
+    """The seller's remark on refusing. Personal."""
     timeout_date: datetime | None = field()
     """When the platform acts by itself if nobody does."""
     timeout_type: int | str | None = field()
-    """What the platform does then, as it numbers it."""
+    """What the platform does then, as its number."""
 
 
 @model
@@ -238,14 +238,14 @@ class RefundAggregate(Model):
     logistics: RefundLogistics | None = field()
     """How the goods go back."""
     purchase_order_line: PurchaseOrderLine | None = field()
-    """The order line that it is about."""
+    """The order line."""
     refund_order: RefundOrder | None = field()
     """The refund itself."""
 
 
 @model
 class RefundDetail(Model):
-    """What a query for one reverse order gives."""
+    """The answer to a query for one reverse order."""
 
     currency: str | None = field()
     """The currency of its amounts."""
@@ -257,7 +257,7 @@ class RefundDetail(Model):
 
 @model
 class CancelledRefund(RefundDetail):
-    """A cancelled reverse order, as it stands after the cancellation."""
+    """A reverse order after its cancellation."""
 
     cancel_success: bool | None = field()
     """Whether it was cancelled."""
@@ -267,7 +267,7 @@ class CancelledRefund(RefundDetail):
 class RefundPage(PageModel):
     """One page of the reverse orders that match a filter.
 
-    The vendor's page does not show this answer: how the list is recognised is an inference.
+    The vendor's page does not show this answer, so how the client recognises the list is inferred.
     """
 
     items: list[RefundDetail] = attrs.field(factory=list)
@@ -288,10 +288,10 @@ def listed_refund_id(item: RefundDetail) -> str | None:
 
 @model
 class RefundReason(Model):
-    """One reason a reverse order may give."""
+    """One reason for a reverse order."""
 
     reason_id: int | None = field()
-    """What creating a reverse order wants."""
+    """The reason id that creating a reverse order needs."""
     reason_desc: str | None = field()
     """The reason in words."""
     tips: str | None = field()
@@ -300,30 +300,30 @@ class RefundReason(Model):
 
 @model
 class RefundFee(Model):
-    """How much may be asked back; fen."""
+    """The amounts that may be refunded, in fen."""
 
     min_refund_fee: Fen | None = field()
-    """The fewest fen that may be asked for."""
+    """The minimum in fen."""
     refund_fee: Fen | None = field()
-    """The most fen that may be asked for."""
+    """The maximum in fen."""
     can_edit_refund_fee: bool | None = field()
     """Whether the amount may be changed."""
     fee_tips: str | None = field()
-    """A hint on the amount."""
+    """A note on the amount."""
 
 
 @model
 class RefundTemplate(Model):
-    """What a reverse order can be filled in with."""
+    """The possible values of a reverse order."""
 
     refund_reasons: list[RefundReason] | None = field()
     """The reasons to choose from."""
     goods_status_list: list[Id] | None = field()
     """The places of the goods to choose from."""
     refund_order: RefundOrder | None = field()
-    """The form as it would be made."""
+    """The form as it would be created."""
     max_refund_fee: RefundFee | None = field()
-    """How much may be asked for."""
+    """The amounts that may be refunded."""
 
 
 @model
@@ -337,4 +337,4 @@ class RefundRender(Model):
     distributor_id: Id | None = field()
     """The buyer's id as a distributor."""
     refund_order_template: RefundTemplate | None = field()
-    """What the form can be filled in with."""
+    """The possible values of the form."""
