@@ -8,7 +8,10 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pyarrow as arrow
 import pytest
+import xlsxwriter  # type: ignore[import-untyped]
+from pyarrow import parquet
 
 from tests.support.canaries import KINDS, Evidence, forms
 from tests.support.canary_scenes import SCENES, search
@@ -38,6 +41,18 @@ def test_a_canary_is_found_in_any_form(kind: str) -> None:
         evidence = Evidence()
         evidence.add("place", data)
         assert ("place", kind) in evidence.found(), data
+
+
+@pytest.mark.may_block("two small files")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_canary_is_found_in_a_workbook_and_in_a_frame(kind: str, tmp_path: Path) -> None:
+    with xlsxwriter.Workbook(tmp_path / "report.xlsx") as book:
+        book.add_worksheet().write_string(0, 0, f"x{KINDS[kind]}y")
+    table = arrow.table({"shop": [f"x{KINDS[kind]}y"] * 1_000})
+    parquet.write_table(table, tmp_path / "rows.parquet", compression="zstd")
+    evidence = Evidence()
+    evidence.add_files(tmp_path, "*")
+    assert {("report.xlsx", kind), ("rows.parquet", kind)} <= set(evidence.found())
 
 
 def test_forms_are_long_enough_not_to_be_found_by_chance() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 import attrs
+from pyarrow import parquet
 
 from tests.support.clients import KEY, SECRET
 from tests.support.server import FaultServer
@@ -51,11 +54,11 @@ class Evidence:
         self.pieces[name] = self.pieces.get(name, b"") + data
 
     def add_files(self, folder: Path, *patterns: str) -> None:
-        """The bytes of files, also of those that SQLite keeps beside its own."""
+        """The bytes of files, also of those that SQLite keeps beside its own, and what is packed in them."""
         for pattern in patterns:
             for file in sorted(folder.rglob(pattern)):
                 if file.is_file():
-                    self.add(str(file.relative_to(folder)), file.read_bytes())
+                    self.add(str(file.relative_to(folder)), file.read_bytes() + unpacked(file))
 
     def saw(self, server: FaultServer) -> None:
         """Signatures of requests are secrets too, until their time is over."""
@@ -80,6 +83,19 @@ class Evidence:
             for kind, canary in wanted
             if any(form in data for form in forms(canary)) and (piece, kind) not in self.kept
         ]
+
+
+def unpacked(file: Path) -> bytes:
+    """What a search of the bytes would not see: the parts of a workbook, the cells of a frame."""
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as package:
+            parts = [package.read(name).decode("utf-8", "replace") for name in package.namelist()]
+        return html.unescape("\n".join(parts)).encode()
+    if file.suffix == ".parquet":
+        table = parquet.read_table(file)
+        cells = json.dumps(table.to_pylist(), ensure_ascii=False, default=str)
+        return f"{table.schema.metadata}{cells}".encode()
+    return b""
 
 
 def forms(canary: str) -> Iterator[bytes]:

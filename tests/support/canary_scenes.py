@@ -325,7 +325,8 @@ async def reconciliation(evidence: Evidence, folder: Path) -> None:
         evidence.saw(server)
     evidence.add_files(folder / "out", "*")
     evidence.add_files(folder, "*.sqlite*", ".*")
-    assert {"rows.csv", "summary.json", "report.html"} <= set(evidence.pieces)
+    written = {"rows.csv", "exceptions.csv", "rows.parquet", "report.html", "report.xlsx", "summary.json"}
+    assert written <= set(evidence.pieces)
 
 
 async def plan(evidence: Evidence, folder: Path) -> None:

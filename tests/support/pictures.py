@@ -1,15 +1,18 @@
-"""Makes the pictures of the docs: the page of a reconciliation on a desk and on a phone, and the workbook.
+"""Makes the pictures of the docs: the page of a reconciliation, the workbook, and the demo in a terminal.
 
     python -m tests.support.pictures [FOLDER]
 
 It needs chromium, and for the workbook soffice (LibreOffice Calc) and pdftoppm. The sandbox's ledger is the
-same every time, so the pictures change only with what they show.
+same every time, so the pictures change only with what they show; the demo's figures are those of the machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
+import io
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,8 @@ from datetime import datetime
 from pathlib import Path
 
 from PIL import Image
+from rich.console import Console
+from rich.text import Text
 
 from pandapon_async import Client, Settings
 from pandapon_async.core.model import BEIJING
@@ -26,6 +31,7 @@ from tests.support.browser import chromium
 
 AS_OF = datetime(2023, 8, 16, tzinfo=BEIJING)
 COLORS = 160
+ROOT = Path(__file__).parents[2]
 
 
 async def reports(folder: Path) -> None:
@@ -68,6 +74,21 @@ def workbook_picture(folder: Path, out: Path) -> None:
     )
 
 
+def demo_picture(folder: Path, out: Path) -> None:
+    """What `make demo` tells, as a drawing of a terminal."""
+    command = [sys.executable, "-m", "pandapon_async", "demo"]
+    ended = subprocess.run(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    shown = ended.stdout.decode().rstrip()
+    console = Console(record=True, width=116, file=io.StringIO(), highlight=False)
+    console.print(Text.assemble(("$ make demo\n", "bold"), shown))
+    drawn = console.export_svg(title="pandapon demo", unique_id="demo")
+    own = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # those would come from another site
+    (out / "demo.svg").write_text(re.sub("[ \t]+$", "", own, flags=re.MULTILINE), "utf-8")
+
+
 def shrink(path: Path) -> None:
     """Few colours: a picture of a page needs no more."""
     Image.open(path).convert("RGB").quantize(COLORS).save(path, optimize=True)
@@ -76,12 +97,13 @@ def shrink(path: Path) -> None:
 
 def main() -> None:
     """Make all of them."""
-    out = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs" / "images"
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         asyncio.run(reports(folder))
         asyncio.run(page_pictures(folder, out))
         workbook_picture(folder, out)
+        demo_picture(folder, out)
     for name in ("report.png", "report-phone.png", "workbook.png"):
         shrink(out / name)
 
