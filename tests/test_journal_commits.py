@@ -98,7 +98,7 @@ def test_a_loop_that_ends_in_the_middle_does_not_stop_the_next(tmp_path: Path) -
     async def begin() -> Gate:
         await intend(journal, 1)
         gate = Gate(journal)
-        journal.resolve_soon("nothing", IntentState.NOT_SENT, ErrorKind.CANCELLED)
+        journal.resolve_soon("nothing", IntentState.NOT_SENT, error_kind=ErrorKind.CANCELLED)
         await asyncio.to_thread(gate.reached.wait)
         return gate
 
@@ -133,7 +133,7 @@ async def test_what_waits_when_the_journal_closes_is_written(tmp_path: Path) -> 
     journal = Journal(path)
     intent = await intend(journal, 1)
     await journal.sending(intent)
-    journal.resolve_soon(intent.id, IntentState.UNKNOWN, ErrorKind.CANCELLED)
+    journal.resolve_soon(intent.id, IntentState.UNKNOWN, error_kind=ErrorKind.CANCELLED)
     await journal.aclose()
     await journal.aclose()
     again = Journal(path)

@@ -49,9 +49,13 @@ class SlowJournal(Journal):
         await self._wait("sending")
         await super().sending(*arguments, **more)
 
-    async def resolve(self, *arguments: Any, **more: Any) -> bool:
+    def resolve_soon(self, *arguments: Any, **more: Any) -> asyncio.Future[bool] | None:
+        return asyncio.ensure_future(self._resolve(*arguments, **more))
+
+    async def _resolve(self, *arguments: Any, **more: Any) -> bool:
         await self._wait("resolve")
-        return await super().resolve(*arguments, **more)
+        noted = super().resolve_soon(*arguments, **more)
+        return noted is not None and await noted
 
 
 def now() -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
-from pandapon_async.journal.identity import anything, declared, subjects_of
+from pandapon_async.journal.identity import PAYLOAD, anything, declared, subjects_of
 from pandapon_async.journal.intent import OPEN, IntentState, Resolution
 from pandapon_async.journal.rows import COLUMNS, OPEN_SQL
 from pandapon_async.storage.sqlite_file import FileFormat
@@ -190,7 +190,7 @@ def old_subjects(operation: str, key: dict[str, Any], is_open: bool) -> tuple[st
     endpoint = declared(operation)
     if endpoint is None:
         return ()
-    if key.keys() == {"payload"} and endpoint.key:
+    if key.keys() == {PAYLOAD} and endpoint.key:
         return (anything(operation),) if is_open else ()
     return subjects_of(endpoint, key)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import orjson
@@ -20,7 +20,21 @@ from pandapon_async.declare.endpoint import Endpoint, Scope
 from pandapon_async.images import Image
 from pandapon_async.settings import Credentials, Settings
 
-__all__ = ["Scope", "WriteKey", "Writer", "anything", "declared", "digest_of", "natural_key", "subjects_of"]
+__all__ = [
+    "PAYLOAD",
+    "Scope",
+    "WriteKey",
+    "Writer",
+    "anything",
+    "declared",
+    "digest_of",
+    "natural_key",
+    "subjects_of",
+]
+
+
+PAYLOAD: Final = "payload"
+"""What stands in the natural key of a write that is known by the digest of all its arguments."""
 
 
 @attrs.frozen
@@ -64,7 +78,7 @@ class Writer:
         """The key of a write with these encoded arguments (by wire name)."""
         natural = natural_key(endpoint, fields)
         if not natural:
-            return WriteKey(self.scope(Scope.ACCOUNT), endpoint.name, {"payload": digest_of(fields)})
+            return WriteKey(self.scope(Scope.ACCOUNT), endpoint.name, {PAYLOAD: digest_of(fields)})
         return WriteKey(self.scope(endpoint.scope), endpoint.name, natural, subjects_of(endpoint, natural))
 
 

@@ -94,7 +94,7 @@ class Journal:
         """An intent that is not written down yet: to be given to `add`."""
         now = self._reading()
         return Intent(
-            id=uuid.uuid4().hex,
+            id=os.urandom(16).hex(),
             scope=key.scope,
             operation=key.operation,
             natural_key=key.natural_key,
@@ -146,7 +146,7 @@ class Journal:
                 lambda store: store.add(intent, once, subjects, allow_second=allow_second), durable=sending
             )
         except asyncio.CancelledError:
-            self.resolve_soon(intent.id, IntentState.NOT_SENT, ErrorKind.CANCELLED)
+            self.resolve_soon(intent.id, IntentState.NOT_SENT, error_kind=ErrorKind.CANCELLED)
             raise
         if added.blocking is not None:
             raise duplicate_of(added.blocking, intent)
@@ -188,19 +188,55 @@ class Journal:
         But what was found absent, or refused by a throttle or at the login, may turn out to be done. What is
         not given stays as it was; a `remark` is added to those that are there.
         """
+        facts = {
+            "request_id": request_id,
+            "result": result,
+            "resolution": resolution,
+            "error_kind": error_kind,
+            "remark": remark,
+        }
+        return await self._run(self._resolving(intent_id, state, served, facts))
+
+    def resolve_soon(
+        self, intent_id: str, state: IntentState, *, served: float | None = None, **facts: Any
+    ) -> asyncio.Future[bool] | None:
+        """The same as `resolve` without waiting; a failure is logged.
+
+        Returns:
+            What can be waited for, or None if the intent was never written down: the file is not open then.
+        """
+        if not self._writer.is_open:
+            return None
+        recorded = self._writer.submit(self._resolving(intent_id, state, served, facts))
+        recorded.add_done_callback(functools.partial(self._report_failure, intent_id, state))
+        return recorded
+
+    def _resolving(
+        self, intent_id: str, state: IntentState, served: float | None, facts: dict[str, Any]
+    ) -> Callable[[JournalStore], bool]:
         now = self._reading(served)
-        return await self._run(
-            lambda store: store.resolve(
-                intent_id,
-                state,
-                now,
-                request_id=request_id,
-                result=result,
-                resolution=resolution,
-                error_kind=error_kind,
-                remark=remark,
-                resolver=None if resolution is None else self.run_id,
-            )
+        resolver = None if facts.get("resolution") is None else self.run_id
+        return lambda store: store.resolve(intent_id, state, now, resolver=resolver, **facts)
+
+    def _report_failure(self, intent_id: str, state: IntentState, recorded: asyncio.Future[bool]) -> None:
+        """Report an outcome that is missing in the file.
+
+        The caller knows the outcome all the same. The row stays `sent` and becomes `unknown` at the next
+        start, so that the write is looked up then and never sent again.
+        """
+        failure = recorded.exception()
+        if failure is None:
+            return
+        cause = failure.__cause__
+        reason = reason_of(cause) if isinstance(cause, FILE_ERRORS) else type(failure).__name__
+        log.error(
+            "intent %s is %s, but that could not be noted: %s. Its row in %s stays `sent` and becomes "
+            "`unknown` at the next start; find out then with: pandapon journal resolve %s",
+            intent_id,
+            state,
+            reason,
+            self.path,
+            intent_id,
         )
 
     async def settle_lost(self, intent_id: str, writer: Writer, *, done: bool, note: str) -> Intent:
@@ -215,33 +251,6 @@ class Journal:
         intent.resolution = Resolution.SUCCEEDED if done else Resolution.ABSENT
         await self._run(lambda store: store.add(intent, once=False), durable=True)
         return intent
-
-    def resolve_soon(self, intent_id: str, state: IntentState, error_kind: ErrorKind) -> None:
-        """The same without waiting, for a call that is being cancelled."""
-        now = self._reading()
-        if self._writer.is_open:  # or else the intent was never written down
-            noted = self._writer.submit(
-                lambda store: store.resolve(intent_id, state, now, error_kind=error_kind)
-            )
-            noted.add_done_callback(functools.partial(self._look_at_note, intent_id, state))
-
-    def _look_at_note(self, intent_id: str, state: IntentState, noted: asyncio.Future[Any]) -> None:
-        if (failure := noted.exception()) is not None:
-            self.not_noted(intent_id, state, failure)
-
-    def not_noted(self, intent_id: str, state: IntentState, failure: BaseException) -> None:
-        """Tell that the outcome of a write is missing in the file."""
-        cause = failure.__cause__
-        reason = reason_of(cause) if isinstance(cause, FILE_ERRORS) else type(failure).__name__
-        log.error(
-            "intent %s is %s, but that could not be noted: %s. Its row in %s stays `sent` and becomes "
-            "`unknown` at the next start; find out then with: pandapon journal resolve %s",
-            intent_id,
-            state,
-            reason,
-            self.path,
-            intent_id,
-        )
 
     def _reading(self, served: float | None = None) -> Reading:
         boot, uptime = self._clock.boot() or (None, None)

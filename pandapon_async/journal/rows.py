@@ -50,7 +50,7 @@ def row_of(intent: Intent) -> tuple[Any, ...]:
         text_of(intent.facts), intent.state.value, intent.session, intent.created, intent.updated,
         intent.attempts, intent.request_id, intent.result, resolution and resolution.value,
         kind and kind.value, text_of(intent.remarks), intent.vendor, intent.user_id, intent.account,
-        intent.wrote, intent.boot, intent.uptime, intent.served, intent.resolver, intent.extra,
+        intent.wrote, intent.boot, intent.uptime, intent.served, intent.resolver, int(intent.extra),
     )  # fmt: skip
 
 

@@ -10,9 +10,8 @@ import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import attrs
 import orjson
 
 from pandapon_async.declare.endpoint import Scope
@@ -38,8 +37,6 @@ THOROUGH_ROWS = 20_000
 QUICK_ROWS = 100_000
 """Up to so many rows every opening checks the pages, above it only after a process was killed."""
 
-_PLACES = ", ".join("?" * len(COLUMNS))
-_INSERT: Final = f"INSERT OR IGNORE INTO intents ({', '.join(COLUMNS)}, checksum) VALUES ({_PLACES}, ?)"
 _SUBJECT: Final = "INSERT OR IGNORE INTO subjects (subject, intent, checksum) VALUES (?, ?, ?)"
 # In the order of the index: the open one that counts, then the others, newest first.
 _SAME_KEY: Final = (
@@ -53,8 +50,7 @@ _ENDED_AS: Final[Mapping[str, IntentState]] = {
 """What a write was that its process did not finish."""
 
 
-@attrs.frozen
-class Reading:
+class Reading(NamedTuple):
     """What the clocks say: this machine's, the seconds since its boot, and the server's where it told it."""
 
     wall: float
@@ -68,8 +64,7 @@ class Reading:
         return {"wrote": self.wall, "boot": self.boot, "uptime": self.uptime, "served": self.served}
 
 
-@attrs.frozen
-class Added:
+class Added(NamedTuple):
     """What the journal knew when a write was to be written down."""
 
     blocking: Intent | None = None
@@ -77,6 +72,12 @@ class Added:
     doubtful: Intent | None = None
     """An earlier write of the key that may have been carried out after all: to be looked at first. The new
     one is written down as `intended` then, and keeps others out meanwhile."""
+
+
+@functools.cache
+def _insert(names: tuple[str, ...]) -> str:
+    """The statement that writes a row of some columns; the others are null."""
+    return f"INSERT OR IGNORE INTO intents ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 @functools.cache
@@ -187,12 +188,19 @@ class JournalStore(JournalQueries):
         if found.doubtful is not None:
             intent.state, intent.attempts = IntentState.INTENDED, 0
         intent.session = self.session
-        if self._connection.execute(_INSERT, with_checksum(row_of(intent))).rowcount != 1:
+        if not self._insert(row_of(intent)):
             # The index knows of a row that a look by the same index has not found.
             raise sqlite3.DatabaseError("the index is damaged")
         self._raised += 1
         self._add_subjects((subject, intent.id) for subject in subjects)
         return found
+
+    def _insert(self, row: tuple[Any, ...]) -> bool:
+        """Write a row down; False if it is there already, or one that it may not stand beside."""
+        named = zip((*COLUMNS, "checksum"), with_checksum(row), strict=True)
+        # Null is left out: of all plain values only that one goes the long way round in sqlite3.
+        values = {name: value for name, value in named if value is not None}
+        return self._connection.execute(_insert(tuple(values)), tuple(values.values())).rowcount == 1
 
     def _earlier(self, intent: Intent, once: bool) -> Added:
         """What earlier writes of the key mean for a new one: the newest that decides it does."""
@@ -267,11 +275,13 @@ class JournalStore(JournalQueries):
 
     def _change(self, row: Sequence[Any], changes: Mapping[str, Any]) -> None:
         """Write some columns of a row that was read in this transaction, and its new checksum."""
-        values = tuple([changes.get(name, value) for name, value in zip(COLUMNS, row, strict=True)])
-        *stored, checksum = with_checksum(values)
+        values = list(row)
+        for name, value in changes.items():
+            values[AT[name]] = value
+        stored = with_checksum(tuple(values))
+        places = [AT[name] for name in changes]
         self._connection.execute(
-            _update(tuple(changes)),
-            (*(stored[AT[name]] for name in changes), checksum, row[0]),
+            _update(tuple(changes)), (*(stored[place] for place in places), stored[-1], row[0])
         )
 
     def assign(self, writer: Writer, account: str | None = None) -> int:
@@ -316,12 +326,12 @@ class JournalStore(JournalQueries):
         self._look_for_old_rows()
         return taken
 
-    def _take_row(self, values: Sequence[Any]) -> int:
-        """Take a row over, unless it is here already; gives how many that are."""
+    def _take_row(self, values: Sequence[Any]) -> bool:
+        """Take a row over, unless it is here already; whether it was taken."""
         row = list(values)
         scope, operation, key = (row[AT[name]] for name in ("scope", "operation", "natural_key"))
         row[AT["extra"]] = row[AT["extra"]] or self._has_open(scope, operation, key)
-        return self._connection.execute(_INSERT, with_checksum(tuple(row))).rowcount
+        return self._insert(tuple(row))
 
     def salvage(self, damaged: sqlite3.Connection) -> tuple[int, bool]:
         """Take over what is sound in a damaged file; gives how many rows, and whether there was more.

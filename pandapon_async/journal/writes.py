@@ -5,6 +5,7 @@ Everything but reads and harmless repeats passes through here, undeclared calls 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -17,14 +18,13 @@ from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import (
     DuplicateIntentError,
     ErrorKind,
-    JournalUnavailableError,
     NotSentError,
     Outcome,
     PandaponError,
     RateLimitError,
     error_kind_of,
 )
-from pandapon_async.journal.identity import Writer, digest_of, natural_key, plain_of, subjects_of
+from pandapon_async.journal.identity import PAYLOAD, Writer, digest_of, natural_key, plain_of, subjects_of
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import Settings
@@ -118,15 +118,15 @@ class Write:
         """An attempt ended; only an unknown outcome leaves the write on the wire."""
         self.on_wire = error is not None and error.outcome is Outcome.UNKNOWN
 
-    async def confirmed(self, envelope: Envelope) -> None:
-        """The vendor said yes."""
+    def confirmed(self, envelope: Envelope) -> asyncio.Future[bool] | None:
+        """Record that the vendor said yes; gives a future to wait for the record, if one is made."""
         where, data = self.endpoint.confirmed_by, envelope.data
         said = data.get(where) if where and isinstance(data, dict) else None
         result = str(said) if isinstance(said, str | int) and not isinstance(said, bool) else None
-        await self._ended(IntentState.CONFIRMED, request_id=envelope.request_id, result=result)
+        return self._ended(IntentState.CONFIRMED, request_id=envelope.request_id, result=result)
 
-    async def failed(self, error: PandaponError) -> None:
-        """The call ended with an error; its outcome says what is to be noted."""
+    def failed(self, error: PandaponError) -> asyncio.Future[bool] | None:
+        """Record the outcome of a call that failed; gives a future to wait for the record, if one is made."""
         state = {
             Outcome.NOT_SENT: IntentState.NOT_SENT,
             Outcome.ANSWERED: IntentState.REJECTED,
@@ -134,7 +134,7 @@ class Write:
         }[error.outcome]
         # A throttle that is known to come before the deed leaves no doubt.
         known = isinstance(error, RateLimitError) and error.before_execution
-        await self._ended(
+        return self._ended(
             state,
             request_id=error.request_id,
             error_kind=error_kind_of(error),
@@ -145,32 +145,23 @@ class Write:
     def abandoned(self) -> None:
         """The call was cancelled; nothing may be awaited any more."""
         state = IntentState.UNKNOWN if self.on_wire else IntentState.NOT_SENT
-        try:
-            if self.written:
-                self.journal.resolve_soon(self.intent.id, state, ErrorKind.CANCELLED)
-        finally:
-            self.journal.release()
+        self._ended(state, error_kind=ErrorKind.CANCELLED)
 
-    async def _ended(self, state: IntentState, **facts: Any) -> None:
+    def _ended(self, state: IntentState, **facts: Any) -> asyncio.Future[bool] | None:
         try:
-            if self.written:
-                await self.journal.resolve(self.intent.id, state, **facts)
-        except JournalUnavailableError as failure:
-            # The answer is known to the caller and must reach it. The row stays `sent`, which the next
-            # start turns into `unknown`: found out again then, never sent again.
-            self.journal.not_noted(self.intent.id, state, failure)
+            return self.journal.resolve_soon(self.intent.id, state, **facts) if self.written else None
         finally:
             self.journal.release()
 
 
 def draft_of(journal: Journal, writer: Writer, endpoint: Endpoint, fields: Mapping[str, Any]) -> Intent:
     """The intent of a write with these encoded arguments; nothing is written down."""
-    plain = plain_of(fields)
+    key, plain = writer.key_of(endpoint, fields), plain_of(fields)
     return journal.draft(
-        writer.key_of(endpoint, fields),
+        key,
         writer=writer,
         facts={name: plain[name] for name in endpoint.facts if name in plain},
-        digest=digest_of(fields),
+        digest=key.natural_key.get(PAYLOAD) or digest_of(fields),
     )
 
 
@@ -192,7 +183,7 @@ async def begin_write(
     intent = draft_of(journal, writer, endpoint, fields)
     if (told := served()) is not None:
         intent.created = told  # forms carry the server's time: whether one is older is judged by that
-    keyed = "payload" not in intent.natural_key
+    keyed = PAYLOAD not in intent.natural_key
     write = Write(
         journal,
         intent,

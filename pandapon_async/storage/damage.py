@@ -108,8 +108,9 @@ def checksum(values: Sequence[Any]) -> int:
 
 def with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row's values with their checksum behind them, as `SqliteStore.checked` wants them back."""
-    stored = tuple([int(value) if value.__class__ is bool else value for value in values])
-    return (*stored, checksum(stored))
+    if bool in map(type, values):  # SQLite has none: they come back as 0 and 1
+        values = tuple([int(value) if value.__class__ is bool else value for value in values])
+    return (*values, checksum(values))
 
 
 class DamagedRowError(sqlite3.DatabaseError):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -123,7 +123,7 @@ class CallRegistry:
     """The time at which closing stops waiting (in `Clock.now` seconds)."""
     _slow: bool = False  # whether slow recording has been reported
     _calls: set[CallContext] = attrs.field(factory=set)
-    _notes: set[asyncio.Task[None]] = attrs.field(factory=set)
+    _notes: set[asyncio.Future[bool]] = attrs.field(factory=set)
     _idle: asyncio.Event | None = None
     # One timer for all deadlines: a timer for each call costs 3 % of the call and hardly ever fires.
     _timer: asyncio.TimerHandle | None = None
@@ -166,16 +166,20 @@ class CallRegistry:
                 later = context.deadline
         self._set_timer(later, now)
 
-    async def note(self, context: CallContext, work: Coroutine[Any, Any, None]) -> None:
-        """Record the outcome of a call; wait for it until the deadline, after which it continues."""
-        task = asyncio.ensure_future(work)
-        self._notes.add(task)
-        task.add_done_callback(self._noted)
+    async def wait_recorded(self, context: CallContext, recorded: asyncio.Future[bool] | None) -> None:
+        """Wait for the record of a call's outcome until the deadline, after which recording continues."""
+        if recorded is None:
+            return
+        self._notes.add(recorded)
+        waiter = asyncio.get_running_loop().create_future()  # cancelled with the call; the record is not
+        recorded.add_done_callback(functools.partial(self._recorded, waiter))
         left = min(context.deadline, self.over_at) - self.clock.now()
-        context.limit = time_limit(self.clock, left)
+        # The timer of all calls still watches this one, unless its time is over or closing comes sooner.
+        watched = left > 0 and context.deadline <= self.over_at
+        context.limit = time_limit(self.clock, None if watched else left)
         try:
             with context.limit:
-                await asyncio.shield(task)
+                await waiter
         except TimeoutError:
             if left > 0 and not context.closing and not self._slow:
                 self._slow = True
@@ -183,11 +187,11 @@ class CallRegistry:
                     "the journal is slow: the outcome of a write is recorded after its call has ended"
                 )
 
-    def _noted(self, task: asyncio.Task[None]) -> None:
-        self._notes.discard(task)
+    def _recorded(self, waiter: asyncio.Future[None], recorded: asyncio.Future[bool]) -> None:
+        self._notes.discard(recorded)
         self._slow = self._slow and bool(self._notes)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the outcome of a write could not be recorded: %s", type(error).__name__)
+        if not waiter.done():
+            waiter.set_result(None)
 
     async def close(self, grace: float) -> None:
         """Refuse new calls, end those in flight after `grace` seconds, and wait for their outcomes.

@@ -119,7 +119,7 @@ class Pipeline:
                 await self._failed(prepared, context, error)
                 raise AssertionError from error  # always raises
             if context.write is not None:
-                await self.calls.note(context, context.write.confirmed(envelope))
+                await self.calls.wait_recorded(context, context.write.confirmed(envelope))
         except BaseException as error:
             self.tell_end(context, error)
             raise
@@ -206,7 +206,7 @@ class Pipeline:
         final.history = tuple(context.history)
         try:
             if write is not None:
-                await self.calls.note(context, write.failed(final))
+                await self.calls.wait_recorded(context, write.failed(final))
             if final is error:
                 raise error
             raise final from error

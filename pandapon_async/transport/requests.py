@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 import re
 from collections.abc import Callable, Mapping
@@ -222,6 +223,7 @@ def _locations(endpoint: Endpoint, override: Override, path: str) -> dict[str, L
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
+@functools.lru_cache(maxsize=256)
 def undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
     """Return the endpoint of an undeclared call. Raises InvalidArgumentError for an unknown safety."""
     if safety not in list(Safety):
