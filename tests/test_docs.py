@@ -264,6 +264,8 @@ def test_the_reference_names_every_field_and_its_default(kind: Any) -> None:
 def test_the_reference_tells_errors_as_they_are() -> None:
     for error in all_errors():
         row = tables()["Errors"][error.__name__]
+        assert row["when"], f"{error.__name__}: no cause is given"
+        assert row["what to do"], f"{error.__name__}: no remedy is given"
         assert row["retryable"] == ("yes" if error.retryable else "no"), error
         assert row["kind of"].replace("`", "").split(", ") == [base.__name__ for base in error.__bases__]
 

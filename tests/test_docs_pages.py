@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.pages import HOW_TOS, PAGES, README, ROOT, TUTORIAL, blocks
+from tests.support.pages import HOW_TOS, PAGES, QUICKSTART, README, ROOT, TUTORIAL, blocks
 from tests.support.postgres import Postgres
 from tests.support.reader import Reader
 
 FRAMES = next(page for page in HOW_TOS if page.name == "read-results.md")
 SHARED = next(page for page in HOW_TOS if page.name == "many-processes.md")
-RUN = [README, TUTORIAL, *(page for page in HOW_TOS if page not in (FRAMES, SHARED))]
+RUN = [README, QUICKSTART, TUTORIAL, *(page for page in HOW_TOS if page not in (FRAMES, SHARED))]
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import attrs
 __all__ = [
     "HOW_TOS",
     "PAGES",
+    "QUICKSTART",
     "README",
     "ROOT",
     "TUTORIAL",
@@ -26,6 +27,7 @@ __all__ = [
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+QUICKSTART = ROOT / "docs" / "quickstart.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 HOW_TOS = sorted((ROOT / "docs" / "how-to").glob("*.md"))
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
