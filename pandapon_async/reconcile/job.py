@@ -23,6 +23,7 @@ from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.ages import forget_old, same_night
 from pandapon_async.reconcile.ledger import LedgerReader
+from pandapon_async.reconcile.lists import check_lists
 from pandapon_async.reconcile.looking_up import LookingUp, counters
 from pandapon_async.reconcile.options import Language, Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
@@ -206,6 +207,8 @@ class _Job:
                 self._client, self._accounts = self._accounts.only(), None
             else:
                 self._client = self._accounts.client(self._accounts.names[0])
+        if self._options.by_list:
+            check_lists(self._client)
         route = None if self._accounts is None else self._accounts.account_of
         return LedgerReader(table, self._options, route)
 
@@ -230,6 +233,8 @@ class _Job:
         looking_up = LookingUp(
             self._client, self._accounts, self._options, self._progress, self._clock, self._thread
         )
+        if self._options.by_list:
+            looking_up.rule = self._rule(state)
         before = counters(looking_up.statistics)
         await looking_up.run(state, counts)
         work = {name: count - before[name] for name, count in counters(looking_up.statistics).items()}
@@ -265,6 +270,7 @@ class _Job:
             as_of = (self._options.as_of or started).astimezone(BEIJING).isoformat()
             facts = {"digest": digest, "options": meaning, "as_of": as_of, "begun": now, "finished": None}
             state.set(facts)
+            state.forget_lists()
         if not state.get("keeps_freight"):  # its lookups, if there are any, are of an earlier version
             state.set({"keeps_freight": True})
             return state.forget_all_lookups()
@@ -290,22 +296,24 @@ class _Job:
             )
 
     def _write(self, state: RunStore, run: dict[str, Any], ended: datetime) -> Summary:
-        rule = VerdictRule(
-            as_of=_as_of(state),
-            basis=self._options.amount_basis,
-            tolerance_fen=self._options.tolerance_fen,
-            freight=self._client.settings.vendor.freight,
-        )
         return write_outputs(
             self._out,
             state,
-            rule,
+            self._rule(state),
             run=run,
             ended=ended,
             report_rows=self._options.report_rows,
             language=self._language,
             group_readable=self._options.group_readable,
             check=self._thread.check,
+        )
+
+    def _rule(self, state: RunStore) -> VerdictRule:
+        return VerdictRule(
+            as_of=_as_of(state),
+            basis=self._options.amount_basis,
+            tolerance_fen=self._options.tolerance_fen,
+            freight=self._client.settings.vendor.freight,
         )
 
     def _now(self) -> datetime:

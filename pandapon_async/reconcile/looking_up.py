@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -19,13 +20,15 @@ from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.progress import Progress
 from pandapon_async.reconcile.by_account import fetch_by_account
+from pandapon_async.reconcile.by_list import Confirming
 from pandapon_async.reconcile.calls_saved import CallsSaved
+from pandapon_async.reconcile.lists import AccountLists
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.probe import Probe
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
-from pandapon_async.reconcile.verdict import Lookup, Outcome
+from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 
 __all__ = ["COUNTERS", "LookingUp", "counters", "stamp"]
 
@@ -53,12 +56,17 @@ class LookingUp:
     """Is given where ids belong, once that is known, before any lookup that rests on it."""
     least_tried: int = 1
     """Platforms with fewer refunds to look up are not tried with a few of them first."""
+    rule: VerdictRule | None = None
+    """What rows are judged by, where lists are to confirm some."""
+    confirmed: int = attrs.field(default=0, init=False)
+    """How many rows lists confirmed."""
     saved: CallsSaved = attrs.field(factory=CallsSaved)
     """The calls that it did not need."""
     stopped: bool = attrs.field(default=False, init=False)
     """Whether it was ended by `Options.stop_at`."""
     _fetched: int = attrs.field(default=0, init=False)
     """How many lookups were made."""
+    _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _trying: bool = attrs.field(default=False, init=False)
     """Whether what is looked up may be looked up again, with the id in another place."""
 
@@ -69,6 +77,7 @@ class LookingUp:
         """
         urgent = datetime.fromtimestamp(self.clock.wall(), BEIJING) + NEAR
         await self.thread.run(state.forget_tried)
+        await self.thread.run(state.forget_unproved)
         await self.thread.run(lambda: state.arrange(urgent.isoformat()))
         if self.options.stop_at is None:
             await self._run(state, counts)
@@ -92,6 +101,7 @@ class LookingUp:
             if not self.stopped:
                 raise
             await self.thread.run(state.forget_tried)
+            await self.thread.run(state.forget_unproved)
         finally:
             timer.cancel()
 
@@ -108,10 +118,13 @@ class LookingUp:
                 self.progress.begin("looking up", total, done, self.statistics)
                 if not self.options.accept_missing or state.get("places"):
                     await self._probe(state)
+                if self.rule is not None:
+                    await self._read_lists(state, self.rule)
                 await self._fetch(state, state.pending)
                 self.progress.end()
         finally:
-            counts["lookups"] = state.looked_up() - done
+            counts["by_list"] = self.confirmed
+            counts["lookups"] = state.looked_up() - done - self.confirmed
         again = state.passing_failures() if self.options.second_pass else 0
         if again:
             self.progress.begin("second pass", again, 0, self.statistics)
@@ -121,6 +134,47 @@ class LookingUp:
             finally:
                 counts["second_pass"] = self._fetched - before
             self.progress.end()
+
+    async def _read_lists(self, state: RunStore, rule: VerdictRule) -> None:
+        """Confirm by lists, account by account, what they can confirm."""
+
+        async def read(client: Client, account: str | None, concurrency: int) -> None:
+            async def look_up(rows: Sequence[int]) -> None:
+                wanted = await self._in_turn(lambda: state.wanted(rows))
+                await self._fetch_with(client, state, iter(wanted), concurrency)
+
+            confirming = Confirming(
+                state=state,
+                account=account,
+                rule=rule,
+                current=client.settings.vendor.list.current,
+                in_thread=self._in_turn,
+                look_up=look_up,
+                stamp=lambda: stamp(self.clock.wall()),
+                told=self._advance,
+            )
+            lists = AccountLists(
+                client, state, account, self.progress, self._in_turn, concurrency, self.saved, confirming
+            )
+            try:
+                await lists.run()
+            finally:
+                self.confirmed += confirming.confirmed
+
+        if self.accounts is None:
+            await read(self.client, None, self.options.concurrency or calls_at_once(self.client.settings))
+        else:
+            clients = self.accounts.clients(state.accounts())
+            await fetch_by_account(clients, self.client, read, self.options.concurrency, self.progress)
+
+    async def _in_turn(self, work: Callable[[], Any]) -> Any:
+        """Run what uses the state off the loop, one piece of work after the other."""
+        async with self._turn:
+            return await self.thread.run(work)
+
+    def _advance(self, count: int) -> None:
+        for _ in range(count):
+            self.progress.advance(failed=False)
 
     async def _probe(self, state: RunStore) -> None:
         """Look up a few rows first, and stop if nothing is found."""

@@ -128,6 +128,9 @@ class Options:
     began less than 12 hours ago."""
     stop_at: datetime | None = attrs.field(default=None, validator=_with_zone)
     """When the run is to be over, with its files written; what is not looked up by then is unverified."""
+    by_list: bool = False
+    """Lets lists of Taobao refunds confirm rows, once a list has stood its proof; all others are looked up
+    singly."""
     accept_missing: bool = False
     """Goes on although of the refunds that are looked up first none is found."""
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)

@@ -89,6 +89,11 @@ async def run_part(
         AuthenticationError: At the first refusal. What was looked up is kept.
     """
     folder, options, progress = Path(folder), options or Options(), progress or NullProgress()
+    if options.by_list:
+        raise InvalidArgumentError(
+            "a list names the refunds of all parts, so it is not read for one; leave by_list away",
+            argument="by_list",
+        )
     thread = StoppableThread()
     found = await thread.run(lambda: Split.of(folder))
     if not 1 <= part <= found.parts:

@@ -18,10 +18,11 @@ from typing import Any, Self
 import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
+from pandapon_async.reconcile.list_store import LIST_SCHEMA, LIST_TABLES, ListTables, lookup_of
 from pandapon_async.reconcile.statuses import is_open
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.damage import with_checksum
-from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
+from pandapon_async.storage.sqlite_file import FileFormat
 from pandapon_async.tables.cells import Platform
 
 __all__ = ["Pending", "RunStore"]
@@ -36,8 +37,8 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER
 CREATE TABLE ledger (row INTEGER PRIMARY KEY, {", ".join(_ROW_FIELDS[1:])}, checksum INTEGER);
 CREATE TABLE firsts (platform TEXT, refund_id TEXT, row INTEGER NOT NULL,
                      PRIMARY KEY (platform, refund_id)) WITHOUT ROWID;
-CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)}, checksum INTEGER)
-"""
+CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)}, checksum INTEGER);
+{LIST_SCHEMA}"""
 
 
 def _add_error_kinds(db: sqlite3.Connection) -> None:
@@ -85,12 +86,14 @@ def _add_word(db: sqlite3.Connection) -> None:
 
 
 def _add_source(db: sqlite3.Connection) -> None:
-    """Format 7 says where each lookup comes from; before it there were only single ones."""
+    """Format 7 says where each lookup comes from, and keeps what lists showed; before it there were none."""
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     db.execute("ALTER TABLE lookups ADD COLUMN source")
     db.execute("UPDATE lookups SET source = ?", (LookupSource.SINGLE,))
-    FORMAT.add_checksums(db)
+    FORMAT.add_checksums(db, ("facts", "ledger", "lookups"))
+    for statement in LIST_SCHEMA.split(";\n"):
+        db.execute(statement)
 
 
 _INSERT_FACT = "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)"
@@ -108,7 +111,12 @@ FORMAT = FileFormat(
         6: _add_source,
     },
     error=ConfigurationError,
-    checked={"facts": ("name", "value"), "ledger": _ROW_FIELDS, "lookups": ("row", *_LOOKUP_FIELDS)},
+    checked={
+        "facts": ("name", "value"),
+        "ledger": _ROW_FIELDS,
+        "lookups": ("row", *_LOOKUP_FIELDS),
+        **LIST_TABLES,
+    },
 )
 _INSERT_ROW = f"INSERT INTO ledger VALUES ({', '.join('?' * (len(_ROW_FIELDS) + 1))})"
 _INSERT_LOOKUP = f"INSERT OR REPLACE INTO lookups VALUES ({', '.join('?' * (len(_LOOKUP_FIELDS) + 2))})"
@@ -155,7 +163,7 @@ class Pending:
     account: str | None = None
 
 
-class RunStore(SqliteStore):
+class RunStore(ListTables):
     """The state of one run. Use `RunStore.open`; close it when done."""
 
     @classmethod
@@ -193,7 +201,7 @@ class RunStore(SqliteStore):
         """Forget everything, also what run it was."""
         self._forget_order()
         with self.transaction():
-            for table in ("facts", "ledger", "firsts", "lookups"):
+            for table in ("facts", "ledger", "firsts", "lookups", *LIST_TABLES):
                 self._connection.execute(f"DELETE FROM {table}")
 
     def add_rows(self, rows: Iterable[LedgerRow]) -> int:
@@ -282,6 +290,11 @@ class RunStore(SqliteStore):
         """The lookups not yet made, the most important first: all, or those of one account."""
         return self._paged(_NOT_YET, account)
 
+    def wanted(self, rows: Iterable[int]) -> list[Pending]:
+        """What to look up for these rows, whether it was looked up or not."""
+        query = "SELECT row, platform, refund_id, account FROM ledger WHERE row = ?"
+        return [Pending(*self._connection.execute(query, (row,)).fetchone()) for row in rows]
+
     def failed_in_passing(self, account: str | None = None) -> Iterator[Pending]:
         """The lookups that failed for a reason that may pass, each once: all, or those of one account."""
         return self._paged(_FAILED_IN_PASSING, account)
@@ -332,7 +345,7 @@ class RunStore(SqliteStore):
             query = f"SELECT row, {', '.join(_LOOKUP_FIELDS)}, checksum FROM lookups WHERE row = ?"
             values = self._connection.execute(query, (row,)).fetchone()
             if values is not None:
-                found.append(_lookup(self.checked(values)[1:]))
+                found.append(lookup_of(self.checked(values)[1:]))
         return found
 
     def oldest_lookup(self) -> str | None:
@@ -360,12 +373,4 @@ class RunStore(SqliteStore):
             if values[at] is None:
                 yield row, None
                 continue
-            yield row, _lookup(self.checked(values[at:])[1:])
-
-
-def _lookup(values: tuple[Any, ...]) -> Lookup:
-    found = dict(zip(_LOOKUP_FIELDS, values, strict=True))
-    found["outcome"] = Outcome(found["outcome"])
-    found["retryable"] = bool(found["retryable"])
-    found["source"] = LookupSource(found["source"])
-    return Lookup(**found)
+            yield row, lookup_of(self.checked(values[at:])[1:])

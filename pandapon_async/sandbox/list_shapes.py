@@ -13,7 +13,7 @@ import attrs
 
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.numbering import REFUND, TAOBAO, draws
-from pandapon_async.sandbox.refunds import RefundState
+from pandapon_async.sandbox.refunds import FAR_MS, RefundState
 from pandapon_async.sandbox.states import MOVES
 from pandapon_async.sandbox.wire_taobao import refund_taobao
 
@@ -79,7 +79,7 @@ class ListShape:
 
     def _items(self, refund: RefundState, now_ms: int) -> Iterator[dict[str, Any]]:
         if self._hit(refund.number, "stale", self.stale):
-            refund = attrs.evolve(refund, status=_before(refund))
+            refund = attrs.evolve(refund, status=_before(refund), deadline_ms=refund.deadline_ms or FAR_MS)
         if self._hit(refund.number, "wrong", self.wrong):
             refund = attrs.evolve(refund, apply_payment=refund.apply_payment + 100)
         yield self._item(refund, now_ms)

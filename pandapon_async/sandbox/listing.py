@@ -79,7 +79,7 @@ class TaobaoList:
         """The refunds of one page, and how many match in all. `filters` has the call's own names."""
         numbers = self._matching(filters)
         reached, first = self._shape.reach(len(numbers)), asked.first
-        if first >= reached and self._shape.beyond != "empty":
+        if first >= reached and first > 0 and self._shape.beyond != "empty":
             if self._shape.beyond == "refuse":
                 raise Refusal(400, "there is no such page")
             first = max(0, reached - 1) // asked.size * asked.size

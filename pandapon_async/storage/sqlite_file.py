@@ -29,7 +29,7 @@ import shlex
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +177,11 @@ class FileFormat:
                 raise
             return connection
 
-    def add_checksums(self, connection: sqlite3.Connection) -> None:
-        """For an upgrade: give the rows of all checked tables their checksum."""
+    def add_checksums(self, connection: sqlite3.Connection, tables: Collection[str] | None = None) -> None:
+        """For an upgrade: give the rows of checked tables their checksum; of all, or of those that exist."""
         _add_function(connection)
-        for table, columns in self.checked.items():
+        for table in self.checked if tables is None else tables:
+            columns = self.checked[table]
             connection.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
             connection.execute(f"UPDATE {table} SET checksum = checksum({', '.join(columns)})")
 

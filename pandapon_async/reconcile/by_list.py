@@ -1,0 +1,266 @@
+"""Rows confirmed by a list of the platform's refunds, page by page, instead of one call each.
+
+No page of the vendor shows an answer of its list, and a list may lag behind, leave out, invent, or end too
+early. Three rules make that harmless:
+
+- A list confirms and never accuses. It stands for a lookup only where it makes its row `matched`, names every
+  field that this verdict needs, and shows a state that cannot change any more: an old state of an open refund
+  may be just what the ledger has. All other rows are looked up singly. (`ListFacts.current` says that lists
+  are never behind; then open refunds whose deadline is shown are confirmed as well.)
+- A list is proved in the same run. Refunds spread over the ledger by their digest are looked up singly first;
+  wherever a list names one of them, what it says must be the same. One difference, found at any time, and
+  nothing that the list said counts: the run goes on singly.
+- What a list does not show is never missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final, cast
+
+import attrs
+
+from pandapon_async.core.lenient import lenient_structurer
+from pandapon_async.core.structure import StructureError
+from pandapon_async.models.taobao.refunds import RefundAggregate, RefundDetail, RefundOrder, listed_refund_id
+from pandapon_async.reconcile.list_windows import Window, day_of
+from pandapon_async.reconcile.lookup import lookup_of_answer
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.statuses import is_known, is_open
+from pandapon_async.reconcile.verdict import (
+    LedgerRow,
+    Lookup,
+    LookupSource,
+    Outcome,
+    Verdict,
+    VerdictRule,
+    judge,
+)
+from pandapon_async.tables.cells import shown
+
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+__all__ = ["CONFIRM_READS", "LEAST_ROWS", "PROOF", "Confirming", "confirms", "lookup_of_item"]
+
+PROOF: Final = 20
+"""Refunds that are looked up singly and compared with what a list says of them."""
+ENOUGH: Final = 10
+"""Of these, how many a list has to show before it is believed."""
+LEAST_ROWS: Final = 100
+"""With fewer rows than this a list is not worth its proof."""
+CONFIRM_READS: Final = ("outcome", "status", "applied_fen", "currency", "deadline")
+"""What the confirmation by a list rests on: a row whose item lacks one of them is looked up singly."""
+COMPARED: Final = {
+    "status": "the status",
+    "applied_fen": "the amount in fen",
+    "currency": "the currency",
+    "deadline": "the deadline",
+}
+"""What a list has to say as the single answer does, where it says it."""
+
+
+def lookup_of_item(item: RefundDetail) -> tuple[str, Lookup] | None:
+    """The refund that an item of a list is about, and what it says of it; None if it names no refund.
+
+    An item is as a single answer, or has the fields of the refund at once. One that is neither says nothing.
+    """
+    refund_id = listed_refund_id(item)
+    if refund_id is None:
+        return None
+    if item.refund_order_aggregate is None:
+        try:
+            order = lenient_structurer(RefundOrder)(item.extra, None)
+        except StructureError:
+            return refund_id, Lookup(outcome=Outcome.FAILED)
+        item = attrs.evolve(item, refund_order_aggregate=RefundAggregate(refund_order=order))
+    return refund_id, lookup_of_answer(refund_id, item)
+
+
+def confirms(row: LedgerRow, lookup: Lookup, rule: VerdictRule, *, current: bool = False) -> bool:
+    """Whether what a list says of a refund may stand for a lookup of it: see the module."""
+    if lookup.outcome is not Outcome.FOUND or row.platform is None:
+        return False
+    if lookup.status is None or lookup.applied_fen is None or lookup.currency is None:
+        return False
+    if is_open(row.platform, lookup.status) and not (current and lookup.deadline is not None):
+        return False
+    return judge(row, lookup, rule).verdict is Verdict.MATCHED
+
+
+@attrs.define
+class Confirming:
+    """Confirms the rows of one account by what its list shows, once the list has stood its proof."""
+
+    state: RunStore
+    account: str | None
+    rule: VerdictRule
+    current: bool
+    """Whether the list is never behind single answers, as the settings say."""
+    in_thread: InThread
+    """Runs what uses the state, off the loop and in turn."""
+    look_up: Callable[[Sequence[int]], Awaitable[None]]
+    """Looks up rows singly, and keeps what comes of it."""
+    stamp: Callable[[], str]
+    """The time, as lookups carry it."""
+    told: Callable[[int], None]
+    """Is told how many rows more are confirmed for good."""
+    days: Counter[date] = attrs.field(factory=Counter, init=False)
+    """The days of the rows that a list can confirm, and how many they have."""
+    confirmed: int = attrs.field(default=0, init=False)
+    """Rows that were confirmed in this run."""
+    refused: str | None = attrs.field(default=None, init=False)
+    """Why nothing that the list says counts; None: so far it does."""
+    _proof: Mapping[str, int] = attrs.field(factory=dict, init=False)
+    _proof_days: set[date] = attrs.field(factory=set, init=False)
+    _compared: set[str] = attrs.field(factory=set, init=False)
+    _untold: int = attrs.field(default=0, init=False)
+
+    def prepare(self) -> bool:
+        """Choose the refunds to prove the list by; False if there is too little to confirm.
+
+        A run that is resumed after its proof goes on with the same ones.
+        """
+        spread: list[tuple[int, int, str, str]] = []
+        for row, refund_id, applied_at, status in self.state.dated_rows("taobao", self.account):
+            if self._may_confirm(status):
+                self.days[day_of(applied_at)] += 1
+            digest = int.from_bytes(hashlib.sha256(refund_id.encode()).digest()[:8], "big")
+            entry = (-digest, row, refund_id, applied_at)
+            if len(spread) < PROOF:
+                heapq.heappush(spread, entry)
+            else:
+                heapq.heappushpop(spread, entry)
+        known = self.state.list_fact(self.account)
+        if "proof" in known:
+            self._proof = known["proof"]
+            self._compared.update(self._proof)
+            return not known.get("over")
+        if self.days.total() < LEAST_ROWS:
+            return False
+        self._proof = {refund_id: row for _, row, refund_id, _ in spread}
+        self._proof_days = {day_of(applied_at) for *_, applied_at in spread}
+        self.state.set_list_fact(self.account, proof=self._proof, proved=False)
+        return True
+
+    def _may_confirm(self, status: str | None) -> bool:
+        """Whether a list can confirm a row whose ledger has this status."""
+        if status is None:
+            return True
+        return is_known("taobao", status) and (self.current or not is_open("taobao", status))
+
+    async def begin(self) -> None:
+        """Look up singly what the list is to be proved by."""
+
+        def lacking() -> list[int]:
+            return [row for row in self._proof.values() if not self.state.lookups_of([row])]
+
+        await self.look_up(await self.in_thread(lacking))
+
+    def worth(self, window: Window) -> int:
+        """How many pages a window is worth: half as many as it has rows that they may confirm."""
+        inside = sum(rows * window.share_of(day) for day, rows in self.days.items() if window.holds(day))
+        return max(2, round(inside / 2))
+
+    def proves(self, window: Window) -> bool:
+        """Whether a window may show refunds that the list is proved by."""
+        return any(window.holds(day) for day in self._proof_days)
+
+    async def take(self, items: Sequence[RefundDetail], request_id: str | None) -> int:
+        """Compare and confirm what a page shows; gives how many rows are confirmed."""
+        found = [one for item in items if (one := lookup_of_item(item)) is not None]
+        for refund_id, lookup in found:
+            if refund_id in self._proof and self.refused is None:
+                await self._compare(refund_id, lookup)
+        if self.refused is not None:
+            return 0
+        moment = self.stamp()
+        confirmed: int = await self.in_thread(lambda: self._confirm(found, request_id, moment))
+        self._untold += confirmed
+        if self._proved:
+            self.told(self._untold)
+            self._untold = 0
+        return confirmed
+
+    def _confirm(self, found: Sequence[tuple[str, Lookup]], request_id: str | None, moment: str) -> int:
+        """Keep what confirms its row; gives the number."""
+        before = self.confirmed
+        with self.state.transaction():
+            for refund_id, lookup in found:
+                row = self.state.pending_row("taobao", refund_id)
+                if row is None or row.account != self.account:
+                    continue
+                if confirms(row, lookup, self.rule, current=self.current):
+                    lookup.source, lookup.request_id, lookup.looked_up_at = (
+                        LookupSource.LIST,
+                        request_id,
+                        moment,
+                    )
+                    self.state.record(row.row, lookup)
+                    self.confirmed += 1
+        return self.confirmed - before
+
+    @property
+    def _proved(self) -> bool:
+        return self.refused is None and len(self._compared) >= ENOUGH
+
+    async def _compare(self, refund_id: str, lookup: Lookup) -> None:
+        """One refund of the proof: the list has to say what a single lookup says."""
+
+        async def difference() -> str | None:
+            return cast("str | None", await self.in_thread(lambda: self._difference(refund_id, lookup)))
+
+        found = "" if lookup.outcome is not Outcome.FOUND else await difference()
+        if found:  # it may have changed since it was looked up
+            await self.look_up([self._proof[refund_id]])
+            found = await difference()
+        if found is None or lookup.status is None or lookup.applied_fen is None:
+            return
+        if found:
+            self.refused = f"refund {refund_id}: {found}"
+        elif refund_id not in self._compared:
+            self._compared.add(refund_id)
+            if self._proved:
+                await self.in_thread(lambda: self.state.set_list_fact(self.account, proved=True))
+
+    def _difference(self, refund_id: str, lookup: Lookup) -> str | None:
+        """What the list says otherwise than the single lookup; None if that failed."""
+        single = next(iter(self.state.lookups_of([self._proof[refund_id]])), None)
+        if single is None or single.outcome is Outcome.FAILED:
+            return None
+        if single.outcome is Outcome.MISSING:
+            return "the list shows it, and a single lookup does not find it"
+        for name in COMPARED:
+            said, is_so = getattr(lookup, name), getattr(single, name)
+            if said is not None and said != is_so:
+                return (
+                    f"the list says {COMPARED[name]} is {shown(str(said))}, "
+                    f"and a single lookup says {shown(str(is_so))}"
+                )
+        return ""
+
+    def conclude(self, *, left: int) -> None:
+        """At the end of the list: if it has not stood its proof, nothing that it said counts.
+
+        `left` windows had more pages than they were worth.
+        """
+        if self.refused is None and not self._proved and left:
+            self.refused = (
+                "its pages hold few refunds of the ledger, so that it would cost more calls than it saves"
+            )
+        if self.refused is None and not self._proved:
+            single = [one for row in self._proof.values() for one in self.state.lookups_of([row])]
+            existing = sum(one.outcome is Outcome.FOUND for one in single)
+            self.refused = (
+                f"on the days that the ledger names it shows {len(self._compared)} of {existing} refunds "
+                "that were looked up singly, with amount and status; it takes "
+                f"{ENOUGH} (see list.time, list.unit)"
+            )
+        with self.state.transaction():
+            if self.refused is not None:
+                self.state.forget_list_lookups(self.account)
+                self.confirmed = 0
+            self.state.set_list_fact(self.account, over=True, refused=self.refused)

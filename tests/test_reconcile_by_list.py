@@ -1,0 +1,289 @@
+"""Rows confirmed by lists: far fewer calls, and the verdicts of single lookups, however the list lies."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pandapon_async import ConfigurationError, InvalidArgumentError, ListFacts, VendorProfile
+from pandapon_async.reconcile import Options, Summary, reconcile, run_part
+from pandapon_async.sandbox import ListShape, Sandbox, chaos
+from tests.support.virtual import virtual_time
+from tests.test_reconcile_job import Stopper, client, read_rows, sandbox, verdicts, write_ledger
+
+REFUNDS = 1200
+BY_LIST = Options(by_list=True)
+
+
+class Notes(Stopper):
+    """Collects what is told."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def sources(out: Path) -> Counter[str]:
+    return Counter(row["source"] for row in read_rows(out) if row["platform"] == "taobao" and row["source"])
+
+
+async def by_list(
+    tmp_path: Path, server: Sandbox, profile: VendorProfile | None = None, options: Options = BY_LIST
+) -> tuple[Summary, list[str]]:
+    ledger, notes = write_ledger(tmp_path / "ledger.csv", server), Notes()
+    settings: dict[str, Any] = {} if profile is None else {"vendor": profile}
+    async with client(server, **settings) as pandapon:
+        summary = await reconcile(pandapon, ledger, tmp_path / "out", options=options, progress=notes)
+    return summary, notes.notes
+
+
+@virtual_time
+async def test_lists_confirm_what_has_ended_and_all_verdicts_are_the_same(tmp_path: Path) -> None:
+    async with sandbox(REFUNDS) as server:
+        summary, notes = await by_list(tmp_path, server)
+        assert verdicts(tmp_path / "out") == list(server.truth())
+        pages = sum(one.endpoint == "taobao.refunds.page" for one in server.log)
+        singles = sum(one.endpoint == "taobao.refunds.get" for one in server.log)
+    found = sources(tmp_path / "out")
+    assert found["list"] == summary.run["by_list"] > 270
+    assert found["single"] == singles
+    assert summary.run["calls_saved"]["list"] == found["list"] - pages
+    assert summary.run["lookups"] + summary.run["by_list"] == len(
+        [row for row in read_rows(tmp_path / "out") if row["source"]]
+    )
+    assert any("rows confirmed by" in note for note in notes)
+    for row in read_rows(tmp_path / "out"):
+        if row["source"] == "list":
+            assert (row["verdict"], row["upstream_status"] in ("100", "-20")) == ("matched", True)
+            assert row["request_id"]
+            assert row["looked_up_at"]
+
+
+LIES = {
+    "a list without totals": ListShape(answer="array", total="none"),
+    "the fields at once": ListShape(item="flat"),
+    "ids alone": ListShape(item="ids"),
+    "items without an amount": ListShape(without=("refundFee",)),
+    "items without a currency": ListShape(without=("currency",)),
+    "items without a status": ListShape(without=("refundStatus",)),
+    "a cap": ListShape(deepest=60),
+    "a cap that is its total": ListShape(deepest=60, total="capped"),
+    "a total that is half": ListShape(total="low"),
+    "the last page again": ListShape(total="none", beyond="repeat"),
+    "no further page": ListShape(total="none", beyond="refuse"),
+    "small pages alone": ListShape(largest_asked=20),
+    "some an old status": ListShape(stale=30),
+    "many an old status": ListShape(stale=300),
+    "some another amount": ListShape(wrong=30),
+    "many another amount": ListShape(wrong=300),
+    "leaves out a third": ListShape(leaves_out=330),
+    "leaves out nearly all": ListShape(leaves_out=900),
+    "invents": ListShape(invents=200),
+    "ignores the time": ListShape(ignores_window=True),
+    "all at once": ListShape(stale=20, wrong=20, leaves_out=200, invents=50, deepest=70, beyond="repeat"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+@virtual_time
+async def test_however_a_list_lies_no_row_is_judged_wrongly(tmp_path: Path, name: str) -> None:
+    async with sandbox(REFUNDS, lists=LIES[name]) as server:
+        summary, notes = await by_list(tmp_path, server)
+        assert verdicts(tmp_path / "out") == list(server.truth())
+    assert any("confirmed by" in note or "the list of refunds is not used" in note for note in notes)
+    assert (summary.run["by_list"] == 0) is (sources(tmp_path / "out")["list"] == 0)
+    assert summary.calls_saved.list >= -40
+
+
+@pytest.mark.parametrize("current", [False, True])
+@virtual_time
+async def test_an_old_state_that_the_ledger_has_too_confirms_nothing(tmp_path: Path, current: bool) -> None:
+    """The books still say "applied", and for some refunds so does the list: but they were paid back since.
+
+    Where the settings say that the list is current, it is believed: there it is the settings that are wrong.
+    """
+    profile = VendorProfile(list=ListFacts(current=current))
+    async with sandbox(REFUNDS, lists=ListShape(stale=45), profile=profile) as server:
+        ledger, out = write_ledger(tmp_path / "ledger.csv", server), tmp_path / "out"
+        paid = {}
+        for number in range(1, REFUNDS, 2):
+            if server.refund(number).status == 10:
+                paid[server.advance(number, 100).refund_id] = number
+        async with client(server) as plain:
+            await reconcile(plain, ledger, tmp_path / "plain")
+            items = [one async for one in plain.taobao.refunds.pages()]
+            old = [
+                one.refund_order_aggregate.refund_order.refund_id
+                for one in items
+                if one.refund_order_aggregate is not None
+                and one.refund_order_aggregate.refund_order is not None
+                and one.refund_order_aggregate.refund_order.refund_status == 10
+            ]
+            assert paid.keys() & set(old)
+        async with client(server, vendor=profile) as pandapon:
+            summary = await reconcile(pandapon, ledger, out, options=BY_LIST)
+    assert summary.run["by_list"] > 100
+    assert (verdicts(out) == verdicts(tmp_path / "plain")) is not current
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("many an old status", "the list says the status is"),
+        ("many another amount", "the list says the amount in fen is"),
+        ("ignores the time", "it ignores the time that it is asked for"),
+        ("leaves out nearly all", "it takes 10"),
+        ("ids alone", "it shows 0"),
+    ],
+)
+@virtual_time
+async def test_a_list_that_is_not_believed_is_named_with_its_reason(
+    tmp_path: Path, name: str, field: str
+) -> None:
+    async with sandbox(REFUNDS, lists=LIES[name]) as server:
+        summary, notes = await by_list(tmp_path, server)
+    assert sources(tmp_path / "out")["list"] == summary.run["by_list"] == 0
+    (note,) = [note for note in notes if "is not used" in note]
+    assert field in note
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        ListFacts(unit="s"),
+        ListFacts(first_page=0),
+        ListFacts(items="refundPage"),
+        ListFacts(largest_page=7),
+        ListFacts(time="modified"),
+    ],
+    ids=repr,
+)
+@virtual_time
+async def test_lists_are_read_as_the_profile_says(tmp_path: Path, facts: ListFacts) -> None:
+    profile = VendorProfile(list=facts)
+    async with sandbox(REFUNDS, profile=profile) as server:
+        summary, _ = await by_list(tmp_path, server, profile)
+        assert verdicts(tmp_path / "out") == list(server.truth())
+    assert summary.run["by_list"] > 250
+
+
+@virtual_time
+async def test_a_profile_that_is_wrong_costs_a_few_calls_and_no_verdict(tmp_path: Path) -> None:
+    played = VendorProfile(list=ListFacts(unit="s"))
+    async with sandbox(REFUNDS, profile=played) as server:
+        summary, notes = await by_list(tmp_path, server, VendorProfile(list=ListFacts(unit="ms")))
+        assert verdicts(tmp_path / "out") == list(server.truth())
+    assert any("list.unit" in note for note in notes)
+    assert -60 < summary.calls_saved.list < 0
+
+
+@virtual_time
+async def test_lists_that_are_current_confirm_open_refunds_too(tmp_path: Path) -> None:
+    profile = VendorProfile(list=ListFacts(current=True))
+    async with sandbox(REFUNDS, profile=profile) as server:
+        summary, _ = await by_list(tmp_path, server, profile)
+        assert verdicts(tmp_path / "out") == list(server.truth())
+    assert summary.run["by_list"] > 480
+
+
+@virtual_time
+async def test_faults_cost_no_verdict(tmp_path: Path) -> None:
+    async with sandbox(REFUNDS, faults=chaos(0.1)) as server:
+        await by_list(tmp_path, server)
+        found, truth = verdicts(tmp_path / "out"), list(server.truth())
+    wrong = [pair for pair in zip(found, truth, strict=True) if pair[0] not in (pair[1], "unverified")]
+    assert wrong == []
+    assert sources(tmp_path / "out")["list"] > 200
+
+
+async def cut_off(server: Sandbox, ledger: Path, out: Path, requests: int, **settings: Any) -> None:
+    """A run that is cancelled once the server saw so many requests."""
+    async with client(server, **settings) as pandapon:
+        running = asyncio.ensure_future(reconcile(pandapon, ledger, out, options=BY_LIST))
+        while len(server.log) < requests and not running.done():  # noqa: ASYNC110 (virtual time)
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+@pytest.mark.parametrize("requests", [15, 30, 38, 41, 45, 60, 300])
+@virtual_time
+async def test_a_run_that_is_cut_off_comes_to_the_same(tmp_path: Path, requests: int) -> None:
+    async with sandbox(REFUNDS) as server:
+        ledger, out = write_ledger(tmp_path / "ledger.csv", server), tmp_path / "out"
+        await cut_off(server, ledger, out, requests)
+        async with client(server) as pandapon:
+            await reconcile(pandapon, ledger, out, options=BY_LIST)
+        assert verdicts(out) == list(server.truth())
+        pages = sum(one.endpoint == "taobao.refunds.page" for one in server.log)
+    assert sources(out)["list"] > 270
+    assert pages < 45
+
+
+@pytest.mark.parametrize("requests", [25, 32, 36, 45])
+@virtual_time
+async def test_what_an_unproved_list_said_is_forgotten_without_the_option(
+    tmp_path: Path, requests: int
+) -> None:
+    """A list that lies in every item, cut off anywhere before its proof was over."""
+    async with sandbox(REFUNDS, lists=ListShape(wrong=1000)) as server:
+        ledger, out = write_ledger(tmp_path / "ledger.csv", server), tmp_path / "out"
+        await cut_off(server, ledger, out, requests, concurrency=2)
+        async with client(server) as pandapon:
+            await reconcile(pandapon, ledger, out)
+        assert verdicts(out) == list(server.truth())
+    assert sources(out)["list"] == 0
+
+
+@virtual_time
+async def test_a_small_ledger_is_looked_up_singly(tmp_path: Path) -> None:
+    async with sandbox(100) as server:
+        summary, _ = await by_list(tmp_path, server)
+        assert verdicts(tmp_path / "out") == list(server.truth())
+        assert not any(one.endpoint == "taobao.refunds.page" for one in server.log)
+    assert (summary.run["by_list"], summary.calls_saved.list) == (0, 0)
+
+
+@virtual_time
+async def test_a_list_of_far_more_than_the_ledger_is_given_up(tmp_path: Path) -> None:
+    """The ledger has one refund of a hundred: its list costs more than it saves."""
+    async with sandbox(30_000) as server:
+        rows = [row for number, row in enumerate(server.ledger_rows()) if number % 100 in (1, 51)]
+        ledger = tmp_path / "ledger.csv"
+        with ledger.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        async with client(server) as pandapon:
+            summary = await reconcile(pandapon, ledger, tmp_path / "out", options=BY_LIST)
+    pages = summary.run["by_list"] - summary.calls_saved.list
+    assert pages < 120
+    assert summary.run["lookups"] + pages < 800
+
+
+async def test_lists_are_not_read_for_a_part(tmp_path: Path) -> None:
+    async with Sandbox(refunds=2) as server, client(server) as pandapon:
+        with pytest.raises(InvalidArgumentError, match="by_list"):
+            await run_part(pandapon, tmp_path, 1, options=BY_LIST)
+
+
+@virtual_time
+async def test_an_inferred_path_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    async with sandbox(40) as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        async with client(server, vendor=VendorProfile(generation="v2")) as pandapon:
+            with pytest.raises(ConfigurationError, match="inferred"):
+                await pandapon.v2.taobao.refunds.page()
+            await reconcile(
+                pandapon, ledger, tmp_path / "out", options=Options(by_list=True, accept_missing=True)
+            )
+        assert not any((one.path or "").startswith("/v2/taobao/order/refund/queryList") for one in server.log)
