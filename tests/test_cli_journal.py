@@ -131,7 +131,7 @@ async def test_an_operators_word(shell: Shell, server: Sandbox, word: str, state
     assert settled["remarks"][-1].endswith(f"said {word}: {NOTED}")
     again = await shell.beside("journal", "resolve", identity, "--as", "absent", "--note", NOTED, "--yes")
     assert again.code == 2
-    assert "only one of unknown outcome takes a word" in again.err
+    assert "only an intent with unknown outcome can be settled by hand" in again.err
 
 
 @pytest.mark.parametrize(

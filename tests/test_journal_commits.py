@@ -209,6 +209,6 @@ async def test_the_first_answer_stays() -> None:
     found = await journal.get(intent.id)
     assert found is not None
     assert (found.state, found.result, found.remarks) == (IntentState.CONFIRMED, "TQ1", [])
-    with pytest.raises(JournalUnavailableError, match="settled by somebody else"):
+    with pytest.raises(JournalUnavailableError, match="another program settled"):
         await journal.sending(intent)
     await journal.aclose()

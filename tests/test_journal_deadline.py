@@ -175,7 +175,8 @@ async def test_an_outcome_that_cannot_be_noted_is_told(
         assert intent.state is IntentState.SENT
         noted = "confirmed" if end == "yes" else "unknown"
         assert (
-            f"intent {intent.id} is {noted}, but that could not be noted: another process has" in caplog.text
+            f"intent {intent.id} is {noted}, but that could not be recorded: another process has"
+            in caplog.text
         )
         assert "stays `sent` and becomes `unknown` at the next start" in caplog.text
         assert "nothing was sent" not in caplog.text
@@ -221,7 +222,9 @@ async def test_a_journal_that_was_opened_before_a_fork_is_refused(
     parent = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
     for use in (journal.counts, journal.open):
-        with pytest.raises(JournalUnavailableError, match=f"process {parent}, before a fork"):
+        with pytest.raises(
+            JournalUnavailableError, match=f"process {parent} opened this Journal before a fork"
+        ):
             await use()
     monkeypatch.undo()
     assert await journal.counts() == {}

@@ -75,7 +75,7 @@ async def test_a_database_of_something_else_is_left_alone(path: Path) -> None:
     db.close()
     before = content_of(path)
     journal = Journal(path)
-    with pytest.raises(JournalUnavailableError, match="something else"):
+    with pytest.raises(JournalUnavailableError, match="another kind of database"):
         await intend(journal)
     await journal.aclose()
     assert content_of(path) == before

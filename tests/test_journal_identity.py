@@ -313,7 +313,7 @@ async def test_a_journal_that_an_earlier_version_still_uses_is_not_taken(tmp_pat
     old = earlier_file(tmp_path, FIRST)
     with FileLock(f"{old}.session.lock"):
         journal = Journal(tmp_path / "writes.sqlite", earlier=EarlierFiles(tmp_path, FIRST))
-        with pytest.raises(JournalUnavailableError, match="in use by a program of an earlier version"):
+        with pytest.raises(JournalUnavailableError, match="in use by a program with an earlier version"):
             await journal.find()
         await journal.aclose()
     assert old.exists()

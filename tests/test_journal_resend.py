@@ -260,7 +260,7 @@ async def test_absence_is_believed_only_from_the_sub_account_that_wrote() -> Non
         await made.resolve(user_id="2", as_account=True)
         (absent,) = await made.intents()
         assert absent.state is IntentState.SETTLED_ABSENT
-        assert "read as user 2, who was said to see it" in absent.remarks[-1]
+        assert "read as user 2, as_account was set" in absent.remarks[-1]
         held = await made.create("good", user_id="2")
         assert isinstance(held, DuplicateIntentError)
         assert held.next_step is NextStep.RESOLVE

@@ -187,14 +187,14 @@ async def test_absence_is_believed_only_after_a_while() -> None:
         assert (first.state, first.resolution, first.remarks) == (
             UNKNOWN,
             Resolution.ABSENT,
-            ["the form still stands at waitbuyersend, without a waybill"],
+            ["the form is still waitbuyersend, without a waybill"],
         )
         began = clock.now()
         last = await pandapon.resolve(intent.id, wait=True)
         assert last.state is ABSENT
         assert 60.0 <= clock.now() - began <= 73.0
         assert last.remarks[-1].startswith("not found at 2023-11-14 22:3")
-        assert "s after the write; it may have landed since (the form still" in last.remarks[-1]
+        assert "s after the write; it may have arrived since (the form is still" in last.remarks[-1]
         assert (await pandapon.resolve(intent.id)) == last, "looked at again, and still absent"
         assert len(server.requests) == 6
         assert (await pandapon.resolve(intent.id)).state is DONE

@@ -67,7 +67,9 @@ async def test_an_operators_word_is_taken_of_what_is_unknown_and_waited_for() ->
             settled = await pandapon.settle(intent.id, done=False, note="not in the console", wait=True)
             assert settled.state is IntentState.SETTLED_ABSENT
             assert settled.remarks == ["not in the console"]
-            with pytest.raises(InvalidArgumentError, match="only one of unknown outcome takes a word"):
+            with pytest.raises(
+                InvalidArgumentError, match="only an intent with unknown outcome can be settled by hand"
+            ):
                 await pandapon.settle(intent.id, done=True, note="it is there")
             with pytest.raises(InvalidArgumentError, match="no such intent"):
                 await pandapon.settle("f" * 32, done=True, note="it is there")
@@ -83,8 +85,8 @@ def test_what_a_writer_of_an_earlier_version_wrote_is_believed_absent_only_by_so
     write: Any = None  # nothing of it is told
     held = _unseen(write, earlier, ResolvedOutcome(Resolution.ABSENT, "not there"))
     assert isinstance(held, DuplicateIntentError)
-    assert "a user id that an earlier version did not note" in str(held)
-    assert str(held).endswith("say any_account=True (--any-account)")
+    assert "a user id that an earlier version did not record" in str(held)
+    assert str(held).endswith("pass any_account=True (--any-account)")
 
 
 def written(state: IntentState) -> Intent:

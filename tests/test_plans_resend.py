@@ -47,7 +47,7 @@ async def _appears_later(folder: Path, resend: bool) -> None:
         assert (first.exit_code, made.states) == (1, {"settled_absent": 3})
         reason = first.problems[0].reason or ""
         assert reason.startswith("not found at 2023-11-14 22:")
-        assert "s after the write; it may have landed since" in reason
+        assert "s after the write; it may have arrived since" in reason
         plan_files.misbehave(made.server, "")
         await asyncio.sleep(700)
         again = await made.apply(resend_absent=resend)
@@ -163,7 +163,7 @@ async def _written_by_a_colleague(folder: Path) -> None:
         assert (first.exit_code, made.states) == (3, {"unknown": 2}), "this account may not see it"
         believed = await made.apply(any_account=True)
         assert (believed.exit_code, made.states) == (1, {"settled_absent": 2})
-        assert f"read as user {ROTATED.user_id}, who was said to see it" in (believed.problems[0].note or "")
+        assert f"read as user {ROTATED.user_id}, as_account was set" in (believed.problems[0].note or "")
         held = await made.apply(resend_absent=True)
         assert (held.exit_code, made.states) == (1, {"settled_absent": 2})
         assert "any_account=True (--any-account)" in (held.problems[0].reason or "")

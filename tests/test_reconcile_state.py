@@ -45,7 +45,7 @@ def test_facts_survive(path: Path) -> None:
 def test_it_is_in_wal_mode_and_locked(path: Path) -> None:
     state = RunStore.open(path)
     assert state._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    with pytest.raises(ConfigurationError, match="another process has it locked"):
+    with pytest.raises(ConfigurationError, match="another process has locked it"):
         RunStore.open(path)
     state.close()
     RunStore.open(path).close()
@@ -166,7 +166,7 @@ def test_other_files_are_refused(path: Path) -> None:
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE accounts (name)")
     other.close()
-    with pytest.raises(ConfigurationError, match="a database of something else"):
+    with pytest.raises(ConfigurationError, match="another kind of database"):
         RunStore.open(path)
 
 

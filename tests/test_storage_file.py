@@ -187,7 +187,7 @@ def test_another_programs_file_is_left_alone(path: Path, statement: str) -> None
     connection.execute(statement)
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(Unusable, match="is not a notebook but a database of something else"):
+    with pytest.raises(Unusable, match="is not a notebook but another kind of database"):
         FIRST.open(path)
     assert path.read_bytes() == before
 
@@ -219,7 +219,7 @@ def test_a_damaged_page_is_told_in_our_words(path: Path) -> None:
 
 def test_a_locked_file_is_waited_for_and_then_named(path: Path) -> None:
     held = FIRST.open(path, exclusive=True)
-    with pytest.raises(Unusable, match="another process has it locked"):
+    with pytest.raises(Unusable, match="another process has locked it"):
         FIRST.open(path, patience=0.05)
     held.close()
     keep(path, "x")
@@ -229,7 +229,7 @@ def test_what_the_system_refuses_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(Unusable, match="cannot be opened"):
         FIRST.open(tmp_path / "file" / "notes.sqlite")
-    with pytest.raises(Unusable, match="there is no such file"):
+    with pytest.raises(Unusable, match="the file does not exist"):
         FIRST.open(tmp_path / "notes.sqlite", must_exist=True)
     assert not (tmp_path / "notes.sqlite").exists()
 
@@ -274,6 +274,8 @@ def test_the_answer_of_the_file_system_is_read(path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         sqlite3, "connect", lambda *given, **named: connect(*given, **{**named, "factory": Stubborn})
     )
-    with pytest.raises(Unusable, match="does not take SQLite's write-ahead log; put it on a local disk"):
+    with pytest.raises(
+        Unusable, match="does not support SQLite's write-ahead log; put the file on a local disk"
+    ):
         FIRST.open(path)
     assert list(path.parent.iterdir()) == []

@@ -1,7 +1,7 @@
-"""The journal of writes: what was about to be sent is on disk before the first byte leaves.
+"""The journal of writes: a write is on disk before its first byte is sent.
 
-The vendor has no idempotency key, so nothing on its side stops a second refund. Every client has a journal
-(`client.journal`); here are its parts, for those who look into one or settle what is left open.
+The vendor has no idempotency keys, so nothing on its side prevents a second refund. Every client has a
+journal (`client.journal`). This package has its parts, for code that reads a journal or settles open writes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """What stands on models and callbacks is loaded when it is first asked for: a client starts without."""
+    """Import parts that need models and callbacks on first access; a client starts without them."""
     import importlib
 
     for module, names in _LATER.items():

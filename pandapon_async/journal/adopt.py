@@ -1,9 +1,9 @@
-"""Journals of earlier versions: one per access key then, one per vendor now.
+"""Adopt journals of earlier versions, which had one per access key instead of one per vendor.
 
-An earlier version named the automatic file, and the writer of each row, by a hash of host, key and
-sub-account. If that is the hash of the present client, its file goes into the present journal by itself. Of
-any other file nobody can say whose it is, and an application in it may be open for an order line of today. So
-it stops the first write, until somebody has said who wrote it.
+An earlier version named the automatic file and the writer of each row by a hash of host, key and sub-account.
+A file with this client's hash is adopted automatically. The writer of any other file is not known, and it may
+have an open application for an order line of today. So such a file blocks the first write until an operator
+names its writer.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _NAME = re.compile(r"journal-([0-9a-f]{16})\.sqlite")
 
 @attrs.frozen
 class EarlierFiles:
-    """The automatic journals of earlier versions in a folder, as one writer sees them."""
+    """The automatic journals of earlier versions in a folder, from the view of one writer."""
 
     folder: Path
     writer: Writer
 
     def files(self) -> list[Path]:
-        """The files that are there. Blocks."""
+        """List the existing files. Blocks."""
         return [file for file in sorted(self.folder.glob("journal-*.sqlite")) if _NAME.fullmatch(file.name)]
 
     def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
-        """Take the writer's own file into the journal; gives the files of others. Blocks."""
+        """Adopt the writer's own file; return the other files. Blocks."""
         others = self.files()
         for file in others[:]:
             if file.name == f"journal-{self.writer.legacy}.sqlite":
@@ -50,23 +50,23 @@ class EarlierFiles:
 
 @attrs.frozen
 class AutomaticFiles:
-    """The automatic journal of this machine, and those of earlier versions beside it."""
+    """The automatic journal of this machine, and those of earlier versions next to it."""
 
     file: Path
     earlier: EarlierFiles
 
     def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
-        """Take them into another journal; gives those of which nobody knows the writer. Blocks."""
+        """Adopt them into another journal; return those with an unknown writer. Blocks."""
         if self.file.is_file():
             adopt_file(store, self.file, self.earlier.writer, now)
         return self.earlier.adopt(store, now)
 
 
 def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) -> int:
-    """Take the rows of another journal's file into this one, as those of a writer; gives how many. Blocks.
+    """Copy the rows of another journal into this one for a writer; return their number. Blocks.
 
-    Rows whose writer the file knows stay theirs. The file is renamed, so that it is taken once. If that is
-    interrupted it is taken once more, and rows that are there already stay as they are.
+    Rows with a known writer keep it. The file is then renamed, so it is adopted only once. After an
+    interruption it is adopted again, and rows that are already present stay unchanged.
     """
     with _unused(file):
         other = JournalStore(str(file))
@@ -90,14 +90,14 @@ def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) ->
 
 
 def salvage_file(store: JournalStore, file: Path) -> tuple[int, bool]:
-    """Take over the sound rows of a damaged journal; gives how many, and whether there was more. Blocks.
+    """Copy the sound rows of a damaged journal; return their number and whether rows were lost. Blocks.
 
-    The file stays as it is. Rows that are there already stay, too.
+    The file stays unchanged. Rows that are already present stay, too.
     """
     with _unused(file), FILE_FORMAT.reading(file) as (damaged, number):
         if number != FILE_FORMAT.number:
             raise JournalUnavailableError(
-                f"{file} has format {number}, whose rows have no checksums: none of them can be believed"
+                f"{file} has format {number}, whose rows have no checksums, so none of them can be trusted"
             )
         store.begin(durable=True)
         try:
@@ -110,7 +110,7 @@ def salvage_file(store: JournalStore, file: Path) -> tuple[int, bool]:
 
 @contextlib.contextmanager
 def _unused(file: Path) -> Iterator[None]:
-    """Hold the locks that programs hold while they have the file open, or raise."""
+    """Take the locks that programs hold while the file is open, or raise."""
     with contextlib.ExitStack() as held:
         for name in sorted(file.parent.glob(f"{file.name}.*.lock")):
             lock = FileLock(name)
@@ -118,8 +118,8 @@ def _unused(file: Path) -> Iterator[None]:
                 lock.acquire(blocking=False)
             except Timeout:
                 raise JournalUnavailableError(
-                    f"the journal {file} is in use by a program of an earlier version: end that first; "
-                    "nothing was sent"
+                    f"the journal {file} is in use by a program with an earlier version: end that "
+                    "program first; nothing was sent"
                 ) from None
             held.callback(_release, lock)
         yield

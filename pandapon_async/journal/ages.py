@@ -1,8 +1,8 @@
-"""How old a write is, by clocks that can be believed.
+"""The age of a write, by clocks that can be trusted.
 
-A wall clock that steps an hour ahead makes a write look an hour old a second after it was sent, and absence
-would be believed far too early. So within one boot of the machine its uptime is compared; else what the
-server said of the time, then and now; else only what this process has seen itself counts.
+If the wall clock steps an hour ahead, a write looks an hour old a second after it was sent, and its absence
+would be believed far too early. So within one boot of the machine its uptime is compared; otherwise the
+server's time, then and now; otherwise only the time that this process itself has seen counts.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from pandapon_async.journal.intent import Intent
 __all__ = ["Ages", "seconds_left"]
 
 MOST = 100_000
-"""How many first looks are remembered. One that is forgotten counts from the next look."""
+"""How many first looks are remembered. A forgotten one counts from the next look."""
 
 
 def seconds_left(age: float, settle_after: float) -> float:
-    """How long until absence can be believed; who waits so long has waited enough.
+    """Seconds until absence can be believed.
 
-    Up to a millisecond more than is lacking: ages are differences of large numbers, and come out short.
+    Rounded up by a millisecond, because ages are differences of large numbers and come out slightly short.
     """
     lacking = settle_after - age
     return 0.0 if lacking <= 0 else (math.floor(lacking * 1_000) + 1) / 1_000
 
 
 class Ages:
-    """The ages of writes; `told` gives the server's time in seconds since 1970, where it has told it."""
+    """The ages of writes; `told` returns the server's time in seconds since 1970, if known."""
 
     def __init__(self, clock: Clock, told: Callable[[], float | None]) -> None:
         self._clock = clock
@@ -37,7 +37,7 @@ class Ages:
         self._first_looks: dict[str, float] = {}
 
     def of(self, intent: Intent) -> float:
-        """The seconds for which the write surely has not been under way any more."""
+        """Seconds since the write was certainly no longer in flight."""
         boot = self._clock.boot()
         if boot is not None and intent.uptime is not None and intent.boot == boot[0]:
             return max(0.0, boot[1] - intent.uptime)

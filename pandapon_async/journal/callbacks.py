@@ -1,8 +1,8 @@
-"""A refund message tells what became of an application whose answer was lost.
+"""Settle refund applications with a lost answer from refund messages.
 
-No call finds a refund by the application that made it, and a message names the form: so it is often the first
-sign. But another program, or a person at the console, may have opened that form, for another line of the
-order. So the form is read, and settles only an application whose lines, amounts and time are its own.
+No call finds a refund form by its application, but a message names the form, so the message is often the
+first sign of it. However, another program or a person at the console may have opened that form, for another
+line of the order. So the form is read, and it settles an application only if lines, amounts and time match.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ log: Final = logging.getLogger("pandapon_async")
 
 
 class Settled(enum.StrEnum):
-    """What a message did to the journal."""
+    """The effect of a message on the journal."""
 
     SETTLED = "settled"
     """An intent was settled as done."""
     NOTHING = "nothing"
-    """It concerns no application that is open or was given up."""
+    """No open or given-up application matches."""
     LEFT = "left"
-    """It may concern an application, but that is not sure enough."""
+    """It may concern an application, but that is not certain enough."""
 
 
 class CreateUnderWay(PandaponError):
-    """The message came before the answer of the call that made it; it is handled again in a moment."""
+    """The message came before the answer to its call; the receiver handles it again shortly."""
 
     retryable = True
     """True: the message is handled again later."""
 
 
 class SettlingClient(Reader, Protocol):
-    """What a client has that settles by messages: the calls that read, the journal, whose writes they are."""
+    """What settling needs of a client: the reading calls, the journal, and the writer."""
 
     @property
     def journal(self) -> Journal:
@@ -61,22 +61,22 @@ class SettlingClient(Reader, Protocol):
 
     @property
     def writer(self) -> Writer:
-        """The vendor that it reads from."""
+        """The vendor that the client reads from."""
         ...
 
     @property
     def settings(self) -> Settings:
-        """Its settings; the clock is one of them."""
+        """The client's settings, with its clock."""
         ...
 
 
 def journal_settler(client: SettlingClient) -> Callable[[Message], Awaitable[Settled]]:
-    """A handler for `receiver.on("1688", "refund")` that settles applications of unknown outcome.
+    """Make a handler for `receiver.on("1688", "refund")` that settles applications with unknown outcome.
 
-    It settles only if exactly one application can be meant: one of the order, not older than the message,
-    whose lines, amounts and time are those of the form that the message names, and whose form is not the
-    result of another one. An application that is still under way is waited for: CreateUnderWay makes the
-    receiver call again later, as does an error while the form is read.
+    It settles an application only if exactly one matches: it belongs to the order, was sent before the
+    message, has the lines, amounts and time of the form that the message names, and that form is not the
+    result of another application. While an application is still in flight, CreateUnderWay makes the receiver
+    call again later; so does an error while reading the form.
     """
 
     async def settle(message: Message) -> Settled:
@@ -88,11 +88,12 @@ def journal_settler(client: SettlingClient) -> Callable[[Message], Awaitable[Set
         if not creates:
             return Settled.NOTHING
         if any(one.state in (IntentState.INTENDED, IntentState.SENT) for one in creates):
-            raise CreateUnderWay("an application for this order is still under way")
+            raise CreateUnderWay("an application for this order is still in flight")
         ours = await _ours(client, creates, refund_id)
         if len(ours) != 1:
             log.warning(
-                "callback %s settles no application: its form is that of %d of the %d open ones of the order",
+                "callback %s settles no application: its form matches %d of the %d open applications of "
+                "the order",
                 message.id[:12],
                 len(ours),
                 len(creates),
@@ -111,17 +112,17 @@ def journal_settler(client: SettlingClient) -> Callable[[Message], Awaitable[Set
 
 
 def settler_by_key(clients: Mapping[str, SettlingClient]) -> Callable[[Message], Awaitable[Settled]]:
-    """The same for the messages of several accounts: each is settled with the client of its own.
+    """Make a handler for several accounts: each message is settled with its own account's client.
 
     Args:
-        clients: By the access key that a message is signed with.
+        clients: The client of each account, by the access key that signs its messages.
     """
     settlers = {key: journal_settler(client) for key, client in clients.items()}
 
     async def settle_by_key(message: Message) -> Settled:
         settle = settlers.get(message.access_key or "")
         if settle is None:
-            log.warning("callback %s settles no application: its key is of no account", message.id[:12])
+            log.warning("callback %s settles no application: no account has its key", message.id[:12])
             return Settled.LEFT
         return await settle(message)
 
@@ -129,7 +130,7 @@ def settler_by_key(clients: Mapping[str, SettlingClient]) -> Callable[[Message],
 
 
 async def _creates(client: SettlingClient, order_id: str) -> list[Intent]:
-    """The applications for an order that may still turn out to be done, refusals at the door among them."""
+    """The order's applications that may still prove to be done, also those that a throttle refused."""
     since = client.settings.clock.wall() - LOOKED_AT_AGAIN
     found = await client.journal.about_any(client.writer.vendor, CREATE, f"{order_id}/")
     return [
@@ -140,7 +141,7 @@ async def _creates(client: SettlingClient, order_id: str) -> list[Intent]:
 
 
 async def _ours(client: SettlingClient, creates: list[Intent], refund_id: str) -> list[Intent]:
-    """Those whose form it is: as the form shows it with its lines, or the order's lines do."""
+    """The applications that match the form, by its own lines or by the order's lines."""
     try:
         refund = await client.alibaba.refunds.get(refund_id=refund_id)
     except NotFoundError:

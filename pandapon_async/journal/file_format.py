@@ -1,8 +1,8 @@
-"""What a journal's file looks like, and how the files of earlier versions are brought up to it.
+"""The format of a journal's file, and the upgrades from earlier formats.
 
-An intent is *open* while its outcome can still be anything: `intended`, `sent`, `unknown`. The file itself
-allows one open intent per natural key, so two processes cannot both file the same refund. Amounts, ids and
-waybills are kept, as they are needed to find out what became of a write; free text and addresses are not,
+An intent is *open* while its outcome can still be anything: `intended`, `sent`, `unknown`. An index of the
+file allows only one open intent per natural key, so two processes cannot both apply for the same refund.
+Amounts, ids and waybills are stored, because resolving a write needs them; free text and addresses are not,
 only their digest.
 """
 
@@ -24,23 +24,25 @@ __all__ = ["COUNTS_SQL", "FILE_FORMAT"]
 
 
 _OPEN = ", ".join(repr(state.value) for state in OPEN)
-# Of open intents that have become the same, all but the newest. Each has to be settled by itself.
+# Open intents that became the same write, except the newest. Each must be settled by itself.
 _EXTRA_SQL = f"""
 UPDATE intents SET extra = 1 WHERE NOT extra AND {OPEN_SQL} AND EXISTS (
     SELECT 1 FROM intents AS newer WHERE (newer.scope, newer.operation, newer.natural_key)
     = (intents.scope, intents.operation, intents.natural_key) AND newer.state IN ({_OPEN}) AND NOT newer.extra
     AND (newer.created, newer.rowid) > (intents.created, intents.rowid));
 """
-# The one open intent of a key that counts; of all others the value is null, and so no two of them are alike.
+# 1 for the one open intent of a key that counts, null for all others, which a unique index never treats as
+# equal.
 COUNTS_SQL = f"(CASE WHEN {OPEN_SQL} AND NOT extra THEN 1 END)"
 
-# One index for both: an open intent per key, and all intents of a key. Each index more costs a write a tenth.
+# One index for two purposes: one open intent per key, and all intents of a key. Each further index makes a
+# write a tenth slower.
 _INDEXES = f"""
 CREATE UNIQUE INDEX one_open_per_key ON intents (scope, operation, natural_key, {COUNTS_SQL});
 CREATE INDEX open_by_session ON intents (session) WHERE {OPEN_SQL};
 CREATE INDEX by_result ON intents (operation, result) WHERE result IS NOT NULL;
 """
-# What was sent and is not kept any more: a plan may know the last write that it sent by its id alone.
+# Sent writes that were pruned: a plan may know the last write that it sent only by its id.
 _PRUNED = """
 CREATE TABLE pruned (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
@@ -147,7 +149,7 @@ _FORM_OF_1 = re.compile(r"(\w+)(?: \((\w+)\))?")
 
 
 def _old_error_kind(note: str | None) -> str | None:
-    """What ended a write, out of a note of format 1: the class of the error, and of its cause."""
+    """Extract what ended a write from a note of format 1: the class of the error, and of its cause."""
     if note in _CODES_OF_1:
         return _CODES_OF_1[note]
     found = _FORM_OF_1.fullmatch(note or "")
@@ -172,7 +174,7 @@ def _old_remarks(note: str | None) -> str:
 
 
 def _upgrade_1(connection: sqlite3.Connection) -> None:
-    """Of the one note of format 1: what a look showed, what ended the call, and what is only for people."""
+    """Split the note of format 1: what a read showed, what ended the call, and what is for people only."""
     connection.create_function("old_resolution", 2, _old_resolution, deterministic=True)
     connection.create_function("old_error_kind", 1, _old_error_kind, deterministic=True)
     connection.create_function("old_remarks", 1, _old_remarks, deterministic=True)
@@ -185,8 +187,11 @@ def _upgrade_1(connection: sqlite3.Connection) -> None:
 
 
 def old_subjects(operation: str, key: dict[str, Any], is_open: bool) -> tuple[str, ...]:
-    """What a row of format 1 is about. Some calls that have a key now were known by their payload then: as
-    long as such a one is open it may be about anything, and stands in the way of all writes of its kind."""
+    """Add the subjects of a row of format 1.
+
+    Some calls with a key had their payload as key then: while such a write is open it may be about anything,
+    so it blocks all writes of its kind.
+    """
     endpoint = declared(operation)
     if endpoint is None:
         return ()
@@ -196,7 +201,7 @@ def old_subjects(operation: str, key: dict[str, Any], is_open: bool) -> tuple[st
 
 
 def _upgrade_2(connection: sqlite3.Connection) -> None:
-    """Format 3 checks each row when it is read. Writes that may be about anything stand together."""
+    """Upgrade to format 3: each row is checked on reading; writes about anything sort together."""
     connection.execute(
         "UPDATE subjects SET subject = '* ' || substr(subject, 1, length(subject) - 2)"
         " WHERE subject LIKE '% *'"
@@ -206,7 +211,7 @@ def _upgrade_2(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade_3(connection: sqlite3.Connection) -> None:
-    """Format 4 says in other words which intents are open: what is looked for is found by the same words."""
+    """Upgrade to format 4, whose index uses the same condition for open intents as the queries."""
     for index in ("one_open_per_key", "open_by_session", "by_result"):
         connection.execute(f"DROP INDEX {index}")
     for statement in _INDEXES.strip().split(";\n"):
@@ -221,7 +226,7 @@ FILE_FORMAT = FileFormat(
     first_table="intents",
     upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3},
     error=JournalUnavailableError,
-    empty_is_damage=True,  # a journal appears complete, so nothing else leaves an empty one
+    empty_is_damage=True,  # a journal is created completely, so only damage leaves an empty one
     checked={
         "intents": COLUMNS,
         "identity": ("id", "mark"),
@@ -229,5 +234,5 @@ FILE_FORMAT = FileFormat(
         "adopted": ("identity",),
     },
     if_damaged="`pandapon journal check {path}` says what can be done",
-    page_size=2048,  # keys lie scattered, and half the page is half of what a commit writes
+    page_size=2048,  # keys are scattered, so half the page size halves what a commit writes
 )

@@ -1,9 +1,9 @@
-"""The write-ahead journal: what we are about to do is on disk before the first byte leaves.
+"""The write-ahead journal: a write is on disk before its first byte is sent.
 
-The vendor has no idempotency key, so nothing on its side stops a second refund. This does: an open
-intent of the same natural key refuses a second one, also from another process, also after a crash.
-Commits are grouped: while one is being flushed, the changes of all other calls gather for the next,
-so a bulk of writes costs a flush per group and not per write. Nothing here blocks the event loop.
+The vendor has no idempotency keys, so nothing on its side prevents a second refund. The journal does: an open
+intent refuses a second one with the same natural key, also from another process and after a crash. Commits
+are grouped: while one is flushed, the changes of all other calls gather for the next, so many writes cost one
+flush per group instead of one each. Nothing here blocks the event loop.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ log: Final = logging.getLogger("pandapon_async")
 
 
 class Journal:
-    """The journal of one process at `path`; several processes may use the same file at once.
+    """A journal at `path`; several processes may use the same file at once.
 
-    Opened on first use. What an earlier process left as `sent` becomes `unknown` then, unless that
+    It opens on first use. Writes that an earlier process left as `sent` then become `unknown`, unless that
     process is still alive.
     """
 
@@ -59,29 +59,30 @@ class Journal:
         self._writer: BatchWriter[JournalStore] = BatchWriter(self._open_store, "pandapon-journal")
         self._next_session = uuid.uuid4().hex
         self.run_id: str = uuid.uuid4().hex
-        """What tells this run of a program from others: what it found absent it does not send again."""
+        """Identifies this run of the program: it does not resend a write that it found absent itself."""
         self._opened_at = Reading(0.0)
         self._process = os.getpid()
 
     lease: float | None = None
-    """Seconds after its note in which a write must begin to leave; None where nobody settles what a living
-    process has noted."""
+    """Seconds within which a recorded write must be sent; None if no other process settles the writes of a
+    living one.
+    """
 
     def clocks(self) -> tuple[float, float]:
-        """Seconds of the clock that never goes back, and of the wall, which goes on in a machine's sleep."""
+        """Seconds of the monotonic clock, and of the wall clock, which runs while the machine sleeps."""
         return self._clock.now(), self._clock.wall()
 
     @property
     def in_file(self) -> bool:
-        """Whether its place is a file of this machine."""
+        """Whether the journal is a file on this machine."""
         return self.path != IN_MEMORY
 
     async def exists(self) -> bool:
-        """Whether there is a journal to be read, in another place than memory."""
+        """Whether a journal exists outside memory."""
         return self.in_file and await asyncio.to_thread(Path(self.path).is_file)
 
     async def place(self) -> str:
-        """Where it is, whatever the working folder."""
+        """The absolute path of the file."""
         return self.path if self.path == IN_MEMORY else await asyncio.to_thread(os.path.abspath, self.path)
 
     @property
@@ -91,7 +92,7 @@ class Journal:
     def draft(
         self, key: WriteKey, *, writer: Writer | None = None, facts: dict[str, Any], digest: str
     ) -> Intent:
-        """An intent that is not written down yet: to be given to `add`."""
+        """Create an intent for `add`; writes nothing."""
         now = self._reading()
         return Intent(
             id=os.urandom(16).hex(),
@@ -120,24 +121,24 @@ class Journal:
         allow_second: bool = False,
         sending: bool = False,
     ) -> Intent | None:
-        """Write down what is about to be done; with `sending`, that the bytes leave right after it.
+        """Record an intent; with `sending`, also that its bytes are sent right afterwards.
 
-        The row then says `sent` at once, which saves a change, and survives a power cut.
+        The row then is `sent` at once, which saves a change, and survives a power cut.
 
         Args:
-            intent: what is about to be done.
-            once: whether an earlier one that succeeded stands in the way, and not only an open one.
-            subjects: what it is about; an open write about one of the same stands in the way.
-            allow_second: whether that does not matter.
-            sending: whether its bytes leave next.
+            intent: The intent to record.
+            once: Whether an earlier success blocks it, and not only an open intent.
+            subjects: The subjects of the write; an open write about one of them blocks it.
+            allow_second: Whether to ignore open writes about the same subjects.
+            sending: Whether its bytes are sent next.
 
         Returns:
-            None, or an earlier write of the same key that may have been carried out although it was given
-            up. Then nothing may be sent before that one was looked at, and the new one is `intended`.
+            None, or an earlier write of the same key that was given up but may have been carried out. Then
+            that one must be checked before anything is sent, and the new intent is `intended`.
 
         Raises:
-            DuplicateIntentError: another intent stands in the way.
-            JournalUnavailableError: it cannot be written down.
+            DuplicateIntentError: Another intent blocks it.
+            JournalUnavailableError: The intent cannot be recorded.
         """
         if sending:
             intent.state, intent.attempts = IntentState.SENT, 1
@@ -155,21 +156,19 @@ class Journal:
     async def intend(
         self, key: WriteKey, *, facts: dict[str, Any] | None = None, digest: str = "", once: bool = False
     ) -> Intent:
-        """`draft` and `add` in one; gives the intent."""
+        """Call `draft` and `add`; return the intent."""
         intent = self.draft(key, facts=facts or {}, digest=digest)
         await self.add(intent, once=once, subjects=key.subjects)
         return intent
 
     async def sending(self, intent: Intent, *, served: float | None = None) -> None:
-        """To be awaited right before the bytes leave; survives a power cut.
+        """Record the sending, right before the bytes are sent; survives a power cut.
 
-        `served` is the server's own time in seconds since 1970, where it has told it.
+        `served` is the server's time in seconds since 1970, if known.
         """
         now = self._reading(served)
         if not await self._run(lambda store: store.sending(intent.id, now), durable=True):
-            raise JournalUnavailableError(
-                f"intent {intent.id} was settled by somebody else; nothing was sent"
-            )
+            raise JournalUnavailableError(f"another program settled intent {intent.id}; nothing was sent")
 
     async def resolve(
         self,
@@ -183,10 +182,10 @@ class Journal:
         remark: str | None = None,
         served: float | None = None,
     ) -> bool:
-        """Note what became of a write. False if it was settled before: a final state stays.
+        """Record the result of a write. Returns False if it was final already: a final state stays.
 
-        But what was found absent, or refused by a throttle or at the login, may turn out to be done. What is
-        not given stays as it was; a `remark` is added to those that are there.
+        Exception: a write that was found absent, or that a throttle or login refused, may prove to be done.
+        Arguments that are not passed change nothing; a `remark` is added to the existing ones.
         """
         facts = {
             "request_id": request_id,
@@ -230,8 +229,8 @@ class Journal:
         cause = failure.__cause__
         reason = reason_of(cause) if isinstance(cause, FILE_ERRORS) else type(failure).__name__
         log.error(
-            "intent %s is %s, but that could not be noted: %s. Its row in %s stays `sent` and becomes "
-            "`unknown` at the next start; find out then with: pandapon journal resolve %s",
+            "intent %s is %s, but that could not be recorded: %s. Its row in %s stays `sent` and becomes "
+            "`unknown` at the next start; then run: pandapon journal resolve %s",
             intent_id,
             state,
             reason,
@@ -240,9 +239,9 @@ class Journal:
         )
 
     async def settle_lost(self, intent_id: str, writer: Writer, *, done: bool, note: str) -> Intent:
-        """Keep an operator's word about a write whose row is gone, under the id that a plan knows it by.
+        """Record an operator's statement about a write whose row is gone, under the id in the plan.
 
-        What it was about is not known here: it stands in the way of no other write.
+        Its subjects are not known, so it blocks no other write.
         """
         key = WriteKey(writer.vendor, "lost", {"intent": intent_id})
         intent = self.draft(key, writer=writer, facts={}, digest="")
@@ -257,15 +256,15 @@ class Journal:
         return Reading(self._clock.wall(), boot, uptime, served)
 
     def hold(self) -> None:
-        """A write is under way: `aclose` leaves the file open until its end is noted (`release`)."""
+        """Keep the file open while a write is in flight, until `release`."""
         self._writer.hold()
 
     def release(self) -> None:
-        """A write is at its end."""
+        """End a `hold`: the write has ended."""
         self._writer.release()
 
     async def get(self, intent_id: str) -> Intent | None:
-        """One intent by its id or an unambiguous beginning of it."""
+        """Return an intent by its id or an unambiguous beginning of the id."""
         return await self._run(lambda store: store.get(intent_id))
 
     async def find(
@@ -275,9 +274,9 @@ class Journal:
         *,
         since: float | None = None,
     ) -> list[Intent]:
-        """Intents in these states, in the order in which they were written.
+        """Return intents in these states, in the order of writing.
 
-        None of them was created before `since` (seconds since 1970).
+        Only intents created at or after `since` (seconds since 1970).
         """
         wanted = None if states is None else list(states)
         return await self._run(lambda store: store.find(wanted, limit, since))
@@ -289,7 +288,7 @@ class Journal:
         *,
         since: float | None = None,
     ) -> AsyncIterator[Intent]:
-        """The same in the order in which they were written, read page by page."""
+        """Iterate over intents in the order of writing, read page by page."""
         wanted = None if states is None else list(states)
         after = 0
         while True:
@@ -300,88 +299,88 @@ class Journal:
                 return
 
     async def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
-        """All intents of one natural key, newest first."""
+        """Return all intents with one natural key, newest first."""
         return await self._run(lambda store: store.with_key(scope, operation, natural_key))
 
     async def about(self, key: WriteKey) -> list[Intent]:
-        """All intents about one of the subjects of a key (an order's line, say), newest first."""
+        """Return all intents about a subject of the key (such as an order's line), newest first."""
         return await self._run(lambda store: store.about(key.scope, key.operation, key.subjects))
 
     async def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
-        """All intents about a subject that begins like this (an order with a slash), newest first."""
+        """Return all intents whose subject begins like this (an order with a slash), newest first."""
         return await self._run(lambda store: store.about_any(scope, operation, beginning))
 
     async def newest_sent(self) -> str | None:
-        """The id of the newest intent that was sent; None if there is none."""
+        """Return the id of the newest sent intent; None if there is none."""
         return await self._run(lambda store: store.newest_sent())
 
     async def was_sent(self, intent_id: str) -> bool:
-        """Whether a write with this id was sent with this journal, also if it was pruned since."""
+        """Whether this journal sent a write with this id, even if it was pruned since."""
         return await self._run(lambda store: store.was_sent(intent_id))
 
     async def latest(self, states: Iterable[IntentState] | None = None, limit: int = 50) -> list[Intent]:
-        """Of the intents in these states the open ones and the newest `limit` others, oldest first."""
+        """Return the open intents in these states and the newest `limit` others, oldest first."""
         wanted = None if states is None else list(states)
         return await self._run(lambda store: store.latest(wanted, limit))
 
     async def claimed(self, intent: Intent, result: str) -> bool:
-        """Whether the id that the vendor gave belongs to another intent already."""
+        """Whether another intent already has this id from the vendor."""
         return await self._run(lambda store: store.claimed(intent, result))
 
     async def counts(self, *, open_only: bool = False) -> dict[IntentState, int]:
-        """How many intents stand in each state; `open_only`: in those whose end is not known."""
+        """Count the intents in each state; with `open_only` only the open states."""
         return await self._run(lambda store: store.counts(open_only=open_only))
 
     def count_open_soon(self, told: Callable[[dict[IntentState, int]], object]) -> None:
-        """Count the open writes without waiting, unless the file is closed; `told` gets their numbers."""
+        """Count the open writes without waiting, unless the file is closed; pass the counts to `told`."""
 
         def look(counted: asyncio.Future[Any]) -> None:
             if not counted.cancelled() and counted.exception() is None:
                 told(counted.result())
 
-        if self._writer.is_open:  # a count must never open it: it may just have been closed
+        if self._writer.is_open:  # a count must never open the file: it may just have been closed
             self._writer.submit(lambda store: store.counts(open_only=True)).add_done_callback(look)
 
     async def identity(self) -> str:
-        """What tells this journal from every other, also from one made anew in its place."""
+        """Return the id of this journal; a new one in its place has another id."""
         return (await self.identities())[0]
 
     async def identities(self) -> list[str]:
-        """The same, and behind it those of the journals that were adopted by it."""
+        """Return the id of this journal and the ids of the journals that it adopted."""
         return await self._run(lambda store: store.identities())
 
     async def mark(self) -> int:
-        """A number that each write raises when it is written down and when it is sent, and nothing lowers.
+        """Return a number that grows with each write recorded or sent, and never shrinks.
 
-        A journal whose mark is below one that was seen before was restored from an older copy.
+        If the mark is below one seen before, the journal was restored from an older copy.
         """
         return await self._run(lambda store: store.read_mark())
 
     @property
     def committed_mark(self) -> int:
-        """The mark as of the last commit of this process; not below that of any write that it has sent."""
+        """The mark at the last commit of this process; at least that of every write it sent."""
         return self._store.mark if self._store is not None else 0
 
     async def extra(self) -> list[Intent]:
-        """Open intents that stand beside a newer one of the same key, from files of earlier versions."""
+        """Return open intents with a newer one of the same key, from files of earlier versions."""
         return await self._run(lambda store: store.extra())
 
     async def unassigned(self) -> list[str]:
-        """The hashes by which earlier versions named writers that are not known any more."""
+        """Return the hashes of unknown writers in rows of earlier versions."""
         return await self._run(lambda store: store.unassigned())
 
     async def not_ours(self) -> list[Path]:
-        """Journals of earlier versions beside this one, of unknown writers; they stop every write."""
+        """Journals of earlier versions with unknown writers next to this one; they block every write."""
         return await self._run(lambda store: store.not_ours)
 
     def earlier_files(self) -> list[Path]:
-        """Journals of earlier versions beside this one that are there now. Blocks."""
+        """Return the journals of earlier versions next to this one. Blocks."""
         return self._earlier.files() if self._earlier is not None else []
 
     async def adopt(self, file: str | os.PathLike[str], writer: Writer) -> int:
-        """Say who wrote the rows of an earlier version whose writer is not known; gives how many they are.
+        """Assign a writer to rows of an earlier version with an unknown writer; return their number.
 
-        `file` is another journal, whose rows are taken over, or this one.
+        `file` is this journal, or another one whose rows are copied.
 
         Raises:
             JournalUnavailableError: One of the files cannot be used, or is in use by another program.
@@ -393,15 +392,15 @@ class Journal:
         return await self.alone(lambda store: adopt_file(store, other, writer, now))
 
     async def check(self) -> None:
-        """Look whether the whole file is sound: pages, indexes, and the checksum of each row.
+        """Check the whole file: pages, indexes, and the checksum of each row.
 
         Raises:
-            JournalUnavailableError: It is damaged, or cannot be used.
+            JournalUnavailableError: The journal is damaged or cannot be used.
         """
         await self.alone(lambda store: store.check(thorough=True))
 
     async def alone(self, work: Callable[[JournalStore], T]) -> T:
-        """Do something with the file that makes its own commits. Raises JournalUnavailableError."""
+        """Run a function with commits of its own on the file. Raises JournalUnavailableError."""
         await self.open()
         try:
             return await self._writer.alone(work)
@@ -410,13 +409,13 @@ class Journal:
             raise self._store.unavailable(error) from error
 
     async def open(self) -> None:
-        """Open the file and close what ended processes left open. Called by itself on first use."""
+        """Open the file and settle the writes of ended processes. Happens automatically on first use."""
         self._refuse_after_fork()
         self._opened_at = self._reading()
         await self._writer.open()
 
     def _open_store(self) -> JournalStore:
-        """Runs on the journal's thread; every opening is a session of its own."""
+        """Open a session. Runs on the journal's thread."""
         session, self._next_session = self._next_session, uuid.uuid4().hex
         if self.path == IN_MEMORY:
             return JournalStore(self.path, session)
@@ -425,7 +424,9 @@ class Journal:
         try:
             self._make_folder()
             after_crash = was_killed(Path(self.path))
-            alive.acquire(timeout=PATIENCE)  # who is opening it, too, looks whether this process lives
+            alive.acquire(
+                timeout=PATIENCE
+            )  # another process that opens the file checks whether this one lives
             store = JournalStore(self.path, session, lambda: release(alive), after_crash=after_crash)
             close_ended(store, self._opened_at)
             if self._earlier is not None:
@@ -447,7 +448,7 @@ class Journal:
 
     def _make_folder(self) -> None:
         folder = Path(self.path).parent
-        if self._earlier is not None:  # the automatic place, which is ours alone
+        if self._earlier is not None:  # the automatic place, which only we use
             make_private_folder(folder)
         else:
             folder.mkdir(parents=True, exist_ok=True)
@@ -455,24 +456,24 @@ class Journal:
     async def _run(self, work: Callable[[JournalStore], T], *, durable: bool = False) -> T:
         self._refuse_after_fork()
         if not self._writer.is_open:
-            self._opened_at = self._reading()  # here, as a clock may belong to the loop
+            self._opened_at = self._reading()  # here, because a clock may belong to the loop
         return await self._writer.run(work, durable=durable)
 
     def _refuse_after_fork(self) -> None:
-        """The thread that writes is not in the child, and the open file and its lock are the parent's."""
+        """A forked child has no writing thread, and the open file and its lock belong to the parent."""
         if os.getpid() == self._process:
             return
         if self._writer.is_open:
             raise JournalUnavailableError(
-                f"this Journal was opened by process {self._process}, before a fork; "
-                "make a new Journal (or Client) in the child; nothing was sent"
+                f"process {self._process} opened this Journal before a fork; create a new Journal (or "
+                "Client) in the child process; nothing was sent"
             )
         self._process, self._next_session = os.getpid(), uuid.uuid4().hex
 
     async def aclose(self) -> None:
-        """Finish what is waiting and close the file. May be called twice.
+        """Finish waiting changes and close the file. May be called twice.
 
-        A write under way keeps it open until its end is noted; what comes later opens it once more.
+        A write in flight keeps it open until its end is recorded; a later change opens it again.
         """
         await self._writer.aclose()
 

@@ -1,4 +1,4 @@
-"""Where a client's journal is."""
+"""The place of a client's journal."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["forgets", "journal_of", "set_aside", "state_folder"]
 
 
 def journal_of(credentials: Credentials, settings: Settings) -> Journal:
-    """The journal that the settings name: a given one, a file, or the automatic place.
+    """Return the journal that the settings name: one passed in, a file, or the automatic place.
 
-    That is a file per vendor in the user's state directory; in memory towards loopback, where a sandbox
-    forgets as well. A gateway on this machine that leads to a vendor (`vendor_id`) is not a sandbox.
+    The automatic place is a file per vendor in the user's state directory. For a loopback base_url it is in
+    memory, because a sandbox forgets as well. A gateway on this machine with a `vendor_id` is not a sandbox.
     """
     wanted = settings.journal
     if isinstance(wanted, Journal):
@@ -34,7 +34,7 @@ def journal_of(credentials: Credentials, settings: Settings) -> Journal:
 
 
 def automatic_files(credentials: Credentials, settings: Settings) -> AutomaticFiles:
-    """The automatic place of a client's journal, and the files of earlier versions beside it."""
+    """The automatic place of a client's journal, and the files of earlier versions next to it."""
     writer = Writer.of(credentials, settings)
     digest = hashlib.sha256(writer.vendor.encode()).hexdigest()[:16]
     folder = state_folder()
@@ -42,13 +42,13 @@ def automatic_files(credentials: Credentials, settings: Settings) -> AutomaticFi
 
 
 def forgets(settings: Settings) -> bool:
-    """Whether the automatic journal is meant and is in memory, which a process takes with it."""
+    """Whether the journal is the automatic one in memory, which ends with the process."""
     automatic = not isinstance(settings.journal, Journal) and settings.journal == AUTOMATIC
     return automatic and is_loopback(settings.base_url) and settings.vendor_id is None
 
 
 def set_aside(journal: str, now: float) -> Path:
-    """Rename a damaged journal, so that a new one can be begun in its place; gives its new name. Blocks."""
+    """Rename a damaged journal to make place for a new one; return its new name. Blocks."""
     path = Path(journal)
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
     for end in ("-wal", "-shm", ""):
@@ -59,6 +59,6 @@ def set_aside(journal: str, now: float) -> Path:
 
 
 def state_folder() -> Path:
-    """Where the journals of this user are."""
+    """The folder of this user's journals."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return state / "pandapon-async"

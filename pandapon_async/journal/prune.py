@@ -1,10 +1,9 @@
-"""Taking old writes out of a journal, which would otherwise grow for ever.
+"""Remove old writes from a journal, which would otherwise grow forever.
 
-Only what ended goes, and only after it stands in a file beside the journal, on the disk. What was found
-absent, or was refused at the door, may turn out to have been carried out, and is looked at again: it stays
-for 45 days after the write, however young the age that is asked for. The journal's identity and its mark
-stay, so that the plans that belong to it go on. But what is gone cannot stand in the way any more: the same
-write would be taken for a new one.
+Only ended writes are removed, and only after they are on disk in an export file. A write that was found
+absent, or that a throttle or login refused, may prove to have been carried out and is checked again: it stays
+for 45 days after the write, whatever age the user asks for. The journal keeps its identity and its mark, so
+its plans continue to work. But a removed write no longer blocks a repeat: the same write counts as a new one.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ from pandapon_async.storage.files import append_to, sync_folder
 __all__ = ["Pruned", "prunable", "prune"]
 
 BATCH = 2_000
-"""How many go in one transaction: other processes wait as long to write."""
+"""Writes per transaction; other processes wait for one transaction at most."""
 
 
 @attrs.frozen
 class Pruned:
-    """What was taken out of a journal."""
+    """The result of pruning a journal."""
 
     intents: int
-    """How many."""
+    """How many writes were removed."""
     file: Path | None
-    """Where they stand now, a line of JSON each; None if there were none."""
+    """The export file, one line of JSON for each; None if there were none."""
 
 
 async def prunable(journal: Journal, before: float, now: float) -> int:
-    """How many intents `prune` would take out. Changes nothing."""
+    """Count the intents that `prune` would remove. Changes nothing."""
 
     total, after, last = 0, -1, None
     while after != last:
@@ -52,15 +51,15 @@ async def prunable(journal: Journal, before: float, now: float) -> int:
 
 
 async def prune(journal: Journal, before: float, now: float, out: Path) -> Pruned:
-    """Take out the intents that ended, and changed last, before a moment; they are exported first.
+    """Export and remove ended intents that last changed before a certain time.
 
     Args:
-        journal: the journal, which must be a file.
-        before: seconds since 1970.
-        now: the present time, in seconds since 1970.
-        out: the file that gets a line of JSON for each of them, with all that was known.
+        journal: The journal, which must be a file.
+        before: Seconds since 1970; later intents stay.
+        now: The current time in seconds since 1970.
+        out: The export file; it gets one line of JSON with the whole intent for each.
 
-    Raises: JournalUnavailableError, or ConfigurationError for `out`; what was taken out until then is in it.
+    Raises JournalUnavailableError, or ConfigurationError for `out`; the intents removed until then are in it.
     """
     total, after, last = 0, -1, None
     while after != last:
@@ -71,7 +70,7 @@ async def prune(journal: Journal, before: float, now: float, out: Path) -> Prune
 
 
 def _step(before: float, now: float, after: int, out: Path, store: JournalStore) -> tuple[int, int]:
-    """Export and take out some, in one transaction; gives how many, and the last row looked at."""
+    """Export and remove some in one transaction; return their number and the last row seen."""
     store.begin(durable=True)
     try:
         rows, reached = _old(before, now, after, store)
@@ -91,7 +90,7 @@ def _old(before: float, now: float, after: int, store: JournalStore) -> tuple[li
 
 
 def _export(intents: Iterable[Intent], out: Path) -> None:
-    """Add them to the file, and flush it to the disk."""
+    """Append them to the file and flush it to disk."""
     lines = b"".join(orjson.dumps(_plain(intent), option=orjson.OPT_APPEND_NEWLINE) for intent in intents)
     with append_to(out) as descriptor:
         view = memoryview(lines)

@@ -1,4 +1,4 @@
-"""What the journal's file is asked. Each row is compared with its checksum before it is believed."""
+"""The queries of the journal's file. Each row is compared with its checksum before use."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pandapon_async.storage.sqlite_file import SqliteStore
 __all__ = ["AT", "JournalQueries"]
 
 AT = {name: number for number, name in enumerate(COLUMNS)}
-"""Where the columns of a row are."""
+"""The positions of a row's columns."""
 
 
 class JournalQueries(SqliteStore):
-    """The part of the journal's store that only reads. All methods block."""
+    """The reading part of the journal's store. All methods block."""
 
     def _identity(self) -> tuple[str, int]:
         found = self._connection.execute("SELECT id, mark, checksum FROM identity").fetchone()
@@ -36,16 +36,16 @@ class JournalQueries(SqliteStore):
         return identity, mark
 
     def identities(self) -> list[str]:
-        """What tells this journal from every other; behind it those of the journals that went into it."""
+        """Return the id of this journal, then the ids of the journals that it adopted."""
         adopted = self._connection.execute("SELECT identity, checksum FROM adopted").fetchall()
         return [self._identity()[0], *(self.checked(values)[0] for values in adopted)]
 
     def read_mark(self) -> int:
-        """The mark, also of what other processes wrote."""
+        """Return the mark, including the writes of other processes."""
         return self._identity()[1]
 
     def get(self, intent_id: str) -> Intent | None:
-        """One intent by id, or by the beginning of its id if that is enough."""
+        """Return an intent by its id or an unambiguous beginning of the id."""
         found = self._many("WHERE id = ?", (intent_id,)) or self._many(
             "WHERE id >= ? AND id < ? LIMIT 2", (intent_id, f"{intent_id}\U0010ffff")
         )
@@ -54,7 +54,7 @@ class JournalQueries(SqliteStore):
     def find(
         self, states: Iterable[IntentState] | None, limit: int | None, since: float | None = None
     ) -> list[Intent]:
-        """Intents in these states (all if None) as they were written; none created before `since`."""
+        """Iterate over intents in these states (None: all) created since then, in the order of writing."""
         where, values = in_states(states, since)
         values.append(-1 if limit is None else limit)
         return self._many(f"WHERE {where} ORDER BY rowid LIMIT ?", values)
@@ -62,10 +62,10 @@ class JournalQueries(SqliteStore):
     def page(
         self, states: Iterable[IntentState] | None, after: int, limit: int, since: float | None = None
     ) -> tuple[list[Intent], int]:
-        """Up to `limit` intents in the order in which they were written, and where the next page begins."""
+        """Return up to `limit` intents in the order of writing, and the start of the next page."""
         wanted = None if states is None else list(states)
         where, values = in_states(wanted, since)
-        # The open ones are few, and have an index of their own; SQLite would rather go through all rows.
+        # The open ones are few and have their own index, but SQLite would prefer to scan all rows.
         row = "+rowid" if wanted is not None and all(state.open for state in wanted) else "rowid"
         rows = self._connection.execute(
             f"{SELECT_WITH_ROWID} WHERE {where} AND {row} > ? ORDER BY {row} LIMIT ?", (*values, after, limit)
@@ -73,7 +73,7 @@ class JournalQueries(SqliteStore):
         return [self._intent(row[:-1]) for row in rows], rows[-1][-1] if rows else after
 
     def latest(self, states: Iterable[IntentState] | None, limit: int) -> list[Intent]:
-        """The open intents in these states, and the newest `limit` others, in the order of writing."""
+        """Return the open intents in these states and the newest `limit` others, in the order of writing."""
         wanted = tuple(IntentState) if states is None else tuple(states)
         rows: list[tuple[Any, ...]] = []
         for some, most in (([one for one in wanted if one.open], -1), ([*set(wanted) - set(OPEN)], limit)):
@@ -86,9 +86,9 @@ class JournalQueries(SqliteStore):
     def old(
         self, before: float, doubtful_before: float, after: int, limit: int
     ) -> tuple[list[tuple[int, Intent]], int]:
-        """Ended intents among the next `limit` behind a row, with their rows, and the last row looked at.
+        """Return ended intents among the next `limit` after a row, with their rows, and the last row seen.
 
-        What may still turn out to have been carried out is judged by its own time.
+        An intent that may still prove to be carried out is judged by the time of its write.
         """
         found = self._connection.execute(
             f"{SELECT_WITH_ROWID} WHERE NOT {OPEN_SQL} AND max(created, updated, wrote) < ? AND rowid > ?"
@@ -106,18 +106,18 @@ class JournalQueries(SqliteStore):
     def with_key(self, scope: str, operation: str, natural_key: dict[str, Any]) -> list[Intent]:
         """All intents of this natural key, newest first."""
         return self._many(
-            # By the order in which they were written: a clock that steps back makes none of them older.
+            # By the order of writing, which a clock that steps back does not change.
             "WHERE scope IN (?, '') AND operation = ? AND natural_key = ? ORDER BY rowid DESC",
             (scope, operation, text_of(natural_key)),
         )
 
     def about(self, scope: str, operation: str, subjects: Sequence[str]) -> list[Intent]:
-        """All intents about one of these subjects, newest first, and those that may be about anything."""
+        """Return the intents about one of these subjects, or about anything, newest first."""
         wanted = [*subjects, anything(operation)]
         return self._about(f"subject IN ({', '.join('?' * len(wanted))})", wanted, scope)
 
     def about_any(self, scope: str, operation: str, beginning: str) -> list[Intent]:
-        """All intents about a subject that begins like this ("ORDER/"), newest first."""
+        """Return all intents whose subject begins like this ("ORDER/"), newest first."""
         first = f"{operation} {beginning}"
         last = first[:-1] + chr(ord(first[-1]) + 1)
         return self._about("subject >= ? AND subject < ?", (first, last), scope)
@@ -127,19 +127,19 @@ class JournalQueries(SqliteStore):
         ids = {self.checked(row)[1] for row in self._connection.execute(query, values).fetchall()}
         if not ids:
             return []
-        # The plus keeps SQLite from going through all rows of the scope.
+        # The plus keeps SQLite from scanning all rows of the scope.
         return self._many(
             f"WHERE id IN ({', '.join('?' * len(ids))}) AND +scope IN (?, '') ORDER BY rowid DESC",
             (*ids, scope),
         )
 
     def newest_sent(self) -> str | None:
-        """The id of the newest intent that was sent."""
+        """Return the id of the newest sent intent."""
         found = self._many("WHERE attempts > 0 ORDER BY rowid DESC LIMIT 1", ())
         return found[0].id if found else None
 
     def was_sent(self, intent_id: str) -> bool:
-        """Whether a write was sent with this journal, also if it is not kept any more."""
+        """Whether this journal sent a write, even if it was pruned since."""
         row = self._row(intent_id)
         if row is not None:
             return bool(row[AT["attempts"]])
@@ -156,18 +156,18 @@ class JournalQueries(SqliteStore):
         )
 
     def extra(self) -> list[Intent]:
-        """Open intents that stand beside a newer one of the same key."""
+        """Return open intents with a newer one of the same key."""
         return self._many(f"WHERE extra AND {OPEN_SQL} ORDER BY created, rowid", ())
 
     def sessions(self) -> list[str]:
-        """The sessions that have intents whose end was not noted."""
+        """Return the sessions with intents whose end was not recorded."""
         rows = self._connection.execute(
             f"SELECT DISTINCT session FROM intents WHERE {OPEN_SQL} AND state <> 'unknown'"
         ).fetchall()
         return [session for (session,) in rows]
 
     def counts(self, *, open_only: bool = False) -> dict[IntentState, int]:
-        """How many intents stand in each state; those that are open have an index of their own."""
+        """Count the intents in each state; the open ones have their own index."""
         where = f"WHERE {OPEN_SQL}" if open_only else ""
         query = f"SELECT state, count(*) FROM intents {where} GROUP BY state"
         rows = self._connection.execute(query).fetchall()
@@ -188,7 +188,7 @@ class JournalQueries(SqliteStore):
         return self._decoded(self.checked(row))
 
     def _decoded(self, values: tuple[Any, ...]) -> Intent:
-        """The intent of a row. One that cannot be read is damage, and never an absent row."""
+        """Convert a row to an intent. An unreadable row is damage, never an absent row."""
         try:
             return intent_of(values)
         except ValueError:

@@ -1,7 +1,7 @@
-"""Before a write is sent again, the state is read: what was given up may have been carried out.
+"""Read the state before a write is sent again: an earlier one may have been carried out.
 
-The new intent is in the journal already and keeps everybody else out. Only "it is not there", seen long
-enough after the earlier write, lets it go; all else ends it with nothing sent.
+The new intent is in the journal already and blocks all others. It is sent only if the earlier write is
+absent, long enough after it was sent; any other result ends the new one unsent.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ __all__ = ["look_first"]
 async def look_first(
     write: Write, within: Callable[[float], Reader], deadline: float, ages: Ages, settings: Settings
 ) -> None:
-    """Return if the write may be sent although `write.earlier` was given up; raise with nothing sent if not.
+    """Return if the write may be sent after `write.earlier`; otherwise raise, with nothing sent.
 
     Args:
-        write: what is about to be sent.
-        within: gives a reader whose calls take no longer than so many seconds.
-        deadline: when the whole call ends, in `Clock.now` seconds.
-        ages: how old the earlier write is.
-        settings: those of the call.
+        write: The write to send.
+        within: Returns a reader whose calls take at most this many seconds.
+        deadline: The end of the whole call, in `Clock.now` seconds.
+        ages: The ages of writes.
+        settings: The settings of the call.
 
     Raises:
-        DuplicateIntentError: the earlier one was carried out (`result` has its id), or nobody can tell.
+        DuplicateIntentError: The earlier one was carried out (`result` has its id), or no read shows it.
         RateLimitError: the earlier one was throttled, and is too young or cannot be seen.
-        AuthenticationError: the read was refused.
-        NotSentError: the state could not be read.
+        AuthenticationError: The read was refused.
+        NotSentError: The state could not be read.
     """
     earlier, write.earlier = write.earlier, None
     if earlier is None:
         return
     if earlier.state is IntentState.SETTLED_ABSENT and earlier.resolver == write.journal.run_id:
-        why = "this run found it absent, and only a later one may repeat it"
-        raise _held(write, earlier, why, NextStep.LATER_RUN, "start the program again")
+        why = "this run did not find it, and only a later run may repeat it"
+        raise _held(write, earlier, why, NextStep.LATER_RUN, "run the program again")
     outcome = await _read(write, _DeadlineReader(within, deadline, settings.clock), earlier)
     if outcome.resolution is Resolution.SUCCEEDED:
         await write.journal.resolve(
@@ -73,16 +73,16 @@ async def look_first(
     if outcome.resolution is Resolution.UNDECIDED or foreign:
         at_the_door = earlier.state is IntentState.REJECTED
         if settings.resend_throttled if at_the_door else settings.allow_repeat:
-            return  # the operator's word
+            return  # the operator's statement
         raise _unseen(write, earlier, outcome)
     if left := seconds_left(ages.of(earlier), settings.settle_after):
-        why = f"it may still land; it is believed absent in {duration(left)} ({outcome.note})"
+        why = f"it may still arrive; its absence can be believed in {duration(left)} ({outcome.note})"
         raise _held(write, earlier, why, NextStep.WAIT, "try again then", left)
 
 
 @attrs.frozen
 class _DeadlineReader:
-    """The calls that a rule makes, one after the other; none of them goes on after the deadline."""
+    """The calls of a rule, one after the other, all within the deadline."""
 
     within: Callable[[float], Reader]
     deadline: float
@@ -91,7 +91,7 @@ class _DeadlineReader:
     def _hurried(self) -> Reader:
         left = self.deadline - self.clock.now()
         if left <= 0:
-            raise DeadlineExceededError("the deadline passed while an earlier write was looked at")
+            raise DeadlineExceededError("the deadline passed while an earlier write was checked")
         return self.within(left)
 
     @property
@@ -106,53 +106,53 @@ class _DeadlineReader:
 
 
 async def _read(write: Write, reader: Reader, earlier: Intent) -> ResolvedOutcome:
-    """What the vendor shows of the earlier write. After a read that fails nothing is sent."""
+    """Return what the vendor shows of the earlier write. If the read fails, nothing is sent."""
     try:
         return await resolve_outcome(reader, write.journal, earlier)
     except (JournalUnavailableError, DeadlineExceededError):
         raise
     except AuthenticationError as error:
-        error.outcome = Outcome.NOT_SENT  # of the write: only a read was refused
+        error.outcome = Outcome.NOT_SENT  # of the write; only a read was refused
         raise
     except PandaponError as error:
         raise NotSentError(
-            f"an earlier {earlier.operation} (intent {earlier.id[:12]}) has to be looked at first, and the "
+            f"an earlier {earlier.operation} (intent {earlier.id[:12]}) must be checked first, but the "
             f"state could not be read ({error_kind_of(error)}); nothing was sent"
         ) from error
 
 
 def _unseen(write: Write, earlier: Intent, outcome: ResolvedOutcome) -> PandaponError:
-    """The error where no read of this account shows what became of the earlier write."""
-    if outcome.resolution is Resolution.ABSENT:  # who did not write it may not see it
+    """Return the error if no read by this account shows the result of the earlier write."""
+    if outcome.resolution is Resolution.ABSENT:  # another sub-account may not see it
         if earlier.user_id:
             who = f"user id {earlier.user_id}"
-            how = f"set PANDAPON_USER_ID={earlier.user_id}, or say any_account=True (--any-account)"
+            how = f"set PANDAPON_USER_ID={earlier.user_id}, or pass any_account=True (--any-account)"
         else:
             who, how = (
-                "a user id that an earlier version did not note",
-                "say any_account=True (--any-account)",
+                "a user id that an earlier version did not record",
+                "pass any_account=True (--any-account)",
             )
-        why = f"it was written by {who}, which may see more than this one"
+        why = f"it was written by {who}, which may see more than this sub-account"
         return _held(write, earlier, why, NextStep.RESOLVE, how)
-    why = f"it cannot be seen whether it was carried out: {outcome.note}"
+    why = f"no read shows whether it was carried out: {outcome.note}"
     if earlier.state is IntentState.REJECTED:
-        how = "resend_throttled=True (--resend-throttled) sends it all the same"
+        how = "pass resend_throttled=True (--resend-throttled) to send it nevertheless"
         return _held(write, earlier, why, NextStep.RESEND_THROTTLED, how)
-    how = "allow_repeat=True (--allow-repeat) sends it all the same"
+    how = "pass allow_repeat=True (--allow-repeat) to send it nevertheless"
     return _held(write, earlier, why, NextStep.ALLOW_REPEAT, how)
 
 
 _ENDED = {
     ErrorKind.RATE_LIMIT: "was throttled",
-    ErrorKind.AUTHENTICATION: "was refused at the login",
-    ErrorKind.TRY_LATER: "was put off by the platform",
+    ErrorKind.AUTHENTICATION: "was refused by the login",
+    ErrorKind.TRY_LATER: "was postponed by the platform",
 }
 
 
 def _held(
     write: Write, earlier: Intent, why: str, step: NextStep, how: str, retry_after: float | None = None
 ) -> PandaponError:
-    """The error for a write that is not sent because of an earlier one; `how` says what helps."""
+    """Return the error for a write that an earlier one blocks; `how` is the advice."""
     at_the_door = earlier.state is IntentState.REJECTED
     throttled = at_the_door and earlier.error_kind is ErrorKind.RATE_LIMIT
     kind = earlier.error_kind or ErrorKind.OTHER

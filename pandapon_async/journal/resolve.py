@@ -39,7 +39,7 @@ from pandapon_async.settings import Settings
 
 __all__ = ["Reader", "ResolvedOutcome", "Resolver", "carries_waybill", "is_ours", "judge", "resolve_outcome"]
 
-CLOCK_TOLERANCE = 600.0  # seconds our clock and the vendor's may differ; they accept no more
+CLOCK_TOLERANCE = 600.0  # seconds that our clock and the vendor's may differ; the vendor accepts no more
 
 
 class _Orders(Protocol):
@@ -67,7 +67,7 @@ class _Taobao(Protocol):
 
 
 class Reader(Protocol):
-    """The calls that the rules make. A client has them."""
+    """The calls that the rules need; a client has them."""
 
     @property
     def alibaba(self) -> _Alibaba:
@@ -82,25 +82,25 @@ class Reader(Protocol):
 
 @attrs.define(frozen=True)
 class ResolvedOutcome(Result):
-    """What a read shows of a write."""
+    """What a read shows about a write."""
 
     resolution: Resolution
     """What the read shows."""
     note: str
-    """Why, for people."""
+    """The reason, for people."""
     result: str | None = None
-    """The id that the vendor gave, where there is one."""
+    """The id that the vendor assigned, if any."""
 
 
 Rule = Callable[[Reader, Journal, Intent], Awaitable[ResolvedOutcome]]
 
 
 async def resolve_outcome(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
-    """Read the state that an intent wanted to change, and say what it shows."""
+    """Read the state that an intent was to change, and return what it shows."""
     rule = _RULES.get(intent.operation)
     if rule is None:
         return ResolvedOutcome(
-            Resolution.UNDECIDED, "no call shows what became of it; ask the vendor's console"
+            Resolution.UNDECIDED, "no call shows whether it was carried out; check the vendor's console"
         )
     try:
         return await rule(reader, journal, intent)
@@ -109,7 +109,7 @@ async def resolve_outcome(reader: Reader, journal: Journal, intent: Intent) -> R
 
 
 LOOKED_AT_AGAIN = 45 * 86_400.0
-"""For so many seconds after the write, one that was found absent is looked at again."""
+"""Seconds after the write; until then a write that was found absent is checked again."""
 
 
 def judge(
@@ -121,10 +121,10 @@ def judge(
     *,
     as_account: bool = False,
 ) -> IntentState | None:
-    """The state that an outcome leads to; None if it proves nothing yet.
+    """Return the state that an outcome proves; None if it proves nothing yet.
 
-    A form that is ours proves it, whoever reads it. That nothing is there proves something only to the
-    sub-account that wrote it, or `as_account`, and only `settle_after` seconds after the write.
+    A form that is ours proves success, whoever reads it. Absence proves something only for the sub-account
+    that wrote the intent, or with `as_account`, and only `settle_after` seconds after the write.
     """
     if outcome.resolution is Resolution.SUCCEEDED:
         return IntentState.SETTLED_DONE
@@ -136,34 +136,34 @@ def judge(
 
 @attrs.frozen
 class Resolver:
-    """Finds out what became of writes, by reading with one client, and keeps it in the journal."""
+    """Resolves writes: reads the state with one client and records the result in the journal."""
 
     reader: Reader
-    """What reads the vendor's side."""
+    """The calls that read the vendor's state."""
     journal: Journal
-    """Where the intents are."""
+    """The journal with the intents."""
     writer: Writer
-    """Whose client reads."""
+    """The writer whose client reads."""
     ages: Ages
-    """How old writes are."""
+    """The ages of writes."""
     settings: Settings
-    """When absence is believed, among others."""
+    """The settings, such as `settle_after`."""
 
     async def resolve(self, intent: Intent, *, as_account: bool = False, dry_run: bool = False) -> Intent:
-        """The intent as it stands after a look; unchanged if it is neither unknown nor absent."""
+        """Check an intent and return it afterwards; unchanged if it is neither unknown nor absent."""
         absent = intent.state is IntentState.SETTLED_ABSENT
         if intent.state is not IntentState.UNKNOWN and not (absent and self._is_young(intent)):
             return intent
         if intent.vendor != self.writer.vendor:
-            where = intent.vendor or "a vendor that an earlier version did not note"
-            return attrs.evolve(intent, resolution=None, remarks=[*intent.remarks, f"it went to {where}"])
+            where = intent.vendor or "a vendor that an earlier version did not record"
+            return attrs.evolve(intent, resolution=None, remarks=[*intent.remarks, f"it was sent to {where}"])
         try:
             outcome = await resolve_outcome(self.reader, self.journal, intent)
         except (AuthenticationError, JournalUnavailableError):
             raise
         except PandaponError:
             if absent:
-                return intent  # it has its state; looking again is only for what may have landed since
+                return intent  # it keeps its state; checking again only finds a write that arrived since
             raise
         age, settings = self.ages.of(intent), self.settings
         as_account = as_account or settings.any_account
@@ -187,23 +187,24 @@ class Resolver:
         return await self.journal.get(intent.id) or intent
 
     def seconds_until_absent(self, intent: Intent) -> float:
-        """In how many seconds an operator's word that nothing is there is taken; 0 if now."""
+        """Seconds until an operator's statement of absence is accepted; 0 for now."""
         return seconds_left(self.ages.of(intent), self.settings.settle_after)
 
     async def take_word(
         self, intent: Intent, *, done: bool, note: str, result: str | None = None, dry_run: bool = False
     ) -> Intent:
-        """Settle an intent as an operator says. Raises InvalidArgumentError if that cannot be said of it."""
+        """Settle an intent by an operator's statement. Raises InvalidArgumentError if it may not be."""
         if intent.state is not IntentState.UNKNOWN:
             raise InvalidArgumentError(
-                f"intent {intent.id} is {intent.state}; only one of unknown outcome takes a word",
+                f"intent {intent.id} is {intent.state}; only an intent with unknown outcome can be "
+                "settled by hand",
                 argument="intent_id",
             )
         if not done and (left := self.seconds_until_absent(intent)):
             raise InvalidArgumentError(
-                f"intent {intent.id[:12]} may still land: its absence is believed "
+                f"intent {intent.id[:12]} may still arrive: its absence is believed "
                 f"{duration(self.settings.settle_after)} after the write at the earliest, in "
-                f"{duration(left)}; look again then, or wait for it (wait=True, --wait)",
+                f"{duration(left)}; try again then, or wait (wait=True, --wait)",
                 argument="done",
             )
         state = IntentState.SETTLED_DONE if done else IntentState.SETTLED_ABSENT
@@ -219,9 +220,9 @@ class Resolver:
 
     def _not_found(self, intent: Intent, age: float) -> str:
         moment = datetime.fromtimestamp(self.settings.clock.wall(), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        found = f"not found at {moment}, {round(age)} s after the write; it may have landed since"
+        found = f"not found at {moment}, {round(age)} s after the write; it may have arrived since"
         if self.writer.user_id != intent.user_id:
-            found += f"; read as user {self.writer.user_id}, who was said to see it"
+            found += f"; read as user {self.writer.user_id}, as_account was set"
         return found
 
 
@@ -229,27 +230,27 @@ RETURNED: Fields = {Refund: ("freight_bill", "status", "buyer_send_goods")}
 
 
 async def _returned(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
-    """1688 goods return: our waybill is there, or the form has moved on past waiting for the goods."""
+    """Resolve a 1688 goods return: the form has our waybill, or is past waiting for the goods."""
     try:
         found = await reader.alibaba.refunds.get(refund_id=intent.natural_key["refundId"])
     except NotFoundError:
         return ResolvedOutcome(Resolution.UNDECIDED, "the vendor does not know the form")
     refund = visible(found, RETURNED)
     if carries_waybill(refund, intent.facts.get("freightBill")):
-        return ResolvedOutcome(Resolution.SUCCEEDED, "the form carries our waybill")
+        return ResolvedOutcome(Resolution.SUCCEEDED, "the form has our waybill")
     if refund.freight_bill:
-        return ResolvedOutcome(Resolution.ABSENT, "the form carries another waybill than ours")
+        return ResolvedOutcome(Resolution.ABSENT, "the form has another waybill than ours")
     if refund.status is AlibabaStatus.WAIT_SELLER_RECEIVE or refund.buyer_send_goods:
-        return ResolvedOutcome(Resolution.SUCCEEDED, "the form says that the goods were sent")
+        return ResolvedOutcome(Resolution.SUCCEEDED, "the form shows that the goods were sent")
     if refund.status in (AlibabaStatus.WAIT_BUYER_SEND, AlibabaStatus.WAIT_SELLER_AGREE):
         where = AlibabaStatus(refund.status).value
-        return ResolvedOutcome(Resolution.ABSENT, f"the form still stands at {where}, without a waybill")
-    # Refunded, closed or sent back to the buyer: ours may have been taken in before, and is not shown.
-    return ResolvedOutcome(Resolution.UNDECIDED, "the form has moved on and shows no waybill")
+        return ResolvedOutcome(Resolution.ABSENT, f"the form is still {where}, without a waybill")
+    # Refunded, closed or sent back to the buyer: ours may have been accepted before and is not shown.
+    return ResolvedOutcome(Resolution.UNDECIDED, "the form is in a later state and shows no waybill")
 
 
 def carries_waybill(refund: Refund, freight_bill: Any) -> bool:
-    """Whether a refund form shows this waybill; blanks and case do not make it another."""
+    """Whether a refund form shows this waybill; spaces and case are ignored."""
     if not refund.freight_bill or not isinstance(freight_bill, str):
         return False
     return _plain(refund.freight_bill) == _plain(freight_bill)
@@ -267,7 +268,7 @@ CANCELLED_TAOBAO: Fields = {
 
 
 async def _cancelled_taobao(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
-    """Taobao cancel: the reverse order is closed."""
+    """Resolve a Taobao cancellation: the reverse order is closed."""
     found = await reader.taobao.refunds.get(refund_id=intent.natural_key["refundId"])
     detail = visible(found, CANCELLED_TAOBAO)
     order = detail.refund_order_aggregate and detail.refund_order_aggregate.refund_order
@@ -275,22 +276,22 @@ async def _cancelled_taobao(reader: Reader, journal: Journal, intent: Intent) ->
     if status is TaobaoStatus.CLOSED:
         return ResolvedOutcome(Resolution.SUCCEEDED, "the reverse order is closed")
     if isinstance(status, TaobaoStatus):
-        return ResolvedOutcome(Resolution.ABSENT, f"the reverse order stands at {int(status)}")
-    return ResolvedOutcome(Resolution.UNDECIDED, "the reverse order's status is not known to this version")
+        return ResolvedOutcome(Resolution.ABSENT, f"the reverse order has status {int(status)}")
+    return ResolvedOutcome(Resolution.UNDECIDED, "this version does not know the reverse order's status")
 
 
 CANCELLED_ORDER: Fields = {Order: ("base_info",), OrderBaseInfo: ("status",)}
 
 
 async def _cancelled_order(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
-    """1688 order cancel: the order is cancelled."""
+    """Resolve a 1688 order cancellation: the order is cancelled."""
     found = await reader.alibaba.orders.get(order_id=intent.natural_key["orderId"])
     order = visible(found, CANCELLED_ORDER)
     status = order.base_info.status if order.base_info else None
     if status in (OrderStatus.CANCEL, OrderStatus.TERMINATED):
-        return ResolvedOutcome(Resolution.SUCCEEDED, f"the order stands at {OrderStatus(status).value}")
+        return ResolvedOutcome(Resolution.SUCCEEDED, f"the order has status {OrderStatus(status).value}")
     if isinstance(status, OrderStatus):
-        return ResolvedOutcome(Resolution.ABSENT, f"the order stands at {status.value}")
+        return ResolvedOutcome(Resolution.ABSENT, f"the order has status {status.value}")
     return ResolvedOutcome(Resolution.UNDECIDED, "the order's status is not shown")
 
 
@@ -303,9 +304,9 @@ FORM: Fields = {
 
 
 async def _created(reader: Reader, journal: Journal, intent: Intent) -> ResolvedOutcome:
-    """1688 refund application: the order's lines name their refund form, where the vendor passes it on.
+    """Resolve a 1688 refund application: the order's lines name their refund form, if the vendor shows it.
 
-    Whether it does is not known. A line that shows no refund field at all therefore proves nothing.
+    It is not known whether the vendor does. So a line without any refund field proves nothing.
     """
     key = intent.natural_key
     response = await reader.alibaba.orders.get(order_id=key["orderId"]).with_response()
@@ -325,20 +326,20 @@ async def _created(reader: Reader, journal: Journal, intent: Intent) -> Resolved
     if candidates:
         return ResolvedOutcome(
             Resolution.UNDECIDED,
-            f"the order names {', '.join(sorted(candidates))}, which is not ours as it seems",
+            f"the order names {', '.join(sorted(candidates))}, which does not match ours",
         )
     if {line.sub_item_id for line in lines} == ours and _lines_tell(response.data):
         return ResolvedOutcome(Resolution.ABSENT, "the order's lines name no refund form")
     return ResolvedOutcome(
         Resolution.UNDECIDED,
-        "the order does not show its refund forms; wait for the callback, or look into the vendor's console",
+        "the order does not show its refund forms; wait for the callback, or check the vendor's console",
     )
 
 
 def is_ours(refund: Refund, intent: Intent) -> bool:
-    """Amounts and time must be ours; reason and lines too, where the form shows them.
+    """Whether a form is ours: amounts and time must match, and reason and lines if the form shows them.
 
-    A form of which one of them cannot be seen is not ours.
+    A form in which one of these fields cannot be seen does not count as ours.
     """
     try:
         return _shows_ours(visible(refund, FORM), intent)
@@ -361,7 +362,7 @@ def _shows_ours(refund: Refund, intent: Intent) -> bool:
 
 
 def _lines_tell(data: Any) -> bool:
-    """Whether the answer's lines have a place for a refund form at all, even an empty one."""
+    """Whether the answer's lines have a field for a refund form, even an empty one."""
     lines = data.get("productItems") if isinstance(data, Mapping) else None
     if not isinstance(lines, list) or not lines:
         return False

@@ -1,4 +1,4 @@
-"""How an intent stands in a row of the journal's file, and back."""
+"""Convert intents to rows of the journal's file and back."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CODES: Final[Mapping[str, Callable[[str], Any]]] = {
     "error_kind": ErrorKind,
 }
 
-# Not IN (...): for each one in an index SQLite makes a table on the side whenever a row changes.
+# Not IN (...): for each IN in an index SQLite builds a temporary table whenever a row changes.
 OPEN_SQL: Final = f"({' OR '.join(f'state = {state.value!r}' for state in OPEN)})"
 _VALUES = f"SELECT {', '.join(COLUMNS)}, checksum"
 SELECT: Final = f"{_VALUES} FROM intents"
@@ -38,12 +38,12 @@ SELECT_WITH_ROWID: Final = f"{_VALUES}, rowid FROM intents"
 
 
 def text_of(value: Any) -> str:
-    """A value as JSON, the same text for equal values."""
+    """Write a value as JSON; equal values have the same text."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def row_of(intent: Intent) -> tuple[Any, ...]:
-    """The values of an intent's row. Codes as plain text: sqlite3 takes anything else on a long way round."""
+    """Return the values of an intent's row; codes as plain text, because sqlite3 is fastest with it."""
     resolution, kind = intent.resolution, intent.error_kind
     return (
         intent.id, intent.scope, intent.operation, text_of(intent.natural_key), intent.digest,
@@ -55,7 +55,7 @@ def row_of(intent: Intent) -> tuple[Any, ...]:
 
 
 def intent_of(values: Sequence[Any]) -> Intent:
-    """The intent of a row. Raises ValueError for one that no version wrote."""
+    """Convert a row to an intent. Raises ValueError for a row that no version wrote."""
     facts = dict(zip(COLUMNS, values, strict=True))
     for name in _JSON:
         facts[name] = orjson.loads(facts[name])
@@ -67,14 +67,14 @@ def intent_of(values: Sequence[Any]) -> Intent:
 
 
 def in_states(states: Iterable[IntentState] | None, since: float | None) -> tuple[str, list[Any]]:
-    """The condition that an intent is in one of these states (in any, if None), and its values."""
+    """Return the condition for intents in these states (None: all), and its values."""
     where = "true"
     values: list[Any] = []
     if states is not None:
         values = [state.value for state in states]
         where = f"state IN ({', '.join('?' * len(values))})"
         if all(IntentState(value).open for value in values):
-            # Said once more in the index's own words: the open ones are few, and found without the rest.
+            # Repeated in the words of the index, so that the few open rows are found without a scan.
             where = f"{OPEN_SQL} AND {where}"
     if since is not None:
         where, values = f"{where} AND created >= ?", [*values, since]

@@ -1,6 +1,6 @@
-"""Who is alive: each opening of a journal's file is a session, and holds the lock of a file of its own.
+"""Sessions: each opening of a journal's file holds the lock of its own session file.
 
-The lock of a process that ended is free, however it ended. What it left as `sent` is unknown then.
+The lock of an ended process is free, however it ended. Its `sent` writes then become `unknown`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pandapon_async.journal.store import JournalStore, Reading
 __all__ = ["STALE_SECONDS", "close_ended", "lock_path", "release", "was_killed"]
 
 STALE_SECONDS = 10.0
-"""How old the lock file of an ended process must be to be cleared away: a young one may be starting."""
+"""Seconds; an older lock file of an ended process is removed. A younger process may be starting."""
 
 log: Final = logging.getLogger("pandapon_async")
 
 
 def lock_path(journal: str, session: str) -> str:
-    """The file whose lock a session holds."""
+    """The lock file of a session."""
     return f"{journal}.{session}.lock"
 
 
 def close_ended(store: JournalStore, now: Reading) -> None:
-    """Settle what ended processes left; a living one holds the lock of its session. Blocks."""
+    """Settle the writes of ended processes; a living process holds its session's lock. Blocks."""
     store.begin(durable=True)
     try:
         for session in store.sessions():
@@ -39,7 +39,7 @@ def close_ended(store: JournalStore, now: Reading) -> None:
             except Timeout:
                 continue
             if unknown := store.close_abandoned(session, now):
-                log.warning("journal: %d writes of an ended process are of unknown outcome", unknown)
+                log.warning("journal: %d writes of an ended process have an unknown outcome", unknown)
             release(lock)
         store.commit()
     finally:
@@ -47,27 +47,27 @@ def close_ended(store: JournalStore, now: Reading) -> None:
 
 
 def was_killed(path: Path) -> bool:
-    """Whether a process was killed with the file open: its lock file is still there, or the log is. Blocks.
+    """Whether a process was killed with the file open: its lock file or the log remains. Blocks.
 
-    Whoever ends in good order removes the first, and the last one the second. Old lock files are removed.
+    A process that ends normally removes its lock file, and the last one the log. Removes old lock files.
     """
     killed = others = False
     for file in path.parent.glob(f"{glob.escape(path.name)}.*.lock"):
         try:
-            changed = file.stat().st_mtime  # of before: locking it is a change in older filelocks
+            changed = file.stat().st_mtime  # the earlier time: older filelock versions change it by locking
             with FileLock(file).acquire(blocking=False):
                 killed = True
                 if changed < time.time() - STALE_SECONDS:
                     file.unlink()
         except Timeout:
             others = True
-        except OSError:  # of another user, or gone meanwhile
+        except OSError:  # belongs to another user, or is gone meanwhile
             continue
     log_file = path.with_name(f"{path.name}-wal")
     return killed or (not others and log_file.exists() and log_file.stat().st_size > 0)
 
 
 def release(lock: FileLock) -> None:
-    """Give a session's lock back; its file goes with it."""
+    """Release a session's lock and remove its file."""
     lock.release()
     Path(lock.lock_file).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a client can be asked about its writes: what became of one, and what it is known by."""
+"""The client's methods about its writes: resolve one, settle one by hand, identify one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SettlesWrites"]
 
 
 class SettlesWrites:
-    """The part of a client that looks after its writes. What it stands on is the client's."""
+    """The part of a client that resolves its writes."""
 
     _ages: Ages
 
@@ -37,33 +37,34 @@ class SettlesWrites:
 
     @property
     def writer(self) -> Writer:
-        """Whose writes this client makes: the vendor and the sub-account."""
+        """The vendor and the sub-account that this client's writes belong to."""
         raise NotImplementedError
 
     def _encoded(self, operation: Operation, arguments: Mapping[str, Any]) -> tuple[Endpoint, dict[str, Any]]:
-        """The endpoint that carries out an operation with these arguments, and how they are sent."""
+        """Return the endpoint for these arguments of an operation, and the encoded arguments."""
         raise NotImplementedError
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, until the client is closed at the latest."""
+        """Wait; ends early if the client is closed."""
         raise NotImplementedError
 
     async def resolve(
         self, intent_id: str | None, *, wait: bool = False, as_account: bool = False, dry_run: bool = False
     ) -> Intent:
-        """Find out what became of a write of unknown outcome, by reading the state; sends nothing else.
+        """Resolve a write with an unknown outcome by reading the state; sends nothing else.
 
         Args:
-            intent_id: The intent in the journal, or the beginning of its id. None, as in an error whose write
+            intent_id: The id of the intent in the journal, or its beginning. None, as in an error whose write
                 is in no journal, is refused.
-            wait: Look again with growing pauses until absence can be believed.
-            as_account: Believe absence also if another sub-account wrote the intent, which may see more.
-            dry_run: Keep nothing of what was found.
+            wait: Whether to check again with growing pauses until absence can be believed.
+            as_account: Whether to believe absence even if another sub-account wrote the intent, which may see
+                more.
+            dry_run: Whether to record nothing.
 
         Returns:
-            The intent as it stands afterwards: `settled_done`, `settled_absent`, or still `unknown` where
-            nothing can be said yet. Absence is believed only `Settings.settle_after` seconds after the write,
-            and looked at again for 45 days.
+            The intent afterwards: `settled_done`, `settled_absent`, or still `unknown` if nothing is proven
+            yet. Absence is believed only `Settings.settle_after` seconds after the write, and checked again
+            for 45 days.
 
         Raises:
             InvalidArgumentError: The journal has no such intent, or `intent_id` is None.
@@ -88,23 +89,23 @@ class SettlesWrites:
         wait: bool = False,
         dry_run: bool = False,
     ) -> Intent:
-        """Settle a write of unknown outcome by your own word, where no read can tell.
+        """Settle a write with an unknown outcome by hand, if no read shows it.
 
         Args:
-            intent_id: The intent in the journal, or the beginning of its id. None, as in an error whose write
+            intent_id: The id of the intent in the journal, or its beginning. None, as in an error whose write
                 is in no journal, is refused.
-            done: Whether it was carried out.
-            note: Where you saw it; stays with the intent.
-            result: The id that the vendor gave, such as the refund's.
-            wait: Wait until the write is old enough for its absence to be believed.
-            dry_run: Keep nothing of it.
+            done: Whether the write was carried out.
+            note: Where you saw it; stored with the intent.
+            result: The id that the vendor assigned, such as the refund's.
+            wait: Whether to wait until the write is old enough for its absence to be believed.
+            dry_run: Whether to record nothing.
 
         Returns:
-            The intent as it stands afterwards.
+            The intent afterwards.
 
         Raises:
             InvalidArgumentError: The journal has no such intent, `intent_id` is None, its outcome is known,
-                or it is younger than `Settings.settle_after` and is said to be absent.
+                or `done` is False and it is younger than `Settings.settle_after`.
         """
         intent, resolver = await self._open_intent(intent_id), self._resolver
         if wait and not done:
@@ -126,21 +127,21 @@ class SettlesWrites:
     def _resolver(self) -> Resolver:
         from pandapon_async.journal.resolve import Resolver
 
-        reader: Any = self  # a client has the calls that the rules make
+        reader: Any = self  # a client has the calls that the rules need
         return Resolver(reader, self.journal, self.writer, self._ages, self.settings)
 
     async def look_up(
         self, operation: Operation | str, arguments: Mapping[str, Any], *, since: float = 0.0
     ) -> ResolvedOutcome:
-        """What the vendor shows of a write that may or may not have been made, without any intent.
+        """Look up at the vendor whether a write was carried out, without an intent.
 
         Args:
             operation: The call, such as "alibaba.refunds.create".
-            arguments: By Python name, as the call takes them.
-            since: When it can have been made at the earliest, in seconds since 1970.
+            arguments: The arguments of the call, by Python name.
+            since: The earliest possible time of the write, in seconds since 1970.
 
         Returns:
-            `succeeded` with the id that the vendor gave, `absent`, or `undecided` if it cannot be seen.
+            `succeeded` with the id that the vendor assigned, `absent`, or `undecided` if no read shows it.
 
         Raises:
             InvalidArgumentError: The call or an argument is unknown, missing or wrong.
@@ -154,7 +155,7 @@ class SettlesWrites:
         return await resolve_outcome(reader, self.journal, intent)
 
     def write_key(self, operation: Operation | str, arguments: Mapping[str, Any]) -> WriteKey:
-        """What the journal knows a write by: `Journal.with_key` and `Journal.about` take it apart.
+        """Return the identity of a write, for `Journal.with_key` and `Journal.about`.
 
         Raises InvalidArgumentError if the call or an argument is unknown, missing or wrong.
         """

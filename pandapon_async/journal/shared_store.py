@@ -1,13 +1,14 @@
-"""The journal's rows in PostgreSQL: the same rules as in a file, for all machines of a company.
+"""The journal's rows in PostgreSQL: the rules of the file, for all machines of a company.
 
-What makes the rules hold in a file is that a change excludes all others while it decides. It has to be so
-here: in READ COMMITTED a statement sees what was committed when it began, but a unique index judges by the
-present. A write that goes from `sent` to `confirmed` in between is seen by neither, and is sent twice. So
-each group of changes takes one lock of the database first, and what it reads afterwards is true until it
-commits. That costs a round trip for a group; far more writes than any quota allows go through.
+In a file the rules hold because a change excludes all others while it decides. PostgreSQL does not do that by
+itself: in READ COMMITTED a statement sees the rows that were committed when it began, but a unique index
+checks the present rows. A write that changes from `sent` to `confirmed` in between is seen by neither, and
+would be sent twice. So each group of changes first takes one lock of the database, and what it reads
+afterwards is true until it commits. That costs one round trip per group, and still allows far more writes
+than any quota.
 
-Who is alive is known by a lock as well: each connection has a session of its own, and holds the lock of its
-name for as long as it lasts.
+A lock also shows which processes are alive: each connection has its own session and holds the session's lock
+as long as it lasts.
 """
 
 from __future__ import annotations
@@ -40,17 +41,17 @@ from pandapon_async.storage.damage import StoreLostError, with_checksum
 __all__ = ["LEASE_SECONDS", "SharedJournal", "SharedJournalStore", "shared_journal_of"]
 
 LEASE_SECONDS: Final = 5.0
-"""How long after it was noted a write may begin to leave: later it may count as absent already."""
+"""Seconds between recording a write and sending it; later it may count as absent already."""
 CHANGE_LOCK: Final = 2
-"""Held by whoever changes the journal."""
+"""The lock of every change to the journal."""
 CAREFUL_SECONDS: Final = 600.0
-"""For so long before a failover rows may be missing or old, and for so long after it nobody knows which."""
+"""Seconds before a failover in which rows may be missing or outdated."""
 
 log: Final = logging.getLogger("pandapon_async")
 
 
 class SharedJournalStore(JournalStore):
-    """The database as a journal. All methods block; they are called from the journal's own thread."""
+    """The database as a journal. All methods block; the journal's own thread calls them."""
 
     def __init__(self, url: DatabaseUrl, clock: Clock) -> None:
         self.path: str = str(url)
@@ -70,7 +71,7 @@ class SharedJournalStore(JournalStore):
         self._connection: Any = BlockingConnection(url, clock)
 
     def begin(self, *, durable: bool) -> None:
-        """Begin a group of changes, and keep all others out. Each is durable, as a server may be killed."""
+        """Begin a group of changes, always durable (a server may be killed), and lock out all others."""
         self._connection.begin(
             f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = '{self._level}';"
             f" SET LOCAL lock_timeout = '8s'; SELECT pg_advisory_xact_lock({LOCK_CLASS}, {CHANGE_LOCK})",
@@ -80,14 +81,14 @@ class SharedJournalStore(JournalStore):
             self._look_at_history()
 
     def commit(self) -> None:
-        """Make the group last."""
+        """Commit the group."""
         super().commit()
         self._is_new = False
 
     def add(
         self, intent: Intent, once: bool, subjects: Sequence[str] = (), *, allow_second: bool = False
     ) -> Added:
-        """The same as in a file; after a failover each write is to be looked for first."""
+        """As in a file; after a failover each write must be checked first."""
         added = super().add(intent, once, subjects, allow_second=allow_second)
         if added.blocking is not None or not (self._is_careful() or self._is_doubted(intent)):
             return added
@@ -95,7 +96,7 @@ class SharedJournalStore(JournalStore):
             return Added(doubtful=attrs.evolve(added.doubtful, **self._age_of_failover()))
         self._change(self._row(intent.id) or (), {"state": IntentState.INTENDED.value, "attempts": 0})
         intent.state, intent.attempts = IntentState.INTENDED, 0
-        # It may have been written down by a server that is gone, and its row lost.
+        # A server that is gone may have recorded it, and its row may be lost.
         lost = {"id": self._lost_id, "state": IntentState.UNKNOWN, **self._age_of_failover()}
         return Added(doubtful=attrs.evolve(intent, **lost))
 
@@ -107,7 +108,7 @@ class SharedJournalStore(JournalStore):
         return self._clock.now() - self._failover_at
 
     def _is_doubted(self, intent: Intent) -> bool:
-        """Whether nothing was sent of this key since a failover that may have lost what was noted of it."""
+        """Whether a failover may have lost a row of this key, and nothing was sent of it since."""
         newest = self._connection.execute(
             "SELECT doubted FROM intents WHERE scope = ? AND operation = ? AND natural_key = ? AND id <> ?"
             " AND (doubted OR attempts > 0) ORDER BY rowid DESC LIMIT 1",
@@ -116,15 +117,15 @@ class SharedJournalStore(JournalStore):
         return newest is not None and bool(newest[0])
 
     def _age_of_failover(self) -> dict[str, Any]:
-        """What a write of the last moment before it has noted of the clocks."""
+        """The clock reading of a write that may have been recorded right before the failover."""
         boot, uptime = self._clock.boot() or (None, None)
         then = None if uptime is None else uptime - self._since_failover()
         return {"boot": boot, "uptime": then, "served": None}
 
     def _look_at_history(self) -> None:
-        """Whether this server is the one that took the newest rows, or one that took its place.
+        """Record whether this server wrote the newest rows or replaced the one that did.
 
-        The history is that of the log's present file: what the control file says is older for a moment.
+        The history comes from the log's current file, because the control file lags behind for a moment.
         """
         facts = self._connection.execute(
             "SELECT system_identifier, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int,"
@@ -139,11 +140,11 @@ class SharedJournalStore(JournalStore):
             )
         elif known[:2] != (system, timeline):
             since = now
-            log.warning("the shared journal has another server or was restored: writes are looked for first")
+            log.warning("the shared journal has another server or was restored: writes are checked first")
             self._connection.execute(
                 "UPDATE history SET system = ?, timeline = ?, since = ?", (system, timeline, now)
             )
-            # Before the newest row: a copy may be restored long after it was made.
+            # Relative to the newest row, because a copy may be restored long after it was made.
             self._connection.execute(
                 "UPDATE intents SET doubted = true WHERE noted >="
                 " least(?::float8, (SELECT max(noted) FROM intents)) - ?::float8",
@@ -155,7 +156,7 @@ class SharedJournalStore(JournalStore):
         self._lost_id = f"history-{timeline}-{since:.0f}"
 
     def close_ended(self, now: Reading) -> None:
-        """Settle what ended processes left; a living one holds the lock of its session."""
+        """Settle the writes of ended processes; a living process holds its session's lock."""
         self.begin(durable=True)
         try:
             for session in self.sessions():
@@ -170,7 +171,7 @@ class SharedJournalStore(JournalStore):
             self.rollback()
 
     async def _opened(self, connection: Connection) -> None:
-        """A connection that is new: it is a session of its own, as its locks are."""
+        """Prepare a new connection: it is a session of its own with its own locks."""
         self.session = uuid.uuid4().hex
         self._level = await durable_level(connection, "a journal", self.path)
         await connection.execute(f"SELECT pg_advisory_lock({session_key(self.session)})")
@@ -182,10 +183,10 @@ class SharedJournalStore(JournalStore):
 
     def _look_for_old_rows(self) -> None:
         super()._look_for_old_rows()
-        self._has_extra = True  # another machine may take over a file that has some
+        self._has_extra = True  # another machine may adopt a file that has some
 
     def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> JournalUnavailableError:
-        """What to raise when the database cannot be used."""
+        """Return the error to raise when the database cannot be used."""
         if isinstance(error, StoreLostError):
             return JournalUnavailableError(f"the journal cannot be used: {error}; nothing was sent")
         return JournalUnavailableError(
@@ -193,17 +194,17 @@ class SharedJournalStore(JournalStore):
         )
 
     def check(self, *, thorough: bool) -> None:
-        """Compare the checksums of all rows, if it is to be thorough."""
+        """Compare the checksums of all rows, if `thorough`."""
         if thorough:
             for _, values in self.all_checked():
                 self.checked(values)
 
 
 class SharedJournal(Journal):
-    """The journal of all processes and machines of a company, in a PostgreSQL database.
+    """A journal in a PostgreSQL database for all processes and machines of a company.
 
-    `files` are the automatic journals of this machine: what was written before the database was shared. They
-    go into the database at the first opening, as they know of writes that nobody else does.
+    `files` are the automatic journals of this machine from before the database was shared. The first opening
+    adopts them, because only they have these writes.
     """
 
     lease: float | None = LEASE_SECONDS
@@ -217,19 +218,19 @@ class SharedJournal(Journal):
 
     @property
     def in_file(self) -> bool:
-        """It is in a database."""
+        """False: the journal is in a database."""
         return False
 
     async def exists(self) -> bool:
-        """Whether there is a journal to be read: the database makes one when it is first used."""
+        """True: the database creates a journal on first use."""
         return True
 
     async def place(self) -> str:
-        """The address, without a password."""
+        """The address of the database, without the password."""
         return self.path
 
     def _open_store(self) -> JournalStore:
-        """Runs on the journal's thread."""
+        """Open the store. Runs on the journal's thread."""
         store = SharedJournalStore(self._url, self._clock)
         try:
             store.close_ended(self._opened_at)
@@ -244,7 +245,7 @@ class SharedJournal(Journal):
 
 
 def shared_journal_of(credentials: Credentials, settings: Settings) -> SharedJournal:
-    """The journal that `Settings.shared` keeps; towards this machine itself no file is taken over."""
+    """Return the journal in `Settings.shared`; for a loopback base_url no file is adopted."""
     assert settings.shared is not None
     files = None if forgets(settings) else automatic_files(credentials, settings)
     return SharedJournal(settings.shared, clock=settings.clock, files=files)

@@ -1,7 +1,7 @@
-"""The journal's rows: one per intended write, in one SQLite file (see `file_format`).
+"""The journal's rows: one per write, in one SQLite file (see `file_format`).
 
-A row is read and compared with its checksum before anything is decided by it, and written back whole; many
-changes share a transaction. Whether a write may be begun is decided in one place, `JournalStore.add`.
+A row is compared with its checksum before it decides anything, and is written back whole; many changes share
+a transaction. One method, `JournalStore.add`, decides whether a write may begin.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY
 __all__ = ["Added", "JournalStore", "Reading"]
 
 THOROUGH_ROWS = 20_000
-"""Up to so many rows every opening checks indexes and checksums; that takes a fifth of a second."""
+"""Up to this many rows every opening checks indexes and checksums; that takes a fifth of a second."""
 QUICK_ROWS = 100_000
-"""Up to so many rows every opening checks the pages, above it only after a process was killed."""
+"""Up to this many rows every opening checks the pages; with more, only after a process was killed."""
 
 _SUBJECT: Final = "INSERT OR IGNORE INTO subjects (subject, intent, checksum) VALUES (?, ?, ?)"
-# In the order of the index: the open one that counts, then the others, newest first.
+# In the order of the index: the open intent that counts, then the others, newest first.
 _SAME_KEY: Final = (
     f"WHERE scope = ? AND operation = ? AND natural_key = ? ORDER BY {COUNTS_SQL} DESC NULLS LAST, rowid DESC"
 )
@@ -47,11 +47,11 @@ _ENDED_AS: Final[Mapping[str, IntentState]] = {
     IntentState.SENT.value: IntentState.UNKNOWN,
     IntentState.INTENDED.value: IntentState.NOT_SENT,
 }
-"""What a write was that its process did not finish."""
+"""The state of a write whose process ended before it finished."""
 
 
 class Reading(NamedTuple):
-    """What the clocks say: this machine's, the seconds since its boot, and the server's where it told it."""
+    """A reading of the clocks: this machine's, its seconds since boot, and the server's if known."""
 
     wall: float
     boot: str | None = None
@@ -60,18 +60,20 @@ class Reading(NamedTuple):
 
     @property
     def values(self) -> dict[str, float | str | None]:
-        """For a row."""
+        """Return the values for a row."""
         return {"wrote": self.wall, "boot": self.boot, "uptime": self.uptime, "served": self.served}
 
 
 class Added(NamedTuple):
-    """What the journal knew when a write was to be written down."""
+    """The result of recording a write."""
 
     blocking: Intent | None = None
-    """The intent that stands in its way; nothing was written down then."""
+    """The intent that blocks it; then nothing was recorded."""
     doubtful: Intent | None = None
-    """An earlier write of the key that may have been carried out after all: to be looked at first. The new
-    one is written down as `intended` then, and keeps others out meanwhile."""
+    """An earlier write of the key that may have been carried out and must be checked first.
+
+    The new one is then recorded as `intended` and blocks others meanwhile.
+    """
 
 
 @functools.cache
@@ -82,15 +84,15 @@ def _insert(names: tuple[str, ...]) -> str:
 
 @functools.cache
 def _update(names: tuple[str, ...]) -> str:
-    """The statement that writes some columns of a row."""
+    """Return the statement that writes some columns of a row."""
     return f"UPDATE intents SET {', '.join(f'{name} = ?' for name in names)}, checksum = ? WHERE id = ?"
 
 
 class JournalStore(JournalQueries):
-    """The file. All methods block; they are called from the journal's own thread.
+    """The journal's file. All methods block; the journal's own thread calls them.
 
-    `session` is who writes; `on_close` is called after the file was closed; `after_crash` says that a process
-    was killed while it had the file open.
+    `session` is the writing session; `on_close` is called after the file was closed; `after_crash` says that
+    a process was killed with the file open.
     """
 
     def __init__(
@@ -106,22 +108,22 @@ class JournalStore(JournalQueries):
         self._on_close = on_close
         self._raised = 0
         self.not_ours: list[Path] = []
-        """Journals of earlier versions beside this one that nobody has said the writer of."""
+        """Journals of earlier versions next to this one with an unknown writer."""
         try:
             with FILE_FORMAT.failing(path, "opened"):
                 self._check_at_opening(after_crash)
                 self.mark: int = self.read_mark()
-                """The mark as of the last commit of this store."""
+                """The mark at the last commit of this store."""
                 self._look_for_old_rows()
         except BaseException:
             super().close()
             raise
 
     def _check_at_opening(self, after_crash: bool) -> None:
-        """Look whether the file is sound, as far as its size allows."""
+        """Check the file as thoroughly as its size allows."""
         if self.path == IN_MEMORY:
             return
-        # By the ends of the table: counting reads every page.
+        # From the ends of the table, because counting reads every page.
         (rows,) = self._connection.execute(
             "SELECT coalesce((SELECT max(rowid) FROM intents) - (SELECT min(rowid) FROM intents), 0)"
         ).fetchone()
@@ -129,7 +131,7 @@ class JournalStore(JournalQueries):
             self.check(thorough=rows < THOROUGH_ROWS)
 
     def _look_for_old_rows(self) -> None:
-        """What rows of earlier versions ask for: a writer, and care where they may be about anything."""
+        """Read which rows of earlier versions have no writer or may be about anything."""
         found = self._connection.execute("SELECT DISTINCT account FROM intents WHERE scope = ''").fetchall()
         self._unassigned = {account for (account,) in found}
         about = self._many(
@@ -140,14 +142,14 @@ class JournalStore(JournalQueries):
         self._has_extra = bool(self.extra())
 
     def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> JournalUnavailableError:
-        """What to raise when the file cannot be used."""
+        """Return the error to raise when the file cannot be used."""
         reason = f"{reason_of(error)}; nothing was sent"
         failure = FILE_FORMAT.unusable(self.path, "used", reason, damaged=is_damage(error))
         assert isinstance(failure, JournalUnavailableError)
         return failure
 
     def commit(self) -> None:
-        """Make the group last, with the mark raised by one for each write that it begins or sends."""
+        """Commit the group; raise the mark by one for each write that it begins or sends."""
         if self._raised:
             identity, mark = self._identity()
             values = with_checksum((identity, mark + self._raised))
@@ -159,22 +161,22 @@ class JournalStore(JournalQueries):
             super().commit()
 
     def rollback(self) -> None:
-        """Forget the group, if there is one."""
+        """Roll back the group, if there is one."""
         super().rollback()
         self._raised = 0
 
     def add(
         self, intent: Intent, once: bool, subjects: Sequence[str] = (), *, allow_second: bool = False
     ) -> Added:
-        """Write an intent down for this session, unless another one stands in its way.
+        """Record an intent for this session, unless another one blocks it.
 
-        An open intent of the same natural key does; with `once` also one that succeeded; and, unless
+        An open intent with the same natural key blocks it; with `once` also one that succeeded; and, without
         `allow_second`, an open one about one of the same `subjects`.
         """
         if self.not_ours:
             raise JournalUnavailableError(
-                f"{self.not_ours[0]} is a journal of an earlier version, and it is not known who wrote it. "
-                f"Say it with: pandapon journal adopt {self.not_ours[0]} --user-id ID; nothing was sent"
+                f"{self.not_ours[0]} is a journal of an earlier version with an unknown writer. Name the "
+                f"writer with: pandapon journal adopt {self.not_ours[0]} --user-id ID; nothing was sent"
             )
         if intent.account in self._unassigned:
             self.assign(Writer(intent.vendor, intent.user_id, intent.account))
@@ -189,7 +191,7 @@ class JournalStore(JournalQueries):
             intent.state, intent.attempts = IntentState.INTENDED, 0
         intent.session = self.session
         if not self._insert(row_of(intent)):
-            # The index knows of a row that a look by the same index has not found.
+            # The index has a row that a query by the same index did not find.
             raise sqlite3.DatabaseError("the index is damaged")
         self._raised += 1
         self._add_subjects((subject, intent.id) for subject in subjects)
@@ -203,7 +205,7 @@ class JournalStore(JournalQueries):
         return self._connection.execute(_insert(tuple(values)), tuple(values.values())).rowcount == 1
 
     def _earlier(self, intent: Intent, once: bool) -> Added:
-        """What earlier writes of the key mean for a new one: the newest that decides it does."""
+        """Return what earlier writes of the key mean for a new one; the newest decisive one counts."""
         blocking = doubtful = None
         decided = False
         for other in self._same_key(intent.scope, intent.operation, text_of(intent.natural_key)):
@@ -219,9 +221,9 @@ class JournalStore(JournalQueries):
         return Added(blocking=blocking, doubtful=None if blocking else doubtful)
 
     def _same_key(self, scope: str, operation: str, natural_key: str) -> Iterator[Intent]:
-        """The intents of a key, newest first, and before them the open one; as they are needed.
+        """Iterate over the intents of a key: the open one, then the others, newest first.
 
-        A row whose writer is not known counts for everybody.
+        A row with an unknown writer counts for every writer.
         """
         for one in (scope, "") if self._unassigned else (scope,):
             for row in self._connection.execute(f"{SELECT} {_SAME_KEY}", (one, operation, natural_key)):
@@ -231,7 +233,7 @@ class JournalStore(JournalQueries):
         self._connection.executemany(_SUBJECT, map(with_checksum, rows))
 
     def sending(self, intent_id: str, now: Reading) -> bool:
-        """Note that the next thing that happens is sending. False if the intent is not open any more."""
+        """Record that the write is sent next. Returns False if the intent is not open any more."""
         row = self._row(intent_id)
         if row is None or row[AT["state"]] not in _ENDED_AS:
             return False
@@ -255,9 +257,9 @@ class JournalStore(JournalQueries):
         remark: str | None = None,
         resolver: str | None = None,
     ) -> bool:
-        """Note what became of a write. False if it has ended before, and this cannot change it."""
+        """Record the result of a write. Returns False if its final state cannot change to this."""
         row = self._row(intent_id)
-        # An open one may become anything; to decode it for that costs as much as to read it.
+        # An open intent may change to any state; decoding it would cost as much as reading it.
         if row is None or not (row[AT["state"]] in _OPEN or self._decoded(row).may_become(state)):
             return False
         changes: dict[str, Any] = {"state": state.value, "updated": now.wall}
@@ -274,7 +276,7 @@ class JournalStore(JournalQueries):
         return True
 
     def _change(self, row: Sequence[Any], changes: Mapping[str, Any]) -> None:
-        """Write some columns of a row that was read in this transaction, and its new checksum."""
+        """Write some columns and the new checksum of a row that was read in this transaction."""
         values = list(row)
         for name, value in changes.items():
             values[AT[name]] = value
@@ -285,8 +287,8 @@ class JournalStore(JournalQueries):
         )
 
     def assign(self, writer: Writer, account: str | None = None) -> int:
-        """Give rows of an earlier version to their writer: those of the hash, or of `account`. How many."""
-        # Newest first: of open ones that become the same, the first counts.
+        """Assign rows of an earlier version to a writer, by hash or `account`; return their number."""
+        # Newest first: of open intents that become the same write, the first counts.
         rows = self._connection.execute(
             f"{SELECT} WHERE scope = '' AND account = ? ORDER BY created DESC, rowid DESC",
             (writer.legacy if account is None else account,),
@@ -295,7 +297,7 @@ class JournalStore(JournalQueries):
             row = self.checked(values)
             operation, key = row[AT["operation"]], row[AT["natural_key"]]
             endpoint = declared(operation)
-            # One that was known by its payload and has a key now is kept where it can stand in the way.
+            # An intent whose payload was its key stays where it can block new writes.
             scope = writer.scope(endpoint.scope if endpoint is not None else Scope.ACCOUNT)
             extra = self._has_open(scope, operation, key)
             self._change(
@@ -306,15 +308,15 @@ class JournalStore(JournalQueries):
         return len(rows)
 
     def _has_open(self, scope: str, operation: str, natural_key: str) -> bool:
-        """Whether a key has an open intent that counts."""
+        """Whether the key has an open intent that counts."""
         query = f"{SELECT} WHERE scope = ? AND operation = ? AND natural_key = ? AND {COUNTS_SQL} = 1"
         found = self._connection.execute(query, (scope, operation, natural_key)).fetchone()
         return found is not None and bool(self.checked(found))
 
     def take(self, other: JournalStore) -> int:
-        """Take over the rows of another file, its subjects, its identity and its mark; gives how many rows.
+        """Copy the rows, subjects, identity and mark of another file; return the number of rows.
 
-        An open row whose key has an open one here already stands beside that one.
+        An open row whose key has an open one here already becomes an extra one.
         """
         rows = other._connection.execute(f"{SELECT} ORDER BY rowid")
         taken = sum(self._take_row(other.checked(row)) for row in rows)
@@ -334,9 +336,9 @@ class JournalStore(JournalQueries):
         return self._insert(tuple(row))
 
     def salvage(self, damaged: sqlite3.Connection) -> tuple[int, bool]:
-        """Take over what is sound in a damaged file; gives how many rows, and whether there was more.
+        """Copy the sound rows of a damaged file; return their number and whether rows were lost.
 
-        Its identity stays behind: what is missing may have been sent, so no plan may be bound to the rest.
+        Its identity is not copied: missing writes may have been sent, so no plan may rely on the rest.
         """
         rows, rest = self._sound(damaged, f"{SELECT} ORDER BY rowid")
         taken = sum(map(self._take_row, rows))
@@ -346,7 +348,7 @@ class JournalStore(JournalQueries):
         return taken, rest or more
 
     def _sound(self, damaged: sqlite3.Connection, query: str) -> tuple[list[tuple[Any, ...]], bool]:
-        """The rows of a query that are as they were written, as far as can be read, and if there is more."""
+        """Return the unchanged rows of a query as far as they can be read, and whether there are more."""
         found: list[tuple[Any, ...]] = []
         rest = False
         try:
@@ -360,15 +362,15 @@ class JournalStore(JournalQueries):
         return found, rest
 
     def assign_all(self, writer: Writer) -> int:
-        """Give all rows whose writer is not known to this one; how many."""
+        """Assign all rows with an unknown writer to this one; return their number."""
         return sum(self.assign(writer, account) for account in self.unassigned())
 
     def unassigned(self) -> list[str]:
-        """The hashes of writers of earlier versions that are not known."""
+        """Return the hashes of unknown writers in rows of earlier versions."""
         return sorted(self._unassigned)
 
     def close_abandoned(self, session: str, now: Reading) -> int:
-        """A session ended: what it sent is unknown now, what it only intended not sent. Gives the unknown."""
+        """End a session: `sent` writes become unknown, `intended` ones not sent. Returns the former."""
         found = self._connection.execute(f"{SELECT} WHERE {OPEN_SQL} AND session = ?", (session,)).fetchall()
         unknown = 0
         for row in map(self.checked, found):
@@ -381,14 +383,14 @@ class JournalStore(JournalQueries):
         return unknown
 
     def drop(self, rows: Sequence[tuple[int, Intent]]) -> None:
-        """Take out rows; that they were sent is remembered."""
+        """Remove rows; remember that they were sent."""
         self._connection.executemany("DELETE FROM intents WHERE rowid = ?", [(number,) for number, _ in rows])
         self._connection.executemany(
             "INSERT OR IGNORE INTO pruned VALUES (?)", [(one.id,) for _, one in rows if one.attempts]
         )
 
     def forget_subjects(self) -> None:
-        """Take out what the intents were about that are not kept any more."""
+        """Remove the subjects of removed intents."""
         self._connection.execute("DELETE FROM subjects WHERE intent NOT IN (SELECT id FROM intents)")
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""A write on its way: its intent in the journal before the first byte leaves, its outcome after.
+"""A write in flight: its intent is recorded before the first byte is sent, its outcome afterwards.
 
-Everything but reads and harmless repeats passes through here, undeclared calls included.
+Every call except reads and repeatable calls passes through here, including undeclared calls.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ __all__ = ["EarlierWriteError", "Write", "before_sending", "begin_write", "draft
 before_sending: ContextVar[Callable[[int, str], Awaitable[None]] | None] = ContextVar(
     "before_sending", default=None
 )
-"""Awaited with the journal's mark and the intent's id after a write is noted as sent, and before its first
-byte leaves.
+"""Awaited with the journal's mark and the intent's id after a write is recorded as sent, before its first
+byte is sent.
 
-Where it raises, nothing is sent. A plan keeps its own copy of the mark by it.
+If it raises, nothing is sent. A plan uses it to keep its own copy of the mark.
 """
 
 
 class EarlierWriteError(PandaponError):
-    """An earlier write of the key has to be looked at first. Nothing was sent; the new intent is the lock."""
+    """An earlier write of the key must be checked first. Nothing was sent; the new intent blocks others."""
 
     def __init__(self) -> None:
-        super().__init__("an earlier write has to be looked at first")
+        super().__init__("an earlier write must be checked first")
 
 
 @attrs.define(eq=False)
 class Write:
-    """One write and its row in the journal, which stays open until the write's end."""
+    """One write and its row in the journal, which stays open until the end of the write."""
 
     journal: Journal
     intent: Intent
@@ -59,22 +59,22 @@ class Write:
     subjects: tuple[str, ...]
     allow_second: bool
     served: Callable[[], float | None]
-    """The server's own time, where it has told it."""
+    """The server's time, if known."""
     written: bool = False
-    """Whether there may be a row."""
+    """Whether the journal may have a row."""
     on_wire: bool = False
-    """Whether it was sent and its outcome is not known yet."""
+    """Whether the write was sent and its outcome is not known yet."""
     earlier: Intent | None = None
-    """An earlier write of the key that has to be looked at before this one is sent."""
+    """An earlier write of the key that must be checked before this one is sent."""
     noted: tuple[float, float] | None = None
-    """What the clocks said before the sending was noted."""
+    """The clock reading before the sending was recorded."""
 
     async def begin(self) -> None:
-        """Write the intent down now, as it may have to wait before it is sent."""
+        """Record the intent now, because it may wait before it is sent."""
         await self._add(sending=False)
 
     async def sending(self) -> None:
-        """To be awaited right before the bytes leave. Raises EarlierWriteError if they must not leave yet."""
+        """Record the sending, right before the bytes are sent. Raises EarlierWriteError if they must wait."""
         self.noted = self.journal.clocks()
         if self.written:
             await self.journal.sending(self.intent, served=self.served())
@@ -87,16 +87,16 @@ class Write:
         self.on_wire = True
 
     def check_lease(self) -> None:
-        """To be called with the first byte in hand. Raises NotSentError if its note is too old for that.
+        """Called right before the first byte. Raises NotSentError if the record of the sending is too old.
 
-        Others may have found the write absent by then, and sent it themselves.
+        Another process may have found the write absent by then and sent it itself.
         """
         lease, noted = self.journal.lease, self.noted
         if lease is None or noted is None:
             return
         if max(now - then for now, then in zip(self.journal.clocks(), noted, strict=True)) > lease:
             raise NotSentError(
-                f"more than {lease:g} s passed between the note of a write and its first byte; not sent"
+                f"more than {lease:g} s passed between recording a write and its first byte; not sent"
             )
 
     async def _add(self, *, sending: bool) -> None:
@@ -115,7 +115,7 @@ class Write:
             raise
 
     def answered(self, error: PandaponError | None) -> None:
-        """An attempt ended; only an unknown outcome leaves the write on the wire."""
+        """Record the end of an attempt; only an unknown outcome leaves the write in flight."""
         self.on_wire = error is not None and error.outcome is Outcome.UNKNOWN
 
     def confirmed(self, envelope: Envelope) -> asyncio.Future[bool] | None:
@@ -132,7 +132,7 @@ class Write:
             Outcome.ANSWERED: IntentState.REJECTED,
             Outcome.UNKNOWN: IntentState.UNKNOWN,
         }[error.outcome]
-        # A throttle that is known to come before the deed leaves no doubt.
+        # A throttle that certainly comes before the write is carried out leaves no doubt.
         known = isinstance(error, RateLimitError) and error.before_execution
         return self._ended(
             state,
@@ -143,7 +143,7 @@ class Write:
         )
 
     def abandoned(self) -> None:
-        """The call was cancelled; nothing may be awaited any more."""
+        """Record that the call was cancelled, without awaiting anything."""
         state = IntentState.UNKNOWN if self.on_wire else IntentState.NOT_SENT
         self._ended(state, error_kind=ErrorKind.CANCELLED)
 
@@ -155,7 +155,7 @@ class Write:
 
 
 def draft_of(journal: Journal, writer: Writer, endpoint: Endpoint, fields: Mapping[str, Any]) -> Intent:
-    """The intent of a write with these encoded arguments; nothing is written down."""
+    """Create the intent of a write with these encoded arguments; records nothing."""
     key, plain = writer.key_of(endpoint, fields), plain_of(fields)
     return journal.draft(
         key,
@@ -175,14 +175,14 @@ async def begin_write(
     served: Callable[[], float | None] = lambda: None,
     at_once: bool = False,
 ) -> Write:
-    """Note the intent. Raises DuplicateIntentError or JournalUnavailableError; nothing was sent then.
+    """Record the intent. Raises DuplicateIntentError or JournalUnavailableError, with nothing sent.
 
-    `at_once` says that nothing will have to be waited for: then one change of the journal, at
-    `Write.sending`, notes the intent and the sending together, and nothing is written down here.
+    With `at_once` the write will not wait: then one change of the journal, in `Write.sending`, records the
+    intent and the sending together, and nothing is recorded here.
     """
     intent = draft_of(journal, writer, endpoint, fields)
     if (told := served()) is not None:
-        intent.created = told  # forms carry the server's time: whether one is older is judged by that
+        intent.created = told  # forms have the server's time, which decides whether one is older
     keyed = PAYLOAD not in intent.natural_key
     write = Write(
         journal,
@@ -190,7 +190,7 @@ async def begin_write(
         endpoint,
         once=endpoint.safety is Safety.ONCE and keyed and not settings.allow_repeat,
         subjects=subjects_of(endpoint, intent.natural_key),
-        # A second payment or receipt is never what is meant.
+        # A second payment or receipt is never intended.
         allow_second=settings.allow_second and not endpoint.releases_money,
         served=served,
     )

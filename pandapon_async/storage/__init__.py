@@ -1,1 +1,1 @@
-"""How things are kept: a SQLite file with an owner and a format, and changes of it in batches."""
+"""Local storage: SQLite files with an owner and a format, changes in batches, and files for people."""

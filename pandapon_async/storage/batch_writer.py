@@ -1,8 +1,8 @@
-"""Changes of a SQLite store on a thread of its own, many to a commit.
+"""Make the changes of a SQLite store on a separate thread, many per commit.
 
-While one group is being flushed to the disk, the changes that come in gather for the next: a thousand
-writes cost a flush per group and not per write, and nothing blocks the event loop. The journal of
-writes and the store of callbacks both stand on this.
+While one group is flushed to disk, new changes gather for the next. So a thousand writes cost one flush per
+group instead of one per write, and nothing blocks the event loop. The journal of writes and the store of
+callbacks both use this.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Grouped(Protocol):
     """A store whose changes can be grouped. All methods block."""
 
     def begin(self, *, durable: bool) -> None:
-        """Start a group; `durable` means that its commit survives a power cut."""
+        """Begin a group; with `durable` its commit survives a power cut."""
 
     def commit(self) -> None:
-        """Make the group last."""
+        """Commit the group."""
 
     def rollback(self) -> None:
-        """Forget the group, if there is one."""
+        """Roll back the group, if there is one."""
 
     def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> Exception:
-        """What to raise when the file cannot be used."""
+        """Return the error to raise when the file cannot be used."""
         ...
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class _Change:
-    """One change that waits to be committed, and who waits for it."""
+    """One change to commit, and the future of its caller."""
 
     work: Callable[[Any], Any]
     durable: bool
@@ -55,9 +55,9 @@ class _Change:
 
 
 class BatchWriter(Generic[S]):
-    """Makes changes of the store that `opener` opens (on the thread) on first use.
+    """Makes changes of a store; `opener` opens it on the thread on first use.
 
-    A change is a function of the store. It is called within a transaction, in the order of submission.
+    A change is a function that takes the store. It runs within a transaction, in the order of submission.
     """
 
     def __init__(self, opener: Callable[[], S], name: str) -> None:
@@ -74,7 +74,7 @@ class BatchWriter(Generic[S]):
         self._closing = False
 
     async def open(self) -> None:
-        """Open the store, to stay open until `aclose`. Called by itself on first use."""
+        """Open the store; it stays open until `aclose`. Happens automatically on first use."""
         self._closing = False
         await self._open()
 
@@ -103,16 +103,16 @@ class BatchWriter(Generic[S]):
         return self._store is not None
 
     async def run(self, work: Callable[[S], T], *, durable: bool = False) -> T:
-        """Run one change in the next group; gives its result once the group is committed.
+        """Run one change in the next group; return its result after the commit.
 
-        `durable` makes the whole group survive a power cut. Cancelling the caller does not stop the change.
+        With `durable` the whole group survives a power cut. Cancelling the caller does not stop the change.
         """
         if self._store is None:
             await self._open()
         return cast(T, await self.submit(work, durable=durable))
 
     async def alone(self, work: Callable[[S], T]) -> T:
-        """Run something on the thread that does its own transactions, between two groups."""
+        """Run a function with transactions of its own on the thread, between two groups."""
         await self._open()
         assert self._store is not None
         assert self._executor is not None
@@ -124,20 +124,20 @@ class BatchWriter(Generic[S]):
             self.release()
 
     def submit(self, work: Callable[[S], Any], *, durable: bool = False) -> asyncio.Future[Any]:
-        """The same without waiting, on an open store; nobody need look at the result."""
+        """Submit a change to an open store without waiting; the result may be ignored."""
         loop = asyncio.get_running_loop()
         if _is_over(self._flush) or (self._waiting and _is_over(self._waiting[0].done)):
-            self._flush, self._waiting = None, []  # nobody is left who waits for these
+            self._flush, self._waiting = None, []  # no caller waits for these any more
         done: asyncio.Future[Any] = loop.create_future()
         self._waiting.append(_Change(work, durable, done))
         if self._flush is None and self._due_in is not loop:
-            # Not at once: what else is ready to run in this turn of the loop goes into the same group.
+            # Not at once: other changes of this turn of the loop join the same group.
             self._due_in = loop
             loop.call_soon(self._begin_flush)
         return done
 
     def _begin_flush(self) -> None:
-        """Hand what waits to the thread. No task is behind it, so nobody can cancel a commit."""
+        """Pass the waiting changes to the thread. This is not a task, so nothing can cancel a commit."""
         self._due_in = None
         if self._flush is not None or not self._waiting or self._store is None or self._executor is None:
             return
@@ -167,7 +167,7 @@ class BatchWriter(Generic[S]):
                 continue
             if isinstance(result, Exception):
                 done.set_exception(result)
-                done.exception()  # nobody may be waiting any more: then it must not warn of that
+                done.exception()  # if no caller waits any more, asyncio must not warn about it
             else:
                 done.set_result(result)
         self._flush = None
@@ -175,18 +175,18 @@ class BatchWriter(Generic[S]):
         self._close_if_idle()
 
     def hold(self) -> None:
-        """Somebody will have more to write: `aclose` leaves the store open until as many `release`."""
+        """Keep the store open: after `aclose` it closes at the matching `release`."""
         self._holders += 1
 
     def release(self) -> None:
-        """End a `hold`; the last one closes what was to be closed meanwhile."""
+        """End a `hold`; the last one closes the store if `aclose` was called meanwhile."""
         self._holders -= 1
         self._close_if_idle()
 
     async def aclose(self) -> None:
-        """Finish what is waiting and close the store, or leave that to who holds it. May be called twice.
+        """Finish waiting changes and close the store, or let the last `release` do it. May be called twice.
 
-        What is still changed afterwards is written as well: the store opens for it and closes after it.
+        A later change is written too: the store opens for it and closes after it.
         """
         self._closing = True
         if self._opening is not None and not _is_over(self._opening):
@@ -195,7 +195,7 @@ class BatchWriter(Generic[S]):
             self._begin_flush()
             if self._flush is not None:
                 await asyncio.wait([self._flush])
-                await asyncio.sleep(0)  # its results are handed out right after it
+                await asyncio.sleep(0)  # its results are set right after it
         self._close_if_idle()
         if self._ending is not None and not _is_over(self._ending):
             await asyncio.shield(self._ending)
@@ -213,7 +213,7 @@ class BatchWriter(Generic[S]):
 
 
 def _result_of(work: Callable[[Any], Any], store: Any) -> Any:
-    """What a change gives, or the error that it raised: its own affair, unless the file is at fault."""
+    """Return a change's result or its own error; raise only if the file is the cause."""
     try:
         return work(store)
     except FILE_ERRORS:
@@ -223,5 +223,5 @@ def _result_of(work: Callable[[Any], Any], store: Any) -> Any:
 
 
 def _is_over(future: asyncio.Future[Any] | None) -> bool:
-    """Whether this belongs to an event loop that ended before it did."""
+    """Whether the event loop of this writer has ended."""
     return future is not None and future.get_loop().is_closed()

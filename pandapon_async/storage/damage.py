@@ -1,7 +1,7 @@
-"""Damage: what SQLite says of it in our words, and the checksums that find what SQLite does not see.
+"""Damaged files: SQLite's errors in our words, and checksums that find what SQLite does not check.
 
-SQLite checks the shape of its pages, and not what stands in them: a changed amount or state is read as if it
-had always been there. So each row ends with a checksum of its values.
+SQLite checks the structure of its pages, not their content: it reads a changed amount or state like the
+original. So each row ends with a checksum of its values.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ __all__ = [
 ]
 
 FILE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
-"""What `sqlite3` raises about a file. It decodes what SQLite says, which may quote the damage."""
+"""The errors of `sqlite3` about a file. Decoding an error text that quotes the damage may fail as well."""
 
 _REASONS: Final[Mapping[int, str]] = {
-    sqlite3.SQLITE_BUSY: "another process has it locked",
-    sqlite3.SQLITE_LOCKED: "another process has it locked",
+    sqlite3.SQLITE_BUSY: "another process has locked it",
+    sqlite3.SQLITE_LOCKED: "another process has locked it",
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_NOTADB: "it is not a SQLite database",
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_ERROR: "the file is damaged, or was changed by another program",
-    sqlite3.SQLITE_READONLY: "there is no permission to write it",
-    sqlite3.SQLITE_PERM: "there is no permission to use it",
-    sqlite3.SQLITE_CANTOPEN: "there is no permission, or no such folder",
-    sqlite3.SQLITE_IOERR: "the disk reports an error",
+    sqlite3.SQLITE_READONLY: "no permission to write it",
+    sqlite3.SQLITE_PERM: "no permission to use it",
+    sqlite3.SQLITE_CANTOPEN: "no permission, or the folder does not exist",
+    sqlite3.SQLITE_IOERR: "the disk reported an error",
 }
 
 
 def reason_of(error: sqlite3.Error | UnicodeDecodeError) -> str:
-    """Why SQLite could not do it, in our words."""
+    """Return the reason of an SQLite error in our words."""
     if isinstance(error, DamagedRowError):
         return "the file is damaged: a row of it was changed"
     if isinstance(error, StoreLostError):
         return str(error)
     if isinstance(error, JournalModeError):
-        return "its file system does not take SQLite's write-ahead log; put it on a local disk"
+        return "its file system does not support SQLite's write-ahead log; put the file on a local disk"
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         damaged = isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError)
@@ -63,7 +63,7 @@ def reason_of(error: sqlite3.Error | UnicodeDecodeError) -> str:
 
 
 def is_damage(error: BaseException | None) -> bool:
-    """Whether a file's content is to blame: for an error of SQLite, or one of ours that was raised for it."""
+    """Whether the content of a file is the cause of an error: SQLite's, or ours raised from it."""
     if isinstance(error, JournalModeError):
         return False
     if isinstance(error, UnicodeDecodeError):
@@ -91,7 +91,7 @@ def is_misplaced(error: BaseException | None) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """What SQLite makes of an instance of our own types: amounts are numbers."""
+    """Convert a value of our own types for SQLite: amounts become numbers."""
     return int(value) if isinstance(value, int) else str(value)
 
 
@@ -99,51 +99,51 @@ _encode: Final = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 
 
 def checksum(values: Sequence[Any]) -> int:
-    """What a row's values come to, to be kept in the row and compared at each reading.
+    """Return the checksum of a row's values, stored in the row and compared at each read.
 
-    MessagePack has one form for each value: 1 is not "1", nothing is not "".
+    MessagePack has a distinct form for each value: 1 is not "1", None is not "".
     """
     return zlib.crc32(_encode(values))
 
 
 def with_checksum(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A row's values with their checksum behind them, as `SqliteStore.checked` wants them back."""
+    """Append the checksum to a row's values, as `SqliteStore.checked` expects it."""
     if bool in map(type, values):  # SQLite has none: they come back as 0 and 1
         values = tuple([int(value) if value.__class__ is bool else value for value in values])
     return (*values, checksum(values))
 
 
 class DamagedRowError(sqlite3.DatabaseError):
-    """A row is not as it was written."""
+    """A row was changed after it was written."""
 
 
 class StoreLostError(sqlite3.InterfaceError):
-    """What a store stands on cannot be reached; the text says why, in our words."""
+    """The server or file of a store cannot be reached; the text says why, in our words."""
 
 
 class JournalModeError(sqlite3.NotSupportedError):
-    """The file system cannot keep a file as it has to be kept."""
+    """The file system does not support what a file needs."""
 
 
 @attrs.frozen
 class Examination:
-    """What a look through a whole file found."""
+    """The result of checking a whole file."""
 
     number: int
-    """The file's format; rows of an earlier one than the present have no checksums."""
+    """The format of the file; rows of an earlier format have no checksums."""
     faults: int
-    """Faults of pages and indexes, up to 100."""
+    """Errors in pages and indexes, at most 100."""
     damaged: Mapping[str, list[str]]
-    """For each table the rows that were changed, by their first value; "..." where it cannot be read on."""
+    """The changed rows of each table, by their first value; "..." if the rest cannot be read."""
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was found."""
+        """Whether the check found nothing."""
         return not self.faults and not self.damaged
 
 
 def damaged_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> list[str]:
-    """The rows of a table that were changed, by their first value; "..." where it cannot be read on."""
+    """Return the changed rows of a table by their first value; "..." if the rest cannot be read."""
     found: list[str] = []
     try:
         for *values, kept in connection.execute(f"SELECT {', '.join(columns)}, checksum FROM {table}"):

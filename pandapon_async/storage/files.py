@@ -1,10 +1,9 @@
-"""Files for people and programs, written so that nothing of anybody's is lost or shown to a third person.
+"""Write files without losing a file of the user or exposing data to other users.
 
-Five things went wrong without it: a run that was killed left half a file; two runs into one folder mixed
-theirs; a link that somebody had planted under the name of our draft led the writing elsewhere; a file of the
-user's that had the name of ours was overwritten; and every account of the machine could read amounts and ids.
-So a file is written as a draft with a name nobody can guess, appears under its own name when it is
-complete, replaces only a file that carries our mark, and belongs to its owner alone.
+Five things go wrong otherwise: a killed run leaves half a file; two runs into one folder mix their files; a
+link planted under the name of a draft redirects the writing; a user's file with the same name is overwritten;
+and every user of the machine can read amounts and ids. So a file is written as a draft with a random name,
+gets its own name when it is complete, replaces only a file with our mark, and is readable by its owner only.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ __all__ = [
 OWNER_ONLY = 0o600
 GROUP_READABLE = 0o640
 EVERYBODY = 0o644
-"""For what holds nothing of anybody's, such as the description of the calls."""
+"""For files without private data, such as the description of the calls."""
 _LOOKED_AT = 1024
 _LOOKED_AT_FROM_BEHIND = 1 << 16
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -52,18 +51,19 @@ _DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.partial")
 
 @attrs.frozen
 class Mark:
-    """How a file of ours is known: by words at its beginning or end, or in the properties of a workbook."""
+    """How to recognise our files: by words at the beginning or end, or in the properties of a workbook."""
 
     words: str
     made_by: str
-    """What wrote it, as it completes "was not written by"."""
+    """The writer of such files; completes the message "was not written by"."""
     where: Literal["head", "tail", "properties"] = "head"
     """The first 1,024 bytes, the last 65,536 (Parquet), or the core properties of a package (XLSX)."""
 
     def check(self, path: Path, option: str = "--out") -> None:
-        """Refuse what is not ours to replace. Nothing, and a file without content, may be replaced.
+        """Refuse to replace a file that is not ours. A missing or empty file may be replaced.
 
-        Raises: ConfigurationError that names the file and the option.
+        Raises:
+            ConfigurationError: The file is not ours; the message names the file and the option.
         """
         try:
             found = path.lstat()
@@ -79,12 +79,12 @@ class Mark:
             raise ConfigurationError(f"{path} was not written by {self.made_by}; choose another {option}")
 
     def remove(self, path: Path) -> None:
-        """Remove a file of ours that no longer belongs to the others; nothing, if it is not there."""
+        """Remove an outdated file of ours, if it exists."""
         self.check(path)
         path.unlink(missing_ok=True)
 
     def stands_in(self, path: Path) -> bool:
-        """Whether there is a file that carries it."""
+        """Whether the file exists and has the mark."""
         found = path.lstat()
         return stat.S_ISREG(found.st_mode) and self.words.encode() in _marked_part(path, self.where)
 
@@ -116,11 +116,11 @@ def _core_properties(file: IO[bytes]) -> bytes:
         RuntimeError,
         ValueError,
     ):
-        return b""  # not a workbook, or a damaged one: so it is not known as ours
+        return b""  # not a workbook, or a damaged one: it does not count as ours
 
 
 def mode_of(group_readable: bool) -> int:
-    """The permissions of results: for the owner alone, or for the group to read as well."""
+    """The permissions of results: for the owner only, or also readable by the group."""
     return GROUP_READABLE if group_readable else OWNER_ONLY
 
 
@@ -128,12 +128,12 @@ def mode_of(group_readable: bool) -> int:
 def whole_file(
     path: Path, mark: Mark, *, mode: int = OWNER_ONLY, encoding: str = "utf-8"
 ) -> Iterator[IO[str]]:
-    """A text file that appears under its name only when it is complete, and on the disk.
+    """Write a text file that gets its name only when it is complete and on disk.
 
     Args:
-        path: the file; what is there is replaced if it carries `mark`.
-        mark: how files of this kind are known.
-        mode: who may read it, see `mode_of`.
+        path: The file; an existing one is replaced if it has `mark`.
+        mark: How to recognise files of this kind.
+        mode: The permissions, see `mode_of`.
         encoding: "utf-8", or "utf-8-sig" for a byte order mark.
 
     Raises: ConfigurationError if what is there is not ours, before anything is written and again before it is
@@ -144,12 +144,12 @@ def whole_file(
         try:
             yield file
         finally:
-            file.detach()  # which flushes it first
+            file.detach()  # flushes it first
 
 
 @contextlib.contextmanager
 def whole_binary_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iterator[IO[bytes]]:
-    """The same for bytes, see `whole_file`."""
+    """Write a binary file, see `whole_file`."""
     mark.check(path)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -172,7 +172,7 @@ def whole_binary_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iter
 
 @contextlib.contextmanager
 def append_to(path: Path, *, mode: int = OWNER_ONLY) -> Iterator[int]:
-    """A descriptor that adds to the end of a file, which is made if it is not there. No link is followed."""
+    """Open a file for appending, create it if necessary, and do not follow links; return the descriptor."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_LINK, OWNER_ONLY)
     except OSError as error:
@@ -186,7 +186,7 @@ def append_to(path: Path, *, mode: int = OWNER_ONLY) -> Iterator[int]:
 
 @contextlib.contextmanager
 def only_writer(path: Path) -> Iterator[None]:
-    """While this lasts no other process writes the same file, or into the same folder.
+    """Keep other processes from writing the same file or into the same folder.
 
     Raises: ConfigurationError at once if another one does; it is `retryable`, as that one will end.
     """
@@ -208,7 +208,7 @@ def only_writer(path: Path) -> Iterator[None]:
 
 
 def clear_drafts(folder: Path) -> None:
-    """Remove what killed runs left half written in a folder that only this process writes into."""
+    """Remove the drafts of killed runs in a folder that only this process writes into."""
     for found in folder.glob(".*.partial"):
         if _DRAFT.fullmatch(found.name):
             with contextlib.suppress(OSError):
@@ -216,22 +216,22 @@ def clear_drafts(folder: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that only its owner may enter, or make it so if it is the owner's already."""
+    """Create a folder that only its owner may enter, or restrict the owner's existing folder."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name != "nt" and stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        with contextlib.suppress(PermissionError):  # it is somebody else's
+        with contextlib.suppress(PermissionError):  # it belongs to another user
             folder.chmod(0o700)
 
 
 def _set_mode(descriptor: int, mode: int) -> None:
-    """Set it whatever the umask says. A file of another owner keeps its own."""
+    """Set permissions regardless of the umask. A file of another owner keeps its permissions."""
     if os.name != "nt":
         with contextlib.suppress(PermissionError):
             os.fchmod(descriptor, mode)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush the new name to the disk as well. Windows has no such call."""
+    """Flush the new name to disk as well. Windows has no such call."""
     if os.name != "nt":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,9 +1,9 @@
-"""Records in a plain file that only grows: a line each, with its length and a checksum.
+"""An append-only file of records: one line for each, with its length and a checksum.
 
-The parts of a job lie in a folder that several machines share, often a network file system, where a SQLite
-file is not safe. A process that is killed, or a machine that loses power, leaves at most one broken line at
-the end: it is cut off when the file is opened again, and its record counts as never written. A broken line
-anywhere else is damage, and is named.
+The parts of a job are in a folder that several machines share, often a network file system, where an SQLite
+file is not safe. A killed process, or a machine that loses power, leaves at most one broken line at the end.
+The next opening cuts it off, and its record counts as never written. A broken line anywhere else is damage
+and is reported.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from pandapon_async.storage.files import append_to, only_writer
 __all__ = ["RecordFile", "read_records"]
 
 _HEAD = 18
-"""Characters before a record: its length and its checksum, 8 hex digits each, and a blank after each."""
+"""The characters before a record: its length and its checksum, 8 hex digits and a space each."""
 
 
 @attrs.frozen
 class RecordFile:
-    """A file of records, open for this process alone."""
+    """A file of records, open for this process only."""
 
     path: Path
     records: list[Any]
-    """What was in it when it was opened."""
+    """The records in the file when it was opened."""
     _descriptor: int = attrs.field(repr=False)
 
     @classmethod
     @contextlib.contextmanager
     def open(cls, path: Path) -> Iterator[RecordFile]:
-        """Open or begin a file; nobody else may write it meanwhile.
+        """Open or create a file and lock it for this process.
 
-        Raises: ConfigurationError if another process has it, if it cannot be used, or if it is damaged.
+        Raises:
+            ConfigurationError: Another process uses the file, or it cannot be used or is damaged.
         """
         with only_writer(path), append_to(path) as descriptor:
             records, good = _read(path)
@@ -50,25 +51,26 @@ class RecordFile:
             yield cls(path, records, descriptor)
 
     def append(self, record: Any) -> None:
-        """Add a record of JSON's types. Once this returns, the end of the process does not lose it."""
+        """Add a record of JSON types. After the return it survives the end of the process."""
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
         os.write(self._descriptor, b"%08x %08x %s\n" % (len(text), zlib.crc32(text), text))
 
     def flush(self) -> None:
-        """Wait until what was added is on the disk, so that a power cut does not lose it either."""
+        """Wait until all records are on disk, so they survive a power cut too."""
         os.fsync(self._descriptor)
 
 
 def read_records(path: Path) -> list[Any]:
-    """The records of a file, which is left as it is; none if there is no file.
+    """Read the records of a file without changing it; none if the file does not exist.
 
-    Raises: ConfigurationError if it cannot be read, or if it is damaged.
+    Raises:
+        ConfigurationError: The file cannot be read or is damaged.
     """
     return _read(path)[0] if path.exists() else []
 
 
 def _read(path: Path) -> tuple[list[Any], int]:
-    """The records, and how many bytes of the file they are."""
+    """Return the records and their length in bytes."""
     records: list[Any] = []
     good = 0
     try:
@@ -77,8 +79,8 @@ def _read(path: Path) -> tuple[list[Any], int]:
             for number, line in enumerate(file, 1):
                 if broken:
                     raise ConfigurationError(
-                        f"{path} is damaged in line {broken}; nothing of it is used. "
-                        "Remove it: what it holds is looked up again"
+                        f"{path} is damaged in line {broken} and not used. Remove the file: its rows are "
+                        "looked up again"
                     )
                 text = line[_HEAD:-1]
                 if line != b"%08x %08x %s\n" % (len(text), zlib.crc32(text), text):

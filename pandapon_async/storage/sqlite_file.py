@@ -1,7 +1,7 @@
-"""One way to keep things in a SQLite file, for the four stores: journal, callbacks, run state and plan.
+"""The common base of the SQLite files: journal, callbacks, run state and plan.
 
-Without it each store had its own idea of whose a file is, of its version, of a locked file, of permissions.
-A store says what its files look like, once, and builds on `SqliteStore`:
+All stores share the rules about the kind of a file, its version, locks and permissions. A store declares its
+format once and derives from `SqliteStore`:
 
     FORMAT = FileFormat(
         name="journal", application_id=0x50506A6E, number=2, schema=_SCHEMA, first_table="intents",
@@ -12,11 +12,11 @@ A store says what its files look like, once, and builds on `SqliteStore`:
         def __init__(self, path: str) -> None:
             super().__init__(path, FORMAT, FORMAT.open(path))
 
-A file is made complete under another name and then linked into place, readable by its owner alone: nobody
-ever sees half of one, and of several processes that make it at once one wins. It carries an application id
-(whose it is) and a format number. An older format is brought up by one function per step, all steps in one
-transaction; a newer one is refused. Files written before there were application ids are known by
-`first_table`. Every error is raised as the format's own, in our words.
+A file is created completely under another name and then linked into place, readable by its owner only. So no
+process sees half a file, and if several processes create it at once, one wins. It has an application id (its
+kind) and a format number. One function per step upgrades an older format, all steps in one transaction; a
+newer format is refused. `first_table` identifies files from before there were application ids. Every error is
+raised as the format's own class, in our words.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ __all__ = [
 
 IN_MEMORY = ":memory:"
 PATIENCE = 10.0
-"""Seconds for which a change waits for another process to finish its own."""
+"""Seconds that a change waits for another process to finish its own."""
 STALE_SECONDS = 86_400.0
-"""How old the draft of a killed process must be to be removed."""
+"""Seconds; the draft of a killed process is removed when it is older."""
 
 
 Upgrade = Callable[[sqlite3.Connection], object]
@@ -68,28 +68,28 @@ Upgrade = Callable[[sqlite3.Connection], object]
 
 @attrs.frozen(kw_only=True)
 class FileFormat:
-    """What the files of one store look like, and how they are opened and made."""
+    """The format of a store's files: how they are created, opened and upgraded."""
 
     name: str
-    """What the file is called in messages, such as "journal"."""
+    """The name of the file in messages, such as "journal"."""
     application_id: int
     number: int
-    """The format that this version writes."""
+    """The number of the format that this version writes."""
     schema: str
-    """The statements that make an empty file, separated by semicolons at the end of a line."""
+    """The statements that create an empty file, separated by semicolons at the end of a line."""
     error: Callable[[str], Exception]
-    """Makes the error to raise of a message."""
+    """Makes the error to raise from a message."""
     first_table: str | None = None
-    """A table by which files are known that carry no application id."""
+    """A table that identifies files without an application id."""
     upgrades: Mapping[int, Upgrade] = attrs.field(factory=dict)
-    """For each older format, what makes the next one of it. Called within a transaction."""
+    """For each older format, the function that upgrades to the next one, within a transaction."""
     page_size: int | None = None
     empty_is_damage: bool = False
-    """Whether a file of 0 bytes is refused. Otherwise it is filled."""
+    """Whether a file of 0 bytes is refused. Otherwise it becomes a new file."""
     checked: Mapping[str, Sequence[str]] = attrs.field(factory=dict)
     """The tables whose rows end with the checksum of these columns."""
     if_damaged: str = ""
-    """What to say of a damaged file; {path} stands for its name."""
+    """The advice for a damaged file; {path} stands for its name."""
 
     def open(
         self,
@@ -100,16 +100,16 @@ class FileFormat:
         write_ahead: bool = True,
         must_exist: bool = False,
     ) -> sqlite3.Connection:
-        """Open a file of this format, brought up to the present one; make it if it is not there.
+        """Open a file of this format, upgrade it if necessary, and create it if it is missing.
 
         Args:
-            path: the file, or ":memory:".
-            patience: seconds to wait for another process that has it locked; default 10.
-            exclusive: keep every other process out until the connection is closed.
-            write_ahead: use the write-ahead log, so that a commit is one append.
-            must_exist: raise instead of making it.
+            path: The file, or ":memory:".
+            patience: Seconds to wait while another process has locked it; default 10.
+            exclusive: Whether to keep other processes out until the connection is closed.
+            write_ahead: Whether to use the write-ahead log, so that a commit is one append.
+            must_exist: Whether to raise instead of creating it.
 
-        Raises: the format's `error`, with the path and the reason.
+        Raises the format's `error`, with the path and the reason.
         """
         patience = PATIENCE if patience is None else patience
         with self.failing(path, "opened"):
@@ -130,16 +130,16 @@ class FileFormat:
             return connection
 
     def made(self, path: Path) -> bool:
-        """Whether a file carries the application id of this format where SQLite keeps it."""
+        """Whether a file has the application id of this format."""
         with contextlib.suppress(OSError), path.open("rb") as file:
             return file.read(72)[68:] == self.application_id.to_bytes(4, "big")
         return False
 
     @contextlib.contextmanager
     def reading(self, path: str | os.PathLike[str]) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """A file as it is, and its format; nothing is changed, checked or brought up.
+        """Open a file without changing, checking or upgrading it; return it with its format number.
 
-        Raises: the format's `error` for a file that is not of this format, or cannot be read at all.
+        Raises the format's `error` for a file that is not of this format or cannot be read at all.
         """
         with self.failing(path, "read"):
             self._find_or_make(Path(path), must_exist=True)
@@ -149,9 +149,9 @@ class FileFormat:
                 yield connection, self._version(connection, path)
 
     def examine(self, path: str | os.PathLike[str]) -> Examination:
-        """Look through a whole file without changing it, also where it is too damaged to be opened.
+        """Check a whole file without changing it, even one that is too damaged to open.
 
-        Raises: as `reading`.
+        Raises the same errors as `reading`.
         """
         with self.reading(path) as (connection, number):
             answers = connection.execute("PRAGMA integrity_check(100)").fetchall()
@@ -161,9 +161,9 @@ class FileFormat:
         return Examination(number, faults, {table: rows for table, rows in damaged.items() if rows})
 
     def create(self, path: str | os.PathLike[str]) -> sqlite3.Connection:
-        """Make a file that must not exist, to be filled fast by one process and then linked into place.
+        """Create a new file for one process to fill fast, before it is linked into place.
 
-        Nothing in it is safe from a crash until the caller sets `journal_mode` and `synchronous`.
+        Its content does not survive a crash until the caller sets `journal_mode` and `synchronous`.
         """
         with self.failing(path, "made"):
             _make_private(Path(path))
@@ -188,7 +188,7 @@ class FileFormat:
     def unusable(
         self, path: str | os.PathLike[str], doing: str, reason: str, *, damaged: bool = False
     ) -> Exception:
-        """The error that says what could not be done with the file, why, and what helps if it is damaged."""
+        """Return the error: what failed, why, and what helps if the file is damaged."""
         text = f"the {self.name} {path} cannot be {doing}: {reason}"
         if damaged and self.if_damaged:
             text += f"; {self.if_damaged.format(path=shlex.quote(str(path)))}"
@@ -196,7 +196,7 @@ class FileFormat:
 
     @contextlib.contextmanager
     def failing(self, path: str | os.PathLike[str], doing: str) -> Iterator[None]:
-        """Raise what goes wrong with the file as this format's error. `doing` is a participle: "read"."""
+        """Convert failures with the file to this format's error. `doing` is a participle: "read"."""
         try:
             yield
         except FILE_ERRORS as error:
@@ -207,7 +207,7 @@ class FileFormat:
     def _find_or_make(self, path: Path, must_exist: bool) -> None:
         if path.is_file():
             if self.empty_is_damage and path.stat().st_size == 0:
-                empty = sqlite3.DatabaseError("empty")  # what `is_damage` knows it by
+                empty = sqlite3.DatabaseError("empty")  # makes `is_damage` recognise it
                 why = "the file is damaged: it is empty"
                 raise self.unusable(path, "opened", why, damaged=True) from empty
             return
@@ -215,12 +215,12 @@ class FileFormat:
             why = "it is a link to a file that does not exist; remove the link"
             raise self.unusable(path, "opened", why) from _not_there(path)
         if must_exist:
-            raise self.unusable(path, "opened", "there is no such file") from _not_there(path)
+            raise self.unusable(path, "opened", "the file does not exist") from _not_there(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._make(path)
 
     def _make(self, path: Path) -> None:
-        """Make the file complete under another name, and link it into place unless another was quicker."""
+        """Create the complete file under another name and link it, unless another process was faster."""
         _clear_away(path)
         draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.new")
         try:
@@ -252,7 +252,7 @@ class FileFormat:
         connection.execute(f"PRAGMA user_version = {self.number}")
 
     def _version(self, connection: sqlite3.Connection, path: str | os.PathLike[str]) -> int:
-        """The file's format; 0 if there is nothing in it. Raises for a file that is not ours to use."""
+        """Return the format of the file; 0 if it is empty. Raises for a file that is not ours."""
         (owner,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -260,9 +260,7 @@ class FileFormat:
         if owner == 0 and not tables:
             return 0
         if owner != self.application_id and (owner != 0 or self.first_table not in tables):
-            raise self.error(
-                f"{path} is not a {self.name} but a database of something else; choose another file"
-            )
+            raise self.error(f"{path} is not a {self.name} but another kind of database; choose another file")
         if version > self.number:
             raise self.error(
                 f"the {self.name} {path} has format {version}; this version of pandapon-async reads up to "
@@ -270,13 +268,13 @@ class FileFormat:
             )
         if any(step not in self.upgrades for step in range(version, self.number)):
             raise self.error(
-                f"the {self.name} {path} has format {version}, which this version of pandapon-async does not "
-                f"read any more; finish it with the version that wrote it, or choose another file"
+                f"the {self.name} {path} has format {version}, which this version of pandapon-async no "
+                "longer reads; finish it with the version that wrote it, or choose another file"
             )
         return int(version)
 
     def _bring_up(self, connection: sqlite3.Connection, path: str | os.PathLike[str], lock: str) -> None:
-        """Fill an empty file, or bring an older one up; another process may have been quicker."""
+        """Fill an empty file or upgrade an older one; another process may have been faster."""
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"BEGIN {lock}")
         try:
@@ -299,7 +297,7 @@ def _not_there(path: Path) -> OSError:
 
 
 class SqliteStore:
-    """An open file with what every store does with it. All methods block. Used by one thread at a time."""
+    """An open file with the methods that all stores share. All block; one thread at a time may use it."""
 
     def __init__(
         self, path: str | os.PathLike[str], file_format: FileFormat, connection: sqlite3.Connection
@@ -310,25 +308,25 @@ class SqliteStore:
         self._durable: bool | None = None
 
     def begin(self, *, durable: bool) -> None:
-        """Start a group of changes. With `durable` its commit survives a power cut, and not only a kill."""
-        # The level holds per transaction: what was never sent need not be flushed, what is sent must.
+        """Begin a group of changes. With `durable` its commit survives a power cut, not only a kill."""
+        # The level is set per transaction: a write that is sent must be flushed, one that is not need not be.
         if durable is not self._durable:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
         self._connection.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
-        """Make the group last."""
+        """Commit the group."""
         self._connection.execute("COMMIT")
 
     def rollback(self) -> None:
-        """Forget the group, if there is one."""
+        """Roll back the group, if there is one."""
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements inside, or none."""
+        """Run all statements inside, or none."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -338,9 +336,9 @@ class SqliteStore:
         self._connection.execute("COMMIT")
 
     def check(self, *, thorough: bool) -> None:
-        """Look whether the file is sound, page by page; `thorough` compares indexes and checksums as well.
+        """Check the file page by page; with `thorough` also indexes and checksums.
 
-        Raises: sqlite3.DatabaseError if it is not.
+        Raises sqlite3.DatabaseError if it is damaged.
         """
         kind = "integrity_check" if thorough else "quick_check"
         (found,) = self._connection.execute(f"PRAGMA {kind}(1)").fetchone()
@@ -351,20 +349,20 @@ class SqliteStore:
                 self.checked(values)
 
     def all_checked(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
-        """Every row of every checked table, with the table's name and its checksum behind it; streamed."""
+        """Iterate over all rows of the checked tables, each with its table's name and its checksum."""
         for table, columns in self._format.checked.items():
             query = f"SELECT {', '.join(columns)}, checksum FROM {table}"
             for values in self._connection.execute(query):
                 yield table, values
 
     def checked(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A row without its checksum, which stands behind it. Raises DamagedRowError if it was changed."""
+        """Check a row and return it without its checksum. Raises DamagedRowError if it was changed."""
         if checksum(values[:-1]) != values[-1]:
             raise DamagedRowError(f"{self.path}: {values[0]}")
         return values[:-1]
 
     def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> Exception:
-        """What to raise when the file cannot be used."""
+        """Return the error to raise when the file cannot be used."""
         return self._format.unusable(self.path, "used", reason_of(error), damaged=is_damage(error))
 
     def close(self) -> None:
@@ -373,12 +371,14 @@ class SqliteStore:
 
 
 def link_into_place(draft: Path, path: Path) -> None:
-    """Let a complete file appear under its name, on the disk too. Raises FileExistsError if there is one."""
+    """Give a complete file its name, also on disk. Raises FileExistsError if the name is taken."""
     try:
         os.link(draft, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: claim the name first, as replacing asks nobody
+    except (
+        OSError
+    ):  # a file system without hard links: claim the name first, because a rename would replace a file
         _make_private(path)
         draft.replace(path)
     sync_folder(path.parent)
@@ -393,14 +393,14 @@ def _connect(path: str | os.PathLike[str], patience: float) -> sqlite3.Connectio
 
 
 def set_journal_mode(connection: sqlite3.Connection, mode: str) -> None:
-    """Change how commits reach the disk. SQLite does not fail where it cannot, but answers the old mode."""
+    """Change how commits reach the disk. If SQLite cannot, it does not fail but returns the old mode."""
     (answer,) = connection.execute(f"PRAGMA journal_mode = {mode}").fetchone()
     if answer not in (mode.lower(), "memory"):
         raise JournalModeError(answer)
 
 
 def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch to the write-ahead log. If several processes do so at once, SQLite lets one wait in vain."""
+    """Switch to the write-ahead log; retry, because SQLite fails if several processes switch at once."""
     end = time.monotonic() + patience
     while True:
         try:
@@ -413,12 +413,12 @@ def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file before SQLite does, for its owner alone; the files that SQLite adds follow it."""
+    """Create the file for its owner only, before SQLite does; SQLite's other files copy its mode."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _clear_away(path: Path) -> None:
-    """Remove the drafts of processes that were killed while they made the file."""
+    """Remove the drafts of processes that were killed while creating the file."""
     for draft in path.parent.glob(f".{glob.escape(path.name)}.*.new*"):
         with contextlib.suppress(OSError):
             if draft.stat().st_mtime < time.time() - STALE_SECONDS:
