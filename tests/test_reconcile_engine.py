@@ -187,11 +187,11 @@ async def test_a_worker_that_does_not_know_the_account_gets_no_part_and_is_named
         ledger = await ledger_of(server, tmp_path)
         await reconcile_on(engine, ledger, tmp_path / "out", options=OPTIONS, progress=heard)
         assert {worker for worker, _ in engine.orders} == {"tcp://good:1"}
-        told = [note for note in heard.notes if "gets no part" in note]
+        told = sorted(note for note in heard.notes if "gets no part" in note)
         assert len(told) == 3
-        assert "worker tcp://old:2 gets no part: it has pandapon-async 0.1.0, not " in told[0]
-        assert told[1].endswith("it has another key for the account of the environment")
-        assert "it cannot answer (ModuleNotFoundError); is the same version" in told[2]
+        assert "it cannot answer (ModuleNotFoundError); is the same version" in told[0]
+        assert "worker tcp://old:2 gets no part: it has pandapon-async 0.1.0, not " in told[1]
+        assert told[2].endswith("it has another key for the account of the environment")
         engine.workers, seen = ["tcp://other:3"], len(server.log)
         with pytest.raises(
             ConfigurationError, match="no worker may have a part: tcp://other:3 has another key"

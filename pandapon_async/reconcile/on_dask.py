@@ -157,6 +157,8 @@ class _Running:
 
     part: int
     future: Any
+    result: asyncio.Task[PartResult | PartFailure] | None = None
+    """What fetches its result: from a worker, which may be stopped by then."""
 
 
 @attrs.define
@@ -196,6 +198,9 @@ class _Run:
     ended: dict[int, PartResult] = attrs.field(factory=dict)
     failures: list[PartFailure] = attrs.field(factory=list)
     told: set[str] = attrs.field(factory=set)
+    looking: asyncio.Task[None] | None = None
+    checking: dict[str, asyncio.Task[None]] = attrs.field(factory=dict)
+    """The workers that are asked for their proof."""
 
     async def reconcile(self, ledger: Path, out: Path, parts: int | None, by_account: bool) -> Summary:
         own = await asyncio.to_thread(self.access.own_settings)
@@ -247,7 +252,7 @@ class _Run:
         ours = await asyncio.to_thread(self.access.proof, nonce, self.folder)
         if ours.problem is not None:
             raise ConfigurationError(ours.problem)
-        await self._check_workers(there, ours, nonce)
+        await asyncio.gather(*(self._check_worker(worker, ours, nonce) for worker in there))
         if not self.workers:
             reasons = "; ".join(f"{worker} {why}" for worker, why in list(self.refused.items())[:5])
             raise ConfigurationError(f"no worker may have a part: {reasons}")
@@ -261,8 +266,7 @@ class _Run:
         finally:
             self.progress.end()
             self.dask.unsubscribe_topic(self.topic)
-            if self.running:
-                await asyncio.shield(self._stop())
+            await asyncio.shield(self._stop())
         if self.failures:
             shown = "; ".join(map(str, self.failures[:5]))
             raise PartsFailedError(
@@ -285,36 +289,37 @@ class _Run:
             "database (--shared) whoever has work gets all of it"
         )
 
-    async def _check_workers(self, new: list[str], ours: Proof, nonce: str) -> None:
-        """Let those have parts that prove that they know the accounts; name the others."""
-        try:
-            with time_limit(self.clock, PROOF_WITHIN):
-                proofs: Mapping[str, Any] = await self._ask(
-                    self.dask.run, prove, self.access, nonce, self.folder, self.topic,
-                    workers=new, on_error="return",
-                )  # fmt: skip
-        except TimeoutError:
-            proofs = {}
-        for worker in new:
+    async def _check_worker(self, worker: str, ours: Proof, nonce: str) -> None:
+        """Let it have parts if it proves that it knows the accounts; name it otherwise."""
+        proof: Any = None
+        with contextlib.suppress(TimeoutError), time_limit(self.clock, PROOF_WITHIN):
+            proofs: Mapping[str, Any] = await self._ask(
+                self.dask.run, prove, self.access, nonce, self.folder, self.topic,
+                workers=[worker], on_error="return",
+            )  # fmt: skip
             proof = proofs.get(worker)
-            if not isinstance(proof, Proof):
-                what = "says nothing" if proof is None else f"cannot answer ({type(proof).__name__})"
-                reasons = [f"{what}; is the same version of pandapon-async installed there?"]
-            else:
-                reasons = differences(ours, proof)
-            if reasons:
-                self.refused[worker] = ", ".join(reasons)
-                self.progress.note(f"worker {worker} gets no part: it {self.refused[worker]}")
-            else:
-                self.workers.add(worker)
+        if isinstance(proof, Proof):
+            reasons = differences(ours, proof)
+        else:
+            what = "says nothing" if proof is None else f"cannot answer ({type(proof).__name__})"
+            reasons = [f"{what}; is the same version of pandapon-async installed there?"]
+        if reasons:
+            self.refused[worker] = ", ".join(reasons)
+            self.progress.note(f"worker {worker} gets no part: it {self.refused[worker]}")
+        else:
+            self.workers.add(worker)
 
     async def _drive(self, ours: Proof, nonce: str) -> None:
+        """Hand out parts and take results. Nothing that a worker may leave unanswered is waited for."""
         looked = alone_since = self.clock.now()
         while self.waiting or self.running:
             now = self.clock.now()
-            if now - looked >= WORKERS_EVERY:
+            if self.looking is not None and self.looking.done():
+                self.looking.result()
+                self.looking = None
+            elif self.looking is None and now - looked >= WORKERS_EVERY:
                 looked = now
-                await self._look_at_workers(ours, nonce)
+                self.looking = asyncio.ensure_future(self._look_at_workers(ours, nonce))
             if self.workers:
                 alone_since = now
             elif now - alone_since > NOBODY_FOR:
@@ -324,10 +329,7 @@ class _Run:
                 )
             self._hand_out(now)
             await self._pause()
-            for worker, one in list(self.running.items()):
-                if one.future.done():
-                    del self.running[worker]
-                    self._take(worker, one.part, await self._result(one))
+            self._take_results()
             if any(failure.code in _FATAL for failure in self.failures) and len(ours.accounts) == 1:
                 return
 
@@ -335,6 +337,14 @@ class _Run:
         over = asyncio.Event()
         self.clock.call_later(LOOK_EVERY, over.set)
         await over.wait()
+
+    def _take_results(self) -> None:
+        for worker, one in list(self.running.items()):
+            if one.result is None and one.future.done():
+                one.result = asyncio.ensure_future(self._result(one))
+            elif one.result is not None and one.result.done():
+                del self.running[worker]
+                self._take(one.part, one.result.result())
 
     async def _look_at_workers(self, ours: Proof, nonce: str) -> None:
         try:
@@ -348,14 +358,17 @@ class _Run:
             self.workers.discard(worker)
             self.progress.note(f"worker {worker} is gone")
             if (one := self.running.pop(worker, None)) is not None:
+                if one.result is not None:
+                    one.result.cancel()
                 await self._ask(one.future.cancel)
                 lost = PartFailure(
                     part=one.part, type="WorkerLost", code="worker_lost", place=worker, retryable=True
                 )
-                self._take(worker, one.part, lost)
-        new = there - self.workers - self.refused.keys()
-        if new:
-            await self._check_workers(sorted(new), ours, nonce)
+                self._take(one.part, lost)
+        for worker in there - self.workers - self.refused.keys() - self.checking.keys():
+            self.checking[worker] = asyncio.ensure_future(self._check_worker(worker, ours, nonce))
+        for worker in [worker for worker, task in self.checking.items() if task.done()]:
+            self.checking.pop(worker).result()
 
     def _hand_out(self, now: float) -> None:
         """Give a part to each worker that has none, as far as the rate was divided."""
@@ -395,7 +408,7 @@ class _Run:
             )
         return found
 
-    def _take(self, worker: str, number: int, result: PartResult | PartFailure) -> None:
+    def _take(self, number: int, result: PartResult | PartFailure) -> None:
         part = self.parts[number]
         if isinstance(result, PartResult):
             self.ended[number] = result
@@ -421,7 +434,14 @@ class _Run:
             self.progress.note(text)
 
     async def _stop(self) -> None:
-        """Ask the workers to end what they have of this run; they keep what was looked up."""
+        """End what is under way: here, and on the workers, which keep what they looked up."""
+        under_way = [self.looking, *self.checking.values(), *(one.result for one in self.running.values())]
+        tasks = [task for task in under_way if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if not self.running:
+            return
         with contextlib.suppress(Exception):
             with time_limit(self.clock, STOP_WITHIN):
                 await self._ask(
