@@ -194,6 +194,11 @@ class Client(SettlesWrites):
         return self._pipeline.settings
 
     @property
+    def credentials(self) -> Credentials:
+        """Who this client is. Its repr holds no secret."""
+        return self._pipeline.credentials
+
+    @property
     def statistics(self) -> Statistics:
         """Running counters, shared with all copies: calls, attempts, retried, throttled, failed, slowed."""
         return self._pipeline.statistics

@@ -12,7 +12,6 @@ import shlex
 import signal
 import sqlite3
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,7 +31,6 @@ from pandapon_async.cli.plan_options import (
     Multiline,
     Quotes,
     Sheet,
-    age,
 )
 from pandapon_async.cli.reconcile_dask import DaskOptions, reconcile_on_dask
 from pandapon_async.cli.reconcile_options import (
@@ -42,18 +40,22 @@ from pandapon_async.cli.reconcile_options import (
     Basis,
     ByAccount,
     ByList,
+    Callbacks,
     Concurrency,
     DaskParts,
     DaskWorkers,
     Ledger,
+    Lookups,
     MapColumn,
     Negative,
     OnDask,
     OnePlatform,
     Rate,
+    Recheck,
     ReportLanguage,
     ReportRows,
     Reuse,
+    ReuseFinal,
     SecondPass,
     StatusMap,
     StopAt,
@@ -61,6 +63,7 @@ from pandapon_async.cli.reconcile_options import (
     Unit,
     grouped,
     pairs,
+    span,
     stop_time,
     time_of,
 )
@@ -111,6 +114,10 @@ def reconcile(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
     reuse: Reuse = None,
     stop_at: StopAt = None,
+    reuse_final: ReuseFinal = None,
+    recheck: Recheck = 1.0,
+    callbacks: Callbacks = None,
+    lookups: Lookups = None,
     freight: Freight = None,
     by_list: ByList = False,
     accept_missing: AcceptMissing = False,
@@ -153,9 +160,13 @@ def reconcile(
         second_pass=second_pass,
         concurrency=concurrency,
         fresh=fresh,
-        reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
+        reuse=span(reuse, "--reuse"),
         stop_at=stop_time(stop_at, Clock().wall()),
         by_list=by_list,
+        reuse_final=span(reuse_final, "--reuse-final"),
+        recheck=recheck,
+        callbacks=callbacks,
+        lookups=lookups,
         accept_missing=accept_missing,
         report_rows=report_rows,
         language=language,

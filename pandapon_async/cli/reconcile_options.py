@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from pandapon_async import reconcile as job
+from pandapon_async.cli.plan_options import age
 from pandapon_async.core.model import BEIJING
 
 __all__ = [
@@ -19,18 +20,22 @@ __all__ = [
     "Basis",
     "ByAccount",
     "ByList",
+    "Callbacks",
     "Concurrency",
     "DaskParts",
     "DaskWorkers",
     "Ledger",
+    "Lookups",
     "MapColumn",
     "Negative",
     "OnDask",
     "OnePlatform",
     "Rate",
+    "Recheck",
     "ReportLanguage",
     "ReportRows",
     "Reuse",
+    "ReuseFinal",
     "SecondPass",
     "StatusMap",
     "StopAt",
@@ -38,6 +43,7 @@ __all__ = [
     "Unit",
     "grouped",
     "pairs",
+    "span",
     "stop_time",
     "time_of",
 ]
@@ -90,6 +96,30 @@ ByList = Annotated[
         "--by-list", help="Taobao: let lists of refunds confirm rows, after a proof; far fewer calls."
     ),
 ]
+ReuseFinal = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE",
+        help="Use the lookups of earlier complete runs of refunds in a final state, up to that age: 30d.",
+    ),
+]
+Recheck = Annotated[
+    float, typer.Option(metavar="PERCENT", help="Of what could be used again, look up so much all the same.")
+]
+Callbacks = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="STORE",
+        help="What was pushed is looked up first; with --reuse only what was not pushed is used again.",
+    ),
+]
+Lookups = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where complete runs keep their lookups; default: lookups.sqlite beside the state.",
+    ),
+]
 AcceptMissing = Annotated[
     bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
 ]
@@ -130,6 +160,11 @@ def pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
         if not equals or not name:
             raise typer.BadParameter(f"{text!r} has no '='", param_hint=option)
         yield name.strip(), value.strip()
+
+
+def span(text: str | None, option: str) -> timedelta | None:
+    """An age such as 36h; None if none is given."""
+    return None if text is None else timedelta(seconds=age(text, option))
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

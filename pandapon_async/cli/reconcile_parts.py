@@ -7,7 +7,6 @@ import contextlib
 import signal
 import sys
 from collections.abc import Coroutine
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,7 +24,6 @@ from pandapon_async.cli.plan_options import (
     Multiline,
     Quotes,
     Sheet,
-    age,
     given,
 )
 from pandapon_async.cli.reconcile import tell_summary
@@ -35,15 +33,19 @@ from pandapon_async.cli.reconcile_options import (
     BaseUrl,
     Basis,
     ByAccount,
+    Callbacks,
     Concurrency,
     Ledger,
+    Lookups,
     MapColumn,
     Negative,
     OnePlatform,
     Rate,
+    Recheck,
     ReportLanguage,
     ReportRows,
     Reuse,
+    ReuseFinal,
     SecondPass,
     StatusMap,
     StopAt,
@@ -51,6 +53,7 @@ from pandapon_async.cli.reconcile_options import (
     Unit,
     grouped,
     pairs,
+    span,
     stop_time,
     time_of,
 )
@@ -126,6 +129,10 @@ def part(
     second_pass: SecondPass = True,
     reuse: Reuse = None,
     stop_at: StopAt = None,
+    reuse_final: ReuseFinal = None,
+    recheck: Recheck = 1.0,
+    callbacks: Callbacks = None,
+    lookups: Lookups = None,
     accept_missing: AcceptMissing = False,
     rate: Rate = None,
     concurrency: Concurrency = None,
@@ -138,8 +145,12 @@ def part(
     options = job.Options(
         second_pass=second_pass,
         concurrency=concurrency,
-        reuse=None if reuse is None else timedelta(seconds=age(reuse, "--reuse")),
+        reuse=span(reuse, "--reuse"),
         stop_at=stop_time(stop_at, Clock().wall()),
+        reuse_final=span(reuse_final, "--reuse-final"),
+        recheck=recheck,
+        callbacks=callbacks,
+        lookups=lookups,
         accept_missing=accept_missing,
     )
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
@@ -157,6 +168,7 @@ def merge(
     folder: Parts,
     out: Annotated[Path, typer.Option(help="Folder for the reports, as of `pandapon reconcile`.")],
     freight: Freight = None,
+    lookups: Lookups = None,
     accept_missing: AcceptMissing = False,
     report_rows: ReportRows = 20_000,
     language: ReportLanguage = None,
@@ -167,6 +179,7 @@ def merge(
     Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or was not run to its end.
     """
     options = job.Options(
+        lookups=lookups,
         accept_missing=accept_missing,
         report_rows=report_rows,
         language=language,

@@ -36,7 +36,7 @@ from pandapon_async.follow.pace import Pace
 from pandapon_async.follow.pushes import PushReader
 from pandapon_async.follow.store import Followed, FollowStore
 from pandapon_async.models.alibaba.refunds import Refund
-from pandapon_async.reconcile.looking_up import stamp
+from pandapon_async.reconcile.ages import stamp
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import Lookup, Outcome

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
-from pandapon_async.reconcile.looking_up import stamp
 from pandapon_async.reconcile.run_store import RunStore
 
-__all__ = ["CLOCK_STEP", "forget_old", "oldest_allowed", "same_night"]
+__all__ = ["CLOCK_STEP", "NEAR", "forget_old", "oldest_allowed", "same_night", "stamp"]
 
 NIGHT = 12 * 3600.0
 """Seconds from its beginning for which an incomplete run is resumed: later it is another night's question."""
 CLOCK_STEP = 60.0
 """Seconds by which a clock may have been set back since a lookup; what is later than that has no age."""
+
+
+NEAR = timedelta(days=1)
+"""How near a deadline is for a refund to be looked up in any case, and before those with more money."""
+
+
+def stamp(seconds: float) -> str:
+    """A moment as lookups carry it: so that their texts can be compared."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def same_night(begun: float | None, now: float) -> bool:

@@ -25,10 +25,12 @@ from pandapon_async.reconcile.ages import forget_old, same_night
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lists import check_lists
 from pandapon_async.reconcile.looking_up import LookingUp, counters
+from pandapon_async.reconcile.lookup_store import LOOKUPS, LookupStore, LookupsUnusableError, scopes_of
 from pandapon_async.reconcile.options import Language, Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
 from pandapon_async.reconcile.parquet_rows import NO_PARQUET, can_write_parquet
 from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
+from pandapon_async.reconcile.reuse import Reuse
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.summary import Summary
@@ -140,10 +142,12 @@ class _Job:
             held.callback(self._progress.end)
             try:
                 await self._thread.run(lambda: self._take(path, held, opened))
-                summary = await self._run(opened[0], reader, digest)
+                summary = await self._run(opened[0], reader, digest, held)
                 if (observed := Observed.of(self._client.settings.observer)) is not None:
                     observed.tell("reconciled", summary)
                 return summary
+            except LookupsUnusableError:
+                raise
             except (ConfigurationError, *FILE_ERRORS) as error:
                 if not is_damage(error):
                     raise
@@ -212,7 +216,9 @@ class _Job:
         route = None if self._accounts is None else self._accounts.account_of
         return LedgerReader(table, self._options, route)
 
-    async def _run(self, state: RunStore, reader: LedgerReader, digest: str) -> Summary:
+    async def _run(
+        self, state: RunStore, reader: LedgerReader, digest: str, held: contextlib.ExitStack
+    ) -> Summary:
         started = self._now()
         if self._aside:
             self._progress.note(self._aside)
@@ -235,12 +241,17 @@ class _Job:
         )
         if self._options.by_list:
             looking_up.rule = self._rule(state)
+        if self._options.remembers:
+            opening = partial(self._open_reuse, state, started.timestamp(), held)
+            looking_up.reuse = await self._thread.run(opening)
         before = counters(looking_up.statistics)
         await looking_up.run(state, counts)
         work = {name: count - before[name] for name, count in counters(looking_up.statistics).items()}
         ended = self._now()
         run = {"started_at": _moment(started), "finished_at": _moment(ended), **counts, **work}
         run["calls_saved"] = looking_up.saved.to_dict()
+        if looking_up.reuse is not None:
+            run["reuse"] = looking_up.reuse.result.to_dict()
         if looking_up.stopped:
             left, fen = await self._thread.run(state.left)
             run["stopped"] = {"left": left, "ledger_fen": fen}
@@ -251,8 +262,24 @@ class _Job:
             self._progress.note(NO_PARQUET)
         summary = await self._thread.run(lambda: self._write(state, run, ended))
         if not summary.totals.unverified:
+            if looking_up.reuse is not None:
+                await self._remember(state, looking_up.reuse)
             state.set({"finished": self._clock.wall()})
         return summary
+
+    def _open_reuse(self, state: RunStore, now: float, held: contextlib.ExitStack) -> Reuse:
+        """What uses earlier lookups again. Raises before anything is looked up, if a file cannot be used."""
+        path = self._options.lookups or Path(state.path).with_name(LOOKUPS)
+        store = LookupStore.open(path)
+        held.callback(store.close)
+        scopes = scopes_of(self._client, self._accounts, state.accounts())
+        return Reuse.of(store, scopes, self._options, state.get("begun"), now, self._thread.check)
+
+    async def _remember(self, state: RunStore, reuse: Reuse) -> None:
+        try:
+            await self._thread.run(lambda: reuse.remember(state))
+        except LookupsUnusableError as error:
+            self._progress.note(f"note: {error}; the next run looks up everything that it could have used")
 
     def _begin_or_resume(self, state: RunStore, digest: str, started: datetime) -> int:
         """Resume the run that the state is of, or begin a new one with the lookups that may be reused.
@@ -269,12 +296,13 @@ class _Job:
                 state.clear()
             as_of = (self._options.as_of or started).astimezone(BEIJING).isoformat()
             facts = {"digest": digest, "options": meaning, "as_of": as_of, "begun": now, "finished": None}
-            state.set(facts)
+            state.set({**facts, "reuse_ended": None})
             state.forget_lists()
         if not state.get("keeps_freight"):  # its lookups, if there are any, are of an earlier version
             state.set({"keeps_freight": True})
             return state.forget_all_lookups()
-        return forget_old(state, begun if resumed else None, now, self._options.reuse)
+        reuse = None if self._options.callbacks is not None else self._options.reuse
+        return forget_old(state, begun if resumed else None, now, reuse)
 
     def _check_same(self, state: RunStore, digest: str) -> None:
         """Refuse to resume a run of another ledger, or one that judges otherwise."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 import attrs
@@ -19,6 +19,7 @@ from pandapon_async.clock import Clock, time_limit
 from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
 from pandapon_async.progress import Progress
+from pandapon_async.reconcile.ages import NEAR, stamp
 from pandapon_async.reconcile.by_account import fetch_by_account
 from pandapon_async.reconcile.by_list import Confirming
 from pandapon_async.reconcile.calls_saved import CallsSaved
@@ -26,18 +27,17 @@ from pandapon_async.reconcile.lists import AccountLists
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.probe import Probe
+from pandapon_async.reconcile.reuse import Reuse
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
 
-__all__ = ["COUNTERS", "LookingUp", "counters", "stamp"]
+__all__ = ["COUNTERS", "LookingUp", "counters"]
 
 COUNTERS = ("calls", "attempts", "retried", "throttled", "failed")
 """What a run reports of its calls."""
 SECONDS_PER_ROW = 200e-6
 """What judging a row and writing it to all files takes at most: 26 to 69 µs were measured."""
-NEAR = timedelta(days=1)
-"""How far off a deadline may be for a refund to be looked up before those with more money."""
 
 
 @attrs.define
@@ -60,6 +60,10 @@ class LookingUp:
     """What rows are judged by, where lists are to confirm some."""
     confirmed: int = attrs.field(default=0, init=False)
     """How many rows lists confirmed."""
+    reuse: Reuse | None = None
+    """What uses lookups of earlier runs again."""
+    reuse_ended: Callable[[list[str]], Awaitable[None]] | None = None
+    """Is given the platforms for which reuse has ended."""
     saved: CallsSaved = attrs.field(factory=CallsSaved)
     """The calls that it did not need."""
     stopped: bool = attrs.field(default=False, init=False)
@@ -78,6 +82,8 @@ class LookingUp:
         urgent = datetime.fromtimestamp(self.clock.wall(), BEIJING) + NEAR
         await self.thread.run(state.forget_tried)
         await self.thread.run(state.forget_unproved)
+        if self.reuse is not None:
+            await self.thread.run(functools.partial(self.reuse.choose, state))
         await self.thread.run(lambda: state.arrange(urgent.isoformat()))
         if self.options.stop_at is None:
             await self._run(state, counts)
@@ -118,22 +124,64 @@ class LookingUp:
                 self.progress.begin("looking up", total, done, self.statistics)
                 if not self.options.accept_missing or state.get("places"):
                     await self._probe(state)
+                if self.reuse is not None:
+                    await self._use_again(state, self.reuse)
                 if self.rule is not None:
                     await self._read_lists(state, self.rule)
                 await self._fetch(state, state.pending)
                 self.progress.end()
+            await self._second_pass(state, counts)
+            while self.reuse is not None and await self._reuse_ends(state, self.reuse):
+                self.progress.begin("looking up again", total, state.looked_up(), self.statistics)
+                await self._fetch(state, state.pending)
+                self.progress.end()
+                await self._second_pass(state, counts)
         finally:
             counts["by_list"] = self.confirmed
-            counts["lookups"] = state.looked_up() - done - self.confirmed
+            again = self.saved.reuse + self.saved.push
+            counts["lookups"] = state.looked_up() - done - again - self.confirmed
+
+    async def _second_pass(self, state: RunStore, counts: dict[str, int]) -> None:
         again = state.passing_failures() if self.options.second_pass else 0
-        if again:
-            self.progress.begin("second pass", again, 0, self.statistics)
-            before = self._fetched
-            try:
-                await self._fetch(state, state.failed_in_passing)
-            finally:
-                counts["second_pass"] = self._fetched - before
-            self.progress.end()
+        if not again:
+            return
+        self.progress.begin("second pass", again, 0, self.statistics)
+        before = self._fetched
+        try:
+            await self._fetch(state, state.failed_in_passing)
+        finally:
+            counts["second_pass"] += self._fetched - before
+        self.progress.end()
+
+    async def _use_again(self, state: RunStore, reuse: Reuse) -> None:
+        """Use earlier lookups again, once a sample of them has shown that they still hold."""
+        await self._fetch(state, state.to_recheck)
+        await self._reuse_ends(state, reuse)
+        pages = reuse.use(state)
+        while (page := await self.thread.run(lambda: next(pages, None))) is not None:
+            await self.thread.run(functools.partial(state.record_all, page))
+            for row, lookup in page:
+                if self.kept is not None:
+                    await self.kept(row, lookup)
+                self.progress.advance(failed=False)
+        await self._count_reuse(state, reuse)
+        for text in await self.thread.run(reuse.notes):
+            self.progress.note(text)
+
+    async def _reuse_ends(self, state: RunStore, reuse: Reuse) -> bool:
+        """Whether a refund that was looked up all the same has changed; if so, what was reused is dropped."""
+        ended = await self.thread.run(functools.partial(reuse.compare, state))
+        for platform in ended:
+            self.progress.note(reuse.why_ended(platform))
+        if ended:
+            await self._count_reuse(state, reuse)
+            if self.reuse_ended is not None:
+                await self.reuse_ended(ended)
+        return bool(ended)
+
+    async def _count_reuse(self, state: RunStore, reuse: Reuse) -> None:
+        await self.thread.run(functools.partial(reuse.count, state))
+        self.saved.reuse, self.saved.push = reuse.result.final, reuse.result.silent
 
     async def _read_lists(self, state: RunStore, rule: VerdictRule) -> None:
         """Confirm by lists, account by account, what they can confirm."""
@@ -273,11 +321,6 @@ class LookingUp:
 def seconds_to_write(rows: int) -> float:
     """How long before `Options.stop_at` lookups end, so that the files of so many rows are there in time."""
     return 5.0 + rows * SECONDS_PER_ROW
-
-
-def stamp(seconds: float) -> str:
-    """A moment as lookups carry it: so that their texts can be compared."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def counters(statistics: Any) -> dict[str, int]:

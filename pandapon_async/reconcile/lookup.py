@@ -24,7 +24,7 @@ from pandapon_async.models.taobao.refunds import RefundAggregate, RefundDetail, 
 from pandapon_async.reconcile.statuses import is_open, status_of_platform
 from pandapon_async.reconcile.verdict import Lookup, Outcome
 
-__all__ = ["VERDICT_READS", "lookup_of_answer", "lookup_of_error"]
+__all__ = ["VERDICT_READS", "bare_id", "lookup_of_answer", "lookup_of_error"]
 
 _INDEX = re.compile(r"\[[0-9]+\]")
 
@@ -49,7 +49,7 @@ def lookup_of_answer(refund_id: str, answer: Refund | RefundDetail) -> Lookup:
         about, lookup = _of_1688(answer) if isinstance(answer, Refund) else _of_taobao(answer)
         if about is None and lookup.status is None and lookup.applied_fen is None:
             lookup = _failed("the answer has nothing in it", ErrorKind.EMPTY)
-        elif about is not None and _bare(about) != _bare(refund_id):
+        elif about is not None and bare_id(about) != bare_id(refund_id):
             lookup = _failed("the answer was about another refund")
     except CannotBeSeenError as unseen:
         lookup = _failed(str(unseen), ErrorKind.DECODE)
@@ -61,7 +61,8 @@ def _failed(why: str, kind: ErrorKind | None = None) -> Lookup:
     return Lookup(outcome=Outcome.FAILED, error=why, error_kind=kind)
 
 
-def _bare(refund_id: str) -> str:
+def bare_id(refund_id: str) -> str:
+    """A refund's id without the letters that 1688 writes before some of them."""
     return refund_id.removeprefix("TQ").removeprefix("TD")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
@@ -14,7 +16,7 @@ from pandapon_async.reconcile.statuses import known_states
 from pandapon_async.tables.cells import AmountUnit, Platform
 from pandapon_async.tables.open import Quoting, ReadOptions
 
-__all__ = ["FIELDS", "AmountBasis", "Language", "Options"]
+__all__ = ["FIELDS", "LONGEST_REUSE", "AmountBasis", "Language", "Options"]
 
 Language = Literal["en", "zh"]
 """What the reports for people are written in."""
@@ -70,9 +72,27 @@ def _with_zone(_: Any, attribute: attrs.Attribute[Any], moment: datetime | None)
         )
 
 
-def _positive_age(_: Any, __: Any, age: timedelta | None) -> None:
+LONGEST_REUSE = timedelta(days=366)
+"""The longest time for which a lookup is used again as its refund is final."""
+
+
+def _positive_age(_: Any, attribute: attrs.Attribute[Any], age: timedelta | None) -> None:
+    name = attribute.name
     if age is not None and (not isinstance(age, timedelta) or age <= timedelta(0)):
-        raise InvalidArgumentError("reuse is an age above 0, as a timedelta", argument="reuse")
+        raise InvalidArgumentError(f"{name} is an age above 0, as a timedelta", argument=name)
+    if age is not None and name == "reuse_final" and age > LONGEST_REUSE:
+        raise InvalidArgumentError(f"{name} is at most {LONGEST_REUSE.days} days", argument=name)
+
+
+def _percent(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value <= 100:
+        name = attribute.name
+        raise InvalidArgumentError(f"{name} is a percentage above 0 and up to 100", argument=name)
+
+
+def _path(value: str | os.PathLike[str] | None) -> Path | None:
+    return None if value is None else Path(value)
 
 
 def _known_language(_: Any, __: Any, language: str | None) -> None:
@@ -131,6 +151,16 @@ class Options:
     by_list: bool = False
     """Lets lists of Taobao refunds confirm rows, once a list has stood its proof; all others are looked up
     singly."""
+    reuse_final: timedelta | None = attrs.field(default=None, validator=_positive_age)
+    """How old the lookup of a refund in a final state may be to be used again, up to 366 days; None: not at
+    all."""
+    recheck: float = attrs.field(default=1.0, validator=_percent)
+    """The percentage of what could be used again that is looked up all the same."""
+    callbacks: Path | None = attrs.field(default=None, converter=_path)
+    """The store of callbacks that says what was pushed: that is looked up first, and with `reuse` only that
+    is used again of which nothing was pushed."""
+    lookups: Path | None = attrs.field(default=None, converter=_path)
+    """The file in which complete runs keep their lookups; None: lookups.sqlite beside the state."""
     accept_missing: bool = False
     """Goes on although of the refunds that are looked up first none is found."""
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)
@@ -140,6 +170,11 @@ class Options:
     """Of the reports; None: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."""
     group_readable: bool = False
     """Lets the group read the files (0640), and not their owner alone (0600)."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether lookups of earlier runs are used, and those of this one kept."""
+        return self.reuse_final is not None or self.callbacks is not None or self.lookups is not None
 
     @property
     def reading(self) -> ReadOptions:

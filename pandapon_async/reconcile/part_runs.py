@@ -6,7 +6,7 @@ import contextlib
 import heapq
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,26 @@ from pandapon_async.clock import Clock
 from pandapon_async.core.json_values import Result
 from pandapon_async.errors import InvalidArgumentError, PandaponError
 from pandapon_async.progress import NullProgress, Progress
-from pandapon_async.reconcile.ages import oldest_allowed, same_night
+from pandapon_async.reconcile.ages import oldest_allowed, same_night, stamp
 from pandapon_async.reconcile.calls_saved import CallsSaved
-from pandapon_async.reconcile.looking_up import COUNTERS, LookingUp, counters, stamp
-from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.looking_up import COUNTERS, LookingUp, counters
+from pandapon_async.reconcile.lookup_store import LOOKUPS, LookupStore, Scope, scopes_of
+from pandapon_async.reconcile.options import LONGEST_REUSE, Options
 from pandapon_async.reconcile.outputs import check_directory, lookup_age
-from pandapon_async.reconcile.parts import PartLookups, Split, lookups_file, rows_of
+from pandapon_async.reconcile.parts import (
+    PartLookups,
+    Split,
+    end_reuse,
+    ended_reuse,
+    lookups_file,
+    rows_of,
+)
 from pandapon_async.reconcile.probe import SAMPLE, check_found
+from pandapon_async.reconcile.reuse import Reuse, Reused
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.summary import Summary
-from pandapon_async.reconcile.verdict import LedgerRow, Lookup, VerdictRule
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, VerdictRule
 from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
 from pandapon_async.settings.vendor import FreightReading
@@ -76,8 +85,9 @@ async def run_part(
         client: Makes the calls: of one account, or of all that the rows name.
         folder: Where the parts are.
         part: The number of the part, from 1.
-        options: `concurrency`, `second_pass`, `accept_missing`, `reuse`, `stop_at`; the split said the
-            rest.
+        options: `concurrency`, `second_pass`, `accept_missing`, `stop_at`, and what is used again: `reuse`,
+            `reuse_final`, `recheck`, `callbacks`, `lookups` (by default lookups.sqlite in the folder); the
+            split said the rest.
         progress: Is told how far it is.
         clock: The time; default: the client's.
 
@@ -119,13 +129,24 @@ async def _run_part(
     path, started = lookups_file(folder, part), work.clock.wall()
     file, state = await work.thread.run(lambda: (held.enter_context(RecordFile.open(path)), _scratch(held)))
     begun = found.begun if same_night(found.begun, started) else None
-    oldest = oldest_allowed(begun, started, work.options.reuse)
+    silent = work.options.callbacks is not None  # then only what was not pushed is used again
+    oldest = oldest_allowed(begun, started, None if silent else work.options.reuse)
     first = stamp(oldest) if oldest != math.inf else None
-    beginning = {"split": found.id, "begun": started, "oldest": first}
+    beginning: dict[str, Any] = {"split": found.id, "begun": started, "oldest": first}
+    scopes: dict[str | None, Scope] = {}
+    if work.options.remembers:
+        accounts = sorted({row.account for row in rows if row.account is not None})
+        scopes = scopes_of(work.client, work.accounts, accounts)
+        beginning["scopes"] = {name or "": scope.digest for name, scope in scopes.items()}
     before = PartLookups.of(path, (*file.records, beginning), found.id)
     await work.thread.run(lambda: file.append(beginning))
     await work.thread.run(lambda: _fill(state, rows, before.found.items()))
-    state.set({"places": before.places})
+    ended_so_far = await work.thread.run(lambda: ended_reuse(folder, found.id))
+    state.set({"places": before.places, "reuse_ended": ended_so_far})
+    if scopes:
+        work.reuse = await work.thread.run(
+            lambda: _reuse(folder, found, work.options, scopes, started, held, work.thread.check)
+        )
 
     async def keep(row: int, lookup: Lookup) -> None:
         await work.thread.run(lambda: file.append({"row": row, "lookup": attrs.asdict(lookup)}))
@@ -133,13 +154,18 @@ async def _run_part(
     async def keep_places(places: dict[str, str]) -> None:
         await work.thread.run(lambda: file.append({"places": places}))
 
-    work.kept, work.placed = keep, keep_places
+    async def end_everywhere(platforms: list[str]) -> None:
+        await work.thread.run(lambda: end_reuse(folder, found.id, platforms))
+
+    work.kept, work.placed, work.reuse_ended = keep, keep_places, end_everywhere
     counts = {"lookups_before": len(before.found), "lookups": 0, "second_pass": 0}
     counted = counters(work.statistics)
     await work.run(state, counts)
     made = {name: count - counted[name] for name, count in counters(work.statistics).items()}
     times = {"started_at": started, "finished_at": work.clock.wall()}
     ended = {**times, **counts, **made, "calls_saved": work.saved.to_dict()}
+    if work.reuse is not None:
+        ended["reuse"] = work.reuse.result.to_dict()
 
     def end() -> int:
         file.append({"ended": ended})
@@ -155,6 +181,25 @@ async def _run_part(
         failed=state.failures(),
         left=left,
     )
+
+
+def _reuse(
+    folder: Path,
+    found: Split,
+    options: Options,
+    scopes: Mapping[str | None, Scope],
+    now: float,
+    held: contextlib.ExitStack,
+    check: Callable[[], None],
+) -> Reuse | None:
+    """What uses lookups of earlier nights again; None before the first night that keeps any."""
+    path = options.lookups or folder / LOOKUPS
+    if not path.is_file():
+        return None
+    store = held.enter_context(contextlib.closing(LookupStore.open(path, must_exist=True)))
+    reuse = Reuse.of(store, scopes, options, found.begun, now, check)
+    reuse.ended_elsewhere = lambda: ended_reuse(folder, found.id)
+    return reuse
 
 
 def _scratch(held: contextlib.ExitStack) -> RunStore:
@@ -183,7 +228,8 @@ async def merge(
     Args:
         folder: Where the parts are.
         out: The folder for the reports; as for `reconcile`.
-        options: `accept_missing`, `report_rows`, `language`, `group_readable`; the split said the rest.
+        options: `accept_missing`, `report_rows`, `language`, `group_readable`, `lookups`; the split said
+            the rest.
         freight: Whether freight is added to a refund's amount, included in it, or a question.
         clock: The time.
 
@@ -202,6 +248,7 @@ async def merge(
         check_directory(out)
         parts = [_lookups_of(folder, found, part) for part in range(1, found.parts + 1)]
         _check_complete(found, folder, parts)
+        _check_reuse(found, folder, parts)
         out.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
             held.enter_context(only_writer(out))
@@ -221,7 +268,7 @@ async def merge(
                 tolerance_fen=found.options["tolerance_fen"],
                 freight=freight,
             )
-            return write_outputs(
+            summary = write_outputs(
                 out,
                 state,
                 rule,
@@ -232,6 +279,9 @@ async def merge(
                 group_readable=options.group_readable,
                 check=thread.check,
             )
+            if not summary.totals.unverified:
+                _remember(options.lookups or folder / LOOKUPS, parts, state, ended.timestamp(), thread.check)
+            return summary
 
     return await thread.run(work)
 
@@ -257,6 +307,41 @@ def _check_complete(found: Split, folder: Path, parts: list[PartLookups]) -> Non
         )
 
 
+def _check_reuse(found: Split, folder: Path, parts: list[PartLookups]) -> None:
+    """Refuse lookups of earlier nights of a platform where another part has found that they do not hold."""
+    platforms = ended_reuse(folder, found.id)
+    for number, part in enumerate(parts, 1):
+        reused = {row for row, lookup in part.found.items() if lookup.source is LookupSource.REUSED}
+        if not platforms or not reused:
+            continue
+        for row in rows_of(folder, found, number):
+            if row.row in reused and row.platform in platforms:
+                raise IncompletePartsError(
+                    f"part {number} used earlier lookups of {row.platform} again before another part found a "
+                    f"refund that has changed. Nothing was merged. Run it again: "
+                    f"pandapon reconcile part {number} --in {folder}"
+                )
+
+
+def _remember(
+    path: Path, parts: list[PartLookups], state: RunStore, now: float, check: Callable[[], None]
+) -> None:
+    """Keep the lookups of a complete run for later ones, if its parts are to leave any."""
+    scopes: dict[str, str | None] = {}
+    for part in parts:
+        for account, digest in part.scopes.items():
+            scopes[account] = digest if scopes.setdefault(account, digest) == digest else None
+    if not scopes:
+        return
+
+    def scope_of(row: LedgerRow) -> str | None:
+        return scopes.get(row.account or "") or scopes.get("")
+
+    oldest = stamp(now - LONGEST_REUSE.total_seconds())
+    with contextlib.closing(LookupStore.open(path)) as store, contextlib.closing(state.joined()) as rows:
+        store.remember(rows, scope_of, oldest, check)
+
+
 def _run_of(found: Split, parts: list[PartLookups], state: RunStore, ended: datetime) -> dict[str, Any]:
     """What the run took: the sums over the last run of every part."""
     runs = [part.ended for part in parts if part.ended is not None]
@@ -272,4 +357,14 @@ def _run_of(found: Split, parts: list[PartLookups], state: RunStore, ended: date
         "calls_saved": saved.to_dict(),
         "seconds": round(ended.timestamp() - found.begun, 3),
         "parts": found.parts,
+        **_reuse_of(runs),
     }
+
+
+def _reuse_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all parts used again, if they were to."""
+    found = [Reused(**run["reuse"]) for run in runs if "reuse" in run]
+    total = Reused()
+    for one in found:
+        total.add(one)
+    return {"reuse": total.to_dict()} if found else {}

@@ -23,6 +23,7 @@ from typing import Any
 import attrs
 
 from pandapon_async.accounts import Accounts
+from pandapon_async.callbacks.messages import PLATFORMS
 from pandapon_async.clock import Clock
 from pandapon_async.core.json_values import Result
 from pandapon_async.core.model import BEIJING
@@ -45,6 +46,7 @@ __all__ = ["MOST_PARTS", "PartLookups", "Split", "lookups_file", "rows_of", "spl
 MOST_PARTS = 1_000
 _MARK = Mark('"made_by": "pandapon-async reconcile split"', "a split of a ledger")
 _MADE_BY = "pandapon-async reconcile split"
+_ENDED = Mark(f'"made_by": "{_MADE_BY}"', "the parts of a ledger")
 
 
 def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
@@ -265,6 +267,8 @@ def _clear(folder: Path) -> None:
     if (folder / "split.json").exists():
         for path in (*folder.glob("part-*.rows"), *folder.glob("part-*.lookups")):
             path.unlink()
+        for platform in PLATFORMS:
+            _ended(folder, platform).unlink(missing_ok=True)
         (folder / "split.json").unlink()
     elif strange := next(folder.glob("part-*"), None):
         raise ConfigurationError(f"{strange} was not written by a split of a ledger; choose another --out")
@@ -305,6 +309,27 @@ def lookups_file(folder: Path, part: int) -> Path:
     return folder / f"part-{part:04}.lookups"
 
 
+def end_reuse(folder: Path, split_id: str, platforms: Iterable[str]) -> None:
+    """Tell all parts that no earlier lookup of these platforms is used again."""
+    for platform in platforms:
+        with whole_file(_ended(folder, platform), _ENDED) as file:
+            json.dump({"made_by": _MADE_BY, "reuse_ended": platform, "split": split_id}, file)
+
+
+def ended_reuse(folder: Path, split_id: str) -> list[str]:
+    """The platforms of which a part has found that earlier lookups do not hold."""
+    found = []
+    for platform in PLATFORMS:
+        with contextlib.suppress(FileNotFoundError):
+            if json.loads(_ended(folder, platform).read_text("utf-8"))["split"] == split_id:
+                found.append(platform)
+    return found
+
+
+def _ended(folder: Path, platform: str) -> Path:
+    return folder / f"reuse-ended-{platform}.json"
+
+
 def rows_of(folder: Path, found: Split, part: int) -> list[LedgerRow]:
     """The rows of a part. Raises ConfigurationError if some are missing."""
     path = _rows(folder, part)
@@ -324,6 +349,8 @@ class PartLookups:
     found: dict[int, Lookup] = attrs.field(factory=dict)
     ended: dict[str, Any] | None = None
     places: dict[str, str] = attrs.field(factory=dict)
+    scopes: dict[str, str] = attrs.field(factory=dict)
+    """Whose lookups they are, by account ("" for all rows), where they are to be kept for later runs."""
 
     @classmethod
     def of(cls, path: Path, records: Iterable[Any], split_id: str) -> PartLookups:
@@ -340,6 +367,7 @@ class PartLookups:
                     row: one for row, one in read.found.items() if oldest is not None and _counts(one, oldest)
                 }
                 read.ended = None
+                read.scopes |= record.get("scopes", {})
             elif "ended" in record:
                 read.ended = record["ended"]
             elif "places" in record:

@@ -61,7 +61,7 @@ class Probe:
         self.places = state.get("places") or {}
         for name, place in self.places.items():
             self.client = self._with(name, place)
-        chosen = await self.in_thread(lambda: samples(state.pending(), state.platforms_found()))
+        chosen = await self.in_thread(lambda: samples(state.to_try(), state.platforms_found()))
         for platform, rows in chosen.items():
             if len(rows) < self.least:
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,7 @@ from typing import Any, Self
 import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
+from pandapon_async.reconcile.choice_store import NOTES, ChoiceTable
 from pandapon_async.reconcile.list_store import LIST_SCHEMA, LIST_TABLES, ListTables, lookup_of
 from pandapon_async.reconcile.statuses import is_open
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
@@ -127,13 +128,13 @@ _JOINED = (
 )
 _ASKED = "FROM ledger WHERE problem IS NULL AND duplicate_of IS NULL"
 # The order of the lookups: in temporary tables, as it depends on when a run is begun or resumed.
-_NOTES = "CREATE TEMP TABLE IF NOT EXISTS notes (row INTEGER PRIMARY KEY, deadline TEXT)"
 _QUEUE = (
     "CREATE TEMP TABLE queue (rank INTEGER, weight INTEGER, row INTEGER, PRIMARY KEY (rank, weight, row)) "
     "WITHOUT ROWID"
 )
 _FILL_QUEUE = (
-    "INSERT INTO temp.queue SELECT CASE WHEN notes.deadline <= :urgent THEN 1 ELSE 2 END, "
+    "INSERT INTO temp.queue SELECT "
+    "CASE WHEN choice = 'pushed' THEN 0 WHEN notes.deadline <= :urgent THEN 1 ELSE 2 END, "
     "-abs(coalesce(amount_fen, 0)), ledger.row FROM ledger LEFT JOIN temp.notes USING (row) "
     "WHERE problem IS NULL AND duplicate_of IS NULL ORDER BY 1, 2, 3"
 )
@@ -144,12 +145,17 @@ _DEADLINES = (
 # CROSS JOIN keeps the queue in front, so that it is read in its order and nothing is sorted.
 _QUEUED = (
     "SELECT rank, weight, ledger.row, ledger.platform, ledger.refund_id, ledger.account FROM temp.queue "
-    "CROSS JOIN ledger USING (row) LEFT JOIN lookups USING (row) WHERE (rank, weight, queue.row) > "
-    "(:rank, :weight, :row) AND (:account IS NULL OR ledger.account = :account) AND {wanted} "
+    "CROSS JOIN ledger USING (row) LEFT JOIN lookups USING (row) LEFT JOIN temp.notes USING (row) "
+    "WHERE (rank, weight, queue.row) > (:rank, :weight, :row) "
+    "AND (:account IS NULL OR ledger.account = :account) AND {wanted} "
     "ORDER BY rank, weight, queue.row LIMIT :most"
 )
 _IS_ARRANGED = "SELECT 1 FROM temp.sqlite_master WHERE name = 'queue'"
 _NOT_YET = _QUEUED.format(wanted="lookups.row IS NULL")
+_TO_TRY = _QUEUED.format(
+    wanted="lookups.row IS NULL AND (choice IS NULL OR choice NOT IN ('final', 'silent'))"
+)
+_TO_RECHECK = _QUEUED.format(wanted="lookups.row IS NULL AND choice = 'recheck'")
 _FAILED_IN_PASSING = _QUEUED.format(wanted="outcome = 'failed' AND retryable")
 
 
@@ -163,7 +169,7 @@ class Pending:
     account: str | None = None
 
 
-class RunStore(ListTables):
+class RunStore(ListTables, ChoiceTable):
     """The state of one run. Use `RunStore.open`; close it when done."""
 
     @classmethod
@@ -258,6 +264,12 @@ class RunStore(ListTables):
         query = "DELETE FROM lookups WHERE looked_up_at < ? OR looked_up_at > ?"
         return self._connection.execute(query, (before, after)).rowcount
 
+    def record_all(self, lookups: Iterable[tuple[int, Lookup]]) -> None:
+        """Keep what several lookups gave, all or none."""
+        with self.transaction():
+            for row, lookup in lookups:
+                self.record(row, lookup)
+
     def record(self, row: int, lookup: Lookup) -> None:
         """Keep what a lookup gave. Once this returns, it is never made again."""
         values = (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS))
@@ -265,18 +277,20 @@ class RunStore(ListTables):
 
     def keep_deadlines(self) -> None:
         """Keep the deadlines of open refunds, for the order, of lookups that are about to be dropped."""
-        self._connection.execute(_NOTES)
+        self._connection.execute(NOTES)
         found = self._connection.execute(_DEADLINES)
         rows = ((row, deadline) for row, platform, status, deadline in found if is_open(platform, status))
         with self.transaction():
-            self._connection.executemany("INSERT OR REPLACE INTO temp.notes VALUES (?, ?)", rows)
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO temp.notes (row, deadline) VALUES (?, ?)", rows
+            )
 
     def arrange(self, urgent: str = "") -> None:
         """Put the lookups in order: first what has its deadline up to then, as known, then by money.
 
         `urgent` is a moment in ISO 8601, Beijing time, as deadlines are.
         """
-        self._connection.execute(_NOTES)
+        self._connection.execute(NOTES)
         self._connection.execute("DROP TABLE IF EXISTS temp.queue")
         self._connection.execute(_QUEUE)
         with self.transaction():
@@ -294,6 +308,14 @@ class RunStore(ListTables):
         """What to look up for these rows, whether it was looked up or not."""
         query = "SELECT row, platform, refund_id, account FROM ledger WHERE row = ?"
         return [Pending(*self._connection.execute(query, (row,)).fetchone()) for row in rows]
+
+    def to_try(self) -> Iterator[Pending]:
+        """The lookups not yet made that are made in any case."""
+        return self._paged(_TO_TRY, None)
+
+    def to_recheck(self, account: str | None = None) -> Iterator[Pending]:
+        """The lookups not yet made that tell whether others can be used again; as `pending`."""
+        return self._paged(_TO_RECHECK, account)
 
     def failed_in_passing(self, account: str | None = None) -> Iterator[Pending]:
         """The lookups that failed for a reason that may pass, each once: all, or those of one account."""
@@ -365,7 +387,7 @@ class RunStore(ListTables):
         count: int = self._connection.execute(query).fetchone()[0]
         return count
 
-    def joined(self) -> Iterator[tuple[LedgerRow, Lookup | None]]:
+    def joined(self) -> Generator[tuple[LedgerRow, Lookup | None], None, None]:
         """Every row with its lookup, in the order of the ledger; streamed."""
         at = len(_ROW_FIELDS) + 1
         for values in self._connection.execute(_JOINED):

@@ -15,6 +15,7 @@ from pandapon_async.models.taobao import refunds as taobao
 from pandapon_async.tables.cells import Platform
 
 __all__ = [
+    "is_final",
     "is_known",
     "is_open",
     "known_states",
@@ -105,6 +106,11 @@ def is_known(platform: Platform, state: str | None) -> bool:
 def is_open(platform: Platform, state: str | None) -> bool:
     """Whether the refund is still going on (a known state that is not final)."""
     return state is not None and _STATES[platform].get(state) is False
+
+
+def is_final(platform: Platform, state: str | None) -> bool:
+    """Whether the refund is finished for good (a known state that is final)."""
+    return state is not None and _STATES[platform].get(state) is True
 
 
 def succeeded(platform: Platform, state: str | None) -> bool:

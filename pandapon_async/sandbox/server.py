@@ -242,6 +242,14 @@ class Sandbox:
         self._pipeline.land()
         return self._upstream.advance(number, status)
 
+    def reopen(self, number: int, status: Status, *, silently: bool = False) -> RefundState:
+        """Let a refund that has ended change all the same, as no document allows; ValueError if it is open.
+
+        `silently`: nothing is pushed about it.
+        """
+        self._pipeline.land()
+        return self._upstream.reopen(number, status, silently=silently)
+
     def order(self, order_id: str) -> OrderState:
         """A 1688 order as it is now; LookupError if there is none."""
         self._pipeline.land()

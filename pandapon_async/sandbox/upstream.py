@@ -195,6 +195,17 @@ class Upstream:
             raise ValueError(f"refund {number} cannot go from {refund.status} to {status}")
         return self._move(None, "advance", refund, status, {"status": status})
 
+    def reopen(self, number: int, status: Status, *, silently: bool) -> RefundState:
+        """Change a refund that has ended; ValueError if it has not."""
+        refund = self.refunds.get(number)
+        if refund.open:
+            raise ValueError(f"refund {number} has not ended: it is {refund.status}")
+        if not silently:
+            return self._move(None, "advance", refund, status, {"status": status})
+        moved = self._moved(refund, status)
+        self.refunds.put(moved)
+        return moved
+
     def upload(self, endpoint: str, field: str, image: str, key: str | None = None) -> str:
         """Take an image; its relative url. `key` is what it proves, where that is not the image itself."""
         digest, path = self.vouchers.keep(*decode_image(field, image, self.images if key is None else None))
@@ -206,17 +217,20 @@ class Upstream:
     def _move(
         self, endpoint: str | None, kind: str, refund: RefundState, status: Status, payload: Mapping[str, Any]
     ) -> RefundState:
+        moved = self._moved(refund, status)
+        self.refunds.put(moved)
+        self.note(endpoint, kind, refund.refund_id, payload, refund_id=refund.refund_id)
+        return moved
+
+    def _moved(self, refund: RefundState, status: Status) -> RefundState:
         now = self.now_ms()
-        moved = attrs.evolve(
+        return attrs.evolve(
             refund,
             status=status,
             modified_ms=now,
             deadline_ms=now + 7 * DAY_MS if is_open(refund.platform, status) else None,
             refund_payment=refund.apply_payment if status == "refundsuccess" else None,
         )
-        self.refunds.put(moved)
-        self.note(endpoint, kind, refund.refund_id, payload, refund_id=refund.refund_id)
-        return moved
 
     def note(
         self,

@@ -1,0 +1,380 @@
+"""Lookups of an earlier complete run that are used again: what is final stays final, within limits.
+
+A refund that ended weeks ago is looked up every night at the same price as one that ended today. Here the
+lookup is used again, never the verdict: the row is judged anew, by tonight's ledger. There are two reasons:
+
+- final: the refund was in a state that cannot change, with all amounts that a verdict needs, and the ledger
+  says of it what it said then (`Options.reuse_final`);
+- silent: nothing was pushed about it since, and the store of callbacks was receiving all the time
+  (`Options.callbacks` with `Options.reuse`).
+
+"Cannot change" is what the documents say, and a push can get lost. So a sample of what could be used again
+is looked up all the same, first of all, and so is what has become too old. One refund among them that has
+changed ends the reuse for its platform in this run. Ages end spread over the last third of their span, so
+that what was looked up in one night does not become too old in one night.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+import attrs
+
+from pandapon_async.callbacks.messages import PLATFORMS
+from pandapon_async.callbacks.push_log import Pushed, PushLog
+from pandapon_async.callbacks.store import CallbackStoreUnavailableError
+from pandapon_async.core.model import BEIJING
+from pandapon_async.errors import ConfigurationError
+from pandapon_async.reconcile.ages import CLOCK_STEP, NEAR, stamp
+from pandapon_async.reconcile.lookup_store import Known, LookupStore, Scope
+from pandapon_async.reconcile.options import LONGEST_REUSE, Options
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.statuses import is_final, is_open, succeeded
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
+from pandapon_async.tables.cells import Platform
+
+__all__ = ["Choice", "Reuse", "Reused", "changed", "is_settled"]
+
+SHOWN = 20
+"""How many refunds that changed are named."""
+
+
+class Choice(enum.StrEnum):
+    """What is to become of a refund of which an earlier lookup is known."""
+
+    PUSHED = "pushed"
+    """Something was pushed about it since: it is looked up first."""
+    RECHECK = "recheck"
+    """It could be used again, and is in the sample."""
+    EXPIRED = "expired"
+    """It is final and could be used again, but its lookup is too old."""
+    FINAL = "final"
+    """It is used again, as it is final."""
+    SILENT = "silent"
+    """It is used again, as nothing was pushed."""
+    OTHER = "other"
+    """It is looked up; what is known of it says only when its deadline is."""
+
+
+USED = (Choice.FINAL, Choice.SILENT)
+CHECKED = (Choice.RECHECK, Choice.EXPIRED)
+
+
+@attrs.define
+class Reused:
+    """What a run used again, and what it found out about that."""
+
+    final: int = 0
+    silent: int = 0
+    rechecked: int = 0
+    expired: int = 0
+    pushed: int = 0
+    changed: list[dict[str, str]] = attrs.field(factory=list)
+    """The first refunds that could have been used again and had changed."""
+    ended: list[str] = attrs.field(factory=list)
+    """The platforms for which reuse ended."""
+
+    def add(self, other: Reused) -> None:
+        """Add that of another part."""
+        for name in ("final", "silent", "rechecked", "expired", "pushed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.changed = [*self.changed, *other.changed][:SHOWN]
+        self.ended = sorted({*self.ended, *other.ended})
+
+    def to_dict(self) -> dict[str, Any]:
+        """By name, ready for JSON."""
+        return attrs.asdict(self)
+
+
+def is_settled(platform: Platform, lookup: Lookup) -> bool:
+    """Whether nothing that a verdict reads can change any more: the state is final, its amounts are known.
+
+    1688 says of some refunds that succeeded that nothing was paid back yet: those are not settled.
+    """
+    if lookup.outcome is not Outcome.FOUND or lookup.problems is not None:
+        return False
+    if not is_final(platform, lookup.status) or lookup.applied_fen is None:
+        return False
+    return platform == "taobao" or not succeeded(platform, lookup.status) or lookup.refunded_fen is not None
+
+
+def changed(platform: Platform, then: Lookup, now: Lookup) -> bool:
+    """Whether a verdict could be another than with the lookup of then."""
+    names = [
+        "outcome",
+        "status",
+        "applied_fen",
+        "refunded_fen",
+        "applied_freight_fen",
+        "refunded_freight_fen",
+    ]
+    if is_open(platform, now.status) or is_open(platform, then.status):
+        names.append("deadline")
+    if any(getattr(then, name) != getattr(now, name) for name in names):
+        return True
+    return (then.currency or "CNY") != (now.currency or "CNY")
+
+
+def _share(*texts: str) -> float:
+    """A number from 0 to 1 that hangs on these texts alone."""
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+@attrs.frozen
+class ReuseRule:
+    """What is used again. The same refund in the same night always comes to the same."""
+
+    now: float
+    night: str
+    reuse_final: timedelta | None
+    reuse_silent: timedelta | None
+    recheck: float
+    silence: Mapping[tuple[str, str], float]
+    """From when on the silence of a platform counts, by access key and platform."""
+    urgent: str
+    """Up to when a deadline is near."""
+
+    def choose(self, row: LedgerRow, known: Known, access_key: str) -> Choice:
+        """What is to become of a row of which a lookup is known."""
+        platform, refund_id, lookup = row.platform, row.refund_id, known.lookup
+        assert platform is not None
+        assert refund_id is not None
+        if known.pushed:
+            return Choice.PUSHED
+        age = self.now - datetime.fromisoformat(lookup.looked_up_at or "").timestamp()
+        if age < -CLOCK_STEP or not known.same_ledger(row):
+            return Choice.OTHER
+        use = self._use(platform, refund_id, lookup, age, access_key)
+        if use in USED and _share(self.night, platform, refund_id) < self.recheck / 100:
+            return Choice.RECHECK
+        return use
+
+    def _use(self, platform: Platform, refund_id: str, lookup: Lookup, age: float, access_key: str) -> Choice:
+        settled = is_settled(platform, lookup)
+        if settled and self.reuse_final is not None:
+            span = self.reuse_final.total_seconds()
+            if age <= span * (2 + _share(platform, refund_id)) / 3:
+                return Choice.FINAL
+        if (settled or self._waits(platform, lookup)) and self._is_silent(platform, access_key, age):
+            return Choice.SILENT
+        return Choice.EXPIRED if settled and self.reuse_final is not None else Choice.OTHER
+
+    def _waits(self, platform: Platform, lookup: Lookup) -> bool:
+        """Whether it is open and nothing happens by itself before the next night."""
+        if lookup.outcome is not Outcome.FOUND or lookup.problems is not None:
+            return False
+        return is_open(platform, lookup.status) and (lookup.deadline is None or lookup.deadline > self.urgent)
+
+    def _is_silent(self, platform: Platform, access_key: str, age: float) -> bool:
+        if self.reuse_silent is None or age > self.reuse_silent.total_seconds():
+            return False
+        since = self.silence.get((access_key, platform))
+        return since is not None and since + CLOCK_STEP < self.now - age
+
+
+@attrs.define
+class Reuse:
+    """The reuse of one run. All methods block."""
+
+    store: LookupStore
+    scopes: Mapping[str | None, Scope]
+    """By account; None: of all rows."""
+    rule: ReuseRule
+    check: Callable[[], None]
+    read_pushes: Callable[[], object] | None = None
+    """Marks what was pushed since it was called last."""
+    ended_elsewhere: Callable[[], list[str]] | None = None
+    """The platforms for which reuse has ended in another part of the same ledger."""
+    result: Reused = attrs.field(factory=Reused)
+
+    @classmethod
+    def of(
+        cls,
+        store: LookupStore,
+        scopes: Mapping[str | None, Scope],
+        options: Options,
+        begun: float,
+        now: float,
+        check: Callable[[], None],
+    ) -> Self:
+        """Read what was pushed, and what the silence of the store of callbacks means.
+
+        Args:
+            store: Where lookups of earlier runs are.
+            scopes: Whose lookups count, by account; None: of all rows.
+            options: What is used again.
+            begun: When the run began, also if it is resumed now.
+            now: The present.
+            check: May raise to stop.
+        """
+        silence: Mapping[tuple[str, str], float] = {}
+        read_pushes = None
+        if options.callbacks is not None:
+            read_pushes = functools.partial(_read_pushes, store, options, now)
+            try:
+                silence = read_pushes()
+            except CallbackStoreUnavailableError as error:
+                raise ConfigurationError(f"--callbacks: {error}") from None
+        rule = ReuseRule(
+            now=now,
+            night=datetime.fromtimestamp(begun, BEIJING).date().isoformat(),
+            reuse_final=options.reuse_final,
+            reuse_silent=options.reuse if options.callbacks is not None else None,
+            recheck=options.recheck,
+            silence=silence,
+            urgent=(datetime.fromtimestamp(now, BEIJING) + NEAR).isoformat(),
+        )
+        return cls(store, scopes, rule, check, read_pushes)
+
+    def scope_of(self, row: LedgerRow) -> Scope | None:
+        """Whose refund a row is."""
+        return self.scopes.get(row.account) or self.scopes.get(None)
+
+    def _digest_of(self, row: LedgerRow) -> str | None:
+        scope = self.scope_of(row)
+        return None if scope is None else scope.digest
+
+    def choose(self, state: RunStore) -> None:
+        """Choose for every row, and note it in the state; what this run looked up already stays as it is."""
+        state.drop_reused(PLATFORMS)
+        self.result.ended = list(state.get("reuse_ended") or ())
+        for page in state.pages_to_look_up():
+            self.check()
+            state.note_choices(self._choices(page))
+        counts = state.count_choices()
+        self.result.rechecked = counts.get(Choice.RECHECK, 0)
+        self.result.expired = counts.get(Choice.EXPIRED, 0)
+        self.result.pushed = counts.get(Choice.PUSHED, 0)
+
+    def _choices(self, page: Iterable[LedgerRow]) -> Iterator[tuple[int, str | None, str]]:
+        for row in page:
+            if (found := self._known(row)) is None:
+                continue
+            known, scope = found
+            assert row.platform is not None
+            choice = self.rule.choose(row, known, scope.access_key)
+            deadline = known.lookup.deadline if is_open(row.platform, known.lookup.status) else None
+            yield row.row, deadline, choice
+
+    def _known(self, row: LedgerRow) -> tuple[Known, Scope] | None:
+        scope = self.scope_of(row)
+        if scope is None or row.platform is None or row.refund_id is None:
+            return None
+        known = self.store.find(scope.digest, row.platform, row.refund_id)
+        return None if known is None else (known, scope)
+
+    def use(self, state: RunStore) -> Iterator[list[tuple[int, Lookup]]]:
+        """What is used again, page by page, as far as reuse has not ended; to be recorded before the next."""
+        for choice in USED:
+            for page in state.rows_of(choice):
+                self.check()
+                found = [
+                    (row.row, attrs.evolve(known[0].lookup, source=LookupSource.REUSED))
+                    for row in page
+                    if row.platform not in self.result.ended and (known := self._known(row)) is not None
+                ]
+                yield found
+
+    def compare(self, state: RunStore) -> list[str]:
+        """Compare what was looked up all the same with what was known; end reuse where a refund has changed.
+
+        Returns: the platforms for which it ended just now. What was used again of them is dropped.
+        """
+        elsewhere = [] if self.ended_elsewhere is None else self.ended_elsewhere()
+        differs = self._differing(state)
+        if differs and self.read_pushes is not None:
+            with contextlib.suppress(CallbackStoreUnavailableError):
+                self.read_pushes()  # what changed since the beginning may just have been pushed
+            differs = self._differing(state)
+        just_ended = sorted({*elsewhere, *(platform for _, platform, _ in differs)} - set(self.result.ended))
+        if not differs and not just_ended:
+            return []
+        self.result.changed += [{"platform": platform, "refund_id": one} for _, platform, one in differs]
+        del self.result.changed[SHOWN:]
+        self.result.ended += just_ended
+        state.set({"reuse_ended": self.result.ended})
+        state.drop_reused(self.result.ended)
+        self.store.forget(differs)
+        return just_ended
+
+    def count(self, state: RunStore) -> None:
+        """Count what is used again."""
+        counts = state.count_reused()
+        self.result.final = counts.get(Choice.FINAL, 0)
+        self.result.silent = counts.get(Choice.SILENT, 0)
+
+    def _differing(self, state: RunStore) -> list[tuple[str, Platform, str]]:
+        """The keys of refunds that have changed without a push, as the store of lookups has them."""
+        differs: list[tuple[str, Platform, str]] = []
+        for row, lookup in state.looked_up_of(CHECKED):
+            found = self._known(row)
+            if found is None or found[0].pushed or lookup.outcome is Outcome.FAILED:
+                continue
+            assert row.platform is not None
+            assert row.refund_id is not None
+            if changed(row.platform, found[0].lookup, lookup):
+                differs.append((found[1].digest, row.platform, row.refund_id))
+        return differs
+
+    def notes(self) -> list[str]:
+        """What is worth saying about what is used again."""
+        result, notes = self.result, []
+        if self.store.is_empty():
+            notes.append(
+                f"{self.store.path} has no lookups yet: this run keeps its own there once it is complete"
+            )
+        if result.final:
+            notes.append(f"using the lookups of {result.final:,} final refunds again")
+        if result.silent:
+            notes.append(f"using the lookups of {result.silent:,} refunds again of which nothing was pushed")
+        if result.rechecked:
+            notes.append(f"{result.rechecked:,} more were looked up to see whether that holds")
+        if self.rule.reuse_silent is not None and not self.rule.silence:
+            notes.append(
+                "--callbacks: its silence does not count, as it is not receiving now, or no message about a "
+                "refund has come for as long as --reuse says"
+            )
+        return notes
+
+    def why_ended(self, platform: str) -> str:
+        """What to say of a platform for which reuse has ended."""
+        ids = [one["refund_id"] for one in self.result.changed if one["platform"] == platform]
+        which = ", ".join(ids[:3]) or "of another part"
+        return (
+            f"WARNING: {platform}: a refund that should not have changed has changed ({which}); "
+            f"no earlier lookup of {platform} is used again in this run"
+        )
+
+    def remember(self, state: RunStore) -> None:
+        """Keep what this run looked up, once it is complete."""
+        oldest = stamp(self.rule.now - LONGEST_REUSE.total_seconds())
+        # Closed in any case: rows that are being read keep the state locked.
+        with contextlib.closing(state.joined()) as rows:
+            self.store.remember(rows, self._digest_of, oldest, self.check)
+
+
+def _read_pushes(store: LookupStore, options: Options, now: float) -> Mapping[tuple[str, str], float]:
+    """Mark what was pushed since it was read last; gives from when on silence counts."""
+    path = options.callbacks
+    assert path is not None
+    name, heard = f"pushes {path.absolute()}", now - (options.reuse or timedelta(0)).total_seconds()
+    with PushLog.reading(path) as log:
+        silence = log.silence(now, heard)
+        messages = log.refund_messages(store.read_until(name) - OVERLAP)
+        store.mark_pushed(name, map(_with_moment, messages), now)
+    return silence
+
+
+OVERLAP = 3600.0
+"""Seconds that are read once more: a message may be stored a little after its time."""
+
+
+def _with_moment(message: Pushed) -> tuple[Pushed, str]:
+    return message, stamp(message.received + CLOCK_STEP)
