@@ -7,6 +7,8 @@ every message at least once, its effect once, nothing earlier after something la
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -24,7 +26,11 @@ from pandapon_async.callbacks import Message, MessageState, MessageStore, Receiv
 from pandapon_async.clock import Clock
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
+from tests.support.postgres import Postgres
+from tests.support.stores import MessagePlace
+from tests.test_callbacks_store import change
 
+STORE = "callbacks.sqlite"
 SERVE = "from pandapon_async.cli.callbacks import callbacks_app; callbacks_app()"
 STEPS = {
     "waitselleragree": "waitbuyersend", "waitbuyermodify": "waitselleragree",
@@ -66,6 +72,18 @@ def register(receiver: Receiver) -> None:
         )
 
 
+class Balanced(CallbackSender):
+    """Pushes to several receivers in turn, as what stands in front of them does."""
+
+    def __init__(self, sandbox: Sandbox, urls: list[str], **options: Any) -> None:
+        super().__init__(sandbox, urls[0], **options)
+        self._urls = itertools.cycle(urls)
+
+    async def _post(self, body: bytes) -> int | None:
+        self._url = next(self._urls)
+        return await super()._post(body)
+
+
 class Hurried(Clock):
     """Half an hour of the vendor's schedule passes in a moment."""
 
@@ -79,11 +97,13 @@ class Hurried(Clock):
 class Process:
     """The receiver in a process of its own."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, shared: str | None = None) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.store = folder / "callbacks.sqlite"
+        self._store = {"PANDAPON_CALLBACKS": str(folder / STORE)}
+        if shared is not None:
+            self._store = {"PANDAPON_SHARED": shared}
         self.url = f"http://127.0.0.1:{self.port}/pandapon"
         self._folder = folder
         self._sandbox = sandbox
@@ -98,10 +118,11 @@ class Process:
 
     async def start(self) -> None:
         credentials = self._sandbox.credentials
-        arguments = ("serve", "--port", str(self.port), "--store", str(self.store))
+        arguments = ("serve", "--port", str(self.port))
         handlers = ("--handlers", "tests.test_callbacks_kill:register")
         environment = {
             **os.environ,
+            **self._store,
             "EFFECTS": str(self._folder / "effects.sqlite"),
             "PANDAPON_ACCESS_KEY": credentials.access_key,
             "PANDAPON_ACCESS_SECRET": credentials.access_secret,
@@ -149,12 +170,23 @@ class Run:
     restarts: int
 
 
-async def run(folder: Path, *, messages: int, refunds: int, kills: int, half_hour: float) -> Run:
-    """`messages` at 500 a second, the receiver killed and restarted at even distances."""
-    async with Sandbox(refunds=refunds, log_limit=0) as sandbox:
-        process = Process(folder, sandbox)
-        sender = CallbackSender(
-            sandbox, process.url, duplicates=0.1, disorder=0.1, hold=900.0, clock=Hurried(half_hour)
+async def run(
+    folder: Path, *, messages: int, refunds: int, kills: int, half_hour: float, shared: str | None = None
+) -> Run:
+    """`messages` at 500 a second, a receiver killed and restarted at even distances.
+
+    With a shared database there are two of them.
+    """
+    async with Sandbox(refunds=refunds, log_limit=0) as sandbox, contextlib.AsyncExitStack() as running:
+        processes = [Process(folder, sandbox, shared) for _ in range(1 if shared is None else 2)]
+        process = processes[0]
+        sender = Balanced(
+            sandbox,
+            [one.url for one in processes],
+            duplicates=0.1,
+            disorder=0.1,
+            hold=900.0,
+            clock=Hurried(half_hour),
         )
         kill_at = {messages * (kill + 1) // (kills + 1) for kill in range(kills)}
         restarting: list[asyncio.Task[None]] = []
@@ -164,7 +196,9 @@ async def run(folder: Path, *, messages: int, refunds: int, kills: int, half_hou
             await process.end(signal.SIGKILL)
             await process.start()
 
-        async with sender, process:
+        for one in processes:
+            await running.enter_async_context(one)
+        async with sender:
             begun = time.monotonic()
             for number in range(messages):
                 next(steps)()
@@ -176,26 +210,32 @@ async def run(folder: Path, *, messages: int, refunds: int, kills: int, half_hou
             rate = messages / (time.monotonic() - begun)
             await asyncio.gather(*restarting)
             await sender.drain()
-            await wait_until_handled(process.store)
+            counts = await counts_at_the_end(folder / STORE, shared)
     effects = sqlite3.connect(folder / "effects.sqlite")
     rows = effects.execute(
         "SELECT id, key, moment, pushed, told, calls FROM effects ORDER BY last"
     ).fetchall()
     effects.close()
-    store = MessageStore(process.store)
-    counts = store.counts()
-    store.close()
     return Run(sender, rate, rows, counts, len(restarting))
 
 
-async def wait_until_handled(path: Path) -> None:
-    db = sqlite3.connect(path, isolation_level=None)
+async def counts_at_the_end(path: Path, shared: str | None) -> dict[MessageState, int]:
+    """When nothing is left to be handled."""
+    place = MessagePlace(shared)
+    store: MessageStore = MessageStore(path) if shared is None else place.another()
     try:
-        waiting = "SELECT 1 FROM messages WHERE state IN ('pending', 'handling') LIMIT 1"
-        while db.execute(waiting).fetchone():  # noqa: ASYNC110 (another process is waited for)
-            await asyncio.sleep(0.05)
+        while True:
+            counts = await asyncio.to_thread(counts_of, store)
+            if not counts[MessageState.PENDING] and not counts[MessageState.HANDLING]:
+                return counts
+            await asyncio.sleep(0.2)
     finally:
-        db.close()
+        await asyncio.to_thread(store.close)
+
+
+def counts_of(store: MessageStore) -> dict[MessageState, int]:
+    with change(store):
+        return store.counts()
 
 
 def check(run: Run, messages: int) -> None:
@@ -232,8 +272,17 @@ def figures(run: Run) -> str:
     )
 
 
-async def test_500_messages_and_one_kill(tmp_path: Path) -> None:
-    result = await run(tmp_path, messages=500, refunds=1_000, kills=1, half_hour=1.0)
+@pytest.fixture(params=["file", "database"])
+async def shared(request: pytest.FixtureRequest) -> str | None:
+    """Where the messages are: None is a file."""
+    if request.param == "file":
+        return None
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return await postgres.empty()
+
+
+async def test_500_messages_and_one_kill(tmp_path: Path, shared: str | None) -> None:
+    result = await run(tmp_path, messages=500, refunds=1_000, kills=1, half_hour=1.0, shared=shared)
     print(figures(result))
     check(result, 500)
     assert any(delivery.status is None for delivery in result.sender.log)  # the kill was felt
@@ -241,9 +290,18 @@ async def test_500_messages_and_one_kill(tmp_path: Path) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(300)
-async def test_10_000_messages_and_three_kills(tmp_path: Path) -> None:
-    result = await run(tmp_path, messages=10_000, refunds=12_000, kills=3, half_hour=2.0)
+async def test_10_000_messages_and_three_kills(tmp_path: Path, shared: str | None) -> None:
+    result = await run(tmp_path, messages=10_000, refunds=12_000, kills=3, half_hour=2.0, shared=shared)
     print(figures(result))
     check(result, 10_000)
     taken = sorted(delivery.seconds for delivery in result.sender.log if delivery.status == 200)
     assert taken[len(taken) * 99 // 100] < 1.0  # the vendor's patience; the figure itself is printed
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+async def test_100_000_messages_to_two_receivers_and_three_kills(tmp_path: Path, postgres: Postgres) -> None:
+    address = await postgres.empty()
+    result = await run(tmp_path, messages=100_000, refunds=110_000, kills=3, half_hour=4.0, shared=address)
+    print(figures(result))
+    check(result, 100_000)
