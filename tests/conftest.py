@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from pandapon_async.sandbox import Counters, Sandbox
 from tests.support.blocking import allowed, guard
+from tests.support.stores import new_journal  # noqa: F401  (a fixture)
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
@@ -30,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("nightly" if config.getoption("--nightly") else "default")
+    config.addinivalue_line("markers", "of_files: a journal in a file is meant, not any")
     config.addinivalue_line("markers", "may_block(reason): the event loop may be blocked here, and why")
 
 
@@ -57,6 +59,13 @@ def may_block(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     with allowed(*mark.args, **mark.kwargs):
         yield
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What holds of a journal is tried in both places; a test of files says so with its mark."""
+    if "new_journal" in metafunc.fixturenames:
+        places = ["file"] if metafunc.definition.get_closest_marker("of_files") else ["file", "database"]
+        metafunc.parametrize("new_journal", places, indirect=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

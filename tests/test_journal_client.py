@@ -43,6 +43,7 @@ CREATE: dict[str, Any] = {
     "description": "two words",
     "goods_status": "aftersaleBuyerReceived",
 }
+pytestmark = pytest.mark.usefixtures("new_journal")
 
 
 def rows(path: Path) -> list[tuple[Any, ...]]:
@@ -52,6 +53,7 @@ def rows(path: Path) -> list[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.of_files
 async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     seen = []
@@ -152,6 +154,7 @@ def test_the_natural_key_is_that_of_the_declaration() -> None:
     assert natural_key(endpoints()["v1.alibaba.orders.create"], {"flow": "x"}) == {}
 
 
+@pytest.mark.of_files
 @pytest.mark.parametrize(
     ("base_url", "automatic"), [("https://api.pandapon.com", True), ("http://127.0.0.1:1", False)]
 )
@@ -231,6 +234,7 @@ async def test_a_create_that_was_resolved_as_done_is_not_sent_again() -> None:
         assert len(server.requests) == 6, "the first, and the five others"
 
 
+@pytest.mark.of_files
 @pytest.mark.parametrize("writes", [1, 5])
 async def test_the_intent_is_flushed_before_its_bytes_leave(
     writes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

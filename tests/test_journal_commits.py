@@ -15,6 +15,7 @@ from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.journals import noted
+from tests.support.stores import NewJournal
 
 
 async def intend(journal: Journal, number: int) -> Intent:
@@ -45,8 +46,9 @@ class Gate:
         self._begin(durable=durable)
 
 
-async def test_many_writes_share_few_commits() -> None:
-    journal = Journal()
+@pytest.mark.of_files
+async def test_many_writes_share_few_commits(new_journal: NewJournal) -> None:
+    journal = new_journal()
     statements = await traced(journal)
     await asyncio.gather(*(intend(journal, number) for number in range(200)))
     assert statements.count("COMMIT") <= 3
@@ -66,8 +68,9 @@ async def test_what_is_about_to_be_sent_is_flushed_to_the_disk(tmp_path: Path) -
     await journal.aclose()
 
 
-async def test_one_durable_change_makes_its_whole_group_durable() -> None:
-    journal = Journal()
+@pytest.mark.of_files
+async def test_one_durable_change_makes_its_whole_group_durable(new_journal: NewJournal) -> None:
+    journal = new_journal()
     intent = await intend(journal, 1)
     statements = await traced(journal)
     await asyncio.gather(intend(journal, 2), journal.sending(intent), intend(journal, 3))
@@ -75,9 +78,9 @@ async def test_one_durable_change_makes_its_whole_group_durable() -> None:
     await journal.aclose()
 
 
-async def test_cancelling_all_tasks_hangs_nobody() -> None:
+async def test_cancelling_all_tasks_hangs_nobody(new_journal: NewJournal) -> None:
     """Shut-down code often cancels every task there is; the journal's own work must outlive it."""
-    journal = Journal()
+    journal = new_journal()
     await journal.open()
     gate = Gate(journal)
     others = asyncio.all_tasks()
@@ -113,8 +116,8 @@ def test_a_loop_that_ends_in_the_middle_does_not_stop_the_next(tmp_path: Path) -
     assert asyncio.run(go_on()) == 2
 
 
-async def test_a_cancelled_intent_is_not_left_open() -> None:
-    journal = Journal()
+async def test_a_cancelled_intent_is_not_left_open(new_journal: NewJournal) -> None:
+    journal = new_journal()
     await journal.open()
     gate = Gate(journal)
     writing = asyncio.create_task(intend(journal, 1))
@@ -166,8 +169,8 @@ async def test_a_cancelled_opening_does_not_disturb_the_next(tmp_path: Path) -> 
     await journal.aclose()
 
 
-async def test_a_change_that_fails_alone_fails_alone() -> None:
-    journal = Journal()
+async def test_a_change_that_fails_alone_fails_alone(new_journal: NewJournal) -> None:
+    journal = new_journal()
     await journal.open()
 
     def broken(_: JournalStore) -> Any:
@@ -182,10 +185,12 @@ async def test_a_change_that_fails_alone_fails_alone() -> None:
     await journal.aclose()
 
 
-async def test_a_group_whose_commit_fails_is_undone_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_group_whose_commit_fails_is_undone_as_a_whole(
+    new_journal: NewJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import sqlite3
 
-    journal = Journal()
+    journal = new_journal()
     await journal.open()
     assert journal._store is not None
 
@@ -200,8 +205,8 @@ async def test_a_group_whose_commit_fails_is_undone_as_a_whole(monkeypatch: pyte
     await journal.aclose()
 
 
-async def test_the_first_answer_stays() -> None:
-    journal = Journal()
+async def test_the_first_answer_stays(new_journal: NewJournal) -> None:
+    journal = new_journal()
     intent = await intend(journal, 1)
     await journal.sending(intent)
     assert await journal.resolve(intent.id, IntentState.CONFIRMED, result="TQ1")

@@ -27,6 +27,8 @@ from tests.support.refunding_house import applied, house
 from tests.support.server import FaultServer, answer, envelope, http, ok
 from tests.support.virtual import run, virtual_time
 
+pytestmark = pytest.mark.usefixtures("new_journal")
+
 
 @virtual_time
 async def test_what_was_found_absent_and_is_there_by_now_is_not_sent_again() -> None:
@@ -216,6 +218,7 @@ async def test_whoever_may_believe_another_accounts_absence_may_send_again() -> 
         assert len(made.vendor.forms) == 1
 
 
+@pytest.mark.of_files
 @virtual_time
 async def test_a_form_from_before_the_write_is_not_ours_however_far_behind_the_clock_is() -> None:
     """An hour behind, this machine takes its write to be older than a form of half an hour ago."""

@@ -27,6 +27,7 @@ KEY = {
     "applyReasonId": 20022,
     "goodsStatus": "aftersaleBuyerReceived",
 }
+pytestmark = pytest.mark.usefixtures("new_journal")
 
 
 async def unknown(pandapon: Client, operation: str, key: Mapping[str, Any], **facts: Any) -> Intent:

@@ -120,8 +120,19 @@ def allowed(reason: str = "") -> Iterator[None]:
             watch.activate()
 
 
+_CONNECTS = (
+    ("pandapon_async/shared/database.py", "_connect"),
+    ("tests/support/postgres.py", "execute"),
+    ("tests/support/postgres.py", "fetchval"),
+)
+"""Where a driver looks for a password file, see `EXEMPT`."""
+
+
 @pytest.fixture(autouse=True)
 def nothing_blocks() -> Iterator[BlockBuster]:
     """Any blocking call made inside the loop, by whatever code, raises BlockingError."""
     with blockbuster_ctx() as watch:
+        for function in watch.functions.values():
+            for file, name in _CONNECTS:
+                function.can_block_in(file, name)
         yield watch

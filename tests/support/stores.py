@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import attrs
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from pandapon_async import Clock
+import attrs
+import pytest
+
+from pandapon_async import Clock, Credentials, Settings
+from pandapon_async import client as client_module
 from pandapon_async.callbacks import MessageStore
 from pandapon_async.callbacks.shared_store import RETURN_SECONDS, SharedMessageStore
 from pandapon_async.callbacks.store import IN_MEMORY
@@ -13,7 +20,13 @@ from pandapon_async.journal import Journal
 from pandapon_async.journal.shared_store import SharedJournal, SharedJournalStore
 from pandapon_async.journal.store import JournalStore
 
-__all__ = ["MessagePlace", "Place"]
+if TYPE_CHECKING:
+    from tests.support.postgres import Postgres
+
+__all__ = ["MessagePlace", "NewJournal", "Place", "new_journal"]
+
+NewJournal = Callable[[], Journal]
+"""Makes a journal in which nothing was written yet; of a database each is one more machine's."""
 
 
 @attrs.define
@@ -35,6 +48,43 @@ class Place:
     def journal(self) -> Journal:
         """A journal; of a database the caller has to see that it is empty."""
         return Journal() if self.address is None else SharedJournal(DatabaseUrl(self.address))
+
+
+class _OfRealTime(SharedJournal):
+    """A shared journal for tests in virtual time: the database has none of that."""
+
+    def _open_store(self) -> JournalStore:
+        clock, self._clock = self._clock, Clock()
+        try:
+            return super()._open_store()
+        finally:
+            self._clock = clock
+
+
+def _emptied(postgres: Postgres) -> str:
+    with ThreadPoolExecutor(1) as thread:  # the test may have a loop already
+        return thread.submit(lambda: asyncio.run(postgres.empty())).result()
+
+
+@pytest.fixture
+def new_journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NewJournal:
+    """Journals in both places: those that tests make, and those that clients make by themselves."""
+    if request.param == "file":  # see `pytest_generate_tests`
+        return Journal
+    postgres: Postgres = request.getfixturevalue("postgres")
+    url, of_settings = DatabaseUrl(_emptied(postgres)), client_module._journal_of
+    files: set[object] = set()
+
+    def journal_of(credentials: Credentials, settings: Settings) -> Journal:
+        if isinstance(settings.journal, Journal) or settings.shared is not None:
+            return of_settings(credentials, settings)
+        if files and settings.journal not in files:
+            _emptied(postgres)  # what is not the file of before has nothing in it
+        files.add(settings.journal)
+        return _OfRealTime(url, clock=settings.clock)
+
+    monkeypatch.setattr(client_module, "_journal_of", journal_of)
+    return lambda: _OfRealTime(url)
 
 
 class _Ahead(Clock):
