@@ -99,5 +99,8 @@ async def test_a_wrong_option_is_named(arguments: tuple[str, ...], wrong: str) -
 async def test_a_port_that_is_taken_is_said() -> None:
     async with Sandbox(refunds=1) as other, started("--port", str(other.port)) as process:
         _, errors = await process.communicate()
-        assert f"cannot listen on 127.0.0.1:{other.port}" in errors.decode()
+        said = errors.decode()
+        assert f"cannot listen on 127.0.0.1:{other.port}: Address already in use" in said
+        assert "--port 0" in said
+        assert "bind" not in said  # the library's words
     assert process.returncode == 2

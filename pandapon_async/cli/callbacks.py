@@ -28,6 +28,7 @@ from pandapon_async.callbacks import (
 from pandapon_async.callbacks.receiver import DEFAULT_STORE
 from pandapon_async.callbacks.store import FILE_FORMAT
 from pandapon_async.cli.output import for_people, note, print_lines, print_result, print_table
+from pandapon_async.cli.usage import cannot_listen
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.database_url import DatabaseUrl
@@ -150,7 +151,7 @@ def serve(
             clients = _settling(credentials, accounts) if settle else {}
             asyncio.run(_serve(receiver, clients, host, port, path))
     except OSError as error:
-        typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
+        typer.echo(cannot_listen(host, port, error), err=True)
         raise typer.Exit(2) from None
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pandapon_async.cli.usage import cannot_listen
+
 if TYPE_CHECKING:
     from pandapon_async.sandbox import Fault, Sandbox
     from pandapon_async.settings import Credentials
@@ -95,7 +97,7 @@ def sandbox(
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(served))
     except OSError as error:
-        typer.echo(f"cannot listen on {host}:{port}: {error.strerror}", err=True)
+        typer.echo(cannot_listen(host, port, error), err=True)
         raise typer.Exit(2) from None
     typer.echo(_summary(served), err=True)
 

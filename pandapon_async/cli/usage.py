@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
@@ -18,7 +19,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from pandapon_async.plain_text import meant
 
-__all__ = ["USAGE_ERRORS", "argument_name", "explain_usage", "value_of"]
+__all__ = ["USAGE_ERRORS", "argument_name", "cannot_listen", "explain_usage", "value_of"]
 
 USAGE_ERRORS: Final[Any] = typer.BadParameter.__mro__[2]
 """Everything that the reader of the command line raises: two steps above `typer.BadParameter`."""
@@ -40,6 +41,13 @@ def value_of(kind: Any) -> tuple[Any, list[str]]:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind, [str(member.value) for member in kind]
     return kind, []
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> str:
+    """Say why a server cannot listen, and which option helps; asyncio's own text repeats the address."""
+    reason = os.strerror(error.errno) if error.errno else "the system refuses it"
+    helps = f"--port {port + 1} takes another port, --port 0 a free one"
+    return f"cannot listen on {host}:{port}: {reason}; {helps}"
 
 
 def explain_usage(error: Any) -> str:

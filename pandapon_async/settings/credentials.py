@@ -55,7 +55,8 @@ class Credentials(Options):
         if missing:
             names = ", ".join(f"{PREFIX}{name.upper()}" for name in missing)
             raise ConfigurationError(
-                f"set {names} in the environment or in a .env file, or name an account with --account"
+                f"set {names} in the environment or in a .env file, or name an account with --account; "
+                "without an account, try it on a sandbox: pandapon sandbox >> .env &"
             )
         given = {name: value for name, (value, _) in found.items()}
         if sources.account is None or sources.file is None:

@@ -41,7 +41,7 @@ ELSEWHERE = (
     "make ",
     "pip ",
     "python -m asyncio",
-    "python -m venv",
+    "python3 -m venv",
     "systemctl ",
     ". ",
 )
