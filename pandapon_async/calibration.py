@@ -1,8 +1,9 @@
-"""Finding out by reading alone how this vendor signs, where arguments go, and how it says "there is none".
+"""Find out by reads only how this vendor signs, places arguments, and answers for a missing refund.
 
-No page says whether a timestamp counts milliseconds or seconds; a wrong guess ends each night with a refused
-key. A few reads can tell. They are few, and slow, as a vendor may count refusals: no signature is refused
-twice, a throttle ends it, and nothing is ever written. What the answers do not prove stays "not known".
+No page says whether a timestamp counts milliseconds or seconds, and with a wrong guess every nightly run ends
+with an authentication error. A few reads can find out. They are few and slow, because a vendor may count
+refusals: no signature is refused twice, a throttle ends the calibration, and nothing is ever written. What
+the answers do not prove stays "not known".
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ CALLS_A_SECOND: Final = 2.0
 CLOCK_WINDOW: Final = 600
 """Seconds that the vendor's manual accepts between its clock and this one."""
 CART: Final = "v2.alibaba.carts.get"
-"""The one call that is documented as released, reads, and needs no id."""
+"""The only released read that needs no id."""
 DETAIL: Final = "v1.alibaba.refunds.get"
 LIST: Final = "v1.taobao.refunds.page"
 NO_SUCH_ID: Final = "TQ0"
-"""An id of the right form that no refund can have."""
+"""A well-formed id that no refund can have."""
 LARGEST_ASKED: Final = 200
-"""The most items that this client asks a page for."""
+"""The largest page size that this client asks for."""
 WINDOWS: Final = {"ms": (1_262_304_000_000, 4_102_444_800_000), "s": (1_262_304_000, 4_102_444_800)}
-"""From 2010 to 2100, in either unit; read in the other one, it is a time without refunds."""
+"""A window from 2010 to 2100 in either unit; in the wrong unit it is a time without refunds."""
 Signature = tuple[Literal["ms", "s"], str]
 SIGNATURES: Final[tuple[Signature, ...]] = (
     ("ms", "md5_upper"),
@@ -57,7 +58,7 @@ LISTED: Final = 60
 
 @attrs.frozen
 class Finding:
-    """One thing that was looked for: what was found, and what that rests on."""
+    """One question: the answer found, and the evidence for it."""
 
     name: str
     found: str
@@ -66,24 +67,24 @@ class Finding:
 
 @attrs.define
 class Calibration:
-    """What the reads showed. No value of an answer is in it."""
+    """What the reads showed, without any value of an answer."""
 
     findings: list[Finding] = attrs.field(factory=list)
     calls: int = 0
-    """Requests that were made, the one for the clock among them."""
+    """How many requests were made, including the one for the clock."""
     stopped: str | None = None
-    """Why it ended early; None if everything was tried."""
+    """Why the calibration ended early; None if everything was tried."""
     accepted: bool = False
     """Whether a signature was accepted."""
     vendor: dict[str, Any] = attrs.field(factory=dict)
-    """What was proved, by the names of the settings in `[vendor]`."""
+    """The proven values, by the names of the settings in `[vendor]`."""
 
     def add(self, name: str, found: str = UNKNOWN, why: str = "") -> None:
-        """One more finding."""
+        """Add a finding."""
         self.findings.append(Finding(name, found, why))
 
     def to_toml(self) -> str:
-        """The section `[vendor]`, ready for pandapon.toml; only what was proved is in it."""
+        """The section `[vendor]` for pandapon.toml, with proven values only."""
         tables: dict[str, list[str]] = {"vendor": []}
         for name, value in self.vendor.items():
             if name == "overrides":
@@ -103,12 +104,12 @@ def _line(name: str, value: Any) -> str:
 
 
 class _StoppedError(Exception):
-    """Nothing more is asked."""
+    """No further request is made."""
 
 
 @attrs.frozen
 class _Answer:
-    """How a call ended: with data, or with a code."""
+    """The end of a call: data, or a code."""
 
     accepted: bool
     """Whether the signature was."""
@@ -126,13 +127,13 @@ class _Answer:
 async def calibrate(
     credentials: Credentials, settings: Settings, *, skew: Skew | None = None, refund_id: str | None = None
 ) -> Calibration:
-    """Find out what reads can show of a vendor, in at most `MOST_CALLS` of them.
+    """Find out what reads show about a vendor, with at most `MOST_CALLS` requests.
 
     Args:
-        credentials: of an account of this vendor.
-        settings: where it is; what they say of the vendor is not believed but tried.
-        skew: how far its clock is from this one, from an unsigned request that counts as the first call.
-        refund_id: a refund of 1688 that the account can see; without it, less can be found.
+        credentials: The credentials of an account of this vendor.
+        settings: The settings with the vendor's address; their vendor profile is tested, not trusted.
+        skew: The clock difference, from an unsigned request that counts as the first call.
+        refund_id: A 1688 refund that the account can see; without it, less can be found.
     """
     result = Calibration(calls=1)
     slow = attrs.evolve(
@@ -164,24 +165,26 @@ class _Probe:
     signed: Signature = SIGNATURES[0]
 
     def clock(self, skew: Skew | None) -> None:
-        """A signature carries the time: nothing can be told of it as long as the clock is wrong."""
+        """Check the clock first: a signature contains the time, so a wrong clock would hide every result."""
         if skew is None:
             self.result.add("clock", UNKNOWN, "the answer to an unsigned request has no Date")
         elif abs(skew.seconds) >= CLOCK_WINDOW:
             self.result.add("clock", str(skew), f"{CLOCK_WINDOW} s are accepted")
-            raise _StoppedError("set this machine's clock (NTP) first: signatures carry the time")
+            raise _StoppedError("set this machine's clock (NTP) first, because signatures contain the time")
         else:
-            self.result.add("clock", "as the server's" if not skew.matters else str(skew))
+            self.result.add("clock", "equal to the server's" if not skew.matters else str(skew))
 
     async def signature(self) -> None:
-        """Unit of the timestamp and case of the hex digits: one read for each until one is accepted."""
+        """Find the timestamp's unit and the hex digits' case: one read per combination until a success."""
         codes: list[int] = []
         for unit, signer in SIGNATURES:
             self.signed = unit, signer
             answer = await self.ask("GET", CART)
             if answer.accepted:
                 self.result.accepted = True
-                self.result.add("timestamp_unit", unit, "accepted" if not codes else "the other is refused")
+                self.result.add(
+                    "timestamp_unit", unit, "accepted" if not codes else "the other one is refused"
+                )
                 self.result.add("signer", signer)
                 self.result.vendor |= {"timestamp_unit": unit, "signer": signer}
                 self.result.add("cart", "", shape_of(answer.data))
@@ -199,14 +202,16 @@ class _Probe:
         if new:
             numbers = sorted(code for code in known if isinstance(code, int))
             self.result.vendor["codes"] = {"authentication": [*numbers, *new]}
-            self.result.add("codes.authentication", _listed(new), "refused so, and accepted otherwise")
+            self.result.add(
+                "codes.authentication", _listed(new), "refused in this form, accepted in the other"
+            )
 
     async def place(self, refund_id: str | None) -> None:
-        """Where the id of a 1688 refund goes, and what is answered to one that cannot be."""
+        """Find the place of a 1688 refund's id, and the answer to an impossible id."""
         if refund_id is None:
             for name in ("place of refund_id", "codes.not_found"):
                 self.result.add(
-                    name, UNKNOWN, "give a refund of 1688 that the account sees: --refund-id TQ..."
+                    name, UNKNOWN, "name a 1688 refund that the account can see: --refund-id TQ..."
                 )
             return
         body = await self.ask("POST", DETAIL, json={"refundId": refund_id})
@@ -214,10 +219,12 @@ class _Probe:
         places = [name for name, answer in (("body", body), ("query", query)) if answer.something]
         if not places:
             codes = _listed([answer.code for answer in (body, query) if answer.code is not None])
-            self.result.add("place of refund_id", UNKNOWN, f"nothing is found in body or query ({codes})")
+            self.result.add(
+                "place of refund_id", UNKNOWN, f"not found with the id in the body or the query ({codes})"
+            )
             self.result.add("codes.not_found")
             return
-        self.result.add("place of refund_id", " or ".join(places), "the refund is found so")
+        self.result.add("place of refund_id", " or ".join(places), "the refund is found with it")
         if places == ["query"]:
             self.result.vendor["overrides"] = {"alibaba.refunds.get": {"arguments": "query"}}
         self.result.add("refund", "", shape_of((body if body.something else query).data))
@@ -228,7 +235,7 @@ class _Probe:
     def _not_found(self, answer: _Answer) -> None:
         known = self.client.settings.vendor.codes.not_found
         if answer.something:
-            self.result.add("codes.not_found", UNKNOWN, "something is answered to an id that cannot be")
+            self.result.add("codes.not_found", UNKNOWN, "an impossible id gets an answer with data")
         elif answer.code is None:
             empty = "null" if answer.data is None else "empty data"
             self.result.add(
@@ -240,10 +247,10 @@ class _Probe:
             numbers = sorted(code for code in known if isinstance(code, int))
             codes = self.result.vendor.setdefault("codes", {})
             codes["not_found"] = [*numbers, answer.code]
-            self.result.add("codes.not_found", str(answer.code), "answered to an id that cannot be")
+            self.result.add("codes.not_found", str(answer.code), "the answer to an impossible id")
 
     async def pages(self) -> None:
-        """Whether a list begins with page 0 or 1, and where its items stand."""
+        """Find whether a list begins with page 0 or 1, and the field of its items."""
         first, second = [
             await self.ask("POST", LIST, json={"pageNo": number, "pageSize": 1}) for number in (0, 1)
         ]
@@ -265,7 +272,7 @@ class _Probe:
             self.result.vendor.setdefault("list", {})["items"] = name
 
     async def window(self) -> None:
-        """What a list's bounds count in, and how much a page holds; which moment they bound, no item says."""
+        """Find the unit of a list's bounds and the page size; no item shows which time they limit."""
         facts = self.result.vendor.get("list", {})
         page = {"pageNo": facts.get("first_page", 1), "pageSize": 1}
         shown = {unit: await self._shows(page, *WINDOWS[unit]) for unit in ("ms", "s")}
@@ -284,7 +291,7 @@ class _Probe:
             rest = {**page, "pageNo": page["pageNo"] + 1, "pageSize": LARGEST_ASKED}
             after = _items(await self.ask("POST", LIST, json=rest))
         if found is None or after is None or _same(after, found):
-            why = "a page of 200 is refused" if answer.code is not None else "there are too few items"
+            why = "a page of 200 is refused" if answer.code is not None else "the list has too few items"
             self.result.add(
                 "list.largest_page", UNKNOWN, f"it shows {size}" if size == LARGEST_ASKED else why
             )
@@ -297,7 +304,7 @@ class _Probe:
         return _items(await self.ask("POST", LIST, json=body)) is not None
 
     async def ask(self, method: str, name: str, *, json: Any = None, params: Any = None) -> _Answer:
-        """One read. Raises _StoppedError for whatever makes a further one useless or unkind."""
+        """Make one read. Raises _StoppedError if further reads would be useless or too many."""
         if self.result.calls >= MOST_CALLS:
             raise _StoppedError(f"{MOST_CALLS} calls were made")
         self.result.calls += 1
@@ -309,11 +316,11 @@ class _Probe:
                 method, path, json=json, params=params, safety=Safety.READ
             ).with_response()
         except RateLimitError:
-            raise _StoppedError("the vendor said that there are too many calls; try again later") from None
+            raise _StoppedError("the vendor throttled; try again later") from None
         except AuthenticationError as error:
             return self._refused(error.code)
         except ApiError as error:
-            # Before a signature was accepted, a refusal of any code may be one of the signature.
+            # Before a signature is accepted, any refusal may be because of the signature.
             return (
                 _Answer(self.result.accepted, error.code)
                 if self.result.accepted
@@ -332,7 +339,7 @@ class _Probe:
 
 
 def _items(answer: _Answer) -> tuple[str, list[Any]] | None:
-    """The first list with objects in an answer, and the field that it stands in ("": it is the data)."""
+    """Return the first list of objects in an answer and its field ("": the data itself)."""
     if isinstance(answer.data, list):
         return ("", answer.data) if answer.data else None
     if not isinstance(answer.data, Mapping):
@@ -343,7 +350,7 @@ def _items(answer: _Answer) -> tuple[str, list[Any]] | None:
 
 
 def _first_page(zero: tuple[str, list[Any]] | None, one: tuple[str, list[Any]] | None) -> int | None:
-    """The number of the first page; None if both show the same, as then page 0 may be taken for page 1."""
+    """Return the number of the first page; None if both show the same, because 0 may mean page 1."""
     if zero is None:
         return 1
     if one is None:
@@ -352,12 +359,12 @@ def _first_page(zero: tuple[str, list[Any]] | None, one: tuple[str, list[Any]] |
 
 
 def _same(one: tuple[str, list[Any]], other: tuple[str, list[Any]]) -> bool:
-    """Whether two pages are about the same refunds; a countdown in them goes on meanwhile."""
+    """Whether two pages have the same refunds; a countdown in them may differ."""
     return [_about(item) for item in one[1]] == [_about(item) for item in other[1]]
 
 
 def _about(item: Any) -> Any:
-    """The id of a listed refund, or all of the item where it has none."""
+    """Return the id of a listed refund, or the whole item without one."""
     for name in ("refundOrderAggregate", "refundOrder"):
         if isinstance(item, Mapping) and isinstance(item.get(name), Mapping):
             item = item[name]
@@ -365,7 +372,7 @@ def _about(item: Any) -> Any:
 
 
 def shape_of(data: Any) -> str:
-    """The names and types of an answer's fields; never a value."""
+    """Return the names and types of an answer's fields, never a value."""
     if isinstance(data, Mapping):
         fields = [f"{name} {_type(value)}" for name, value in data.items()]
         more = f" and {len(fields) - LISTED} more" if len(fields) > LISTED else ""

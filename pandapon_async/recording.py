@@ -1,12 +1,12 @@
-"""One real answer as evidence about the vendor, with nothing in it that belongs to anybody.
+"""Record a real answer as evidence about the vendor, without private data.
 
-What the vendor really answers is what this package knows least about, and those who could show it may not
-show their customers' data. A recording keeps the form and loses the content: every text, and every number
-of more than five digits, becomes another one of the same form unless the declaration says that it is
-harmless (a known value of an enumeration, yes and no). Fields that no declaration knows, and those that
-can hold personal data, always do. Dates are shifted by one offset. Equal values become equal ones, so ids
-still lead to each other; the key by which they do is random and kept nowhere. Of the request nothing is
-kept but the names of the call and its arguments.
+The vendor's real answers are what this package knows least about, but users may not show their customers'
+data. A recording keeps the form of an answer and replaces its content: every text, and every number of more
+than five digits, becomes another one of the same form, unless the declaration marks it as harmless (a known
+value of an enumeration, a boolean). Fields without a declaration and fields that can hold personal data are
+always replaced. Dates are shifted by one offset. Equal values stay equal, so ids still refer to each other;
+the replacement key is random and not stored. Of the request only the names of the call and its arguments are
+kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["FORMAT", "Recording", "Redactor"]
 
 FORMAT: Final = 1
 HARMLESS_DIGITS: Final = 5
-"""Numbers of so few digits are no ids: counts, quantities, states, small amounts."""
+"""Numbers with at most this many digits are not ids: counts, quantities, states, small amounts."""
 
 _MADE_BY = "pandapon-async record"
 _LARGEST = 16 * 1024 * 1024
@@ -56,22 +56,22 @@ _KEPT = frozenset(" \t\n!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 class _Unknown:
-    """The type of what no declaration knows."""
+    """The type of undeclared values."""
 
 
 @attrs.define
 class Redactor:
-    """Replaces the content of answers; one for all of a recording, so that equal values stay equal."""
+    """Replaces the content of answers; use one for a whole recording, so that equal values stay equal."""
 
     key: bytes = attrs.field(repr=False)
-    """Random bytes, at least 16; kept nowhere."""
+    """Random bytes, at least 16; not stored anywhere."""
     offset: timedelta = attrs.field(repr=False)
-    """What all dates are shifted by."""
+    """The offset of all dates."""
     hide_amounts: bool = False
-    """Whether small amounts are replaced, too."""
+    """Whether to replace small amounts, too."""
 
     def redact(self, value: Any, kind: Any = _Unknown) -> Any:
-        """A value of JSON, as the declaration types it, with nothing of anybody's in it."""
+        """Replace the content of a JSON value of this declared type."""
         arms = arms_of(kind)
         if isinstance(value, dict):
             return self._named(list(self._inside(value, arms)))
@@ -97,7 +97,7 @@ class Redactor:
             yield name, name in types, self.redact(item, types.get(name, _Unknown))
 
     def _named(self, fields: list[tuple[str, bool, Any]]) -> dict[str, Any]:
-        """The fields by name; what may be an id or somebody's name gets one that is not there yet."""
+        """Replace the fields of an object; a key that may be an id or a name gets a new, unused one."""
         kept = {name for name, known, _ in fields if known or _PLAIN_NAME.fullmatch(name)}
         made: dict[str, Any] = {}
         for name, _, inner in fields:
@@ -132,7 +132,7 @@ class Redactor:
         return int(made) if isinstance(number, int) else Decimal(made)
 
     def _shifted(self, text: str, declared: bool) -> str | None:
-        """The same form of a date with another one in it; None for what is no date."""
+        """Shift a date, keeping its form; None if the text is not a date."""
         try:
             if match := _MOMENT.fullmatch(text):
                 form = "%Y-%m-%d" + ("" if match[2] is None else f"{match[2][0]}%H:%M:%S")
@@ -151,7 +151,7 @@ class Redactor:
         return None
 
     def like(self, text: str) -> str:
-        """Another text of the same form: digits, letters of either case and Han for their like."""
+        """Return another text of the same form: digits, letters and Han characters keep their kind."""
         scheme = match[0] if (match := _SCHEME.match(text)) else ""
         made: list[str] = []
         for character, drawn in zip(text[len(scheme) :], self._draws(text), strict=False):
@@ -159,7 +159,7 @@ class Redactor:
         return scheme + "".join(made)
 
     def _draws(self, text: str) -> Iterator[int]:
-        """Bytes without end that nobody can tell without the key, the same for the same text."""
+        """Iterate over an endless pseudorandom byte stream, determined by key and text."""
         data = text.encode("utf-8", "surrogatepass")
         for block in itertools.count():
             yield from hashlib.blake2b(data, key=self.key, salt=block.to_bytes(16)).digest()
@@ -184,14 +184,14 @@ def _digits(text: str) -> int:
 
 
 def _is_member(value: Any, arms: Iterable[Any]) -> bool:
-    """Whether it is a value of an enumeration that the declaration knows."""
+    """Whether the value belongs to a declared enumeration."""
     enumerations = (arm for arm in arms if isinstance(arm, type) and issubclass(arm, OpenEnum))
     return any(isinstance(arm.read(value), arm) for arm in enumerations)
 
 
 @functools.cache
 def _types_of(model: type[Any]) -> dict[str, Any]:
-    """The types of a model's fields, by wire name; of what may be personal none is known."""
+    """Return the types of a model's fields by wire name; a personal field counts as undeclared."""
     hints = typing.get_type_hints(model, include_extras=True)
     return {
         wire: _Unknown if field.metadata.get("personal") else hints[field.name]
@@ -210,12 +210,12 @@ def _item_kind(arms: Iterable[Any]) -> Any:
 
 @attrs.define(frozen=True)
 class Recording:
-    """An answer that can be shown and played: `Sandbox(recorded=[...])` gives it to all calls of its name."""
+    """A recorded answer; `Sandbox(recorded=[...])` returns it to all calls of its name."""
 
     call: str
     """The call with its generation: "v1.alibaba.refunds.get"."""
     arguments: tuple[str, ...]
-    """The names of the arguments that were given."""
+    """The names of the arguments that were passed."""
     http_status: int
     """The status of the answer."""
     answer: Mapping[str, Any]
@@ -231,7 +231,7 @@ class Recording:
         kind: Any,
         redactor: Redactor,
     ) -> Self:
-        """The recording of an envelope whose data the declaration types as `kind`."""
+        """Record an envelope whose data has the declared type `kind`."""
         redacted = {
             name: redactor.redact(value, kind if name == "data" else int if name == "code" else _Unknown)
             for name, value in envelope.items()
@@ -240,10 +240,10 @@ class Recording:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """A recording from its file.
+        """Read a recording from its file.
 
         Raises:
-            ConfigurationError: It cannot be read, or `pandapon record` did not write it.
+            ConfigurationError: The file cannot be read, or `pandapon record` did not write it.
         """
         path = Path(path)
         try:
@@ -264,11 +264,11 @@ class Recording:
             and isinstance(answer, dict)
             and isinstance(names, list)
         ):
-            raise ConfigurationError(f"{path} is not a whole recording")
+            raise ConfigurationError(f"{path} is not a complete recording")
         return cls(call, tuple(map(str, names)), status, answer)
 
     def to_json(self) -> str:
-        """The text of its file, indented to be read before it is shown to anybody."""
+        """Return the text of the file, indented so that people can review it."""
         told = {
             "made_by": _MADE_BY,
             "format": FORMAT,
@@ -280,5 +280,5 @@ class Recording:
         return json.dumps(told, ensure_ascii=False, indent=2, default=float) + "\n"
 
     def body(self) -> bytes:
-        """The bytes of the answer."""
+        """Return the bytes of the answer."""
         return json.dumps(self.answer, ensure_ascii=False, default=float).encode()

@@ -104,7 +104,7 @@ async def test_the_limits_are_those_of_the_profile() -> None:
         (noted,) = await results(server, [PNG])
         assert isinstance(noted, Done)
         assert noted.value.note == (
-            "it is png; the upstream's page of the upload names jpeg only, another page more"
+            "it is png; the upstream's page of the upload names only jpeg, another page names more"
         )
         limits = ImageLimits(formats=("png",), noted=(), largest_bytes=len(PNG))
         async with client(server, images=limits) as pandapon:
@@ -203,7 +203,7 @@ async def test_a_refused_key_stops_it(tmp_path: Path) -> None:
 async def test_an_image_must_be_the_one_that_was_meant() -> None:
     async with Sandbox(refunds=1) as server, client(server) as pandapon:
         uploader = Uploader(pandapon)
-        with pytest.raises(InvalidArgumentError, match="is not the one"):
+        with pytest.raises(InvalidArgumentError, match="the image has changed"):
             await uploader.upload(PNG, digest="0" * 64)
         voucher = await uploader.upload(PNG, digest=hashlib.sha256(PNG).hexdigest())
         assert voucher.size == len(PNG)

@@ -147,7 +147,7 @@ class Still(Clock):
 @pytest.mark.parametrize(
     ("off", "state", "found"),
     [
-        (0, "ok", "as the server's"),
+        (0, "ok", "equal to the server's"),
         (-12, "ok", "12 s ahead of the server's, give or take 0.5 s"),
         (45, "warning", "45 s behind the server's, give or take 0.5 s"),
         (663, "bad", "11 min 3 s behind the server's, give or take 0.5 s; 600 s are accepted"),

@@ -200,7 +200,7 @@ async def test_two_processes_apply_one_plan(tmp_path: Path) -> None:
         ended = await asyncio.gather(*map(plan_files.finish, processes))
         (first, second) = sorted(ended)
         assert (first[0], second[0]) == (0, 2)
-        assert "is being applied by process " in second[2]
+        assert " is applying " in second[2]
         assert "Wait for it, or stop it" in second[2]
         assert json.loads(first[1])["done"] == 60
         succeeded = plan_files.effects_per_key(server, "return_goods")
@@ -226,11 +226,11 @@ async def test_a_wrong_secret_ends_with_its_own_code(shell: Shell, tmp_path: Pat
     ("arguments", "message"),
     [
         (("returns", "plan", "returns.csv"), "say where the plan goes"),
-        (("returns", "plan", "nope.csv", "--out", "p.db"), "no such table"),
+        (("returns", "plan", "nope.csv", "--out", "p.db"), "the table nope.csv does not exist"),
         (("returns", "plan", "returns.csv", "--out", "p.db", "--map", "refund_id"), "has no '='"),
         (("returns", "plan", "returns.csv", "--out", "taken.db"), "never overwritten"),
         (("returns", "show", "returns.csv"), "is not a SQLite database"),
-        (("returns", "apply", "nope.db"), "no such plan"),
+        (("returns", "apply", "nope.db"), "the plan nope.db does not exist"),
         (("refunds", "apply", "plan.db", "--yes"), "is a plan of returns: use `pandapon returns`"),
         (("returns", "apply", "plan.db", "--yes", "--max-total", "50.00"), "fen are whole numbers"),
         (("returns", "apply", "plan.db", "--yes", "--max-each", "much"), "is not an amount; write"),
@@ -306,7 +306,7 @@ async def test_people_see_tables(shell: Shell, tmp_path: Path, monkeypatch: pyte
         assert "to be sent now: 0 rows" in shown.out
         offline = await shell.beside("returns", "plan", "returns.csv", "--offline", "--dry-run")
         assert "4 rows of unknown amount" in offline.out
-        assert "note: offline: the vendor was not asked" in offline.out
+        assert "note: offline: no request to the vendor" in offline.out
 
 
 async def test_another_journal_ends_apply_before_anybody_is_asked(shell: Shell, tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ async def test_another_journal_ends_apply_before_anybody_is_asked(shell: Shell, 
         more = ("--yes", "--adopt-journal", "--settle-after", "0.1")
         adopted = await shell.beside("returns", "apply", "plan.db", *more, "--journal", "other.sqlite")
         assert (adopted.code, facts(adopted)["states"]) == (0, {"confirmed": 3})
-        assert "what was sent elsewhere may still appear" in adopted.err
+        assert "because writes sent elsewhere may still appear" in adopted.err
 
 
 async def test_a_plan_for_a_machine_that_is_not_chosen_yet(shell: Shell, tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ async def test_a_vendor_that_cannot_be_read_is_sent_nothing(shell: Shell, tmp_pa
         before = plan_files.rows_of(tmp_path / "plan.db")
         ended = await shell.beside("refunds", "apply", "plan.db", "--yes")
         assert (ended.code, len(server.effects)) == (3, 0)
-        assert "stopped early: the vendor could not be read, nothing was sent" in ended.err
+        assert "stopped early: no read from the vendor succeeded, so nothing was sent" in ended.err
         assert plan_files.rows_of(tmp_path / "plan.db") == before
 
 

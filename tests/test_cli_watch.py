@@ -52,7 +52,7 @@ async def test_a_table_is_watched_until_time_is_up_and_the_next_run_resumes(shel
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("退款编号\nTQ1\nTQx\n", "ids.csv, row 3, column 退款编号: 'TQx' is neither a refund id of 1688"),
+        ("退款编号\nTQ1\nTQx\n", "ids.csv, row 3, column 退款编号: 'TQx' is not a refund id of 1688"),
         ("order_id\n1\n", "no refund_id column"),
         ("refund_id,platform\n12,1688\n", "row 2, column refund_id: '12' is not a refund id of 1688"),
     ],
@@ -67,7 +67,7 @@ def test_a_table_that_cannot_be_watched_is_refused(shell: Shell, table: str, sai
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("abc",), "'abc' is neither a refund id of 1688"),
+        (("abc",), "'abc' is not a refund id of 1688"),
         (("TQ1", "--for", "gone"), "'gone' is not a state; known: waitselleragree"),
         (("TQ1", "--every", "often"), "'often' is not an age"),
         (("TQ1", "--stuck-after", "0d"), "must be above zero"),

@@ -101,7 +101,9 @@ async def _made_anew(folder: Path) -> None:
         done = dict(made.succeeded)
         assert len(done) >= 3
         made.plan.write_bytes(made.plan.read_bytes().replace(b"confirmed", b"cancelled"))
-        with pytest.raises(ConfigurationError, match="Make it anew from its table: the journal knows"):
+        with pytest.raises(
+            ConfigurationError, match="Create the plan again from its table: the journal knows"
+        ):
             await made.apply()
         made.plan.unlink()
         async with made.client() as client:

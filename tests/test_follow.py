@@ -462,7 +462,7 @@ async def test_what_a_receiver_stored_is_looked_up_and_nothing_of_it_is_lost(tmp
     pushes, state = tmp_path / "callbacks.sqlite", tmp_path / "follow.sqlite"
     async with sandbox() as server, client(server) as pandapon:
         one, two = open_refunds(server, 2)
-        with pytest.raises(CallbackStoreUnavailableError, match="no such file"):
+        with pytest.raises(CallbackStoreUnavailableError, match="does not exist"):
             await anext(follow(pandapon, [one.refund_id], callbacks=pushes))
         with closing(MessageStore(pushes)) as store:
             store_push(store, one, "old")

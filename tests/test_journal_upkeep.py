@@ -253,7 +253,7 @@ def test_check_from_the_shell(shell: Shell, tmp_path: Path) -> None:
     assert damaged.code == 2
     assert json.loads(damaged.out)["damaged"] == {"intents": [f"{2:032x}"]}
     assert f"journal.sqlite: changed in intents: {2:032x}." in damaged.err
-    assert "Bring back the newest copy" in damaged.err
+    assert "Restore the newest copy" in damaged.err
     assert path.read_bytes() == before
     for command in (("journal", "list"), ("journal", "prune", "--older-than", "1d", "--yes")):
         ended = shell(*command, "--journal", "journal.sqlite")

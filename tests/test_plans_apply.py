@@ -233,7 +233,7 @@ async def test_a_write_that_the_journal_knows_is_not_sent_again(tmp_path: Path) 
         assert len(made.succeeded) == 4
         lines = plan_files.results_of(second / "plan.db.results.jsonl")
         assert [bool(line["note"]) for line in lines] == [True, True, True, False]
-        assert lines[0]["note"] == "nothing was sent: the journal has this write already"
+        assert lines[0]["note"] == "not sent: the journal has this write already"
         assert lines[0]["result"] == made.results[0]["result"]
 
 
@@ -282,7 +282,7 @@ async def test_refusals_are_kept_with_their_meaning(tmp_path: Path) -> None:
         assert result.exit_code == 1
         for line in made.results:
             assert line["state"] == "rejected"
-            assert line["reason"] == "the refund form stands where no goods can be sent back (code 4007)"
+            assert line["reason"] == "the refund form's state does not allow a return of goods (code 4007)"
             assert line["error"] == "rejected 4007"
             assert "vendor_message" not in line
 
@@ -320,7 +320,7 @@ async def test_an_image_that_changed_is_not_sent(tmp_path: Path) -> None:
         result = await made.apply()
         assert made.states == {"confirmed": 2, "not_sent": 2}
         assert result.exit_code == 1
-        assert made.results[1]["reason"].startswith("image 1 could not be uploaded: image is not the one")
+        assert made.results[1]["reason"].startswith("image 1 could not be uploaded: the image has changed")
         assert len(plan_files.effects_per_key(made.server, "voucher")) == 1
         plan_files.write_images(tmp_path, 2)
         assert (await made.apply()).exit_code == 0
@@ -353,7 +353,7 @@ async def test_a_write_that_is_under_way_elsewhere_is_left_to_it(tmp_path: Path)
         await other.sending(intent)
         first = await made.apply(wait=False)
         assert (first.exit_code, made.states) == (3, {"unknown": 1, "confirmed": 1})
-        assert made.results[0]["reason"] == "the same write is under way elsewhere"
+        assert made.results[0]["reason"] == "the same write is in flight elsewhere"
         await other.resolve(intent.id, IntentState.REJECTED, error_kind=ErrorKind.REJECTED)
         assert (await made.apply(wait=False)).exit_code == 1
         assert made.results[0]["state"] == "rejected"
@@ -439,7 +439,7 @@ async def test_refused_applications_keep_the_vendors_words_when_asked_for(tmp_pa
             "api 5011",
             "too much, Mr Li",
         )
-        assert line["reason"] == "the amount is not what can be refunded (code 5011)"
+        assert line["reason"] == "the amount cannot be refunded (code 5011)"
 
 
 def _refuse(*_: Any) -> Any:

@@ -119,7 +119,10 @@ async def test_the_cap_holds_for_all_together(shell: Shell) -> None:
         await planned(shell, server)
         ended = await shell.beside("refunds", "apply", "plans", "--yes", "--max-total", "3014")
         assert ended.code == 2
-        assert "the plans come to 3015 fen (30.15 yuan), --max-total is 3014 fen; nothing was" in ended.err
+        assert (
+            "the sum of the plans is 3015 fen (30.15 yuan), but --max-total is 3014 fen; nothing was"
+            in ended.err
+        )
         assert not senders(server, ".create")
         ended = await shell.beside("refunds", "apply", "plans", "--yes", "--max-total", "3015")
         assert ended.code == 0
@@ -180,6 +183,6 @@ async def test_a_column_of_accounts_is_not_ignored(shell: Shell) -> None:
         table(plan_files.refund_rows(4))
         ended = await shell.beside("refunds", "plan", "table.csv", "--out", "one.db")
         assert ended.code == 2
-        assert "column account of table.csv names accounts: set them up in pandapon.toml" in ended.err
+        assert "column account of table.csv names accounts: configure them in pandapon.toml" in ended.err
         ended = await shell.beside("refunds", "plan", "table.csv", "--out", "one.db", "--map", "account=")
         assert ended.code == 0, ended

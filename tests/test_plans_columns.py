@@ -114,9 +114,9 @@ def test_a_value_for_all_rows_stands_for_a_column() -> None:
 @pytest.mark.parametrize(
     ("constants", "message"),
     [
-        ({"colour": "red"}, "no such field: colour"),
+        ({"colour": "red"}, "unknown field colour"),
         ({"apply_payment": "12"}, "apply_payment_fen or apply_payment_yuan"),
-        ({"apply_payment_fen": "1.5"}, "is not whole, and fen are"),
+        ({"apply_payment_fen": "1.5"}, "is not a whole number of fen"),
         ({"currency": "USD"}, "in CNY"),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_value_for_all_rows_is_read_like_a_cell(constants: dict[str, str], mes
 
 def test_the_unit_of_money_is_never_guessed() -> None:
     names = [name.removesuffix("_fen") for name in CONTRACT]
-    assert "does not say its unit" in refused(REFUNDS, names)
+    assert "does not state its unit" in refused(REFUNDS, names)
     assert resolve(REFUNDS, names, amount_unit="yuan").units["apply_payment"] == "yuan"
     mapped = resolve(
         REFUNDS, names, {"apply_payment_yuan": "apply_payment", "apply_carriage_fen": "apply_carriage"}
@@ -145,9 +145,9 @@ def test_two_columns_that_could_be_one_field_are_a_question() -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"refund_id": "nothing like it"}, "names no column"),
+        ({"refund_id": "nothing like it"}, "matches no column"),
         ({"refund_id": "x"}, "more than one column"),
-        ({"refund": "refund_id"}, "no such field"),
+        ({"refund": "refund_id"}, "unknown field"),
     ],
 )
 def test_a_mapping_must_name_one_column(mapping: dict[str, str], message: str) -> None:
@@ -162,4 +162,4 @@ def test_an_empty_name_says_that_there_is_no_such_column() -> None:
 
 def test_one_field_mapped_twice_is_refused() -> None:
     mapping = {"apply_payment_fen": "order_id", "apply_payment_yuan": "reason_id"}
-    assert "names apply_payment twice" in refused(REFUNDS, CONTRACT, mapping)
+    assert "has apply_payment twice" in refused(REFUNDS, CONTRACT, mapping)

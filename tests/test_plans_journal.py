@@ -95,7 +95,7 @@ async def _restored(folder: Path) -> None:
         restore(made, backup)
         plan_files.misbehave(made.server, "")
         with pytest.raises(
-            ConfigurationError, match=r"is an older copy: it ends at write 0, and .* up to write [1-9]"
+            ConfigurationError, match=r"is an older copy: it ends at write 0, but .* up to write [1-9]"
         ):
             await made.apply()
         assert len(made.succeeded) == 3
@@ -152,7 +152,7 @@ async def _cannot_be_seen(folder: Path) -> None:
         await other.apply(never_applied=True)
         file = PlanFile.open(other.plan)
         assert file.get("never_applied_said") > 1_700_000_000
-        assert all("operator's word (--never-applied)" in row.remarks[-1] for row in file.rows())
+        assert all("the operator used --never-applied" in row.remarks[-1] for row in file.rows())
         file.close()
 
 

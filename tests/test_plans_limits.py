@@ -26,10 +26,13 @@ ONCE = "reset_after:1.0:endpoint=*.return_goods:times=1"
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_total": 2_509}, "the plan comes to 2510 fen (25.10 yuan), --max-total is 2509 fen (25.09"),
+        (
+            {"max_total": 2_509},
+            "the sum of the plan is 2510 fen (25.10 yuan), but --max-total is 2509 fen (25.09",
+        ),
         (
             {"max_each": Fen(503)},
-            "a row is about 504 fen (5.04 yuan), --max-each is 503 fen (5.03 yuan); nothing",
+            "a row has 504 fen (5.04 yuan), but --max-each is 503 fen (5.03 yuan); nothing",
         ),
         ({"expected": (5, 2_509)}, "has changed since you were asked"),
         ({"expected": (4, 2_510)}, "has changed since you were asked"),
@@ -48,7 +51,7 @@ async def test_a_plan_over_its_limits_is_not_begun(
 
 async def test_a_limit_needs_to_know_the_amounts(tmp_path: Path) -> None:
     async with bench(tmp_path, offline=True) as made:
-        with pytest.raises(ConfigurationError, match="the amount of 5 rows is not known"):
+        with pytest.raises(ConfigurationError, match="5 rows have an unknown amount"):
             await made.apply(max_total=10**9)
         assert (await made.apply()).exit_code == 0
 
@@ -141,7 +144,8 @@ async def test_what_is_no_plan_is_refused(tmp_path: Path, content: bytes | None)
         if content is not None:
             made.plan.write_bytes(content)
         with pytest.raises(
-            ConfigurationError, match=r"no such plan|damaged: it is empty|is not a SQLite database"
+            ConfigurationError,
+            match=r"the plan .* does not exist|damaged: it is empty|is not a SQLite database",
         ):
             await made.apply()
 
@@ -159,9 +163,7 @@ async def test_a_plan_in_use_names_who_has_it(tmp_path: Path) -> None:
         running = asyncio.create_task(made.apply())
         while not made.succeeded:  # noqa: ASYNC110 (no event tells of it)
             await asyncio.sleep(0.005)
-        with pytest.raises(
-            ConfigurationError, match=r"is being applied by process \d+ on .+ since .+; nothing"
-        ):
+        with pytest.raises(ConfigurationError, match=r"process \d+ on .+ since .+ is applying .+; nothing"):
             await made.apply()
         assert (await running).exit_code == 0
         assert list(made.succeeded.values()) == [1] * 3

@@ -54,7 +54,7 @@ async def _open_intent(folder: Path, allow: bool) -> None:
         assert made.states == {"settled_done": 1}
         held = await apply(made)
         assert held.states[RowState.HELD] == 1
-        assert "which stands at waitselleragree" in (held.problems[0].reason or "")
+        assert "status is waitselleragree" in (held.problems[0].reason or "")
         assert list(made.succeeded.values()) == [1]
 
 
@@ -75,8 +75,8 @@ async def _earlier_form(folder: Path, status: str, state: str) -> None:
         if state == "confirmed":
             assert "was closed or refused" in plan_files.note_of(rows[0])
         else:
-            shown = "an unknown status" if status == "brand new" else status
-            assert f"stands at {shown}" in rows[0]["reason"]
+            shown = "unknown" if status == "brand new" else status
+            assert f"status is {shown}" in rows[0]["reason"]
         assert result.done == (state == "confirmed")
 
 
@@ -134,7 +134,7 @@ async def test_an_earlier_form_of_which_the_journal_lacks_the_id_holds_back(tmp_
         result = await apply(made)
         assert result.states[RowState.HELD] == 1
         reason = result.problems[0].reason or ""
-        assert "opened the form that the journal lacks; --allow-second sends another one" in reason
+        assert "opened the form that the journal lacks; use --allow-second to send another one" in reason
         assert list(made.succeeded.values()) == [1]
 
 

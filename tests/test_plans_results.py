@@ -59,5 +59,5 @@ async def test_it_reads_as_it_is_asked_and_lets_go_of_the_file(tmp_path: Path) -
 
 
 def test_what_is_no_plan_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no such plan"):
+    with pytest.raises(ConfigurationError, match=r"the plan .* does not exist"):
         next(plans.results(tmp_path / "none.db"))

@@ -105,13 +105,13 @@ def test_two_columns_that_could_be_it_are_a_question() -> None:
 
 
 def test_a_bare_amount_needs_its_unit() -> None:
-    with pytest.raises(InvalidArgumentError, match=r"does not say its unit.*--amount-unit fen") as refused:
+    with pytest.raises(InvalidArgumentError, match=r"does not state its unit.*--amount-unit fen") as refused:
         resolved(("refund_id", "amount"))
     assert refused.value.argument == "amount_unit"
     assert resolved(("refund_id", "amount"), amount_unit="yuan")["unit"] == "yuan"
     assert resolved(("refund_id", "amount"), map={"amount_fen": "amount"})["unit"] == "fen"
     assert resolved(("refund_id", "金额"), amount_unit="fen")["unit"] == "fen"
-    with pytest.raises(InvalidArgumentError, match="does not say its unit"):
+    with pytest.raises(InvalidArgumentError, match="does not state its unit"):
         resolved(("refund_id", "金额(含税)"), map={"amount": "金额(含税)"})
 
 
@@ -132,9 +132,9 @@ def test_mapping() -> None:
 @pytest.mark.parametrize(
     ("mapping", "problem"),
     [
-        ({"refund_id": "gone"}, "names no column"),
-        ({"refund_id": "twin"}, "names more than one column"),
-        ({"amount": "a", "amount_fen": "amount_fen"}, "names amount twice"),
+        ({"refund_id": "gone"}, "matches no column"),
+        ({"refund_id": "twin"}, "matches more than one column"),
+        ({"amount": "a", "amount_fen": "amount_fen"}, "has amount twice"),
     ],
 )
 def test_mapping_that_cannot_be(mapping: dict[str, str], problem: str) -> None:

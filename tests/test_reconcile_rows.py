@@ -77,7 +77,7 @@ def test_a_frame_with_float_ids_is_refused_as_a_file_is() -> None:
     [
         (
             {"refund_id": 2.5e18, "amount_fen": 5},
-            "row 2, column refund_id: 2.5e+18 is a float; give ids as text",
+            "row 2, column refund_id: 2.5e+18 is a float; pass ids as text",
         ),
         ({"refund_id": "1", "amount_fen": True}, "row 2, column amount_fen: True is a bool"),
         ({"refund_id": "1", "amount_fen": [1]}, "row 2, column amount_fen: a list is not a value of a table"),

@@ -173,7 +173,7 @@ def test_amounts_whose_meaning_is_sure(cell: str, fen: int) -> None:
 
 def test_the_unit_in_a_cell_agrees_with_its_column() -> None:
     assert amount_fen("1250分", "fen") == 1250
-    with pytest.raises(Refused, match="says 元, but its column is in fen"):
+    with pytest.raises(Refused, match="is in 元, but its column is in fen"):
         amount_fen("12元", "fen")
 
 

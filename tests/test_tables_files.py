@@ -127,7 +127,7 @@ def test_a_broken_byte_costs_the_cell_it_is_in(tmp_path: Path) -> None:
     assert first.shop == "义乌优品\ufffd"
     assert second.column == "refund_id"
     assert third.problem is None
-    assert "places that are not gb18030, marked with \ufffd: 2" in open_ledger(path).table.notes()
+    assert "bytes that are not gb18030, marked with \ufffd: 2" in open_ledger(path).table.notes()
 
 
 def test_a_file_of_another_kind_is_no_text(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_header_further_down(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_text("退款明细 五月\nrefund_id,amount_fen\nTQ1,5\n", encoding="utf-8")
     assert [row.refund_id for row in rows(path, header_row=2)] == ["TQ1"]
-    with pytest.raises(InvalidArgumentError, match="no row of column names"):
+    with pytest.raises(InvalidArgumentError, match="no row with column names"):
         whole_table(path, header_row=9)
 
 
@@ -174,7 +174,7 @@ def test_an_empty_file_and_a_sheet_of_a_csv(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="is empty"):
         whole_table(path)
     path.write_bytes(b"\n\n")
-    with pytest.raises(InvalidArgumentError, match="no row of column names"):
+    with pytest.raises(InvalidArgumentError, match="no row with column names"):
         whole_table(path)
     with pytest.raises(InvalidArgumentError, match="no sheets"):
         whole_table(path, sheets=("x",))
@@ -184,7 +184,7 @@ def test_shifted_columns_make_a_row_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_text("refund_id,amount_yuan,shop\nTQ1,1,250.00,A\nTQ2,1.00,B,,\n", encoding="utf-8")
     shifted, padded = rows(path)
-    assert shifted.problem == "4 cells where the header has 3: columns may be shifted"
+    assert shifted.problem == "the row has 4 cells, the header has 3: columns may be shifted"
     assert padded.problem is None
 
 
@@ -227,13 +227,13 @@ def test_every_record_is_one_row_with_its_reason(tmp_path: Path) -> None:
     found = [(row.row, row.column, row.problem) for row in rows(path)]
     assert found == [
         (2, None, None),
-        (3, "platform", "names neither 1688 nor Taobao"),
+        (3, "platform", "is not 1688 or Taobao"),
         (4, "refund_id", "'110000235001' is not a refund id of 1688 (TQ or TD and up to 20 digits)"),
         (5, None, None),
         (6, "currency", "no currency"),
         (7, "amount_fen", "no amount"),
         (8, "status", "no status"),
-        (9, "platform", "names neither 1688 nor Taobao"),
+        (9, "platform", "is not 1688 or Taobao"),
         (10, "refund_id", "no refund id"),
     ]
 
@@ -301,9 +301,9 @@ def test_sheets_blank_rows_and_titles(tmp_path: Path) -> None:
         (6, "TQ2", 6),
     ]
     assert whole_table(path, sheets=("五月",), header_row=3).columns.names == ("", "refund_id", "amount_fen")
-    with pytest.raises(InvalidArgumentError, match="no sheet June; the workbook has: 说明, 五月"):
+    with pytest.raises(InvalidArgumentError, match="the workbook has no sheet June; it has: 说明, 五月"):
         whole_table(path, sheets=("June",))
-    with pytest.raises(InvalidArgumentError, match="no row of column names"):
+    with pytest.raises(InvalidArgumentError, match="no row with column names"):
         whole_table(path, sheets=("五月",), header_row=99)
 
 
@@ -374,7 +374,7 @@ def test_many_shared_texts_cross_the_blocks(tmp_path: Path) -> None:
         ('<row r="1"><c t="s"><v>0</v></c></row>', f"<si><t>{'x' * 200_000}</t></si>", "longer than any"),
         ('<row r="1"><c t="s"><v>0</v></c></row>', "<si><t>a</si>", "damaged"),
         ('<row r="2"><c><v>0</v></c></row><row r="2"><c><v>0</v></c></row>', None, "damaged"),
-        ("", None, "no row of column names"),
+        ("", None, "no row with column names"),
     ],
 )
 def test_damaged_workbooks_are_refused(tmp_path: Path, sheet: str, shared: str | None, problem: str) -> None:

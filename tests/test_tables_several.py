@@ -81,7 +81,7 @@ def test_a_pattern_names_files_in_several_folders(tmp_path: Path) -> None:
     assert reader.table.files == ("dt=01/refunds.csv", "dt=02/refunds.csv")
     assert reader.notes()[1] == "not read: dt=01/_SUCCESS, dt=02/_SUCCESS"
     hint = refused(tmp_path)
-    assert "has no file that ends in .csv or .parquet, but dt=01/, dt=02/" in hint
+    assert "has no .csv or .parquet file, only dt=01/, dt=02/" in hint
     assert f"'{tmp_path}/*/*.csv'" in hint
     assert refused(tmp_path / "*.parquet") == f"no file matches {tmp_path}/*.parquet"
 
@@ -112,7 +112,7 @@ def test_parquet_and_packed_files(tmp_path: Path) -> None:
     [
         ("platform,refund_id,amount_yuan\n1688,TQ5,1\n", "column 3 is amount_fen and amount_yuan"),
         ("refund_id,platform,amount_fen\nTQ5,1688,1\n", "column 1 is platform and refund_id"),
-        ("platform,refund_id,amount_fen,status\n1688,TQ5,1,\n", "part-0003.csv alone has status"),
+        ("platform,refund_id,amount_fen,status\n1688,TQ5,1,\n", "only part-0003.csv has status"),
     ],
 )
 def test_files_with_other_columns_are_refused_with_both_names(folder: Path, content: str, said: str) -> None:
@@ -145,7 +145,7 @@ def _html(path: Path) -> None:
     ("add", "said"),
     [
         (_empty, "part-0003.csv is empty"),
-        (_workbook, "part-0003.xlsx is a workbook: the files of one table are CSV or Parquet"),
+        (_workbook, "part-0003.xlsx is a workbook: the files of one table must be CSV or Parquet"),
         (_other_format, "part-0001.csv is csv, and part-0003.parquet is parquet"),
         (_html, "part-0003.csv is a web page"),
     ],
@@ -173,7 +173,7 @@ def test_a_file_with_too_many_rows_to_number_is_refused(
     with pytest.raises(InvalidArgumentError, match=r"part-0002\.csv has 3 rows or more"):
         ledger_rows(folder)
     monkeypatch.setattr(file_set, "MOST_FILES", 1)
-    assert "2 files, and at most 1 can be one table" in refused(folder)
+    assert "has 2 files; one table can have at most 1" in refused(folder)
 
 
 def test_the_digest_is_of_all_files_and_their_names(folder: Path) -> None:

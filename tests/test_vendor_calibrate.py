@@ -128,7 +128,7 @@ async def test_it_stops_at_the_first_throttle() -> None:
         found = await of(server, refund_id="TQ1")
         assert (found.calls, len(server.log)) == (2, 1)
         assert found.stopped is not None
-        assert "too many calls" in found.stopped
+        assert "throttled" in found.stopped
 
 
 @virtual_time

@@ -151,7 +151,7 @@ def test_a_column_of_freight_is_added_to_the_amount(tmp_path: Path, sign: str) -
     check()
 
 
-BOTH = "asks for 500 fen if freight is included, or 600 fen if freight is added"
+BOTH = "comes to 500 fen if freight is included, or 600 fen if freight is added"
 
 
 @pytest.mark.parametrize("offline", [True, False])
@@ -173,16 +173,16 @@ def test_a_plan_refuses_freight_until_somebody_says_what_it_is(tmp_path: Path, o
     [
         ("included", {}, 500, None),
         ("included", {"apply_payment_fen": "800"}, 800, None),
-        ("included", {"apply_payment_fen": "801"}, 801, "asks for 801 fen where 800 can be refunded"),
+        ("included", {"apply_payment_fen": "801"}, 801, "is 801 fen, but at most 800 can be refunded"),
         ("added", {}, 600, None),
         ("added", {"apply_payment_fen": "700"}, 800, None),
-        ("added", {"apply_payment_fen": "701"}, 801, "asks for 701 fen of goods where 700 can be refunded"),
+        ("added", {"apply_payment_fen": "701"}, 801, "is 701 fen of goods, but at most 700 can be refunded"),
         ("added", {"apply_payment_fen": "50"}, 150, None),
-        ("added", {"apply_carriage_fen": "101"}, 601, "asks for 101 fen of freight where 100 were paid"),
+        ("added", {"apply_carriage_fen": "101"}, 601, "is 101 fen of freight, but only 100 were paid"),
         ("added", {"goods_status": "refundWaitSellerSend", "apply_payment_fen": "700"}, 800, None),
         (
             "added", {"goods_status": "refundWaitSellerSend", "apply_payment_fen": "699"}, 799,
-            "what was not shipped is refunded in full: 700 fen of goods",
+            "unshipped goods are refunded in full: write 700 fen of goods",
         ),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Many calls at once: a bounded window over any number of items, one result for every one of them."""
+"""Many calls at once: a bounded window over any number of items, with one result for each."""
 
 from pandapon_async.bulk.refunds import fetch_refunds
 from pandapon_async.bulk.run import Done, Failed, run

@@ -1,4 +1,4 @@
-"""What a long run needs of its client: how many calls at once, and time to sit out a pause."""
+"""The client of a long run: how many calls at once, and enough time for a pause."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["calls_at_once", "with_patience"]
 
 
 def with_patience(client: Client) -> Client:
-    """The same client with time for the longest pause that the vendor may ask for.
+    """Return the client with a timeout that covers the longest pause the vendor may ask for.
 
-    Otherwise every call whose turn falls into such a pause would fail at once, thousands of them.
+    Otherwise every call during such a pause would fail at once, thousands of them.
     """
     settings = client.settings
     return client.with_settings(timeout=settings.timeout + settings.retry.retry_after_maximum)
 
 
 def calls_at_once(settings: Settings) -> int:
-    """How many calls to begin at once: no more than get their permit in half of their time."""
+    """How many calls to begin at once: those that get a permit within half of their timeout."""
     if settings.rate is None:
         return settings.concurrency
     return max(1, min(settings.concurrency, int(settings.rate * settings.timeout / 2)))

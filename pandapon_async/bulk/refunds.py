@@ -1,4 +1,4 @@
-"""Looking up refund forms by the thousand."""
+"""Look up thousands of refund forms."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def fetch_refunds(
     on_error: OnError = "yield",
     ordered: bool = False,
 ) -> AsyncGenerator[Any, None]:
-    """Look up every refund; yields `Done` with the refund form or `Failed`, one per item.
+    """Look up every refund; yields `Done` with the refund form or `Failed` for each item.
 
-    The items are refund ids, or anything from which `refund_id` takes one; `platform` is "1688" or
-    "taobao" for all of them, or says it per item. A refund the vendor does not know is `Failed` with
-    `NotFoundError`. The rest is as in `run`.
+    The items are refund ids, or objects from which `refund_id` returns one. `platform` is "1688" or "taobao"
+    for all of them, or a function that returns it for an item. A refund that the vendor does not know is
+    `Failed` with `NotFoundError`. Everything else is as in `run`.
     """
 
     def look_up(item: Item) -> Call[Refund | RefundDetail]:

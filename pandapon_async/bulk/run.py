@@ -32,23 +32,23 @@ __all__ = ["Done", "Failed", "OnError", "run"]
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 OnError = Literal["yield", "stop", "raise"]
-"""What a failed item does: it is yielded like the others, ends the run after it was yielded, or is raised."""
+"""The effect of a failed item: yielded like the others, yielded as the last one, or raised."""
 
 
 @attrs.define
 class Done(Result, Generic[Item, Value]):
-    """An item that went well."""
+    """An item that succeeded."""
 
     item: Item
-    """The item, as it was given."""
+    """The item."""
     index: int
     """Its place among the items, from 0."""
     value: Value
-    """What the operation gave."""
+    """The result of the operation."""
     attempts: int
-    """How many requests it took; 0 where the operation made none through the client."""
+    """How many requests it took; 0 if the operation made none through the client."""
     seconds: float
-    """The whole time in seconds, waits included."""
+    """Seconds that it took, waits included."""
     request_id: str | None = None
     """The vendor's id of the last request."""
 
@@ -58,19 +58,19 @@ class Failed(Result, Generic[Item]):
     """An item that failed."""
 
     item: Item
-    """The item, as it was given."""
+    """The item."""
     index: int
     """Its place among the items, from 0."""
     error: Exception
-    """Why it failed; a `PandaponError` also says whether the outcome is unknown."""
+    """The error; a `PandaponError` also tells whether the outcome is unknown."""
     attempts: int
-    """How many requests were tried."""
+    """How many requests were made."""
     seconds: float
-    """The whole time in seconds, waits included."""
+    """Seconds that it took, waits included."""
 
     @property
     def request_id(self) -> str | None:
-        """The request the vendor should look up, if one got that far."""
+        """The vendor's id of the request, for its support, if there is one."""
         return getattr(self.error, "request_id", None)
 
 
@@ -84,19 +84,18 @@ async def run(
     allow_payments: bool = False,
     clock: Clock | None = None,
 ) -> AsyncGenerator[Done[Item, Value] | Failed[Item], None]:
-    """Do `operation(item)` for every item, at most `concurrency` at once; yields one result per item.
+    """Run `operation(item)` for every item, at most `concurrency` at once; yields one result per item.
 
-    `items` may be endless and may be asynchronous; at most 4 x `concurrency` of them are held.
-    `ordered` yields in the order of the input, else as they finish. `on_error` says what a failure
-    does: "yield" it and go on; "stop" starts nothing new, lets what is under way finish, and ends
-    after yielding all of it; "raise" does the same and then raises the first error. A failed
-    authentication always does the last, as every further call would fail too.
+    `items` may be endless and may be asynchronous; at most 4 x `concurrency` of them are held. `ordered`
+    yields in the order of the input, otherwise results come as they finish. `on_error` sets the effect of a
+    failure: "yield" yields it and continues; "stop" starts nothing new, finishes what is running and ends
+    after yielding its results; "raise" does the same and then raises the first error. An authentication error
+    always acts like "raise", because every further call would fail too.
 
-    Nothing under way is cut off by a failure. If the input itself fails, the results of what it gave
-    come first. Calls wait behind interactive ones, and behind all others within
-    `priority(Priority.BACKGROUND)`. Leaving the loop early cancels what is under way; wrap
-    the call in `contextlib.aclosing` where that must have happened before you go on. Calls that
-    release money are refused unless `allow_payments`. `clock` is what `seconds` are taken from.
+    A failure never cancels running items. If the input itself fails, the results of its items come first.
+    Calls wait behind interactive ones, and behind all others within `priority(Priority.BACKGROUND)`. Leaving
+    the loop early cancels the running items; wrap the call in `contextlib.aclosing` to wait for that. Calls
+    that release money are refused unless `allow_payments` is set. `clock` measures `seconds`.
     """
     if not isinstance(concurrency, int) or concurrency < 1:
         raise ConfigurationError("concurrency must be a whole number, 1 or more")
@@ -126,11 +125,13 @@ async def run(
         try:
             raise failure
         finally:
-            del failure  # it knows this frame; a cycle would keep the run until a full collection
+            del (
+                failure
+            )  # it references this frame; a cycle would keep the run until a full garbage collection
 
 
 class _Work(Generic[Item, Value]):
-    """What the workers of one run share."""
+    """The shared state of the workers of one run."""
 
     def __init__(
         self,
@@ -151,7 +152,7 @@ class _Work(Generic[Item, Value]):
             self._async = aiter(items)
         else:
             self._sync = iter(items)
-        self._turn = asyncio.Lock()  # an async generator must not be advanced twice at once
+        self._turn = asyncio.Lock()  # an async generator cannot be advanced twice at once
         self._index = 0
         self._busy = concurrency
         self._stopped = False
@@ -175,7 +176,7 @@ class _Work(Generic[Item, Value]):
                     self.results.put_nowait(None)
 
     async def _take(self) -> tuple[int, Item] | None:
-        """The next item and its index; None at the end, or when the input itself failed."""
+        """Return the next item and its index; None at the end, or if the input itself failed."""
         try:
             if self._async is None:
                 return self._next()
@@ -201,7 +202,7 @@ class _Work(Generic[Item, Value]):
         return index, item
 
     def _stop(self, failure: BaseException | None) -> None:
-        """Start nothing new. Workers that wait for a result slot end as the last results are taken."""
+        """Start nothing new. Workers that wait for a result slot end when the last results are taken."""
         self._stopped = True
         if self.failure is None:
             self.failure = failure
@@ -221,12 +222,12 @@ class _Work(Generic[Item, Value]):
             if _is_cancelled(error):
                 raise
             unknown = OutcomeUnknownError(
-                "the operation was cancelled from within and may have been carried out"
+                "the operation was cancelled by its own code and may have been carried out"
             )
             unknown.__cause__ = error
             return self._failed(index, item, unknown, begun)
         except BaseException as error:
-            self._stop(error)  # ends the program: nothing is started, and `run` raises it
+            self._stop(error)  # ends the program: nothing new starts, and `run` raises it
             raise
 
     def _failed(self, index: int, item: Item, error: Exception, begun: float) -> Failed[Item]:
@@ -238,6 +239,6 @@ class _Work(Generic[Item, Value]):
 
 
 def _is_cancelled(error: BaseException) -> bool:
-    """Whether this worker is being cancelled; others' cancellations can come out of what it awaits."""
+    """Whether this worker itself is being cancelled; what it awaits may raise other cancellations."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -1,7 +1,7 @@
-"""Uploading proof images by the thousand: checked from their bytes, each distinct one once.
+"""Upload thousands of proof images: checked by their bytes, each distinct image once.
 
-An image is read when its turn comes, so what is in memory is as many images as are on their way. What is
-sent are the very bytes that were checked, whatever happens to the file meanwhile.
+An image is read when its turn comes, so memory holds only the images in flight. The bytes that were checked
+are the bytes that are sent, whatever happens to the file meanwhile.
 """
 
 from __future__ import annotations
@@ -35,42 +35,42 @@ Item = TypeVar("Item")
 
 UPLOAD = "alibaba.refunds.upload_voucher"
 REMEMBERED = 100_000
-"""Distinct images that are remembered, at some 500 bytes each; a repeat of an older one is uploaded anew."""
+"""How many distinct images are remembered, at some 500 bytes each; an older one is uploaded again."""
 
 
 @model
 class UploadedVoucher(Voucher):
-    """A voucher and what it was made of."""
+    """A voucher and its image."""
 
     digest: str = attrs.field()
-    """The SHA-256 of the image as it was given, in hex."""
+    """The SHA-256 of the original image, in hex."""
     size: int = attrs.field()
     """How many bytes were sent."""
     reused: bool = attrs.field(default=False)
-    """Whether an earlier upload of the same image serves."""
+    """Whether an earlier upload of the same image was reused."""
     shrunk: bool = attrs.field(default=False)
-    """Whether the image was made smaller, or a JPEG, before it was sent."""
+    """Whether the image was compressed or converted to JPEG before it was sent."""
     note: str | None = attrs.field(default=None)
-    """What is worth knowing of its format."""
+    """A note about its format, if any."""
 
 
 def picture_rule(limits: ImageLimits) -> ImageField:
-    """What the vendor takes as an image: the declaration of the upload, and the limits of its profile."""
+    """Return the vendor's rule of an image: the declaration of the upload with the profile's limits."""
     parameters = operations()[UPLOAD].ranked[0].parameters
     return limits.of(next(one.rule for one in parameters if isinstance(one.rule, ImageField)))
 
 
 def before_compression(rule: ImageField) -> ImageField:
-    """The rule of an image that may be made a smaller JPEG before it is sent."""
+    """Return the rule of an image that may be compressed before it is sent."""
     return attrs.evolve(rule, maximum_bytes=ORIGINAL_BYTES, formats=READ_FORMATS)
 
 
 def note_of(found: str | None, limits: ImageLimits) -> str | None:
-    """What is worth knowing of an image that is uploaded in this format, or None."""
+    """Return a note about an image in this format, or None."""
     if found not in limits.noted or found in limits.formats:
         return None
     named = ", ".join(limits.formats)
-    return f"it is {found}; the upstream's page of the upload names {named} only, another page more"
+    return f"it is {found}; the upstream's page of the upload names only {named}, another page names more"
 
 
 def upload_vouchers(
@@ -84,14 +84,14 @@ def upload_vouchers(
     on_error: OnError = "yield",
     ordered: bool = False,
 ) -> AsyncGenerator[Done[Item, UploadedVoucher] | Failed[Item], None]:
-    """Upload every image; yields `Done` with the voucher or `Failed`, one per item.
+    """Upload every image; yields `Done` with the voucher or `Failed` for each item.
 
-    The items are images (paths, bytes or binary files), or anything from which `image` takes one. Format
-    and size are checked from the bytes, against the limits of the vendor's profile; `compress` makes a JPEG
-    of what is over the limit or in a format that the vendor does not take, such as WebP (needs Pillow).
-    An image that came before under any name is not uploaded again: its `Done` has 0 attempts and the first
-    one's voucher; `known` carries such vouchers, by digest, from run to run. Give paths, not bytes, and
-    memory does not depend on how many there are. The rest is as in `run`.
+    The items are images (paths, bytes or binary files), or objects from which `image` returns one. Format and
+    size are checked by the bytes against the limits of the vendor's profile. `compress` converts an image to
+    JPEG that is too large or in a format that the vendor does not accept, such as WebP (needs Pillow). An
+    image that came before under any name is not uploaded again: its `Done` has 0 attempts and the voucher of
+    the first one. `known` keeps such vouchers, by digest, from run to run. Pass paths, not bytes, so that
+    memory does not depend on the number of images. Everything else is as in `run`.
     """
     uploader = Uploader(client, compress=compress, known=known)
 
@@ -104,7 +104,7 @@ def upload_vouchers(
 
 
 class Uploader:
-    """Uploads images, each distinct one once. `known` are the vouchers there are, by digest."""
+    """Uploads images, each distinct one once. `known` has the existing vouchers, by digest."""
 
     def __init__(
         self,
@@ -122,11 +122,11 @@ class Uploader:
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
 
     async def upload(self, source: ImageSource, *, digest: str | None = None) -> UploadedVoucher:
-        """The voucher of an image; raises InvalidArgumentError if it no longer has this `digest`."""
+        """Return the voucher of an image; raises InvalidArgumentError if it no longer has this `digest`."""
         return (await self.response(source, digest=digest)).value
 
     async def response(self, source: ImageSource, *, digest: str | None = None) -> Response[UploadedVoucher]:
-        """The same with what is known of the call; 0 attempts if an earlier upload serves."""
+        """Return the voucher with the details of the call; 0 attempts if an earlier upload was reused."""
         try:
             data, found, smaller = await self._read(source)
         except ValueError as error:
@@ -137,7 +137,9 @@ class Uploader:
                 f"image cannot be read: {reason}", argument="image", endpoint=UPLOAD
             ) from None
         if digest is not None and found != digest:
-            raise InvalidArgumentError("image is not the one that it was", argument="image", endpoint=UPLOAD)
+            raise InvalidArgumentError(
+                "the image has changed since it was checked", argument="image", endpoint=UPLOAD
+            )
         async with self._turn(found):
             if (earlier := self.known.get(found)) is not None:
                 return _reused(earlier)
@@ -155,7 +157,7 @@ class Uploader:
         return cast("Response[UploadedVoucher]", attrs.evolve(response, value=voucher))
 
     async def _read(self, source: ImageSource) -> tuple[bytes, str, bool]:
-        """The bytes to send, the digest of the image as it was given, and whether they differ."""
+        """Return the bytes to send, the digest of the original image, and whether they differ."""
         if not self._compress:
             return await asyncio.to_thread(_checked, source, self._rule)
         async with self._compressing:
@@ -163,7 +165,7 @@ class Uploader:
 
     @contextlib.asynccontextmanager
     async def _turn(self, digest: str) -> AsyncIterator[None]:
-        """One upload of an image at a time: those who come second find it done."""
+        """Upload an image once at a time: a second caller waits and finds it done."""
         lock, users = self._turns.get(digest, (asyncio.Lock(), 0))
         self._turns[digest] = lock, users + 1
         try:
@@ -181,7 +183,7 @@ class Uploader:
 
 
 def _reused(earlier: UploadedVoucher) -> Response[UploadedVoucher]:
-    """The answer to a call that was not made."""
+    """The response of a call that was not made."""
     return Response(
         value=attrs.evolve(earlier, reused=True),
         request_id=None,
@@ -203,7 +205,7 @@ def _checked(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
 
 
 def _checked_or_shrunk(source: Any, rule: ImageField) -> tuple[bytes, str, bool]:
-    """Like `_checked`, with more formats and a larger limit for what is then made a smaller JPEG."""
+    """Like `_checked`, with more formats and a larger limit for images that are compressed."""
     data, digest, _ = _checked(source, before_compression(rule))
     if len(data) <= rule.maximum_bytes and image_format(data[:16]) in rule.formats:
         return data, digest, False

@@ -1,7 +1,7 @@
-"""Bulk writes in two steps: `plan` checks a table and changes nothing, `apply` carries the plan out.
+"""Bulk writes in two steps: `plan` checks a table and changes nothing, `apply` carries out the plan.
 
-A plan is a file that a person can look at, agree to, and hand on. Killed at any moment and applied again, it
-resumes where it stopped, and nothing in it is carried out twice.
+A plan is a file that a person can inspect, approve and pass on. If `apply` is killed at any moment, the next
+`apply` resumes where it stopped and carries out nothing twice.
 """
 
 from pandapon_async.plans.apply import apply

@@ -1,7 +1,7 @@
-"""Applying a plan: first look up what was left open, then upload images, send, and look up what is unknown.
+"""Apply a plan: look up what was left open, upload images, send, and look up unknown outcomes.
 
-Killed at any moment it resumes where it stopped: the plan says which rows were begun, the journal what
-became of them. Nothing that may have succeeded is ever sent again.
+After a kill at any moment it resumes where it stopped: the plan knows which rows were begun, the journal
+knows how they ended. A write that may have succeeded is never sent again.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ Results = AsyncGenerator[bulk.Done[Any, T] | bulk.Failed[Any], None]
 
 LOOKING_UP = "looking up unknown outcomes"
 TRIES = 5
-"""How often a row of unknown outcome is asked about in one run: reads fail, too."""
+"""How many times a row with an unknown outcome is read in one run; reads can fail, too."""
 BETWEEN_TRIES = 2.0
-"""Seconds between them, where nothing but an answer is waited for."""
+"""Seconds between two such reads, if only an answer is missing."""
 
 _ABSENT = (RowState.SETTLED_ABSENT,)
 _MAY_BE_SENT = tuple(
     state for state in RowState if not state.done and state not in (RowState.REJECTED, RowState.REFUSED)
 )
-"""States of rows that may be sent, or may have been sent, without a trace in an older journal."""
+"""States of rows that may be or have been sent without a trace in an older journal."""
 _BEGUN = tuple(state for state in _MAY_BE_SENT if state is not RowState.PLANNED)
 _MAY_STILL_BE_SETTLED = """
 SELECT coalesce(sum(resolution = 'absent'), 0), coalesce(sum(resolution IS NULL), 0)
@@ -80,26 +80,26 @@ async def apply(
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> ApplyResult:
-    """Carry out a plan, or go on with it.
+    """Carry out a plan, or resume it.
 
-    Called again, it sends what was not sent, looks up what is unknown, and leaves alone what ended. Whatever
-    ends it early, the plan keeps where every row stands.
+    A second call sends rows that were not sent, looks up unknown outcomes, and does not touch ended rows.
+    However it ends, the plan keeps the state of every row.
 
     Args:
-        client: sends the rows; it must be of the plan's account.
-        plan: the file that `plan` wrote.
-        options: limits, and what else is allowed.
-        results: the file that gets a line of JSON per row, in order (default: PLAN.results.jsonl).
-        progress: is told how far it is.
-        stop: lets somebody else end the run in good order.
+        client: The client that sends the rows; it must belong to the plan's account.
+        plan: The file that `plan` wrote.
+        options: Limits and permissions.
+        results: The file for one line of JSON per row, in order (default: PLAN.results.jsonl).
+        progress: Receives the progress.
+        stop: Ends the run gracefully from elsewhere.
 
-    Returns: where every row stands.
+    Returns: The state of every row.
 
     Raises:
-        ConfigurationError: the plan is of another account, is over its limits, was begun with another
-            journal, or is being applied by another process; nothing was sent.
-        AuthenticationError: the vendor refused the account; nothing more was sent.
-        JournalUnavailableError: the journal cannot be used; nothing more was sent.
+        ConfigurationError: The plan belongs to another account or exceeds a limit, or it was begun with
+            another journal, or another process applies it; nothing was sent.
+        AuthenticationError: The vendor refused the account; nothing more was sent.
+        JournalUnavailableError: The journal cannot be used; nothing more was sent.
     """
     path = Path(plan)
     work = _Application(
@@ -153,12 +153,12 @@ class _Application:
             return held.pop_all()
 
     async def _take(self) -> contextlib.ExitStack:
-        """The plan and its results for this process alone; cancelled meanwhile, they are given back."""
+        """Lock the plan and its results for this process; a cancellation releases them."""
         taking = asyncio.ensure_future(asyncio.to_thread(self._lock))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
-            await asyncio.wait([taking])  # what a thread has begun it carries out
+            await asyncio.wait([taking])  # a thread finishes what it has begun
             if not taking.cancelled() and taking.exception() is None:
                 taking.result().close()
             raise
@@ -206,8 +206,8 @@ class _Application:
         now = (summary.sendable, sum(money.amount_fen for money in summary.to_send))
         if expected is not None and expected != now:
             raise ConfigurationError(
-                f"{self._plan} has changed since you were asked ({now[0]} rows are to be sent, not "
-                f"{expected[0]}); look at it again"
+                f"{self._plan} has changed since you were asked ({now[0]} rows are due, not "
+                f"{expected[0]}); check the plan again"
             )
 
     async def _check_journal(self, plan_file: AsyncPlanFile) -> None:
@@ -215,19 +215,20 @@ class _Application:
             await check_binding(self._plan, await plan_file.do(binding_of), self._client.journal)
 
     async def _take_possession(self, plan_file: AsyncPlanFile) -> MarkKeeper:
-        """From here on rows are sent: with the journal that knows what was sent before, and none else."""
+        """Check, before rows are sent, that the journal is the one that knows what was sent before."""
         options, journal = self._options, self._client.journal
         await plan_file.do(lambda file: file.write_ahead(durable=options.allow_repeat))
         bound, used = await plan_file.do(binding_of), await binding_with(journal)
         unbound = bound is None and used.path != IN_MEMORY and not options.never_applied
         if unbound:
             self._progress.note(
-                f"{self._plan} belongs to no journal yet, and a copy of it may have been applied elsewhere: "
-                "every row is read before it is sent (--never-applied says that none was)"
+                f"{self._plan} belongs to no journal yet, and a copy of it may have been applied "
+                "elsewhere: every row is read before it is sent (if no copy was applied, use "
+                "--never-applied)"
             )
         if options.adopt_journal or options.check_first or unbound:
             await plan_file.do(lambda file: file.doubt(_MAY_BE_SENT))
-        elif bound is not None and not used.is_of(bound):  # that one was in memory, and is gone
+        elif bound is not None and not used.is_of(bound):  # that journal was in memory and is gone
             await plan_file.do(lambda file: file.doubt(_BEGUN))
         facts = {**used.facts(), "user_id": self._client.writer.user_id}
         await plan_file.do(lambda file: file.set(facts))
@@ -241,8 +242,8 @@ class _Application:
             plan_file, "looking up what an earlier run left open", (RowState.APPLYING,), looker.look_up
         )
         await self._each(plan_file, LOOKING_UP, (RowState.UNKNOWN,), looker.resolve)
-        if not self._options.resend_absent:  # otherwise each is read right before it is sent
-            await self._each(plan_file, "looking again for what was absent", _ABSENT, looker.look_again)
+        if not self._options.resend_absent:  # otherwise each row is read right before it is sent
+            await self._each(plan_file, "checking absent rows again", _ABSENT, looker.look_again)
         if not await self._vendor_answers(plan_file, looker):
             return
         await self._wait_until_believed(plan_file)
@@ -252,12 +253,13 @@ class _Application:
         await self._send_what_was_too_young(plan_file, sender)
 
     async def _send_what_was_too_young(self, plan_file: AsyncPlanFile, sender: RowSender) -> None:
-        """Send, once, what was throttled or follows a throttled write: the client reads first."""
+        """Send once more what was throttled or follows a throttled write; the client reads first."""
         if not sender.too_young or not self._options.wait or self._stop.requested:
             return
         young, seconds = frozenset(sender.too_young), max(sender.too_young.values())
         self._progress.note(
-            f"waiting {duration(seconds)}, then sending {len(young)} whose earlier write may still land"
+            f"waiting {duration(seconds)}, then sending {len(young)} rows whose earlier write may still "
+            "arrive"
         )
         await self._stop.pause(seconds, self._client.settings.clock)
 
@@ -268,7 +270,8 @@ class _Application:
         await self._resolve(plan_file, sender.looker)
 
     async def _vendor_answers(self, plan_file: AsyncPlanFile, looker: RowLooker) -> bool:
-        """Make one read before the first write: a wrong key, address or path is found without touching a row.
+        """Make one read before the first write, which finds a wrong key, address or path without touching a
+        row.
 
         Raises AuthenticationError.
         """
@@ -277,16 +280,16 @@ class _Application:
             return True
         problem = await looker.try_read(first[0])
         if problem is not None:
-            self._stop.request(f"the vendor could not be read, nothing was sent: {problem}")
+            self._stop.request(f"no read from the vendor succeeded, so nothing was sent: {problem}")
         return problem is None
 
     async def _wait_until_believed(self, plan_file: AsyncPlanFile) -> None:
-        """Where rows may have been sent elsewhere just now, give them the time to appear."""
+        """If rows may have been sent elsewhere just now, wait until they can appear."""
         doubtful = await plan_file.do(lambda file: file.count_doubtful(self._to_send()))
         if not doubtful or not self._options.wait or self._stop.hurried:
             return
         seconds = self._client.settings.settle_after
-        self._progress.note(f"waiting {duration(seconds)}: what was sent elsewhere may still appear")
+        self._progress.note(f"waiting {duration(seconds)}, because writes sent elsewhere may still appear")
         await self._stop.pause(seconds, self._client.settings.clock)
 
     def _to_send(self) -> tuple[RowState, ...]:
@@ -301,9 +304,9 @@ class _Application:
         *,
         sends: bool = False,
     ) -> None:
-        """Do this with every row in these states, many at once; `sends`: until a stop is asked for.
+        """Process every row in these states, many at once; with `sends` until a stop is requested.
 
-        What `work` raises ends the run, after all that is under way has ended.
+        An error of `work` ends the run after the running rows have ended.
         """
         total = await _count(plan_file, states)
         if not total or (sends and self._stop.requested):
@@ -313,7 +316,7 @@ class _Application:
         async def counted(row: PlanRow) -> bool:
             state = await work(row)
             failed = state.open or (sends and state.failed)
-            if sends and failed:  # here, so that nobody takes another row before it counts
+            if sends and failed:  # here, so that no worker takes another row before it counts
                 self._count_failure()
             return failed
 
@@ -340,7 +343,7 @@ class _Application:
             yield item
 
     async def _upload(self, plan_file: AsyncPlanFile) -> None:
-        """Upload the images that rows to be sent still lack, each once, whatever its name."""
+        """Upload the missing images of rows to send, each distinct image once."""
         states, uploader = self._to_send(), Uploader(self._client)
         total = await plan_file.do(lambda file: file.count_pictures_to_upload(states))
         if not total or self._stop.requested:
@@ -359,7 +362,7 @@ class _Application:
         self._progress.end()
 
     async def _resolve(self, plan_file: AsyncPlanFile, looker: RowLooker) -> None:
-        """Ask about what is unknown; again when absence can be believed, and where nothing was answered."""
+        """Look up unknown outcomes, and again when absence can be believed or a read failed."""
         settings, believed = self._client.settings, False
         for _ in range(TRIES):
             if self._stop.hurried:
@@ -370,12 +373,14 @@ class _Application:
                 return
             seconds = settings.settle_after if absent and not believed else BETWEEN_TRIES
             believed = believed or bool(absent)
-            self._progress.note(f"waiting {duration(seconds)}, then looking up {absent + unanswered} again")
+            self._progress.note(
+                f"waiting {duration(seconds)}, then looking up {absent + unanswered} rows again"
+            )
             await self._stop.pause(seconds, settings.clock)
 
 
 async def _uploaded(uploader: Uploader, picture: StoredPicture) -> tuple[str | None, str | None]:
-    """The url of an image, or why there is none."""
+    """Return the url of an image, or why it has none."""
     try:
         voucher = await uploader.upload(Path(picture.path), digest=picture.digest)
         return voucher.url, None

@@ -1,4 +1,4 @@
-"""What a run of a plan comes to: where every row stands, what is left, and the exit code that says so."""
+"""The result of applying a plan: the state of every row, what is left, and the exit code."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ class Problem(Result):
     """A row that needs attention."""
 
     row: int
-    """The row of the table."""
+    """The number of the row in the table."""
     state: RowState
-    """Where it stands."""
+    """Its state."""
     id: str
-    """What it is about: a refund, or an order."""
+    """The refund or order of the row."""
     intent_id: str | None
-    """Its intent in the journal, if it was sent."""
+    """The id of its intent in the journal, if it was sent."""
     reason: str | None
     """Why it needs attention."""
     note: str | None
-    """What else is worth knowing."""
+    """Remarks."""
 
 
 @attrs.frozen(kw_only=True)
 class ApplyResult(Result):
-    """Where a plan stands after a run."""
+    """The state of a plan after a run."""
 
     kind: str
     """"returns" or "refunds"."""
     source: str
     """The name of the table."""
     rows: int
-    """How many rows the plan has."""
+    """The number of rows of the plan."""
     states: dict[RowState, int]
-    """How many rows stand in each state."""
+    """The number of rows in each state."""
     money: dict[RowState, dict[str, int]]
-    """Fen by state and currency, of the rows whose amount is known."""
+    """Sums in fen by state and currency, of the rows with a known amount."""
     problems: tuple[Problem, ...]
     """The first rows that are open or failed."""
     stopped: str | None
@@ -57,18 +57,18 @@ class ApplyResult(Result):
     journal: str | None
     """The journal's file."""
     results: str | None
-    """The file with a line per row."""
+    """The results file with one line per row."""
     dry_run: bool = False
-    """Whether nothing was to be sent."""
+    """Whether it was a dry run."""
 
     @property
     def done(self) -> int:
-        """How many rows surely were carried out."""
+        """How many rows were certainly carried out."""
         return sum(count for state, count in self.states.items() if state.done)
 
     @property
     def left(self) -> int:
-        """How many rows are not at their end: not yet sent, or of unknown outcome."""
+        """How many rows are still open: not yet sent, or with an unknown outcome."""
         return sum(self.states[state] for state in (RowState.PLANNED, RowState.APPLYING, RowState.UNKNOWN))
 
     @property
@@ -81,7 +81,7 @@ class ApplyResult(Result):
         return 0 if self.done == self.rows else 1
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
-        """Everything, ready for JSON; amounts are whole fen."""
+        """Return everything for JSON; amounts are whole fen."""
         facts = super().to_dict(personal=personal)
         facts["states"] = {state.value: count for state, count in self.states.items() if count}
         return facts | {"done": self.done, "left": self.left, "exit_code": self.exit_code}
@@ -90,12 +90,12 @@ class ApplyResult(Result):
 def result_of(
     file: PlanFile, stopped: str | None, *, results: Path | None = None, dry_run: bool = False
 ) -> ApplyResult:
-    """Read from a plan's file where it stands."""
+    """Read the state of a plan from its file."""
     plan_type, source = plan_type_of(file.get("kind")), file.get("source")
     counted = dict(file.select("SELECT state, count(*) FROM rows GROUP BY state"))
     states = {state: int(counted.get(state.value, 0)) for state in RowState}
     if sum(states.values()) != source["rows"]:
-        raise AssertionError(f"{source['rows']} rows were read, {sum(states.values())} are in the plan")
+        raise AssertionError(f"{source['rows']} rows were read, but the plan has {sum(states.values())}")
     money: dict[RowState, dict[str, int]] = {}
     sums = "SELECT state, coalesce(currency, 'CNY'), sum(amount_fen) FROM rows WHERE amount_fen IS NOT NULL"
     for state, currency, amount in file.select(f"{sums} GROUP BY 1, 2 ORDER BY 1, 2"):

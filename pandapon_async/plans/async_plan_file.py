@@ -1,4 +1,4 @@
-"""The plan's file behind a thread of its own, so that a slow disk never holds the event loop."""
+"""The plan's file on a separate thread, so that a slow disk never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AsyncPlanFile:
         self._executor.shutdown(wait=False)
 
     async def do(self, work: Callable[[PlanFile], T]) -> T:
-        """Do something with the file, after all earlier requests. Once begun it is finished.
+        """Run a function on the file after all earlier requests. Once begun it finishes.
 
         Raises: ConfigurationError if the file cannot be used.
         """
@@ -57,7 +57,7 @@ class AsyncPlanFile:
         await self.do(lambda file: file.change(row, **facts))
 
     async def rows(self, states: Iterable[RowState]) -> AsyncIterator[PlanRow]:
-        """Rows in these states, in order, read page by page; each comes once, whatever becomes of it."""
+        """Iterate over the rows in these states in order; each comes once, even if its state changes."""
         wanted, after = tuple(states), -1
         while page := await self.do(functools.partial(PlanFile.page, states=wanted, after=after)):
             for row in page:
@@ -66,7 +66,7 @@ class AsyncPlanFile:
 
 
 async def finished(future: asyncio.Future[T]) -> T:
-    """The result. A caller that is cancelled waits for it all the same: the file is in use until then."""
+    """Return the result. A cancelled caller waits for it too, because the file is in use until then."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

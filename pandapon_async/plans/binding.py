@@ -1,17 +1,16 @@
-"""To which journal a plan belongs, and how far that journal had come.
+"""Bind a plan to its journal and to the journal's progress.
 
-The journal alone knows what was sent. Applied with another journal, with an empty one, or with one that was
-restored from a backup, a plan would send everything again: 40 of 40 applications from a second machine, 20
-of 20 after a restore. So a plan keeps the identity of its journal and the journal's mark, a counter that
-grows with each write. The plan's copy of the mark is on the disk before the bytes of a write leave. A
-journal with a lower mark is an older copy, and is refused. Put back and written to by others it may have come
-further than the mark: so the plan also keeps the id of the newest write that the journal knew, and a journal
-without that write is refused, too.
+Only the journal knows what was sent. With another journal, an empty one, or one restored from a backup, a
+plan would send everything again: 40 of 40 applications from a second machine, 20 of 20 after a restore. So a
+plan keeps the identity of its journal and the journal's mark, a counter that grows with each write. The
+plan's copy of the mark is on disk before the bytes of a write are sent. A journal with a lower mark is an
+older copy and is refused. If other programs write to a restored copy, it may pass the mark. So the plan also
+keeps the id of the newest write that the journal knew, and refuses a journal without that write.
 
-A plan that was never bound, or whose journal was in memory and is gone, has a past that nobody knows: its
-rows are read before they are sent.
+The past of a plan that was never bound, or whose journal was in memory and is gone, is not known: its rows
+are read before they are sent.
 
-What rolls plan and journal back together cannot be noticed. `ApplyOptions.check_first` is for that case.
+A restore of plan and journal together cannot be detected. `ApplyOptions.check_first` is for that case.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ __all__ = [
 
 @attrs.frozen
 class Binding:
-    """A journal as a plan remembers it."""
+    """The facts about a journal that a plan stores."""
 
     identity: str
     mark: int
@@ -52,10 +51,10 @@ class Binding:
     newest: str | None = None
     """The newest write that was sent with it."""
     adopted: tuple[str, ...] = ()
-    """The identities of journals that went into this one."""
+    """The identities of adopted journals."""
 
     def facts(self) -> dict[str, Any]:
-        """As the plan keeps it."""
+        """Return the form that the plan stores."""
         return {
             "journal_id": self.identity,
             "journal_mark": self.mark,
@@ -64,26 +63,26 @@ class Binding:
         }
 
     def is_of(self, other: Binding) -> bool:
-        """Whether that journal is this one, or went into it."""
+        """Whether that journal is this one, or was adopted by it."""
         return other.identity in (self.identity, *self.adopted)
 
 
 async def journal_state(journal: Journal) -> Binding | None:
-    """The journal in use; None if it is in memory or does not exist. Makes no file."""
+    """Return the journal in use; None if it is in memory or does not exist. Creates no file."""
     if not await journal.exists():
         return None
     return await binding_with(journal)
 
 
 async def binding_with(journal: Journal) -> Binding:
-    """The journal as a plan remembers it; makes its file if there is none."""
+    """Return the facts about the journal for the plan; creates its file if necessary."""
     identity, *adopted = await journal.identities()
     newest = await journal.newest_sent()
     return Binding(identity, await journal.mark(), await journal.place(), newest, tuple(adopted))
 
 
 def binding_of(file: PlanFile) -> Binding | None:
-    """The journal that a plan belongs to; None if it was not bound yet."""
+    """Return the journal that a plan belongs to; None if it is not bound yet."""
     identity = file.get("journal_id")
     if identity is None:
         return None
@@ -105,19 +104,19 @@ async def check_journal(client: Client, plan: str | Path) -> None:
 def check_writer(file: PlanFile, plan: Path, writer: Writer) -> None:
     """Raise ConfigurationError if the plan was made for another vendor or another user id.
 
-    A rotated key goes on. A plan of format 1 knows its user id only together with the key.
+    A rotated key is accepted. A plan of format 1 knows its user id only together with the key.
     """
     vendor, user_id = file.get("vendor"), file.get("user_id")
     if vendor != writer.vendor:
         raise ConfigurationError(f"{plan} was made for {vendor}; this client talks to {writer.vendor}")
     if user_id is None and file.get("account") != writer.legacy:
         raise ConfigurationError(
-            f"{plan} was made by an earlier version for another access key or user id; plan again"
+            f"an earlier version made {plan} for another access key or user id; create the plan again"
         )
     if user_id not in (None, writer.user_id):
         raise ConfigurationError(
-            f"{plan} was made for the user id {user_id}, and this client is {writer.user_id}: set "
-            f"PANDAPON_USER_ID={user_id}, or plan again"
+            f"{plan} was made for the user id {user_id}, but this client uses {writer.user_id}: set "
+            f"PANDAPON_USER_ID={user_id}, or create the plan again"
         )
 
 
@@ -129,35 +128,35 @@ async def check_binding(plan: Path, bound: Binding | None, journal: Journal) -> 
     if used is None or not used.is_of(bound):
         remedy = await asyncio.to_thread(_remedy, bound, used, where)
         raise ConfigurationError(
-            f"{plan} belongs to the journal {bound.path}, and only that one knows what was sent; {remedy}, "
-            "give --adopt-journal: then every row is read before it is sent"
+            f"{plan} belongs to the journal {bound.path}, and only that one knows what was sent; "
+            f"{remedy}, use --adopt-journal: then every row is read before it is sent"
         )
     if used.identity == bound.identity and used.mark < bound.mark:
-        lacks = f"it ends at write {used.mark}, and {plan} has sent up to write {bound.mark}"
+        lacks = f"it ends at write {used.mark}, but {plan} has sent up to write {bound.mark}"
     elif bound.newest is not None and not await journal.was_sent(bound.newest):
-        lacks = f"{plan} knows a write (intent {bound.newest[:12]}) that is not in it"
+        lacks = f"{plan} knows a write (intent {bound.newest[:12]}) that it does not have"
     else:
         return
     raise ConfigurationError(
-        f"the journal {where} is an older copy: {lacks}. Nothing was sent. Bring back the newest copy, or "
-        "give --adopt-journal: then every row is read before it is sent"
+        f"the journal {where} is an older copy: {lacks}. Nothing was sent. Restore the newest copy, or "
+        "use --adopt-journal: then every row is read before it is sent"
     )
 
 
 def _remedy(bound: Binding, used: Binding | None, where: str) -> str:
-    """What is wrong with the journal in use, and what helps. Blocks."""
+    """Return what is wrong with the journal in use, and the advice. Blocks."""
     if where != bound.path and Path(where).absolute() != Path(bound.path):
         what = f"{where} does not exist" if used is None else f"the journal in use, {where}, is another one"
         return f"{what}. Nothing was sent. Use --journal {bound.path}. If that journal is lost"
     if used is None:
-        return "it does not exist. Nothing was sent. Bring it back, its newest copy. If there is none"
-    return "another one stands in its place. Nothing was sent. Bring the first one back. If it is lost"
+        return "it does not exist. Nothing was sent. Restore its newest copy. If there is none"
+    return "another journal is in its place. Nothing was sent. Restore the original one. If it is lost"
 
 
 class MarkKeeper:
-    """Keeps the plan's copy of the journal's mark ahead of what is sent.
+    """Keeps the plan's copy of the journal's mark ahead of the writes that are sent.
 
-    Of many writes that wait at once, one commit serves all.
+    One commit serves all writes that wait at the same time.
     """
 
     def __init__(self, plan_file: AsyncPlanFile, mark: int) -> None:
@@ -167,13 +166,13 @@ class MarkKeeper:
         self._saving: asyncio.Task[None] | None = None
 
     async def __call__(self, mark: int, intent_id: str) -> None:
-        """To be awaited before the bytes of this write leave, which the journal has with this mark."""
+        """Store the mark before the bytes of this write are sent."""
         self._wanted = max(self._wanted, (mark, intent_id))
         while self._kept < mark:
             if self._saving is None:
                 self._saving = asyncio.create_task(self._save())
                 self._saving.add_done_callback(_retrieve)
-            # One of those who wait may be cancelled; the others still need the commit.
+            # One waiter may be cancelled; the others still need the commit.
             await asyncio.shield(self._saving)
 
     async def _save(self) -> None:
@@ -187,7 +186,7 @@ class MarkKeeper:
             self._saving = None
 
     async def aclose(self) -> None:
-        """Wait for a commit that is under way."""
+        """Wait for a running commit."""
         if self._saving is not None:
             await asyncio.wait([self._saving])
 

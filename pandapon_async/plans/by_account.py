@@ -1,7 +1,7 @@
-"""Plans of several accounts from one table: one plan for each account, in one folder, applied side by side.
+"""Plans of several accounts from one table: one plan for each, in one folder, applied in parallel.
 
-Each plan belongs to its account's sub-account and journal, as a plan of one account does, and can be seen
-and applied alone. What concerns money is asked of all together: the sum, the cap, and the operator's word.
+Each plan belongs to its account's sub-account and journal, like a plan of one account, and can be shown and
+applied alone. The sum, the limits and the operator's consent apply to all together.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ __all__ = ["accounts_of_table", "apply_by_account", "plan_by_account", "plans_in
 T = TypeVar("T")
 
 AT_ONCE: Final = 16
-"""Accounts that are worked on side by side."""
+"""How many accounts are processed in parallel."""
 
 
 def accounts_of_table(
     accounts: Accounts, kind: PlanKind | str, table: Path, options: PlanOptions
 ) -> tuple[str, ...] | None:
-    """The accounts that the rows of a table are of, in order; None if it names none. Blocks.
+    """Return the accounts of a table's rows, in order; None if it names none. Blocks.
 
-    Raises InvalidArgumentError for the first row of which nobody can tell whose it is.
+    Raises InvalidArgumentError for the first row whose account cannot be determined.
     """
     plan_type = plan_type_of(kind)
     opened = open_table(table, resolver(plan_type, options), options.reading)
@@ -55,7 +55,7 @@ def accounts_of_table(
     for record in opened.records():
         where = f"row {record.row} of {table.name}"
         if record.problem is not None:
-            why = f"cannot be read, so nobody knows whose it is: {record.problem}"
+            why = f"cannot be read, so its account is not known: {record.problem}"
             raise InvalidArgumentError(f"{where} {why}", argument="table")
         try:
             whose = whose_row(plan_type, dict(zip(fields, record.cells, strict=False)), accounts.account_of)
@@ -75,24 +75,24 @@ async def plan_by_account(
     options: PlanOptions,
     progress: Progress | None = None,
 ) -> dict[str, PlanSummary]:
-    """Make a plan for each of these accounts; gives what each comes to.
+    """Create a plan for each of these accounts; return the summary of each.
 
     Args:
-        accounts: Whose clients ask about the rows.
-        names: What `accounts_of_table` gave.
+        accounts: The accounts whose clients check the rows.
+        names: The result of `accounts_of_table`.
         kind: "returns" or "refunds".
-        table: The table with the rows of all of them.
-        out: The folder of the plans, which must not exist; None checks only.
-        options: How to read the table, the same for all.
-        progress: Is told how far it is.
+        table: The table with the rows of all accounts.
+        out: The folder for the plans, which must not exist; None: only check.
+        options: How to read the table; the same for all.
+        progress: Receives the progress.
 
     Raises:
         ConfigurationError: The folder exists.
-        AuthenticationError: The vendor refused an account. The plans of the others are written.
+        AuthenticationError: The vendor refused an account. The plans of the other accounts are written.
     """
     if out is not None:
         if await asyncio.to_thread(out.exists):
-            raise ConfigurationError(f"{out} exists; plans are never overwritten: choose another --out")
+            raise ConfigurationError(f"{out} exists, and plans are never overwritten; choose another --out")
         await asyncio.to_thread(out.mkdir, 0o700, parents=True)
 
     async def one(name: str) -> PlanSummary:
@@ -104,21 +104,21 @@ async def plan_by_account(
 
 
 def plans_in(folder: Path) -> dict[str, Path]:
-    """The plans of a folder by account. Raises ConfigurationError for one without an account of its own."""
+    """Return the plans of a folder by account. Raises ConfigurationError for a plan without an account."""
     found: dict[str, Path] = {}
     for path in sorted(folder.glob("*.db")):
         with PlanFile.reading(path) as file:
             name = file.get("account_name")
         if name is None or name in found:
-            raise ConfigurationError(f"{path} is not the plan of an account of its own; apply it alone")
+            raise ConfigurationError(f"{path} is a plan without an account; apply it separately")
         found[name] = path
     if not found:
-        raise ConfigurationError(f"{folder} holds no plans")
+        raise ConfigurationError(f"{folder} has no plans")
     return found
 
 
 def summarize_by_account(paths: dict[str, Path], options: ApplyOptions) -> dict[str, PlanSummary]:
-    """What each plan comes to. Raises ConfigurationError if all together are over `max_total`. Blocks."""
+    """Return the summary of each plan. Raises ConfigurationError if their sum exceeds `max_total`. Blocks."""
     if options.max_total is not None:
         total = 0
         for path in paths.values():
@@ -126,7 +126,7 @@ def summarize_by_account(paths: dict[str, Path], options: ApplyOptions) -> dict[
                 total += counted_amounts(file, options)[0]
         if total > options.max_total:
             raise ConfigurationError(
-                f"the plans come to {total} fen ({Fen(total).yuan} yuan), --max-total is "
+                f"the sum of the plans is {total} fen ({Fen(total).yuan} yuan), but --max-total is "
                 f"{int(options.max_total)} fen; nothing was sent"
             )
     return {name: summarize(path, options=options) for name, path in paths.items()}
@@ -141,18 +141,18 @@ async def apply_by_account(
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> dict[str, ApplyResult]:
-    """Carry out the plan of each account with its client, or go on with it; gives where each stands.
+    """Carry out or resume the plan of each account with its client; return the result of each.
 
     Args:
-        accounts: Whose clients send the rows.
+        accounts: The accounts whose clients send the rows.
         paths: The plans by account.
-        agreed: What each came to when somebody agreed; a plan that has changed since is not begun.
-        options: Limits, and what else is allowed, the same for all.
-        progress: Is told how far it is.
-        stop: Lets somebody else end all runs in good order.
+        agreed: The summaries that the operator approved; a plan that changed since is not begun.
+        options: Limits and permissions; the same for all.
+        progress: Receives the progress.
+        stop: Ends all runs gracefully from elsewhere.
 
     Raises:
-        AuthenticationError: The vendor refused an account. The plans of the others are carried out.
+        AuthenticationError: The vendor refused an account. The plans of the other accounts are carried out.
     """
 
     async def one(name: str) -> ApplyResult:
@@ -167,8 +167,8 @@ async def apply_by_account(
 async def _side_by_side(
     accounts: Accounts, names: tuple[str, ...], work: Callable[[str], Awaitable[T]], progress: Progress
 ) -> dict[str, T]:
-    """Do this for every account. One that is refused leaves its rows, and the others go on."""
-    accounts.clients(names)  # an account that cannot be used is told before anything is asked
+    """Run a function for every account. A refused account keeps its rows; the others continue."""
+    accounts.clients(names)  # an unusable account is reported before the first request
     places, refused = asyncio.Semaphore(AT_ONCE), list[AuthenticationError]()
     done: dict[str, T] = {}
 
@@ -177,7 +177,10 @@ async def _side_by_side(
             try:
                 done[name] = await work(name)
             except AuthenticationError as error:
-                progress.note(f"account {name}: the vendor refused it; its rows are left, the others go on")
+                progress.note(
+                    f"account {name}: the vendor refused it; its rows were not sent, the other accounts "
+                    "continue"
+                )
                 refused.append(error)
             else:
                 progress.note(f"account {name}: done ({len(done)} of {len(names)})")

@@ -1,7 +1,7 @@
-"""Codes of carriers: which are known, and which of a plan's are not.
+"""Check the carrier codes of a plan against known ones.
 
-The vendor's list of carriers has no known path, and it takes a wrong code. So a code is compared with a list
-that somebody keeps, and with the returns that the journal says were confirmed.
+The path of the vendor's list of carriers is not known, and the vendor accepts a wrong code. So a code is
+compared with a list of the user's, and with the confirmed returns in the journal.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ MOST_COUNTED = 1_000
 
 
 def listed_codes(path: Path) -> set[str]:
-    """The codes in a file, one at the beginning of each line; what follows a comma or a TAB is for people."""
+    """Read the codes in a file, one at the beginning of each line; text after a comma or a TAB is ignored."""
     if not path.is_file():
-        raise InvalidArgumentError(f"no such file: {path}", argument="carriers")
+        raise InvalidArgumentError(f"the file {path} does not exist; check --carriers", argument="carriers")
     encoding = encodings_of(path).names[0]
     lines = path.read_text(encoding=encoding, errors="replace").splitlines()
     codes = {tidy(line.replace("\t", ",").replace(";", ",").split(",")[0].strip(' "')) for line in lines}
@@ -38,7 +38,7 @@ def listed_codes(path: Path) -> set[str]:
 
 
 async def confirmed_codes(journal: Journal) -> set[str]:
-    """The codes of the returns that the journal says were confirmed; makes no journal where there is none."""
+    """Return the codes of the confirmed returns in the journal; creates no journal."""
     if not await journal.exists():
         return set()
     found = set()
@@ -50,7 +50,7 @@ async def confirmed_codes(journal: Journal) -> set[str]:
 
 @attrs.define
 class _Unknown:
-    """A code that is not known: in how many rows, and in which first."""
+    """An unknown code: its number of rows and the first of them."""
 
     first: int
     rows: int = 0
@@ -58,13 +58,13 @@ class _Unknown:
 
 @attrs.define
 class Carriers:
-    """The codes of one plan, compared with those that are known."""
+    """Compares the codes of one plan with the known ones."""
 
     known: set[str]
     _unknown: dict[str, _Unknown] = attrs.field(init=False, factory=dict)
 
     def add(self, plan_type: PlanType, rows: Iterable[PlanRow]) -> None:
-        """Look at rows of the plan."""
+        """Check rows of the plan."""
         if plan_type is not RETURNS:
             return
         for row in rows:
@@ -75,15 +75,15 @@ class Carriers:
                 self._unknown.setdefault(code, _Unknown(row.row)).rows += 1
 
     def notes(self) -> list[str]:
-        """What to say of the codes that are not known."""
+        """Return the note about unknown codes."""
         if not self._unknown:
             return []
         told = list(self._unknown.items())[:MOST_TOLD]
         codes = ", ".join(f"{shown(code)} in {_rows(found)}" for code, found in told)
         more = f" and {len(self._unknown) - MOST_TOLD:,} others" if len(self._unknown) > MOST_TOLD else ""
         return [
-            f"carriers that no confirmed return and no list has: {codes}{more}; check the codes, give a list "
-            "with --carriers FILE, or say --any-carrier"
+            f"unknown carriers, in no confirmed return and no list: {codes}{more}; check the codes, pass "
+            "a list with --carriers FILE, or use --any-carrier"
         ]
 
 

@@ -1,7 +1,7 @@
-"""What the vendor says of a row before it is sent: does it exist, may it be done, how much is it about.
+"""Check a row with the vendor before it is sent: existence, permission and amount.
 
-Only reads. An answer that says no refuses the row; an answer that does not come, or does not say, leaves
-it planned with a note, as the vendor checks everything again when the row is sent.
+Only reads. A negative answer refuses the row. Without a clear answer the row stays planned with a note,
+because the vendor checks everything again when the row is sent.
 """
 
 from __future__ import annotations
@@ -48,33 +48,33 @@ AMOUNT_READS: Fields = {
     OrderBaseInfo: ("shipping_fee",),
 }
 FORM_READS: Fields = {Refund: ("status",)}
-"""What the checks of a return, of a reason, of an amount and of an earlier form read."""
+"""The fields that the checks of a return, a reason, an amount and an earlier form read."""
 
 REMEMBERED = 1_000
-"""Answers kept for the rows that follow: those of one order mostly stand together."""
+"""How many answers are kept for later rows; the rows of one order are mostly adjacent."""
 
 
 @attrs.define
 class CheckResult:
-    """What a check found."""
+    """The result of a check."""
 
     refused: bool = False
-    """Whether the row must not be sent, for what stands in `field`."""
+    """Whether the row must not be sent because of `field`."""
     held: bool = False
-    """Whether the row must wait, as another form of its order line is open."""
+    """Whether the row must wait because another form of its order line is open."""
     field: str = ""
     reason: str | None = None
-    """Why it is refused or held."""
+    """Why the row is refused or held."""
     amount_fen: int | None = None
     currency: str | None = None
     reason_id: int | None = None
-    """The id of a reason that the table gives by its name."""
+    """The id of a reason that the table has by name."""
     remarks: list[str] = attrs.field(factory=list)
-    """What is worth knowing and no reason to refuse."""
+    """Remarks that are not a reason to refuse."""
     checked: bool = True
 
     def not_checked(self, why: str) -> None:
-        """Something could not be found out."""
+        """Record something that could not be checked."""
         self.checked = False
         self.remarks.append(f"not checked: {why}")
 
@@ -86,7 +86,7 @@ class _Refused(Exception):
 
 
 class Checks:
-    """The checks of one plan; answers that several rows need are asked for once."""
+    """The checks of one plan; answers that several rows need are requested once."""
 
     def __init__(self, client: Client, plan_type: PlanType) -> None:
         self._client = client
@@ -95,7 +95,7 @@ class Checks:
         self._reasons = _Shared[tuple[str, tuple[str, ...], str], list[RefundReason]](self._offered)
 
     async def check(self, row: PlanRow) -> CheckResult:
-        """Ask what is to be asked about a row. Raises AuthenticationError only."""
+        """Make the checks of a row. Raises AuthenticationError only."""
         result = CheckResult()
         returns = self._plan_type.name is PlanKind.RETURNS
         steps = (self._check_return,) if returns else (self._check_reason, self._check_amount)
@@ -112,7 +112,7 @@ class Checks:
         return result
 
     def close(self) -> None:
-        """Nobody waits for answers any more."""
+        """Cancel the requests that are still running."""
         self._orders.close()
         self._reasons.close()
 
@@ -138,24 +138,24 @@ class Checks:
         if refund.status is RefundStatus.WAIT_BUYER_SEND:
             return
         if carries_waybill(refund, row.arguments["freight_bill"]):
-            raise _Refused("refund_id", "was sent back already, with this very waybill")
+            raise _Refused("refund_id", "was sent back already, with the same waybill")
         if refund.status is None:
-            raise _Refused("refund_id", "the vendor's answer about this refund form names no state")
-        stands = refund.status.value if isinstance(refund.status, RefundStatus) else "a state not known here"
+            raise _Refused("refund_id", "the vendor's answer about this refund form has no state")
+        stands = refund.status.value if isinstance(refund.status, RefundStatus) else "unknown"
         raise _Refused(
             "refund_id",
-            f"the form stands at {stands}; goods are sent back at {RefundStatus.WAIT_BUYER_SEND.value} only",
+            f"the status is {stands}, but goods can be returned only at {RefundStatus.WAIT_BUYER_SEND.value}",
         )
 
     async def _check_reason(self, row: PlanRow, result: CheckResult) -> None:
-        """The reason must be offered for these lines; it says whether a voucher and freight go with it."""
+        """Check that the reason is offered for these lines, and its rules on vouchers and freight."""
         arguments = row.arguments
         lines = tuple(sorted(arguments["order_entry_ids"]))
         try:
             offered = await self._reasons.get((arguments["order_id"], lines, arguments["goods_status"]))
         except PandaponError as error:
             if row.reason_text is not None:
-                raise _Refused("reason", "the id of this reason could not be asked for; try again") from None
+                raise _Refused("reason", "the id of this reason could not be looked up; try again") from None
             _not_answered(error, result, "order_id", "reasons")
             return
         reason = _chosen([visible(one, REASON_READS) for one in offered], row)
@@ -163,7 +163,7 @@ class Checks:
         if reason.need_voucher and not row.pictures:
             raise _Refused("vouchers", "this reason needs at least one voucher")
         if reason.no_refund_carriage and arguments["apply_carriage"]:
-            raise _Refused("apply_carriage", "with this reason no freight is refunded: must be 0")
+            raise _Refused("apply_carriage", "must be 0: this reason refunds no freight")
 
     async def _check_amount(self, row: PlanRow, result: CheckResult) -> None:
         try:
@@ -191,9 +191,9 @@ class Checks:
             result.held, result.reason = why is not None, why
 
     async def _open_form(self, lines: list[OrderItem]) -> str | None:
-        """What is said of a form that is open for one of these lines, or None.
+        """Return the reason if a form is open for one of these lines, or None.
 
-        An order need not show how its forms stand; those that it only names are read.
+        An order may not show the state of its forms; forms that it only names are read.
         """
         named: dict[str, None] = {}
         for line in lines:
@@ -212,7 +212,7 @@ class Checks:
         return None
 
     async def open_form(self, row: PlanRow) -> str | None:
-        """Why a row is still held back by what the order shows, or None. Raises AuthenticationError."""
+        """Return why the order's forms still hold back a row, or None. Raises AuthenticationError."""
         try:
             order = visible(await self._orders.get(row.arguments["order_id"]), AMOUNT_READS)
             return await self._open_form(_lines_of(order, row))
@@ -229,19 +229,19 @@ class Checks:
 def _told(status: RefundStatus, refund_id: str | None = None) -> str:
     form = ", ".join(filter(None, (refund_id, status.value)))
     return (
-        f"held back: a refund form of this order line is open already ({form}); "
-        "--allow-second sends another one"
+        f"held back: a refund form of this order line is open already ({form}); use --allow-second to "
+        "send another one"
     )
 
 
 def _not_answered(error: PandaponError, result: CheckResult, field: str, what: str) -> None:
-    """No answer leaves the row unchecked; an answer that says no refuses it."""
+    """A missing answer leaves the row unchecked; a negative answer refuses it."""
     if isinstance(error, AuthenticationError):
         raise error
     if isinstance(error, NotFoundError):
         if error.empty:
-            raise _Refused(field, f"the vendor's answer about this {what} has nothing in it")
-        raise _Refused(field, f"the vendor knows no such {what}")
+            raise _Refused(field, f"the vendor's answer about this {what} is empty")
+        raise _Refused(field, f"the vendor does not know the {what}")
     if (
         isinstance(error, ApiError)
         and error.outcome is Outcome.ANSWERED
@@ -266,7 +266,7 @@ def _chosen(offered: list[RefundReason], row: PlanRow) -> RefundReason:
 
 
 def _lines_of(order: Order, row: PlanRow) -> list[OrderItem]:
-    """The lines of the order that the row is about; none if the order shows no lines at all."""
+    """Return the row's lines of the order; empty if the order shows no lines at all."""
     shown = {line.sub_item_id: line for line in order.product_items or () if line.sub_item_id}
     wanted = dict.fromkeys(row.arguments["order_entry_ids"])
     if shown and not wanted.keys() <= shown.keys():
@@ -275,7 +275,7 @@ def _lines_of(order: Order, row: PlanRow) -> list[OrderItem]:
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> int | None:
-    """Yuan added up, as fen; None if one is missing, there is none at all, or one is not an amount."""
+    """Add up yuan as fen; None if there is none, or one is missing or not an amount."""
     total, count = 0, 0
     for amount in amounts:
         if amount is None:
@@ -289,50 +289,50 @@ def _sum(amounts: Iterable[Decimal | None]) -> int | None:
 
 
 def _compare(row: PlanRow, paid: int, freight_paid: int | None, result: CheckResult) -> None:
-    """Refuse what asks for more than was paid or, as long as nothing was shipped, for anything else."""
+    """Refuse an amount above the paid one or, before shipping, any other amount."""
     payment, carriage = row.arguments["apply_payment"], row.arguments["apply_carriage"]
     if carriage > payment:
-        raise _Refused("apply_carriage", "is more than the whole amount, of which it is a part")
+        raise _Refused("apply_carriage", "is more than the whole amount, which includes it")
     freight = _check_freight(carriage, freight_paid, result)
     if payment > paid + freight:
-        raise _Refused("apply_payment", f"asks for {payment} fen where {paid + freight} can be refunded")
+        raise _Refused("apply_payment", f"is {payment} fen, but at most {paid + freight} can be refunded")
     unshipped = row.arguments["goods_status"] == GoodsStatus.REFUND_WAIT_SELLER_SEND
     if unshipped and payment not in (paid, paid + freight):
         raise _Refused(
             "apply_payment",
-            f"what was not shipped is refunded in full: {paid} fen, or {paid + freight} with freight",
+            f"unshipped goods are refunded in full: write {paid} fen, or {paid + freight} with freight",
         )
 
 
 def _check_freight(carriage: int, freight_paid: int | None, result: CheckResult) -> int:
-    """Refuse more freight than was paid; gives what was."""
+    """Refuse more freight than was paid; return the paid freight."""
     if freight_paid is None:
         result.not_checked("the order does not show the freight")
     freight = carriage if freight_paid is None else freight_paid
     if carriage > freight:
-        raise _Refused("apply_carriage", f"asks for {carriage} fen of freight where {freight} were paid")
+        raise _Refused("apply_carriage", f"is {carriage} fen of freight, but only {freight} were paid")
     return freight
 
 
 def _compare_added(row: PlanRow, paid: int, freight_paid: int | None, result: CheckResult) -> None:
-    """The same where freight is on top: then the amount is that of the goods alone."""
+    """Check an amount that excludes freight: it is that of the goods alone."""
     payment, carriage = row.arguments["apply_payment"], row.arguments["apply_carriage"]
     _check_freight(carriage, freight_paid, result)
     if payment > paid:
-        raise _Refused("apply_payment", f"asks for {payment} fen of goods where {paid} can be refunded")
+        raise _Refused("apply_payment", f"is {payment} fen of goods, but at most {paid} can be refunded")
     if row.arguments["goods_status"] == GoodsStatus.REFUND_WAIT_SELLER_SEND and payment != paid:
-        raise _Refused("apply_payment", f"what was not shipped is refunded in full: {paid} fen of goods")
+        raise _Refused("apply_payment", f"unshipped goods are refunded in full: write {paid} fen of goods")
 
 
 class _Shared(Generic[K, V]):
-    """One lookup per key, shared by all who want it meanwhile and for a while after; no failure is kept."""
+    """Makes one lookup per key and shares its answer for a while; failures are not kept."""
 
     def __init__(self, look_up: Callable[[K], Coroutine[Any, Any, V]]) -> None:
         self._look_up = look_up
         self._tasks: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K) -> V:
-        """The answer; raises what the lookup raised."""
+        """Return the answer; raises the error of the lookup."""
         task = self._tasks.get(key)
         if task is None:
             while len(self._tasks) >= REMEMBERED:
@@ -340,14 +340,14 @@ class _Shared(Generic[K, V]):
             task = self._tasks[key] = asyncio.create_task(self._look_up(key))
             task.add_done_callback(_looked_at)
         try:
-            return await asyncio.shield(task)  # one of those who wait may be cancelled
+            return await asyncio.shield(task)  # one of the waiters may be cancelled
         except PandaponError:
             if self._tasks.get(key) is task:
                 del self._tasks[key]
             raise
 
     def close(self) -> None:
-        """Let go of what is still under way."""
+        """Cancel the running lookups."""
         for task in self._tasks.values():
             task.cancel()
         self._tasks.clear()

@@ -1,4 +1,4 @@
-"""The columns of a table that is planned: which fields its call needs, and what is concluded without them."""
+"""The columns of a plan's table: the fields that its call needs, and the defaults for missing ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["inferred", "resolver"]
 
 
 def resolver(plan_type: PlanType, options: PlanOptions) -> Resolver:
-    """What finds the columns of a table under these options."""
+    """Return the finder of a table's columns for these options."""
     arguments = {parameter.name for parameter in plan_type.endpoint.parameters if parameter.required}
     return Resolver(
         specs=plan_type.fields,
@@ -22,7 +22,7 @@ def resolver(plan_type: PlanType, options: PlanOptions) -> Resolver:
 
 
 def inferred(plan_type: PlanType, columns: Columns) -> list[str]:
-    """What was concluded without having been said, one sentence each."""
+    """Return the assumptions about the table, one sentence each."""
     return [
         f"no {spec.name} column: {spec.default} for all rows"
         for spec in plan_type.fields

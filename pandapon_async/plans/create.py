@@ -1,7 +1,7 @@
-"""Making a plan: a table in, every row checked, one file out. Uploads nothing and changes nothing.
+"""Create a plan: read a table, check every row, write one file. Uploads and changes nothing.
 
-The order is fixed: refuse what cannot work, read the table into the plan, ask the vendor about every row
-that is still good, and only then let the plan appear under its name.
+The order is fixed: refuse impossible input, read the table into the plan, check every acceptable row with the
+vendor, and only then give the plan its name.
 """
 
 from __future__ import annotations
@@ -60,24 +60,24 @@ async def create(
     options: PlanOptions | None = None,
     progress: Progress | None = None,
 ) -> PlanSummary:
-    """Check every row of a table and write the plan of what is to be done. `pandapon returns plan` is this.
+    """Check every row of a table and write a plan, as `pandapon returns plan` does.
 
     Args:
-        client: who will send it.
+        client: The client that will send it.
         kind: "returns" (send goods back) or "refunds" (open refund forms).
-        table: a CSV, XLSX or Parquet file, mappings of column names to values, or an Arrow stream, as for
+        table: A CSV, XLSX or Parquet file, mappings of column names to values, or an Arrow stream, as for
             `reconcile`.
-        out: the plan, which must not exist; None checks only.
-        options: how the table is read and checked.
-        progress: is told how far it is; nobody by default.
+        out: The path of the plan, which must not exist; None: only check.
+        options: How the table is read and checked.
+        progress: Receives the progress.
 
     Returns:
-        What the plan comes to.
+        The summary of the plan.
 
     Raises:
-        InvalidArgumentError: the table or the options cannot work. Nothing was asked.
-        ConfigurationError: `out` is taken. Nothing was asked.
-        AuthenticationError: at the first refusal. No plan is left then.
+        InvalidArgumentError: The table or the options cannot work. No request was made.
+        ConfigurationError: `out` exists. No request was made.
+        AuthenticationError: The vendor refused the account. No plan is written.
     """
     async with table_file_off_loop(table) as path:
         creator = _Creator(
@@ -123,18 +123,20 @@ class _Creator:
             return summary
         finally:
             self._progress.end()
-            # By the executor itself: `to_thread` would drop the work if it is cancelled before it begins.
+            # Use the executor directly: `to_thread` would drop work that is cancelled before it begins.
             await finished(asyncio.get_running_loop().run_in_executor(None, _remove, draft))
 
     def _open(self, out: Path | None) -> _Source:
-        """Refuses, before there is any trace of the plan, what cannot work."""
+        """Refuse impossible input before the plan leaves any trace."""
         if not self._table.is_file():
-            raise InvalidArgumentError(f"no such table: {self._table}", argument="table")
+            raise InvalidArgumentError(f"the table {self._table} does not exist", argument="table")
         if out is not None and out.exists():
-            raise ConfigurationError(f"{out} exists; a plan is never overwritten: choose another --out")
+            raise ConfigurationError(f"{out} exists, and a plan is never overwritten; choose another --out")
         options = self._options
         if options.images is not None and not options.images.is_dir():
-            raise InvalidArgumentError(f"no such folder: {options.images}", argument="images")
+            raise InvalidArgumentError(
+                f"the folder {options.images} does not exist; check --images", argument="images"
+            )
         table = open_table(self._table, resolver(self._plan_type, options), options.reading)
         if table.is_empty():
             raise InvalidArgumentError(
@@ -143,8 +145,8 @@ class _Creator:
         if "account" in table.columns.positions and options.account is None:
             column = table.columns.name_of("account")
             raise InvalidArgumentError(
-                f"column {column} of {self._table.name} names accounts: set them up in pandapon.toml, or say "
-                "--account NAME for all rows, or --map account= to leave the column out",
+                f"column {column} of {self._table.name} names accounts: configure them in pandapon.toml, "
+                "use --account NAME for all rows, or use --map account= to ignore the column",
                 argument="table",
             )
         return _Source(table, table.columns, file_digest(self._table))
@@ -171,13 +173,15 @@ class _Creator:
             count += await plan_file.do(functools.partial(PlanFile.add, rows=batch))
             carriers.add(self._plan_type, [row for row, _ in batch])
         if await asyncio.to_thread(file_digest, self._table) != source.digest:
-            raise InvalidArgumentError(f"{self._table.name} was changed while it was read; start again")
+            raise InvalidArgumentError(
+                f"{self._table.name} was changed while it was read; run the command again"
+            )
         notes = source.table.notes() + ([] if self._options.any_carrier else carriers.notes())
         for note in notes:
             self._progress.note(f"note: {note}")
         assumptions = inferred(self._plan_type, source.columns) + notes
         if self._options.offline:
-            assumptions.append("offline: the vendor was not asked; amounts and states are unchecked")
+            assumptions.append("offline: no request to the vendor; amounts and states are unchecked")
         facts = {
             "kind": self._plan_type.name,
             "source": {
@@ -203,16 +207,16 @@ class _Creator:
         await self._hold_back(plan_file)
 
     async def _bind(self, plan_file: AsyncPlanFile) -> None:
-        """Let the plan belong to the client's journal, as far as that has come."""
+        """Bind the plan to the client's journal and its progress."""
         if self._client.journal.path != IN_MEMORY:
             binding = await binding_with(self._client.journal)
             await plan_file.do(lambda file: file.set(binding.facts()))
 
     async def _hold_back(self, plan_file: AsyncPlanFile) -> None:
-        """Hold back applications whose order line has another one."""
+        """Hold back applications whose order line has another application."""
         journal = self._client.journal
         if journal.path != IN_MEMORY and await journal_state(journal) is None:
-            return  # nothing was written yet, and a dry run makes no journal
+            return  # nothing was written yet, and a dry run creates no journal
         rule = LineRule(
             self._client, self._plan_type, self._options.allow_second, may_read=not self._options.offline
         )
@@ -222,7 +226,7 @@ class _Creator:
                 await plan_file.change(row.row, state=RowState.HELD, reason=why, remarks=row.remarks)
 
     async def _known_carriers(self) -> set[str]:
-        """The codes of carriers that need no note."""
+        """Return the known carrier codes."""
         if self._plan_type is not RETURNS or self._options.any_carrier:
             return set()
         known = await confirmed_codes(self._client.journal)
@@ -237,11 +241,11 @@ class _Creator:
                     row.row,
                     state=RowState.REFUSED,
                     column="reason",
-                    reason="only the vendor knows its id: give reason_id, or plan without --offline",
+                    reason="only the vendor knows its id: add a reason_id column, or plan without --offline",
                 )
 
     async def _check(self, plan_file: AsyncPlanFile, columns: Columns) -> None:
-        """Ask about every row that is still good, in order: of two equal rows the later is refused."""
+        """Check every acceptable row in order; of two equal rows the later one is refused."""
         client = with_patience(self._client)
         checks = Checks(client, self._plan_type)
         self._progress.begin("checking", await _planned(plan_file), 0, client.statistics)
@@ -257,7 +261,7 @@ class _Creator:
                     if isinstance(check, Done):
                         await self._keep(plan_file, columns, check.item, check.value)
                     elif not isinstance(check.error, AuthenticationError):
-                        raise check.error  # not a failed lookup: `check` makes a result of those
+                        raise check.error  # not a failed lookup: `check` turns those into a result
                     self._progress.advance(failed=not isinstance(check, Done) or check.value.refused)
         finally:
             checks.close()
@@ -291,7 +295,7 @@ async def _planned(plan_file: AsyncPlanFile) -> int:
 
 
 def _draft_path(out: Path | None) -> Path:
-    """Where the plan grows until it is complete; without `out`, where it is thrown away."""
+    """Where the plan is built; without `out` it is deleted in the end."""
     if out is None:
         return Path(tempfile.mkdtemp(prefix="pandapon-plan-")) / "plan.db"
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -299,14 +303,18 @@ def _draft_path(out: Path | None) -> Path:
 
 
 def _publish(draft: Path, out: Path) -> None:
-    """Let the plan appear, unless another one did meanwhile."""
+    """Give the plan its name, unless another plan took it meanwhile."""
     try:
         os.link(draft, out)
     except FileExistsError:
-        raise ConfigurationError(f"{out} exists; a plan is never overwritten: choose another --out") from None
+        raise ConfigurationError(
+            f"{out} exists, and a plan is never overwritten; choose another --out"
+        ) from None
     except OSError:  # a file system without hard links
         if out.exists():
-            raise ConfigurationError(f"{out} exists; a plan is never overwritten") from None
+            raise ConfigurationError(
+                f"{out} exists, and a plan is never overwritten; choose another --out"
+            ) from None
         draft.replace(out)
 
 

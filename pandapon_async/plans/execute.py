@@ -1,4 +1,4 @@
-"""One row's write: never begun while the journal or the vendor shows one like it."""
+"""Send one row: never begun while the journal or the vendor has a write like it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = ["RowSender"]
 
 @attrs.define(eq=False)
 class RowSender:
-    """Sends the rows of a plan, and keeps in it what became of them."""
+    """Sends the rows of a plan and records their results in it."""
 
     record: RowRecorder
     looker: RowLooker
     line_rule: LineRule
     checks: Checks
     too_young: dict[int, float] = attrs.field(factory=dict)
-    """Rows that may go out once an earlier write is old enough, and in how many seconds that is."""
+    """Rows that may be sent when an earlier write is old enough, with the seconds until then."""
 
     async def send(self, row: PlanRow) -> RowState:
-        """Send a row, unless the same write is known; gives where the row stands then.
+        """Send a row, unless the same write is known; return the row's new state.
 
         Raises AuthenticationError and JournalUnavailableError, after which no other row can be sent either.
         """
@@ -61,7 +61,7 @@ class RowSender:
         return await self._call(row, urls, earlier[0].id if earlier else None)
 
     async def _held_back(self, row: PlanRow) -> str | None:
-        """Why the row must wait for another form of its order line, or None."""
+        """Return why the row must wait for another form of its order line, or None."""
         why = await self.line_rule.holds_back(row)
         if why is None and row.state is RowState.HELD and not self.record.options.allow_second:
             why = await self.checks.open_form(row)
@@ -79,7 +79,7 @@ class RowSender:
             endpoint = record.plan_type.endpoint
             await record.client.call(operations()[endpoint.name], arguments, generation=endpoint.generation)
         except DuplicateIntentError as duplicate:
-            # Begun by somebody else between our look and our write, or found at the vendor by the client.
+            # Another process began it between our check and our write, or the client found it at the vendor.
             other = await record.client.journal.get(duplicate.intent_id or "")
             if other is not None and other.natural_key != row.key:
                 return await self._hold(row, self.line_rule.told(other))
@@ -92,16 +92,16 @@ class RowSender:
             self.too_young[row.row] = seconds
         try:
             state = await record.learn(row, error)
-            if was is RowState.SETTLED_ABSENT and state is RowState.NOT_SENT:  # it is what it was
+            if was is RowState.SETTLED_ABSENT and state is RowState.NOT_SENT:  # its state is unchanged
                 await record.change(row, state=was, intent_id=intent_id)
             if isinstance(error, AuthenticationError | JournalUnavailableError):
                 raise error
             return state
         finally:
-            del error  # it knows this frame
+            del error  # it references this frame
 
     def _seconds_to_wait(self, error: PandaponError | None) -> float | None:
-        """How long until the row may go out by itself, if it may: it was throttled, or an earlier one was."""
+        """Return the seconds until a throttled row may be sent; None if it may not."""
         if not isinstance(error, RateLimitError | DuplicateIntentError):
             return None
         if error.next_step is NextStep.WAIT:
@@ -111,7 +111,7 @@ class RowSender:
         return None
 
     def _forbidding(self, intents: list[Intent]) -> Intent | None:
-        """The intent that forbids another one of its key: an open one first, then one that succeeded."""
+        """Return the intent that blocks another one with its key: an open one first, then a success."""
         for intent in intents:
             if intent.state.open:
                 return intent
@@ -120,10 +120,10 @@ class RowSender:
         return next((intent for intent in intents if intent.state.succeeded), None)
 
     async def _take_over(self, row: PlanRow, intent: Intent) -> RowState:
-        """The same write was begun elsewhere: the row takes its result."""
+        """Give the row the result of the same write that was begun elsewhere."""
         record = self.record
         if record.same_write(row, intent):
-            row.add_remark("nothing was sent: the journal has this write already")
+            row.add_remark("not sent: the journal has this write already")
             return await record.ended(row, intent)
         particulars = ", ".join(f"{name} {value}" for name, value in intent.facts.items())
         await record.change(
@@ -132,9 +132,9 @@ class RowSender:
             intent_id=intent.id,
             error_kind=ErrorKind.DUPLICATE_INTENT,
             error_code=None,
-            reason=f"the journal has this write with other particulars: {particulars or 'none'}, written "
-            f"{moment(intent.created)} (intent {intent.id[:12]}, {intent.state.value}). To send this one as "
-            "well, apply with --allow-repeat",
+            reason=f"the journal has this write with other details: {particulars or 'none'}, written "
+            f"{moment(intent.created)} (intent {intent.id[:12]}, {intent.state.value}). To send this "
+            "one as well, apply with --allow-repeat",
         )
         return row.state
 
@@ -143,7 +143,7 @@ class RowSender:
         return row.state
 
     async def _urls(self, row: PlanRow) -> list[str] | None:
-        """The urls of the row's images; None, and the row is not sent, if one could not be uploaded."""
+        """Return the urls of the row's images; None, with the row not sent, if an upload failed."""
         if not row.pictures:
             return []
         found = await self.record.plan_file.do(lambda file: file.pictures(row.pictures))

@@ -1,9 +1,9 @@
-"""One order line, one refund form: what holds an application back.
+"""One order line, one refund form: the rule that holds back a second application.
 
-Two applications for a line with different amounts are two writes for the journal, and two refunds for the
-seller. So when an application is planned, and right before it is sent, the journal is asked for every write
-about its order lines. An open one holds the row back. One that succeeded is looked up by its refund id: an
-open or refunded form holds the row back, a closed or refused one lets it pass.
+Two applications for one line with different amounts are two writes for the journal and two refunds for the
+seller. So when an application is planned, and right before it is sent, the journal is searched for every
+write about its order lines. An open write holds back the row. A successful one is looked up by its refund id:
+an open or refunded form holds back the row, a closed or refused form does not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["LineRule"]
 
 @attrs.define(eq=False)
 class LineRule:
-    """The rule, for the rows of one plan. With `allow_second` nothing is held back."""
+    """The rule for the rows of one plan. With `allow_second` it holds back nothing."""
 
     client: Client
     plan_type: PlanType
@@ -36,7 +36,7 @@ class LineRule:
     """Whether earlier applications may be looked up at the vendor."""
 
     async def holds_back(self, row: PlanRow) -> str | None:
-        """Why the row must wait, or None. Raises AuthenticationError and JournalUnavailableError."""
+        """Return why the row must wait, or None. Raises AuthenticationError and JournalUnavailableError."""
         if self.allow_second or not row.touches:
             return None
         key = self.client.write_key(self.plan_type.endpoint.name, row.arguments)
@@ -50,24 +50,24 @@ class LineRule:
         return None
 
     def told(self, intent: Intent) -> str:
-        """What an open intent is about, and what helps."""
+        """Describe an open intent and the remedy."""
         return (
-            f"held back: {_described(intent)}, is open. It goes out once that one is settled, or with "
-            "--allow-second"
+            f"held back: {_described(intent)}, is open. The row is sent when that one is resolved, or "
+            "with --allow-second"
         )
 
     async def _earlier_form(self, row: PlanRow, intent: Intent) -> str | None:
-        """Why the form that an earlier application opened holds the row back, or None."""
+        """Return why the form of an earlier application holds back the row, or None."""
         what = f"held back: {_described(intent)}, opened the form {intent.result or 'that the journal lacks'}"
         if not intent.result or not self.may_read:
-            return f"{what}; --allow-second sends another one"
+            return f"{what}; use --allow-second to send another one"
         try:
             refund = await self.client.v1.alibaba.refunds.get(refund_id=intent.result)
         except (AuthenticationError, JournalUnavailableError):
             raise
         except PandaponError as error:
             return f"{what}, which could not be read ({error_kind_of(error)}); apply again"
-        status = refund.status  # strict: an answer in which it cannot be read fails
+        status = refund.status  # strict: an answer with an unreadable status fails
         if isinstance(status, RefundStatus) and not (
             status.in_progress or status is RefundStatus.REFUND_SUCCESS
         ):
@@ -75,8 +75,8 @@ class LineRule:
                 f"an earlier application for this order line, {intent.result}, was closed or refused"
             )
             return None
-        shown = status.value if isinstance(status, RefundStatus) else "an unknown status"
-        return f"{what}, which stands at {shown}; --allow-second sends another one"
+        shown = status.value if isinstance(status, RefundStatus) else "unknown"
+        return f"{what}, whose status is {shown}; use --allow-second to send another one"
 
 
 def _described(intent: Intent) -> str:

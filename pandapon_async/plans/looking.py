@@ -1,7 +1,7 @@
-"""Looking at the vendor's side: what became of a row, and whether an uncertain one was sent before.
+"""Look up rows at the vendor: how a row ended, and whether an uncertain one was sent before.
 
-Nothing here sends a write. A look that shows the write is believed at once. One that does not show it is
-believed only when the write has had the time to arrive and to appear (`Settings.settle_after`).
+Nothing here sends a write. A read that shows the write is believed at once. A read that does not is believed
+only after the write had time to arrive and appear (`Settings.settle_after`).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ __all__ = ["RowLooker"]
 
 @attrs.define(eq=False)
 class RowLooker:
-    """Looks up rows, and keeps what it sees in the plan."""
+    """Looks up rows and records the results in the plan."""
 
     record: RowRecorder
     checks: Checks
     began: float
-    """When this run began, monotonic."""
+    """The start of this run, in monotonic seconds."""
 
     async def look_up(self, row: PlanRow) -> RowState:
-        """What the journal says of a row that an earlier run left open. Makes no request."""
+        """Take over what the journal knows about a row that an earlier run left open. Makes no request."""
         return await self.record.learn(row, None)
 
     async def resolve(self, row: PlanRow) -> RowState:
-        """Find out by reading the state what became of a row of unknown outcome.
+        """Resolve a row with an unknown outcome by reading the state.
 
         Raises AuthenticationError and JournalUnavailableError. Every other failed read leaves it unknown.
         """
@@ -50,7 +50,7 @@ class RowLooker:
         intent = None if row.intent_id is None else await client.journal.get(row.intent_id)
         if intent is None:
             return await self._resolve_without_intent(row)
-        if not intent.state.open:  # settled by somebody else meanwhile
+        if not intent.state.open:  # settled by another process meanwhile
             return await self.record.ended(row, intent)
         try:
             intent = await client.resolve(intent.id)
@@ -64,7 +64,7 @@ class RowLooker:
         return await self.record.ended(row, intent)
 
     async def look_again(self, row: PlanRow) -> RowState:
-        """Whether a row that was settled as absent has appeared since. A failed read changes nothing."""
+        """Check whether an absent row has appeared since. A failed read changes nothing."""
         record = self.record
         intent = None if row.intent_id is None else await record.client.journal.get(row.intent_id)
         if intent is None:
@@ -78,7 +78,7 @@ class RowLooker:
         return await record.ended(row, intent)
 
     async def _resolve_without_intent(self, row: PlanRow) -> RowState:
-        """A row that was begun with a journal that is not in use: only the vendor knows."""
+        """Look up a row that was begun with a journal that is not in use: only the vendor knows it."""
         try:
             seen = await self.record.shown(row)
         except (AuthenticationError, JournalUnavailableError):
@@ -100,7 +100,7 @@ class RowLooker:
         return row.state
 
     async def may_send(self, row: PlanRow) -> bool:
-        """Whether an uncertain row is surely not at the vendor yet; keeps what was seen if not.
+        """Whether an uncertain row is certainly not at the vendor; if not, record what the read showed.
 
         Raises AuthenticationError and JournalUnavailableError.
         """
@@ -119,24 +119,26 @@ class RowLooker:
             if self.absence_is_believed:
                 row.add_remark(f"read before sending: not there at {now}")
                 return True
-            await self._keep_back(row, seen, "not found, too soon after the run began to be believed")
+            await self._keep_back(
+                row, seen, "not found, but too soon after the start of the run to be believed"
+            )
             return False
         one_form = row.touches and not self.record.options.allow_second
         if one_form and (why := await self.checks.open_form(row)) is not None:
             await self.record.change(row, **{**NOTHING_WRONG, "state": RowState.HELD, "reason": why})
             return False
         if self.record.options.never_applied:
-            row.add_remark(f"sent unseen at {now} on the operator's word (--never-applied)")
+            row.add_remark(f"sent without a read at {now}, because the operator used --never-applied")
             return True
         why = (
             "it may have been sent before, and no read can show that; if nobody else applied this plan, "
-            "--never-applied sends it"
+            "use --never-applied to send it"
         )
         await self._keep_back(row, seen, why)
         return False
 
     async def found(self, row: PlanRow, seen: ResolvedOutcome) -> RowState:
-        """The vendor shows the row's write."""
+        """Record that the vendor shows the row's write."""
         await self.record.change(
             row,
             state=RowState.SETTLED_DONE,
@@ -160,14 +162,14 @@ class RowLooker:
 
     @property
     def absence_is_believed(self) -> bool:
-        """Whether whatever was sent before this run began has had the time to appear."""
+        """Whether writes from before this run had time to appear."""
         settings = self.record.client.settings
         return settings.clock.now() - self.began >= settings.settle_after
 
     async def try_read(self, row: PlanRow) -> str | None:
-        """Read what the row is about; gives why the vendor cannot be read, if so.
+        """Read the row's subject; return why the vendor cannot be read, if so.
 
-        That the vendor knows no such form is an answer, too. Raises AuthenticationError.
+        An unknown form counts as an answer, too. Raises AuthenticationError.
         """
         client, arguments = self.record.client, row.arguments
         try:
@@ -183,7 +185,7 @@ class RowLooker:
 
 
 def _is_an_answer(error: PandaponError) -> bool:
-    """Whether the vendor itself answered, and only about the thing that was asked for."""
+    """Whether the vendor itself answered, about this thing only."""
     if isinstance(error, DecodeError):
         return True
     if not isinstance(error, ApiError) or isinstance(error, RateLimitError):

@@ -1,4 +1,4 @@
-"""What planning and applying are told besides their files."""
+"""The options of planning and applying."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _positive(_: object, attribute: attrs.Attribute[int | None], value: int | No
 def _fen(_: object, attribute: attrs.Attribute[int | None], value: int | None) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise InvalidArgumentError(
-            f"{attribute.name} is whole fen, 0 or more; for yuan write Fen.from_yuan('12.50')",
+            f"{attribute.name} must be whole fen, 0 or more; for yuan write Fen.from_yuan('12.50')",
             argument=attribute.name,
         )
 
@@ -39,43 +39,43 @@ class PlanOptions:
     """How to read a table and how far to check it. All have defaults."""
 
     map: Mapping[str, str] = attrs.field(factory=dict)
-    """Names columns, such as `{"refund_id": "退款编号"}`. An empty name: there is no such column."""
+    """The column of a field, such as `{"refund_id": "退款编号"}`. An empty name: no such column."""
     constants: Mapping[str, str] = attrs.field(factory=dict)
-    """Values that hold for all rows, by field."""
+    """Values for all rows, by field."""
     amount_unit: AmountUnit | None = None
-    """What money counts in, where a column's name does not say it."""
+    """The unit of money, "fen" or "yuan", if a column's name does not state it."""
     images: Path | None = None
-    """The folder that images must lie in; the table's own by default."""
+    """The folder that must contain the images; by default the folder of the table."""
     sheet: tuple[str, ...] = attrs.field(default=(), converter=_several)
-    """Which sheets of a workbook; the first by default."""
+    """The sheets of a workbook to read; by default the one with the columns."""
     all_sheets: bool = False
-    """Take every visible sheet of a workbook."""
+    """Whether to read every visible sheet of a workbook."""
     header_row: int | None = None
-    """The row of the column names; the first with any by default."""
+    """The row of the column names; detected by default."""
     quoting: Quoting = "auto"
     """With "none", quotation marks in CSV are ordinary characters."""
     multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
-    """The columns in which line breaks are meant."""
+    """The columns with intended line breaks."""
     carriers: Path | None = None
-    """A file with the known codes of carriers, one a line."""
+    """A file with the known carrier codes, one per line."""
     any_carrier: bool = False
-    """Do not tell a code of a carrier that neither `carriers` nor a confirmed return has."""
+    """Whether to skip the note about carrier codes in neither `carriers` nor a confirmed return."""
     offline: bool = False
-    """Do not ask the vendor."""
+    """Whether to make no request to the vendor."""
     allow_second: bool = False
-    """Plan an application also where another one of its order line is open."""
+    """Whether to plan an application although another one of its order line is open."""
     bind: bool = True
-    """Bind the plan to the client's journal. Without it the first apply does."""
+    """Whether to bind the plan to the client's journal; otherwise the first apply does."""
     concurrency: int | None = attrs.field(default=None, validator=_positive)
-    """How many checks to make at once; the client's number by default."""
+    """How many checks run at once; by default the client's concurrency."""
     account: str | None = None
-    """The account that the plan is of. A row whose column `account` names another one is refused."""
+    """The account of the plan. A row with another name in its column `account` is refused."""
     route: Callable[[str | None, str | None], str] | None = None
-    """The account of a row, by its account and its shop: only the rows of `account` are planned."""
+    """Returns the account of a row from its account and shop; only rows of `account` are planned."""
 
     @property
     def reading(self) -> ReadOptions:
-        """How the file is to be read."""
+        """Return how to read the file."""
         return ReadOptions(
             sheets=self.sheet,
             all_sheets=self.all_sheets,
@@ -87,39 +87,39 @@ class PlanOptions:
 
 @attrs.frozen(kw_only=True)
 class ApplyOptions:
-    """Under which limits a plan is applied, and what it may send again. All have defaults."""
+    """The limits of applying a plan, and what it may send again. All have defaults."""
 
     max_total: Fen | int | None = attrs.field(default=None, validator=_fen)
-    """Do not begin if all rows come to more fen than this."""
+    """The largest sum of all rows in fen; nothing is sent above it."""
     max_each: Fen | int | None = attrs.field(default=None, validator=_fen)
-    """Do not begin if one row is about more fen than this."""
+    """The largest amount of one row in fen; nothing is sent above it."""
     stop_after_failures: int | None = attrs.field(default=None, validator=_positive)
-    """Start nothing new after so many rows that were not carried out or are of unknown outcome."""
+    """Send no more rows after this many that failed or have an unknown outcome."""
     resend_absent: bool = False
-    """Send again what an earlier run did not find at the vendor, if it is still not there."""
+    """Whether to send rows again that an earlier run did not find at the vendor, if they are still absent."""
     resend_throttled: bool = False
-    """Send again what was throttled, also where no read can show whether it was carried out."""
+    """Whether to send throttled rows again even if no read can show whether they were carried out."""
     allow_repeat: bool = False
-    """Send again what the journal says was done before."""
+    """Whether to send rows again that the journal has as done."""
     allow_second: bool = False
-    """Send an application also where another one of its order line is open."""
+    """Whether to send an application although another one of its order line is open."""
     any_account: bool = False
-    """Believe this account's reads also about writes of another sub-account."""
+    """Whether to believe this account's reads about writes of another sub-account."""
     check_first: bool = False
-    """Read every row before it is sent: the step after a restore of plan and journal."""
+    """Whether to read every row before it is sent; use it after a restore of plan and journal."""
     adopt_journal: bool = False
-    """Go on with another journal than the plan's own. Every row is read before it is sent."""
+    """Whether to continue with another journal than the plan's; every row is read before it is sent."""
     never_applied: bool = False
-    """Send also what no read can show. The operator's word that nobody else applied this plan."""
+    """Whether to send rows that no read can show: the operator states that nobody else applied this plan."""
     wait: bool = True
-    """Wait at the end until the absence of what is unknown can be believed."""
+    """Whether to wait at the end until absence can be believed."""
     vendor_message: bool = False
-    """Keep what the platform says of a refusal. It may name people."""
+    """Whether to keep the platform's message about a refusal, which may name people."""
     group_readable: bool = False
-    """Let the group of the results file read it (0640), and not its owner alone (0600)."""
+    """Whether the file's group may read the results (0640), not only its owner (0600)."""
     dry_run: bool = False
-    """Send nothing."""
+    """Whether to send nothing."""
     concurrency: int | None = attrs.field(default=None, validator=_positive)
-    """How many rows to send at once; the client's number by default."""
+    """How many rows are sent at once; by default the client's concurrency."""
     expected: tuple[int, int] | None = None
-    """The rows and the fen that somebody agreed to. A plan that has changed since is not begun."""
+    """The number of rows and the fen that the operator approved; a plan changed since is not begun."""

@@ -1,9 +1,8 @@
-"""The plan: a SQLite file that holds every row of a table, what is to be done with it, and what was done.
+"""The plan: an SQLite file with every row of a table, its write, and its result.
 
-It is written once by `plan`, under another name until it is complete, and from then on only its states
-change. Each change is committed on its own, so what is in it survives kill -9. Money is safe even if the
-last changes are lost with the machine: before a row is sent, the journal is asked, and the journal is
-flushed to the disk.
+`plan` writes it once, under another name until it is complete; afterwards only states change. Each change is
+committed by itself, so it survives kill -9. Money is safe even if the machine loses the last changes: before
+a row is sent, the journal is checked, and the journal is flushed to disk.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _LACKING = "FROM pictures JOIN used USING (digest) JOIN rows USING (row) WHERE u
 _SELECT = f"SELECT {', '.join(COLUMNS)}, checksum FROM rows"
 _PICTURE = ", ".join(f"pictures.{name}" for name in (*FORMAT.checked["pictures"], "checksum"))
 THOROUGH_ROWS = 20_000
-"""Up to so many rows every opening checks indexes and checksums, above it the run that sends does."""
+"""Up to this many rows every opening checks indexes and checksums; with more, only a sending run does."""
 
 
 @attrs.frozen
 class StoredPicture(PlannedPicture):
-    """An image of the plan: its `url` once it is uploaded, `error` if it could not be."""
+    """An image of the plan: its `url` after the upload, or its `error`."""
 
     url: str | None = None
     error: str | None = None
@@ -47,20 +46,20 @@ class PlanFile(SqliteStore):
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Make a new plan at `path`. Raises ConfigurationError if there is a file."""
+        """Create a new plan at `path`. Raises ConfigurationError if the file exists."""
         if path.exists():
-            raise ConfigurationError(f"{path} exists; a plan is never overwritten: choose another --out")
-        # Nobody else sees it yet, and an incomplete one is thrown away: nothing of it need be safe.
+            raise ConfigurationError(f"{path} exists, and a plan is never overwritten; choose another --out")
+        # No other process sees it yet, and an incomplete plan is deleted, so it need not survive a crash.
         return cls(path, FORMAT, FORMAT.create(path))
 
     @classmethod
     def open(cls, path: Path, *, thorough: bool = False) -> Self:
-        """Open an existing plan; with `thorough` all of it is checked, however large it is.
+        """Open an existing plan; with `thorough` check all of it, however large it is.
 
         Raises: ConfigurationError if the file is not a plan that can be used.
         """
         if not path.is_file() and not path.is_symlink():
-            raise ConfigurationError(f"no such plan: {path}")
+            raise ConfigurationError(f"the plan {path} does not exist")
         file = cls(path, FORMAT, FORMAT.open(path, write_ahead=False, must_exist=True))
         try:
             with FORMAT.failing(path, "opened"):
@@ -74,7 +73,7 @@ class PlanFile(SqliteStore):
     @classmethod
     @contextlib.contextmanager
     def reading(cls, path: Path) -> Iterator[Self]:
-        """An existing plan, closed at the end. Raises ConfigurationError if it cannot be used."""
+        """Open an existing plan and close it at the end. Raises ConfigurationError if it cannot be used."""
         with contextlib.closing(cls.open(path)) as file, FORMAT.failing(path, "read"):
             yield file
 
@@ -84,8 +83,8 @@ class PlanFile(SqliteStore):
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
 
     def raise_mark(self, mark: int, newest: str) -> None:
-        """Keep the journal's mark and the id of a write that has it, so that they survive a power cut."""
-        # The level holds for the connection: the changes of rows are cheaper, and may be lost.
+        """Store the journal's mark and the id of its write; survives a power cut."""
+        # The level is set for the connection; changes of rows are cheaper and may be lost.
         (level,) = self._connection.execute("PRAGMA synchronous").fetchone()
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
@@ -94,7 +93,7 @@ class PlanFile(SqliteStore):
             self._connection.execute(f"PRAGMA synchronous = {level}")
 
     def doubt(self, states: Sequence[RowState]) -> None:
-        """From now on rows in these states are read before they are sent."""
+        """Mark rows in these states: they are read before they are sent."""
         with self.transaction():
             after = -1
             while page := self.page(states, after):
@@ -103,14 +102,14 @@ class PlanFile(SqliteStore):
                 after = page[-1].row
 
     def complete(self) -> None:
-        """Everything is in it: flush it to the disk and close it."""
+        """Flush the complete plan to disk and close it."""
         self._connection.execute("PRAGMA synchronous = FULL")
         set_journal_mode(self._connection, "DELETE")
         self.set({"complete": True})
         self.close()
 
     def get(self, name: str) -> Any:
-        """A fact of the plan, as it was set; None if it never was."""
+        """Return a fact of the plan; None if it was never set."""
         query = "SELECT name, value, checksum FROM facts WHERE name = ?"
         found = self._connection.execute(query, (name,)).fetchone()
         return None if found is None else orjson.loads(self.checked(found)[1])
@@ -123,9 +122,9 @@ class PlanFile(SqliteStore):
                 self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", values)
 
     def add(self, rows: Iterable[tuple[PlanRow, list[PlannedPicture]]]) -> int:
-        """Keep rows with their images, all or none. Gives their number.
+        """Add rows with their images, all or none. Returns their number.
 
-        A row with the natural key of an earlier one is refused, one that touches the same thing is noted.
+        A row with the natural key of an earlier row is refused; one with the same subject gets a remark.
         """
         count = 0
         with self.transaction():
@@ -173,7 +172,7 @@ class PlanFile(SqliteStore):
             self._connection.execute("INSERT OR IGNORE INTO used VALUES (?, ?, ?)", values)
 
     def change(self, row: int, **facts: Any) -> None:
-        """Change a row; only what is given changes."""
+        """Change a row; only the passed values change."""
         found = self._connection.execute(f"{_SELECT} WHERE row = ?", (row,)).fetchone()
         if found is None:
             raise DamagedRowError(f"{self.path}: {row}")
@@ -186,7 +185,7 @@ class PlanFile(SqliteStore):
         )
 
     def recheck_key(self, row: PlanRow) -> bool:
-        """Keep a row whose natural key was not known before; refuse it if another row has that key."""
+        """Set the natural key of a row that lacked it; refuse the row if another row has the key."""
         with self.transaction():
             self._refuse_duplicate(row)
             if row.state is RowState.REFUSED:
@@ -196,7 +195,7 @@ class PlanFile(SqliteStore):
         return row.state is not RowState.REFUSED
 
     def page(self, states: Iterable[RowState], after: int, limit: int = 500) -> list[PlanRow]:
-        """Up to `limit` rows in these states behind row `after`, in order."""
+        """Return up to `limit` rows in these states after row `after`, in order."""
         wanted = [state.value for state in states]
         rows = self._connection.execute(
             f"{_SELECT} WHERE state IN ({', '.join('?' * len(wanted))}) AND row > ? ORDER BY row LIMIT ?",
@@ -205,21 +204,22 @@ class PlanFile(SqliteStore):
         return [_row(self.checked(values)) for values in rows]
 
     def count(self, states: Iterable[RowState]) -> int:
-        """How many rows stand in these states."""
+        """Count the rows in these states."""
         wanted = [state.value for state in states]
         query = f"SELECT count(*) FROM rows WHERE state IN ({_marks(wanted)})"
         return int(self._connection.execute(query, wanted).fetchone()[0])
 
     def count_doubtful(self, states: Iterable[RowState]) -> int:
-        """How many rows in these states are to be read before they are sent."""
+        """Count the rows in these states that must be read before they are sent."""
         wanted = [state.value for state in states]
         query = f"SELECT count(*) FROM rows WHERE uncertain AND state IN ({_marks(wanted)})"
         return int(self._connection.execute(query, wanted).fetchone()[0])
 
     def amounts(self, states: Iterable[RowState], *, freight_added: bool = False) -> tuple[int, int, int]:
-        """Of the rows in these states the sum in fen, the largest, and how many show no amount.
+        """Return the sum in fen, the largest amount and the number of unknown amounts of rows in these
+        states.
 
-        `freight_added` counts the freight that a row asks for on top of its amount.
+        `freight_added` adds the freight of each row to its amount.
         """
         wanted = [state.value for state in states]
         freight = "coalesce(json_extract(arguments, '$.apply_carriage'), 0)" if freight_added else "0"
@@ -231,16 +231,16 @@ class PlanFile(SqliteStore):
         return total, largest, unknown
 
     def rows(self) -> Iterator[PlanRow]:
-        """Every row, in order; streamed."""
+        """Iterate over all rows in order; streamed."""
         for values in self._connection.execute(f"{_SELECT} ORDER BY row"):
             yield _row(self.checked(values))
 
     def select(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows that a query of `summary` gives."""
+        """Return the rows of a query by `summary`."""
         return self._connection.execute(query, tuple(values)).fetchall()
 
     def pictures(self, digests: Iterable[str]) -> dict[str, StoredPicture]:
-        """The images of these digests."""
+        """Return the images with these digests."""
         wanted = list(digests)
         query = f"SELECT {_PICTURE} FROM pictures WHERE digest IN ({_marks(wanted)})"
         found = map(self._picture, self._connection.execute(query, wanted))
@@ -252,7 +252,7 @@ class PlanFile(SqliteStore):
     def pictures_to_upload(
         self, states: Iterable[RowState], after: str, limit: int = 500
     ) -> list[StoredPicture]:
-        """Images without url that rows in these states need, behind digest `after`."""
+        """Return images without url that rows in these states need, after digest `after`."""
         wanted = [state.value for state in states]
         lacking = _LACKING.format(_marks(wanted))
         rows = self._connection.execute(
@@ -262,13 +262,13 @@ class PlanFile(SqliteStore):
         return [self._picture(values) for values in rows]
 
     def count_pictures_to_upload(self, states: Iterable[RowState]) -> int:
-        """How many images without url rows in these states need."""
+        """Count the images without url that rows in these states need."""
         wanted = [state.value for state in states]
         query = f"SELECT count(DISTINCT pictures.digest) {_LACKING.format(_marks(wanted))}"
         return int(self._connection.execute(query, wanted).fetchone()[0])
 
     def uploaded(self, digest: str, url: str | None, error: str | None) -> None:
-        """An image has its url, or could not be uploaded."""
+        """Record the url of an image, or the error of its upload."""
         picture = self.pictures([digest]).get(digest)
         if picture is None:
             raise DamagedRowError(f"{self.path}: {digest}")

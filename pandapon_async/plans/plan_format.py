@@ -1,4 +1,4 @@
-"""What a plan's file looks like, and how one of an earlier format is brought up."""
+"""The format of a plan's file, and the upgrades from earlier formats."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ CREATE TABLE used (row INTEGER NOT NULL, digest TEXT NOT NULL, checksum INTEGER,
                    PRIMARY KEY (digest, row)) WITHOUT ROWID;
 """
 _COLUMNS_2 = COLUMNS
-"""The columns of format 2: whoever adds one keeps this list as it is."""
+"""The columns of format 2; never change this list when you add a column."""
 
 
 def _upgrade_1(connection: sqlite3.Connection) -> None:
-    """Format 1 kept two things in one text: remarks and looks in `note`, kind and code in `error`."""
+    """Upgrade from format 1, which kept remarks and reads in `note`, and kind and code in `error`."""
     connection.execute("UPDATE facts SET name = 'applied_by' WHERE name = 'holder'")
     (base_url,) = connection.execute("SELECT value FROM facts WHERE name = 'base_url'").fetchone()
     vendor = orjson.dumps(vendor_id(orjson.loads(base_url))).decode()
@@ -93,11 +93,11 @@ _ERRORS_1: Mapping[str, ErrorKind] = {
     "cancelled": ErrorKind.CANCELLED,
     "the": ErrorKind.PROCESS_ENDED,
 }
-"""The first word of what format 1 had in `error`: the name of a class of that time, or a sentence's begin."""
+"""The first word of `error` in format 1: the name of a class of that time, or the begin of a sentence."""
 
 
 def _split_note(note: str) -> tuple[str, str | None, str | None]:
-    """The remarks, as JSON, the resolution and its note."""
+    """Return the remarks as JSON, the resolution and its note."""
     look, colon, rest = note.partition(": ")
     if colon and look in _LOOKS_1:
         return "[]", _LOOKS_1[look].value, rest
@@ -107,10 +107,10 @@ def _split_note(note: str) -> tuple[str, str | None, str | None]:
 
 
 def _split_error(error: str) -> tuple[str | None, str | None]:
-    """The kind of the error, and the vendor's code."""
+    """Return the kind of the error and the vendor's code."""
     name, _, rest = error.partition(" ")
     kind = _ERRORS_1.get(name)
-    if kind is None:  # nothing, or what was looked at, which `note` has too
+    if kind is None:  # nothing, or a read's result, which `note` has too
         return None, None
     if kind is ErrorKind.OUTCOME_UNKNOWN and rest:
         return _ERRORS_1.get(rest.strip("()"), kind).value, None
@@ -118,7 +118,7 @@ def _split_error(error: str) -> tuple[str | None, str | None]:
 
 
 def _upgrade_2(connection: sqlite3.Connection) -> None:
-    """Format 3 checks each row when it is read."""
+    """Upgrade to format 3, which checks each row on reading."""
     FORMAT.add_checksums(connection)
 
 
@@ -137,5 +137,5 @@ FORMAT: Final = FileFormat(
         "pictures": ("digest", "path", "size", "url", "error"),
         "used": ("row", "digest"),
     },
-    if_damaged="nothing of it is used. Make it anew from its table: the journal knows what was sent",
+    if_damaged="it is not used. Create the plan again from its table: the journal knows what was sent",
 )

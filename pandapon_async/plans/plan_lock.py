@@ -1,4 +1,4 @@
-"""One process at a time applies a plan; the others are told which."""
+"""A lock: one process at a time applies a plan; others get its name."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pandapon_async.plans.plan_file import PlanFile
 __all__ = ["me", "take"]
 
 PATIENCE = 2.0
-"""Seconds in which a process that just took the plan will have put its name into it."""
+"""Seconds within which a process that locked the plan writes its name into it."""
 
 
 def take(plan: Path) -> FileLock:
-    """Take the plan for this process alone; blocks. Raises ConfigurationError that names who has it."""
+    """Lock the plan for this process; blocks. Raises ConfigurationError with the name of the owner."""
     if not plan.is_file():
-        raise ConfigurationError(f"no such plan: {plan}")
+        raise ConfigurationError(f"the plan {plan} does not exist")
     lock = FileLock(f"{plan}.lock", thread_local=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigurationError(
-            f"{plan} is being applied by {_owner(plan)}; nothing was sent. Wait for it, or stop it"
+            f"{_owner(plan)} is applying {plan}; nothing was sent. Wait for it, or stop it"
         ) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -38,7 +38,7 @@ def take(plan: Path) -> FileLock:
 
 
 def me(now: float) -> dict[str, Any]:
-    """What a process puts into the plan that it took."""
+    """What a process writes into the plan that it locked."""
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
 
 
@@ -56,10 +56,10 @@ def _owner(plan: Path) -> str:
 
 
 def _may_live(known: dict[str, Any]) -> bool:
-    """Whether it can be the one that has the plan now, and not one that was killed with it."""
+    """Whether this process can be the current owner, not one that was killed."""
     if (
         known["host"] != socket.gethostname() or os.name == "nt"
-    ):  # there signal 0 does not ask, it sends Ctrl-C
+    ):  # there signal 0 sends Ctrl-C instead of checking
         return True
     try:
         os.kill(known["pid"], 0)

@@ -1,7 +1,7 @@
-"""What can be planned in bulk, and which columns it takes: returns of goods and refund applications.
+"""The types of plans and their columns: returns of goods and refund applications.
 
-A plan type names the declared call that carries it out. Lengths, counts and forms of its arguments come from
-that declaration; here is only what a spreadsheet adds: how a column is called, and how its cell is read.
+A plan type names the declared call that carries it out. That declaration has the lengths, counts and forms of
+the arguments; this module adds only what a spreadsheet needs: the names of columns and how cells are read.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["REFUNDS", "RETURNS", "SEPARATORS", "PlanKind", "PlanType", "plan_typ
 
 _DATE = re.compile(r"(?:19|20)[0-9]{2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?: .*)?\Z")
 SEPARATORS = re.compile(r"[;,|\n；，、｜]+")
-"""What stands between several ids, or several paths, in one cell."""
+"""The separators of several ids or paths in one cell."""
 _DISPUTES: Mapping[str, DisputeRequest] = {
     **dict.fromkeys(("refund", "仅退款", "退款"), DisputeRequest.REFUND),
     **dict.fromkeys(("returnrefund", "退货退款", "退款退货", "退货"), DisputeRequest.RETURN_REFUND),
@@ -41,17 +41,17 @@ _DISPUTES: Mapping[str, DisputeRequest] = {
 
 
 class PlanKind(enum.StrEnum):
-    """What a plan does."""
+    """The kind of a plan."""
 
     RETURNS = "returns"
-    """Goods that are sent back."""
+    """Returns of goods."""
     REFUNDS = "refunds"
-    """Applications for refunds."""
+    """Refund applications."""
 
 
 @attrs.frozen
 class PlanType:
-    """One type of plan. `amount` is the field that says how much money a row moves, if one does."""
+    """One type of plan. `amount` is the field with the money that a row moves, if any."""
 
     name: PlanKind
     call: str
@@ -61,16 +61,16 @@ class PlanType:
 
     @property
     def endpoint(self) -> Endpoint:
-        """The declared call that carries a row out."""
+        """The declared call that carries out a row."""
         return endpoints()[self.call]
 
 
 def plan_type_of(name: str) -> PlanType:
-    """The plan type of this name. Raises ConfigurationError if there is none."""
+    """Return the plan type of this name. Raises ConfigurationError for an unknown name."""
     for plan_type in (RETURNS, REFUNDS):
         if plan_type.name == name:
             return plan_type
-    raise ConfigurationError(f"no such plan type: {name}; known: {', '.join(PlanKind)}")
+    raise ConfigurationError(f"unknown plan type {name}; known: {', '.join(PlanKind)}")
 
 
 def _id(cell: Cell, _: AmountUnit | None) -> str | None:
@@ -78,16 +78,16 @@ def _id(cell: Cell, _: AmountUnit | None) -> str | None:
 
 
 def _waybill(cell: Cell, _: AmountUnit | None) -> str | None:
-    """A waybill: what a lookup that found nothing (0), an empty date or a remark leave there is none."""
+    """Read a waybill; 0 from an empty lookup, an empty date or a remark is refused."""
     text = id_text(cell)
     if text is None:
         return None
     if not re.search(r"[1-9]", text):
-        raise Refused("is not a waybill: there is no digit in it other than 0")
+        raise Refused("is not a waybill: it has no digit other than 0")
     if not text.isascii():
-        raise Refused("is not a waybill: those are letters and digits")
+        raise Refused("is not a waybill: a waybill has letters and digits")
     if _DATE.match(text):
-        raise Refused("is not a waybill, but a date")
+        raise Refused("is a date, not a waybill")
     return text
 
 
@@ -99,7 +99,7 @@ def _number(cell: Cell, _: AmountUnit | None) -> int | None:
 
 
 def _ids(cell: Cell, _: AmountUnit | None) -> list[str] | None:
-    """Several ids in one cell. A number is one id, and only as sure as a spreadsheet's numbers are."""
+    """Read several ids in one cell. A number is one id, and only as exact as a spreadsheet's numbers."""
     if not isinstance(cell, str):
         one = id_text(cell)
         return None if one is None else [one]
@@ -111,12 +111,12 @@ def _ids(cell: Cell, _: AmountUnit | None) -> list[str] | None:
 
 
 def _money(cell: Cell, unit: AmountUnit | None) -> int:
-    assert unit is not None, "the unit of a money column is settled before a cell of it is read"
+    assert unit is not None, "the unit of a money column is known before its cells are read"
     return amount_fen(cell, unit)
 
 
 def _free_text(cell: Cell, _: AmountUnit | None) -> str | None:
-    """Free text for the seller, as it was written: unlike names and ids it is not normalised."""
+    """Read free text for the seller, unchanged: unlike names and ids it is not normalised."""
     if blank(cell):
         return None
     return cell.strip() if isinstance(cell, str) else plain_text(cell)
@@ -139,7 +139,7 @@ def _currency(cell: Cell, _: AmountUnit | None) -> str:
 
 
 def _paths(cell: Cell, _: AmountUnit | None) -> str | None:
-    """What names the images, as written: one path, or several."""
+    """Read the cell that names the images, unchanged: one path or several."""
     if blank(cell):
         return None
     if not isinstance(cell, str):

@@ -1,6 +1,6 @@
-"""From a table's records to rows of a plan: each record becomes exactly one row, planned or refused.
+"""Convert the records of a table to rows of a plan: each becomes one row, planned or refused.
 
-What is checked here needs no network: cells, images, and the rules of the call's own declaration.
+These checks need no network: cells, images, and the rules of the call's declaration.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pandapon_async.tables.table import Record, Table
 __all__ = ["RowParser", "encode_row", "whose_row"]
 
 UNRESOLVED = 1
-"""Stands for a reason's id as long as only its words are known; checked like any id, never sent."""
+"""A placeholder for a reason's id while only its name is known; checked like an id, never sent."""
 
 
 class _Problem(Exception):
-    """The first thing that is wrong with a row: in which field, and why."""
+    """The first problem of a row: the field and the reason."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class _Problem(Exception):
 
 
 def encode_row(plan_type: PlanType, row: PlanRow) -> dict[str, Any]:
-    """The row's arguments as they will travel, images as their digests. Raises InvalidArgumentError."""
+    """Return the row's encoded arguments, with images as digests. Raises InvalidArgumentError."""
     given = dict(row.arguments)
     if row.pictures:
         given["vouchers"] = row.pictures
@@ -46,7 +46,7 @@ def encode_row(plan_type: PlanType, row: PlanRow) -> dict[str, Any]:
 def whose_row(
     plan_type: PlanType, cells: Mapping[str, Cell], route: Callable[[str | None, str | None], str]
 ) -> str:
-    """The account of a row. Raises InvalidArgumentError if nothing says which one it is."""
+    """Return the account of a row. Raises InvalidArgumentError if it cannot be determined."""
     said: list[str | None] = []
     for field in plan_type.fields:
         if field.name in ("account", "shop"):
@@ -68,12 +68,12 @@ class RowParser:
     pictures: Pictures
     freight: FreightReading = "ask"
     account: str | None = None
-    """The account that the plan is of."""
+    """The account of the plan."""
     route: Callable[[str | None, str | None], str] | None = None
-    """The account of a row; None if all rows are of one."""
+    """A function that returns the account of a row; None if all rows have one account."""
 
     def rows(self) -> Iterator[tuple[PlanRow, list[PlannedPicture]]]:
-        """Every row with its images, in order."""
+        """Iterate over all rows with their images, in order."""
         fields = list(self.columns.positions)
         for record in self.table.records():
             cells = dict(zip(fields, record.cells, strict=False))
@@ -90,7 +90,7 @@ class RowParser:
             row.shop = values.pop("shop", None)
             account = values.pop("account", None)
             if self.route is None and account is not None and account != self.account:
-                problem = problem or _Problem("account", f"it is of account {shown(account)}")
+                problem = problem or _Problem("account", f"it belongs to account {shown(account)}")
             paths = values.pop("vouchers", None)
             if problem is not None:
                 self._keep(row, values)
@@ -108,7 +108,7 @@ class RowParser:
         return row, found
 
     def _keep(self, row: PlanRow, values: Mapping[str, Any]) -> None:
-        """What is known of a row that is refused: its ids and its amount stand in the results."""
+        """Return the known values of a refused row: the results show its ids and its amount."""
         row.currency = values.get("currency")
         for field in self.plan_type.fields:
             value = values.get(field.name)
@@ -118,7 +118,7 @@ class RowParser:
             row.amount_fen = row.arguments.get(self.plan_type.amount)
 
     def _forget(self, row: PlanRow) -> None:
-        """Drop what no such call can carry: where columns are shifted, it may be somebody's name."""
+        """Drop values that the call does not accept: with shifted columns they may be a name."""
         for parameter in self.plan_type.endpoint.parameters:
             if parameter.name in row.arguments:
                 try:
@@ -127,7 +127,7 @@ class RowParser:
                     del row.arguments[parameter.name]
 
     def _values(self, cells: Mapping[str, Cell]) -> tuple[dict[str, Any], _Problem | None]:
-        """What each cell says; where there is no column, what holds for all rows. And the first problem."""
+        """Return the value of each field, from its cell or the value for all rows, and the first problem."""
         values: dict[str, Any] = {}
         problem: _Problem | None = None
         for field in self.plan_type.fields:
@@ -176,7 +176,7 @@ class RowParser:
             told = ", or ".join(f"{total} fen if freight is {reading}" for reading, total in totals.items())
             raise _Problem(
                 "apply_carriage",
-                f"asks for {told}: nobody has said yet which; --freight added or --freight included says it",
+                f"comes to {told}, and the reading is not set; use --freight added or --freight included",
             )
 
     def _encoded(self, row: PlanRow) -> dict[str, Any]:

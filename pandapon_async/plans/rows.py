@@ -1,4 +1,4 @@
-"""One row of a plan: what it is to do, where it stands, and how its states follow from the journal's."""
+"""One row of a plan: its write, its state, and how the state follows from the journal's."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ __all__ = ["PlanRow", "RowState", "state_of"]
 
 
 class RowState(enum.StrEnum):
-    """Where a row stands."""
+    """The state of a row."""
 
     PLANNED = "planned"
-    """To be sent."""
+    """Not sent yet."""
     APPLYING = "applying"
-    """Begun, and not known to have ended."""
+    """Begun, and its end is not known."""
     CONFIRMED = "confirmed"
-    """The vendor said yes."""
+    """The vendor accepted it."""
     SETTLED_DONE = "settled_done"
-    """Was unknown; the state, read afterwards, shows that it succeeded."""
+    """It was unknown; a later read showed that it succeeded."""
     UNKNOWN = "unknown"
-    """Sent, and nobody knows what became of it."""
+    """Sent, and the result is not known."""
     SETTLED_ABSENT = "settled_absent"
-    """Was unknown; the state, read afterwards, does not show it. Sent again only on request."""
+    """It was unknown; a later read did not show it. Sent again only on request."""
     REJECTED = "rejected"
-    """The vendor said no."""
+    """The vendor refused it."""
     NOT_SENT = "not_sent"
-    """Tried, and surely not carried out: it will be tried again."""
+    """Tried and certainly not carried out; it will be tried again."""
     DUPLICATE = "duplicate"
-    """Refused by our own journal: the same thing was written with other particulars before."""
+    """Refused by our own journal: the same write was made with other details before."""
     HELD = "held"
-    """Not sent: something else about its order line is open. Every apply checks again."""
+    """Not sent, because another write about its order line is open. Every apply checks again."""
     REFUSED = "refused"
-    """Refused by the plan: it will not be sent."""
+    """Refused while planning; it will not be sent."""
 
     @property
     def done(self) -> bool:
-        """Whether it surely was carried out."""
+        """Whether it was certainly carried out."""
         return self in (RowState.CONFIRMED, RowState.SETTLED_DONE)
 
     @property
     def open(self) -> bool:
-        """Whether it may have been carried out, and nobody knows."""
+        """Whether it may have been carried out, without a known result."""
         return self in (RowState.APPLYING, RowState.UNKNOWN)
 
     @property
     def failed(self) -> bool:
-        """Whether it ended, and was not carried out."""
+        """Whether it ended without being carried out."""
         return self in _FAILED
 
 
@@ -70,11 +70,11 @@ class PlanRow(Result):
     row: int
     """Its number as a spreadsheet shows it."""
     state: RowState = RowState.PLANNED
-    """Where it stands."""
+    """Its state."""
     shop: str | None = None
-    """The shop that the table names, for people."""
+    """The shop in the table, for people."""
     amount_fen: int | None = None
-    """How much money it is about; None if that is not known."""
+    """The amount in fen; None if it is not known."""
     currency: str | None = None
     """The currency of `amount_fen`."""
     arguments: dict[str, Any] = attrs.field(factory=dict, metadata={**_JSON, "personal": True})
@@ -82,45 +82,45 @@ class PlanRow(Result):
     pictures: list[str] = attrs.field(factory=list, metadata=_JSON)
     """The SHA-256 digests of its images, in order."""
     key: dict[str, Any] | None = attrs.field(default=None, metadata=_JSON)
-    """Its natural key, as the journal knows it."""
+    """Its natural key in the journal."""
     touches: list[str] = attrs.field(factory=list, metadata=_JSON)
-    """The order lines that it is about."""
+    """Its order lines."""
     reason_text: str | None = None
-    """The name of an application's reason, as long as the reason's id is not known."""
+    """The name of an application's reason while the reason's id is not known."""
     column: str | None = None
-    """The column for which it was refused."""
+    """The column that the refusal is about."""
     reason: str | None = None
-    """Why it was refused, or what went wrong."""
+    """Why it was refused or failed."""
     remarks: list[str] = attrs.field(factory=list, metadata=_JSON)
-    """What else is worth knowing. Remarks are only ever added."""
+    """Remarks, which are only ever added."""
     checked: bool = attrs.field(default=False, converter=bool)
-    """Whether the vendor was asked about it before it was sent."""
+    """Whether it was checked with the vendor before it was sent."""
     uncertain: bool = attrs.field(default=False, converter=bool)
-    """Whether it may have been sent without a trace in the journal: it is read before it is sent."""
+    """Whether it may have been sent without a trace in the journal; then it is read before it is sent."""
     before: str | None = None
-    """The newest intent of the same key that existed before this row was sent."""
+    """The newest intent with the same key from before this row was sent."""
     intent_id: str | None = None
-    """The journal's intent of its write."""
+    """The id of its intent in the journal."""
     request_id: str | None = None
-    """The request that the vendor can look up."""
+    """The vendor's id of the request."""
     result: str | None = None
-    """The id that the vendor gave."""
+    """The id that the vendor assigned."""
     resolution: Resolution | None = None
-    """What the last look at a write of unknown outcome showed; None if nothing was read."""
+    """What the last read showed about a write with an unknown outcome; None without a read."""
     resolution_note: str | None = None
-    """What the last look rests on, or why nothing could be read."""
+    """The evidence of the last read, or why it failed."""
     error_kind: ErrorKind | None = None
     """What ended the write."""
     error_code: str | None = None
     """The vendor's code of a failure."""
     vendor_message: str | None = attrs.field(default=None, metadata={"personal": True})
-    """What the platform said of a refusal; kept only on request, as it may name people."""
+    """The platform's message about a refusal; kept only on request, because it may name people."""
     updated: float | None = None
-    """When it changed last, in seconds since 1970."""
+    """When it last changed, in seconds since 1970."""
 
     @property
     def note(self) -> str | None:
-        """The remarks and the last look, in one text for people."""
+        """The remarks and the result of the last read, in one text for people."""
         parts = list(self.remarks)
         if self.resolution_note is not None:
             shown = self.resolution.value if self.resolution is not None and self.state.open else None
@@ -129,11 +129,11 @@ class PlanRow(Result):
 
     @property
     def error(self) -> str | None:
-        """What ended the write with the vendor's code, for people."""
+        """What ended the write, with the vendor's code, for people."""
         return " ".join(filter(None, (self.error_kind, self.error_code))) or None
 
     def add_remark(self, text: str) -> None:
-        """Keep something else that is worth knowing."""
+        """Add a remark."""
         if text not in self.remarks:
             self.remarks = [*self.remarks, text]
 
@@ -148,12 +148,12 @@ _STATES = {
 
 
 def state_of(intent: Intent) -> RowState:
-    """Where a row stands whose write is this intent. What is still open there is unknown here."""
+    """Return the state of a row from its intent. An open intent means an unknown row."""
     if intent.state is IntentState.REJECTED and intent.error_kind in AT_THE_DOOR:
         return RowState.NOT_SENT
     return _STATES.get(intent.state, RowState.UNKNOWN)
 
 
 def last_look(intent: Intent) -> tuple[Resolution | None, str | None]:
-    """What the last look at the write showed, and what it rests on."""
+    """Record what the last read of the write showed, and its evidence."""
     return intent.resolution, intent.remarks[-1] if intent.remarks else None

@@ -1,4 +1,4 @@
-"""How a run is ended early without cutting anything off."""
+"""Stop a run early without interrupting a row."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["Stop"]
 
 
 class Stop:
-    """Asks a run to start nothing new; what is under way ends in good order."""
+    """Asks a run to start nothing new; running rows finish."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
         """Why, for people."""
         self.hurried: bool = False
-        """Whether the run is also not to wait for anything that it could find out later."""
+        """Whether the run also skips waits for results that a later run can find."""
         self._pauses: set[asyncio.Future[None]] = set()
 
     def request(self, reason: str, *, hurry: bool = False) -> None:
-        """Start nothing new from now on. To be called in the event loop's thread."""
+        """Start nothing new from now on. Call it in the event loop's thread."""
         self.reason = self.reason or reason
         self.hurried = self.hurried or hurry
         if hurry:
@@ -30,11 +30,11 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether it was asked for."""
+        """Whether a stop was requested."""
         return self.reason is not None
 
     async def pause(self, seconds: float, clock: Clock) -> None:
-        """Wait, unless and until somebody is in a hurry."""
+        """Wait; ends early if the stop is hurried."""
         if self.hurried:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

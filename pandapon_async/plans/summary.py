@@ -1,6 +1,6 @@
-"""What a plan comes to: money per currency and per shop, the largest rows, the refused ones.
+"""The summary of a plan: money by currency and shop, the largest rows, the refused rows.
 
-Every row counts in exactly one place, and the places are added up before anything is shown.
+Every row counts in exactly one place, and the places are added up as a check before anything is shown.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ LISTED = 1_000
 
 @attrs.frozen
 class Money(Result):
-    """What some rows come to in one currency."""
+    """The sum of some rows in one currency."""
 
     currency: str
     """The currency."""
     rows: int
-    """How many rows."""
+    """The number of rows."""
     amount_fen: int
-    """What they come to, in fen."""
+    """Their sum in fen."""
     unknown: int = 0
-    """Of how many rows the amount is not known."""
+    """The number of rows with an unknown amount."""
     shop: str | None = None
-    """The shop, where it is told by shop."""
+    """The shop, in sums by shop."""
 
 
 @attrs.frozen
 class Refusal(Result):
-    """A row that will not be sent, and why; or one with something worth knowing."""
+    """A row that will not be sent, with the reason; or a row with a remark."""
 
     row: int
-    """The row of the table."""
+    """The number of the row in the table."""
     column: str
     """The column; empty for the row as a whole."""
     reason: str
@@ -53,42 +53,42 @@ class Refusal(Result):
 
 @attrs.frozen(kw_only=True)
 class PlanSummary(Result):
-    """A plan at a glance. Amounts are fen."""
+    """The summary of a plan. Amounts are fen."""
 
     kind: str
     """"returns" or "refunds"."""
     source: str
-    """The table that it was made from."""
+    """The name of its table."""
     rows: int
-    """How many rows the table has."""
+    """The number of rows of the table."""
     states: dict[RowState, int]
-    """How many rows stand where."""
+    """The number of rows in each state."""
     planned: tuple[Money, ...]
-    """What was planned, by currency."""
+    """The planned sums by currency."""
     to_send: tuple[Money, ...]
-    """What `apply` would send now, by currency."""
+    """The sums that `apply` would send now, by currency."""
     shops: tuple[Money, ...]
-    """What was planned, by shop."""
+    """The planned sums by shop."""
     largest: tuple[tuple[int, str, str | None, int, str], ...]
     """The rows with the largest amounts: row, id, shop, fen, currency."""
     refused: tuple[Refusal, ...]
     """The rows that will not be sent; at most the first thousand."""
     notes: tuple[Refusal, ...]
-    """The rows with something worth knowing; at most the first thousand."""
+    """The rows with remarks; at most the first thousand."""
     noted: int
-    """How many rows have something worth knowing."""
+    """How many rows have remarks."""
     unchecked: int
-    """How many rows could not be checked against the platform."""
+    """How many rows could not be checked with the platform."""
     pictures: int
-    """How many different images there are."""
+    """The number of distinct images."""
     picture_bytes: int
-    """How many bytes they are together."""
+    """Their total size in bytes."""
     pictures_uploaded: int
     """How many of them were uploaded."""
     inferred: tuple[str, ...]
-    """What was assumed of the table's columns."""
+    """The assumptions about the table's columns."""
     offline: bool
-    """Whether it was made without asking the platform."""
+    """Whether it was made without requests to the platform."""
 
     @property
     def sendable(self) -> int:
@@ -96,7 +96,7 @@ class PlanSummary(Result):
         return sum(money.rows for money in self.to_send)
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
-        """Everything, ready for JSON; amounts are whole fen."""
+        """Return everything for JSON; amounts are whole fen."""
         facts = super().to_dict(personal=personal)
         facts["states"] = {state.value: count for state, count in self.states.items() if count}
         facts["largest"] = [
@@ -107,23 +107,23 @@ class PlanSummary(Result):
 
 
 def summarize(path: str | Path, *, options: ApplyOptions | None = None) -> PlanSummary:
-    """What the plan in a file comes to, and what `apply` with these options would send. Blocks.
+    """Summarize the plan in a file, and what `apply` with these options would send. Blocks.
 
-    Raises ConfigurationError if it is not a plan.
+    Raises ConfigurationError if the file is not a plan.
     """
     with PlanFile.reading(Path(path)) as file:
         return summary_of(file, options or ApplyOptions())
 
 
 def summary_of(file: PlanFile, options: ApplyOptions) -> PlanSummary:
-    """Read what a plan comes to from its file."""
+    """Read the summary of a plan from its open file."""
     plan_type = plan_type_of(file.get("kind"))
     counted = dict(file.select("SELECT state, count(*) FROM rows GROUP BY state"))
     states = {state: int(counted.get(state.value, 0)) for state in RowState}
     source = file.get("source")
     rows = sum(states.values())
     if rows != source["rows"]:
-        raise DamagedRowError(f"{source['rows']} rows were read, {rows} are in the plan")
+        raise DamagedRowError(f"{source['rows']} rows were read, but the plan has {rows}")
     to_send = sendable_states(options)
     pictures = file.select("SELECT count(*), coalesce(sum(size), 0), count(url) FROM pictures")[0]
     return PlanSummary(
@@ -150,7 +150,7 @@ def summary_of(file: PlanFile, options: ApplyOptions) -> PlanSummary:
 
 
 def sendable_states(options: ApplyOptions) -> tuple[RowState, ...]:
-    """The states of the rows that are to be sent; those held back only if nothing holds them any more."""
+    """The states of rows to send; held rows only if nothing holds them any more."""
     absent = (RowState.SETTLED_ABSENT,) if options.resend_absent else ()
     duplicate = (RowState.DUPLICATE,) if options.allow_repeat else ()
     return (RowState.PLANNED, RowState.NOT_SENT, RowState.HELD, *absent, *duplicate)
@@ -187,7 +187,7 @@ def _largest(file: PlanFile, plan_type: PlanType) -> tuple[tuple[int, str, str |
 
 
 def identity(plan_type: PlanType, row: PlanRow) -> str:
-    """What a row is about, in one word."""
+    """Return the subject of a row in one word."""
     return str(row.arguments.get(plan_type.identified_by[0], ""))
 
 

@@ -1,7 +1,7 @@
-"""The proof images that a table names: where they are, and whether the vendor will take them.
+"""The proof images in a table: where they are, and whether the vendor accepts them.
 
-A table says which files leave this machine, and tables come from others. So its images must lie in the
-folder that was named for them.
+A table decides which files are uploaded, and tables come from other people. So its images must be in the
+folder that the user chose for them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ REMEMBERED = 10_000
 
 @attrs.frozen
 class PlannedPicture:
-    """An image to upload: its whole path, the SHA-256 of its bytes, how many they are."""
+    """An image to upload: its full path, the SHA-256 of its bytes, and its size."""
 
     path: str
     digest: str
     size: int
     note: str | None = attrs.field(default=None, kw_only=True)
-    """What is worth knowing of its format."""
+    """A note about its format, if any."""
 
 
 class Pictures:
-    """Looks into the images of a table; one that is named by many rows is read once."""
+    """Checks the images of a table; an image in many rows is read once."""
 
     def __init__(self, folder: Path, limits: ImageLimits | None = None) -> None:
         self._folder = folder.resolve()
@@ -43,7 +43,7 @@ class Pictures:
         self._seen: dict[Path, PlannedPicture | str] = {}
 
     def of_cell(self, cell: str) -> list[PlannedPicture]:
-        """The images that a cell names, in its order. Raises Refused for one that cannot be uploaded."""
+        """Return the images in a cell, in order. Raises Refused for one that cannot be uploaded."""
         parts = [cell] if self._is_one(cell) else SEPARATORS.split(cell)
         names = [part.strip() for part in parts if part.strip()]
         found = []
@@ -55,7 +55,7 @@ class Pictures:
         return found
 
     def _is_one(self, cell: str) -> bool:
-        """Whether the whole cell is the name of a file, commas and all."""
+        """Whether the whole cell, including commas, is the name of a file."""
         try:
             return self._path(cell).is_file()
         except (OSError, ValueError):
@@ -68,13 +68,13 @@ class Pictures:
         return path.resolve()
 
     def _look(self, name: str) -> PlannedPicture | str:
-        """The image, or why it cannot be used. The reason does not repeat the name."""
+        """Return the image, or why it cannot be used. The reason does not quote the name."""
         try:
             path = self._path(name)
             if not path.is_relative_to(self._folder):
-                return "lies outside of the images folder (name another with --images)"
+                return "is outside the images folder; choose another folder with --images"
             if not path.is_file():
-                return "no such file in the images folder"
+                return "does not exist in the images folder"
         except (OSError, ValueError):
             return "is not the path of a file"
         if path not in self._seen:

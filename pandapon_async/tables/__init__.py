@@ -1,1 +1,1 @@
-"""Tables as people have them (CSV, XLSX, Parquet), read for reconciliations and plans alike."""
+"""Read tables (CSV, XLSX, Parquet) for reconciliations and plans."""

@@ -1,8 +1,8 @@
 """Amounts: from a cell to whole fen, never through a float.
 
-A spreadsheet's number is read as the spreadsheet shows it. A text is read where its meaning is sure: signs,
-brackets, ¥ and 元, thousands commas. Where it could mean two amounts (12.500 is twelve and a half here and
-twelve thousand five hundred elsewhere) it is refused.
+A spreadsheet's number is read as the spreadsheet shows it. Text is read if its meaning is certain: signs,
+brackets, ¥ and 元, thousands commas. Text that could mean two amounts is refused: 12.500 is twelve and a half
+in some countries and twelve thousand five hundred in others.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _OTHER_CURRENCY = re.compile(r"[$€£₫₩₽฿]|USD|EUR|HKD|JPY|VND|GBP", re
 
 
 def amount_fen(cell: Cell, unit: AmountUnit) -> int:
-    """An amount in fen. `unit` is what the cell counts in.
+    """Read an amount in fen. `unit` is the unit of the cell.
 
-    Fen must be whole, yuan have at most two decimals other than 0. A spreadsheet's number is read with 15
-    digits. Raises Refused for anything else, and when blank.
+    Fen must be whole, and yuan may have at most two decimals other than 0. A spreadsheet's number is read
+    with 15 digits. Raises Refused for anything else and for an empty cell.
     """
     if blank(cell):
         raise Refused("no amount")
@@ -56,19 +56,19 @@ def amount_fen(cell: Cell, unit: AmountUnit) -> int:
         else:
             fen = _fen_of_text(unwrap(text.translate(_MINUS)), unit)
     if abs(fen) > LARGEST_FEN:
-        raise Refused("is larger than any amount")
+        raise Refused("is too large for an amount")
     return fen
 
 
 def _fen_of_number(number: Decimal, unit: AmountUnit) -> int:
     if number.adjusted() > SURE_DIGITS:
-        raise Refused("is larger than any amount")
+        raise Refused("is too large for an amount")
     rounded = Context(prec=SURE_DIGITS).plus(number)  # 1.1 is stored as 1.1000000000000001
     if number and not rounded:
-        raise Refused("has more decimals than money has")  # 1e-9999999 would be rounded to nothing
+        raise Refused("has more decimals than an amount of money")  # 1e-9999999 would be rounded to 0
     fen = rounded.scaleb(2) if unit == "yuan" else rounded
     if fen != fen.to_integral_value():
-        raise Refused("has more than two decimals" if unit == "yuan" else "is not whole, and fen are")
+        raise Refused("has more than two decimals" if unit == "yuan" else "is not a whole number of fen")
     return int(fen)
 
 
@@ -76,7 +76,7 @@ def _fen_of_text(text: str, unit: AmountUnit) -> int:
     match = _AMOUNT.fullmatch(text)
     if match is None or not (match["whole"] or match["decimals"]):
         if _OTHER_CURRENCY.search(text):
-            raise Refused("names another currency than CNY")
+            raise Refused("has another currency than CNY")
         raise Refused("is not an amount such as 1,250.00")
     signs = [match["sign"], match["inner"], match["last"], match["open"]]
     if bool(match["open"]) != bool(match["close"]) or sum(map(bool, signs)) > 1:
@@ -84,21 +84,21 @@ def _fen_of_text(text: str, unit: AmountUnit) -> int:
     if (match["unit"] == "分" and unit == "yuan") or (match["unit"] or "").startswith(("元", "圆")) > (
         unit == "yuan"
     ):
-        raise Refused(f"says {match['unit']}, but its column is in {unit}")
+        raise Refused(f"is in {match['unit']}, but its column is in {unit}")
     whole, decimals = match["whole"].replace(",", ""), match["decimals"] or ""
     if len(whole) > SURE_DIGITS + 1:
-        raise Refused("is larger than any amount")
+        raise Refused("is too large for an amount")
     fen = _fen_of_digits(whole, decimals, unit, sure="," in match["whole"] or whole in ("", "0"))
     return -fen if "-" in signs or match["open"] else fen
 
 
 def _fen_of_digits(whole: str, decimals: str, unit: AmountUnit, *, sure: bool) -> int:
-    """`sure`: the point cannot be a thousands separator."""
+    """`sure`: the point is certainly not a thousands separator."""
     if decimals[2:].strip("0"):
         raise Refused("has more than two decimals")
     if unit == "fen" and decimals.strip("0"):
-        raise Refused("is not whole, and fen are")
+        raise Refused("is not a whole number of fen")
     if len(decimals) == 3 and not sure:
-        raise Refused("could mean thousands; write two decimals")
+        raise Refused("may use the point for thousands; write two decimals")
     fen = int(whole or "0")
     return fen if unit == "fen" else fen * 100 + int(decimals[:2].ljust(2, "0"))

@@ -1,8 +1,8 @@
-"""What one cell of a table says: ids, names, currencies, platforms.
+"""Read one cell of a table: ids, names, currencies, platforms.
 
-Tables come out of spreadsheets, and spreadsheets break ids and money quietly. So nothing here goes
-through a float, nothing is guessed from the size of a number, and a cell that cannot be read says why.
-A cell can be filled and hold no value all the same: #N/A, NULL, -, 无. `no_value` tells.
+Tables come from spreadsheets, and spreadsheets silently corrupt ids and money. So nothing here uses a float,
+nothing is guessed from the size of a number, and a refused cell has a reason. A cell can be filled and still
+have no value: #N/A, NULL, -, 无. `no_value` detects these.
 """
 
 from __future__ import annotations
@@ -38,34 +38,34 @@ AmountUnit = Literal["fen", "yuan"]
 
 
 class DateNumber(Decimal):
-    """A number that its workbook shows as a date: days since its first one, never an amount."""
+    """A number that its workbook shows as a date: days since its first day, never an amount."""
 
     __slots__ = ()
 
 
 class BadCell(str):
-    """A cell that holds no value: the text is what the spreadsheet shows, `why` says what is wrong."""
+    """A cell without a value: the text is what the spreadsheet shows, `why` is the reason."""
 
     why: str
 
     def __new__(cls, text: str, why: str) -> BadCell:
-        """`text` as a spreadsheet shows it, `why` as the end of a sentence about the cell."""
+        """`text` is what a spreadsheet shows, `why` is the end of a sentence about the cell."""
         cell = super().__new__(cls, text)
         cell.why = why
         return cell
 
 
 Cell = str | int | Decimal | datetime | None
-"""Text, an exact whole number, a spreadsheet's number (sure to 15 digits only), a time, or nothing."""
+"""Text, an exact whole number, a spreadsheet's number (exact to 15 digits only), a time, or None."""
 
 SURE_DIGITS = 15
 """How many digits of a number a spreadsheet keeps."""
 LONGEST_TEXT = 120
 LONGEST_SHOWN = 40
 REMEMBERED = 4096
-"""Texts whose reading is kept: a column of platforms, shops or states has few."""
+"""How many texts are cached: a column of platforms, shops or states has few."""
 BROKEN = "\ufffd"
-"""Stands in a text where the bytes of the file are not a character."""
+"""The character for bytes of the file that are not a character."""
 
 _WIDTHS = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0xFFE5: "¥"}
 _INVISIBLE = dict.fromkeys(
@@ -110,11 +110,11 @@ CURRENCY_NAMES: dict[str, str] = {
 
 
 class Refused(ValueError):
-    """Why a cell cannot be used, in words for the person who keeps the table."""
+    """Why a cell cannot be used, for the person who keeps the table."""
 
 
 def tidy(text: str) -> str:
-    """Full-width signs made plain, invisible characters dropped, surrounding blanks and TABs stripped.
+    """Convert full-width characters, drop invisible ones, and strip surrounding spaces and TABs.
 
     >>> tidy("\\t１２３ \\u200b")
     '123'
@@ -123,7 +123,7 @@ def tidy(text: str) -> str:
 
 
 def unwrap(text: str) -> str:
-    """A tidy text without what keeps a spreadsheet from eating it.
+    """Remove the wrapper that protects a text from a spreadsheet.
 
     >>> unwrap('="123"'), unwrap("'123"), unwrap("`123")
     ('123', '123', '123')
@@ -136,12 +136,12 @@ def unwrap(text: str) -> str:
 
 
 def blank(cell: Cell) -> bool:
-    """Whether there is nothing in the cell."""
+    """Whether the cell is empty."""
     return cell is None or (isinstance(cell, str) and not tidy(cell))
 
 
 def no_value(cell: Cell) -> str | None:
-    """Why a cell that is filled holds no value, as the end of a sentence; None if it may hold one."""
+    """Why a filled cell has no value, as the end of a sentence; None if it may have one."""
     if isinstance(cell, BadCell):
         return cell.why
     if not isinstance(cell, str) or len(cell) > _LONGEST_NO_VALUE or cell.isdigit():
@@ -155,14 +155,14 @@ def _no_value_in(cell: str) -> str | None:
     if not text:
         return None
     if _ERROR.fullmatch(text):
-        return "is an error of the spreadsheet, not a value"
+        return "is a spreadsheet error, not a value"
     if text.lower() in _NO_VALUES or not (any(map(str.isalnum, text)) or text in CURRENCY_NAMES):
-        return "stands for a value that is not there"
+        return "is a placeholder for a missing value"
     return None
 
 
 def shown(cell: Cell) -> str:
-    """A cell as a message quotes it: one line, shortened.
+    """Quote a cell for a message: one line, shortened.
 
     >>> shown("12.345")
     "'12.345'"
@@ -172,7 +172,7 @@ def shown(cell: Cell) -> str:
 
 
 def plain_text(cell: Cell) -> str | None:
-    """The cell as tidy text on one line, at most 120 characters; None if blank."""
+    """Read a cell as tidy text on one line, at most 120 characters; None if empty."""
     if cell is None:
         return None
     return _plain(cell.isoformat() if isinstance(cell, datetime) else _digits(cell))
@@ -184,17 +184,17 @@ def _plain(text: str) -> str | None:
 
 
 def _digits(cell: Cell) -> str:
-    """A number in plain digits (no exponent where it is short enough), text as it is."""
+    """Write a number in plain digits (without exponent if it is short enough); text stays unchanged."""
     if isinstance(cell, Decimal) and abs(cell.adjusted()) <= SURE_DIGITS:
         return str(int(cell)) if cell == cell.to_integral_value() else str(cell)
     return str(cell)
 
 
 def id_text(cell: Cell) -> str | None:
-    """An id as text; None if blank.
+    """Read an id as text; None if empty.
 
-    The wrappers with which spreadsheets are kept from eating ids are taken off: `'123`, `="123"`.
-    Raises Refused for a number that a spreadsheet has already shortened, for dates and broken bytes.
+    Wrappers that protect ids from spreadsheets are removed: `'123`, `="123"`. Raises Refused for a number
+    that a spreadsheet has already shortened, for dates and for broken bytes.
     """
     if blank(cell):
         return None
@@ -206,19 +206,19 @@ def id_text(cell: Cell) -> str | None:
     if text.isascii() and text.isdigit():
         return text
     if _SHORTENED.fullmatch(text):
-        raise Refused("was shortened to scientific notation by a spreadsheet: the id is already corrupt")
+        raise Refused("was shortened to scientific notation by a spreadsheet, so the id is already corrupt")
     if whole := _WHOLE_FLOAT.fullmatch(text):
         return _id_of_number(Decimal(whole[1]))
     if BROKEN in text:
-        raise Refused("has broken bytes in it")
+        raise Refused("contains broken bytes")
     return text or None
 
 
 def _id_of_number(number: Decimal) -> str:
     if number.adjusted() >= SURE_DIGITS:
         raise Refused(
-            f"is a number of {number.adjusted() + 1} digits; spreadsheets keep {SURE_DIGITS}, "
-            "so the id is already corrupt (keep ids in text cells)"
+            f"is a number of {number.adjusted() + 1} digits; spreadsheets keep {SURE_DIGITS}, so the id "
+            "is already corrupt (store ids in text cells)"
         )
     if number != number.to_integral_value() or number < 0:
         raise Refused("is a number, but not an id")
@@ -226,7 +226,7 @@ def _id_of_number(number: Decimal) -> str:
 
 
 def refund_id_text(cell: Cell, platform: Platform) -> str:
-    """A refund id in the form its platform gives it. Raises Refused otherwise, also when blank."""
+    """Read a refund id in the form of its platform. Raises Refused otherwise, also if empty."""
     text = id_text(cell)
     if text is None:
         raise Refused("no refund id")
@@ -236,29 +236,29 @@ def refund_id_text(cell: Cell, platform: Platform) -> str:
 
 
 def platform_of_id(cell: Cell) -> Platform:
-    """The platform that an id's form belongs to: TQ... and TD... are 1688, digits alone are Taobao."""
+    """Return the platform of an id by its form: TQ... and TD... are 1688, only digits are Taobao."""
     text = id_text(cell)
     if text is None:
         raise Refused("no refund id")
     for platform, form in _REFUND_IDS.items():
         if form.fullmatch(text):
             return platform
-    raise Refused("is neither a refund id of 1688 (TQ or TD and digits) nor of Taobao (digits)")
+    raise Refused("is not a refund id of 1688 (TQ or TD and digits) or Taobao (digits)")
 
 
 def platform_name(cell: Cell) -> Platform:
-    """The platform that a cell names. Raises Refused if it names neither."""
+    """Read the platform in a cell. Raises Refused for anything else."""
     text = plain_text(cell)
     if text is None:
         raise Refused("no platform")
     name = PLATFORM_NAMES.get(text.lower())
     if name is None:
-        raise Refused("names neither 1688 nor Taobao")
+        raise Refused("is not 1688 or Taobao")
     return name
 
 
 def currency_code(cell: Cell) -> str:
-    """The three-letter code of a currency. Raises Refused if the cell names none."""
+    """Read the three-letter code of a currency. Raises Refused for anything else."""
     text = plain_text(cell)
     if text is None:
         raise Refused("no currency")

@@ -1,8 +1,7 @@
-"""Which column of a table is which field: by `map`, else by the names that such columns usually have.
+"""Find the column of each field: by `map`, otherwise by the usual names of such columns.
 
-A guess has to be the only one: two columns that could both be the amount are a question to the person,
-not a choice for the program. What an amount counts in is said by its column's name or by an option, never
-by the look of the numbers.
+A guess must be the only one: if two columns could be the amount, the user must choose, not the program. The
+unit of an amount comes from its column's name or from an option, never from the look of the numbers.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ __all__ = ["Columns", "Resolver"]
 _SUFFIXES: Mapping[str, AmountUnit] = {"_fen": "fen", "_yuan": "yuan"}
 _POSITION = re.compile(r"#?([0-9]{1,5})")
 MOST_LISTED = 40
-"""Columns that a message lists."""
+"""How many columns a message lists."""
 
 
 @attrs.frozen
 class Columns:
-    """Where each field is (position in the table), what money counts in, and what holds for all rows.
+    """The position of each field, the unit of money, and values for all rows.
 
-    `notes` are columns that were passed over, one sentence each.
+    `notes` has a sentence for each ignored column.
     """
 
     names: tuple[str, ...]
@@ -39,12 +38,12 @@ class Columns:
     notes: tuple[str, ...] = ()
 
     def name_of(self, field: str) -> str:
-        """The table's own name for a field's column, or the field's if it has none."""
+        """Return the table's name of a field's column, or the field's name if it has none."""
         position = self.positions.get(field)
         return field if position is None else self.names[position] or f"#{position + 1}"
 
     def named(self) -> dict[str, str]:
-        """Every found field with its column's name."""
+        """Return every found field with its column's name."""
         return {field: self.name_of(field) for field in self.positions}
 
 
@@ -52,9 +51,8 @@ class Columns:
 class Resolver:
     """Finds the columns of a table. The first of `specs` that is `required` identifies a row.
 
-    `mapping` says which column a field is (`amount_yuan` says the unit too; an empty name: there is none),
-    `constants` are values that hold for all rows, `amount_unit` is what money counts in where no name says
-    it.
+    `mapping` names the column of a field (`amount_yuan` also sets the unit; an empty name means no column),
+    `constants` are values for all rows, `amount_unit` is the unit of money if no name says it.
     """
 
     specs: Sequence[ColumnSpec]
@@ -65,11 +63,11 @@ class Resolver:
 
     @property
     def identifier(self) -> str:
-        """The field that tells one row from another; "" if none is required."""
+        """The field that identifies a row; "" if none is required."""
         return next((spec.name for spec in self.specs if spec.name in self.required), "")
 
     def recognised(self, names: Sequence[str]) -> set[str]:
-        """The fields that at least one of the columns could be; raises nothing."""
+        """Return the fields that match at least one column; raises nothing."""
         found = set()
         for key, wanted in self.mapping.items():
             if wanted and _columns_named(names, wanted):
@@ -82,10 +80,10 @@ class Resolver:
         return found
 
     def resolve(self, names: Sequence[str], hint: str = "") -> Columns:
-        """Find the columns. `hint` is added where a required one is missing.
+        """Find the columns. `hint` is added to the message about a missing required one.
 
-        Raises InvalidArgumentError, with the columns there are and what was recognised, when a required field
-        has neither column nor value, two columns claim one field, or no one says what money counts in.
+        Raises InvalidArgumentError with the existing and the recognised columns if a required field has
+        neither column nor value, two columns match one field, or the unit of money is not known.
         """
         search = _Search(self.specs, tuple([" ".join(tidy(name).split()) for name in names]))
         for key, wanted in self.mapping.items():
@@ -107,7 +105,7 @@ class Resolver:
 
 
 def _columns_named(names: Sequence[str], wanted: str) -> list[int]:
-    """The columns that a person means by a name or a position (`#3`; 3 where no column is called so)."""
+    """Return the columns for a name or a position (`#3`; 3 if no column has that name)."""
     tidied = " ".join(tidy(wanted).split())
     exact = [at for at, name in enumerate(names) if " ".join(tidy(name).split()) == tidied]
     found = exact or [at for at, name in enumerate(names) if name and plain_name(name) == plain_name(wanted)]
@@ -119,7 +117,7 @@ def _columns_named(names: Sequence[str], wanted: str) -> list[int]:
 
 
 class _Search:
-    """The columns as far as they are found. `settled` are the fields that need no guess any more."""
+    """The columns found so far. `settled` has the fields that need no guess any more."""
 
     def __init__(self, specs: Sequence[ColumnSpec], names: tuple[str, ...]) -> None:
         self.names = names
@@ -130,10 +128,10 @@ class _Search:
         self._said: dict[str, AmountUnit] = {}
 
     def map(self, key: str, wanted: str) -> None:
-        """What the person says of one field."""
+        """Apply what the user says about one field."""
         spec, unit = self._spec(key, "map")
         if spec.name in self.settled:
-            raise InvalidArgumentError(f"--map names {spec.name} twice", argument="map")
+            raise InvalidArgumentError(f"--map has {spec.name} twice", argument="map")
         self.settled.add(spec.name)
         if unit is not None:
             self._said[spec.name] = unit
@@ -144,16 +142,16 @@ class _Search:
             several = " or ".join(f"--map {key}=#{at + 1}" for at in found)
             problem = f"more than one column; write {several}" if found else "no column"
             raise InvalidArgumentError(
-                f"--map {key}={wanted} names {problem}. {self._found()}", argument="map"
+                f"--map {key}={wanted} matches {problem}. {self._found()}", argument="map"
             )
         self.positions[spec.name] = found[0]
 
     def read_constant(self, key: str, text: str, amount_unit: AmountUnit | None) -> tuple[str, Any]:
-        """A value that holds for all rows, read like a cell."""
+        """Read a value for all rows like a cell."""
         spec, unit = self._spec(key, "set")
         unit = unit or amount_unit
         if spec.money and unit is None:
-            raise InvalidArgumentError(f"--set {key}: say {key}_fen or {key}_yuan", argument="set")
+            raise InvalidArgumentError(f"--set {key}: write {key}_fen or {key}_yuan", argument="set")
         try:
             return spec.name, spec.value(text, unit)
         except Refused as refused:
@@ -168,10 +166,10 @@ class _Search:
                     if spec.name + suffix == key:
                         return spec, unit
         known = ", ".join(spec.name for spec in self._specs)
-        raise InvalidArgumentError(f"no such field: {key}; known: {known}", argument=argument)
+        raise InvalidArgumentError(f"unknown field {key}; known: {known}", argument=argument)
 
     def guess(self, spec: ColumnSpec) -> None:
-        """Find a field by the names it usually has; names that say it outright come first."""
+        """Find a field by its usual names, specific names first."""
         taken = set(self.positions.values())
         for known in (spec.outright, spec.general):
             found = [
@@ -189,13 +187,13 @@ class _Search:
     def _ask(self, spec: ColumnSpec, found: Sequence[int]) -> None:
         several = ", ".join(self.names[at] for at in found)
         options = " or ".join(f"--map {spec.name}=#{at + 1}" for at in found)
-        message = f"more than one column could be {spec.name}: {several}; say which with {options}"
+        message = f"more than one column could be {spec.name}: {several}; choose with {options}"
         if spec.compared:
             raise InvalidArgumentError(f"{message}. {self._found()}", argument="map")
         self.notes.append(f"{message}; none of them is read")
 
     def check_required(self, required: Collection[str], constants: Mapping[str, Any], hint: str) -> None:
-        """Refuse a table in which a field is missing that nothing can be done without."""
+        """Refuse a table without a required field."""
         have = self.positions.keys() | {name for name, value in constants.items() if value is not None}
         for spec in self._specs:
             if spec.name not in required or spec.name in have or spec.default is not None:
@@ -203,24 +201,24 @@ class _Search:
             if spec.instead in have:
                 continue
             raise InvalidArgumentError(
-                f"no {spec.name} column; name it with --map {spec.name}=COLUMN"
-                f"{self._or_constant(spec)}. {hint}{self._found()}",
+                f"no {spec.name} column found; name it with --map "
+                f"{spec.name}=COLUMN{self._or_constant(spec)}. {hint}{self._found()}",
                 argument="map",
             )
 
     def _or_constant(self, spec: ColumnSpec) -> str:
         if spec.argument is None:
             return ""
-        return f", or give all rows the same with --set {spec.name}=VALUE"
+        return f", or set one value for all rows with --set {spec.name}=VALUE"
 
     def money(self) -> list[ColumnSpec]:
-        """The money fields that have a column."""
+        """Return the money fields with a column."""
         return [spec for spec in self._specs if spec.money and spec.name in self.positions]
 
     def unit(
         self, spec: ColumnSpec, amount_unit: AmountUnit | None, otherwise: AmountUnit | None = None
     ) -> AmountUnit:
-        """What a money column counts in: its name, --map and --amount-unit must not disagree."""
+        """Return the unit of a money column: its name, --map and --amount-unit must agree."""
         column = self.names[self.positions[spec.name]]
         named = split_unit(plain_name(column))[1]
         said: set[AmountUnit] = {
@@ -228,15 +226,15 @@ class _Search:
         }
         if len(said) > 1:
             raise InvalidArgumentError(
-                f"the column {column} is said to be in fen and in yuan; its name, --map and --amount-unit "
-                "must agree",
+                f"the column {column} is both in fen and in yuan; its name, --map and --amount-unit must "
+                "agree",
                 argument="amount_unit",
             )
         if not said and otherwise is not None:
             return otherwise
         if not said:
             raise InvalidArgumentError(
-                f"the name of the column {column} does not say its unit; give --amount-unit fen or "
+                f"the name of the column {column} does not state its unit; set --amount-unit fen or "
                 f"--amount-unit yuan. {self._found()}",
                 argument="amount_unit",
             )

@@ -1,8 +1,8 @@
 """CSV: rows of text, separated by comma, TAB, semicolon or bar.
 
-Quotation marks are where rows get lost. One that is not closed swallows the lines below it, and two stray
-ones pair up and do so in silence. So a quoted cell with line breaks is looked into: what looks like rows
-in it refuses the file. Quotes that are broken within one line cost that row alone.
+Quotation marks can lose rows. An unclosed one swallows the lines below it, and two stray ones pair up and do
+so silently. So a quoted cell with line breaks is checked, and the file is refused if the cell seems to
+contain rows. Broken quotes within one line affect only that row.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _SHORT_ID = re.compile(r"[0-9]{10,}", re.ASCII)
 class CsvSource:
     """A CSV file in a known encoding and with a known delimiter.
 
-    Without `quoting` a quotation mark is a character like others. `multiline` names the columns in which
-    line breaks are meant.
+    Without `quoting` a quotation mark is an ordinary character. `multiline` names the columns with intended
+    line breaks.
     """
 
     format = "csv"
@@ -65,7 +65,7 @@ class CsvSource:
         )
 
     def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
-        """Some rows that are not blank, from row `first` on."""
+        """Return some non-empty rows from row `first` on."""
         found: list[HeadRow] = []
         try:
             for row, cells, problem in self._records(()):
@@ -73,45 +73,45 @@ class CsvSource:
                     found.append((row, [""] if problem else cells))
                 if len(found) == SEARCHED:
                     break
-        except InvalidArgumentError:  # told again when the rows are read
+        except InvalidArgumentError:  # reported again when the rows are read
             if not found:
                 raise
         return found
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
-        """The rows below the column names."""
+        """Iterate over the rows below the column names."""
         width = len(names)
         for record in self._records(names):
             row, cells, problem = record
             if row <= last:
                 continue
             if len(cells) > width and not all(map(blank, cells[width:])):
-                problem = f"{len(cells)} cells where the header has {width}: columns may be shifted"
+                problem = f"the row has {len(cells)} cells, the header has {width}: columns may be shifted"
                 yield row, cells, problem
             elif 1 < len(cells) < width and self._swallows_columns(cells, width):
-                yield row, cells, "quotation marks that pair up wrongly join columns"
+                yield row, cells, "wrongly paired quotation marks join columns"
             else:
                 yield record
 
     def pick(self, cells: Sequence[str], wanted: Sequence[int]) -> Sequence[Cell]:
-        """The cells of the wanted columns; a short row has blanks at its end."""
+        """Return the cells of the wanted columns; a short row is filled with empty cells."""
         have = len(cells)
         return [cells[at] if at < have else None for at in wanted]
 
     def is_blank(self, cells: Sequence[str]) -> bool:
-        """Whether there is nothing in a row."""
+        """Whether a row is empty."""
         return all(map(blank, cells))
 
     def filled(self, cells: Sequence[str]) -> Iterable[Cell]:
-        """All cells of a row."""
+        """Return all cells of a row."""
         return cells
 
     def notes(self) -> Sequence[str]:
-        """Nothing is passed over here."""
+        """Nothing is skipped here."""
         return ()
 
     def _records(self, names: Sequence[str]) -> Iterator[tuple[int, list[str], str | None]]:
-        """Every record from the beginning of the file, with what is wrong with it."""
+        """Iterate over the records from the beginning of the file, each with its problem if any."""
         allowed = {at for at, name in enumerate(names) if plain_name(name) in self._multiline}
         delimiter, row = self.delimiter, 0
         with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
@@ -138,11 +138,11 @@ class CsvSource:
                 yield row, cells, problem
 
     def _split(self, line: str) -> list[str] | None:
-        """The cells of a line with blanks around its quotation marks; None if the marks are broken."""
+        """Split a line with spaces around its quotation marks; None if the marks are broken."""
         cells, at = [], 0
         while True:
             match = self._field.match(line, at)
-            assert match is not None, "the pattern matches nothing at all, too"
+            assert match is not None, "the pattern also matches the empty text"
             if match[1] is None and match[2].lstrip().startswith('"'):
                 return None
             cells.append(match[2] if match[1] is None else match[1].replace('""', '"'))
@@ -153,8 +153,8 @@ class CsvSource:
 
     def _not_closed(self, row: int, began: int, ended: int) -> InvalidArgumentError:
         return InvalidArgumentError(
-            f"{self.name}: a quotation mark opened in row {row} (line {began}) is not closed properly by "
-            f"line {ended}; rows may be hidden in it. Remove the mark, or read the file with --quoting none"
+            f"{self.name}: a quotation mark opened in row {row} (line {began}) is not closed by line "
+            f"{ended}; rows may be hidden in it. Remove the mark, or read the file with --quoting none"
         )
 
     def _look_into(
@@ -169,8 +169,9 @@ class CsvSource:
                 raise InvalidArgumentError(
                     f"{self.name}: quotation marks pair up wrongly between row {row} and row "
                     f"{row + ended - began} (lines {began} to {ended}), and swallow rows: {first} begins "
-                    "one. Remove the stray marks there (a mark within a cell is written twice). If the line "
-                    "breaks are meant, say --multiline COLUMN; if the marks mean nothing, --quoting none"
+                    "one. Remove the stray marks there (a mark within a cell is written twice). If the "
+                    "line breaks are intended, use --multiline COLUMN; if the marks are ordinary "
+                    "characters, use --quoting none"
                 )
 
     def _swallows_columns(self, cells: Sequence[str], width: int) -> bool:
@@ -178,7 +179,7 @@ class CsvSource:
 
 
 class _Lines:
-    """The lines of a file for csv.reader, which remembers where it is."""
+    """The lines of a file for csv.reader, with the current position."""
 
     def __init__(self, file: IO[str], name: str) -> None:
         self.number = 0
@@ -187,7 +188,7 @@ class _Lines:
         self._pending = ""
 
     def begin(self) -> str:
-        """The first line of a record, which csv.reader will get as well; "" at the end."""
+        """Return the first line of a record, which csv.reader gets as well; "" at the end."""
         self._pending = self._read()
         return self._pending
 
@@ -211,10 +212,10 @@ class _Lines:
 
 
 def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> str | None:
-    """The line of cell `at` that looks like a row of its own, or like the rest of one.
+    """Return the line of cell `at` that looks like a row or the rest of one.
 
-    It has about as many cells as the header, or one in the form of a refund's or an order's id, or begins
-    like the row that it stands in.
+    Such a line has about as many cells as the header, or a cell in the form of a refund id or an order id, or
+    begins like its own row.
     """
     lines, have = _BREAKS.split(cells[at]), len(cells)
     counts = [line.count(delimiter) + 1 for line in lines]
@@ -233,7 +234,7 @@ def _has_id(line: str, delimiter: str) -> bool:
 
 
 def _begins_alike(pieces: Sequence[str], beginning: Sequence[str]) -> bool:
-    """Whether several cells have in one place a number of as many digits as the row has there: a short id."""
+    """Whether several lines have a number of equally many digits in the same place as the row: a short id."""
     return len(pieces) > 1 and any(
         len(piece) == len(cell) and _SHORT_ID.fullmatch(piece) and _SHORT_ID.fullmatch(cell)
         for piece, cell in zip(map(_bare, pieces), map(_bare, beginning), strict=False)
@@ -245,5 +246,5 @@ def _bare(piece: str) -> str:
 
 
 def _first_cell(line: str, delimiter: str) -> str:
-    """What to quote of a swallowed row: its first cell, which is hardly ever anybody's name."""
+    """Quote a swallowed row by its first cell, which is rarely a name."""
     return line.split(delimiter)[0].strip(' \t"').replace(BROKEN, "?")

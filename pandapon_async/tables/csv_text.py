@@ -1,7 +1,7 @@
-"""Which characters the bytes of a CSV file are, decided over the whole file.
+"""The encoding of a CSV file, decided from the whole file.
 
-UTF-8 is hardly ever valid by accident, GB18030 nearly always, so they are tried in this order. A broken
-byte does not cost the file: it is marked where it stands.
+Bytes are rarely valid UTF-8 by accident but nearly always valid GB18030, so they are tried in this order. A
+broken byte does not fail the file; it is marked in its place.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ __all__ = ["Encodings", "encodings_of"]
 BLOCK = 1 << 18
 TRIED = ("utf-8-sig", "gb18030")
 TOLERATED, ONE_IN = 20, 200
-"""A file with more broken places than this, and more than one in so many of its bytes, is of another kind."""
+"""A file with more broken places than this, in number and by share of its bytes, is not text."""
 
 
 @attrs.frozen
 class Encodings:
-    """What a file may be encoded in, the likeliest first, and how many of its bytes are broken then."""
+    """The possible encodings of a file, the likeliest first, and its number of broken bytes."""
 
     names: tuple[str, ...]
     broken: int = 0
 
 
 def encodings_of(path: Path) -> Encodings:
-    """What a file may be encoded in. Raises InvalidArgumentError for one that is not text."""
+    """Return the possible encodings of a file. Raises InvalidArgumentError if it is not text."""
     with path.open("rb") as file:
         head = file.read(1 << 14)
     if wide := _wide(head):
         return Encodings((wide,), _broken(path, wide))
     if head.count(0) * 4 > len(head):
         raise InvalidArgumentError(
-            f"{path.name} is not text: it is full of zero bytes; export the table again"
+            f"{path.name} is not text, because it consists mostly of zero bytes; export the table again"
         )
     if _broken(path, "utf-8-sig", first=True) == 0:
         return Encodings(("utf-8-sig",))
@@ -55,7 +55,7 @@ def encodings_of(path: Path) -> Encodings:
 
 
 def _wide(head: bytes) -> str | None:
-    """UTF-16 or UTF-32, by the mark at the beginning or, without one, by where the zeros are."""
+    """Detect UTF-16 or UTF-32 by the byte order mark or by the positions of zero bytes."""
     for mark, name in (
         (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -84,7 +84,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _broken(path: Path, encoding: str, *, first: bool = False) -> int:
-    """How many places of a file are broken in an encoding; at most one with `first`, which is faster."""
+    """Count the broken places of a file in an encoding; at most one with `first`, which is faster."""
     decoder = codecs.getincrementaldecoder(encoding)("strict" if first else "replace")
     broken = 0
     for block in _blocks(path):

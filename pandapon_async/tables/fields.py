@@ -1,7 +1,7 @@
-"""What a table can say of a row: one description per field, the same for ledgers and plans.
+"""The fields of a row: one description for each, shared by ledgers and plans.
 
-A field knows the names that its column usually has, in English and Chinese, and how a cell of it is read.
-Names that say it outright come before names that say it in such a table only.
+A field has the usual names of its column, in English and Chinese, and a function that reads its cells.
+Specific names are tried before general ones.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ NAMES: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
         ),
     )
 }
-"""The names of the fields that ledgers and plans share: outright, general; see `plain_name`."""
+"""The names of the fields that ledgers and plans share: specific, general; see `plain_name`."""
 
 UNITS: Mapping[str, AmountUnit] = {
     **dict.fromkeys(("fen", "分"), "fen"),
@@ -83,7 +83,7 @@ _SIMPLIFIED = str.maketrans(
 
 
 def plain_name(column: str) -> str:
-    """A column name without case, blanks, separators, marks of what is required, and in simplified signs.
+    """Normalise a column name: no case, spaces, separators or required marks; simplified characters.
 
     >>> plain_name("*退款編號（必填）")
     '退款编号'
@@ -93,7 +93,7 @@ def plain_name(column: str) -> str:
 
 
 def split_unit(name: str) -> tuple[str, AmountUnit | None]:
-    """A plain name without the unit in it, and the unit.
+    """Split a plain name into the name and its unit.
 
     >>> split_unit("退款金额(元)")
     ('退款金额', 'yuan')
@@ -107,23 +107,22 @@ def split_unit(name: str) -> tuple[str, AmountUnit | None]:
 def names_of(
     outright: str, general: str = "", of: str | None = None
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of a column, together with those of the shared field `of`."""
+    """Return names of a column, together with those of the shared field `of`."""
     shared = NAMES[of] if of is not None else (frozenset[str](), frozenset[str]())
     return shared[0] | frozenset(outright.split()), shared[1] | frozenset(general.split())
 
 
 @attrs.frozen
 class ColumnSpec:
-    """A field: the names of its column, and how a cell of it is read.
+    """A field: the names of its column, and how its cells are read.
 
-    `argument` is the argument of a call that it carries; None if it is for people, or looked into before.
-    `money` is read in the unit of its column. `default` stands where there is no such column. `needed`: a
-    cell that is filled and holds no value (#N/A, NULL, -) is refused; otherwise it counts as empty. `id`: a
-    float32 cannot hold it. `compared`: something depends on it; otherwise two columns of that name are not
-    worth a question, and a cell that cannot be read is not worth the row. `private`: a message must not
-    quote it. `word`: it is one of some words, and a message may quote another one in any script. `instead`
-    is another field that may stand in for it, `unit_of` one of money whose unit holds where its own is not
-    said.
+    `argument` is the call's argument for it; None if it is only for people or is processed before. `money` is
+    read in the unit of its column. `default` is the value without such a column. `needed`: a filled cell
+    without a value (#N/A, NULL, -) is refused; otherwise it counts as empty. `id`: a float32 cannot hold it.
+    `compared`: something depends on it; otherwise two columns of that name raise no question, and an
+    unreadable cell does not fail the row. `private`: a message must not quote it. `word`: it is one of a few
+    words, so a message may quote another word in any script. `instead` is a field that can replace it,
+    `unit_of` a money field whose unit applies if its own is not stated.
     """
 
     name: str
@@ -142,9 +141,9 @@ class ColumnSpec:
     unit_of: str = ""
 
     def value(self, cell: Cell, unit: AmountUnit | None = None, read: Read | None = None) -> Any:
-        """What a cell says; `read` is a stricter way to read it.
+        """Read a cell; `read` is a stricter reader.
 
-        Raises Refused with the cell quoted, unless it is empty or private.
+        Raises Refused, quoting the cell unless it is empty or private.
         """
         try:
             if why := no_value(cell):
@@ -158,7 +157,7 @@ class ColumnSpec:
             raise Refused(f"{shown(cell)} {refused}") from None
 
     def _may_quote(self, text: str) -> bool:
-        """Whether a message may repeat a cell: where columns are shifted, it may be somebody's phone."""
+        """Whether a message may quote a cell: with shifted columns it may be a phone number."""
         if self.private or _PERSONAL.search(text):
             return False
         if len(text) > LONGEST_QUOTED:
@@ -171,5 +170,5 @@ class ColumnSpec:
         )
 
     def is_named(self, column: str, known: frozenset[str]) -> bool:
-        """Whether a plain column name is one of the known ones, a unit in it aside."""
+        """Whether a plain column name is a known one, ignoring its unit."""
         return column in known or (self.money and split_unit(column)[0] in known)

@@ -1,9 +1,9 @@
-"""Several files that are one table: a folder, or the files that a pattern names.
+"""Several files as one table: a folder, or the files that match a pattern.
 
-Jobs that write tables in parts leave more in a folder than the parts: marks (`_SUCCESS`), checksums (`.crc`),
-drafts of what is still being written. Taken for a part, a draft puts its rows in twice; passed over in
-silence, a part that was renamed is missing. So what is no part by its name is passed over and told, and what
-looks like rows that cannot be read along is refused.
+Jobs that write tables in parts leave other files in the folder too: marks (`_SUCCESS`), checksums (`.crc`),
+unfinished drafts. A draft taken for a part would duplicate rows; a renamed part ignored silently would be
+missing. So a file that is not a part by its name is ignored and reported, and a file that seems to hold rows
+but cannot be read with the others is refused.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pandapon_async.errors import InvalidArgumentError
 __all__ = ["SPAN", "FileSet", "listed", "name_of", "place_of"]
 
 SPAN = 10_000_000
-"""Where several sheets or files are read, row 3 of the second one is row 20000003."""
+"""With several sheets or files, row 3 of the second one has the number 20000003."""
 MOST_FILES = 10_000
 NAMED = 5
-"""Files that a note names."""
+"""How many files a note lists."""
 _PART = re.compile(r".+\.(csv|tsv|txt|parquet|pq|parq)(\.(gz|zip))?", re.IGNORECASE)
 _WORKBOOK = re.compile(r".+\.(xlsx|xlsm|xlsb|xls|ods|et)", re.IGNORECASE)
 _TEMPORARY = re.compile(
@@ -35,22 +35,22 @@ _PATTERN = re.compile(r"[*?\[]")
 
 @attrs.frozen
 class FileSet:
-    """The files of a table in the order of their names, which is the order of its rows."""
+    """The files of a table, in the order of their names and of its rows."""
 
     path: Path
-    """What was asked for: a file, a folder or a pattern."""
+    """The user's path: a file, a folder or a pattern."""
     files: tuple[Path, ...]
     """The files."""
     names: tuple[str, ...] = ()
-    """What each is called in messages; none for a file that stands alone."""
+    """The name of each file in messages; empty for a single file."""
     passed_over: tuple[str, ...] = ()
-    """What is there as well, and is not read."""
+    """Other files that are not read."""
 
     @classmethod
     def of(cls, path: Path, argument: str = "ledger") -> FileSet:
         """Find the files of a table.
 
-        Raises InvalidArgumentError if there is none, or one that cannot be read along with others.
+        Raises InvalidArgumentError if there is no file, or one that cannot be read with the others.
         """
         if path.is_dir():
             return cls._chosen(path, sorted(path.iterdir()), argument, only_parts=True)
@@ -60,7 +60,7 @@ class FileSet:
                 raise InvalidArgumentError(f"no file matches {path}", argument=argument)
             return cls._chosen(path, found, argument, only_parts=False)
         if not path.is_file():
-            raise InvalidArgumentError(f"no such {argument}: {path}", argument=argument)
+            raise InvalidArgumentError(f"the {argument} {path} does not exist", argument=argument)
         return cls(path, (path,))
 
     @classmethod
@@ -71,8 +71,8 @@ class FileSet:
             is_part = one.is_file() and not _TEMPORARY.fullmatch(one.name)
             if is_part and _WORKBOOK.fullmatch(one.name):
                 raise InvalidArgumentError(
-                    f"{one} is a workbook: the files of one table are CSV or Parquet. Read it by itself, or "
-                    f"name the others by a pattern, such as '{one.parent / '*.csv'}'",
+                    f"{one} is a workbook: the files of one table must be CSV or Parquet. Read it "
+                    f"separately, or select the others by a pattern, such as '{one.parent / '*.csv'}'",
                     argument=argument,
                 )
             (files if is_part and (_PART.fullmatch(one.name) or not only_parts) else passed_over).append(one)
@@ -82,21 +82,21 @@ class FileSet:
             raise InvalidArgumentError(_nothing(path, others), argument=argument)
         if len(files) > MOST_FILES:
             raise InvalidArgumentError(
-                f"{path}: {len(files):,} files, and at most {MOST_FILES:,} can be one table",
+                f"{path} has {len(files):,} files; one table can have at most {MOST_FILES:,}",
                 argument=argument,
             )
         names = tuple(one.relative_to(folder).as_posix() for one in files)
         return cls(path, tuple(files), names, others)
 
     def check_out(self, out: Path) -> None:
-        """Refuse to write into the folder of several files: the next run would take the results for rows."""
+        """Refuse to write into the folder of the files: the next run would read the results as rows."""
         if self.names and out.exists() and any(out.samefile(one.parent) for one in self.files):
             raise InvalidArgumentError(
-                f"{out} holds the files of the ledger; results need another folder", argument="out"
+                f"{out} holds the files of the ledger; choose another folder for the results", argument="out"
             )
 
     def notes(self) -> list[str]:
-        """What people should know: which files were read, and which were not."""
+        """Notes for people: which files were read, and which were not."""
         if not self.names:
             return []
         last = len(self.names)
@@ -115,12 +115,16 @@ def _nothing(path: Path, others: Sequence[str]) -> str:
     deeper = next(
         (name for name in others if name.endswith("/") and not _TEMPORARY.fullmatch(name[:-1])), None
     )
-    hint = f"; name the files in its folders by a pattern, such as '{path / '*' / '*.csv'}'" if deeper else ""
-    return f"{path} has no file that ends in .csv or .parquet, but {listed(others)}{hint}"
+    hint = (
+        f"; select the files in its subfolders by a pattern, such as '{path / '*' / '*.csv'}'"
+        if deeper
+        else ""
+    )
+    return f"{path} has no .csv or .parquet file, only {listed(others)}{hint}"
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are.
+    """List the first few names and the number of the others.
 
     >>> listed(["a", "b"]), listed(list("abcdefgh"))
     ('a, b', 'a, b, c, d, e and 3 more')
@@ -130,7 +134,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def place_of(row: int, files: Sequence[str] = ()) -> str:
-    """Where a row stands, for people.
+    """Name the place of a row for people.
 
     >>> place_of(7), place_of(20_000_003, ["a.csv", "b.csv"])
     ('row 7', 'row 3 of b.csv')
@@ -142,5 +146,5 @@ def place_of(row: int, files: Sequence[str] = ()) -> str:
 
 
 def name_of(path: Path) -> str:
-    """What reports call a table; the folder one stands in has no name of its own."""
+    """The name of a table in reports; the current folder has no name of its own."""
     return path.name or path.resolve().name

@@ -1,7 +1,7 @@
-"""A table whose rows stand in several files, read one after the other as if they were one.
+"""A table in several files, read one after the other like one file.
 
-All of them are opened before the first row is read, so that one that does not belong to the others is refused
-before anything was done; only one is open at a time, however many there are.
+All of them are opened before the first row is read, so a file that does not match the others is refused
+before anything is done. Only one is open at a time, however many there are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class FilesTable(Table):
         self._open_one = open_one
         self._found = found
         self._said: dict[str, list[str]] = {}
-        """Which files a note is of."""
+        """The files of a note."""
         first = self._opened(0)
         super().__init__(found.path, first.source, first.sections, identifier, ())
         self.files = found.names
@@ -45,7 +45,7 @@ class FilesTable(Table):
             raise InvalidArgumentError(f"{name}: {error}", argument=error.argument) from None
         if table.format == "xlsx":
             raise InvalidArgumentError(
-                f"{name} is a workbook, whatever its name says: the files of one table are CSV or Parquet"
+                f"{name} is a workbook, despite its name; the files of one table must be CSV or Parquet"
             )
         return table
 
@@ -53,8 +53,9 @@ class FilesTable(Table):
         name, other = self._found.names[0], self._found.names[at]
         if one.format != first.format:
             raise InvalidArgumentError(
-                f"{name} is {first.format}, and {other} is {one.format}: the files of one table are of one "
-                "format. Take out those that do not belong to it, or name the others by a pattern"
+                f"{name} is {first.format}, and {other} is {one.format}: the files of one table must "
+                "have one format. Remove the files that do not belong to it, or select the others by a "
+                "pattern"
             )
         names, others = first.sections[0].header.names, one.sections[0].header.names
         if names == others:
@@ -64,23 +65,26 @@ class FilesTable(Table):
             longer, rest = (
                 (name, names[len(others) :]) if len(names) > len(others) else (other, others[len(names) :])
             )
-            what = f"{longer} alone has {listed(rest)}"
+            what = f"only {longer} has {listed(rest)}"
         else:
             pair = names[first_other] or "(no name)", others[first_other] or "(no name)"
             what = f"column {first_other + 1} is {pair[0]} and {pair[1]}"
         raise InvalidArgumentError(
-            f"{name} and {other} differ in their column names: {what}. The files of one table have the same"
+            f"{name} and {other} differ in their column names: {what}. The files of one table must have "
+            "the same columns"
         )
 
     def records(self) -> Iterator[Record]:
-        """Each row of each file."""
+        """Iterate over the rows of all files."""
         self.blank_lines = self.totals = 0
         self._said = {}
         for at, name in enumerate(self.files):
             table = self._opened(at)
             for record in table.records():
                 if record.row >= SPAN:
-                    raise InvalidArgumentError(f"{name} has {SPAN:,} rows or more; cut it into several files")
+                    raise InvalidArgumentError(
+                        f"{name} has {SPAN:,} rows or more; split it into several files"
+                    )
                 record.row += (at + 1) * SPAN
                 yield record
             self.blank_lines += table.blank_lines
@@ -89,7 +93,7 @@ class FilesTable(Table):
                 self._said.setdefault(note, []).append(name)
 
     def notes(self) -> list[str]:
-        """Which files were read, and what is worth knowing of them."""
+        """Notes: which files were read, and remarks about them."""
         said = [
             note if len(names) == len(self.files) > 1 else f"{listed(names)}: {note}"
             for note, names in self._said.items()

@@ -1,7 +1,7 @@
-"""Rows that a program has, as a file that is read like any other.
+"""Write a program's rows to a file that is read like any other.
 
-One reader, with one set of rules, reads what people and what programs give: rows become a temporary file. So
-an id that a frame holds as a float is refused as in a file, and never looked up with its last digits lost.
+One reader with one set of rules reads tables of people and of programs: rows become a temporary file. So an
+id that a frame holds as a float is refused as in a file, and never looked up with its last digits lost.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ __all__ = ["ArrowStream", "Rows", "table_file", "table_file_off_loop"]
 T = TypeVar("T")
 
 NAME = "rows"
-"""What reports call rows that have no file."""
+"""The name in reports of rows without a file."""
 
 
 @runtime_checkable
 class ArrowStream(Protocol):
-    """A frame of pandas, Polars, DuckDB or PyArrow: whatever exports its rows as an Arrow stream."""
+    """A frame of pandas, Polars, DuckDB or PyArrow: any object that exports an Arrow stream."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The rows."""
@@ -41,12 +41,12 @@ Rows: TypeAlias = str | os.PathLike[str] | Iterable[Mapping[str, Any]] | ArrowSt
 
 @contextlib.contextmanager
 def table_file(rows: Rows) -> Iterator[Path]:
-    """The file that holds the rows; one that was made for them is removed at the end.
+    """Return the file with the rows; a file created for them is removed at the end.
 
     Args:
-        rows: a path, mappings with the same columns, or an Arrow stream (which needs pyarrow).
+        rows: A path, mappings with the same columns, or an Arrow stream (needs pyarrow).
 
-    Raises: InvalidArgumentError for rows that cannot be written as a table, with the row.
+    Raises InvalidArgumentError for rows that cannot be written as a table, with the row.
     """
     if isinstance(rows, str | os.PathLike):
         yield Path(rows)
@@ -63,7 +63,7 @@ def table_file(rows: Rows) -> Iterator[Path]:
 
 @contextlib.asynccontextmanager
 async def table_file_off_loop(rows: Rows) -> AsyncIterator[Path]:
-    """The same for the event loop: rows are written in a thread, which a cancelled task waits for."""
+    """As `as_file`, for the event loop: writes in a thread, which a cancelled task waits for."""
     if isinstance(rows, str | os.PathLike):
         yield Path(rows)
         return
@@ -100,7 +100,7 @@ def _write_arrow(path: Path, rows: ArrowStream) -> None:
 
 
 def _storable(schema: Any) -> Any:
-    """The columns with texts in the one form that every version of pyarrow writes."""
+    """Convert text columns to the one type that every version of pyarrow writes."""
     import pyarrow
 
     views = {pyarrow.string_view(): pyarrow.string(), pyarrow.binary_view(): pyarrow.binary()}
@@ -128,8 +128,8 @@ def _text(value: Any, column: str, number: int) -> str:
             return ""
         case bool() | float():
             raise InvalidArgumentError(
-                f"row {number}, column {column}: {value!r} is a {type(value).__name__}; give ids as text, "
-                "amounts as int, Decimal or text",
+                f"row {number}, column {column}: {value!r} is a {type(value).__name__}; pass ids as "
+                "text, amounts as int, Decimal or text",
                 argument="rows",
             )
         case str():

@@ -1,6 +1,6 @@
-"""Where the column names are. Exports put a title, an account, a period above them; some use two rows.
+"""Find the row of column names. Exports put titles and periods above it; some use two rows.
 
-The row is found by what it says: it names two or more fields, that which identifies a row among them.
+The row is recognised by its content: it has two or more fields, including the one that identifies a row.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pandapon_async.tables.columns import Resolver
 __all__ = ["SEARCHED", "HeadRow", "Header", "find_header"]
 
 SEARCHED = 30
-"""Among so many rows that are not blank the column names are looked for."""
+"""The column names are searched in this many non-empty rows."""
 
 HeadRow = tuple[int, Sequence[Cell]]
-"""A row's number and its cells, from the first column on."""
+"""A row's number and its cells from the first column on."""
 
 
 @attrs.frozen
 class Header:
-    """The column names. `first` and `last` are their rows, `above` how many rows stand before them.
+    """The column names. `first` and `last` are their rows, `above` is the number of rows before them.
 
-    `sure`: they were told, or recognised; `better` is a row that would do where they were not, and
-    `more`: there are rows below those that were searched.
+    `sure`: the user set the row, or it was recognised; `better` is a candidate if it was not, and `more`: the
+    table has rows below those that were searched.
     """
 
     first: int
@@ -40,16 +40,18 @@ class Header:
 
     @property
     def hint(self) -> str:
-        """What to say where a column is missing."""
+        """The hint for the message about a missing column."""
         if self.better is not None:
             return f"Row {self.better} looks like column names: --header-row {self.better}. "
         if self.more:
-            return f"The names were looked for in {SEARCHED} rows; if they stand lower, say --header-row N. "
+            return (
+                f"The names were searched in {SEARCHED} rows; if they are further down, use --header-row N. "
+            )
         return ""
 
 
 def find_header(head: Sequence[HeadRow], resolver: Resolver, wanted: int | None) -> Header | None:
-    """The column names among the first rows of a table; None if there is no row, or not the wanted one."""
+    """Find the column names in the first rows of a table; None if there is no row or not the wanted one."""
     rows = [(number, cells) for number, cells in head if not all(map(blank, cells))]
     if wanted is not None:
         told = next((cells for number, cells in rows if number == wanted), None)
@@ -66,7 +68,7 @@ def find_header(head: Sequence[HeadRow], resolver: Resolver, wanted: int | None)
 
 
 def _header_at(rows: Sequence[HeadRow], at: int, resolver: Resolver) -> Header | None:
-    """The header that begins in this row, if one does: in one row, else in two."""
+    """Return the header that begins in this row, if any: one row, otherwise two."""
     number, cells = rows[at]
     names = _names(cells)
     alone = resolver.recognised(names)
@@ -85,13 +87,13 @@ def _is_header(fields: set[str], resolver: Resolver) -> bool:
 
 
 def _may_be_names(cells: Sequence[Cell]) -> bool:
-    """Whether a row could be the lower one of two rows of names: words, and no digit among them."""
+    """Whether a row could be the lower one of two header rows: words without digits."""
     filled = [cell for cell in cells if not blank(cell)]
     return bool(filled) and all(isinstance(cell, str) and not any(map(str.isdigit, cell)) for cell in filled)
 
 
 def _is_blank_under(resolver: Resolver, names: Sequence[str], below: Sequence[Cell]) -> bool:
-    """Whether nothing stands below the name of what identifies a row: then it is not a row of data."""
+    """Whether the identifying column is empty in the row below: then that is not a row of data."""
     for name, cell in zip(names, below, strict=False):
         if resolver.identifier in resolver.recognised([name]) and not blank(cell):
             return False
@@ -99,7 +101,7 @@ def _is_blank_under(resolver: Resolver, names: Sequence[str], below: Sequence[Ce
 
 
 def _joined(upper: Sequence[str], lower: Sequence[str]) -> tuple[str, ...]:
-    """Two rows of names as one. A name that was merged over several columns stands in the first of them."""
+    """Merge two header rows. A name merged over several columns is in the first of them."""
     names, over = [], ""
     for above, below in zip_longest(upper, lower, fillvalue=""):
         over = above or (over if below else "")
@@ -114,7 +116,7 @@ def _names(cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _better(rows: Sequence[HeadRow], resolver: Resolver) -> int | None:
-    """The row that looks most like column names, if it is not the first one."""
+    """Return the row that looks most like column names, if it is not the first one."""
     scores = [(len(resolver.recognised(_names(cells))), number) for number, cells in rows]
     best, number = max(scores, key=lambda score: (score[0], -score[1]))
     if best:

@@ -1,7 +1,7 @@
-"""What a file is by its first bytes, whatever its name says, and what to do with one that is not a table.
+"""The kind of a file by its first bytes, and the advice for a file that is not a table.
 
-Portals give HTML the name .xls and pack CSV into zips; programs save what only they can read. Each of these
-is named for what it is, with the way to save it.
+Portals name HTML files .xls and pack CSV into zips; programs save formats that only they can read. Each of
+these gets a message with its real kind and how to save it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for form, name in (
         (
             r"mime-version:|content-type:\s*multipart",
-            "a web archive (MHTML) that bears the name of a workbook",
+            "a web archive (MHTML) with the name of a workbook",
         ),
         (
             r"(<\?xml[^>]*>\s*)?(<\?mso[^>]*>\s*)?<([a-z]+:)?workbook\b[^>]*office:spreadsheet",
@@ -58,7 +58,7 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(<\?xml[^>]*>\s*)?<office:document", "a workbook of LibreOffice in XML (.fods)"),
         (
             r"<(!doctype html|html|head|meta|table|body|style|div)\b",
-            "a web page (HTML) that bears the name of a workbook",
+            "a web page (HTML) with the name of a workbook",
         ),
         (r"<\?xml|<[a-z]+[ >]", "XML, not a table"),
         (r"[\[{]\s*(\"|\{|\[)", "JSON, not a table"),
@@ -78,7 +78,7 @@ class _Readable(Protocol):
 
 
 def kind_of(path: Path) -> str:
-    """`parquet`, `zip`, `gzip`, `csv`, or `other` for what cannot be read; by the first bytes."""
+    """Return `parquet`, `zip`, `gzip`, `csv`, or `other` for an unreadable kind, by the first bytes."""
     with path.open("rb") as file:
         head = file.read(8)
     if head.startswith(b"PAR1"):
@@ -91,7 +91,7 @@ def kind_of(path: Path) -> str:
 
 
 def refusal_of(path: Path, name: str) -> InvalidArgumentError | None:
-    """What to say of a file that is not a table; None if it may be CSV."""
+    """Return the message for a file that is not a table; None if it may be CSV."""
     with path.open("rb") as file:
         head = file.read(HEAD)
         if head.startswith(_OLE):
@@ -115,7 +115,7 @@ def refusal_of(path: Path, name: str) -> InvalidArgumentError | None:
 
 
 def _holds(file: IO[bytes], head: bytes, wanted: bytes) -> bool:
-    """Whether a word stands somewhere in a file, piece by piece."""
+    """Whether a file contains a word, read piece by piece."""
     before = b""
     while head:
         if wanted in before + head:
@@ -125,7 +125,7 @@ def _holds(file: IO[bytes], head: bytes, wanted: bytes) -> bool:
 
 
 def refuse_zip(archive: zipfile.ZipFile, name: str) -> None:
-    """Refuse the kinds of documents that are zips and not workbooks."""
+    """Refuse other documents that are zips."""
     parts = {part.lower().replace("\\", "/") for part in archive.namelist()}
     for part, what in _ZIP_PARTS:
         if part in parts:
@@ -133,7 +133,7 @@ def refuse_zip(archive: zipfile.ZipFile, name: str) -> None:
 
 
 def unpacked(path: Path, kind: str) -> tuple[Path, str] | None:
-    """The one table in a .gz or .zip as a temporary file, and its name; None for a zip that is a workbook."""
+    """Unpack the one table of a .gz or .zip to a temporary file; None for a zip that is a workbook."""
     if kind == "gzip":
         with gzip.open(path, "rb") as stream:
             return _copied(stream, path.name), path.name.removesuffix(".gz")
@@ -154,11 +154,11 @@ def unpacked(path: Path, kind: str) -> tuple[Path, str] | None:
                 and not info.filename.endswith(".DS_Store")
             ]
             if not files:
-                raise InvalidArgumentError(f"{path.name} is an archive without a file")
+                raise InvalidArgumentError(f"{path.name} is an empty archive")
             if len(files) != 1:
                 listed = ", ".join(_name_of(info) for info in files[:10])
                 raise InvalidArgumentError(
-                    f"{path.name} holds {len(files)} files ({listed}); unpack it and name one"
+                    f"{path.name} has {len(files)} files ({listed}); unpack it and choose one"
                 )
             if files[0].flag_bits & 1:
                 raise InvalidArgumentError(f"{path.name} has a password; unpack it first")
@@ -171,7 +171,7 @@ def unpacked(path: Path, kind: str) -> tuple[Path, str] | None:
 
 
 def _name_of(info: zipfile.ZipInfo) -> str:
-    """A file's name in a zip; where the zip does not say how it is encoded, Chinese programs wrote GBK."""
+    """Decode a file name in a zip; without a stated encoding, Chinese programs use GBK."""
     name = info.filename
     if not info.flag_bits & 0x800 and not name.isascii():
         with contextlib.suppress(UnicodeError):
@@ -180,7 +180,7 @@ def _name_of(info: zipfile.ZipInfo) -> str:
 
 
 def _copied(stream: _Readable, name: str) -> Path:
-    """The stream as a temporary file, as long as it stays within the limit."""
+    """Copy a stream to a temporary file, up to the limit."""
     handle, temporary = tempfile.mkstemp(prefix="pandapon-table-")
     size = 0
     try:
@@ -189,7 +189,7 @@ def _copied(stream: _Readable, name: str) -> Path:
                 size += len(block)
                 if size > LARGEST_UNPACKED:
                     raise InvalidArgumentError(
-                        f"{name} is over the limit of {LARGEST_UNPACKED >> 30} GB unpacked; split it"
+                        f"{name} exceeds the limit of {LARGEST_UNPACKED >> 30} GB unpacked; split it"
                     )
                 file.write(block)
     except BaseException as error:

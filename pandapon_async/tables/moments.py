@@ -1,6 +1,6 @@
-"""Times: from a cell to ISO 8601 with a zone, or to nothing.
+"""Times: from a cell to ISO 8601 with a zone, or None.
 
-Times serve the age of open refunds alone, so one that cannot be read costs the age and not the row.
+Times are only used for the age of open refunds, so an unreadable one loses the age, not the row.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pandapon_async.tables.cells import SURE_DIGITS, Cell, blank, tidy, unwrap
 __all__ = ["DAY_ZERO", "moment_text"]
 
 DAY_ZERO = date(1899, 12, 30)
-"""From which day most workbooks count."""
+"""The first day of most workbooks."""
 YEARS = range(1970, 2200)
-"""9999-12-31 and 0001-01-01 stand for a time that is not known."""
+"""9999-12-31 and 0001-01-01 mean an unknown time."""
 _DAY = re.compile(
     r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?", re.ASCII
 )
@@ -25,9 +25,9 @@ _COMPACT_DAY = re.compile(r"(\d{4})(\d{2})(\d{2})", re.ASCII)
 
 
 def moment_text(cell: Cell, day_zero: date = DAY_ZERO) -> str | None:
-    """When something happened, in ISO 8601 with zone; None if the cell does not say it.
+    """Read a time as ISO 8601 with zone; None if the cell has none.
 
-    A time without a zone is Beijing's. A spreadsheet's number is days since `day_zero`.
+    A time without a zone is Beijing time. A spreadsheet's number counts days since `day_zero`.
     """
     try:
         moment = _moment(cell, day_zero)

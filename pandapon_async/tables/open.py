@@ -1,6 +1,6 @@
-"""Opening a table: what kind of file it is, which of its sheets and rows are the table, which column is what.
+"""Open a table: find the kind of file, the sheets and rows of the table, and the columns.
 
-Everything that can be refused is refused here, before anything is done with a row.
+Everything that can be refused is refused here, before any row is processed.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ _UNUSABLE = (
 
 @attrs.frozen(kw_only=True)
 class ReadOptions:
-    """Where in a file the table is. All have defaults.
+    """Where the table is in a file. All have defaults.
 
-    `sheets` names the sheets of a workbook to read, `all_sheets` takes every visible one; otherwise one must
-    have the columns. `header_row` is the row of the column names (found by itself otherwise).
-    `quoting="none"` takes quotation marks in CSV for ordinary characters, `multiline` names the columns in
-    which line breaks are meant.
+    `sheets` names the sheets of a workbook to read, `all_sheets` selects every visible one; otherwise exactly
+    one must have the columns. `header_row` is the row of the column names (detected by default).
+    `quoting="none"` treats quotation marks in CSV as ordinary characters, `multiline` names the columns with
+    intended line breaks.
     """
 
     sheets: tuple[str, ...] = ()
@@ -58,8 +58,7 @@ class ReadOptions:
 def open_table(path: Path, resolver: Resolver, options: ReadOptions | None = None) -> Table:
     """Open a file, or the files of a folder or a pattern, and find the columns in it.
 
-    Raises InvalidArgumentError for what cannot be read, with what it is and what to do; also where a library
-    noticed it.
+    Raises InvalidArgumentError for an unreadable file, with its kind and what to do.
     """
     options = options or ReadOptions()
     with usable(path):
@@ -91,7 +90,7 @@ def _open_file(path: Path, name: str, resolver: Resolver, options: ReadOptions) 
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """A file that cannot be opened is the caller's; a disk that fails is not."""
+    """A file that cannot be opened is the caller's mistake; a failing disk is not."""
     try:
         yield
     except OSError as error:
@@ -123,7 +122,7 @@ def _parquet(path: Path, source: ParquetSource, resolver: Resolver) -> Table:
         at = columns.positions.get(spec.name)
         if at is None or not source.is_float32(at) or not (spec.id or columns.units.get(spec.name) == "fen"):
             continue
-        said = f"column {source.names[at]} is stored as float32, which holds {FLOAT32_DIGITS} digits"
+        said = f"column {source.names[at]} is stored as float32, which has {FLOAT32_DIGITS} exact digits"
         if spec.compared:
             raise InvalidArgumentError(
                 f"{source.name}: {said}; store it as text or whole numbers", argument="map"
@@ -138,7 +137,7 @@ def _csv(path: Path, real: Path, name: str, resolver: Resolver, options: ReadOpt
     source, header = _best_csv(real, name, encodings, resolver, options)
     notes = []
     if encodings.broken:
-        notes.append(f"places that are not {source.encoding}, marked with \ufffd: {encodings.broken:,}")
+        notes.append(f"bytes that are not {source.encoding}, marked with \ufffd: {encodings.broken:,}")
     columns = resolver.resolve(header.names, header.hint)
     return Table(path, source, [Section(source.sheets[0], header, columns)], resolver.identifier, notes)
 
@@ -146,7 +145,7 @@ def _csv(path: Path, real: Path, name: str, resolver: Resolver, options: ReadOpt
 def _best_csv(
     real: Path, name: str, encodings: Encodings, resolver: Resolver, options: ReadOptions
 ) -> tuple[CsvSource, Header]:
-    """The encoding and delimiter under which the most columns are recognised, else that split the most."""
+    """Choose the encoding and delimiter that recognise the most columns, else that split the most."""
     best: tuple[tuple[int, int, int, int], CsvSource, Header] | None = None
     problem: InvalidArgumentError | None = None
     for encoding in encodings.names:
@@ -163,7 +162,7 @@ def _best_csv(
                 header = find_header(
                     source.head(source.sheets[0], options.header_row or 1), resolver, options.header_row
                 )
-            except InvalidArgumentError as error:  # quotes that look broken under this delimiter
+            except InvalidArgumentError as error:  # quotes that look broken with this delimiter
                 problem = problem or error
                 continue
             if header is None:
@@ -174,14 +173,14 @@ def _best_csv(
                 best = rank, source, header
     if best is None:
         raise problem or _no_names(name, options)
-    if problem is not None and not best[2].sure and len(best[2].names) == 1:  # split by nothing
+    if problem is not None and not best[2].sure and len(best[2].names) == 1:  # not split at all
         raise problem
     return best[1], best[2]
 
 
 def _no_names(name: str, options: ReadOptions) -> InvalidArgumentError:
     row = f" (row {options.header_row})" if options.header_row is not None else ""
-    return InvalidArgumentError(f"{name} has no row of column names{row}", argument="header_row")
+    return InvalidArgumentError(f"{name} has no row with column names{row}", argument="header_row")
 
 
 def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadOptions) -> Table:
@@ -208,18 +207,18 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
             or section.columns.units != columns.units
         ):
             raise InvalidArgumentError(
-                f"{source.name}: sheets {sections[0].sheet.name} and {section.sheet.name} differ in their "
-                "columns; read them one by one with --sheet",
+                f"{source.name}: sheets {sections[0].sheet.name} and {section.sheet.name} differ in "
+                "their columns; read them separately with --sheet",
                 argument="sheet",
             )
     return Table(path, source, sections, resolver.identifier, _sheet_notes(source, sections))
 
 
 def _named_sheets(source: XlsxSource, options: ReadOptions) -> list[Sheet]:
-    """The sheets that the person named; none if nothing was said."""
+    """Return the sheets that the user named; empty without a choice."""
     if options.all_sheets:
         if options.sheets:
-            raise InvalidArgumentError("say --sheet or --all-sheets, not both", argument="sheet")
+            raise InvalidArgumentError("use --sheet or --all-sheets, not both", argument="sheet")
         return [sheet for sheet in source.sheets if sheet.visible]
     chosen = []
     for name in dict.fromkeys(options.sheets):
@@ -228,7 +227,7 @@ def _named_sheets(source: XlsxSource, options: ReadOptions) -> list[Sheet]:
         ]
         if not found:
             names = ", ".join(sheet.name for sheet in source.sheets)
-            raise InvalidArgumentError(f"no sheet {name}; the workbook has: {names}", argument="sheet")
+            raise InvalidArgumentError(f"the workbook has no sheet {name}; it has: {names}", argument="sheet")
         chosen.append(found[0])
     return chosen
 
@@ -240,7 +239,7 @@ def _only_sheet(
     resolver: Resolver,
     options: ReadOptions,
 ) -> Sheet:
-    """The sheet that has the columns, if there is one; two of them are a question."""
+    """Return the only sheet with the columns, if any; with two of them the user must choose."""
     having = _having(heads, headers, resolver)
     if len(having) > 1:
         names = ", ".join(sheet.name for sheet in having)
@@ -264,7 +263,7 @@ def _only_sheet(
 def _having(
     heads: dict[Sheet, Sequence[HeadRow]], headers: dict[Sheet, Header | None], resolver: Resolver
 ) -> list[Sheet]:
-    """The sheets that have the columns, and rows below them."""
+    """Return the sheets with the columns and rows below them."""
     return [
         sheet
         for sheet, header in headers.items()
@@ -286,7 +285,7 @@ def _other_sheet(
     resolver: Resolver,
     options: ReadOptions,
 ) -> str:
-    """The sheet to name where this one lacks a column; it may be hidden."""
+    """Return the sheet to suggest if this one lacks a column; it may be hidden."""
     if _identifies(headers[sheet], resolver):
         return ""
     for other in sorted(source.sheets, key=lambda other: not other.visible):
@@ -302,7 +301,7 @@ def _header_of(source: XlsxSource, sheet: Sheet, resolver: Resolver, options: Re
 
 
 def _identifies(header: Header | None, resolver: Resolver) -> bool:
-    """Whether there is a column that tells one row from another."""
+    """Whether a column identifies a row."""
     return header is not None and resolver.identifier in resolver.recognised(header.names)
 
 
@@ -327,7 +326,7 @@ def _sheet_notes(source: XlsxSource, sections: Sequence[Section]) -> list[str]:
 
 
 def file_digest(path: Path, check: Callable[[], None] = lambda: None) -> str:
-    """SHA-256 of a file, hex; of a folder or a pattern, that of the names and digests of all its files.
+    """Return the SHA-256 of a file in hex; for a folder or a pattern, of the names and digests of its files.
 
     `check` is called between the blocks and may raise to stop.
     """

@@ -1,7 +1,7 @@
-"""Parquet. Columns have types, so whole numbers and decimals are exact here, at any length.
+"""Read Parquet. Columns have types, so whole numbers and decimals of any length are exact.
 
-A floating-point column is what it is elsewhere: sure to 15 digits, or to 7 where it is a float32. A file is
-read batch by batch and only in the wanted columns; rows are counted from 1.
+A floating-point column is exact to 15 digits as elsewhere, or to 7 as float32. A file is read batch by batch
+and only in the wanted columns; rows count from 1.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ParquetSource:
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:
-        """Whatever the library raises over a file, it is the file."""
+        """Any error of the library while reading means that the file is unreadable."""
         try:
             yield
         except (PandaponError, MemoryError):
@@ -65,19 +65,19 @@ class ParquetSource:
             raise InvalidArgumentError(f"{self.name} is not a readable Parquet file") from None
 
     def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
-        """The names, which stand in no row."""
+        """Return the names, which are not in a row."""
         return [(0, self.names)]
 
     def is_float32(self, at: int) -> bool:
-        """Whether a column is sure to 7 digits only, or to fewer."""
+        """Whether a column is exact to at most 7 digits."""
         kind = self._schema.types[at]
         return bool(self._arrow.types.is_float32(kind) or self._arrow.types.is_float16(kind))
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
-        """Each row; a row without any value is a row too."""
+        """Iterate over the rows, including rows without any value."""
         self._check_groups(wanted)
         several = len(set(self.names)) < len(self.names)
-        columns = None if several else [self.names[at] for at in wanted]  # a name may stand for two
+        columns = None if several else [self.names[at] for at in wanted]  # a name may match two columns
         number = 0
         with self._damage():
             for batch in self._file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
@@ -90,19 +90,19 @@ class ParquetSource:
                     yield number, cells, None
 
     def pick(self, cells: Sequence[Cell], wanted: Sequence[int]) -> Sequence[Cell]:
-        """The cells as they are: no others were read."""
+        """Return the cells: no others were read."""
         return cells
 
     def is_blank(self, cells: Sequence[Cell]) -> bool:
-        """Never known: there may be something in the columns that were not read."""
+        """False, because columns that were not read may have values."""
         return False
 
     def filled(self, cells: Sequence[Cell]) -> Iterable[Cell]:
-        """The wanted cells of a row."""
+        """Return the wanted cells of a row."""
         return cells
 
     def notes(self) -> Sequence[str]:
-        """Nothing is passed over here."""
+        """Nothing is skipped here."""
         return ()
 
     def _check_groups(self, wanted: Sequence[int]) -> None:
@@ -119,8 +119,9 @@ class ParquetSource:
                 )
                 if size > LARGEST_GROUP:
                     raise InvalidArgumentError(
-                        f"{self.name}: row group {group + 1} has {size >> 20:,} MB unpacked in the columns "
-                        f"that are read, over the limit of {LARGEST_GROUP >> 20} MB; write smaller row groups"
+                        f"{self.name}: row group {group + 1} has {size >> 20:,} MB unpacked in the "
+                        f"columns to read, more than the limit of {LARGEST_GROUP >> 20} MB; write "
+                        "smaller row groups"
                     )
 
     def _cells(self, column: Any) -> Sequence[Cell]:
@@ -141,9 +142,9 @@ class ParquetSource:
 
 
 def _of_ticks(value: int | None, unit: str, zone: str | None) -> Cell:
-    """A time from its count since 1970: UTC if the column has a zone, whichever; else as a clock shows it.
+    """Convert a count since 1970 to a time: UTC if the column has any zone, otherwise local clock time.
 
-    One that no calendar has is nothing.
+    None for a time outside the calendar.
     """
     if value is None:
         return None
@@ -163,22 +164,22 @@ def _convert(value: Any) -> Cell:
 
 
 def _of_float(value: float) -> Cell:
-    number = Decimal(repr(value))  # the shortest digits that mean this very float
+    number = Decimal(repr(value))  # the shortest digits for this float
     return number if number.is_finite() else None
 
 
 def _of_float32(value: float) -> Cell:
-    """The shortest digits that mean this float32; nothing is sure beyond seven of them."""
+    """Return the shortest digits for this float32, of which seven are exact."""
     text = f"{value:.{FLOAT32_DIGITS}g}"
     if value != value or value in (float("inf"), float("-inf")):
         return None
     if struct.pack("f", float(text)) != struct.pack("f", value):
-        return BadCell(f"{value:.9g}", f"has more digits than a float32 holds ({FLOAT32_DIGITS})")
+        return BadCell(f"{value:.9g}", f"has more digits than float32 stores exactly ({FLOAT32_DIGITS})")
     return Decimal(text)
 
 
 def _of_decimal(value: Decimal) -> Cell:
-    """A decimal column is exact, and its scale says nothing: 976.8900 is 976.89."""
+    """Normalise an exact decimal; its scale does not matter: 976.8900 is 976.89."""
     if value == value.to_integral_value():
         return int(value)
     return format(value, "f").rstrip("0")

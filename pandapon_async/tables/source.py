@@ -1,7 +1,7 @@
-"""What every format's reader offers, whatever the format: sheets, their first rows, all their rows.
+"""The common interface of all readers: sheets, their first rows, all their rows.
 
-All of them stream: what is in memory does not grow with the number of rows. A row that cannot be taken
-apart is handed on with its problem, never dropped.
+All of them stream: memory does not grow with the number of rows. A row that cannot be split into cells is
+passed on with its problem, never dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pandapon_async.tables.headers import HeadRow
 __all__ = ["RawRow", "Sheet", "Source"]
 
 RawRow = tuple[int, Any, str | None]
-"""A row's number as a spreadsheet shows it, its cells as the source keeps them, and its problem if any."""
+"""A row's number as a spreadsheet shows it, its cells in the form of the source, and its problem if any."""
 
 
 @attrs.frozen
@@ -39,25 +39,25 @@ class Source(Protocol):
     sheets: Sequence[Sheet]
 
     def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
-        """Some rows that are not blank, from row `first` on."""
+        """Return some non-empty rows from row `first` on."""
         ...
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
-        """The rows below row `last`, which holds the column names `names`."""
+        """Iterate over the rows below row `last`, which has the column names `names`."""
         ...
 
     def pick(self, cells: Any, wanted: Sequence[int]) -> Sequence[Cell]:
-        """The cells of the wanted columns."""
+        """Return the cells of the wanted columns."""
         ...
 
     def is_blank(self, cells: Any) -> bool:
-        """Whether there is nothing in a row."""
+        """Whether a row is empty."""
         ...
 
     def filled(self, cells: Any) -> Iterable[Cell]:
-        """The cells of a row, as far as the source has them."""
+        """Return the cells of a row, as far as the source has them."""
         ...
 
     def notes(self) -> Sequence[str]:
-        """What is worth knowing of the rows that were read so far, one sentence each."""
+        """Notes about the rows read so far, one sentence each."""
         ...

@@ -1,7 +1,7 @@
-"""A table: the columns that were found in a file, its rows one after the other, and what was passed over.
+"""A table: the columns found in a file, its rows in order, and what was skipped.
 
-Every row of a file ends in exactly one place: it is a record, or a blank line, a preamble, a total at the
-end, and then it is counted.
+Every row of a file ends in exactly one place: it is a record, or it is counted as an empty line, a preamble
+or a total at the end.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Record", "Section", "Table"]
 
 _ID = re.compile(r"T[QD][0-9]|[0-9]{6}", re.ASCII)
 MOST_TOTALS = 20
-"""Rows at the end of a table that can be its totals."""
+"""How many rows at the end of a table can be its totals."""
 _TOTALS = (
     "合计", "总计", "小计", "汇总", "总金额", "累计", "共计", "本页合计", "总交易单数", "交易合计",
     "导出时间", "total", "subtotal", "grand total", "sum",
 )  # fmt: skip
 _COUNT = re.compile(r"共 ?[0-9,]+ ?[条笔行单项个件]", re.ASCII)
 _MARK = re.compile(r"\s*#(?![A-Za-z0-9¡])")
-"""Begins the lines below an Alipay bill; #N/A and #12345 are cells of a row."""
+"""The begin of the lines below an Alipay bill; #N/A and #12345 are cells of a row."""
 _FOOTERS = ("制表", "审核", "打印", "导出", "统计", "以上", "注:", "说明:", "备注:")
 
 
@@ -46,7 +46,7 @@ class Record:
 
 @attrs.frozen
 class Section:
-    """The part of a table that stands in one sheet."""
+    """The part of a table in one sheet."""
 
     sheet: Sheet
     header: Header
@@ -62,16 +62,16 @@ class Table:
     ) -> None:
         self.path = path
         self.files: tuple[str, ...] = ()
-        """What the files are called, where there are several."""
+        """The names of the files, if there are several."""
         self.sections: tuple[Section, ...] = tuple(sections)
         self.columns: Columns = sections[0].columns
         self.format: str = source.format
         self.encoding: str | None = source.encoding
         self.day_zero: date = source.day_zero
         self.blank_lines: int = 0
-        """Rows of the last reading in which nothing stands."""
+        """How many empty rows the last reading had."""
         self.totals: int = 0
-        """Rows of the last reading that are the table's totals."""
+        """How many rows of totals the last reading had."""
         self.source: Source = source
         """The file that is open."""
         self._fields = list(self.columns.positions)
@@ -79,21 +79,21 @@ class Table:
         self._notes = tuple(notes)
 
     def place(self, row: int) -> str:
-        """Where a row stands, for people."""
+        """Name the place of a row for people."""
         return place_of(row, self.files)
 
     def records(self) -> Iterator[Record]:
-        """Each row, with its cells in the order of `columns.positions`."""
+        """Iterate over the rows, each with its cells in the order of `columns.positions`."""
         self.blank_lines = self.totals = 0
         for section in self.sections:
             yield from self._records(section)
 
     def is_empty(self) -> bool:
-        """Whether there is no row at all."""
+        """Whether the table has no row."""
         return next(self.records(), None) is None
 
     def notes(self) -> list[str]:
-        """What was not read, or read though it is hidden; complete once the records were read."""
+        """Notes about unread and hidden rows; complete after the records were read."""
         notes = list(self._notes)
         for section in self.sections:
             where = f"sheet {section.sheet.name}: " if len(self.sections) > 1 else ""
@@ -111,7 +111,7 @@ class Table:
     def _records(self, section: Section) -> Iterator[Record]:
         wanted = [section.columns.positions[field] for field in self._fields]
         source, at_id, offset = self.source, self._id, section.offset
-        held: list[Record] = []  # rows that are totals if no row with an id follows
+        held: list[Record] = []  # rows that are totals unless a row with an id follows
         rows = source.rows(section.sheet, section.columns.names, section.header.last, wanted)
         for row, cells, problem in rows:
             if problem is None and source.is_blank(cells):
@@ -135,12 +135,12 @@ class Table:
 
 
 def _may_be_id(cell: Cell) -> bool:
-    """Whether a cell could identify a row: six digits and more, one after the other, or a number."""
+    """Whether a cell could identify a row: six or more consecutive digits, or a number."""
     return cell is not None and (not isinstance(cell, str) or _ID.search(cell) is not None)
 
 
 def _is_total(cell: Cell) -> bool:
-    """Whether a cell is a word for a total, with or without a figure behind it."""
+    """Whether a cell is a word for a total, with or without a figure after it."""
     if not isinstance(cell, str) or blank(cell):
         return False
     for text in ((plain_text(cell) or "").lower().lstrip("#*-= "), plain_name(cell)):  # 合 计, 總計
@@ -152,9 +152,9 @@ def _is_total(cell: Cell) -> bool:
 
 
 def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> bool:
-    """Whether a row without an id is a total: it says so, or is a line of marks, or the figures below one.
+    """Whether a row without an id is a total: it has a word for it, is a line of marks, or follows one.
 
-    What identifies a row is empty then, or the word itself, or a word in a row that begins with one.
+    Its identifying cell is empty, or is the word itself, or is a word in a row that begins with one.
     """
     first = filled[0]
     if len(filled) == 1 and isinstance(first, str) and tidy(first).startswith(_FOOTERS):

@@ -1,8 +1,8 @@
-"""XLSX, streamed: a sheet is read piece by piece, and a number keeps the digits that are in the file.
+"""Read XLSX as a stream: a sheet piece by piece, with the digits of each number as in the file.
 
-The usual readers hand numbers over as floats. Here an id that is already corrupt can be told from one that
-is not, an error and a formula that was never calculated from a value, and 200,000 rows need no more memory
-than 200. What cannot be placed (a cell's reference) is refused and not guessed.
+The usual readers return numbers as floats. This reader distinguishes a corrupt id from an intact one, and an
+error or an uncalculated formula from a value; 200,000 rows need no more memory than 200. A cell with an
+invalid reference is refused, not guessed.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ MOST_CELLS = 100_000_000  # of one sheet; a million rows of a hundred columns
 LONGEST_ROW = 1 << 23  # characters of all cells of a row together, texts counted twice
 _REFERENCE = re.compile(r"([A-Za-z]{1,3})([1-9][0-9]{0,6})", re.ASCII)
 NEVER_CALCULATED = "is a formula without a stored result: open the workbook, save it once, and try again"
-ERROR = "is an error of the spreadsheet, not a value"
+ERROR = "is a spreadsheet error, not a value"
 
 Cells = dict[int, Cell]
 
 
 class XlsxSource:
-    """A workbook. Numbers are `Decimal`, formulas give their stored result."""
+    """A workbook. Numbers are `Decimal`; a formula is its stored result."""
 
     format = "xlsx"
     encoding: str | None = None
@@ -62,14 +62,14 @@ class XlsxSource:
         self._hidden: dict[str, int] = {}
 
     def _shared_texts(self, archive: Archive) -> SharedTexts:
-        """Read once for all sheets; the temporary file goes with this object."""
+        """Read once for all sheets; the temporary file lives as long as this object."""
         if self._texts is None:
             self._texts = SharedTexts(archive, self._texts_part)
             weakref.finalize(self, self._texts.close)
         return self._texts
 
     def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
-        """Some rows that are not blank, from row `first` on."""
+        """Return some non-empty rows from row `first` on."""
         found: list[HeadRow] = []
         with Archive(self.path, self.name) as archive, contextlib.closing(self._rows(archive, sheet)) as rows:
             for number, cells, _ in rows:
@@ -80,7 +80,7 @@ class XlsxSource:
         return found
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
-        """The rows below the column names; hidden ones are read as well, and counted."""
+        """Iterate over the rows below the column names; hidden ones are included and counted."""
         self._hidden[sheet.name] = 0
         with Archive(self.path, self.name) as archive:
             for number, cells, hidden in self._rows(archive, sheet):
@@ -94,19 +94,19 @@ class XlsxSource:
         return parser.rows(archive.part(sheet.part))
 
     def pick(self, cells: Cells, wanted: Sequence[int]) -> Sequence[Cell]:
-        """The cells of the wanted columns."""
+        """Return the cells of the wanted columns."""
         return [cells.get(at) for at in wanted]
 
     def is_blank(self, cells: Cells) -> bool:
-        """Whether there is nothing in a row."""
+        """Whether a row is empty."""
         return all(map(blank, cells.values()))
 
     def filled(self, cells: Cells) -> Iterable[Cell]:
-        """All cells of a row."""
+        """Return all cells of a row."""
         return cells.values()
 
     def notes(self) -> Sequence[str]:
-        """How many hidden rows were read."""
+        """Note the number of hidden rows."""
         hidden = sum(self._hidden.values())
         return [f"hidden rows, read like the others: {hidden:,}"] if hidden else []
 
@@ -134,7 +134,7 @@ class _SheetParser:
         self._handlers |= {"t": self._start_value, "rPh": self._start_phonetic, "f": self._start_formula}
 
     def rows(self, stream: IO[bytes]) -> Generator[tuple[int, Cells, bool], None, None]:
-        """Every row of a sheet, in order."""
+        """Iterate over the rows of a sheet in order."""
         for _ in parse(stream, self._start, self._end, self._characters):
             yield from self._rows
             self._rows = []
@@ -146,7 +146,7 @@ class _SheetParser:
     def _start_row(self, attributes: dict[str, str]) -> None:
         row = whole(attributes["r"]) if "r" in attributes else self._row + 1
         if not self._row < row <= MOST_ROWS:
-            raise ValueError("rows out of order, or without end")
+            raise ValueError("rows out of order, or too many rows")
         self._row = row
         self._hidden = attributes.get("hidden") in ("1", "true")
         self._cells = {}
@@ -158,7 +158,7 @@ class _SheetParser:
         self._column = self._column + 1 if reference is None else _column_of(reference, self._row)
         self._count += 1
         if self._column >= MOST_COLUMNS or self._count > MOST_CELLS or self._column in self._cells:
-            raise ValueError("columns or cells without end, or two cells in one place")
+            raise ValueError("too many columns or cells, or two cells in one place")
         self._kind = attributes.get("t", "n")
         self._style = attributes.get("s", "0")
         self._formula = False
@@ -188,7 +188,7 @@ class _SheetParser:
             cell = self._cells[self._column] = self._cell()
             self._length += sum(map(len, self._written)) + (len(cell) if isinstance(cell, str) else 0)
             if self._length > LONGEST_ROW:
-                raise ValueError("a row without end")
+                raise ValueError("a row that is too long")
         elif name == "row":
             self._rows.append((self._row, self._cells, self._hidden))
 
@@ -221,16 +221,16 @@ def _number(written: str) -> Cell:
 
 
 def _column_of(reference: str, row: int) -> int:
-    """The position of a cell's column from its reference, such as B7 in row 7."""
+    """Return the position of a cell's column from its reference, such as B7 in row 7."""
     match = _REFERENCE.fullmatch(reference)
     if match is None or int(match[2]) != row:
-        raise ValueError("a cell that cannot be placed")
+        raise ValueError("a cell with an invalid reference")
     return _position(match[1].upper())
 
 
 @lru_cache(maxsize=1024)
 def _position(letters: str) -> int:
-    """The position of a column from its letters: A is 0, AA is 26."""
+    """Convert a column's letters to its position: A is 0, AA is 26."""
     position = 0
     for letter in letters:
         position = position * 26 + ord(letter) - ord("A") + 1

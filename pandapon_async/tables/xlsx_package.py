@@ -1,8 +1,8 @@
-"""What a workbook is made of: a zip of parts that point at each other, some of them far larger unpacked.
+"""The package of a workbook: a zip of parts that refer to each other, some far larger unpacked.
 
-Which part is the workbook, a sheet, the shared texts is said by relations, not by names: programs name them
-as they like, in any case, with ./ or backslashes. The usual readers hold every shared text in memory; here
-they wait in a temporary file, and everything that is unpacked has a limit.
+Relations, not names, tell which part is the workbook, a sheet or the shared texts: programs choose any names,
+in any case, with ./ or backslashes. The usual readers hold every shared text in memory; here a temporary file
+holds them, and everything that is unpacked has a limit.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ LONGEST_TOKEN = 1 << 20  # bytes of one tag with its attributes, or of one comme
 MOST_TEXTS = 1 << 23
 LARGEST_PART = 4 << 30  # bytes of a part, unpacked
 LARGEST_TEXTS = 512 << 20  # bytes of the shared texts, unpacked: they go to a temporary file
-DEEPEST = 256  # elements within elements: the parser remembers every one that is open
-MOST_PIECES, LONGEST_PIECE = 1 << 6, 1 << 12  # of a text that is being read, before they are put together
+DEEPEST = 256  # nested elements: the parser remembers every open one
+MOST_PIECES, LONGEST_PIECE = 1 << 6, 1 << 12  # pieces of a text before they are joined
 MOST_SHEETS = 1 << 12
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGE = (
@@ -50,7 +50,7 @@ _ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrog
 
 
 class Archive(zipfile.ZipFile):
-    """The workbook's zip; what is wrong with it is said in a sentence."""
+    """The workbook's zip; errors are reported in a sentence."""
 
     def __init__(self, path: Path, name: str | None = None) -> None:
         self._name = name or path.name
@@ -63,21 +63,22 @@ class Archive(zipfile.ZipFile):
         self._parts = {_plain_part(info.filename): info for info in self.infolist()}
 
     def has(self, name: str) -> bool:
-        """Whether there is a part of this name, in any case."""
+        """Whether the package has a part of this name, in any case."""
         return _plain_part(name) in self._parts
 
     def part(self, name: str, largest: int = LARGEST_PART) -> IO[bytes]:
-        """A part to read; of the ways to pack it only those that workbooks use.
+        """Open a part; only the compressions that workbooks use are allowed.
 
-        Raises InvalidArgumentError for one that is larger than `largest` bytes, which it cannot outgrow.
+        Raises InvalidArgumentError if its declared size exceeds `largest` bytes, which it cannot outgrow.
         """
         info = self._parts[_plain_part(name)]
         if info.compress_type not in _METHODS or info.flag_bits & 1:
-            raise zipfile.BadZipFile("packed as no workbook is")
+            raise zipfile.BadZipFile("an unusual compression")
         if info.file_size > largest:
             raise InvalidArgumentError(
-                f"{self._name}: {posixpath.basename(info.filename)} is {info.file_size >> 20:,} MB unpacked, "
-                f"over the limit of {largest >> 20:,} MB; split the workbook, or save it as CSV"
+                f"{self._name}: {posixpath.basename(info.filename)} is {info.file_size >> 20:,} MB "
+                f"unpacked, more than the limit of {largest >> 20:,} MB; split the workbook, or save it "
+                "as CSV"
             )
         return self.open(info)
 
@@ -92,28 +93,28 @@ class Archive(zipfile.ZipFile):
 
 
 def _plain_part(name: str) -> str:
-    """A part's name in one spelling: no leading slash, no ./ and ../, no backslash, lower case."""
+    """Normalise a part's name: no leading slash, ./, ../ or backslash, lower case."""
     return posixpath.normpath("/" + name.replace("\\", "/")).lstrip("/").lower()
 
 
 def _is_damage(error: BaseException) -> bool:
-    """Whether an error comes from what is in the file; a disk that fails is another matter."""
+    """Whether an error comes from the content of the file, not from a failing disk."""
     if isinstance(error, OSError):
-        return error.errno == errno.EINVAL  # a place before the file's beginning
+        return error.errno == errno.EINVAL  # a position before the beginning of the file
     return isinstance(error, _DAMAGE) and not isinstance(error, InvalidArgumentError)
 
 
 def parse(
     stream: IO[bytes], start: Callable[..., Any], end: Callable[..., Any], text: Callable[..., Any]
 ) -> Iterator[None]:
-    """Run the handlers over a part; gives control back after every block."""
+    """Run the handlers over a part; yields after every block."""
     depth = 0
 
     def begin(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if depth > DEEPEST:
-            raise ValueError("nested without end")
+            raise ValueError("nested too deeply")
         start(name.rpartition(" ")[2], attributes)
 
     def finish(name: str) -> None:
@@ -132,7 +133,7 @@ def parse(
             parser.Parse(block, False)
             read += len(block)
             if read - parser.CurrentByteIndex > LONGEST_TOKEN:
-                raise ValueError("a tag without end")  # the parser keeps all of it until then
+                raise ValueError("a tag that is too long")  # the parser keeps all of it until its end
             yield
         parser.Parse(b"", True)
         yield
@@ -143,12 +144,12 @@ def _refuse_doctype(*_: Any) -> None:
 
 
 _DATE_FORMATS = frozenset(map(str, (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59))))
-"""The numbers of the built-in formats for dates and times, the Chinese ones included."""
+"""The numbers of the built-in formats for dates and times, including the Chinese ones."""
 _NO_PLACEHOLDER = re.compile(r'"[^"]*"|\\.|_.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
 
 
 def _shows_a_date(code: str) -> bool:
-    """Whether a format has a place for a year, month, day, hour, minute or second.
+    """Whether a number format shows a year, month, day, hour, minute or second.
 
     >>> _shows_a_date("yyyy\\\\-mm\\\\-dd"), _shows_a_date('[Red]#,##0.00"days"'), _shows_a_date("General")
     (True, False, False)
@@ -163,14 +164,14 @@ def _nothing(*_: Any) -> None:
 
 @attrs.frozen
 class _Relation:
-    """Where a part points: to which other part, and as what."""
+    """A relation of a part: its target and its type."""
 
     type: str
     part: str
 
 
 class Package:
-    """Which sheets a workbook has, in which parts, where its shared texts are, from which day dates count."""
+    """Read the sheets of a workbook with their parts, the part of its shared texts, and its first day."""
 
     def __init__(self, archive: Archive) -> None:
         self.day_zero: date = DAY_ZERO
@@ -186,7 +187,7 @@ class Package:
             pass
         for name, relation, visible in self._named:
             target = relations.get(relation)
-            if target is not None and target.type in ("worksheet", ""):  # a chart has a sheet of its own
+            if target is not None and target.type in ("worksheet", ""):  # a chart can have its own sheet
                 self.sheets.append(Sheet(name, visible, target.part))
         beside = posixpath.join(posixpath.dirname(workbook), "sharedStrings.xml")
         texts = next((one.part for one in relations.values() if one.type == "sharedStrings"), beside)
@@ -194,7 +195,7 @@ class Package:
         self.date_styles: frozenset[str] = self._date_styles(archive, relations)
 
     def _date_styles(self, archive: Archive, relations: Mapping[str, _Relation]) -> frozenset[str]:
-        """The styles, as cells name them, in which a number is shown as a date or a time."""
+        """Return the indices of the styles that show a number as a date or a time."""
         part = next((one.part for one in relations.values() if one.type == "styles"), None)
         if part is None or not archive.has(part):
             return frozenset()
@@ -220,7 +221,7 @@ class Package:
         return frozenset(str(number) for number, style in enumerate(styles) if style in dates)
 
     def _relations(self, archive: Archive, of: str) -> dict[str, _Relation]:
-        """Where a part points; "" is the package itself."""
+        """Return the relations of a part; "" is the package itself."""
         folder, name = posixpath.split(of.replace("\\", "/"))
         self._found, self._folder, self._archive = {}, folder, archive
         part = posixpath.join(folder, "_rels", f"{name}.rels")
@@ -244,14 +245,14 @@ class Package:
             relation = next((value for key, value in attributes.items() if key.endswith(" id")), "")
             visible = attributes.get("state", "visible") == "visible"
             if len(self._named) >= MOST_SHEETS:
-                raise ValueError("sheets without end")
+                raise ValueError("too many sheets")
             self._named.append((attributes["name"], relation, visible))
         elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
             self.day_zero = date(1904, 1, 1)
 
 
 class SharedTexts:
-    """The texts that cells refer to by number, kept in a temporary file: 8 bytes of memory each."""
+    """The shared texts that cells refer to by number, in a temporary file: 8 bytes of memory each."""
 
     def __init__(self, archive: Archive, part: str | None) -> None:
         self._ends = array("Q", [0])
@@ -279,7 +280,7 @@ class SharedTexts:
         if name == "si":
             self._finish()
             self._growing = []
-        elif name == "rPh":  # how the text is read aloud, not what it says
+        elif name == "rPh":  # the pronunciation of the text, not the text
             self._phonetic = True
         elif name == "t" and not self._phonetic:
             self._text = []
@@ -291,7 +292,7 @@ class SharedTexts:
     def _end(self, name: str) -> None:
         if name == "t" and self._text is not None:
             if self._growing is None:
-                raise ValueError("a text outside of all")
+                raise ValueError("a text outside every item")
             grow(self._growing, "".join(self._text))
             self._text = None
         elif name == "rPh":
@@ -303,10 +304,10 @@ class SharedTexts:
             self._growing = None
 
     def _spill(self) -> None:
-        """Write out what is complete; the last text may still be growing."""
+        """Write the complete texts; the last one may still grow."""
         complete, self._complete = self._complete, []
         if len(self._ends) + len(complete) > MOST_TEXTS:
-            raise ValueError("texts without end")
+            raise ValueError("too many texts")
         for piece in complete:
             self._ends.append(self._ends[-1] + self._file.write(piece.encode("utf-8", "replace")))
 
@@ -317,26 +318,26 @@ class SharedTexts:
 
 
 def bounded(text: str) -> str:
-    """The text, unless it is longer than a cell can be."""
+    """Return the text, unless it is longer than a cell can be."""
     if len(text) > LONGEST_CELL:
         raise InvalidArgumentError("the workbook has a cell longer than any spreadsheet allows")
     return text
 
 
 def grow(pieces: list[str], more: str) -> None:
-    """Add to a text that is still being read; it need not end to be too long."""
+    """Append to an unfinished text; checks its length at once."""
     pieces.append(more)
     if len(pieces) > MOST_PIECES or len(more) > LONGEST_PIECE:
         pieces[:] = [bounded("".join(pieces))]
 
 
 def whole(text: str) -> int:
-    """A whole number as it stands in a file: int() would take -1, 1_0 and the digits of all scripts."""
+    """Read a whole number strictly: int() would also accept -1, 1_0 and digits of any script."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError("not a whole number")
     return int(text)
 
 
 def unescape(text: str) -> str:
-    """Characters that XML cannot carry are written as _x000D_."""
+    """Decode _x000D_, the form of characters that XML cannot contain."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
