@@ -29,6 +29,7 @@ from pandapon_async.reconcile import (
 )
 from pandapon_async.reconcile.outputs import VARYING
 from pandapon_async.sandbox import Sandbox
+from pandapon_async.storage.record_file import RecordFile, read_records
 from tests.support.command import Shell
 from tests.support.virtual import LoopClock, virtual_time
 from tests.test_reconcile_job import (
@@ -219,6 +220,49 @@ async def test_a_ledger_of_which_nothing_is_found_is_not_judged(tmp_path: Path) 
             await merge(tmp_path / "parts", tmp_path / "out", clock=FreshClock())
         summary = await merge(tmp_path / "parts", tmp_path / "out", options=MISSING, clock=FreshClock())
     assert summary.verdicts[Verdict.MISSING_UPSTREAM] == 12
+
+
+@virtual_time
+async def test_a_refund_that_two_accounts_have_is_judged_as_in_the_whole(tmp_path: Path) -> None:
+    """Its rows are in two parts then, and the second part must not take its row for the first."""
+    async with sandbox(40) as server, client(server) as pandapon:
+        rows = [row for row in server.ledger_rows() if row["refund_id"].startswith("TQ")][:6]
+        lines = [f"TQ{row['refund_id'][2:]},{row['amount_fen']}" for row in rows]
+        ledger = tmp_path / "ledger.csv"
+        text = "\n".join(
+            ["refund_id,amount_fen,account", *(f"{line},a{at % 3}" for at, line in enumerate(lines))]
+        )
+        await asyncio.to_thread(ledger.write_text, f"{text}\n{lines[0]},a1\n{lines[1]},a0\n")
+        missing = attrs.evolve(MISSING, map={})
+        whole = await reconcile(pandapon, ledger, tmp_path / "whole", options=missing)
+        made = await split(ledger, tmp_path / "parts", 4, options=missing, clock=FreshClock())
+        await asyncio.to_thread(_by_account, tmp_path / "parts", made.parts)
+        for part in range(1, 5):
+            await run_part(pandapon, tmp_path / "parts", part, options=MISSING)
+        merged = await merge(tmp_path / "parts", tmp_path / "out", options=missing, clock=FreshClock())
+    assert lasting(tmp_path / "out") == lasting(tmp_path / "whole")
+    assert merged.verdicts == whole.verdicts
+    assert merged.verdicts[Verdict.DUPLICATE_LOCAL] == 2
+    assert merged.run["lookups"] == whole.run["lookups"]
+
+
+def _by_account(folder: Path, parts: int) -> None:
+    """Move each row that repeats a refund into the next part, as if its account were there."""
+    files = [folder / f"part-{number:04}.rows" for number in range(1, parts + 1)]
+    rows = [list(read_records(path)) for path in files]
+    moved: list[list[Any]] = [[] for _ in files]
+    for at, part in enumerate(rows):
+        for row in part:
+            moved[(at + (row["duplicate_of"] is not None)) % parts].append(row)
+    split_file = folder / "split.json"
+    said = json.loads(split_file.read_text("utf-8"))
+    said["rows"] = [len(part) for part in moved]
+    split_file.write_text(json.dumps(said), "utf-8")
+    for path, part in zip(files, moved, strict=True):
+        path.unlink()
+        with RecordFile.open(path) as file:
+            for row in sorted(part, key=lambda row: int(row["row"])):
+                file.append(row)
 
 
 async def test_the_command_in_parts(shell: Shell, tmp_path: Path) -> None:

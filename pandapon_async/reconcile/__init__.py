@@ -8,8 +8,9 @@ in parts, and `reconcile_on` on a Dask cluster.
 
 from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.calls_saved import CallsSaved
+from pandapon_async.reconcile.dask_client import DaskClient
 from pandapon_async.reconcile.job import reconcile, state_path
-from pandapon_async.reconcile.on_dask import DaskClient, PartFailure, PartsFailedError, reconcile_on
+from pandapon_async.reconcile.on_dask import PartFailure, PartsFailedError, reconcile_on
 from pandapon_async.reconcile.options import AmountBasis, Options
 from pandapon_async.reconcile.outputs import rows_digest
 from pandapon_async.reconcile.part_runs import IncompletePartsError, PartResult, merge, run_part

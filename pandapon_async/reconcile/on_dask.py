@@ -13,9 +13,9 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -23,8 +23,10 @@ from pandapon_async.clock import Clock, duration, time_limit
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.reconcile.dask_client import DaskClient, ask
+from pandapon_async.reconcile.lookup_store import LOOKUPS
 from pandapon_async.reconcile.options import Options
-from pandapon_async.reconcile.part_runs import PartResult, merge
+from pandapon_async.reconcile.part_runs import IncompletePartsError, PartResult, merge
 from pandapon_async.reconcile.part_tasks import PartFailure, PartOrder, prove, run_order, stop_parts
 from pandapon_async.reconcile.parts import MOST_PARTS, Split, split_or_resume
 from pandapon_async.reconcile.summary import Summary
@@ -48,35 +50,6 @@ PASSING_FOR = 600.0
 """Seconds for which a part is tried again that another process holds: that one is stopped, or cut off."""
 AGAIN_AFTER = 5.0
 _FATAL = frozenset({"nothing_found", "authentication"})
-
-
-class DaskClient(Protocol):
-    """What is used of `dask.distributed.Client`, asynchronous or not."""
-
-    @property
-    def asynchronous(self) -> bool:
-        """Whether its methods are awaited."""
-        ...
-
-    def submit(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Give a task to the scheduler."""
-        ...
-
-    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run a function on workers at once."""
-        ...
-
-    def nthreads(self, workers: Any = None) -> Any:
-        """The workers, and how many threads each has."""
-        ...
-
-    def subscribe_topic(self, topic: str, handler: Any) -> Any:
-        """Call a function with each message of a topic."""
-        ...
-
-    def unsubscribe_topic(self, topic: str) -> Any:
-        """Call it no more."""
-        ...
 
 
 class PartsFailedError(PandaponError):
@@ -206,7 +179,13 @@ class _Run:
         own = await asyncio.to_thread(self.access.own_settings)
         if parts is not None and not 1 <= parts <= MOST_PARTS:
             raise InvalidArgumentError(f"{parts} parts: 1 to {MOST_PARTS:,} can be made", argument="parts")
-        there = await self._ask(self.dask.nthreads)
+        if self.options.by_list:
+            raise InvalidArgumentError(
+                "a list names the refunds of all parts, so it is not read for one; leave by_list away",
+                argument="by_list",
+            )
+        await asyncio.to_thread(self._name_files, out)
+        there = await ask(self.dask, self.dask.nthreads)
         if not there:
             raise ConfigurationError("the cluster has no workers; start some: dask worker ADDRESS")
         count = parts or min(PARTS_PER_WORKER * len(there), MOST_PARTS)
@@ -218,16 +197,31 @@ class _Run:
             )  # fmt: skip
         self.folder = str(folder)
         async with self._alone(own, found, ledger):
-            await self._look_up(found, own, list(there))
-            self.progress.note("writing reports, rows and summary")
-            summary = await merge(
-                folder, out, options=self.options, freight=own.vendor.freight, clock=self.clock
-            )
+            await self._look_up(found, own, there)
+            try:
+                summary = await self._merge(folder, out, own)
+            except IncompletePartsError as error:  # a part used lookups that another found not to hold
+                self.progress.note(f"{error}; all parts are run again")
+                await self._look_up(found, own, await ask(self.dask, self.dask.nthreads))
+                summary = await self._merge(folder, out, own)
             if not summary.totals.unverified:
                 await asyncio.to_thread(found.finish, folder, self.clock.wall())
         if (observed := Observed.of(own.observer)) is not None:
             observed.tell("reconciled", summary)
         return summary
+
+    def _name_files(self, out: Path) -> None:
+        """Files of options as every worker finds them; what is kept for later nights lies in `out`."""
+        options = self.options
+        if options.remembers:
+            options = attrs.evolve(options, lookups=(options.lookups or out / LOOKUPS).absolute())
+        if options.callbacks is not None:
+            options = attrs.evolve(options, callbacks=options.callbacks.absolute())
+        self.options = options
+
+    async def _merge(self, folder: Path, out: Path, own: Settings) -> Summary:
+        self.progress.note("writing reports, rows and summary")
+        return await merge(folder, out, options=self.options, freight=own.vendor.freight, clock=self.clock)
 
     @contextlib.asynccontextmanager
     async def _alone(self, own: Settings, found: Split, ledger: Path) -> AsyncIterator[None]:
@@ -247,7 +241,7 @@ class _Run:
         finally:
             await asyncio.to_thread(held.close)
 
-    async def _look_up(self, found: Split, own: Settings, there: list[str]) -> None:
+    async def _look_up(self, found: Split, own: Settings, there: Iterable[str]) -> None:
         nonce = secrets.token_hex(16)
         ours = await asyncio.to_thread(self.access.proof, nonce, self.folder)
         if ours.problem is not None:
@@ -293,7 +287,7 @@ class _Run:
         """Let it have parts if it proves that it knows the accounts; name it otherwise."""
         proof: Any = None
         with contextlib.suppress(TimeoutError), time_limit(self.clock, PROOF_WITHIN):
-            proofs: Mapping[str, Any] = await self._ask(
+            proofs: Mapping[str, Any] = await ask(self.dask,
                 self.dask.run, prove, self.access, nonce, self.folder, self.topic,
                 workers=[worker], on_error="return",
             )  # fmt: skip
@@ -348,7 +342,7 @@ class _Run:
 
     async def _look_at_workers(self, ours: Proof, nonce: str) -> None:
         try:
-            there = set(await self._ask(self.dask.nthreads))
+            there = set(await ask(self.dask, self.dask.nthreads))
         except Exception as error:  # whatever the engine raises over its connection
             raise PartsFailedError(
                 f"the scheduler does not answer ({type(error).__name__}); "
@@ -360,7 +354,7 @@ class _Run:
             if (one := self.running.pop(worker, None)) is not None:
                 if one.result is not None:
                     one.result.cancel()
-                await self._ask(one.future.cancel)
+                await ask(self.dask, one.future.cancel)
                 lost = PartFailure(
                     part=one.part, type="WorkerLost", code="worker_lost", place=worker, retryable=True
                 )
@@ -386,7 +380,7 @@ class _Run:
             future = self.dask.submit(
                 run_order,
                 order,
-                key=f"{self.topic}-part-{number}-{self.parts[number].tries}",
+                key=f"{self.topic}-part-{number}-{secrets.token_hex(4)}",
                 workers=[worker],
                 allow_other_workers=False,
                 pure=False,
@@ -395,7 +389,7 @@ class _Run:
 
     async def _result(self, one: _Running) -> PartResult | PartFailure:
         try:
-            found: PartResult | PartFailure = await self._ask(one.future.result)
+            found: PartResult | PartFailure = await ask(self.dask, one.future.result)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and one.future.status != "cancelled":
                 raise  # we are
@@ -444,18 +438,16 @@ class _Run:
             return
         with contextlib.suppress(Exception):
             with time_limit(self.clock, STOP_WITHIN):
-                await self._ask(
-                    self.dask.run, stop_parts, self.folder, workers=list(self.running), on_error="ignore"
+                await ask(
+                    self.dask,
+                    self.dask.run,
+                    stop_parts,
+                    self.folder,
+                    workers=list(self.running),
+                    on_error="ignore",
                 )
             for one in self.running.values():
-                await self._ask(one.future.cancel)
-
-    async def _ask(self, call: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        """Call a method of the engine's, which is awaited or blocks."""
-        if self.dask.asynchronous:
-            found = call(*args, **named)
-            return await found if isinstance(found, Awaitable) else found
-        return await asyncio.to_thread(call, *args, **named)
+                await ask(self.dask, one.future.cancel)
 
     def _hear_from(
         self, loop: asyncio.AbstractEventLoop

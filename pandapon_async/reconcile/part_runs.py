@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import heapq
 import math
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -209,7 +208,7 @@ def _scratch(held: contextlib.ExitStack) -> RunStore:
 
 
 def _fill(state: RunStore, rows: Iterable[LedgerRow], lookups: Iterable[tuple[int, Lookup]]) -> None:
-    state.add_rows(rows)
+    state.add_rows(rows, marked=True)
     with state.transaction():
         for row, lookup in lookups:
             state.record(row, lookup)
@@ -246,18 +245,12 @@ async def merge(
     def work() -> Summary:
         found = Split.of(folder)
         check_directory(out)
-        parts = [_lookups_of(folder, found, part) for part in range(1, found.parts + 1)]
-        _check_complete(found, folder, parts)
-        _check_reuse(found, folder, parts)
-        out.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
+            state = _scratch(held)
+            parts = _gather(found, folder, state, thread.check)
+            out.mkdir(parents=True, exist_ok=True)
             held.enter_context(only_writer(out))
             clear_drafts(out)
-            state = _scratch(held)
-            rows = heapq.merge(
-                *(rows_of(folder, found, part) for part in range(1, found.parts + 1)), key=lambda row: row.row
-            )
-            _fill(state, rows, (item for part in parts for item in part.found.items()))
             if not options.accept_missing:
                 check_found(state)
             state.set({"ledger": found.ledger, "options": found.options, "as_of": found.as_of})
@@ -286,18 +279,24 @@ async def merge(
     return await thread.run(work)
 
 
-def _lookups_of(folder: Path, found: Split, part: int) -> PartLookups:
-    path = lookups_file(folder, part)
-    return PartLookups.of(path, read_records(path), found.id)
-
-
-def _check_complete(found: Split, folder: Path, parts: list[PartLookups]) -> None:
-    def left() -> Iterator[str]:
-        for number, (part, asked) in enumerate(zip(parts, found.to_look_up, strict=True), 1):
-            if asked and (part.ended is None or part.ended["started_at"] < found.begun):
-                yield f"part {number} ({len(part.found):,} of {asked:,} looked up)"
-
-    missing = list(left())
+def _gather(found: Split, folder: Path, state: RunStore, check: Callable[[], None]) -> list[PartLookups]:
+    """All rows and lookups into one state, a part at a time; gives what else the parts say."""
+    parts: list[PartLookups] = []
+    missing: list[str] = []
+    platforms = ended_reuse(folder, found.id)
+    for number, asked in enumerate(found.to_look_up, 1):
+        path = lookups_file(folder, number)
+        part = PartLookups.of(path, read_records(path), found.id)
+        if asked and (part.ended is None or part.ended["started_at"] < found.begun):
+            missing.append(f"part {number} ({len(part.found):,} of {asked:,} looked up)")
+        elif not missing:
+            rows = rows_of(folder, found, number)
+            if platforms:
+                _check_reuse(number, folder, rows, part, platforms)
+            _fill(state, rows, part.found.items())
+        part.found = {}  # one part's at a time
+        parts.append(part)
+        check()
     if missing:
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         first = missing[0].split()[1]
@@ -305,22 +304,21 @@ def _check_complete(found: Split, folder: Path, parts: list[PartLookups]) -> Non
             f"{len(missing)} of {found.parts} parts are not complete: {shown}. Nothing was merged. "
             f"Run them, such as: pandapon reconcile part {first} --in {folder}"
         )
+    return parts
 
 
-def _check_reuse(found: Split, folder: Path, parts: list[PartLookups]) -> None:
+def _check_reuse(
+    number: int, folder: Path, rows: list[LedgerRow], part: PartLookups, platforms: list[str]
+) -> None:
     """Refuse lookups of earlier nights of a platform where another part has found that they do not hold."""
-    platforms = ended_reuse(folder, found.id)
-    for number, part in enumerate(parts, 1):
-        reused = {row for row, lookup in part.found.items() if lookup.source is LookupSource.REUSED}
-        if not platforms or not reused:
-            continue
-        for row in rows_of(folder, found, number):
-            if row.row in reused and row.platform in platforms:
-                raise IncompletePartsError(
-                    f"part {number} used earlier lookups of {row.platform} again before another part found a "
-                    f"refund that has changed. Nothing was merged. Run it again: "
-                    f"pandapon reconcile part {number} --in {folder}"
-                )
+    for row in rows:
+        lookup = part.found.get(row.row)
+        if lookup is not None and lookup.source is LookupSource.REUSED and row.platform in platforms:
+            raise IncompletePartsError(
+                f"part {number} used earlier lookups of {row.platform} again before another part found a "
+                f"refund that has changed. Nothing was merged. Run it again: "
+                f"pandapon reconcile part {number} --in {folder}"
+            )
 
 
 def _remember(

@@ -210,16 +210,17 @@ class RunStore(ListTables, ChoiceTable):
             for table in ("facts", "ledger", "firsts", "lookups", *LIST_TABLES):
                 self._connection.execute(f"DELETE FROM {table}")
 
-    def add_rows(self, rows: Iterable[LedgerRow]) -> int:
+    def add_rows(self, rows: Iterable[LedgerRow], *, marked: bool = False) -> int:
         """Keep rows of the ledger, all or none; a refund seen in an earlier row is marked so.
 
-        Gives the number of rows added.
+        `marked`: that was done where all rows were together, and these may be a part. Gives the number of
+        rows added.
         """
         count = 0
         self._connection.execute("DROP TABLE IF EXISTS temp.queue")
         with self.transaction():
             for row in rows:
-                if row.problem is None:
+                if row.problem is None and not marked:
                     row.duplicate_of = self._earlier(row)
                 values = tuple(getattr(row, name) for name in _ROW_FIELDS)
                 self._connection.execute(_INSERT_ROW, with_checksum(values))
