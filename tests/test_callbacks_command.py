@@ -132,13 +132,13 @@ def test_replay_puts_back_what_is_named(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
-        (("replay",), "ids, or --dead"),
-        (("replay", "abc", "--dead"), "ids, or --dead"),
-        (("replay", "zz"), "no message begins with zz"),
+        (("replay",), "by their ids, or use --dead"),
+        (("replay", "abc", "--dead"), "by their ids, or use --dead"),
+        (("replay", "zz"), "no message id begins with zz"),
         (("list", "--store", "nowhere.sqlite"), "nowhere.sqlite"),
         (("list", "--state", "lost"), "lost"),
-        (("send", "--type", "X"), "say both, or neither of the two"),
-        (("send", "--order-id", "A1"), "'A1' is not digits"),
+        (("send", "--type", "X"), "use both or neither"),
+        (("send", "--order-id", "A1"), "'A1' is not a number"),
         (("serve", "--handlers", "no.such.module:register"), "no.such.module"),
         (("serve", "--handlers", "json:nothing"), "json:nothing"),
         (("serve", "--handlers", "json:__name__"), "not a function"),

@@ -135,7 +135,7 @@ async def test_unknown_fields_are_counted_and_shown_if_asked_for(
         plain = await shell.beside("call", *CREATE, "--yes")
         extra = await shell.beside("call", *CREATE, "--yes", "--extra", "--allow-repeat")
     assert json.loads(plain.out) == {"refundId": "TQ1"}
-    assert "2 fields that this version does not know are left out" in plain.err
+    assert "2 fields that this version does not know are hidden" in plain.err
     assert json.loads(extra.out) == {"refundId": "TQ1", "newField": "new", "newMobile": "***"}
     assert extra.err == ""
 
@@ -145,7 +145,7 @@ async def test_a_write_needs_yes_when_nobody_can_be_asked(shell: Shell) -> None:
         shell.use(sandbox)
         refused = await shell.beside("call", *CREATE)
         assert (refused.code, list(sandbox.log)) == (2, [])
-        assert "say --yes" in refused.err
+        assert "add --yes" in refused.err
         done = await shell.beside("call", *CREATE, "--yes")
     assert done.code == 0, done.err
     assert json.loads(done.out)["refundId"].startswith("TQ")
@@ -177,7 +177,7 @@ async def test_money_moves_only_with_its_own_word(shell: Shell) -> None:
         sent = await shell.beside(*asked, "--yes-this-moves-money")
         assert len(sandbox.log) == 1
     assert {one.code for one in refused} == {2}
-    assert all("releases money: say --yes-this-moves-money" in one.err for one in refused)
+    assert all("releases money; to confirm, add --yes-this-moves-money" in one.err for one in refused)
     assert "releases money" not in sent.err
 
 
@@ -241,7 +241,7 @@ def test_help_after_a_name_is_that_calls_own(shell: Shell) -> None:
 def test_help_of_the_command_itself(shell: Shell) -> None:
     ended = shell("call", "--help")
     assert ended.code == 0
-    assert "after its NAME, --help shows its arguments" in " ".join(ended.out.split())
+    assert "NAME --help shows its arguments" in " ".join(ended.out.split())
     assert shell("call").code == 2
 
 
@@ -252,11 +252,11 @@ REFUSED: list[tuple[tuple[str, ...], str]] = [
     (("v1.alibaba.refunds.get",), "refund_id is required"),
     (("v1.alibaba.refunds.get", "refund_id=5"), "refund_id must be an id such as TQ201808300000001"),
     (("v1.alibaba.refunds.get", "refund=5"), "unknown argument refund; did you mean refund_id"),
-    (("v1.alibaba.refunds.get", "TQ1"), "arguments look like key=value"),
+    (("v1.alibaba.refunds.get", "TQ1"), "write arguments as key=value"),
     (("v1.alibaba.refunds.get", "refund_id=TQ1", "refund_id=TQ2"), "refund_id is given more than once"),
     (("v1.taobao.refunds.page", "page_no=x"), "page_no must be a whole number"),
     (("v1.taobao.refunds.page", "page_no=-1"), "page_no must be >= 0"),
-    (("v1.taobao.refunds.page", "refund_start_time=yesterday"), "refund_start_time must be a moment such as"),
+    (("v1.taobao.refunds.page", "refund_start_time=yesterday"), "refund_start_time must be a time such as"),
     (("v1.taobao.refunds.page", "refund_start_time=2025-02-24"), "refund_start_time must be a datetime with"),
     (("v1.alibaba.refunds.get", "--body", "[1]"), "--body must be a JSON object"),
     (("v1.alibaba.refunds.get", "--body", "{"), "--body must be a JSON object"),
@@ -306,7 +306,7 @@ async def test_a_lost_answer_to_a_write_is_no_success(shell: Shell) -> None:
     assert ended.code == 3
     assert "may have been carried out" in ended.err
     assert "intent" in ended.err
-    assert ended.err.endswith("is gone; PANDAPON_JOURNAL keeps it.\n")
+    assert ended.err.endswith("is gone; set PANDAPON_JOURNAL to keep it.\n")
     assert len(sandbox.log) == 1
 
 

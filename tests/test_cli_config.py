@@ -73,7 +73,7 @@ def test_check_looks_at_every_account(shell: Shell) -> None:
     assert found["shop-a"]["state"] == found["other-user"]["state"] == "ok"
     assert "shares the quota of shop-a" in found["other-user"]["found"]
     assert "reads its secret from SHOP_B, which is not set; set it" in found["shop-b"]["found"]
-    assert "key and user are those of shop-a" in found["same"]["found"]
+    assert "it has the key and user of shop-a" in found["same"]["found"]
     assert found["shop second"]["found"].endswith("there is no account shop-x")
     assert "file" not in found
     path.chmod(0o644)

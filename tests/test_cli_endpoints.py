@@ -84,7 +84,7 @@ def test_a_filter_that_does_not_exist_is_refused(shell: Shell, options: tuple[st
 def test_a_group_that_does_not_exist_is_told_which_there_are(shell: Shell) -> None:
     ended = shell("endpoints", "--group", "refund")
     assert (ended.code, ended.out) == (2, "")
-    assert "no group is named refund; there are addresses, callbacks, carts," in ended.err
+    assert "there is no group refund; known: addresses, callbacks, carts," in ended.err
 
 
 def test_calls_without_a_path_are_shown_if_asked_for(shell: Shell) -> None:

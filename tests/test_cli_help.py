@@ -72,7 +72,7 @@ def test_version(shell: Shell) -> None:
 
 
 MISTAKES: dict[str, tuple[str, ...]] = {
-    "error: no such command 'foo'\nsee `pandapon --help`\n": ("foo",),
+    "error: unknown command 'foo'\nsee `pandapon --help`\n": ("foo",),
     "error: the argument LEDGER is missing\nsee `pandapon reconcile --help`\n": ("reconcile",),
     "error: --rate 'abc' must be a number from 0.001\nsee `pandapon reconcile --help`\n": (
         "reconcile", "x", "--out", "y", "--rate", "abc",
@@ -89,12 +89,12 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "error: --env-file 'none' is not a file that can be read\nsee `pandapon journal list --help`\n": (
         "journal", "list", "--env-file", "none",
     ),
-    "error: no group is named nope; there are addresses, callbacks, carts, freight, goods, marketing, "
+    "error: there is no group nope; known: addresses, callbacks, carts, freight, goods, marketing, "
     "orders, refunds\n": ("endpoints", "--group", "nope"),
-    "error: no call is named alibaba.refund.gt; did you mean alibaba.refunds.get, alibaba.refunds.create or "
+    "error: there is no call alibaba.refund.gt; did you mean alibaba.refunds.get, alibaba.refunds.create or "
     "alibaba.refunds.reasons?\n": ("call", "alibaba.refund.gt"),
     "error: none/out.json cannot be used: No such file or directory\n": ("openapi", "--out", "none/out.json"),
-    "error: no such ledger: x\n": ("reconcile", "x", "--out", "y"),
+    "error: the ledger x does not exist\n": ("reconcile", "x", "--out", "y"),
 }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_what_is_typed_wrongly_is_2_and_told_in_our_words(
 def test_a_command_of_another_name_is_suggested_or_not_but_2(shell: Shell) -> None:
     ended = shell("reconcil")
     assert ended.code == 2
-    assert ended.err.startswith("error: no such command 'reconcil'")
+    assert ended.err.startswith("error: unknown command 'reconcil'")
 
 
 class _Unwritable:

@@ -85,8 +85,8 @@ async def test_show_takes_the_beginning_of_an_id(shell: Shell, server: Sandbox) 
     absent = await shell.beside("journal", "show", "zzz")
     several = await shell.beside("journal", "show", "")
     assert absent.code == several.code == 2
-    assert "no intent begins with zzz; `pandapon journal list` shows them all" in absent.err
-    assert f"{len(every)} intents begin with '': {every[0]['id'][:8]}, " in several.err
+    assert "no intent id begins with zzz; `pandapon journal list` shows all of them" in absent.err
+    assert f"{len(every)} intent ids begin with '': {every[0]['id'][:8]}, " in several.err
     assert lines(await shell.beside("journal", "list", "--limit", "1")) == every[-1:]
 
 
@@ -137,11 +137,11 @@ async def test_an_operators_word(shell: Shell, server: Sandbox, word: str, state
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name one intent, or say --all"),
-        (("abc", "--all"), "name one intent, or say --all"),
-        (("--all", "--as", "done", "--note", "x"), "a word settles one intent"),
-        (("ID", "--as", "done"), "say with --note where you saw it"),
-        (("ID", "--as", "done", "--note", "x"), "say --yes"),
+        ((), "name one intent, or use --all"),
+        (("abc", "--all"), "name one intent, or use --all"),
+        (("--all", "--as", "done", "--note", "x"), "--as settles one intent"),
+        (("ID", "--as", "done"), "add --note with the place where you saw it"),
+        (("ID", "--as", "done", "--note", "x"), "add --yes"),
         (("ID", "--as", "perhaps", "--note", "x"), "--as 'perhaps' must be one of done, absent"),
     ],
 )
@@ -173,11 +173,11 @@ async def test_where_there_is_no_journal(
 ) -> None:
     missing = await shell.beside("journal", "list", "--journal", "nowhere.sqlite")
     assert (missing.code, (tmp_path / "nowhere.sqlite").exists()) == (2, False)
-    assert "there is no journal at nowhere.sqlite" in missing.err
+    assert "the journal nowhere.sqlite does not exist" in missing.err
     monkeypatch.delenv("PANDAPON_JOURNAL")
     memory = await shell.beside("journal", "list")
     assert memory.code == 2
-    assert "name the file with --journal" in memory.err
+    assert "name a file with --journal" in memory.err
 
 
 async def test_an_intent_of_a_living_process_is_left_to_it(
@@ -230,6 +230,6 @@ async def test_people_see_tables(shell: Shell, server: Sandbox, monkeypatch: pyt
     (identity,) = re.findall(r"\b[0-9a-f]{12}\b", re.sub(r"\x1b\[[0-9;]*m", " ", unknown.out))[:1]
     shown = await shell.beside("journal", "show", identity)
     assert '"freightBill"' in shown.out
-    assert f"find out: pandapon journal resolve {identity} --wait" in shown.err
+    assert f"resolve it by reading: pandapon journal resolve {identity} --wait" in shown.err
     resolved = await shell.beside("journal", "resolve", identity)
     assert f"{identity} alibaba.refunds.return_goods refundId=TQ" in resolved.out

@@ -80,9 +80,9 @@ async def test_unknown_outcomes_end_with_advice(shell: Shell, tmp_path: Path) ->
         )
         assert first.code == 3
         assert facts(first)["states"] == {"confirmed": 2, "settled_done": 1, "unknown": 1}
-        assert "1 row of unknown outcome, which will not be sent again" in first.err
+        assert "1 row with an unknown outcome, which will not be sent again" in first.err
         assert "pandapon journal resolve INTENT --as done|absent" in first.err
-        assert "Go on with:\n  pandapon returns apply plan.db --yes" in first.err
+        assert "Continue with:\n  pandapon returns apply plan.db --yes" in first.err
         second = await shell.beside("returns", "apply", "plan.db", "--yes", "--settle-after", "0.2")
         assert (second.code, facts(second)["states"]["settled_absent"]) == (1, 1)
         assert "add --resend-absent" in second.err
@@ -104,7 +104,9 @@ async def test_a_plan_of_nothing_says_so(shell: Shell, tmp_path: Path, count: in
         ended = await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
     assert ended.code == (1 if count else 2)
     said = (
-        "no row can be sent: fix the table and plan again" if count else "has no rows below its column names"
+        "no row can be sent; correct the table and create the plan again"
+        if count
+        else "has no rows below its column names"
     )
     assert said in ended.err
     assert "To carry it out" not in ended.err
@@ -128,7 +130,7 @@ async def test_without_a_terminal_it_wants_a_yes(shell: Shell, tmp_path: Path) -
         await shell.beside("returns", "plan", "returns.csv", "--out", "plan.db")
         ended = await shell.beside("returns", "apply", "plan.db")
         assert (ended.code, len(server.effects)) == (2, 0)
-        assert "say --yes" in ended.err
+        assert "add --yes" in ended.err
 
 
 def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
@@ -183,8 +185,8 @@ async def test_ctrl_c_ends_in_good_order_and_says_how_to_go_on(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         code, out, err = await plan_files.finish(process)
         assert code == 3
-        assert "stopping: nothing new is sent" in err
-        assert "Go on with:" in err
+        assert "stopping: no new rows are sent" in err
+        assert "Continue with:" in err
         states = json.loads(out)["states"]
         assert set(states) == {"planned", "confirmed"}
         assert states["confirmed"] == len(server.effects) < 25
@@ -225,7 +227,7 @@ async def test_a_wrong_secret_ends_with_its_own_code(shell: Shell, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("returns", "plan", "returns.csv"), "say where the plan goes"),
+        (("returns", "plan", "returns.csv"), "name the plan with --out"),
         (("returns", "plan", "nope.csv", "--out", "p.db"), "the table nope.csv does not exist"),
         (("returns", "plan", "returns.csv", "--out", "p.db", "--map", "refund_id"), "has no '='"),
         (("returns", "plan", "returns.csv", "--out", "taken.db"), "never overwritten"),
@@ -305,7 +307,7 @@ async def test_people_see_tables(shell: Shell, tmp_path: Path, monkeypatch: pyte
         assert "applied before: 2 confirmed, 1 settled_done, 1 unknown" in shown.out
         assert "to be sent now: 0 rows" in shown.out
         offline = await shell.beside("returns", "plan", "returns.csv", "--offline", "--dry-run")
-        assert "4 rows of unknown amount" in offline.out
+        assert "4 rows with an unknown amount" in offline.out
         assert "note: offline: no request to the vendor" in offline.out
 
 
@@ -417,7 +419,7 @@ async def test_every_command_that_writes_down_says_what_to_do_about_a_damaged_jo
             journal.write_bytes(b"")
             damaged = await shell.beside(*command)
             assert (damaged.code, len(server.effects)) == (2, 0), damaged.err
-            assert "Bring back the newest copy of the journal" in damaged.err
+            assert "Restore the newest copy of the journal" in damaged.err
             ended = await shell.beside(*command, "--new-journal")
-            assert (ended.code, f"set aside: {journal}.damaged-" in ended.err) == (0, True), ended.err
+            assert (ended.code, f"renamed to {journal}.damaged-" in ended.err) == (0, True), ended.err
             assert len(server.effects) == number

@@ -165,7 +165,7 @@ async def test_what_a_folder_holds_besides_is_named(shell: Shell, images: Path) 
         shell.use(server)
         ended = await shell.beside("vouchers", "upload", "proofs", "--out", "proofs/results.jsonl")
         assert (ended.code, uploads(server)) == (0, 4)
-    passed_over = [line for line in ended.err.splitlines() if line.startswith("passed over")]
+    passed_over = [line for line in ended.err.splitlines() if line.startswith("ignored: ")]
     assert passed_over == [
-        "passed over: proofs/notes.txt (its name does not end in .jpg, .jpeg, .jfif, .jpe, .png, .gif, .bmp)"
+        "ignored: proofs/notes.txt (its name does not end in .jpg, .jpeg, .jfif, .jpe, .png, .gif, .bmp)"
     ]

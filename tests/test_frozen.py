@@ -96,7 +96,7 @@ async def test_a_reconciliation_from_an_archive(archive: Path, tmp_path: Path) -
 def test_without_docstrings_it_says_what_is_missing(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     variables = {"PYTHONPATH": str(PACKAGE.parent), "COLUMNS": "120"}
     without = run(tmp_path, "-OO", "-m", "pandapon_async", *arguments, **variables)
-    assert "note: python -OO leaves the descriptions of commands and calls out" in without.stderr
+    assert "note: python -OO removes the descriptions of commands and calls" in without.stderr
     assert without.stdout + without.stderr.partition("\n")[2] != ""
     with_them = run(tmp_path, "-m", "pandapon_async", *arguments, **variables)
     assert "-OO" not in with_them.stderr

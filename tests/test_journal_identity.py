@@ -305,7 +305,7 @@ async def test_another_automatic_journal_stops_the_first_write_until_it_is_adopt
         await write(journal, ROTATED, "TQ2001")
     await write(journal, ROTATED, "TQ1")
     check = await doctor_local._look_into(journal, str(new))
-    assert (check.state, "beside a newer one" in check.found) == ("warning", True)
+    assert (check.state, "a newer open one" in check.found) == ("warning", True)
     await journal.aclose()
 
 

@@ -239,7 +239,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 def test_check_from_the_shell(shell: Shell, tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     missing = shell("journal", "check", "journal.sqlite")
-    assert (missing.code, "there is no journal at journal.sqlite" in missing.err) == (2, True)
+    assert (missing.code, "the journal journal.sqlite does not exist" in missing.err) == (2, True)
     fill(path, old(1, IntentState.CONFIRMED, 1), old(2, IntentState.UNKNOWN, 1))
     sound = shell("journal", "check", "journal.sqlite")
     assert (sound.code, sound.err.strip()) == (0, "journal.sqlite is sound.")
@@ -320,14 +320,14 @@ def test_prune_from_the_shell(shell: Shell, tmp_path: Path) -> None:
     asked = shell(*command, "400d")
     assert asked.code == 2
     assert "2 writes ended before" in asked.err
-    assert "say --yes" in asked.err
+    assert "add --yes" in asked.err
     done = shell(*command, "400d", "--yes")
     assert done.code == 0
     (out,) = tmp_path.glob("journal.sqlite.pruned-*.jsonl")
-    assert f"2 taken out; they stand in {out.name}." in done.err
+    assert f"2 removed; they are in {out.name}." in done.err
     assert len(out.read_text().splitlines()) == 2
     again = shell(*command, "400d", "--yes")
-    assert (again.code, "nothing was taken out" in again.err) == (0, True)
+    assert (again.code, "nothing was removed" in again.err) == (0, True)
     assert FILE_FORMAT.examine(path).sound
 
 

@@ -110,7 +110,7 @@ async def test_without_a_terminal_somebody_has_to_say_yes(shell: Shell) -> None:
     async with sandbox() as server:
         await planned(shell, server)
         ended = await shell.beside("refunds", "apply", "plans")
-        assert (ended.code, "say --yes" in ended.err) == (2, True)
+        assert (ended.code, "add --yes" in ended.err) == (2, True)
         assert not senders(server, ".create")
 
 

@@ -55,7 +55,7 @@ def test_old_files_of_runs_are_told_and_deleted(shell: Shell) -> None:
     asked = shell("clean", "--older-than", "400d", "runs")
     assert asked.code == 2
     assert f"{len(ours)} files of reconciliations are older than 400d" in asked.err
-    assert "say --yes" in asked.err
+    assert "add --yes" in asked.err
     assert files() == before
     done = shell("clean", "--older-than", "400d", "runs", "--yes")
     assert done.code == 0

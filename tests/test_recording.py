@@ -156,11 +156,11 @@ async def test_a_recording_of_a_real_answer_is_played_by_the_sandbox(
         words = ("record", "refund.json", "--", "call", "alibaba.refunds.get", f"refund_id={form.refund_id}")
         shown = await shell.beside(*words)
         assert (shown.code, (tmp_path / "refund.json").exists()) == (2, False)
-        assert "say --yes" in shown.err
+        assert "add --yes" in shown.err
         done = await shell.beside(words[0], "--yes", *words[1:])
         assert done.code == 0, done
         write = await shell.beside("record", "w.json", "--", "call", "taobao.refunds.cancel", "refund_id=11")
-        assert (write.code, "only calls that read" in write.err) == (2, True)
+        assert (write.code, "only reads" in write.err) == (2, True)
         wrong = await shell.beside("record", "w.json", "--", "alibaba.refunds.get")
         assert "write: pandapon record FILE -- call NAME" in wrong.err
     text = (tmp_path / "refund.json").read_text(encoding="utf-8")

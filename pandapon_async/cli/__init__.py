@@ -1,8 +1,8 @@
-"""The `pandapon` command: what an operator types.
+"""The `pandapon` command.
 
-Machines read stdout (JSON lines when it is no terminal), people read stderr. Exit codes of jobs: 0
-all matched or done, 1 differences or some failed, 2 usage or a file that cannot be used, 3 incomplete, 4
-authentication; 70 is an error that nobody foresaw.
+Machines read stdout (JSON lines if it is not a terminal), people read stderr. Exit codes of jobs: 0 all
+matched or done, 1 differences or some failed, 2 usage error or unusable file, 3 incomplete, 4 authentication;
+70 is an unforeseen error.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PACKAGE: Final = Path(__file__).parent.parent
 
 
 class ExitCode(IntEnum):
-    """What the process says when it ends."""
+    """The exit codes of the process."""
 
     OK = 0
     DIFFERENCES = 1
@@ -49,19 +49,19 @@ class ExitCode(IntEnum):
 
 
 class _Root(LazyGroup):
-    """`pandapon`: what it lists, and where each command is."""
+    """`pandapon`: the list of commands, and the module of each."""
 
     places = {  # noqa: RUF012
         "calibrate": Place(
             "calibrate",
             "calibrate",
-            "Find out by at most 20 reads how this vendor signs, where arguments go, "
-            "and what its codes mean.",
+            "Find out with at most 20 reads how this vendor signs, where arguments go, and what its "
+            "codes mean.",
         ),
         "clean": Place(
             "clean",
             "clean",
-            "Delete old reports and states of `pandapon reconcile`; journals, plans and your own files stay.",
+            "Delete old reports and states of `pandapon reconcile`; keep journals, plans and your own files.",
         ),
         "demo": Place(
             "demo", "demo", "Run the nightly job on an embedded sandbox, with faults and throttling."
@@ -69,7 +69,7 @@ class _Root(LazyGroup):
         "doctor": Place(
             "doctor",
             "doctor",
-            "Check clock, network, TLS, key, quota, journal, disk and versions; say what to do.",
+            "Check clock, network, TLS, key, quota, journal, disk and versions; suggest what to do.",
         ),
         "endpoints": Place(
             "endpoints", "endpoints", "List the calls: a table on a terminal, JSON lines when piped."
@@ -88,39 +88,37 @@ class _Root(LazyGroup):
         "reconcile split": Place(
             "reconcile_parts",
             "split",
-            "Cut a ledger into parts by refund id, so that duplicates stay together; asks nobody.",
+            "Split a ledger into parts by refund id, so that duplicates stay together; makes no request.",
         ),
         "reconcile part": Place(
             "reconcile_parts",
             "part",
-            "Look up the refunds of one part; run again, it repeats no lookup of the same night.",
+            "Look up the refunds of one part; a second run repeats no lookup of the same night.",
         ),
         "reconcile merge": Place(
             "reconcile_parts",
             "merge",
-            "Judge all rows of all parts at once and write the files, as one run of the whole ledger does.",
+            "Judge the rows of all parts together and write the same files as one run of the whole ledger.",
         ),
         "record": Place(
             "record",
             "record",
-            "Make one call that only reads, and keep the form of its answer as a file to show.",
+            "Make one read and save its answer with replaced content, as a file to share.",
         ),
-        "sandbox": Place("sandbox", "sandbox", "Serve a PandaPon on this machine, until Ctrl-C."),
-        "call": Place(
-            "call", "call", "Make one call; after its NAME, --help shows its arguments.", own_help=True
-        ),
+        "sandbox": Place("sandbox", "sandbox", "Run a local PandaPon sandbox until Ctrl-C."),
+        "call": Place("call", "call", "Make one call; NAME --help shows its arguments.", own_help=True),
         "callbacks": Place(
-            "callbacks", "callbacks_app", "Receive what the vendor pushes, see what came, replay what failed."
+            "callbacks", "callbacks_app", "Receive the vendor's pushes, list them, replay failed ones."
         ),
-        "config": Place("config", "config_app", "Look at the configuration."),
+        "config": Place("config", "config_app", "Show and check the configuration."),
         "journal": Place(
-            "journal", "journal_app", "Look at the journal of writes, and settle what is of unknown outcome."
+            "journal", "journal_app", "Show the journal of writes, and resolve unknown outcomes."
         ),
         "refunds": Place(
-            "refunds", "refunds_app", "Open refund forms in bulk: plan a table, look at it, apply it."
+            "refunds", "refunds_app", "Open refund forms in bulk: plan a table, check it, apply it."
         ),
         "returns": Place(
-            "returns", "returns_app", "Send goods back in bulk: plan a table, look at it, apply it."
+            "returns", "returns_app", "Send goods back in bulk: plan a table, check it, apply it."
         ),
         "shared": Place("shared", "shared_app", "The database that processes and machines share."),
         "vouchers": Place("vouchers", "vouchers_app", "Upload proof images."),
@@ -130,7 +128,7 @@ class _Root(LazyGroup):
 app: Final = typer.Typer(
     name="pandapon",
     cls=_Root,
-    # Plain help: rich's boxes cut the names of options where a terminal is narrow.
+    # Plain help: rich's boxes truncate option names on a narrow terminal.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
@@ -154,7 +152,7 @@ def _root(
 
 
 def explain(error: PandaponError) -> str:
-    """An error as an operator wants it: what happened, the vendor's own words, what to do."""
+    """Print an error for an operator: what happened, the vendor's message, what to do."""
     from pandapon_async.cli.new_journal import ADVICE, is_damaged_journal
 
     lines = [f"error: {error}"]
@@ -171,10 +169,10 @@ def explain(error: PandaponError) -> str:
 
 
 def main() -> None:
-    """Run the command line; whatever happens becomes one message and an exit code."""
+    """Run the command line; every failure becomes one message and an exit code."""
     with plain_output():
         if sys.flags.optimize > 1 and (len(sys.argv) == 1 or "--help" in sys.argv):
-            note("python -OO leaves the descriptions of commands and calls out; run without it to read them")
+            note("python -OO removes the descriptions of commands and calls; run without it to read them")
         raise SystemExit(_run())
 
 
@@ -194,23 +192,23 @@ def _run() -> int:
         return ExitCode.INCOMPLETE
     except OutputError as error:
         if error.reason is not None:
-            _say(f"error: the output was cut off: {error.reason}")
+            _say(f"error: the output is incomplete: {error.reason}")
         return ExitCode.INCOMPLETE
     except OSError as error:
         return _of_system(error)
-    except Exception as error:  # whatever it is, it is none of the ends that exit codes stand for
+    except Exception as error:  # an unforeseen error has an exit code of its own
         _say(unforeseen(error))
         return ExitCode.UNFORESEEN
 
 
 def _of_system(error: OSError) -> int:
-    """Say what a file or the system refused; gives the exit code."""
+    """Print an error of a file or the system; return the exit code."""
     from pandapon_async.storage.damage import is_full
 
     reason = error.strerror or type(error).__name__
     if is_full(error):
         where = f"{error.filename}: " if error.filename else ""
-        said, code = f"error: {where}{reason}; make room and run the command again", ExitCode.INCOMPLETE
+        said, code = f"error: {where}{reason}; free space and run the command again", ExitCode.INCOMPLETE
     elif error.filename is None:
         said, code = unforeseen(error), ExitCode.UNFORESEEN
     else:
@@ -224,7 +222,7 @@ def _say(text: str) -> None:
 
 
 def unforeseen(error: Exception) -> str:
-    """One line to report of an error that nobody foresaw: what and where, without any value or text of it."""
+    """Return one line about an unforeseen error: what and where, without its text or any value."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
     frame = (ours or frames)[-1]
@@ -238,7 +236,7 @@ def unforeseen(error: Exception) -> str:
 
 
 def exit_code(error: PandaponError) -> int:
-    """The exit code that an error ends the process with."""
+    """Return the exit code for an error."""
     from pandapon_async.storage.damage import is_damage, is_misplaced
 
     if isinstance(error, AuthenticationError):

@@ -1,4 +1,4 @@
-"""`pandapon calibrate`: a few reads that find out what no page says, as a section for pandapon.toml."""
+"""`pandapon calibrate`: a few reads find out what no page says; prints a section for pandapon.toml."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ __all__ = ["calibrate"]
 
 def calibrate(
     refund_id: Annotated[
-        str | None, typer.Option(metavar="TQ...", help="A refund of 1688 that the account can see.")
+        str | None, typer.Option(metavar="TQ...", help="A 1688 refund that the account can see.")
     ] = None,
     write: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the section to a new file.")
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
 ) -> None:
-    """Find out by at most 20 reads how this vendor signs, where arguments go, and what its codes mean.
+    """Find out with at most 20 reads how this vendor signs, where arguments go, and what its codes mean.
 
-    Writes nothing to the vendor, makes two calls a second at most, and stops at the first throttle and before
+    Writes nothing to the vendor, makes at most two calls a second, and stops at the first throttle and before
     a signature is refused twice. Prints names and types of fields, never values, and a section [vendor] with
-    what was proved. Exit codes: 0 done, 2 usage, 3 stopped early, 4 no signature is accepted.
+    the proven settings. Exit codes: 0 done, 2 usage, 3 stopped early, 4 no signature is accepted.
     """
     given: SettingsArguments = {} if base_url is None else {"base_url": base_url}
     credentials, settings = Credentials.from_env(), Settings.from_env(**given)
     if write is not None and write.exists():
-        raise ConfigurationError(f"{write} exists; --write makes a new file and never changes one")
+        raise ConfigurationError(
+            f"{write} exists; --write creates a new file and never changes an existing one"
+        )
     result = asyncio.run(_run(credentials, settings, refund_id))
     _tell(result)
     section = result.to_toml()
@@ -54,7 +56,7 @@ def calibrate(
 
 async def _run(credentials: Credentials, settings: Settings, refund_id: str | None) -> Calibration:
     skew: Skew | None = None
-    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):  # the first signed call tells it
+    with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):  # the first signed call reports it
         skew = await skew_of(settings)
     return await find_out(credentials, settings, skew=skew, refund_id=refund_id)
 
@@ -78,7 +80,10 @@ def _write(path: Path, section: str) -> None:
         with os.fdopen(
             os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
         ) as file:
-            file.write(f"# Found by `pandapon calibrate`. What it could not prove is not here.\n{section}")
+            file.write(
+                "# Found by `pandapon calibrate`. Settings that it could not prove are not "
+                f"listed.\n{section}"
+            )
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "it cannot be made"
+        reason = os.strerror(error.errno) if error.errno else "it cannot be created"
         raise ConfigurationError(f"--write {path}: {reason}") from None

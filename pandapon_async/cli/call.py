@@ -1,4 +1,4 @@
-"""`pandapon call`: any declared call from a shell, its arguments checked before anything is sent."""
+"""`pandapon call`: make any declared call from a shell; arguments are checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ __all__ = ["call", "choose_endpoint", "find_candidates"]
 
 
 def complete_name(incomplete: str) -> list[tuple[str, str]]:
-    """Names of calls, for the shell; pinned ones once a generation is begun."""
+    """Complete names of calls for the shell; pinned ones after "v1." or "v2."."""
     plain = [(name, one.ranked[0].summary) for name, one in operations().items()]
     pinned = [(name, one.summary) for name, one in endpoints().items()] if incomplete[:1] == "v" else []
     return [(name, told) for name, told in (*plain, *pinned) if name.startswith(incomplete)]
 
 
 def complete_argument(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Names of arguments of the call that is being typed, and the values of those that have few."""
+    """Complete the arguments of the typed call, and values if there are few."""
     from pandapon_async.cli.call_help import describe
     from pandapon_async.declare import fields as rules
 
@@ -73,44 +73,46 @@ def call(
         str | None, typer.Option("--body", help="Arguments as a JSON object: '{...}', @file or - for stdin.")
     ] = None,
     with_response: Annotated[
-        bool, typer.Option("--with-response", help="Print envelope and attempts as well.")
+        bool, typer.Option("--with-response", help="Also print the envelope and the attempts.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent; send nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before something is changed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a change.")] = False,
     moves_money: Annotated[
         bool, typer.Option("--yes-this-moves-money", help="Needed for calls that release money.")
     ] = False,
     personal: Annotated[
-        bool, typer.Option("--personal", help="Show phones, names and addresses, else ***.")
+        bool, typer.Option("--personal", help="Show phones, names and addresses instead of ***.")
     ] = False,
     extra: Annotated[
         bool, typer.Option("--extra", help="Show fields that this version does not know.")
     ] = False,
     repeat: Annotated[
-        bool, typer.Option("--allow-repeat", help="Do again what the journal says was done before.")
+        bool, typer.Option("--allow-repeat", help="Repeat a write that the journal has as done.")
     ] = False,
     allow_second: AllowSecond = False,
     resend_throttled: ResendThrottled = False,
     any_account: AnyAccount = False,
     new_journal: NewJournal = False,
     allow_inferred: Annotated[
-        bool, typer.Option("--allow-inferred", help="Call a path that no page shows.")
+        bool,
+        typer.Option("--allow-inferred", help="Allow an inferred path, which no page of the vendor shows."),
     ] = False,
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Calls per second.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds, with all retries.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Time limit in seconds, retries included.")
+    ] = None,
     help_: Annotated[
-        bool, typer.Option("--help", "-h", help="Show this; after a NAME, show that call's arguments.")
+        bool, typer.Option("--help", "-h", help="Show this help; after a NAME, the arguments of that call.")
     ] = False,
 ) -> None:
-    """Make one call; after its NAME, --help shows its arguments.
+    """Make one call; NAME --help shows its arguments.
 
-    `pandapon endpoints` lists the names. What is wrong is refused before
-    anything is sent. Values are read by the rules of the call:
-    true or false; lists comma separated, or the key given again;
-    objects as JSON; an image by its path; a moment as ISO 8601 or in ms.
+    `pandapon endpoints` lists the names. Wrong arguments are refused before anything is sent. The rules of
+    the call read the values: true or false; lists separated by commas, or the key repeated; objects as JSON;
+    an image by its path; a time as ISO 8601 or in ms.
     """
     if name is None:
         typer.echo(context.get_help())
@@ -153,14 +155,14 @@ def call(
 
 
 def find_candidates(name: str, vendor: VendorProfile) -> tuple[Endpoint, ...]:
-    """What a name may stand for: one endpoint, or several of which the arguments choose."""
+    """Return the endpoints of a name: one, or several among which the arguments choose."""
     if name in endpoints():
         return (endpoints()[name],)
     operation = operations().get(name)
     if operation is None:
         nearest = nearest_names(name)
         hint = f"did you mean {_or(nearest)}?" if nearest else "see `pandapon endpoints`"
-        raise InvalidArgumentError(f"no call is named {name}; {hint}", argument="name")
+        raise InvalidArgumentError(f"there is no call {name}; {hint}", argument="name")
     candidates = operation.candidates(allow_inferred=vendor.allow_inferred, preferred=vendor.generation)
     return candidates[:1] if operation.same_arguments else candidates
 
@@ -173,7 +175,7 @@ def _or(names: Sequence[str]) -> str:
 def choose_endpoint(
     candidates: tuple[Endpoint, ...], typed: Sequence[str], document: Mapping[str, Any], *, pinned: bool
 ) -> tuple[Endpoint, dict[str, Any]]:
-    """The arguments, and of several candidates the one that takes them."""
+    """Return the arguments, and the candidate that accepts them."""
     operation = operations()[candidates[0].name]
     if pinned or operation.same_arguments:
         return candidates[0], read_arguments(candidates[0].parameters, typed, document)
@@ -188,23 +190,25 @@ def choose_endpoint(
 
 
 def _permit(endpoint: Endpoint, *, yes: bool, moves_money: bool, allow_inferred: bool) -> None:
-    """Refuse, or ask about, what must not happen by mistake."""
+    """Refuse a dangerous call, or ask about it."""
     if endpoint.evidence is Evidence.INFERRED and not allow_inferred:
         raise ConfigurationError(
             f"no page shows the path of {endpoint.name}; {endpoint.path} is inferred from the other "
-            "generation. To try it say --allow-inferred"
+            "generation. To try it, add --allow-inferred"
         )
     if endpoint.stage is Stage.DEPRECATED:
         note(f"the vendor marks {endpoint.name} as 'to be deprecated'")
     if endpoint.safety is Safety.NEVER_AUTOMATIC:
         if not moves_money:
-            raise InvalidArgumentError(f"{endpoint.name} releases money: say --yes-this-moves-money")
+            raise InvalidArgumentError(
+                f"{endpoint.name} releases money; to confirm, add --yes-this-moves-money"
+            )
         return
     if endpoint.safety.repeatable or yes:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise InvalidArgumentError(f"{endpoint.name} {SAFETY[endpoint.safety]}: say --yes")
-    if not confirmed(f"{endpoint.name} {SAFETY[endpoint.safety]}. Go on?"):
+        raise InvalidArgumentError(f"{endpoint.name} {SAFETY[endpoint.safety]}; to confirm, add --yes")
+    if not confirmed(f"{endpoint.name} {SAFETY[endpoint.safety]}. Continue?"):
         print("nothing was sent.", file=sys.stderr)
         raise typer.Exit(3)
 
@@ -214,7 +218,10 @@ def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> R
         return asyncio.run(_send(endpoint, given, settings))
     except KeyboardInterrupt:
         if not endpoint.safety.repeatable:
-            note("interrupted: it may have been carried out, the journal has it; read the state first")
+            note(
+                "interrupted: the write may have been carried out, and the journal has it; read the "
+                "state first"
+            )
         raise typer.Exit(3) from None
     except OutcomeUnknownError as lost:
         lost.add_note(_how_to_find_out(lost, settings))
@@ -223,21 +230,24 @@ def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> R
 
 def _how_to_find_out(lost: OutcomeUnknownError, settings: Settings) -> str:
     if forgets(settings):
-        return "The journal was in memory, as towards this machine, and is gone; PANDAPON_JOURNAL keeps it."
-    return f"Find out, without sending it again:\n  pandapon journal resolve {lost.intent_id} --wait"
+        return (
+            "The journal was in memory, the default for a sandbox, and is gone; set PANDAPON_JOURNAL to "
+            "keep it."
+        )
+    return f"To resolve it without sending it again:\n  pandapon journal resolve {lost.intent_id} --wait"
 
 
 async def _send(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> Response[Any]:
     async with Client(Credentials.from_env(), settings) as client:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # told already, in words for people
+            warnings.simplefilter("ignore", DeprecationWarning)  # already printed for people
             operation = operations()[endpoint.name]
             started = client.call(operation, given, generation=endpoint.generation)
         return await started.with_response()
 
 
 def _problems(value: Any) -> list[str]:
-    """Where a result has fields that came as another type."""
+    """Return the places of fields with another type than documented."""
     if isinstance(value, list):
         return [f"[{number}].{place}" for number, item in enumerate(value) for place in _problems(item)]
     return list(value.problems) if isinstance(value, Model) else []
@@ -247,10 +257,10 @@ def _print(response: Response[Any], *, whole: bool, personal: bool, extra: bool)
     value = to_json(response.value, personal=personal, extra=extra)
     unknown = count_extra(response.value)
     if unknown and not extra:
-        note(f"{unknown} fields that this version does not know are left out; --extra shows them")
+        note(f"{unknown} fields that this version does not know are hidden; --extra shows them")
     if odd := _problems(response.value):
         shown = ", ".join(odd[:5]) + (" ..." if len(odd) > 5 else "")
-        note(f"{len(odd)} fields came as another type than documented: {shown}; --extra shows them")
+        note(f"{len(odd)} fields have another type than documented: {shown}; --extra shows them")
     if not whole:
         print_result(value)
         return

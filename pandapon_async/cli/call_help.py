@@ -1,4 +1,4 @@
-"""What `pandapon call NAME --help` says, read from the declaration."""
+"""The text of `pandapon call NAME --help`, from the declaration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAFETY = {
 
 
 def help_text(endpoint: Endpoint, name: str) -> str:
-    """All that is known of a call, as plain text; `name` is the one that was asked for."""
+    """Return everything known about a call as plain text; `name` is the typed one."""
     lines = [
         f"pandapon call {name} [KEY=VALUE ...]",
         "",
@@ -67,17 +67,17 @@ def _argument(parameter: Parameter) -> list[str]:
 
 
 def describe(rule: rules.Field) -> str:
-    """What a value must be, in words.
+    """Describe the accepted values of a rule.
 
-    >>> describe(rules.ListField(rules.TextField(), 1, 5))
-    'list of 1 to 5, comma separated or KEY given again: text'
+    >>> describe(rules.ListField(rules.TextField(), 1, 5)) 'list of 1 to 5, comma separated or KEY repeated:
+    text'
     """
     match rule:
         case rules.ListField():
             count = _range(rule.minimum, rule.maximum)
-            how = "comma separated or KEY given again"
+            how = "comma separated or KEY repeated"
             if isinstance(rule.item, ObjectField | rules.JsonField):
-                how = "as JSON or KEY given again"
+                how = "as JSON or KEY repeated"
             return f"list of {count}, {how}: {describe(rule.item)}"
         case rules.JsonTextField():
             return describe(rule.rule)
@@ -106,7 +106,7 @@ _PLAIN: dict[type[Any], str] = {
     rules.FenField: "money in whole fen (1/100 yuan), such as 1250",
     rules.YuanField: "money in yuan, such as 12.50",
     rules.BoolField: "true or false",
-    rules.TimestampField: "moment: 2025-02-24T14:52:20+08:00 or epoch milliseconds",
+    rules.TimestampField: "time: 2025-02-24T14:52:20+08:00 or epoch milliseconds",
     rules.JsonField: "JSON",
 }
 
@@ -134,7 +134,7 @@ def _bounds(rule: rules.IntegerField) -> str:
 
 
 def _example(endpoint: Endpoint, name: str) -> str:
-    """A command line that passes the rules, with the required arguments alone."""
+    """Return a valid command line with only the required arguments."""
     words = [f"{one.name}={_word(one.rule)}" for one in endpoint.parameters if one.required]
     return " ".join(["pandapon call", name, *words])
 
@@ -148,7 +148,7 @@ def _word(rule: rules.Field) -> str:
 
 
 def _wire(rule: rules.Field) -> Any:
-    """The wire form of an example, without the JSON text that a few fields travel in."""
+    """Return the wire form of an example, with the JSON text of a few fields decoded."""
     inner = rule.rule if isinstance(rule, rules.JsonTextField) else rule
     encoded = inner.encode(example(inner))
     return "" if isinstance(encoded, Image) else encoded

@@ -1,4 +1,4 @@
-"""What a call would send: for `--dry-run`, which shows neither headers nor images."""
+"""The preview of a call for `--dry-run`, without headers and images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["preview"]
 
 
 def preview(endpoint: Endpoint, encoded: Mapping[str, Any]) -> dict[str, Any]:
-    """Method, path, query and body of a call with these checked arguments (by wire name)."""
+    """Return method, path, query and body of a call with these checked arguments (by wire name)."""
     where = {one.wire: one.location for one in endpoint.parameters}
     places: dict[Location, dict[str, Any]] = {place: {} for place in Location}
     for wire, value in encoded.items():
@@ -26,5 +26,5 @@ def preview(endpoint: Endpoint, encoded: Mapping[str, Any]) -> dict[str, Any]:
     if endpoint.method != "GET":
         made["body"] = places[Location.BODY]
     if endpoint.evidence is Evidence.INFERRED:
-        made["inferred"] = True  # it would be refused without --allow-inferred
+        made["inferred"] = True  # the real call is refused without --allow-inferred
     return made

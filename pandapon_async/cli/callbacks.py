@@ -1,4 +1,4 @@
-"""`pandapon callbacks`: receive what the vendor pushes, see what came, replay what failed."""
+"""`pandapon callbacks`: receive the vendor's pushes, list them, replay failed ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["callbacks_app"]
 
 
 def _store(given: Path | None) -> Path | None:
-    """The option; else PANDAPON_CALLBACKS, in the environment or a .env file like all the others."""
+    """Return the option's value, or PANDAPON_CALLBACKS from the environment or a .env file."""
     named = environment().get("PANDAPON_CALLBACKS")
     return Path(named) if given is None and named else given
 
@@ -53,7 +53,7 @@ StoreOption = Annotated[
     typer.Option(
         "--store",
         callback=_store,
-        help="The file that messages are kept in; default: PANDAPON_CALLBACKS, or the shared database, or "
+        help="The file that stores messages; default: PANDAPON_CALLBACKS, or the shared database, or "
         "callbacks.sqlite.",
         show_default=False,
     ),
@@ -61,7 +61,7 @@ StoreOption = Annotated[
 
 callbacks_app: Final = typer.Typer(
     name="callbacks",
-    help="Receive what the vendor pushes, see what came, replay what failed.",
+    help="Receive the vendor's pushes, list them, replay failed ones.",
     pretty_exceptions_enable=False,  # its tracebacks print local variables, and one of them is the secret
 )
 
@@ -69,14 +69,16 @@ callbacks_app: Final = typer.Typer(
 @callbacks_app.command("list")
 def list_messages(
     store: StoreOption = None,
-    state: Annotated[MessageState | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[MessageState | None, typer.Option(help="Show only messages in this state.")] = None,
     unhandled: Annotated[
-        bool, typer.Option("--unhandled", help="Only those that no handler wanted.")
+        bool, typer.Option("--unhandled", help="Show only messages that no handler wanted.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most, newest first.")] = 50,
-    counts: Annotated[bool, typer.Option("--counts", help="Only how many stand in each state.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The largest number of messages, newest first.")] = 50,
+    counts: Annotated[
+        bool, typer.Option("--counts", help="Show only the number of messages in each state.")
+    ] = False,
 ) -> None:
-    """Show what came and where it stands; bodies are not shown, they can hold personal data."""
+    """List messages and their states, without bodies, which can hold personal data."""
     with _opened(store) as opened:
         found = opened.counts()
         records = [] if counts else opened.find(state, unhandled=unhandled, limit=limit)
@@ -93,13 +95,15 @@ def list_messages(
 
 @callbacks_app.command()
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids, or the beginnings of ids.")] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="All dead letters.")] = False,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="Ids of messages, or the beginnings of ids.")
+    ] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Replay all dead letters.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Handle messages again, by all handlers; the receiver that runs on this file does it."""
+    """Handle messages again with all handlers; a receiver that runs on this file does it."""
     if dead == bool(ids):
-        raise typer.BadParameter("say which messages: ids, or --dead")
+        raise typer.BadParameter("name the messages by their ids, or use --dead")
     with _opened(store) as opened:
         wanted = None if dead else [_one(opened, beginning) for beginning in ids or ()]
         replayed = opened.replay(wanted, datetime.now(UTC).timestamp())
@@ -110,31 +114,36 @@ def replay(
 @callbacks_app.command()
 def serve(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
     ] = 8090,
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default is this machine.")
     ] = "127.0.0.1",
-    path: Annotated[str, typer.Option(help="Where pushes arrive.")] = "/pandapon",
+    path: Annotated[str, typer.Option(help="Path for pushes.")] = "/pandapon",
     store: StoreOption = None,
     handlers: Annotated[
-        str | None, typer.Option(help="module:function that is called with the receiver and registers.")
+        str | None, typer.Option(help="module:function that takes the receiver and registers handlers.")
     ] = None,
     bodies: Annotated[
-        bool, typer.Option("--bodies", help="Print bodies as well; they can hold personal data.")
+        bool, typer.Option("--bodies", help="Also print bodies; they can hold personal data.")
     ] = False,
     settle: Annotated[
-        bool, typer.Option("--settle", help="Let refund messages settle creates of unknown outcome.")
+        bool,
+        typer.Option(
+            "--settle", help="Let refund messages settle refund applications with an unknown outcome."
+        ),
     ] = False,
     verifying: Annotated[
         bool,
-        typer.Option("--verifying", help="Answer 200 to all that is unsigned while the console verifies."),
+        typer.Option(
+            "--verifying", help="Answer 200 to every unsigned request during the console's verification."
+        ),
     ] = False,
 ) -> None:
-    """Receive pushes until Ctrl-C; without --handlers each message is printed as a line of JSON.
+    """Receive pushes until Ctrl-C; without --handlers print each message as a line of JSON.
 
     The vendor pushes over HTTPS only: put a proxy with a certificate in front. The secret comes from
-    PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET; secrets of before a rotation, separated by blanks,
+    PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET; the secrets before a rotation, separated by spaces, come
     from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either",
     PANDAPON_CALLBACK_HEX_CASE "lower" (the default), "upper" or "any".
     """
@@ -157,36 +166,37 @@ def serve(
 
 @callbacks_app.command()
 def send(
-    url: Annotated[str, typer.Argument(help="Where the receiver listens.")] = (
-        "http://127.0.0.1:8090/pandapon"
-    ),
-    platform: Annotated[Literal["1688", "taobao"], typer.Option(help="Whose message it is.")] = "1688",
-    refund_id: Annotated[str, typer.Option(help="The refund form that changed.")] = "TQ900000000000000001",
-    order_id: Annotated[str, typer.Option(help="Its order, in digits.")] = "900000000000000001",
-    status: Annotated[str, typer.Option(help="The state it is in now.")] = "waitbuyersend",
+    url: Annotated[str, typer.Argument(help="The url of the receiver.")] = ("http://127.0.0.1:8090/pandapon"),
+    platform: Annotated[
+        Literal["1688", "taobao"], typer.Option(help="The platform of the message.")
+    ] = "1688",
+    refund_id: Annotated[str, typer.Option(help="The changed refund form.")] = "TQ900000000000000001",
+    order_id: Annotated[str, typer.Option(help="The id of its order, digits only.")] = "900000000000000001",
+    status: Annotated[str, typer.Option(help="Its new state.")] = "waitbuyersend",
     message_type: Annotated[
-        str | None, typer.Option("--type", help="Another type of message, with --body.")
+        str | None, typer.Option("--type", help="Another type of message; needs --body.")
     ] = None,
     body: Annotated[
         str | None, typer.Option("--body", help="The messageBody: '{...}', @file or - for stdin.")
     ] = None,
     wrong_signature: Annotated[
-        bool, typer.Option("--wrong-signature", help="Sign it wrongly: a receiver must refuse it.")
+        bool, typer.Option("--wrong-signature", help="Sign it wrongly; a receiver must refuse it.")
     ] = False,
 ) -> None:
-    """Push one signed message to a receiver of yours, to try it; tells what it answers.
+    """Push one signed test message to your receiver and print its answer.
 
-    Without --body it says that a refund form changed. The credentials and PANDAPON_CALLBACK_BASE are those of
-    `callbacks serve`. Exit code 0: answered 200 within the second that the vendor waits; 1: not.
+    Without --body the message reports a changed refund form. The credentials and PANDAPON_CALLBACK_BASE are
+    those of `callbacks serve`. Exit code 0: the answer was 200 within the second that the vendor waits; 1: it
+    was not.
     """
     from pandapon_async.cli.callbacks_send import advice, send_push
     from pandapon_async.cli.values import read_document
     from pandapon_async.sandbox.callbacks import refund_body
 
     if (message_type is None) != (body is None):
-        raise typer.BadParameter("say both, or neither of the two", param_hint="--type and --body")
+        raise typer.BadParameter("use both or neither", param_hint="--type and --body")
     if not (order_id.isascii() and order_id.isdigit()):
-        raise typer.BadParameter(f"{order_id[:40]!r} is not digits", param_hint="--order-id")
+        raise typer.BadParameter(f"{order_id[:40]!r} is not a number", param_hint="--order-id")
     if message_type is not None:
         content: Any = read_document(body)
     else:
@@ -217,7 +227,7 @@ def send(
 
 
 def _settling(credentials: list[Credentials], accounts: Accounts | None) -> dict[str, Client]:
-    """The client that looks at the forms of messages, by the access key that a message is signed with."""
+    """Return the clients that read the forms of messages, by the access key that signs a message."""
     if accounts is None:
         client = Client(credentials[0], Settings.from_env())
         return {one.access_key: client for one in credentials}
@@ -225,15 +235,15 @@ def _settling(credentials: list[Credentials], accounts: Accounts | None) -> dict
 
 
 async def _serve(receiver: Receiver, settling: Mapping[str, Client], host: str, port: int, path: str) -> None:
-    """Until SIGINT or SIGTERM. `settling` are the clients that look at the forms of messages."""
-    from aiohttp import web  # only now: every other command starts without a server
+    """Serve until SIGINT or SIGTERM. `settling` has the clients that read the forms of messages."""
+    from aiohttp import web  # imported here, because every other command starts without a server
 
     from pandapon_async.callbacks.connections import ConnectionGuard
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C ends asyncio.run
+        with contextlib.suppress(NotImplementedError):  # Windows, where Ctrl-C ends asyncio.run
             loop.add_signal_handler(number, stopped.set)
     application = receiver.aiohttp_app(path)
     guard = ConnectionGuard(receiver.settings.idle_within, receiver.settings.most_connections, Clock())
@@ -267,16 +277,18 @@ def _configured(
         return [accounts.credentials_of(name) for name in accounts.names], settings
     found = {name: value for name, (value, _) in Sources.find(WORKING_FOLDER).credentials().items()}
     if "access_key" not in found or "access_secret" not in found:
-        raise ConfigurationError("set PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET, or name an --account")
-    user = found.get("user_id", "0")  # no part of what is signed
+        raise ConfigurationError(
+            "set PANDAPON_ACCESS_KEY and PANDAPON_ACCESS_SECRET, or name an account with --account"
+        )
+    user = found.get("user_id", "0")  # not part of the signature
     secrets = [found["access_secret"], *values.get("PANDAPON_OLD_ACCESS_SECRETS", "").split()]
     return [Credentials(found["access_key"], one, user) for one in secrets], settings
 
 
 def _register(name: str, receiver: Receiver) -> None:
-    """Let a module of the user's register its handlers."""
+    """Let the user's module register its handlers."""
     module, _, function = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))  # the command's own place is where it looks otherwise
+    sys.path.insert(0, str(Path.cwd()))  # by default Python looks in the folder of the command
     problem = ""
     try:
         register = getattr(importlib.import_module(module), function or "register")
@@ -286,7 +298,7 @@ def _register(name: str, receiver: Receiver) -> None:
             problem = "it is not a function"
     except Exception as error:
         problem = where_raised(error)
-    if problem:  # not chained: what the module's frames hold is nobody's business
+    if problem:  # not chained: the frames of the module may hold private data
         raise typer.BadParameter(f"{name}: {problem}", param_hint="--handlers")
 
 
@@ -298,7 +310,7 @@ def _printer(bodies: bool, accounts: Accounts | None = None) -> Callable[[Messag
             line["account"] = accounts.named(message.access_key)
         if bodies:
             line["body"] = message.body
-        # A pipe that is closed fails the message, which is then kept and tried again.
+        # A closed pipe fails the message, which is then kept and tried again.
         sys.stdout.write(json.dumps(line, ensure_ascii=False, default=_text) + "\n")
         sys.stdout.flush()
 
@@ -315,12 +327,12 @@ def _shared_database(accounts: Accounts | None) -> DatabaseUrl | None:
 
 @contextlib.contextmanager
 def _opened(path: Path | None) -> Iterator[MessageStore]:
-    """The store as one group of changes, which is made when nothing fails."""
+    """Open the store for one group of changes, which is committed if nothing fails."""
     database = _shared_database(Accounts.found()) if path is None else None
     if database is None:
         path = path or Path(DEFAULT_STORE)
         if not path.is_file():
-            raise typer.BadParameter(f"there is no {path}", param_hint="--store")
+            raise typer.BadParameter(f"the store {path} does not exist", param_hint="--store")
         store = MessageStore(path)
         failing = FILE_FORMAT.failing(path, "read")
     else:
@@ -340,7 +352,9 @@ def _opened(path: Path | None) -> Iterator[MessageStore]:
 def _one(store: MessageStore, beginning: str) -> str:
     found = store.get(beginning)
     if len(found) != 1:
-        raise typer.BadParameter(f"{'no' if not found else 'more than one'} message begins with {beginning}")
+        raise typer.BadParameter(
+            f"{'no' if not found else 'more than one'} message id begins with {beginning}"
+        )
     return found[0].id
 
 

@@ -1,4 +1,4 @@
-"""One push to a receiver, signed as the vendor would sign it: does it arrive, and what is the answer?"""
+"""Send one push to a receiver, signed as by the vendor, and judge the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pandapon_async.settings import Credentials
 __all__ = ["advice", "send_push"]
 
 PATIENCE = 10.0
-"""Seconds that the answer is waited for; the vendor waits one."""
+"""Seconds to wait for the answer; the vendor waits one."""
 
 
 async def send_push(
@@ -29,7 +29,7 @@ async def send_push(
     body: Any,
     wrong_signature: bool,
 ) -> dict[str, Any]:
-    """Send one message; gives its id, the status and the text of the answer, and the seconds it took.
+    """Send one message; return its id, the status and text of the answer, and the seconds it took.
 
     Raises InvalidArgumentError if nothing answers at the url.
     """
@@ -52,7 +52,7 @@ async def send_push(
             status = response.status
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         raise InvalidArgumentError(
-            f"no answer from {url[:80]} ({type(error).__name__}): does the receiver run there?",
+            f"no answer from {url[:80]} ({type(error).__name__}); check that the receiver runs there",
             argument="URL",
         ) from None
     return {
@@ -65,10 +65,10 @@ async def send_push(
 
 
 def advice(answer: dict[str, Any]) -> str | None:
-    """What to do about an answer with which the vendor would send the message again; None for a good one."""
+    """Return the advice for an answer that makes the vendor send the message again; None for a good one."""
     if answer["status"] == 401:
         return (
-            "the receiver refuses the signature: it must have the same PANDAPON_ACCESS_KEY and "
+            "the receiver refuses the signature; it must have the same PANDAPON_ACCESS_KEY and "
             "PANDAPON_ACCESS_SECRET, and the same PANDAPON_CALLBACK_BASE and PANDAPON_CALLBACK_HEX_CASE"
         )
     if answer["status"] in (404, 405) or 300 <= answer["status"] < 400:
@@ -77,6 +77,7 @@ def advice(answer: dict[str, Any]) -> str | None:
         return f"{answer['status']} is not 200: the vendor would send the message again"
     if answer["seconds"] > TIMEOUT:
         return (
-            f"the answer took {answer['seconds']:g} s: the vendor waits {TIMEOUT:g} s and would send it again"
+            f"the answer took {answer['seconds']:g} s; the vendor waits {TIMEOUT:g} s and would send the "
+            "message again"
         )
     return None

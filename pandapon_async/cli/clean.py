@@ -19,14 +19,14 @@ __all__ = ["clean"]
 
 def clean(
     older_than: Annotated[
-        str, typer.Option(metavar="AGE", help="Delete what was written longer ago, such as 400d.")
+        str, typer.Option(metavar="AGE", help="Delete files older than this, such as 400d.")
     ],
-    folder: Annotated[Path, typer.Argument(help="Where to look, with all folders below.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="The folder to search, including its subfolders.")] = Path(),
     yes: Yes = False,
 ) -> None:
-    """Delete old reports and states of `pandapon reconcile`; journals, plans and your own files stay.
+    """Delete old reports and states of `pandapon reconcile`; keep journals, plans and your own files.
 
-    Files are known by the mark that they carry, and listed before anything is deleted.
+    Files are recognised by their mark and listed before anything is deleted.
     """
     before = Clock().wall() - age(older_than, "--older-than")
     if not folder.is_dir():
@@ -45,7 +45,7 @@ def clean(
 
 def _sure(count: int) -> bool:
     if not sys.stdin.isatty():
-        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
+        raise InvalidArgumentError("no terminal to ask on; add --yes to delete them", argument="yes")
     return confirmed(f"Delete these {count:,} files?")
 
 

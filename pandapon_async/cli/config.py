@@ -1,4 +1,4 @@
-"""`pandapon config`: what holds and where it was said, and whether every account can be used."""
+"""`pandapon config`: show the settings and their sources, and check every account."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pandapon_async.settings.sources import CREDENTIAL_NAMES, Said, Sources
 
 __all__ = ["config_app"]
 
-config_app: Final = typer.Typer(help="Look at the configuration.", pretty_exceptions_enable=False)
+config_app: Final = typer.Typer(help="Show and check the configuration.", pretty_exceptions_enable=False)
 
 
 @config_app.command()
 def show() -> None:
-    """Show every setting, its value, and where it was said; secrets and passwords are masked.
+    """Show every setting, its value and its source; secrets and passwords are masked.
 
-    Exit codes: 0, or 2 if something that was said cannot be used.
+    Exit codes: 0, or 2 if a setting cannot be used.
     """
     sources = Sources.find(WORKING_FOLDER)
     said = sources.said(Settings, {})
@@ -39,11 +39,11 @@ def show() -> None:
 
 
 def _of_credentials(sources: Sources) -> Iterator[dict[str, Any]]:
-    """Who calls, as far as it is said."""
+    """Return the credentials as far as they are set."""
     yield {"setting": "account", "value": sources.account or "", "from": ""}
     found = sources.credentials()
     for name in CREDENTIAL_NAMES:
-        value, place = found.get(name, (None, "not said"))
+        value, place = found.get(name, (None, "not set"))
         shown = "" if value is None else str(value)
         if name != "user_id" and shown:
             shown = f"{shown[:4]}..." if name == "access_key" and len(shown) > 12 else "..."
@@ -51,7 +51,7 @@ def _of_credentials(sources: Sources) -> Iterator[dict[str, Any]]:
 
 
 def _of_settings(options: Any, said: Said, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Every field that is no object itself, by its path."""
+    """Return every field that is not an object itself, by its path."""
     for field in attrs.fields(type(options)):
         if not field.init:
             continue
@@ -68,7 +68,7 @@ def _of_settings(options: Any, said: Said, path: tuple[str, ...] = ()) -> Iterat
 
 
 def _shown(value: Any) -> Any:
-    """A value as JSON has it; the password of a url is masked, a rule is called by its name."""
+    """Convert a value for JSON; the password of a url is masked, a rule is its name."""
     if callable(value):
         return next((name for name, signer in SIGNERS.items() if signer is value), "a function")
     if isinstance(value, frozenset | set | tuple):
@@ -82,19 +82,19 @@ def _shown(value: Any) -> Any:
 
 @config_app.command()
 def check() -> None:
-    """Check every account of the configuration file: it resolves, and nobody else may read its secret.
+    """Check every account of the configuration file: its values, and who can read its secret.
 
-    Exit codes: 0 all can be used, 1 some cannot or share a key and user, 2 no file that can be read.
+    Exit codes: 0 all can be used, 1 some cannot or share a key and user, 2 no readable file.
     """
     file = any_file()
     if file is None:
         raise ConfigurationError(
-            f"there is no pandapon.toml in this folder and no {users_file()}; name one with --config"
+            f"there is no pandapon.toml in this folder and no {users_file()}; name a file with --config FILE"
         )
     Sources({}, file, None).said(Settings, {}).make(Settings)
     rows = [*_of_shops(file), *_of_accounts(file)]
     if readable_by_others(file.path) and any("access_secret" in entry for entry in file.accounts.values()):
-        found = f"others may read {file.path}, and a secret stands in it"
+        found = f"other users can read {file.path}, which contains a secret"
         rows.insert(0, _row("file", "warning", found, f"chmod 600 {file.path}"))
     if for_people():
         print_table(("check", "state", "found", "what to do"), rows)
@@ -122,7 +122,9 @@ def _of_accounts(file: ConfigFile) -> Iterator[dict[str, str]]:
         other = keys.setdefault(credentials.access_key, name)
         found = f"user {credentials.user_id} at {settings.base_url}"
         if first != name:
-            yield _row(name, "bad", f"{found}; key and user are those of {first}", "keep one of the two")
+            yield _row(
+                name, "bad", f"{found}; it has the key and user of {first}", "keep only one of the two"
+            )
         elif other != name:
             shared = "shares the quota of" if settings.vendor.quota_scope == "key" else "has the key of"
             yield _row(name, "ok", f"{found}; {shared} {other}")

@@ -1,4 +1,4 @@
-"""What `--dask` takes: an address of a scheduler, or nothing. Every command line is read with it."""
+"""The value of `--dask`: the address of a scheduler, or nothing. Every command line uses this."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Final
 __all__ = ["ADDRESS", "HERE"]
 
 HERE: Final = "here"
-"""What stands for an address where none was said: a cluster of this machine, for this run."""
+"""The value without an address: a cluster on this machine for this run."""
 ADDRESS: Final = r"[a-z]+://\S+|\S+:[0-9]{1,5}|\S+\.json|here"
-"""What is an address, and not the next argument: tcp://host:8786, host:8786, a scheduler's file."""
+"""The pattern of an address: tcp://host:8786, host:8786, a scheduler's file."""

@@ -1,7 +1,7 @@
 """`pandapon demo`: the whole nightly job on this machine, without an account.
 
-A sandbox with faults, a ledger with planted differences, one reconcile run through the same client
-that talks to production; at the end the verdicts are held against what was planted.
+A sandbox with faults, a ledger with planted differences, and one reconcile run through the same client as in
+production; at the end the verdicts are compared with the planted ones.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ __all__ = ["demo"]
 LEDGER = "ledger.csv"
 REPORT = "report"
 MARKER = ".pandapon-demo.json"
-"""Says which ledgers the demo made here, by their digests: nothing else is replaced."""
+"""The file that lists the demo's ledgers by their digests: nothing else is replaced."""
 MARK = Mark('{"made_by": "pandapon demo"', "an earlier demo")
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for the ledger and the report; new, or of an earlier demo.")
+        Path, typer.Option(help="Folder for the ledger and the report; new, or from an earlier demo.")
     ] = Path("demo"),
     refunds: Annotated[int, typer.Option(min=1, help="How many refunds the sandbox has.")] = 2_000,
-    rate: Annotated[float, typer.Option(min=1, help="Calls per second: kept by us, enforced by it.")] = 200.0,
-    faults: Annotated[float, typer.Option(min=0, max=0.3, help="Share of requests that fail.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Other seeds plant other differences.")] = 7,
+    rate: Annotated[
+        float, typer.Option(min=1, help="Calls per second; the client keeps to it, the sandbox enforces it.")
+    ] = 200.0,
+    faults: Annotated[float, typer.Option(min=0, max=0.3, help="Fraction of requests that fail.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="The seed of the planted differences.")] = 7,
 ) -> None:
     """Run the nightly job on an embedded sandbox, with faults and throttling."""
     raise typer.Exit(asyncio.run(_demo(out, refunds, rate, faults, seed)))
@@ -51,7 +53,7 @@ def demo(
 
 @attrs.define
 class _QuotaObserver:
-    """Looks at the client's own times: how evenly and how fully it used the quota."""
+    """Measures the client's own times: how evenly and how fully it used the quota."""
 
     clock: Clock
     sent: list[float] = attrs.field(factory=list)
@@ -60,7 +62,7 @@ class _QuotaObserver:
         self.sent.append(self.clock.now() - attempt.seconds)
 
     def busiest_second(self) -> int:
-        """The most permits in any sliding second."""
+        """The most permits in any one second."""
         window: deque[float] = deque()
         busiest = 0
         for moment in sorted(self.sent):
@@ -71,7 +73,7 @@ class _QuotaObserver:
         return busiest
 
     def quota_used(self, rate: float, paused: float) -> float:
-        """The share of the quota that was used, outside of the pauses that the server asked for."""
+        """The used fraction of the quota, excluding the pauses that the server asked for."""
         seconds = max(self.sent) - min(self.sent) + 1 / rate - paused
         return len(self.sent) / (rate * seconds)
 
@@ -92,7 +94,7 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
             f"ledger:  {out / LEDGER} ({len(truth):,} rows, differences planted)",
             file=sys.stderr,
         )
-        # Its throttles come by lot and say nothing of the rate, so the rate does not give way to them.
+        # Its throttles are random and not caused by the rate, so they do not lower the rate.
         settings = Settings(
             base_url=sandbox.base_url, rate=rate, adaptive_rate=None, observer=quota, clock=clock
         )
@@ -115,16 +117,16 @@ async def _demo(out: Path, refunds: int, rate: float, faults: float, seed: int) 
     print(f"{'in all':18}{summary.rows:>8,}{len(truth):>9,}\n")
     print("every row has the planted verdict" if not wrong else f"{wrong} rows differ from what was planted")
     print(
-        f"faults:  {sum(counters.faults.values())} met, {retried} retries\n"
-        f"quota:   {quota.quota_used(rate, paused):.1%} used, besides {paused:.1f} s of asked pauses; "
-        f"busiest second {quota.busiest_second()} of {rate:g}; {counters.rate_refused} refused for the rate\n"
-        f"report:  {out / REPORT / 'report.html'}"
+        f"faults:  {sum(counters.faults.values())} met, {retried} retries\nquota:   "
+        f"{quota.quota_used(rate, paused):.1%} used, excluding {paused:.1f} s of requested pauses; "
+        f"busiest second {quota.busiest_second()} of {rate:g}; {counters.rate_refused} refused for the "
+        f"rate\nreport:  {out / REPORT / 'report.html'}"
     )
     return 0 if not wrong else 1
 
 
 def _prepare(sandbox: Sandbox, out: Path) -> list[str]:
-    """A folder with the ledger in it; gives the verdict that each row must get."""
+    """Create the folder with the ledger; return the expected verdict of each row."""
     made = _made_before(out)
     rows = list(sandbox.ledger_rows())
     text = io.StringIO(newline="")
@@ -133,7 +135,9 @@ def _prepare(sandbox: Sandbox, out: Path) -> list[str]:
     writer.writerows(rows)
     ledger = text.getvalue()
     out.mkdir(parents=True, exist_ok=True)
-    with whole_file(out / MARKER, MARK) as file:  # first: a ledger without it is taken for the user's own
+    with whole_file(
+        out / MARKER, MARK
+    ) as file:  # first: a ledger without the marker counts as the user's own
         digest = hashlib.sha256(ledger.encode()).hexdigest()
         json.dump({"made_by": "pandapon demo", "ledgers": sorted({*made, digest})}, file)
     with whole_file(out / LEDGER, Mark(",".join(rows[0]), MARK.made_by)) as file:
@@ -142,9 +146,9 @@ def _prepare(sandbox: Sandbox, out: Path) -> list[str]:
 
 
 def _made_before(out: Path) -> list[str]:
-    """The digests of the ledgers that earlier demos made here; refuses a folder with other things in it."""
+    """Return the digests of earlier demos' ledgers; refuse a folder with other content."""
     if out.exists() and not out.is_dir():
-        raise ConfigurationError(f"{out} is a file; --out is a folder")
+        raise ConfigurationError(f"{out} is a file; --out must be a folder")
     if not out.exists() or not any(out.iterdir()):
         return []
     marker, ledger = out / MARKER, out / LEDGER
@@ -161,7 +165,7 @@ def _made_before(out: Path) -> list[str]:
 
 
 def _differences(out: Path, truth: list[str]) -> int:
-    """How many rows got another verdict than the planted one."""
+    """Count the rows with another verdict than the planted one."""
     with (out / REPORT / "rows.csv").open(encoding="utf-8-sig", newline="") as file:
         found = [row["verdict"] for row in csv.DictReader(file)]
     return sum(one != other for one, other in zip(found, truth, strict=True))

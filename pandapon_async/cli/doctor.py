@@ -1,4 +1,4 @@
-"""`pandapon doctor`: why does it not work? Each check says what it saw and what to do about it."""
+"""`pandapon doctor`: find out why something does not work. Each check reports what it saw and the advice."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["doctor"]
 
 def doctor(
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
-    online: Annotated[bool, typer.Option(help="Also make one signed call (a read).")] = True,
+    online: Annotated[bool, typer.Option(help="Also make one signed read.")] = True,
 ) -> None:
-    """Check clock, network, TLS, key, quota, journal, disk and versions; say what to do."""
+    """Check clock, network, TLS, key, quota, journal, disk and versions; suggest what to do."""
     given: SettingsArguments = {} if base_url is None else {"base_url": base_url}
     try:
         settings = Settings.from_env(**given)
@@ -70,5 +70,7 @@ def _show(checks: list[Check]) -> None:
         table.add_column(column, overflow="fold")
     for check in checks:
         state = Text(check.state, style=colours[check.state])
-        table.add_row(check.name, state, Text(check.found), Text(check.advice))  # found may hold [brackets]
+        table.add_row(
+            check.name, state, Text(check.found), Text(check.advice)
+        )  # the text may contain [brackets]
     Console().print(table)

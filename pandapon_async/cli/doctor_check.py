@@ -1,4 +1,4 @@
-"""What the doctor writes down, and what its checks may know of each other."""
+"""The results of the doctor's checks, and the context that they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Check", "DoctorContext"]
 
 @attrs.define
 class Check:
-    """What one check found: `state` is "ok", "warning" or "bad"; `advice` is what to do, if anything."""
+    """The result of one check: `state` is "ok", "warning" or "bad"; `advice` is what to do, if anything."""
 
     name: str
     state: str
@@ -23,9 +23,9 @@ class Check:
 
 @attrs.define
 class DoctorContext:
-    """What is examined, and what was found so far.
+    """The settings under examination, and the results so far.
 
-    `rate` is what a throttle has left of the rate, `journal` the file where writes are noted; None if not so.
+    `rate` is the rate after a throttle, `journal` the file that records writes; each may be None.
     """
 
     settings: Settings
@@ -36,6 +36,6 @@ class DoctorContext:
     checks: list[Check] = attrs.field(factory=list)
 
     def failed(self, *names: str) -> str | None:
-        """The first of these checks that went badly: what stands on it need not be tried."""
+        """Return the first failed check of these: dependent checks need not be tried."""
         bad = {check.name for check in self.checks if check.state == "bad"}
         return next((name for name in names if name in bad), None)

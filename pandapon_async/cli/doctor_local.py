@@ -1,4 +1,4 @@
-"""What the doctor looks at on this machine: versions, rate, journal, disk."""
+"""The doctor's checks of this machine: versions, rate, journal, disk."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ DISK_WARNING = 100 * 1024 * 1024  # bytes
 
 
 def versions() -> Check:
-    """What is installed, and whether it is new enough for us."""
+    """Check that the installed versions are new enough."""
     shown, old = [f"{PACKAGE} {__version__}"], []
     python = f"Python {platform.python_version()}"
     try:
         requirements = importlib.metadata.requires(PACKAGE) or ()
     except importlib.metadata.PackageNotFoundError:  # in a zipapp, or frozen into a program
-        text = f"{python}, {shown[0]}, without the metadata that says which versions it needs"
-        return Check("versions", "warning", text, f"pip install {PACKAGE} would compare them")
+        text = f"{python}, {shown[0]}, without the metadata that lists the required versions"
+        return Check(
+            "versions", "warning", text, f"install it with pip install {PACKAGE}, which compares them"
+        )
     for requirement in requirements:
         plain = re.fullmatch(r"([A-Za-z0-9._-]+)>=([0-9.]+)", requirement)
         if plain is None:
-            continue  # of an extra, which is looked at when it is used
+            continue  # of an extra, which is checked when it is used
         name, least = plain.groups()
         found = importlib.metadata.version(name)
         if _numbers(found) < _numbers(least):
@@ -55,28 +57,28 @@ def _numbers(version: str) -> list[int]:
 
 
 async def rate(context: DoctorContext) -> Check:
-    """How fast calls go out, and how throttles change that."""
+    """Check the rate of calls and the effect of throttles."""
     settings = context.settings
     if settings.rate is None:
-        advice = "" if is_loopback(settings.base_url) else "set PANDAPON_RATE: the vendor has a quota"
-        return Check("rate", "warning", "no limit; throttles pause everybody", advice or "fine for a sandbox")
+        advice = "" if is_loopback(settings.base_url) else "set PANDAPON_RATE, because the vendor has a quota"
+        return Check("rate", "warning", "no limit; throttles pause all calls", advice or "fine for a sandbox")
     found = f"{settings.rate:g} calls a second, {settings.concurrency} at once"
     if context.rate is not None:
-        found += f"; slowed to {context.rate:.3g} a second by a throttle just now"
-        return Check("rate", "warning", found, "something else uses up the quota; lower PANDAPON_RATE")
+        found += f"; a throttle just now lowered the rate to {context.rate:.3g} a second"
+        return Check("rate", "warning", found, "another program uses the same quota; lower PANDAPON_RATE")
     adaptive = settings.adaptive_rate
     if settings.shared is not None:
         return Check("rate", "ok", f"{found}; shared in {settings.shared}, where a throttle pauses all")
     if adaptive is None:
         return Check("rate", "ok", f"{found}; throttles only pause it")
     least = adaptive.floor * settings.rate
-    return Check("rate", "ok", f"{found}; throttles slow it down, to no less than {least:.3g}")
+    return Check("rate", "ok", f"{found}; throttles lower it to at least {least:.3g}")
 
 
 async def journal(context: DoctorContext) -> Check:
-    """Where writes are noted, and which of them nobody knows the outcome of."""
+    """Check the journal, and the writes with an unknown outcome."""
     if context.credentials is None:
-        return Check("journal", "warning", "not looked at: it belongs to an account", "see key")
+        return Check("journal", "warning", "not checked: it belongs to an account", "see key")
     client = Client(context.credentials, context.settings)
     try:
         path = client.journal.path
@@ -96,7 +98,7 @@ async def _look(client: Client) -> Check:
     if path == IN_MEMORY:
         if is_loopback(client.settings.base_url):
             return Check("journal", "ok", "in memory, as for every sandbox")
-        advice = "name a file in PANDAPON_JOURNAL: a crash would forget which writes were sent"
+        advice = "name a file in PANDAPON_JOURNAL; after a crash nothing would know which writes were sent"
         return Check("journal", "warning", "in memory", advice)
     earlier = await asyncio.to_thread(client.journal.earlier_files)
     found = client.journal
@@ -110,41 +112,41 @@ async def _look(client: Client) -> Check:
 
 
 async def _look_into(journal: Journal, path: str) -> Check:
-    """What stands in the file, and what of it needs somebody."""
+    """Check the content of the file, and what needs attention."""
     await journal.check()
     counts = await journal.counts()
     unknown = counts.get(IntentState.UNKNOWN, 0)
-    found = f"{path}: {sum(counts.values())} writes, {unknown} of unknown outcome"
+    found = f"{path}: {sum(counts.values())} writes, {unknown} with an unknown outcome"
     if others := await journal.not_ours():
-        found += f"; {len(others)} journals of an earlier version stop every write"
+        found += f"; {len(others)} journals of an earlier version block every write"
         return Check("journal", "bad", found, f"run `pandapon journal adopt {others[0]} --user-id ID`")
     if accounts := await journal.unassigned():
-        found += f"; rows of {len(accounts)} writers of an earlier version count for everybody"
+        found += f"; rows of {len(accounts)} unknown writers of an earlier version count for every account"
         return Check("journal", "warning", found, f"run `pandapon journal adopt {path} --user-id ID`")
     if extra := await journal.extra():
         ids = ", ".join(one.id[:12] for one in extra[:5])
-        found += f"; {len(extra)} open ones stand beside a newer one of the same key ({ids})"
-        return Check("journal", "warning", found, "settle each: `pandapon journal resolve --all`")
+        found += f"; {len(extra)} open writes have a newer open one with the same key ({ids})"
+        return Check("journal", "warning", found, "resolve each of them: `pandapon journal resolve --all`")
     if unknown:
         return Check("journal", "warning", found, "run `pandapon journal resolve --all`")
     return Check("journal", "ok", found)
 
 
 def _not_made_yet(path: Path) -> Check | None:
-    """What can be said of a file that is not there; None if it is."""
+    """Check a journal file that does not exist; return None if it exists."""
     if path.is_file():
         return None
     folder = _existing(path.parent)
     if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return Check("journal", "ok", f"{path}: made with the first write")
-    advice = "give permission, or choose another place with PANDAPON_JOURNAL"
+        return Check("journal", "ok", f"{path}: will be created with the first write")
+    advice = "grant write permission, or choose another place with PANDAPON_JOURNAL"
     return Check(
-        "journal", "bad", f"{path}: cannot be made, {folder} is not a folder that can be written to", advice
+        "journal", "bad", f"{path}: cannot be created, because {folder} is not a writable folder", advice
     )
 
 
 async def disk(context: DoctorContext) -> Check:
-    """Whether there is room for the journal, and for what jobs write where they are started."""
+    """Check the free space for the journal and for the files of jobs in this folder."""
     return await asyncio.to_thread(_room, context)
 
 
@@ -157,10 +159,10 @@ def _room(context: DoctorContext) -> Check:
         free = shutil.disk_usage(_existing(place)).free
         short = short or free < DISK_WARNING
         found.append(f"{free / 2**30:.1f} GiB free {name}")
-    return Check("disk", "warning" if short else "ok", ", ".join(found), "make room" if short else "")
+    return Check("disk", "warning" if short else "ok", ", ".join(found), "free some space" if short else "")
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest place above it that exists."""
+    """Return the folder, or its nearest existing parent."""
     folder = folder.absolute()
     return next(place for place in (folder, *folder.parents) if place.exists())

@@ -1,4 +1,4 @@
-"""What the doctor looks at between here and the vendor: name, TLS, clock, key."""
+"""The doctor's checks of the way to the vendor: name, TLS, clock, key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATIENCE = 10.0  # seconds for each of name, connection and answer
 
 
 async def dns(context: DoctorContext) -> Check:
-    """Whether the host has an address."""
+    """Check that the host name resolves."""
     host = urlsplit(context.settings.base_url).hostname or ""
     advice = "check the network, the name server and base_url"
     try:
@@ -50,14 +50,16 @@ async def dns(context: DoctorContext) -> Check:
 
 
 async def tls(context: DoctorContext) -> Check:
-    """Whether a connection is made, and is one that nobody else can read."""
+    """Check that a connection works and is encrypted."""
     if broken := context.failed("dns"):
         return Check("tls", "bad", "not tried: the host has no address", f"see {broken}")
     settings = context.settings
     parts = urlsplit(settings.base_url)
     secure = parts.scheme == "https"
     if not secure and not is_loopback(settings.base_url):
-        return Check("tls", "bad", "plain http: key and signature travel in clear", "use https in base_url")
+        return Check(
+            "tls", "bad", "plain http: key and signature are sent unencrypted", "use https in base_url"
+        )
     port = parts.port or (443 if secure else 80)
     ssl_context = None
     if secure:
@@ -68,23 +70,28 @@ async def tls(context: DoctorContext) -> Check:
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", None) or error.reason or "handshake failed"
         return Check(
-            "tls", "bad", reason, "check base_url, proxies that open TLS, CA certificates and this clock"
+            "tls",
+            "bad",
+            reason,
+            "check base_url, intercepting proxies, CA certificates and this machine's clock",
         )
     except (OSError, TimeoutError) as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
-        advice = "check base_url, firewall and proxy" if secure else "is the sandbox running, on this port?"
+        advice = (
+            "check base_url, firewall and proxy" if secure else "check that the sandbox runs on this port"
+        )
         return Check("tls", "bad", f"no connection to port {port} ({reason})", advice)
     agreed = writer.get_extra_info("ssl_object")
     writer.close()
     if agreed is None:
-        return Check("tls", "ok", "plain http towards this machine itself")
+        return Check("tls", "ok", "plain http to this machine")
     return Check("tls", "ok", f"{agreed.version()}, certificate accepted")
 
 
 async def clock(context: DoctorContext) -> Check:
-    """This machine's time beside the server's."""
+    """Compare this machine's time with the server's."""
     if broken := context.failed("dns", "tls"):
-        return Check("clock", "warning", "not compared: there is no connection", f"see {broken}")
+        return Check("clock", "warning", "not compared: no connection", f"see {broken}")
     try:
         skew = await skew_of(context.settings)
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -92,22 +99,20 @@ async def clock(context: DoctorContext) -> Check:
             "clock", "warning", f"not compared: no answer ({type(error).__name__})", "see dns and tls"
         )
     if skew is None:
-        return Check(
-            "clock", "warning", "not compared: the answer has no Date to go by", "check NTP yourself"
-        )
+        return Check("clock", "warning", "not compared: the answer has no Date", "check NTP yourself")
     found = f"{skew}, give or take {skew.doubt:.1f} s"
     if not skew.matters:
-        return Check("clock", "ok", found if abs(skew.seconds) > skew.doubt else "as the server's")
-    advice = "set this machine's clock (NTP): signatures carry the time"
+        return Check("clock", "ok", found if abs(skew.seconds) > skew.doubt else "equal to the server's")
+    advice = "set this machine's clock (NTP), because signatures contain the time"
     if abs(skew.seconds) < CLOCK_WINDOW:
         return Check("clock", "warning", found, advice)
     if context.settings.correct_clock and skew.believable:
-        advice += "; until then calls are signed with the server's time once one was refused"
+        advice += "; until then calls use the server's time after one was refused"
     return Check("clock", "bad", f"{found}; {CLOCK_WINDOW} s are accepted", advice)
 
 
 async def skew_of(settings: Settings) -> Skew | None:
-    """How far the server's clock is from this one, from an unsigned HEAD; None without a Date."""
+    """Measure the clock difference with an unsigned HEAD; None without a Date."""
     times = settings.clock
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE)) as session:
         begun = times.now()
@@ -123,11 +128,11 @@ async def skew_of(settings: Settings) -> Skew | None:
 
 
 async def key(context: DoctorContext) -> Check:
-    """One signed read: the one documented call that needs no id. Also what it was signed and sent with."""
+    """Make one signed read, the documented call that needs no id, and report how it was signed and sent."""
     if context.credentials is None:
         return Check("key", "bad", context.without_key, "get them from the vendor's console")
     if broken := context.failed("dns", "tls"):
-        return Check("key", "bad", "not tried: there is no connection", f"see {broken}")
+        return Check("key", "bad", "not tried: no connection", f"see {broken}")
     settings = attrs.evolve(context.settings, timeout=15.0, journal=IN_MEMORY)
     async with Client(context.credentials, settings) as client:
         try:
@@ -139,13 +144,13 @@ async def key(context: DoctorContext) -> Check:
         took = f"{response.seconds * 1000:.0f} ms, request id {response.request_id}; {_reading(settings)}"
         if client.clock_correction:
             return Check(
-                "key", "warning", f"accepted when signed with the server's time, {took}", "see clock"
+                "key", "warning", f"accepted with the server's time in the signature, {took}", "see clock"
             )
         return Check("key", "ok", f"accepted, {took}")
 
 
 def _reading(settings: Settings) -> str:
-    """What the settings take for granted of the vendor, where it matters most."""
+    """Describe the most important assumptions of the settings about the vendor."""
     vendor = settings.vendor
     override = vendor.overrides.get("alibaba.refunds.get") or Override()
     said = override.arguments is not None
@@ -165,10 +170,12 @@ def _refused(error: PandaponError) -> Check:
     if isinstance(error, RateLimitError):
         return Check("key", "warning", str(error), "something else uses up the quota; lower PANDAPON_RATE")
     if isinstance(error, ApiError) and error.code is not None and error.outcome is Outcome.ANSWERED:
-        found = f"signed and understood; the call itself was refused with code {error.code}"
+        found = f"the signature was accepted; the call itself was refused with code {error.code}"
         return Check("key", "ok", found)
     if isinstance(error, ApiError | MalformedResponseError):
-        advice = "is this PandaPon? Check base_url, and whether a proxy or gateway answers in its place"
+        advice = (
+            "this may not be PandaPon: check base_url, and whether a proxy or gateway answers in its place"
+        )
         return Check("key", "bad", str(error), advice)
     return Check(
         "key", "bad", str(error), "see dns and tls" if isinstance(error, NotSentError) else "try again"

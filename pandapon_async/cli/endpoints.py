@@ -1,4 +1,4 @@
-"""`pandapon endpoints`: what can be called, where each path was read, and what cannot be called yet."""
+"""`pandapon endpoints`: list the calls, the source of each path, and calls without a known path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATH_NOT_KNOWN = "path not known"
 
 @attrs.define(frozen=True)
 class Filter:
-    """What is asked for; None asks for all."""
+    """The filters; None selects all."""
 
     group: str | None
     platform: str | None
@@ -34,20 +34,20 @@ class Filter:
     safety: Safety | None
 
     def has(self, section: Section) -> bool:
-        """Whether a group of calls is asked for."""
+        """Whether the filters select a group of calls."""
         asked = (self.group, self.platform, self.generation)
         found = (section.group, section.platform, section.generation)
         return all(one in (None, other) for one, other in zip(asked, found, strict=True))
 
     def takes(self, one: Endpoint) -> bool:
-        """Whether a call is asked for."""
+        """Whether the filters select a call."""
         asked = (self.stage, self.evidence, self.safety)
         found = (one.stage, one.evidence, one.safety)
         return self.has(section_of(one)) and all(a in (None, b) for a, b in zip(asked, found, strict=True))
 
 
 def _groups(incomplete: str) -> list[str]:
-    """The groups of calls whose names begin so."""
+    """Complete the names of groups."""
     sections = [*map(section_of, registry.endpoints().values()), *(row.section for row in undocumented())]
     return sorted({section.group for section in sections if section.group.startswith(incomplete)})
 
@@ -59,14 +59,14 @@ def endpoints(
     ] = None,
     platform: Annotated[Literal["1688", "taobao"] | None, typer.Option(help="The platform behind.")] = None,
     generation: Annotated[Literal["v1", "v2"] | None, typer.Option(help="Generation of the API.")] = None,
-    stage: Annotated[Stage | None, typer.Option(help="What the vendor's page says of the call.")] = None,
-    evidence: Annotated[Evidence | None, typer.Option(help="Where the path was read.")] = None,
-    safety: Annotated[Safety | None, typer.Option(help="What a repeat would do.")] = None,
+    stage: Annotated[Stage | None, typer.Option(help="The status on the vendor's page.")] = None,
+    evidence: Annotated[Evidence | None, typer.Option(help="The source of the path.")] = None,
+    safety: Annotated[Safety | None, typer.Option(help="The safety class: the effect of a repeat.")] = None,
     missing: Annotated[
-        bool, typer.Option("--undocumented", help="Also list the calls whose path no page shows.")
+        bool, typer.Option("--undocumented", help="Also list calls with an inferred path.")
     ] = False,
     table: Annotated[
-        bool, typer.Option("--coverage", help="The page docs/coverage.md, as markdown.")
+        bool, typer.Option("--coverage", help="Print the page docs/coverage.md as markdown.")
     ] = False,
 ) -> None:
     """List the calls: a table on a terminal, JSON lines when piped."""
@@ -77,7 +77,7 @@ def endpoints(
         return
     if group is not None and group not in _groups(""):
         known = ", ".join(_groups(""))
-        raise InvalidArgumentError(f"no group is named {group}; there are {known}", argument="--group")
+        raise InvalidArgumentError(f"there is no group {group}; known: {known}", argument="--group")
     asked = Filter(group, platform, generation, stage, evidence, safety)
     rows = [*_declared(asked), *(_missing(asked) if missing else ())]
     if for_people():
@@ -94,7 +94,7 @@ def _declared(asked: Filter) -> Iterator[dict[str, Any]]:
 
 
 def _missing(asked: Filter) -> Iterator[dict[str, Any]]:
-    """Calls without a path have none of what is read from a declaration, so they match no such filter."""
+    """Calls without a path have no declaration, so filters by its facts never match them."""
     if asked.stage or asked.evidence or asked.safety:
         return
     for row in undocumented():

@@ -1,6 +1,6 @@
-"""`pandapon journal`: the writes that were sent, and what became of those whose answer was lost.
+"""`pandapon journal`: show the writes, and resolve those whose answer was lost.
 
-Nothing here sends a write. `resolve` reads the state; where no read can tell, it takes an operator's word.
+Nothing here sends a write. `resolve` reads the state; if no read shows it, an operator can settle it by hand.
 """
 
 from __future__ import annotations
@@ -47,28 +47,30 @@ __all__ = ["journal_app"]
 T = TypeVar("T")
 
 journal_app: Final = typer.Typer(
-    help="Look at the journal of writes, and settle what is of unknown outcome.",
+    help="Show the journal of writes, and resolve unknown outcomes.",
     pretty_exceptions_enable=False,
 )
 
-Id = Annotated[str, typer.Argument(help="An intent's id, or enough of its beginning.", show_default=False)]
+Id = Annotated[
+    str, typer.Argument(help="The id of an intent, or an unambiguous beginning of it.", show_default=False)
+]
 States = Annotated[
-    list[IntentState] | None, typer.Option("--state", help="Only intents in this state. Repeatable.")
+    list[IntentState] | None, typer.Option("--state", help="Show only intents in this state. Repeatable.")
 ]
 
 SHOWN = 50
 TABLE = 4
-"""How many times as many rows a table has at most."""
+"""A table shows at most this many times the requested rows."""
 _WHOLE_ID = re.compile("[0-9a-f]{32}")
 OPEN = tuple(state for state in IntentState if state.open)
 _STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
 _OF_THE_PROCESS = ("session", "scope", "account", "wrote", "boot", "uptime", "served", "resolver", "extra")
 _ADVICE = {
-    IntentState.UNKNOWN: "reading alone can find out: pandapon journal resolve {id} --wait{where}",
-    IntentState.SENT: "a running process has it on the wire, or noted no answer; look again when it ends",
+    IntentState.UNKNOWN: "resolve it by reading: pandapon journal resolve {id} --wait{where}",
+    IntentState.SENT: "a running process has sent it and has no answer yet; check again when it ends",
     IntentState.INTENDED: "a running process is about to send it",
-    IntentState.SETTLED_ABSENT: "it was not found then, and may have landed since; look again before it is "
-    "repeated: pandapon journal resolve {id}{where}",
+    IntentState.SETTLED_ABSENT: "not found then, but it may have arrived since; check again before a repeat: "
+    "pandapon journal resolve {id}{where}",
 }
 
 
@@ -83,14 +85,14 @@ def list_(
         int | None,
         typer.Option(
             min=1,
-            help="How many, the newest; default: all, on a terminal those open and 50.",
+            help="How many of the newest; default: all, on a terminal the open ones and 50.",
             show_default=False,
         ),
     ] = None,
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """List what is in the journal, oldest first; on a terminal the newest, open ones always."""
+    """List the intents, oldest first; on a terminal the open ones and the newest."""
 
     async def work(client: Client) -> None:
         if not for_people():
@@ -100,12 +102,12 @@ def list_(
         newest = await client.journal.latest(state, limit or SHOWN)
         if limit is not None:
             newest = newest[-limit:]
-        # A table takes its time; of many open ones the older stand above it, a line each.
+        # A long table is slow to draw; the older of many open intents are printed above it, one per line.
         for intent in newest[: -TABLE * SHOWN]:
             _tell(intent)
         _show_table(client.journal, newest[-TABLE * SHOWN :], counts, state)
         if counts.get(IntentState.UNKNOWN):
-            _say("To find out about the unknown ones, by reading alone:")
+            _say("To resolve the unknown ones by reading:")
             _say(f"  pandapon journal resolve --all --wait{_where(journal)}")
 
     _run(work, given(journal=journal, base_url=base_url))
@@ -113,7 +115,7 @@ def list_(
 
 @journal_app.command()
 def show(id: Id, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
-    """Show one intent: what was to be done, where it stands, what can be done about it."""
+    """Show one intent: its write, its state, and the advice."""
 
     async def work(client: Client) -> None:
         intent = await _intent(client.journal, id)
@@ -141,18 +143,22 @@ def export(state: States = None, journal: JournalFile = None, base_url: BaseUrl 
 
 @journal_app.command()
 def resolve(
-    id: Annotated[str | None, typer.Argument(help="An intent's id, or enough of its beginning.")] = None,
+    id: Annotated[
+        str | None, typer.Argument(help="The id of an intent, or an unambiguous beginning of it.")
+    ] = None,
     all_: Annotated[
         bool,
-        typer.Option("--all", help="Every intent of unknown outcome, and those found absent in 45 days."),
+        typer.Option(
+            "--all", help="Every intent with an unknown outcome, and those found absent in the last 45 days."
+        ),
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until absence can be believed.")] = False,
     word: Annotated[
         Literal["done", "absent"] | None,
-        typer.Option("--as", help="Your own word, where no read can tell; absent not before --settle-after."),
+        typer.Option("--as", help="Settle by hand if no read shows it; absent not before --settle-after."),
     ] = None,
     note: Annotated[str | None, typer.Option(help="With --as: where you saw it.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and tell, but settle nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and report, but record nothing.")] = False,
     any_account: AnyAccount = False,
     yes: Yes = False,
     journal: JournalFile = None,
@@ -160,18 +166,18 @@ def resolve(
     rate: Rate = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Find out what became of writes of unknown outcome, by reading the state; sends no write.
+    """Resolve writes with an unknown outcome by reading the state; sends no write.
 
     Exit codes: 0 all settled, 2 usage, 3 something is still unknown, 4 authentication.
     """
     if (id is None) != all_:
-        raise InvalidArgumentError("name one intent, or say --all", argument="id")
+        raise InvalidArgumentError("name one intent, or use --all", argument="id")
     settings = given(journal=journal, settle_after=settle_after, rate=rate, base_url=base_url)
     if word is not None:
         if id is None:
-            raise InvalidArgumentError("a word settles one intent: name it", argument="as")
+            raise InvalidArgumentError("--as settles one intent: name it", argument="as")
         if not note:
-            raise InvalidArgumentError("say with --note where you saw it", argument="note")
+            raise InvalidArgumentError("add --note with the place where you saw it", argument="note")
         look = _Look(wait, dry_run, any_account, _where(journal))
         work = functools.partial(_take_word, id=id, word=word, note=note, yes=yes, look=look)
         left = _run(work, settings, must_exist=_WHOLE_ID.fullmatch(id) is None)
@@ -183,7 +189,7 @@ def resolve(
 
 @attrs.frozen
 class _Look:
-    """How to look at the vendor's side; `where` leads the next command to the same journal."""
+    """How to read the state; `where` leads the next command to the same journal."""
 
     wait: bool
     dry_run: bool
@@ -193,17 +199,17 @@ class _Look:
 
 @journal_app.command()
 def adopt(
-    file: Annotated[Path, typer.Argument(help="A journal of an earlier version, or the present one.")],
+    file: Annotated[Path, typer.Argument(help="A journal of an earlier version, or the current one.")],
     user_id: Annotated[str, typer.Option(help="The sub-account that wrote it.")],
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Say who wrote a journal of an earlier version; its rows go into the present one.
+    """Name the writer of a journal of an earlier version; adds its rows to the current one.
 
-    They are taken as written to the vendor of the base url, by the sub-account of --user-id.
+    The rows count as written to the vendor of the base url by the sub-account of --user-id.
     """
     if not file.is_file():
-        raise ConfigurationError(f"there is no journal at {file}")
+        raise ConfigurationError(f"the journal {file} does not exist")
 
     async def work(client: Client) -> int:
         return await client.journal.adopt(file, attrs.evolve(client.writer, user_id=user_id))
@@ -213,7 +219,7 @@ def adopt(
 
 
 async def _resolve(client: Client, id: str | None, look: _Look) -> int:
-    """Settle one or all; gives how many are still open."""
+    """Resolve one or all; return how many are still open."""
     journal = client.journal
     if id is not None:
         intents = [await _intent(journal, id)]
@@ -225,13 +231,13 @@ async def _resolve(client: Client, id: str | None, look: _Look) -> int:
         for intent in succeeded:
             _tell(intent)
         if succeeded:
-            _say(f"{len(succeeded)} not found before were carried out after all.")
+            _say(f"{len(succeeded)} that were not found before were carried out.")
         if not intents:
             _say("nothing is open.")
     intents = await _asked(client, intents, look)
     if look.wait and not look.dry_run and any(intent.state is IntentState.UNKNOWN for intent in intents):
         seconds = client.settings.settle_after
-        _say(f"waiting {duration(seconds)}, until absence can be believed")
+        _say(f"waiting {duration(seconds)} until absence can be believed")
         await Stop().pause(seconds, client.settings.clock)
         intents = await _asked(client, intents, look)
     for intent in intents:
@@ -241,29 +247,35 @@ async def _resolve(client: Client, id: str | None, look: _Look) -> int:
 
 
 def _advise(unknown: list[Intent], client: Client, look: _Look) -> None:
-    """What can be done about what is still unknown."""
+    """Print the advice for intents that are still unknown."""
     ours = [one for one in unknown if one.vendor == client.writer.vendor]
     absent = [one for one in ours if one.resolution is Resolution.ABSENT]
     theirs = [] if look.any_account else [one for one in absent if one.user_id != client.writer.user_id]
     if young := [one for one in absent if one not in theirs]:
         _say(
-            f"{len(young)} not found yet; absence is believed {duration(client.settings.settle_after)} after"
-            " the write at the earliest, as a lost request may still arrive. Wait for it:"
+            f"{len(young)} not found yet; absence is believed {duration(client.settings.settle_after)} "
+            "after the write at the earliest, because a lost request may still arrive. To wait for it:"
         )
         _say(f"  pandapon journal resolve {_named(young, '--all')} --wait{look.where}")
     for user_id, count in sorted(Counter(one.user_id for one in theirs).items()):
         _say(
-            f"{count} not found, and written by user id {user_id}, which may see what user id"
-            f" {client.writer.user_id} does not. Look with PANDAPON_USER_ID={user_id}, or say --any-account."
+            f"{count} not found, written by user id {user_id}, which may see what user id "
+            f"{client.writer.user_id} does not. Run it with PANDAPON_USER_ID={user_id}, or add "
+            "--any-account."
         )
     if hidden := [one for one in ours if one not in absent]:
-        _say(f"{len(hidden)} cannot be seen by reading. Look into the vendor's console and say what you saw:")
+        _say(f"No read shows {len(hidden)} of them. Check the vendor's console and settle each by hand:")
         _say(f"  pandapon journal resolve {_named(hidden, 'ID')} --as done|absent --note '...'{look.where}")
     for vendor, count in sorted(Counter(one.vendor for one in unknown if one not in ours).items()):
         if vendor:
-            _say(f"{count} went to {vendor}, and this is {client.writer.vendor}: look with that base url.")
+            _say(
+                f"{count} were sent to {vendor}, but this client uses {client.writer.vendor}: run it "
+                "with that base url."
+            )
         else:
-            _say(f"{count} of an earlier version, and not known of whom: pandapon journal adopt says it.")
+            _say(
+                f"{count} of an earlier version have an unknown writer: name it with pandapon journal adopt."
+            )
 
 
 def _named(intents: list[Intent], several: str) -> str:
@@ -271,12 +283,12 @@ def _named(intents: list[Intent], several: str) -> str:
 
 
 def _where(journal: Path | None) -> str:
-    """The option that leads a next command to the same journal."""
+    """Return the option that leads the next command to the same journal."""
     return "" if journal is None else f" --journal {shlex.quote(str(journal))}"
 
 
 async def _asked(client: Client, intents: list[Intent], look: _Look) -> list[Intent]:
-    """Every intent as it stands after asking, in the same order."""
+    """Resolve every intent; return them afterwards in the same order."""
 
     async def ask(intent: Intent) -> Intent:
         return await _look(client, intent, as_account=look.any_account, dry_run=look.dry_run)
@@ -303,10 +315,13 @@ def _not_read(intent: Intent, error: PandaponError) -> Intent:
 
 
 async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, look: _Look) -> int:
-    """Settle one intent as an operator says; who said it, and when, stays in a remark."""
+    """Settle one intent by hand; a remark records who did it and when."""
     gone = _WHOLE_ID.fullmatch(id) is not None and await client.journal.get(id) is None
     if gone:
-        _say(f"{client.journal.path} has no intent {id}: your word is kept under that id, for a plan's row.")
+        _say(
+            f"{client.journal.path} has no intent {id}: your statement is recorded under that id, for "
+            "the row of a plan."
+        )
     else:
         _tell(await _intent(client.journal, id))
     if not look.dry_run and not yes and not await asyncio.to_thread(_sure, word):
@@ -328,15 +343,15 @@ async def _take_word(client: Client, id: str, word: str, note: str, yes: bool, l
 def _who() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no such user, as in many containers
+    except (OSError, KeyError):  # the user has no name, as in many containers
         return "an operator"
 
 
 def _sure(word: str) -> bool:
     if not sys.stdin.isatty():
-        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
+        raise InvalidArgumentError("no terminal to ask on; add --yes to confirm", argument="yes")
     means = "it was carried out" if word == "done" else "it was NOT carried out"
-    return confirmed(f"Note for good that {means}?")
+    return confirmed(f"Record permanently that {means}?")
 
 
 async def _intent(journal: Journal, id: str) -> Intent:
@@ -348,26 +363,26 @@ async def _intent(journal: Journal, id: str) -> Intent:
         some = ", ".join(one[: len(id) + 8] for one in begins[:4])
         more = f" and {len(begins) - 4:,} more" if len(begins) > 4 else ""
         raise InvalidArgumentError(
-            f"{len(begins):,} intents begin with {id!r}: {some}{more}; give more of the id", argument="id"
+            f"{len(begins):,} intent ids begin with {id!r}: {some}{more}; type more of the id", argument="id"
         )
     raise InvalidArgumentError(
-        f"no intent begins with {id}; `pandapon journal list` shows them all", argument="id"
+        f"no intent id begins with {id}; `pandapon journal list` shows all of them", argument="id"
     )
 
 
 def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, must_exist: bool = True) -> T:
-    """Work on the journal that the settings name, if there is one."""
+    """Open the journal that the settings name, if it exists."""
 
     client = Client.from_env(**settings)
     path = client.journal.path
     if path == IN_MEMORY:
         raise ConfigurationError(
-            "towards this machine itself the journal is in memory; name the file with --journal"
+            "for a sandbox on this machine the journal is in memory; name a file with --journal FILE"
         )
 
     async def opened() -> T:
         if must_exist and not await client.journal.exists() and not client.journal.earlier_files():
-            raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
+            raise ConfigurationError(f"the journal {path} does not exist: no write was recorded there yet")
         async with client:
             return await work(client)
 
@@ -375,7 +390,7 @@ def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, mu
 
 
 async def _newest(intents: AsyncIterator[Intent], limit: int | None) -> AsyncIterator[Intent]:
-    """The last so many in order, or all."""
+    """Return the last `limit` in order, or all."""
     if limit is None:
         async for intent in intents:
             yield intent
@@ -409,7 +424,7 @@ def _show_table(
 
 
 def _story(intent: Intent) -> str:
-    """What was to be done, what came of it, and why it stands where it stands: a line each."""
+    """Describe an intent's write, its result and the reason of its state, one line each."""
     lines = [f"{intent.operation} {_what(intent)}"]
     if intent.result:
         lines.append(f"-> {intent.result}")
@@ -418,14 +433,14 @@ def _story(intent: Intent) -> str:
 
 
 def _reasons(intent: Intent) -> list[str]:
-    """Why it stands where it stands, a line each."""
+    """Describe the reason of an intent's state, one line each."""
     kind, lines = intent.error_kind, list(intent.remarks)
     if intent.resolution is not None and lines:
         lines[-1] = f"{intent.resolution}: {lines[-1]}"
     if kind is ErrorKind.CANCELLED:
         lines.insert(0, "the caller cancelled it")
     elif kind is ErrorKind.PROCESS_ENDED:
-        lines.insert(0, "the process ended before its end was noted")
+        lines.insert(0, "the process ended before it recorded the result")
     elif kind is not None:
         lost = intent.state is IntentState.UNKNOWN
         lines.insert(0, f"the answer was lost or unclear ({kind})" if lost else f"ended by: {kind}")
@@ -433,7 +448,7 @@ def _reasons(intent: Intent) -> list[str]:
 
 
 def _what(intent: Intent) -> str:
-    """The natural key, shortly."""
+    """Describe the natural key briefly."""
     return " ".join(
         f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in intent.natural_key.items()
@@ -441,7 +456,7 @@ def _what(intent: Intent) -> str:
 
 
 def _tell(intent: Intent) -> None:
-    """One intent and where it stands: a line for people, or for machines."""
+    """Print one intent with its state: a line for people or for machines."""
     if not for_people():
         _write(_plain(intent))
         return
@@ -461,7 +476,7 @@ def _write(facts: dict[str, Any]) -> None:
 
 
 def _plain(intent: Intent) -> dict[str, Any]:
-    """An intent for machines: times in ISO 8601, no process's own matters."""
+    """Return an intent for machines: times in ISO 8601, without internals of a process."""
     facts = attrs.asdict(intent, recurse=False)
     for name in _OF_THE_PROCESS:
         del facts[name]

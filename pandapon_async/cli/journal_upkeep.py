@@ -1,4 +1,4 @@
-"""`pandapon journal check`, `salvage` and `prune`: whether the file is sound, and how it stays small."""
+"""`pandapon journal check`, `salvage` and `prune`: check, repair and shrink the file."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from pandapon_async.storage.sqlite_file import IN_MEMORY
 __all__ = ["check", "prune", "salvage"]
 
 NAMED = 20
-"""So many damaged rows are named on a terminal."""
+"""How many damaged rows are listed on a terminal."""
 
 
 def check(
     file: Annotated[
-        Path | None, typer.Argument(help="The journal; default: the one of the settings.", show_default=False)
+        Path | None, typer.Argument(help="The journal; default: the one in the settings.", show_default=False)
     ] = None,
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Look whether a journal is sound: every page, every index, the checksum of every row. Changes nothing.
+    """Check every page, every index and the checksum of every row of a journal; changes nothing.
 
     Exit codes: 0 it is sound, 2 it is damaged or cannot be read.
     """
     path = file or Path(_path(journal, base_url))
     if not path.is_file() and not path.is_symlink():
-        raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
+        raise ConfigurationError(f"the journal {path} does not exist: no write was recorded there yet")
     found = FILE_FORMAT.examine(path)
     if not sys.stdout.isatty():
         said = {"journal": str(path), "format": found.number, "sound": found.sound, "faults": found.faults}
@@ -50,44 +50,44 @@ def check(
         _say(f"{path} is sound." if found.number == FILE_FORMAT.number else _old(path, found.number))
         return
     if found.faults:
-        _say(f"{path}: {found.faults} faults in its pages and indexes.")
+        _say(f"{path}: {found.faults} errors in its pages and indexes.")
     for table, rows in found.damaged.items():
         more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
         _say(f"{path}: changed in {table}: {', '.join(rows[:NAMED])}{more}.")
     _say(ADVICE)
     if "intents" in found.damaged:
         _say(
-            "What became of a write whose row is lost is settled by hand, if a plan knows it by its id: "
-            "pandapon journal resolve ID --as done|absent --note '...'"
+            "To settle a write whose row is lost, if a plan has its id: pandapon journal resolve ID --as "
+            "done|absent --note '...'"
         )
     raise typer.Exit(2)
 
 
 def _old(path: Path, number: int) -> str:
     return (
-        f"the pages and indexes of {path} are sound; it has format {number}, whose rows have no checksums "
-        "until it is opened for the next write."
+        f"the pages and indexes of {path} are sound; it has format {number}, whose rows get checksums "
+        "when it is opened for the next write."
     )
 
 
 def salvage(
-    file: Annotated[Path, typer.Argument(help="The damaged journal, as --new-journal set it aside.")],
+    file: Annotated[Path, typer.Argument(help="The damaged journal, as renamed by --new-journal.")],
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Take the sound rows of a damaged journal into the present one, which is made if it is not there.
+    """Copy the sound rows of a damaged journal to the current one, which is created if necessary.
 
-    What may still be open is then seen again, and stands in the way of a second one. Plans of the damaged
-    journal need --adopt-journal all the same, as rows of theirs may be lost.
+    Writes that may still be open are then known again and block a second one. Plans of the damaged journal
+    still need --adopt-journal, because some of their rows may be lost.
 
     Exit codes: 0 all rows were sound, 3 some are lost.
     """
     client = Client.from_env(**given(journal=journal, base_url=base_url))
     path = Path(_path(journal, base_url))
     if not file.is_file():
-        raise ConfigurationError(f"there is no journal at {file}")
+        raise ConfigurationError(f"the journal {file} does not exist")
     if path.is_file() and path.samefile(file):
-        raise ConfigurationError(f"{file} is the present journal; set it aside first, with --new-journal")
+        raise ConfigurationError(f"{file} is the current journal; rename it first with --new-journal")
 
     async def work() -> tuple[int, bool]:
         async with client:
@@ -100,28 +100,28 @@ def salvage(
 
 def prune(
     older_than: Annotated[
-        str, typer.Option(metavar="AGE", help="Take out what ended longer ago, such as 400d.")
+        str, typer.Option(metavar="AGE", help="Remove writes that ended longer ago than this, such as 400d.")
     ],
     yes: Yes = False,
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Take old writes out of the journal, after exporting them to a file of JSON lines beside it.
+    """Remove old writes from the journal, after exporting them to a file of JSON lines next to it.
 
-    Only writes that ended go. What was found absent stays for 45 days, as it may still appear. A write that
-    is gone stands in nobody's way: the same one would be taken for a new one.
+    Only ended writes are removed. A write that was found absent stays for 45 days, because it may still
+    appear. A removed write no longer blocks a repeat: the same write counts as a new one.
     """
     seconds = age(older_than, "--older-than")
     client = Client.from_env(**given(journal=journal, base_url=base_url))
     path = client.journal.path
     if path == IN_MEMORY:
         raise ConfigurationError(
-            "towards this machine itself the journal is in memory; name the file with --journal"
+            "for a sandbox on this machine the journal is in memory; name a file with --journal FILE"
         )
     if not client.journal.in_file:
-        raise ConfigurationError(f"the journal is in {path}; prune is for one in a file (--journal FILE)")
+        raise ConfigurationError(f"the journal is in {path}, but prune needs one in a file (--journal FILE)")
     if not Path(path).is_file():
-        raise ConfigurationError(f"there is no journal at {path}: nothing was written with it yet")
+        raise ConfigurationError(f"the journal {path} does not exist: no write was recorded there yet")
     now = client.settings.clock.wall()
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
     out = Path(f"{path}.pruned-{stamp}.jsonl")
@@ -136,24 +136,24 @@ def prune(
             return (await take_out(client.journal, now - seconds, now, out)).intents
 
     count = asyncio.run(work())
-    _say(f"{count:,} taken out; they stand in {out}." if count else "nothing was taken out.")
+    _say(f"{count:,} removed; they are in {out}." if count else "nothing was removed.")
 
 
 def _sure(count: int, out: Path) -> bool:
     if not sys.stdin.isatty():
-        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
-    return confirmed(f"Export {count:,} writes to {out} and take them out?")
+        raise InvalidArgumentError("no terminal to ask on; add --yes to confirm", argument="yes")
+    return confirmed(f"Export {count:,} writes to {out} and remove them?")
 
 
 def _path(journal: Path | None, base_url: str | None) -> str:
-    """The journal that the settings lead to."""
+    """Return the journal in the settings."""
     found = Client.from_env(**given(journal=journal, base_url=base_url)).journal
     path = found.path
     if path != IN_MEMORY and not found.in_file:
-        raise ConfigurationError(f"the journal is in {path}; for that: pandapon shared check")
+        raise ConfigurationError(f"the journal is in {path}; check it with: pandapon shared check")
     if path == IN_MEMORY:
         raise ConfigurationError(
-            "towards this machine itself the journal is in memory; name the file with --journal"
+            "for a sandbox on this machine the journal is in memory; name a file with --journal FILE"
         )
     return path
 

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are run: `--help` needs but their names and one line.
+"""Import commands only when they run: `--help` needs only their names and one line each.
 
 All of them together load the client, the sandbox, tables and reports, which takes most of a second.
 """
@@ -19,22 +19,22 @@ __all__ = ["LazyGroup", "Place"]
 
 
 class Place(NamedTuple):
-    """Where a command is: a function or a `typer.Typer` of a module."""
+    """The place of a command: a function or a `typer.Typer` in a module."""
 
     module: str
     """Its module, below `pandapon_async.cli`."""
     attribute: str
     """Its name there."""
     summary: str
-    """What `--help` says of it; a test compares it with the command's own words."""
+    """Its line in `--help`; a test compares it with the command's docstring."""
     own_help: bool = False
-    """Whether it has a `--help` of its own."""
+    """Whether it has its own `--help`."""
     optional_value: tuple[str, str, str] | None = None
-    """An option that may stand alone, the value that this means, and the form of every other value."""
+    """An option that may have no value, the value that this means, and the form of other values."""
 
 
 class LazyGroup(Group):
-    """A group of commands that are loaded one by one; a subclass says where they are."""
+    """A group of commands that are loaded one by one; a subclass lists them."""
 
     places: ClassVar[Mapping[str, Place]] = {}
     """The commands by name, in the order in which they are listed."""
@@ -42,26 +42,26 @@ class LazyGroup(Group):
 
     @property
     def commands(self) -> dict[str, Any]:
-        """All of them, loaded."""
+        """Load all of them."""
         return {name: _load(name, place) for name, place in self.places.items()}
 
     @commands.setter
     def commands(self, given: object) -> None:
-        """Those that typer knows of: none."""
+        """The commands that typer knows: none."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names."""
         return list(self.places)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """One of them; while help is written, only what help says of it."""
+        """Return a command; while help is written, only its help line."""
         place = self.places.get(cmd_name)
         if place is None:
             return None
         return Command(cmd_name, help=place.summary) if self._describing else _load(cmd_name, place)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments begin with; its name may be two words, the first a command too."""
+        """Return the command that the arguments name; its name may have two words."""
         both = " ".join(args[:2])
         if len(args) > 1 and both in self.places:
             return both, self.get_command(ctx, both), args[2:]
@@ -79,12 +79,12 @@ class LazyGroup(Group):
             self._describing = False
 
     def summaries(self, ctx: Any) -> Iterator[tuple[str, str]]:
-        """The commands, and what each does."""
+        """List the commands and what each does."""
         return ((name, place.summary) for name, place in self.places.items())
 
 
 def _with_value(args: list[str], option: str, alone: str, form: str) -> list[str]:
-    """The arguments with a value behind the option. The parser knows no option whose value may be left away.
+    """Insert the value of an option without one, because the parser does not support optional values.
 
     >>> _with_value(["--dask", "ledger.csv"], "--dask", "here", "[a-z]+://.+")
     ['--dask', 'here', 'ledger.csv']
@@ -99,13 +99,13 @@ def _with_value(args: list[str], option: str, alone: str, form: str) -> list[str
 
 @functools.cache
 def _load(name: str, place: Place) -> Any:
-    """The command with the options that every command has; once, as these are added in place."""
+    """Add the common options to a command, once, because they are added in place."""
     from pandapon_async.cli.common import add_common_options
 
     made = getattr(importlib.import_module(f"pandapon_async.cli.{place.module}"), place.attribute)
     if isinstance(made, typer.Typer):
         add_common_options(made)
-        made.rich_markup_mode = None  # as that of the root
+        made.rich_markup_mode = None  # like the root command
         made.info.cls = Group
         for command in made.registered_commands:
             command.cls = Command

@@ -1,4 +1,4 @@
-"""A damaged journal: what to do about it, and the option that begins another one in its place."""
+"""A damaged journal: the advice, and the option that starts another one in its place."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["ADVICE", "NewJournal", "begin_new_journal", "is_damaged_journal"]
 
 NewJournal = Annotated[
     bool,
-    typer.Option("--new-journal", help="Set a damaged journal aside and begin another in its place."),
+    typer.Option("--new-journal", help="Rename a damaged journal and start another in its place."),
 ]
 ADVICE = (
-    "Bring back the newest copy of the journal, with its -wal. If there is none, --new-journal (of plan, "
-    "apply and call) sets it aside and begins another, and `pandapon journal salvage` brings the sound rows "
-    "into that. It may lack others: apply plans with --check-first then, and those made before with "
+    "Restore the newest copy of the journal, with its -wal. If there is none, --new-journal (of plan, "
+    "apply and call) renames it and starts another, and `pandapon journal salvage` copies the sound rows "
+    "to that. Other rows may be lost: then apply plans with --check-first, and older plans with "
     "--adopt-journal; both read each row before it is sent."
 )
 
 
 def is_damaged_journal(error: BaseException) -> bool:
-    """Whether an error says that the journal's file is damaged."""
+    """Whether an error means that the journal's file is damaged."""
     return isinstance(error, JournalUnavailableError) and is_damage(error)
 
 
 def begin_new_journal(settings: Mapping[str, Any]) -> None:
-    """Set the journal aside that these settings lead to. Raises ConfigurationError if it can be read."""
+    """Rename the damaged journal of these settings. Raises ConfigurationError if it is sound."""
 
     async def work() -> Path:
         async with Client.from_env(**settings) as client:
@@ -50,4 +50,4 @@ def begin_new_journal(settings: Mapping[str, Any]) -> None:
                 f"the journal {journal.path} is sound: --new-journal is for a damaged one"
             )
 
-    note(f"set aside: {asyncio.run(work())}")
+    note(f"renamed to {asyncio.run(work())}")

@@ -16,7 +16,7 @@ from pandapon_async.storage.files import EVERYBODY, Mark, whole_file
 
 __all__ = ["openapi", "yaml_lines"]
 
-MARK = Mark("This document is made from the declarations of", "`pandapon openapi`")
+MARK = Mark("This document is generated from the declarations of", "`pandapon openapi`")
 _PLAIN_KEY = re.compile(r"[A-Za-z_/$][A-Za-z0-9_/${}.-]*", re.ASCII)
 _NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
@@ -24,11 +24,11 @@ _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nu
 
 def openapi(
     inferred: Annotated[
-        bool, typer.Option("--inferred", help="Also the calls whose path no page shows (marked).")
+        bool, typer.Option("--inferred", help="Also include calls with an inferred path (marked).")
     ] = False,
-    format: Annotated[Literal["json", "yaml"], typer.Option(help="How it is written.")] = "json",
-    out: Annotated[Path | None, typer.Option(help="File to write; default: stdout.")] = None,
-    server: Annotated[str, typer.Option(help="The server that the document names.")] = SERVER,
+    format: Annotated[Literal["json", "yaml"], typer.Option(help="The format of the document.")] = "json",
+    out: Annotated[Path | None, typer.Option(help="The file to write; default: stdout.")] = None,
+    server: Annotated[str, typer.Option(help="The server in the document.")] = SERVER,
 ) -> None:
     """Write the OpenAPI 3.1 document: schemas, examples, the signature, the envelope."""
     made = document(inferred=inferred, server=server)
@@ -44,7 +44,7 @@ def openapi(
 
 
 def yaml_lines(value: Any, indent: str = "") -> Iterator[str]:
-    """A JSON value as YAML in block style; every text is quoted as JSON quotes it, which YAML reads.
+    """Write a JSON value as YAML in block style; texts are quoted as in JSON, which YAML reads.
 
     >>> list(yaml_lines({"a": [1, {"b": "x"}], "c": {}}))
     ['a:', '  - 1', '  -', '    b: "x"', 'c: {}']
@@ -68,6 +68,6 @@ def _key(name: str) -> str:
 
 
 def _quoted(value: Any) -> str:
-    """As JSON writes it; what YAML does not allow in the open is escaped."""
+    """Write a text as JSON does; characters that YAML forbids are escaped."""
     text = json.dumps(value, ensure_ascii=False)
     return _NOT_PRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

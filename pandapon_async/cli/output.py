@@ -1,8 +1,8 @@
-"""How results are printed: for people on a terminal, one line of JSON each when piped.
+"""Print results: for people on a terminal, one line of JSON each when piped.
 
-All that the command writes goes through here: `main` runs under `plain_output`, which spells out control
-characters in whatever is printed, and rich draws with the `Console` of this module, which does the same with
-what it is given. So nobody has to think of it where the vendor's words are printed.
+All output of the command goes through here: `main` runs under `plain_output`, which spells out control
+characters in everything that is printed, and rich draws with the `Console` of this module, which does the
+same. So code that prints the vendor's messages does not need to handle it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 
 class OutputError(Exception):
-    """stdout took no more: its reader has gone (`| head`), or the disk that it goes to is full."""
+    """stdout cannot be written: its reader has ended (`| head`), or its disk is full."""
 
     def __init__(self, error: OSError) -> None:
         self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
@@ -51,21 +51,21 @@ class OutputError(Exception):
 
 
 class _Stream:
-    """A text stream whose failures are those of our output, and of no library that happens to write."""
+    """A text stream that raises failures as OutputError, whichever library writes."""
 
     def __init__(self, stream: TextIO | None, *, matters: bool) -> None:
-        # Closed before we began: nobody wants to read it.
+        # Closed before the start: nobody reads it.
         self._stream = stream or open(os.devnull, "w")  # noqa: SIM115
         self._matters = matters
 
     def write(self, text: str) -> int:
-        """Write it. Raises OutputError if that fails, unless it does not matter."""
+        """Write a text. Raises OutputError if that fails, unless the failure is irrelevant."""
         with self._told():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Write what is kept back, in the same way."""
+        """Flush the buffer, in the same way."""
         with self._told():
             self._stream.flush()
 
@@ -74,7 +74,7 @@ class _Stream:
         try:
             yield
         except OSError as error:
-            with contextlib.suppress(OSError):  # what is still kept back would fail again when Python ends
+            with contextlib.suppress(OSError):  # the rest of the buffer would fail again when Python ends
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             if self._matters:
                 raise OutputError(error) from None
@@ -84,18 +84,18 @@ class _Stream:
 
 
 class _PlainStream:
-    """A text stream that spells out control characters. Rich finds the stream itself by the name it uses."""
+    """A text stream that spells out control characters; rich reaches the inner stream by its attribute."""
 
     def __init__(self, stream: _Stream) -> None:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
-        """Write the text as it may be shown."""
+        """Write the text in its safe form."""
         self.rich_proxied_file.write(visible(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
-        """Write them one after the other."""
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
@@ -105,7 +105,7 @@ class _PlainStream:
 
 @contextlib.contextmanager
 def plain_output() -> Iterator[None]:
-    """While this lasts, nothing that is printed controls a terminal, and stderr never fails."""
+    """Within this block no output controls the terminal, and stderr never fails."""
     out, err = sys.stdout, sys.stderr
     sys.stdout = _PlainStream(_Stream(out, matters=True))
     sys.stderr = _PlainStream(_Stream(err, matters=False))
@@ -116,18 +116,18 @@ def plain_output() -> Iterator[None]:
 
 
 class Console(RichConsole):
-    """Rich's console, whose only control characters are its own."""
+    """Rich's console, which only writes its own control characters."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The segments to draw."""
+        """Return the segments to draw."""
         for text, style, control in super().render(renderable, options):
             yield Segment(text if control else visible(text), style, control)
 
 
 as_json: ContextVar[bool | None] = ContextVar("as_json", default=None)
-"""What `--json` and `--no-json` said; None: the terminal decides."""
+"""The value of `--json` and `--no-json`; None: the terminal decides."""
 quiet: ContextVar[bool] = ContextVar("quiet", default=False)
-"""Whether `--quiet` was said: errors and results only."""
+"""Whether `--quiet` was used: errors and results only."""
 
 
 def for_people() -> bool:
@@ -137,13 +137,13 @@ def for_people() -> bool:
 
 
 def note(text: str) -> None:
-    """Tell the person at the keyboard; never mixed into what a program reads."""
+    """Print a note to stderr, separate from the output that a program reads."""
     if not quiet.get():
         print(f"note: {text}", file=sys.stderr)
 
 
 def ask(question: str) -> str:
-    """What the person at the keyboard types, asked on stderr. The end of the input stops the command."""
+    """Ask on stderr and return the typed answer. The end of the input stops the command."""
     print(f"{question}: ", end="", file=sys.stderr, flush=True)
     typed = sys.stdin.readline()
     if not typed:
@@ -152,19 +152,19 @@ def ask(question: str) -> str:
 
 
 def confirmed(question: str) -> bool:
-    """Whether that person says yes; nothing typed means no."""
+    """Ask for a yes or no; an empty answer means no."""
     while (answer := ask(f"{question} [y/N]").lower()) not in ("", "n", "no", "y", "yes"):
-        print(f"{answer!r} is neither y nor n", file=sys.stderr)
+        print(f"{answer!r} is not y or n", file=sys.stderr)
     return answer.startswith("y")
 
 
 def progress() -> Progress:
-    """Shows on stderr how far a job is, unless it is to be quiet."""
+    """Return the progress display on stderr, unless the command is quiet."""
     return NullProgress() if quiet.get() else ConsoleProgress(sys.stderr)
 
 
 def print_result(value: Any) -> None:
-    """One JSON value: over many lines on a terminal, on one line when piped."""
+    """Print a JSON value: on several lines on a terminal, on one line when piped."""
     if for_people():
         Console().print_json(json.dumps(value, ensure_ascii=False))
     else:
@@ -172,13 +172,13 @@ def print_result(value: Any) -> None:
 
 
 def print_lines(rows: Iterable[Any]) -> None:
-    """JSON lines."""
+    """Print JSON lines."""
     for row in rows:
         sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def print_table(heads: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A table; what has no value is shown as a dash."""
+    """Print a table; a missing value is a dash."""
     heads = tuple(heads)
     table = Table(show_edge=False, pad_edge=False)
     for head in heads:

@@ -1,6 +1,6 @@
-"""Commands and groups as typer has them, that refuse in our words what they cannot take, and list all whole.
+"""Typer's commands and groups with error messages of our own and complete lists.
 
-The library's own words differ from version to version, cut what a group lists, and quote a third one's.
+The library's own messages differ between versions, truncate the list of a group, and quote another library.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ class Command(TyperCommand):
     """A command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed."""
-        ctx.allow_extra_args = True  # they are refused here
+        """Parse the arguments."""
+        ctx.allow_extra_args = True  # extra arguments are refused here
         with _placed(ctx):
             rest = super().parse_args(ctx, args)
         if rest and not ctx.resilient_parsing:
-            raise typer.BadParameter(f"{rest[0]!r} is one argument too many", ctx=ctx)
+            raise typer.BadParameter(f"unexpected argument {rest[0]!r}", ctx=ctx)
         return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What stands behind the name of the command in the first line of its help."""
+        """Return the usage pieces after the name of the command."""
         arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
         return [self.options_metavar or "", *map(_in_usage, arguments)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write what the arguments and the options are."""
+        """Write the arguments and the options."""
         described = [(one, one.get_help_record(ctx)) for one in self.get_params(ctx)]
         told = [(one, record) for one, record in described if record is not None]
         for kind in ("argument", "option"):
@@ -55,7 +55,7 @@ class Group(TyperGroup):
     """A group of commands."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed; the help is shown where no command is named."""
+        """Parse the arguments; show the help if no command is named."""
         if not args and not ctx.resilient_parsing:
             print(ctx.get_help(), file=sys.stderr)
             raise typer.Exit(2)
@@ -63,15 +63,15 @@ class Group(TyperGroup):
             return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments begin with."""
+        """Return the command at the begin of the arguments."""
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
             known = self.list_commands(ctx)
-            raise typer.BadParameter(f"no such command {args[0]!r}{meant(args[0], known)}", ctx=ctx)
+            raise typer.BadParameter(f"unknown command {args[0]!r}{meant(args[0], known)}", ctx=ctx)
         return args[0] if command else None, command, args[1:]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write what each command does, whole."""
+        """Write what each command does, without truncation."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.summaries(ctx)))
 
@@ -89,7 +89,7 @@ def _in_usage(argument: Any) -> str:
 
 @contextlib.contextmanager
 def _placed(ctx: Any) -> Iterator[None]:
-    """Whatever is refused meanwhile is refused by this command: the library does not always say so."""
+    """Attach errors inside the block to this command, because the library does not always do so."""
     try:
         yield
     except USAGE_ERRORS as error:

@@ -1,4 +1,4 @@
-"""The options that `pandapon returns` and `pandapon refunds` share, and how their texts are read."""
+"""The options that `pandapon returns` and `pandapon refunds` share, and their parsers."""
 
 from __future__ import annotations
 
@@ -49,46 +49,46 @@ __all__ = [
 ]
 
 Table = Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one row per write.", show_default=False)]
-Plan = Annotated[Path, typer.Argument(help="The plan, as `plan` wrote it.", show_default=False)]
-Out = Annotated[Path | None, typer.Option(help="The plan to be written; it must not exist.")]
+Plan = Annotated[Path, typer.Argument(help="A plan that `plan` wrote.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The plan to write; it must not exist.")]
 Map = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号."),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="A value for all rows, where there is no column."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="A value for all rows of a missing column."),
 ]
-Images = Annotated[Path | None, typer.Option(help="The folder that images lie in; default: the table's own.")]
+Images = Annotated[Path | None, typer.Option(help="The folder of the images; default: the table's folder.")]
 Sheet = Annotated[
     list[str] | None,
     typer.Option("--sheet", help="Sheet of a workbook; default: the one with the columns. Repeatable."),
 ]
 AllSheets = Annotated[bool, typer.Option("--all-sheets", help="Read every visible sheet of a workbook.")]
 HeaderRow = Annotated[
-    int | None, typer.Option(min=1, help="Row of the column names; default: found among the first 30.")
+    int | None, typer.Option(min=1, help="Row of the column names; default: detected in the first 30 rows.")
 ]
 Quotes = Annotated[
     Literal["auto", "none"],
-    typer.Option("--quoting", help="CSV: none takes quotation marks for ordinary characters."),
+    typer.Option("--quoting", help="CSV: none treats quotation marks as ordinary characters."),
 ]
 Multiline = Annotated[
     list[str] | None,
     typer.Option(
-        "--multiline", metavar="COLUMN", help="CSV: line breaks in this column are meant. Repeatable."
+        "--multiline", metavar="COLUMN", help="CSV: line breaks in this column are intended. Repeatable."
     ),
 ]
 Offline = Annotated[
-    bool, typer.Option("--offline", help="Do not ask the vendor: states and amounts stay unchecked.")
+    bool, typer.Option("--offline", help="Make no request to the vendor; states and amounts stay unchecked.")
 ]
 Freight = Annotated[
     Literal["ask", "added", "included"] | None,
-    typer.Option("--freight", help="Whether freight is on top of a refund's amount or part of it."),
+    typer.Option("--freight", help="Whether freight is added to a refund's amount or included in it."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show everything, write and send nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show everything; write and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-Rate = Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls on their way at once.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="Most calls per second.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Most calls in flight at once.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")]
 JournalFile = Annotated[
     Path | None,
@@ -97,7 +97,7 @@ JournalFile = Annotated[
 GroupReadable = Annotated[
     bool,
     typer.Option(
-        "--group-readable", help="Let the group of the written files read them; default: their owner alone."
+        "--group-readable", help="Let the files' group read the written files; default: only their owner."
     ),
 ]
 SettleAfter = Annotated[
@@ -109,14 +109,14 @@ JournalNone = Annotated[
     bool,
     typer.Option(
         "--journal-none",
-        help="Do not bind the plan to a journal yet; the first apply binds it to its own, and reads each row "
-        "before it is sent.",
+        help="Do not bind the plan to a journal yet; the first apply binds it and reads each row before "
+        "it is sent.",
     ),
 ]
 AllowSecond = Annotated[
     bool,
     typer.Option(
-        "--allow-second", help="Send an application also where another one of its order line is open."
+        "--allow-second", help="Send an application although another one of its order line is open."
     ),
 ]
 
@@ -124,32 +124,32 @@ ResendThrottled = Annotated[
     bool,
     typer.Option(
         "--resend-throttled",
-        help="Send again what a throttle or the login refused, also where no read can show it.",
+        help="Send rows again that a throttle or the login refused, even if no read can show them.",
     ),
 ]
 AnyAccount = Annotated[
     bool,
-    typer.Option("--any-account", help="Believe this sub-account's reads also about what another one wrote."),
+    typer.Option("--any-account", help="Believe this sub-account's reads about writes of another one."),
 ]
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,2})?)\s*(?P<unit>fen|yuan|分|元)?")
 
 
 def pairs(texts: Iterable[str] | None, option: str) -> dict[str, str]:
-    """`NAME=VALUE` texts as a mapping."""
+    """Parse `NAME=VALUE` texts to a mapping."""
     found: dict[str, str] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{text!r} has no '='", param_hint=option)
+            raise typer.BadParameter(f"{text!r} has no '='; write NAME=VALUE", param_hint=option)
         found[name.strip()] = value.strip()
     return found
 
 
 def fen(text: str | None, option: str) -> Fen | None:
-    """An amount: whole fen, or yuan if it says so ("5000yuan").
+    """Parse an amount: whole fen, or yuan with that unit ("5000yuan").
 
-    A number without a unit is fen: taken for yuan by mistake, it makes a limit too tight and never too wide.
+    A number without a unit is fen: if the user meant yuan, the limit is too strict, never too loose.
     """
     if text is None:
         return None
@@ -166,7 +166,7 @@ def fen(text: str | None, option: str) -> Fen | None:
 
 
 def age(text: str, option: str) -> int:
-    """An age such as 36h, in seconds."""
+    """Parse an age such as 36h to seconds."""
     try:
         return seconds_of(text)
     except ValueError as error:
@@ -174,12 +174,12 @@ def age(text: str, option: str) -> int:
 
 
 def given(**settings: Any) -> dict[str, Any]:
-    """The settings that were given."""
+    """Return the settings that the user set."""
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def accounts_beside(plan: Path | None, settings: dict[str, Any]) -> Accounts | None:
-    """The accounts of the configuration, if there are any, with a journal that outlives the process."""
+    """Return the configured accounts, if any, with a journal that outlives the process."""
     accounts = Accounts.found(**settings)
     if accounts is None or plan is None:
         return accounts
@@ -190,9 +190,9 @@ def accounts_beside(plan: Path | None, settings: dict[str, Any]) -> Accounts | N
 
 
 def beside_the_plan(plan: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with a journal that outlives the process, also towards loopback.
+    """Return the settings with a journal that outlives the process, also for loopback.
 
-    There the automatic place is in memory; a plan killed and applied again must find what it sent.
+    For loopback the automatic journal is in memory, but a plan that is applied again must find what it sent.
     """
     chosen = Settings.from_env(**settings)
     if forgets(chosen):

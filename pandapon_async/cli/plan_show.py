@@ -28,13 +28,13 @@ _STYLES = {
 
 
 def what_it_does(kind: str, count: int) -> str:
-    """How many of what."""
+    """Return a count with its noun."""
     one, many = _DEEDS[kind]
     return f"{count:,} {one if count == 1 else many}"
 
 
 def rows(count: int) -> str:
-    """So many rows."""
+    """Return a number of rows in words."""
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
@@ -44,7 +44,7 @@ def amount(fen: int, currency: str) -> str:
 
 
 def show_summary(console: Console, summary: PlanSummary) -> None:
-    """What a plan comes to."""
+    """Print the summary of a plan."""
     refused = summary.states[RowState.REFUSED]
     planned, held = summary.rows - refused, summary.states[RowState.HELD]
     held_back = f", {held:,} of them held back" if held else ""
@@ -61,7 +61,7 @@ def show_summary(console: Console, summary: PlanSummary) -> None:
         _money(console, summary)
         _largest(console, summary)
     _listed(console, "refused", summary.refused, refused)
-    _listed(console, "worth a look", summary.notes, summary.noted)
+    _listed(console, "remarks", summary.notes, summary.noted)
     if summary.pictures:
         size = summary.picture_bytes / 1024 / 1024
         there = f", {summary.pictures_uploaded:,} of them uploaded" if summary.pictures_uploaded else ""
@@ -69,7 +69,7 @@ def show_summary(console: Console, summary: PlanSummary) -> None:
     for note in summary.inferred:
         _say(console, f"note: {note}")
     if summary.unchecked and not summary.offline:
-        _say(console, f"note: {rows(summary.unchecked)} of the plan could not be checked in full")
+        _say(console, f"note: {rows(summary.unchecked)} of the plan could not be checked completely")
 
 
 def _money(console: Console, summary: PlanSummary) -> None:
@@ -90,7 +90,7 @@ def _money(console: Console, summary: PlanSummary) -> None:
 def _money_row(table: Table, name: str, money: Money) -> None:
     shown = amount(money.amount_fen, money.currency)
     if money.unknown:
-        shown += f" and {rows(money.unknown)} of unknown amount"
+        shown += f"  and {rows(money.unknown)} with an unknown amount"
     table.add_row(Text(name), f"{money.rows:,}", shown)
 
 
@@ -123,7 +123,7 @@ def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -
 
 
 def show_result(console: Console, result: ApplyResult) -> None:
-    """Where a plan stands."""
+    """Print the state of a plan."""
     table = Table(title=Text(f"{result.source}: {rows(result.rows)}"), title_justify="left")
     table.add_column("state")
     table.add_column("rows", justify="right")

@@ -1,4 +1,4 @@
-"""Planning and applying from the shell, the same for returns and refunds.
+"""Plan and apply from the shell, shared by returns and refunds.
 
 Progress and questions go to stderr. stdout gets tables on a terminal and otherwise one line of JSON.
 """
@@ -66,9 +66,9 @@ def run_plan(
     settings: dict[str, Any],
     new_journal: bool = False,
 ) -> int:
-    """Make a plan and tell what it comes to; gives the exit code."""
+    """Create a plan and print its summary; return the exit code."""
     if out is None and not dry_run:
-        raise typer.BadParameter("say where the plan goes, or --dry-run", param_hint="--out")
+        raise typer.BadParameter("name the plan with --out FILE, or use --dry-run", param_hint="--out")
 
     target = None if dry_run else out
     if target is not None:
@@ -107,7 +107,7 @@ def run_plan(
     else:
         _write_json({"plan": None if dry_run else str(out), **summary.to_dict()})
     if not summary.sendable:
-        _say("no row can be sent: fix the table and plan again.")
+        _say("no row can be sent; correct the table and create the plan again.")
         return 3 if summary.unchecked and not summary.offline else 1
     if out is not None and not dry_run:
         command = shlex.join(["pandapon", kind.value, "apply", str(out)])
@@ -118,7 +118,7 @@ def run_plan(
 
 
 def _told_of_all(kind: PlanKind, summaries: dict[str, PlanSummary], out: Path | None) -> int:
-    """Tell what the plans of all accounts come to; gives the exit code."""
+    """Print the summaries of all accounts' plans; return the exit code."""
     show_all(summaries, _say)
     _write_json(
         {"plan": out and str(out), "accounts": {name: one.to_dict() for name, one in summaries.items()}}
@@ -134,7 +134,7 @@ def _told_of_all(kind: PlanKind, summaries: dict[str, PlanSummary], out: Path | 
 def _apply_folder(
     kind: PlanKind, folder: Path, options: ApplyOptions, settings: dict[str, Any], *, yes: bool
 ) -> int:
-    """Carry out the plans of several accounts, after one word for all of them; gives the exit code."""
+    """Carry out the plans of several accounts after one confirmation; return the exit code."""
     paths = plans.plans_in(folder)
     summaries = plans.summarize_by_account(paths, options)
     for name, summary in summaries.items():
@@ -142,13 +142,13 @@ def _apply_folder(
         plans.check_limits(paths[name], options)
     show_all(summaries, _say)
     if not options.dry_run and not yes and not agreed_to_all(summaries):
-        _say("that is not the total: nothing was sent.")
+        _say("that is not the total; nothing was sent.")
         return 3
 
     async def work() -> dict[str, ApplyResult]:
         accounts = accounts_beside(folder, settings)
         if accounts is None:
-            raise ConfigurationError("the plans are of several accounts: set these up in pandapon.toml")
+            raise ConfigurationError("the plans belong to several accounts; configure these in pandapon.toml")
         async with accounts:
             return await apply_all(accounts, paths, summaries, options, _stop_at_signals())
 
@@ -158,7 +158,7 @@ def _apply_folder(
         _say(f"error: {error}\n{CHECK_ACCESS}\n{_go_on()}")
         return 4
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say(f"cut off; what was on its way is of unknown outcome until it is looked up. {_go_on()}")
+        _say(f"interrupted; writes in flight have an unknown outcome until they are looked up. {_go_on()}")
         return 3
     _write_json({"plan": str(folder), "accounts": {name: one.to_dict() for name, one in results.items()}})
     for name, result in results.items():
@@ -168,10 +168,10 @@ def _apply_folder(
 
 
 def show_command(kind: PlanKind) -> Callable[[Path], None]:
-    """The command that shows a plan again."""
+    """Return the command that shows a plan again."""
 
     def show(plan: Plan) -> None:
-        """Show what a plan comes to and where it stands; makes no request, changes nothing."""
+        """Show the summary and the state of a plan; makes no request, changes nothing."""
         if plan.is_dir():
             summaries = plans.summarize_by_account(plans.plans_in(plan), ApplyOptions())
             show_all(summaries, _say)
@@ -188,7 +188,7 @@ def show_command(kind: PlanKind) -> Callable[[Path], None]:
 
 
 def apply_command(kind: PlanKind) -> Callable[..., None]:
-    """The command that carries a plan out."""
+    """Return the command that carries out a plan."""
 
     def apply(
         plan: Plan,
@@ -200,48 +200,55 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         ] = None,
         max_total: Annotated[
             str | None,
-            typer.Option(metavar="FEN", help="Do not begin if all rows come to more: 500000, or 5000yuan."),
+            typer.Option(
+                metavar="FEN", help="Send nothing if the sum of all rows is larger: 500000, or 5000yuan."
+            ),
         ] = None,
         max_each: Annotated[
-            str | None, typer.Option(metavar="FEN", help="Do not begin if one row is about more than this.")
+            str | None, typer.Option(metavar="FEN", help="Send nothing if the amount of one row is larger.")
         ] = None,
         stop_after_failures: Annotated[
-            int | None, typer.Option(min=1, help="Start nothing new after so many failed rows.")
+            int | None, typer.Option(min=1, help="Send no more rows after this many failures.")
         ] = None,
         resend_absent: Annotated[
             bool,
             typer.Option(
                 "--resend-absent",
-                help="Send again what an earlier run did not find, if one more read does not find it either.",
+                help="Send rows again that an earlier run did not find, if one more read does not find "
+                "them either.",
             ),
         ] = False,
         resend_throttled: ResendThrottled = False,
         check_first: Annotated[
-            bool, typer.Option("--check-first", help="Read every row before it is sent; after any restore.")
+            bool,
+            typer.Option("--check-first", help="Read every row before it is sent; use it after any restore."),
         ] = False,
         adopt_journal: Annotated[
             bool,
             typer.Option(
-                "--adopt-journal", help="Go on with another journal; every row is read before it is sent."
+                "--adopt-journal", help="Continue with another journal; every row is read before it is sent."
             ),
         ] = False,
         new_journal: NewJournal = False,
         never_applied: Annotated[
             bool,
             typer.Option(
-                "--never-applied", help="Nobody else applied this plan: send also what no read can show."
+                "--never-applied", help="Nobody else applied this plan: also send rows that no read can show."
             ),
         ] = False,
         allow_second: AllowSecond = False,
         any_account: AnyAccount = False,
         allow_repeat: Annotated[
-            bool, typer.Option("--allow-repeat", help="Send again what the journal says was done before.")
+            bool, typer.Option("--allow-repeat", help="Send rows again that the journal has as done.")
         ] = False,
         wait: Annotated[
             bool, typer.Option(help="Wait at the end until unknown outcomes can be looked up.")
         ] = True,
         words: Annotated[
-            bool, typer.Option("--words", help="Keep what the platform says of refusals. It may name people.")
+            bool,
+            typer.Option(
+                "--words", help="Keep the platform's messages about refusals, which may name people."
+            ),
         ] = False,
         group_readable: GroupReadable = False,
         journal: JournalFile = None,
@@ -250,12 +257,12 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         concurrency: Concurrency = None,
         base_url: BaseUrl = None,
     ) -> None:
-        """Carry a plan out. An interrupted one resumes where it stopped; nothing is sent twice.
+        """Carry out a plan. An interrupted one resumes where it stopped; nothing is sent twice.
 
-        A folder of plans is carried out with all its accounts, after you have typed the total.
+        A folder of plans is carried out with all its accounts after you type the total.
 
-        Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent or of
-        unknown outcome), 4 authentication.
+        Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent, or
+        an unknown outcome), 4 authentication.
         """
         options = ApplyOptions(
             max_total=fen(max_total, "--max-total"),
@@ -277,7 +284,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         )
         if plan.is_dir():
             if out is not None or new_journal:
-                raise typer.BadParameter("holds several plans; name one of them", param_hint="PLAN")
+                raise typer.BadParameter("has several plans; name one of them", param_hint="PLAN")
             given_all = given(rate=rate, concurrency=concurrency, journal=journal, settle_after=settle_after)
             raise typer.Exit(_apply_folder(kind, plan, options, given_all, yes=yes))
         summary = plans.summarize(plan, options=options)
@@ -293,7 +300,7 @@ def apply_command(kind: PlanKind) -> Callable[..., None]:
         )
         settings = beside_the_plan(plan, settings)
         show_summary(Console(stderr=True), summary)
-        # What forbids the run is told before anybody is asked.
+        # Reasons against the run are reported before the question.
         plans.check_limits(plan, options)
         if new_journal:
             begin_new_journal(settings)
@@ -321,12 +328,12 @@ def _check_plan_type(kind: PlanKind, summary: PlanSummary, plan: Path) -> None:
 
 
 def _agreed(summary: PlanSummary) -> bool:
-    """Ask, where there is somebody to ask."""
+    """Ask for confirmation if there is a terminal."""
     open_rows = sum(count for state, count in summary.states.items() if state.open)
     if not summary.sendable and not open_rows:
         return True  # nothing would be sent
     if not sys.stdin.isatty():
-        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
+        raise InvalidArgumentError("no terminal to ask on; add --yes to confirm", argument="yes")
     money = ", ".join(amount(money.amount_fen, money.currency) for money in summary.to_send)
     earlier = f" and look up {open_rows:,} that an earlier run left open" if open_rows else ""
     question = f"Send {what_it_does(summary.kind, summary.sendable)} ({money or 'no amount'}){earlier}?"
@@ -342,11 +349,11 @@ def _run_apply(
         _say(f"error: {error}\n{CHECK_ACCESS}\n{_go_on()}")
         return 4
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say(f"cut off; what was on its way is of unknown outcome until it is looked up. {_go_on()}")
+        _say(f"interrupted; writes in flight have an unknown outcome until they are looked up. {_go_on()}")
         return 3
     except (JournalUnavailableError, ConfigurationError, OSError) as error:
         if isinstance(error, ConfigurationError) and (error.__cause__ is None or is_damage(error)):
-            raise  # going on would end the same way
+            raise  # a second run would end the same way
         if isinstance(error, OSError) and is_misplaced(error):
             error.add_note(f"Nothing more was sent. {_go_on()}")
             raise
@@ -371,7 +378,7 @@ async def _apply(
 
 
 def _stop_at_signals() -> Stop:
-    """What ends the run in good order at the first signal, and cuts it off at the second."""
+    """Stop the run gracefully at the first signal, and interrupt it at the second."""
     stop = Stop()
     task = asyncio.current_task()
     assert task is not None
@@ -381,7 +388,10 @@ def _stop_at_signals() -> Stop:
             task.cancel()
             return
         stop.request("interrupted", hurry=True)
-        _say("stopping: nothing new is sent, what is on its way ends first (once more cuts it off)")
+        _say(
+            "stopping: no new rows are sent, and rows in flight finish first (press Ctrl-C again to "
+            "interrupt them)"
+        )
 
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -390,24 +400,24 @@ def _stop_at_signals() -> Stop:
 
 
 def _advise(kind: PlanKind, result: ApplyResult) -> None:
-    """What is left to do, and how."""
+    """Print what is left to do, and how."""
     if result.stopped:
         _say(f"stopped early: {result.stopped}.")
     unknown = result.states[RowState.UNKNOWN] + result.states[RowState.APPLYING]
     if unknown:
         _say(
-            f"{rows(unknown)} of unknown outcome, which will not be sent again. Apply the plan once more "
-            "to look them up, or look into the vendor's console and say what you saw:\n"
-            f"  pandapon journal resolve INTENT --as done|absent --note '...' --journal {result.journal}"
+            f"{rows(unknown)} with an unknown outcome, which will not be sent again. Apply the plan once "
+            "more to look them up, or check the vendor's console and settle each by hand:\n  pandapon "
+            f"journal resolve INTENT --as done|absent --note '...' --journal {result.journal}"
         )
     if absent := result.states[RowState.SETTLED_ABSENT]:
-        _say(f"{rows(absent)} not found after the write. To send those again, add --resend-absent.")
+        _say(f"{rows(absent)} not found after the write. To send them again, add --resend-absent.")
     if result.left or result.states[RowState.NOT_SENT]:
         _say(_go_on())
 
 
 def _go_on() -> str:
-    return f"Go on with:\n  {shlex.join(['pandapon', *sys.argv[1:]])}"
+    return f"Continue with:\n  {shlex.join(['pandapon', *sys.argv[1:]])}"
 
 
 def _write_json(facts: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Planning and applying over several accounts: what each account comes to, and one word for the whole sum."""
+"""Plan and apply for several accounts: a summary of each, and one confirmation of the whole sum."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def plan_all(
     out: Path | None,
     options: PlanOptions,
 ) -> dict[str, PlanSummary] | None:
-    """The plans of all accounts that a table names; None if it names none."""
+    """Create the plans of all accounts in a table; None if it names none."""
     names = await asyncio.to_thread(plans.accounts_of_table, accounts, kind, table, options)
     if names is None:
         return None
@@ -35,7 +35,7 @@ async def plan_all(
 
 
 def show_all(summaries: Mapping[str, PlanSummary], say: Callable[[str], None]) -> None:
-    """Count and yuan of each account, and of all, on stderr."""
+    """Print count and yuan of each account, and of all, on stderr."""
     for name, summary in summaries.items():
         money = ", ".join(amount(one.amount_fen, one.currency) for one in summary.to_send) or "no amount"
         refused = summary.states[RowState.REFUSED]
@@ -45,7 +45,7 @@ def show_all(summaries: Mapping[str, PlanSummary], say: Callable[[str], None]) -
 
 
 def total_of(summaries: Mapping[str, PlanSummary]) -> str:
-    """Rows and money of all accounts."""
+    """Return rows and money of all accounts."""
     sums: dict[str, int] = {}
     for summary in summaries.values():
         for one in summary.to_send:
@@ -57,14 +57,14 @@ def total_of(summaries: Mapping[str, PlanSummary]) -> str:
 
 
 def agreed_to_all(summaries: Mapping[str, PlanSummary]) -> bool:
-    """Whether somebody types the total: in yuan where money is moved, else the number of rows."""
+    """Ask for the total: in yuan if money moves, otherwise the number of rows."""
     rows = sum(summary.sendable for summary in summaries.values())
     if not rows and not any(
         state.open and n for one in summaries.values() for state, n in one.states.items()
     ):
         return True  # nothing would be sent
     if not sys.stdin.isatty():
-        raise InvalidArgumentError("there is no terminal to ask on: say --yes", argument="yes")
+        raise InvalidArgumentError("no terminal to ask on; add --yes to confirm", argument="yes")
     fen = sum(money.amount_fen for summary in summaries.values() for money in summary.to_send)
     wanted = f"{Fen(fen).yuan:.2f}" if fen else str(rows)
     what = "the total in yuan" if fen else "the number of rows"
@@ -78,13 +78,13 @@ async def apply_all(
     options: ApplyOptions,
     stop: Stop,
 ) -> dict[str, ApplyResult]:
-    """Carry out the plans of all accounts side by side."""
+    """Carry out the plans of all accounts in parallel."""
     return await plans.apply_by_account(
         accounts, paths, summaries, options=options, progress=progress(), stop=stop
     )
 
 
 def exit_code_of(results: Mapping[str, ApplyResult]) -> int:
-    """The worst of all: incomplete before failed before done."""
+    """Return the worst exit code: incomplete before failed before done."""
     codes = {result.exit_code for result in results.values()}
     return next(code for code in (3, 1, 0) if code in codes)

@@ -87,7 +87,7 @@ def split(
     multiline: Multiline = None,
     as_of: AsOf = None,
 ) -> None:
-    """Cut a ledger into parts by refund id, so that duplicates stay together; asks nobody.
+    """Split a ledger into parts by refund id, so that duplicates stay together; makes no request.
 
     Then run `pandapon reconcile part K` for each part, anywhere, and `pandapon reconcile merge`. (A ledger
     whose file is named split, part or merge is written ./split.)
@@ -138,7 +138,7 @@ def part(
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Look up the refunds of one part; run again, it repeats no lookup of the same night.
+    """Look up the refunds of one part; a second run repeats no lookup of the same night.
 
     Exit codes: 0 all looked up, 2 usage, 3 lookups failed or are left, or none found, 4 authentication.
     """
@@ -174,7 +174,7 @@ def merge(
     language: ReportLanguage = None,
     group_readable: GroupReadable = False,
 ) -> None:
-    """Judge all rows of all parts at once and write the files, as one run of the whole ledger does.
+    """Judge the rows of all parts together and write the same files as one run of the whole ledger.
 
     Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or was not run to its end.
     """

@@ -1,4 +1,4 @@
-"""`pandapon record`: one real answer as a file to show: its form, and nothing of anybody's in it."""
+"""`pandapon record`: save the form of one real answer, without private data, as a file to share."""
 
 from __future__ import annotations
 
@@ -35,10 +35,12 @@ def record(
     file: Annotated[Path, typer.Argument(help="The file to write.")],
     words: Annotated[
         list[str],
-        typer.Argument(metavar="-- call NAME [KEY=VALUE]...", help="The call, as `pandapon call` takes it."),
+        typer.Argument(
+            metavar="-- call NAME [KEY=VALUE]...", help="The call, in the form of `pandapon call`."
+        ),
     ],
     amounts: Annotated[
-        Literal["shown", "hidden"], typer.Option(help="Whether amounts of at most five digits stay.")
+        Literal["shown", "hidden"], typer.Option(help="Whether to keep amounts of at most five digits.")
     ] = "shown",
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
     allow_inferred: Annotated[
@@ -46,13 +48,12 @@ def record(
     ] = False,
     base_url: Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")] = None,
 ) -> None:
-    """Make one call that only reads, and keep the form of its answer as a file to show.
+    """Make one read and save its answer with replaced content, as a file to share.
 
-    Every text, and every number of more than five digits, is replaced by another one of the same form,
-    unless the declaration of the call says that it is harmless; fields that it does not know always are.
-    Dates are shifted. Equal values become equal ones. Of the request only the names of the call and its
-    arguments stay. The recording is shown before it is written: read it. `pandapon sandbox --recorded
-    FILE` plays it.
+    Every text, and every number of more than five digits, is replaced by another one of the same form, unless
+    the declaration of the call marks it as harmless; undeclared fields are always replaced. Dates are
+    shifted. Equal values stay equal. Of the request only the names of the call and its arguments are kept.
+    The recording is shown before it is written: read it. `pandapon sandbox --recorded FILE` plays it.
     """
     if len(words) < 2 or words[0] != "call":
         raise InvalidArgumentError(_USAGE, argument="words")
@@ -66,7 +67,7 @@ def record(
     endpoint, given = choose_endpoint(candidates, words[2:], {}, pinned=name in endpoints())
     if endpoint.safety is not Safety.READ:
         raise InvalidArgumentError(
-            f"{name} may change something; only calls that read can be recorded", argument="NAME"
+            f"{name} may change something; only reads can be recorded", argument="NAME"
         )
     encode_arguments(endpoint.parameters, given)
     _MARK.check(file, "FILE")
@@ -78,18 +79,18 @@ def record(
     sys.stdout.write(text)
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            raise InvalidArgumentError(f"{file} was not written: read what is shown above, then say --yes")
+            raise InvalidArgumentError(f"{file} was not written: read the recording above, then add --yes")
         if not confirmed(f"Write this to {file}?"):
             raise typer.Abort
     with whole_file(file, _MARK) as written:
         written.write(text)
-    note(f"written to {file}; nothing of your data should be in it, but you know it best")
+    note(f"written to {file}; it should not contain any of your data, but please check it")
 
 
 async def _answer(
     endpoint: Endpoint, given: Mapping[str, Any], chosen: SettingsArguments
 ) -> tuple[int, dict[str, Any]]:
-    """The status and the envelope of the answer, also of one that refuses or that does not fit."""
+    """Return the status and the envelope of the answer, even of a refusal or of one that does not match."""
     async with Client.from_env(**chosen) as client:
         started = client.call(operations()[endpoint.name], given, generation=endpoint.generation)
         try:

@@ -1,4 +1,4 @@
-"""`pandapon refunds`: open refund forms in bulk, planned first and applied after a look."""
+"""`pandapon refunds`: open refund forms in bulk: plan, check, apply."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from pandapon_async.plans import PlanKind, PlanOptions
 __all__ = ["refunds_app"]
 
 refunds_app: Final = typer.Typer(
-    help="Open refund forms in bulk: plan a table, look at it, apply it.",
+    help="Open refund forms in bulk: plan a table, check it, apply it.",
     pretty_exceptions_enable=False,
 )
 
@@ -49,7 +49,7 @@ def plan(
     map_: Map = None,
     set_: Set = None,
     amount_unit: Annotated[
-        Literal["fen", "yuan"] | None, typer.Option(help="What amounts count in, where no column says it.")
+        Literal["fen", "yuan"] | None, typer.Option(help="The unit of amounts, if no column states it.")
     ] = None,
     images: Images = None,
     sheet: Sheet = None,
@@ -68,12 +68,12 @@ def plan(
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Check every row of a table of refund applications and write the plan; uploads and changes nothing.
+    """Check every row of a table of refund applications and write a plan; uploads and changes nothing.
 
     Columns: order_id, order_entry_ids, dispute_request, apply_payment, apply_carriage, reason_id (or reason),
-    description, goods_status, vouchers, shop, currency. A row with freight is refused until --freight says
-    whether it is on top of apply_payment or part of it. Exit codes: 0 all rows planned, 1 some refused, 2
-    usage, 3 some could not be checked, 4 authentication.
+    description, goods_status, vouchers, shop, currency. A row with freight is refused until --freight states
+    whether it is added to apply_payment or included. Exit codes: 0 all rows planned, 1 some refused, 2 usage,
+    3 some could not be checked, 4 authentication.
     """
     options = PlanOptions(
         map=pairs(map_, "--map"),

@@ -1,4 +1,4 @@
-"""`pandapon returns`: send goods back in bulk, planned first and applied after a look."""
+"""`pandapon returns`: send goods back in bulk: plan, check, apply."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pandapon_async.plans import PlanKind, PlanOptions
 __all__ = ["returns_app"]
 
 returns_app: Final = typer.Typer(
-    help="Send goods back in bulk: plan a table, look at it, apply it.",
+    help="Send goods back in bulk: plan a table, check it, apply it.",
     pretty_exceptions_enable=False,
 )
 
@@ -53,10 +53,10 @@ def plan(
     quoting: Quotes = "auto",
     multiline: Multiline = None,
     carriers: Annotated[
-        Path | None, typer.Option(help="File with the known codes of carriers, one a line.")
+        Path | None, typer.Option(help="File with the known carrier codes, one per line.")
     ] = None,
     any_carrier: Annotated[
-        bool, typer.Option("--any-carrier", help="Say nothing of codes of carriers that are not known.")
+        bool, typer.Option("--any-carrier", help="Do not report unknown carrier codes.")
     ] = False,
     offline: Offline = False,
     dry_run: DryRun = False,
@@ -67,7 +67,7 @@ def plan(
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Check every row of a table of returns and write the plan; uploads nothing, changes nothing.
+    """Check every row of a table of returns and write a plan; uploads nothing, changes nothing.
 
     Columns: refund_id, logistics_company_no, freight_bill, description, vouchers, shop. Exit codes: 0 all
     rows planned, 1 some refused, 2 usage, 3 some could not be checked, 4 authentication.

@@ -1,4 +1,4 @@
-"""`pandapon sandbox`: a PandaPon on this machine, until Ctrl-C."""
+"""`pandapon sandbox`: run a local PandaPon sandbox until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def _rules(text: str) -> tuple[Fault, ...]:
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")
     ] = 8080,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; the default is this machine alone.")
+        str, typer.Option(help="Address to listen on; the default is only this machine.")
     ] = "127.0.0.1",
-    refunds: Annotated[int, typer.Option(min=0, max=10**9 - 1, help="How many refunds there are.")] = 1000,
+    refunds: Annotated[int, typer.Option(min=0, max=10**9 - 1, help="The number of refunds.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same refunds, ledger and faults.")] = 7,
     rate: Annotated[
-        float | None, typer.Option(min=0.001, help="Most calls in any second; unless given, no limit.")
+        float | None, typer.Option(min=0.001, help="Most calls in any second; default: no limit.")
     ] = None,
     faults: Annotated[
         str, typer.Option(help='Rules such as "reset_after:0.05,throttle_429:0.01" or "chaos:0.1".')
@@ -49,35 +49,35 @@ def sandbox(
     ] = 0.0,
     not_found: Annotated[
         Literal["code", "null", "empty"],
-        typer.Option(help="How it says that there is no such refund: code 404, or success without data."),
+        typer.Option(help="The answer for an unknown refund: code 404, or success without data."),
     ] = "code",
     freight: Annotated[
         Literal["added", "included"] | None,
-        typer.Option(help="Refunds of 1688 have freight, on top of their amount or in it."),
+        typer.Option(help="1688 refunds have freight, added to their amount or included in it."),
     ] = None,
     user_id: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="A further sub-account of every key; repeatable.")
+        list[str] | None, typer.Option(metavar="ID", help="Another sub-account of every key; repeatable.")
     ] = None,
     access_key: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY", help="A further key with the same secret, as after a rotation; repeatable."
+            metavar="KEY", help="Another key with the same secret, as after a rotation; repeatable."
         ),
     ] = None,
-    log_limit: Annotated[
-        int, typer.Option(min=0, help="How many requests /_sandbox/log remembers.")
-    ] = 100_000,
+    log_limit: Annotated[int, typer.Option(min=0, help="How many requests /_sandbox/log keeps.")] = 100_000,
     recorded: Annotated[
         list[Path] | None,
         typer.Option(help="A file of `pandapon record`, which answers all calls of its name; repeatable."),
     ] = None,
 ) -> None:
-    """Serve a PandaPon on this machine, until Ctrl-C.
+    """Run a local PandaPon sandbox until Ctrl-C.
 
-    Prints what a client needs as environment lines, ready for a .env file; the credentials are public
-    test values. /_sandbox/log, effects, counters, ledger and truth show what happened.
+    Prints the client's settings as lines for a .env file; the credentials are public test values.
+    /_sandbox/log, effects, counters, ledger and truth show what happened.
     """
-    from pandapon_async.sandbox import Sandbox  # only now: every other command starts without a server
+    from pandapon_async.sandbox import (
+        Sandbox,
+    )  # imported here, because every other command starts without a server
 
     served = Sandbox(
         accounts=_accounts(access_key or (), user_id or ()),
@@ -103,7 +103,7 @@ def sandbox(
 
 
 def _accounts(keys: Iterable[str], user_ids: Iterable[str]) -> list[Credentials]:
-    """Every key with every sub-account."""
+    """Return every key with every sub-account."""
     from pandapon_async.sandbox.server import ACCESS_KEY, ACCESS_SECRET, USER_ID
     from pandapon_async.settings import Credentials
 
@@ -115,7 +115,7 @@ def _accounts(keys: Iterable[str], user_ids: Iterable[str]) -> list[Credentials]
 
 
 async def _serve(served: Sandbox) -> None:
-    """Until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

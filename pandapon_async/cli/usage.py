@@ -1,8 +1,8 @@
-"""What is said of a command that is typed wrongly: the option, the value, what it takes, where to read more.
+"""The message for a wrong command line: the option, its value, what it accepts, and the help to read.
 
-The library that reads the command line has texts of its own, which differ from version to version and quote
-those of a third one. What it refuses is told here by the type of the option. What a command refuses itself,
-it says in its own words.
+The parsing library has its own messages, which differ between versions and quote another library. So this
+module reports its refusals by the type of the option. Refusals by a command itself have the command's own
+message.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pandapon_async.plain_text import meant
 __all__ = ["USAGE_ERRORS", "argument_name", "cannot_listen", "explain_usage", "value_of"]
 
 USAGE_ERRORS: Final[Any] = typer.BadParameter.__mro__[2]
-"""Everything that the reader of the command line raises: two steps above `typer.BadParameter`."""
+"""The base class of all parser errors: two steps above `typer.BadParameter`."""
 _OURS = Path(__file__).parent
 LONGEST = 40
 
 
 def value_of(kind: Any) -> tuple[Any, list[str]]:
-    """What an option takes: the type of one value, and the choices if only some are allowed.
+    """Return what an option accepts: the type of one value, and the choices if they are limited.
 
     >>> value_of(list[int] | None), value_of(Literal["a", "b"] | None)[1]
     ((<class 'int'>, []), ['a', 'b'])
@@ -51,7 +51,7 @@ def cannot_listen(host: str, port: int, error: OSError) -> str:
 
 
 def explain_usage(error: Any) -> str:
-    """The message of a usage error, and which help to read."""
+    """Return the message of a usage error, with the help to read."""
     context = getattr(error, "ctx", None)
     path = ["pandapon"]
     while context is not None and context.parent is not None:
@@ -68,20 +68,20 @@ def _problem(error: Any) -> str:
     if refused is not None:
         return _of_option(error, str(refused))
     if parameter is None:
-        return "no command is named"
+        return "no command was named"
     wanted = _wanted(error, parameter)
-    if hasattr(error, "param_type"):  # it was not typed at all
+    if hasattr(error, "param_type"):  # it is missing from the command line
         return f"{option} is missing"
     typed = _typed(parameter)
     return f"{option}{'' if typed is None else f' {typed!r}'} {wanted or 'cannot be used'}"
 
 
 def _of_option(error: Any, typed: str) -> str:
-    """What is wrong with an option that is not there, or that lacks its value or has one too many."""
+    """Describe an unknown option, or one with a missing or unexpected value."""
     known = {name: one for one in error.ctx.command.get_params(error.ctx) for name in _names(one)}
     parameter = known.get(typed)
     if parameter is None:
-        return f"no such option {typed}{meant(typed, known)}"
+        return f"unknown option {typed}{meant(typed, known)}"
     if getattr(parameter, "is_flag", False):
         return f"{typed} takes no value"
     wanted = _wanted(error, parameter)
@@ -93,7 +93,7 @@ def _names(parameter: Any) -> list[str]:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether a command of ours raised it, and not the library."""
+    """Whether one of our commands raised it, not the library."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -109,12 +109,12 @@ def _option(parameter: Any) -> str:
 
 
 def argument_name(argument: Any) -> str:
-    """An argument as the help and messages name it: LEDGER, PATHS..."""
+    """Return an argument's name in help and messages: LEDGER, PATHS..."""
     return str(argument.metavar or f"{argument.name.upper()}{'' if argument.nargs == 1 else '...'}")
 
 
 def _typed(parameter: Any) -> str | None:
-    """What was typed for it, the last time; None if nothing was, or it is an argument."""
+    """Return the last value typed for an option; None without one, and for an argument."""
     typed = None
     for name in _names(parameter):
         for argument, following in zip(sys.argv, [*sys.argv[1:], ""], strict=True):
@@ -126,7 +126,7 @@ def _typed(parameter: Any) -> str | None:
 
 
 def _wanted(error: Any, parameter: Any) -> str:
-    """What it takes, from the signature of the command."""
+    """Describe what it accepts, from the signature of the command."""
     callback = getattr(getattr(getattr(error, "ctx", None), "command", None), "callback", None)
     declared = None if callback is None else inspect.signature(callback).parameters.get(parameter.name)
     if declared is None or get_origin(declared.annotation) is not Annotated:

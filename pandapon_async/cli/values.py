@@ -1,7 +1,7 @@
-"""Arguments of a call from what is typed in a shell, by the rules of its declaration.
+"""Parse a call's arguments from the shell by the rules of its declaration.
 
-Only the form is read here: text becomes the kind of value that the rule takes. Whether it is right is
-then the rule's own business, so a shell and a program are told the same.
+Only the form is read here: text becomes the type that the rule accepts. The rule itself then checks the
+value, so a shell and a program get the same message.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _DECIMAL = re.compile(r"-?[0-9]{1,40}\.[0-9]{1,40}", re.ASCII)
 def read_arguments(
     parameters: tuple[Parameter, ...], typed: Iterable[str], document: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The arguments by name, from `key=value` texts and a JSON object; the texts win.
+    """Return the arguments by name, from `key=value` texts and a JSON object; the texts take precedence.
 
-    Keys are Python names or wire names. Raises InvalidArgumentError that says which argument is wrong.
+    Keys are Python names or wire names. Raises InvalidArgumentError, which names the wrong argument.
     """
     known = {key: parameter for parameter in parameters for key in (parameter.wire, parameter.name)}
     given: dict[str, Any] = {}
@@ -50,7 +50,7 @@ def _by_key(typed: Iterable[str]) -> dict[str, list[str]]:
     for text in typed:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            raise InvalidArgumentError("arguments look like key=value, such as refund_id=TQ201808300000001")
+            raise InvalidArgumentError("write arguments as key=value, such as refund_id=TQ201808300000001")
         found.setdefault(key, []).append(value)
     return found
 
@@ -69,18 +69,18 @@ def _explained(name: str, read: Any, rule: rules.Field, value: Any) -> Any:
 
 
 def _from_texts(rule: rules.Field, texts: list[str]) -> Any:
-    """A value from one `key=value`, or a list from several of the same key."""
+    """Read a value from one `key=value`, or a list from several of the same key."""
     while isinstance(rule, rules.JsonTextField):
         rule = rule.rule
     if isinstance(rule, rules.ListField):
         return _list(rule.item, texts)
     if len(texts) > 1:
-        raise ValueError("is given more than once, and takes one value")
+        raise ValueError("is given more than once, but takes one value")
     return _from_text(rule, texts[0])
 
 
 def _list(item: rules.Field, texts: list[str]) -> list[Any]:
-    """Items from a repeated key (each text is one), or from one text: JSON or comma separated."""
+    """Return items from a repeated key (each text is one), or from one text: JSON or comma separated."""
     (text, *more) = texts
     if more:
         return [_from_text(item, one) for one in texts]
@@ -113,7 +113,7 @@ def _from_text(rule: rules.Field, text: str) -> Any:
 
 
 def _from_json(rule: rules.Field, value: Any) -> Any:
-    """A value from JSON: names may be the wire's, moments and images are texts."""
+    """Read a value from JSON: keys may be wire names, times and images are texts."""
     match rule:
         case rules.JsonTextField():
             return _from_json(rule.rule, value)
@@ -146,7 +146,7 @@ def _number(text: str) -> int | Decimal:
     if _WHOLE.fullmatch(text):
         return int(text)
     if _DECIMAL.fullmatch(text):
-        return Decimal(text)  # for the rule to refuse: it knows what would be right
+        return Decimal(text)  # the rule refuses it, because it knows the accepted form
     raise ValueError("must be a whole number")
 
 
@@ -157,12 +157,12 @@ def _moment(text: str) -> datetime | int:
         return datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
-            "must be a moment such as 2025-02-24T14:52:20+08:00, or epoch milliseconds (13 digits)"
+            "must be a time such as 2025-02-24T14:52:20+08:00, or epoch milliseconds (12 to 14 digits)"
         ) from None
 
 
 def read_document(source: str | None) -> Mapping[str, Any]:
-    """The object that `--body` gives: itself, in a file (`@file`) or on stdin (`-`)."""
+    """Read the object of `--body`: a text, a file (`@file`) or stdin (`-`)."""
     if source is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""`pandapon vouchers upload`: proof images in bulk, each distinct one once, also from run to run."""
+"""`pandapon vouchers upload`: upload proof images in bulk, each distinct one once over all runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ vouchers_app: Final = typer.Typer(help="Upload proof images.", pretty_exceptions
 MARK = Mark('{"path":', "`pandapon vouchers upload`")
 ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".gif", ".bmp")
 OTHER_ENDINGS = (".webp", ".heic", ".heif", ".avif")
-"""Images that are refused by name, or converted, and not passed over."""
+"""Endings of images that are refused by name or converted, not ignored."""
 
 
 @vouchers_app.callback()
@@ -47,12 +47,16 @@ def upload(
     paths: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(help="Results, a line of JSON per image; a later run adds to it and skips what it has."),
+        typer.Option(
+            help="Results, one line of JSON per image; a later run appends and skips images that it has."
+        ),
     ] = None,
     compress: Annotated[
         bool,
         typer.Option(
-            "--compress", "--shrink", help="Send a smaller JPEG of what is too large, or WebP (needs Pillow)."
+            "--compress",
+            "--shrink",
+            help="Convert images that are too large, or WebP, to a smaller JPEG (needs Pillow).",
         ),
     ] = False,
     group_readable: GroupReadable = False,
@@ -61,15 +65,15 @@ def upload(
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
 ) -> None:
-    """Upload images and tell their urls; identical ones are uploaded once.
+    """Upload images and print their urls; identical ones are uploaded once.
 
-    Files of a folder whose names are not those of images are passed over, and named on stderr.
+    Other files in a folder are ignored and listed on stderr.
 
     Exit codes: 0 all uploaded, 1 some were refused, 2 usage, 3 interrupted, 4 authentication.
     """
     images = list(_images(paths, out))
     if not images:
-        raise ConfigurationError("no images: name files, or folders with " + ", ".join(ENDINGS))
+        raise ConfigurationError("no images found: name files, or folders with " + ", ".join(ENDINGS))
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
     if dry_run:
         raise typer.Exit(_check(images, Settings.from_env(**settings).vendor.images, compress))
@@ -78,7 +82,7 @@ def upload(
 
 
 def _images(paths: Iterable[Path], out: Path | None) -> Iterator[Path]:
-    """The images that are named; folders are gone through, in order, and what is passed over is named."""
+    """Return the named images and those in named folders, in order; list ignored files."""
     own = {out, out.with_name(f"{out.name}.lock")} if out is not None else set()
     for path in paths:
         if not path.is_dir():
@@ -88,11 +92,11 @@ def _images(paths: Iterable[Path], out: Path | None) -> Iterator[Path]:
             if found.suffix.lower() in ENDINGS + OTHER_ENDINGS and found.is_file():
                 yield found
             elif not found.is_dir() and found not in own:
-                _say(f"passed over: {found} (its name does not end in {', '.join(ENDINGS)})")
+                _say(f"ignored: {found} (its name does not end in {', '.join(ENDINGS)})")
 
 
 def _check(images: Iterable[Path], limits: ImageLimits, compress: bool) -> int:
-    """Tell which images would be taken; uploads nothing."""
+    """Report which images would be accepted; uploads nothing."""
     rule, wrong = picture_rule(limits), 0
     if compress:
         rule = before_compression(rule)
@@ -109,8 +113,10 @@ def _check(images: Iterable[Path], limits: ImageLimits, compress: bool) -> int:
 
 @attrs.define(eq=False)
 class _Results:
-    """The file of results, or stdout. Each line is one write at the file's end, so none is ever torn in two
-    by another process, and a line that a crash cut short is closed off and not read.
+    """The results file, or stdout.
+
+    Each line is one write at the end of the file, so another process never splits it. A line that a crash cut
+    short is closed and not read.
     """
 
     path: Path | None
@@ -121,7 +127,7 @@ class _Results:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, path: Path | None, group_readable: bool) -> Iterator[_Results]:
-        """The results at `path`, with what earlier runs put there."""
+        """Open the results at `path`, with those of earlier runs."""
         if path is None:
             yield cls(None)
             return
@@ -136,7 +142,7 @@ class _Results:
                 yield results
 
     def _read(self) -> bool:
-        """Learn what is uploaded already; whether the last line was cut short. Refuses another file."""
+        """Read earlier uploads; return whether the last line is incomplete. Refuses a foreign file."""
         assert self.path is not None
         if not self.path.exists():
             return False
@@ -148,12 +154,14 @@ class _Results:
                     self._learn(orjson.loads(line))
                     continue
                 if number == 0 and not torn:
-                    raise ConfigurationError(f"{self.path} holds no results of uploads; choose another --out")
+                    raise ConfigurationError(
+                        f"{self.path} is not a results file of uploads; choose another --out"
+                    )
         return torn
 
     def _learn(self, facts: Any) -> None:
         if not isinstance(facts, dict) or "path" not in facts:
-            raise ConfigurationError(f"{self.path} holds no results of uploads; choose another --out")
+            raise ConfigurationError(f"{self.path} is not a results file of uploads; choose another --out")
         if facts.get("url") and facts.get("digest"):
             self.there.add((facts["path"], facts["digest"]))
             self.known[facts["digest"]] = UploadedVoucher(
@@ -164,7 +172,7 @@ class _Results:
             )
 
     def add(self, facts: dict[str, Any]) -> None:
-        """One more line, unless an earlier run wrote it."""
+        """Write one line, unless an earlier run wrote it."""
         if self.file is None:
             _write(facts)
         elif (facts["path"], facts.get("digest")) not in self.there:
@@ -174,7 +182,7 @@ class _Results:
 def _run(
     images: list[Path], results: _Results, compress: bool, concurrency: int, settings: dict[str, Any]
 ) -> int:
-    go_on = "Run the same command again: what is uploaded is kept." if results.path else ""
+    go_on = "Run the same command again: it skips what is uploaded." if results.path else ""
     try:
         uploaded, reused, failed = asyncio.run(_upload(images, results, compress, concurrency, settings))
     except AuthenticationError as error:
