@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from pandapon_async import AuthenticationError, Client, ConfigurationError, Inva
 from pandapon_async.callbacks import CallbackStoreUnavailableError, MessageStore, read
 from pandapon_async.callbacks.store import Entry
 from pandapon_async.follow import Change, ChangeKind, Following, Pace, Seen, follow
-from pandapon_async.follow.store import FORMAT
+from pandapon_async.follow.store import FORMAT, FollowStore
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox
 from pandapon_async.sandbox.states import MOVES
 from tests.support import virtual
@@ -365,7 +366,7 @@ async def test_a_wanted_state_ends_it_and_another_end_is_counted(tmp_path: Path)
 @virtual_time
 async def test_what_cannot_work_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     async with sandbox() as server, client(server) as pandapon:
-        with pytest.raises(InvalidArgumentError, match="'abc' is neither"):
+        with pytest.raises(InvalidArgumentError, match="'abc' is not a refund id"):
             follow(pandapon, ["abc"])
         with pytest.raises(InvalidArgumentError, match="no refund ids"):
             follow(pandapon, [])
@@ -481,6 +482,30 @@ async def test_what_a_receiver_stored_is_looked_up_and_nothing_of_it_is_lost(tmp
             async with follow(pandapon, ids([one, two]), state=state, callbacks=pushes) as changes:
                 (change,) = await taken(changes, 1)
                 assert (change.refund_id, change.pushed) == (two.refund_id, True)
+
+
+@virtual_time
+async def test_a_damaged_file_is_named_and_nothing_of_it_is_believed(tmp_path: Path) -> None:
+    state = tmp_path / "follow.sqlite"
+    async with sandbox() as server, client(server) as pandapon:
+        refunds = ids(open_refunds(server, 3))
+        async with follow(pandapon, refunds, state=state) as changes:
+            await taken(changes, 3)
+        with closing(sqlite3.connect(state)) as connection, connection:
+            connection.execute("UPDATE refunds SET applied_fen = 1 WHERE refund_id = ?", (refunds[1],))
+        with pytest.raises(ConfigurationError, match="damaged"):
+            await anext(follow(pandapon, refunds, state=state))
+        async with follow(pandapon, [refunds[0]], state=tmp_path / "other", pace=QUICK) as changes:
+            await taken(changes, 1)
+            with closing(sqlite3.connect(":memory:")) as broken:
+                changes._store, whole = FollowStore("other", FORMAT, broken), changes._store
+                with pytest.raises(ConfigurationError, match="cannot be used"):
+                    changes.pushed(refunds[0])
+                with pytest.raises(ConfigurationError, match="cannot be used"):
+                    await anext(changes)
+            assert whole is not None
+            whole.close()
+        assert changes.left() == 1
 
 
 def store_push(store: MessageStore, refund: Any, name: str) -> None:

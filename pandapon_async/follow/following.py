@@ -7,9 +7,10 @@ that is killed while it handles a change is handed it again, under the same id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -155,9 +156,12 @@ class Following:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._store is not None:
-            self._take()
-        await self.aclose()
+        try:
+            if kind is None and self._store is not None:
+                with _usable(self._store):
+                    self._take()
+        finally:
+            await self.aclose()
 
     def __aiter__(self) -> Self:
         return self
@@ -166,11 +170,11 @@ class Following:
         if self._closed:
             raise StopAsyncIteration
         store = await self._open()
-        self._take()
-        if self._results is None:
-            self._results = self._look_up(store)
         try:
-            with priority(Priority.BACKGROUND):
+            with _usable(store), priority(Priority.BACKGROUND):
+                self._take()
+                if self._results is None:
+                    self._results = self._look_up(store)
                 async for result in self._results:
                     change = self._judge(store, result)
                     if change is not None:
@@ -179,9 +183,6 @@ class Following:
             self._results = None
             self._busy.clear()
             raise
-        except FILE_ERRORS as error:
-            await self.aclose()
-            raise store.unavailable(error) from error
         except BaseException:
             await self.aclose()
             raise
@@ -197,7 +198,8 @@ class Following:
         if self._pushes is not None:
             self._pushes.close()
         if self._store is not None:
-            self._left, self._stuck = self.left(), self.stuck()
+            with contextlib.suppress(*FILE_ERRORS):  # of a file that cannot be read nothing is known
+                self._left, self._stuck = self.left(), self.stuck()
             self._store.close()
             self._store = None
 
@@ -209,7 +211,8 @@ class Following:
         if store is None or refund_id is None:
             return False
         platforms: list[Platform] = [one for one in PLATFORMS if message is None or message.platform == one]
-        return any([self._hurry(store, (platform, refund_id)) for platform in platforms])  # noqa: C419 (all)
+        with _usable(store):
+            return any([self._hurry(store, (platform, refund_id)) for platform in platforms])  # noqa: C419 (all)
 
     def left(self) -> int:
         """How many refunds are still followed."""
@@ -240,7 +243,8 @@ class Following:
     def _open_file(self, now: float) -> None:
         store = FollowStore.open(self._path)
         try:
-            self._begin(store, now)
+            with _usable(store):
+                self._begin(store, now)
         except BaseException:
             store.close()
             raise
@@ -419,3 +423,12 @@ class Following:
             done=done,
             wanted=wanted,
         )
+
+
+@contextlib.contextmanager
+def _usable(store: FollowStore) -> Iterator[None]:
+    """Raise what goes wrong with the file in our words."""
+    try:
+        yield
+    except FILE_ERRORS as error:
+        raise store.unavailable(error) from error
