@@ -27,7 +27,7 @@ from pandapon_async.errors import (
     RateLimitError,
 )
 from pandapon_async.settings import Credentials, Settings
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
 __all__ = ["CART", "CLOCK_WINDOW", "MOST_CALLS", "Calibration", "Finding", "calibrate", "shape_of"]
 

@@ -33,7 +33,6 @@ from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.settling import SettlesWrites
 from pandapon_async.journal.writes import Write
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, SettingsArguments, SettingsChanges
-from pandapon_async.settings.sources import Sources
 from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
 from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
@@ -124,6 +123,8 @@ class Client(SettlesWrites):
         cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER, **settings: Unpack[SettingsArguments]
     ) -> Self:
         """Read credentials and settings from the environment; see `Settings.from_env`."""
+        from pandapon_async.settings.sources import Sources
+
         sources = Sources.find(env_file)
         return cls(Credentials.of(sources), Settings.of(sources, **settings))
 
@@ -143,6 +144,8 @@ class Client(SettlesWrites):
         Raises:
             ConfigurationError: The account does not exist, or a name or a value is wrong.
         """
+        from pandapon_async.settings.sources import Sources
+
         sources = Sources.find(WORKING_FOLDER, account, config)
         return cls(Credentials.of(sources), Settings.of(sources, **settings))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +42,8 @@ class ConfigFile:
     @classmethod
     def read(cls, path: Path, *, foreign: bool = False) -> ConfigFile:
         """Read the file; raises ConfigurationError, without any of its text, if that fails."""
+        import tomllib
+
         problem = ""
         text, tree = "", {}
         try:
@@ -164,7 +165,7 @@ def readable_by_others(path: Path) -> bool:
     return os.name == "posix" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
-def _line_of(error: tomllib.TOMLDecodeError) -> str:
+def _line_of(error: ValueError) -> str:
     """The line of a syntax error; before Python 3.14 only the error's message has it."""
     found = re.search(r"\bline (\d{1,6})\b", str(error))
     if not found:
@@ -191,6 +192,8 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
 
 def _names(dotted: str) -> Iterator[str]:
     """Split a dotted key: `a."b c".d` gives a, b c, d. Empty if it is not a key."""
+    import tomllib
+
     try:
         tree: Any = tomllib.loads(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:

@@ -8,7 +8,6 @@ form, so a JSON text keeps its meaning.
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
 import re
@@ -72,5 +71,7 @@ def meant(name: str, known: Iterable[str]) -> str:
     >>> meant("journl", ["journal", "refunds"]), meant("x", ["journal"])
     ('; did you mean journal?', '')
     """
+    import difflib
+
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f"; did you mean {near[0]}?" if near else ""

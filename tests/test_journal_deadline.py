@@ -160,7 +160,7 @@ def busy() -> sqlite3.OperationalError:
 async def test_an_outcome_that_cannot_be_noted_is_told(
     end: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pandapon_async.journal.journal.JournalStore", LockedFile)
+    monkeypatch.setattr("pandapon_async.journal.sessions.JournalStore", LockedFile)
     journal = Journal(clock=LoopClock())
     behaviour = ok() if end == "yes" else faults.half_open
     async with FaultServer(behaviour) as server, client(server.url, journal=journal) as pandapon:

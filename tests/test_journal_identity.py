@@ -20,7 +20,7 @@ from pandapon_async.cli import doctor_local
 from pandapon_async.core.vendor import vendor_id
 from pandapon_async.declare.endpoint import Scope
 from pandapon_async.journal import IntentState, Journal, WriteKey, Writer
-from pandapon_async.journal.adopt import EarlierFiles
+from pandapon_async.journal.place import EarlierFiles
 from pandapon_async.journal.writes import before_sending
 from tests.support.clients import client
 from tests.support.journals import WRITER, noted

@@ -24,8 +24,9 @@ from pandapon_async.callbacks.uptime import SCHEMA, extend, mark
 from pandapon_async.core.json_values import Result
 from pandapon_async.errors import PandaponError
 from pandapon_async.plain_text import LOGGER
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.damage import DamagedRowError, checksum, with_checksum
-from pandapon_async.storage.sqlite_file import IN_MEMORY, FileFormat, SqliteStore
+from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
 
 __all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
 

@@ -17,7 +17,7 @@ from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError
 from pandapon_async.journal import IntentState, Journal
 from pandapon_async.settings import is_loopback
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
 __all__ = ["disk", "journal", "rate", "versions"]
 

@@ -27,7 +27,7 @@ from pandapon_async.errors import (
     RateLimitError,
 )
 from pandapon_async.settings import Override, Settings, is_loopback
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
 __all__ = ["clock", "dns", "key", "skew_of", "tls"]
 

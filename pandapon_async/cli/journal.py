@@ -40,7 +40,7 @@ from pandapon_async.errors import (
 from pandapon_async.journal import Intent, IntentState, Journal, Resolution
 from pandapon_async.journal.resolve import LOOKED_AT_AGAIN
 from pandapon_async.plans import Stop
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
 __all__ = ["journal_app"]
 

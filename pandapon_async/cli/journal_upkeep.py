@@ -20,7 +20,7 @@ from pandapon_async.journal.adopt import salvage_file
 from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.prune import prunable
 from pandapon_async.journal.prune import prune as take_out
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
 __all__ = ["check", "prune", "salvage"]
 

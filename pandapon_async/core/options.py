@@ -7,7 +7,6 @@ module removes those frames.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -90,6 +89,8 @@ def _check_names(kind: type[Any], by_position: int, named: dict[str, Any]) -> No
     known = [field.alias or field.name for field in fields]
     for name in named:
         if name not in known:
+            import difflib
+
             near = difflib.get_close_matches(name, [*known, *sorted(kind._INSIDE)], 1)
             hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
             raise ConfigurationError(f"{kind.__name__} has no setting {name}{hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import enum
 import functools
 import typing
@@ -148,6 +147,8 @@ def encode_arguments(parameters: tuple[Parameter, ...], given: Mapping[str, Any]
 
 def unknown_argument(name: str, known: Iterable[str]) -> InvalidArgumentError:
     """Return the error for an argument that the call does not have, with a close match if there is one."""
+    import difflib
+
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

@@ -41,8 +41,8 @@ from pandapon_async.reconcile.ages import stamp
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import Lookup, Outcome
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.damage import FILE_ERRORS
-from pandapon_async.storage.sqlite_file import IN_MEMORY
 from pandapon_async.tables.cells import Platform
 from pandapon_async.transport.wait_queue import Priority, priority
 

@@ -9,11 +9,9 @@ names its writer.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 from filelock import FileLock, Timeout
 
 from pandapon_async.errors import JournalUnavailableError
@@ -22,44 +20,7 @@ from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import JournalStore, Reading
 from pandapon_async.storage.damage import FILE_ERRORS
 
-__all__ = ["AutomaticFiles", "EarlierFiles", "adopt_file", "salvage_file"]
-
-_NAME = re.compile(r"journal-([0-9a-f]{16})\.sqlite")
-
-
-@attrs.frozen
-class EarlierFiles:
-    """The automatic journals of earlier versions in a folder, from the view of one writer."""
-
-    folder: Path
-    writer: Writer
-
-    def files(self) -> list[Path]:
-        """List the existing files. Blocks."""
-        return [file for file in sorted(self.folder.glob("journal-*.sqlite")) if _NAME.fullmatch(file.name)]
-
-    def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
-        """Adopt the writer's own file; return the other files. Blocks."""
-        others = self.files()
-        for file in others[:]:
-            if file.name == f"journal-{self.writer.legacy}.sqlite":
-                adopt_file(store, file, self.writer, now)
-                others.remove(file)
-        return others
-
-
-@attrs.frozen
-class AutomaticFiles:
-    """The automatic journal of this machine, and those of earlier versions next to it."""
-
-    file: Path
-    earlier: EarlierFiles
-
-    def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
-        """Adopt them into another journal; return those with an unknown writer. Blocks."""
-        if self.file.is_file():
-            adopt_file(store, self.file, self.earlier.writer, now)
-        return self.earlier.adopt(store, now)
+__all__ = ["adopt_file", "salvage_file"]
 
 
 def adopt_file(store: JournalStore, file: Path, writer: Writer, now: Reading) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
 from pandapon_async.core.json_values import Result
 from pandapon_async.errors import DuplicateIntentError, ErrorKind, NextStep
 
-__all__ = ["AT_THE_DOOR", "ENDED", "OPEN", "Intent", "IntentState", "Resolution", "duplicate_of"]
+__all__ = ["AT_THE_DOOR", "ENDED", "OPEN", "Intent", "IntentState", "Reading", "Resolution", "duplicate_of"]
 
 
 class IntentState(enum.StrEnum):
@@ -62,6 +62,20 @@ class Resolution(enum.StrEnum):
     """Not found so far."""
     UNDECIDED = "undecided"
     """No read can show it."""
+
+
+class Reading(NamedTuple):
+    """A reading of the clocks: this machine's, its seconds since boot, and the server's if known."""
+
+    wall: float
+    boot: str | None = None
+    uptime: float | None = None
+    served: float | None = None
+
+    @property
+    def values(self) -> dict[str, float | str | None]:
+        """Return the values for a row."""
+        return {"wrote": self.wall, "boot": self.boot, "uptime": self.uptime, "served": self.served}
 
 
 @attrs.define(kw_only=True)

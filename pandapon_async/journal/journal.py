@@ -15,21 +15,19 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pandapon_async.clock import Clock
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
-from pandapon_async.journal.adopt import EarlierFiles, adopt_file
 from pandapon_async.journal.identity import WriteKey, Writer
-from pandapon_async.journal.intent import Intent, IntentState, Resolution, duplicate_of
-from pandapon_async.journal.sessions import close_ended, lock_path, release, was_killed
-from pandapon_async.journal.store import JournalStore, Reading
+from pandapon_async.journal.intent import Intent, IntentState, Reading, Resolution, duplicate_of
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.batch_writer import BatchWriter
 from pandapon_async.storage.damage import FILE_ERRORS, reason_of
-from pandapon_async.storage.files import make_private_folder
-from pandapon_async.storage.sqlite_file import IN_MEMORY, PATIENCE
+
+if TYPE_CHECKING:
+    from pandapon_async.journal.place import EarlierFiles
+    from pandapon_async.journal.store import JournalStore
 
 __all__ = ["Journal"]
 
@@ -389,6 +387,8 @@ class Journal:
         now, other = self._reading(), Path(file)
         if await asyncio.to_thread(_same, other, Path(self.path)):
             return await self._run(lambda store: store.assign_all(writer), durable=True)
+        from pandapon_async.journal.adopt import adopt_file
+
         return await self.alone(lambda store: adopt_file(store, other, writer, now))
 
     async def check(self) -> None:
@@ -416,42 +416,10 @@ class Journal:
 
     def _open_store(self) -> JournalStore:
         """Open a session. Runs on the journal's thread."""
-        session, self._next_session = self._next_session, uuid.uuid4().hex
-        if self.path == IN_MEMORY:
-            return JournalStore(self.path, session)
-        alive = FileLock(lock_path(self.path, session), thread_local=False)
-        store: JournalStore | None = None
-        try:
-            self._make_folder()
-            after_crash = was_killed(Path(self.path))
-            alive.acquire(
-                timeout=PATIENCE
-            )  # another process that opens the file checks whether this one lives
-            store = JournalStore(self.path, session, lambda: release(alive), after_crash=after_crash)
-            close_ended(store, self._opened_at)
-            if self._earlier is not None:
-                store.not_ours = self._earlier.adopt(store, self._opened_at)
-        except BaseException as error:
-            if store is not None:
-                store.close()
-            elif alive.is_locked:
-                release(alive)
-            if isinstance(error, FILE_ERRORS) and store is not None:
-                raise store.unavailable(error) from error
-            if isinstance(error, OSError):
-                reason = error.strerror or type(error).__name__
-                raise JournalUnavailableError(
-                    f"the journal {self.path} cannot be opened: {reason}"
-                ) from error
-            raise
-        return store
+        from pandapon_async.journal.sessions import open_store  # not before it is used
 
-    def _make_folder(self) -> None:
-        folder = Path(self.path).parent
-        if self._earlier is not None:  # the automatic place, which only we use
-            make_private_folder(folder)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
+        session, self._next_session = self._next_session, uuid.uuid4().hex
+        return open_store(self.path, session, self._opened_at, self._earlier)
 
     async def _run(self, work: Callable[[JournalStore], T], *, durable: bool = False) -> T:
         self._refuse_after_fork()

@@ -4,16 +4,72 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pandapon_async.journal.adopt import AutomaticFiles, EarlierFiles
+import attrs
+
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
 from pandapon_async.settings import AUTOMATIC, Credentials, Settings, is_loopback
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
-__all__ = ["forgets", "journal_of", "set_aside", "state_folder"]
+if TYPE_CHECKING:
+    from pandapon_async.journal.intent import Reading
+    from pandapon_async.journal.store import JournalStore
+
+__all__ = [
+    "AutomaticFiles",
+    "EarlierFiles",
+    "automatic_files",
+    "forgets",
+    "journal_of",
+    "set_aside",
+    "state_folder",
+]
+
+_NAME = re.compile(r"journal-([0-9a-f]{16})\.sqlite")
+
+
+@attrs.frozen
+class EarlierFiles:
+    """The automatic journals of earlier versions in a folder, from the view of one writer."""
+
+    folder: Path
+    writer: Writer
+
+    def files(self) -> list[Path]:
+        """List the existing files. Blocks."""
+        return [file for file in sorted(self.folder.glob("journal-*.sqlite")) if _NAME.fullmatch(file.name)]
+
+    def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
+        """Adopt the writer's own file; return the other files. Blocks."""
+        from pandapon_async.journal.adopt import adopt_file
+
+        others = self.files()
+        for file in others[:]:
+            if file.name == f"journal-{self.writer.legacy}.sqlite":
+                adopt_file(store, file, self.writer, now)
+                others.remove(file)
+        return others
+
+
+@attrs.frozen
+class AutomaticFiles:
+    """The automatic journal of this machine, and those of earlier versions next to it."""
+
+    file: Path
+    earlier: EarlierFiles
+
+    def adopt(self, store: JournalStore, now: Reading) -> list[Path]:
+        """Adopt them into another journal; return those with an unknown writer. Blocks."""
+        from pandapon_async.journal.adopt import adopt_file
+
+        if self.file.is_file():
+            adopt_file(store, self.file, self.earlier.writer, now)
+        return self.earlier.adopt(store, now)
 
 
 def journal_of(credentials: Credentials, settings: Settings) -> Journal:

@@ -9,18 +9,68 @@ import glob
 import logging
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from pandapon_async.journal.store import JournalStore, Reading
+from pandapon_async.errors import JournalUnavailableError
+from pandapon_async.journal.intent import Reading
+from pandapon_async.journal.store import JournalStore
+from pandapon_async.storage import IN_MEMORY
+from pandapon_async.storage.damage import FILE_ERRORS
+from pandapon_async.storage.files import make_private_folder
+from pandapon_async.storage.sqlite_file import PATIENCE
 
-__all__ = ["STALE_SECONDS", "close_ended", "lock_path", "release", "was_killed"]
+if TYPE_CHECKING:
+    from pandapon_async.journal.place import EarlierFiles
+
+__all__ = ["STALE_SECONDS", "close_ended", "lock_path", "open_store", "release", "was_killed"]
 
 STALE_SECONDS = 10.0
 """Seconds; an older lock file of an ended process is removed. A younger process may be starting."""
 
 log: Final = logging.getLogger("pandapon_async")
+
+
+def open_store(path: str, session: str, now: Reading, earlier: EarlierFiles | None) -> JournalStore:
+    """Open a journal's file as this session and close what ended processes left open. Blocks.
+
+    `earlier` is given for the automatic place: files of earlier versions there are adopted.
+
+    Raises:
+        JournalUnavailableError: The file cannot be used.
+    """
+    if path == IN_MEMORY:
+        return JournalStore(path, session)
+    alive = FileLock(lock_path(path, session), thread_local=False)
+    store: JournalStore | None = None
+    try:
+        _make_folder(Path(path).parent, private=earlier is not None)
+        after_crash = was_killed(Path(path))
+        alive.acquire(timeout=PATIENCE)  # who opens it too checks whether this process lives
+        store = JournalStore(path, session, lambda: release(alive), after_crash=after_crash)
+        close_ended(store, now)
+        if earlier is not None:
+            store.not_ours = earlier.adopt(store, now)
+    except BaseException as error:
+        if store is not None:
+            store.close()
+        elif alive.is_locked:
+            release(alive)
+        if isinstance(error, FILE_ERRORS) and store is not None:
+            raise store.unavailable(error) from error
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise JournalUnavailableError(f"the journal {path} cannot be opened: {reason}") from error
+        raise
+    return store
+
+
+def _make_folder(folder: Path, *, private: bool) -> None:
+    if private:
+        make_private_folder(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def lock_path(journal: str, session: str) -> str:

@@ -26,11 +26,10 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.errors import JournalUnavailableError
-from pandapon_async.journal.adopt import AutomaticFiles
 from pandapon_async.journal.file_format import FILE_FORMAT
 from pandapon_async.journal.intent import Intent, IntentState
 from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.place import automatic_files, forgets
+from pandapon_async.journal.place import AutomaticFiles, automatic_files, forgets
 from pandapon_async.journal.rows import text_of
 from pandapon_async.journal.store import Added, JournalStore, Reading
 from pandapon_async.settings import Credentials, Settings

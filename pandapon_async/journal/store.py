@@ -18,7 +18,7 @@ from pandapon_async.declare.endpoint import Scope
 from pandapon_async.errors import ErrorKind, JournalUnavailableError
 from pandapon_async.journal.file_format import COUNTS_SQL, FILE_FORMAT
 from pandapon_async.journal.identity import Writer, anything, declared
-from pandapon_async.journal.intent import OPEN, Intent, IntentState, Resolution
+from pandapon_async.journal.intent import OPEN, Intent, IntentState, Reading, Resolution
 from pandapon_async.journal.queries import AT, JournalQueries
 from pandapon_async.journal.rows import (
     COLUMNS,
@@ -27,8 +27,8 @@ from pandapon_async.journal.rows import (
     row_of,
     text_of,
 )
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.damage import FILE_ERRORS, DamagedRowError, is_damage, reason_of, with_checksum
-from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["Added", "JournalStore", "Reading"]
 
@@ -48,20 +48,6 @@ _ENDED_AS: Final[Mapping[str, IntentState]] = {
     IntentState.INTENDED.value: IntentState.NOT_SENT,
 }
 """The state of a write whose process ended before it finished."""
-
-
-class Reading(NamedTuple):
-    """A reading of the clocks: this machine's, its seconds since boot, and the server's if known."""
-
-    wall: float
-    boot: str | None = None
-    uptime: float | None = None
-    served: float | None = None
-
-    @property
-    def values(self) -> dict[str, float | str | None]:
-        """Return the values for a row."""
-        return {"wrote": self.wall, "boot": self.boot, "uptime": self.uptime, "served": self.served}
 
 
 class Added(NamedTuple):

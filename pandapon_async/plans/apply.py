@@ -45,8 +45,8 @@ from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.stop import Stop
 from pandapon_async.plans.summary import PlanSummary, sendable_states, summary_of
 from pandapon_async.progress import NullProgress, Progress
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.files import only_writer
-from pandapon_async.storage.sqlite_file import IN_MEMORY
 
 __all__ = ["apply"]
 

@@ -27,7 +27,7 @@ from pandapon_async.journal import Journal
 from pandapon_async.journal.identity import Writer
 from pandapon_async.plans.async_plan_file import AsyncPlanFile
 from pandapon_async.plans.plan_file import PlanFile
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 
 __all__ = [
     "Binding",

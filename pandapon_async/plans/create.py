@@ -40,7 +40,7 @@ from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.summary import PlanSummary, summary_of
 from pandapon_async.plans.voucher_files import Pictures
 from pandapon_async.progress import NullProgress, Progress
-from pandapon_async.storage.sqlite_file import IN_MEMORY
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.given import Rows, table_file_off_loop
 from pandapon_async.tables.open import file_digest, open_table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -11,7 +11,9 @@ from pandapon_async.core.options import Options, clean_frames
 from pandapon_async.environment import PREFIX, WORKING_FOLDER
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings.checks import header_text
-from pandapon_async.settings.sources import Sources
+
+if TYPE_CHECKING:
+    from pandapon_async.settings.sources import Sources
 
 __all__ = ["Credentials"]
 
@@ -41,6 +43,8 @@ class Credentials(Options):
     @clean_frames
     def from_env(cls, env_file: str | os.PathLike[str] | None = WORKING_FOLDER) -> Self:
         """Read credentials from the environment or from the account that PANDAPON_ACCOUNT names."""
+        from pandapon_async.settings.sources import Sources
+
         return cls.of(Sources.find(env_file))
 
     @classmethod

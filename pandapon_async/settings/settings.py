@@ -36,7 +36,6 @@ from pandapon_async.settings.checks import (
     positive_or_none,
     rate_limiter,
 )
-from pandapon_async.settings.sources import Sources
 from pandapon_async.settings.vendor import (
     FreightReading,
     ImageLimits,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from pandapon_async.journal.journal import Journal
+    from pandapon_async.settings.sources import Sources
 
 __all__ = [
     "AUTOMATIC",
@@ -315,6 +315,8 @@ class Settings(Options):
         Raises:
             ConfigurationError: A name or a value is wrong; the message says which and where.
         """
+        from pandapon_async.settings.sources import Sources
+
         return cls.of(Sources.find(env_file), **settings)
 
     @classmethod

@@ -7,7 +7,6 @@ section `[vendor]` of pandapon.toml and the environment use the same names.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
@@ -33,6 +32,8 @@ def signer_of(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in SIGNERS:
+        import difflib
+
         near = difflib.get_close_matches(value, SIGNERS, 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(SIGNERS)}"
         raise ConfigurationError(f"signer {value[:40]!r} is not a built-in rule; {hint}")

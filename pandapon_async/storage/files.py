@@ -15,14 +15,12 @@ import os
 import re
 import secrets
 import stat
-import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
 import attrs
-from filelock import FileLock, Timeout
 
 from pandapon_async.errors import ConfigurationError
 
@@ -104,6 +102,8 @@ def _marked_part(path: Path, where: str) -> bytes:
 
 
 def _core_properties(file: IO[bytes]) -> bytes:
+    import zipfile
+
     try:
         with zipfile.ZipFile(file) as package, package.open("docProps/core.xml") as properties:
             return properties.read(_LOOKED_AT_FROM_BEHIND)
@@ -190,6 +190,8 @@ def only_writer(path: Path) -> Iterator[None]:
 
     Raises: ConfigurationError at once if another one does; it is `retryable`, as that one will end.
     """
+    from filelock import FileLock, Timeout
+
     name = path / ".pandapon.lock" if path.is_dir() else path.with_name(f".{path.name}.lock")
     lock = FileLock(name, mode=OWNER_ONLY, thread_local=False)
     try:

@@ -35,6 +35,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.damage import (
     FILE_ERRORS,
     DamagedRowError,
@@ -48,7 +49,6 @@ from pandapon_async.storage.damage import (
 from pandapon_async.storage.files import sync_folder
 
 __all__ = [
-    "IN_MEMORY",
     "PATIENCE",
     "FileFormat",
     "SqliteStore",
@@ -56,7 +56,6 @@ __all__ = [
     "set_journal_mode",
 ]
 
-IN_MEMORY = ":memory:"
 PATIENCE = 10.0
 """Seconds that a change waits for another process to finish its own."""
 STALE_SECONDS = 86_400.0

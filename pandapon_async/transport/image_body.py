@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pybase64
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
 
@@ -57,6 +56,8 @@ class ImageBody(payload.Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Send the body. If the file changed since its check, `failure` holds the error."""
+        import pybase64
+
         position = 0
         first: os.stat_result | None = None
         try:
