@@ -74,6 +74,10 @@ class SharedMessageStore(MessageStore):
         self._level = "on"
         self._is_news = False
         self._gone: dict[str, float] = {}
+        self._in_hand: set[int] = set()
+        """The messages that this receiver has claimed and not finished, as of the last commit."""
+        self._claimed: list[int] = []
+        self._ended: list[int] = []
         self._connection: Any = BlockingConnection(url, clock)
 
     def open(self) -> None:
@@ -97,12 +101,15 @@ class SharedMessageStore(MessageStore):
             f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = '{level}'", self._opened
         )
         self._is_news = False
+        self._claimed, self._ended = [], []
 
     def commit(self) -> None:
         """Make the group last; all receivers are told of messages that came."""
         if self._is_news:
             self._connection.execute(f"NOTIFY {MESSAGES}")
         super().commit()
+        self._in_hand.update(self._claimed)
+        self._in_hand.difference_update(self._ended)
 
     def add(self, entry: Entry, forget_before: float) -> bool:
         """The same as in a file. A duplicate of a message that is in somebody's hands may not be counted."""
@@ -161,6 +168,7 @@ class SharedMessageStore(MessageStore):
         rows = self._look_again([seq for seq, _ in found], [key for _, key in found]) if found else []
         seqs = [row[SEQ] for row in rows]
         if seqs:
+            self._claimed += seqs
             self._connection.execute(
                 "UPDATE messages SET state = 'handling', attempts = attempts + 1, updated = ?, session = ?"
                 " WHERE seq = ANY(?::bigint[])",
@@ -194,6 +202,7 @@ class SharedMessageStore(MessageStore):
         unhandled: bool = False,
     ) -> None:
         """The same as in a file, unless the message was handed to another receiver meanwhile."""
+        self._ended.append(seq)
         changed = self._connection.execute(
             "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ?, unhandled = ?,"
             " session = NULL WHERE seq = ? AND state = 'handling' AND session = ?",
@@ -207,10 +216,12 @@ class SharedMessageStore(MessageStore):
 
     def release(self, seqs: Iterable[int], now: float) -> None:
         """Give messages back whose attempts were broken off, as if they had not been made."""
+        seqs = list(seqs)
+        self._ended += seqs
         self._connection.execute(
             "UPDATE messages SET state = 'pending', attempts = attempts - 1, updated = ?, session = NULL"
             " WHERE seq = ANY(?::bigint[]) AND state = 'handling' AND session = ?",
-            (now, list(seqs), self.session),
+            (now, seqs, self.session),
         )
         self._is_news = True
 
@@ -274,15 +285,20 @@ class SharedMessageStore(MessageStore):
         return bool(self._connection.execute(INSERT, row_of(entry)).rowcount == 1)
 
     async def _opened(self, connection: Connection) -> None:
-        """A connection that is new is a session of its own; it takes over what the lost one was handling."""
+        """A connection that is new is a session of its own; it takes over what the lost one was handling.
+
+        What nobody has in hand any more is given back: its end was lost with the server, or its claim with
+        the connection.
+        """
         session = uuid.uuid4().hex
         self._level = await durable_level(connection, "callbacks", self.path)
         await connection.execute(f"{PLANNING}; SELECT pg_advisory_lock({session_key(session)})")
         if self.session:
             await connection.execute(
-                "UPDATE messages SET session = $1 WHERE session = $2 AND state = 'handling'",
-                session,
-                self.session,
+                "UPDATE messages SET session = CASE WHEN seq = ANY($3::bigint[]) THEN $1 END,"
+                " state = CASE WHEN seq = ANY($3::bigint[]) THEN state ELSE 'pending' END"
+                " WHERE session = $2 AND state = 'handling'",
+                *(session, self.session, list(self._in_hand)),
             )
         self.session = session
 

