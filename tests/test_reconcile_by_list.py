@@ -98,7 +98,7 @@ async def test_however_a_list_lies_no_row_is_judged_wrongly(tmp_path: Path, name
     async with sandbox(REFUNDS, lists=LIES[name]) as server:
         summary, notes = await by_list(tmp_path, server)
         assert verdicts(tmp_path / "out") == list(server.truth())
-    assert any("confirmed by" in note or "the list of refunds is not used" in note for note in notes)
+    assert any("confirmed by" in note or "confirms no row" in note for note in notes)
     assert (summary.run["by_list"] == 0) is (sources(tmp_path / "out")["list"] == 0)
     assert summary.calls_saved.list >= -40
 
@@ -151,7 +151,7 @@ async def test_a_list_that_is_not_believed_is_named_with_its_reason(
     async with sandbox(REFUNDS, lists=LIES[name]) as server:
         summary, notes = await by_list(tmp_path, server)
     assert sources(tmp_path / "out")["list"] == summary.run["by_list"] == 0
-    (note,) = [note for note in notes if "is not used" in note]
+    (note,) = [note for note in notes if "confirms no row" in note]
     assert field in note
 
 

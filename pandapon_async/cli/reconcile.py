@@ -44,6 +44,7 @@ from pandapon_async.cli.reconcile_options import (
     Concurrency,
     DaskParts,
     DaskWorkers,
+    FindMissing,
     Ledger,
     Lookups,
     MapColumn,
@@ -57,10 +58,14 @@ from pandapon_async.cli.reconcile_options import (
     Reuse,
     ReuseFinal,
     SecondPass,
+    Since,
     StatusMap,
     StopAt,
     Tolerance,
     Unit,
+    Until,
+    WholeAccount,
+    day_of,
     grouped,
     pairs,
     span,
@@ -71,7 +76,9 @@ from pandapon_async.client import Client
 from pandapon_async.clock import Clock, duration
 from pandapon_async.errors import AuthenticationError, ErrorKind
 from pandapon_async.reconcile.explain import money, moneys
+from pandapon_async.reconcile.missing_report import missing_sentences
 from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
+from pandapon_async.reconcile.words import words_of
 from pandapon_async.storage.damage import is_misplaced, reason_of
 
 __all__ = ["reconcile", "tell_summary"]
@@ -120,6 +127,10 @@ def reconcile(
     lookups: Lookups = None,
     freight: Freight = None,
     by_list: ByList = False,
+    find_missing: FindMissing = False,
+    whole_account: WholeAccount = False,
+    since: Since = None,
+    until: Until = None,
     accept_missing: AcceptMissing = False,
     report_rows: ReportRows = 20_000,
     language: ReportLanguage = None,
@@ -167,6 +178,10 @@ def reconcile(
         recheck=recheck,
         callbacks=callbacks,
         lookups=lookups,
+        find_missing=find_missing,
+        whole_account=whole_account,
+        since=day_of(since, "--since"),
+        until=day_of(until, "--until"),
         accept_missing=accept_missing,
         report_rows=report_rows,
         language=language,
@@ -269,6 +284,9 @@ def tell_summary(summary: job.Summary, out: Path, *, resumable: bool = False) ->
         _say(f"{count:,} rows unverified: {reason}")
     for worth_knowing in (*summary.freight_advice, *summary.odd_fields[:3]):
         _say(f"note: {worth_knowing}")
+    if summary.missing is not None:
+        for text in missing_sentences(summary.missing, words_of("en")):
+            _say(text)
     if summary.totals.unverified and resumable:
         _say(f"The same command looks up only those again. {_resume()}")
     if for_people():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +24,7 @@ __all__ = [
     "Concurrency",
     "DaskParts",
     "DaskWorkers",
+    "FindMissing",
     "Ledger",
     "Lookups",
     "MapColumn",
@@ -37,10 +38,14 @@ __all__ = [
     "Reuse",
     "ReuseFinal",
     "SecondPass",
+    "Since",
     "StatusMap",
     "StopAt",
     "Tolerance",
     "Unit",
+    "Until",
+    "WholeAccount",
+    "day_of",
     "grouped",
     "pairs",
     "span",
@@ -90,6 +95,18 @@ StopAt = Annotated[
         help="End by then: 06:00 (the next, Beijing), 06:00+01:00, or ISO 8601. The rest is unverified.",
     ),
 ]
+FindMissing = Annotated[
+    bool, typer.Option("--find-missing", help="Also look for refunds of the platform that the ledger lacks.")
+]
+WholeAccount = Annotated[
+    bool,
+    typer.Option("--whole-account", help="The ledger has all refunds of its accounts, for --find-missing."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="DAY", help="First day that --find-missing searches; default: the ledger's."),
+]
+Until = Annotated[str | None, typer.Option(metavar="DAY", help="Last day that --find-missing searches.")]
 ByList = Annotated[
     bool,
     typer.Option(
@@ -173,6 +190,14 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
     for word, state in pairs:
         found[word] = (*found.get(word, ()), state)
     return found
+
+
+def day_of(text: str | None, option: str) -> date | None:
+    """A day, as 2026-01-31."""
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day; write 2026-01-31", param_hint=option) from None
 
 
 def time_of(text: str | None) -> datetime | None:

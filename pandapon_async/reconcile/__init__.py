@@ -9,6 +9,7 @@ in parts, and `reconcile_on` on a Dask cluster.
 from pandapon_async.progress import ConsoleProgress, Progress
 from pandapon_async.reconcile.calls_saved import CallsSaved
 from pandapon_async.reconcile.dask_client import DaskClient
+from pandapon_async.reconcile.find_missing import LackingVerdict, MissingSummary
 from pandapon_async.reconcile.job import reconcile, state_path
 from pandapon_async.reconcile.on_dask import PartFailure, PartsFailedError, reconcile_on
 from pandapon_async.reconcile.options import AmountBasis, Options
@@ -37,10 +38,12 @@ __all__ = [
     "IncompletePartsError",
     "JudgedRow",
     "Judgement",
+    "LackingVerdict",
     "LedgerPreview",
     "LedgerRow",
     "Lookup",
     "LookupSource",
+    "MissingSummary",
     "NothingFoundError",
     "Options",
     "Outcome",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pandapon_async.clock import duration
 from pandapon_async.reconcile.explain import minute
+from pandapon_async.reconcile.find_missing import LackingVerdict
 from pandapon_async.reconcile.summary import Summary
 from pandapon_async.reconcile.verdict import Verdict
 from pandapon_async.reconcile.words import Words
@@ -15,6 +16,12 @@ _COUNTS = ("lookups", "lookups_before", "second_pass", "calls", "attempts", "ret
 
 def headline(summary: Summary, words: Words) -> str:
     """The sentence on top."""
+    missing = 0 if summary.missing is None else summary.missing.verdicts[LackingVerdict.MISSING_LOCAL]
+    text = _of_rows(summary, words)
+    return words.also_missing.format(text=text, missing=f"{missing:,}") if missing else text
+
+
+def _of_rows(summary: Summary, words: Words) -> str:
     unverified = summary.verdicts[Verdict.UNVERIFIED]
     others = summary.rows - summary.verdicts[Verdict.MATCHED] - unverified
     if not summary.rows:

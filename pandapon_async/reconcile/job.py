@@ -22,6 +22,7 @@ from pandapon_async.errors import ConfigurationError
 from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.ages import forget_old, same_night
+from pandapon_async.reconcile.find_missing import MissingRange, range_of
 from pandapon_async.reconcile.ledger import LedgerReader
 from pandapon_async.reconcile.lists import check_lists
 from pandapon_async.reconcile.looking_up import LookingUp, counters
@@ -211,7 +212,7 @@ class _Job:
                 self._client, self._accounts = self._accounts.only(), None
             else:
                 self._client = self._accounts.client(self._accounts.names[0])
-        if self._options.by_list:
+        if self._options.by_list or self._options.find_missing:
             check_lists(self._client)
         route = None if self._accounts is None else self._accounts.account_of
         return LedgerReader(table, self._options, route)
@@ -244,6 +245,7 @@ class _Job:
         if self._options.remembers:
             opening = partial(self._open_reuse, state, started.timestamp(), held)
             looking_up.reuse = await self._thread.run(opening)
+        looking_up.missing = await self._thread.run(lambda: self._range(state))
         before = counters(looking_up.statistics)
         await looking_up.run(state, counts)
         work = {name: count - before[name] for name, count in counters(looking_up.statistics).items()}
@@ -261,9 +263,9 @@ class _Job:
         if not can_write_parquet():
             self._progress.note(NO_PARQUET)
         summary = await self._thread.run(lambda: self._write(state, run, ended))
-        if not summary.totals.unverified:
-            if looking_up.reuse is not None:
-                await self._remember(state, looking_up.reuse)
+        if not summary.totals.unverified and looking_up.reuse is not None:
+            await self._remember(state, looking_up.reuse)
+        if summary.exit_code < 3:
             state.set({"finished": self._clock.wall()})
         return summary
 
@@ -335,6 +337,15 @@ class _Job:
             group_readable=self._options.group_readable,
             check=self._thread.check,
         )
+
+    def _range(self, state: RunStore) -> MissingRange | None:
+        """The days to search for what the ledger lacks, if any; what was read for other days is dropped."""
+        asked = range_of(self._options, state.dates()) if self._options.find_missing else None
+        days = None if asked is None else [str(asked.since), str(asked.until)]
+        if asked is not None and days != state.get("missing_range"):
+            state.forget_lists()
+        state.set({"missing_range": days, "pushes_read": None})
+        return asked
 
     def _rule(self, state: RunStore) -> VerdictRule:
         return VerdictRule(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -20,7 +21,7 @@ __all__ = ["LIST_SCHEMA", "LIST_TABLES", "ListTables", "Listed", "WindowState", 
 _LOOKUP_FIELDS = tuple(field.name for field in attrs.fields(Lookup))
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
 _WINDOW_FIELDS = ("account", "first", "last", "state", "seen")
-_LISTED_FIELDS = ("platform", "refund_id", "account", "earliest", "latest", *_LOOKUP_FIELDS)
+_LISTED_FIELDS = ("platform", "refund_id", "account", "earliest", "latest", "created", *_LOOKUP_FIELDS)
 LIST_TABLES = {"windows": _WINDOW_FIELDS, "listed": _LISTED_FIELDS}
 """The tables, and the columns that their checksums are of."""
 LIST_SCHEMA = f"""\
@@ -43,10 +44,23 @@ _DATED = (
     "LEFT JOIN lookups USING (row) WHERE ledger.platform = ? AND ledger.applied_at IS NOT NULL "
     "AND ledger.account IS ? AND problem IS NULL AND duplicate_of IS NULL AND lookups.row IS NULL"
 )
+_LISTED_COLUMNS = ", ".join(f"listed.{name}" for name in (*_LISTED_FIELDS, "checksum"))
+_LISTED = f"SELECT {_LISTED_COLUMNS} FROM listed"
+# A join, as SQLite makes an index for one; any row of the ledger that names the refund counts.
 _LACKING = (
-    f"SELECT {', '.join(f'listed.{name}' for name in (*_LISTED_FIELDS, 'checksum'))} FROM listed "
-    "WHERE NOT EXISTS (SELECT 1 FROM named WHERE named.refund_id = listed.refund_id) {more} "
+    f"{_LISTED} LEFT JOIN (SELECT refund_id, row FROM ledger WHERE refund_id IS NOT NULL) AS named "
+    "USING (refund_id) WHERE named.row IS NULL "
     "ORDER BY listed.platform, listed.refund_id"
+)
+_LISTED_DATES = (
+    "SELECT ledger.applied_at, listed.earliest, listed.latest FROM ledger JOIN listed "
+    "ON listed.platform = ledger.platform AND listed.refund_id = ledger.refund_id "
+    "WHERE listed.account IS ? AND listed.earliest IS NOT NULL AND ledger.applied_at IS NOT NULL"
+)
+_FOUND = (
+    "SELECT ledger.applied_at, listed.refund_id FROM ledger JOIN lookups USING (row) LEFT JOIN listed "
+    "ON listed.platform = ledger.platform AND listed.refund_id = ledger.refund_id "
+    "WHERE ledger.platform = 'taobao' AND lookups.outcome = 'found' AND ledger.applied_at IS NOT NULL"
 )
 
 
@@ -74,6 +88,8 @@ class Listed:
     """Before when it was not applied for, in epoch milliseconds; None: not known."""
     latest: int | None
     """After when it was not applied for; None: not known."""
+    created: int | None = None
+    """When its order was placed, as the list says; None: it does not."""
     lookup: Lookup | None = None
     """What a single lookup gave; None: it was not looked up."""
 
@@ -91,7 +107,8 @@ class ListTables(SqliteStore):
     """The part of a run's state that lists need."""
 
     def forget_lists(self) -> None:
-        """Drop what an earlier run read of lists; the lookups stay."""
+        """Drop what was read of lists. Lookups stay, but for those of a list that had not stood its proof."""
+        self.forget_unproved()
         with self.transaction():
             self._connection.execute("DELETE FROM windows")
             self._connection.execute("DELETE FROM listed")
@@ -166,17 +183,109 @@ class ListTables(SqliteStore):
             None if found is None else LedgerRow(**dict(zip(_ROW_FIELDS, self.checked(found), strict=True)))
         )
 
-    def add_listed(self, one: Listed) -> bool:
-        """Keep a refund that the platform named; whether it was not there before."""
-        return bool(self._connection.execute(_ADD_LISTED, _values(one)).rowcount)
+    def add_listed(self, found: Iterable[Listed]) -> int:
+        """Keep refunds that the platform named; gives how many were not there before.
+
+        Of one that is there, the time in which it was applied for becomes narrower.
+        """
+        new = 0
+        with self.transaction():
+            for one in found:
+                if self._connection.execute(_ADD_LISTED, _values(one)).rowcount:
+                    new += 1
+                    continue
+                where = f"{_LISTED} WHERE platform = ? AND refund_id = ?"
+                (values,) = self._connection.execute(where, (one.platform, one.refund_id)).fetchall()
+                known = _listed(self.checked(values))
+                earliest = max(filter(None, (known.earliest, one.earliest)), default=None)
+                latest = min(filter(None, (known.latest, one.latest)), default=None)
+                if (earliest, latest) != (known.earliest, known.latest):
+                    self.set_listed(attrs.evolve(known, earliest=earliest, latest=latest))
+        return new
 
     def set_listed(self, one: Listed) -> None:
         """Keep what a refund that was named turned out to be."""
         self._connection.execute(_SET_LISTED, _values(one))
 
+    def named(self) -> int:
+        """How many refunds the platform named."""
+        count: int = self._connection.execute("SELECT count(*) FROM listed").fetchone()[0]
+        return count
+
+    def lacking(self) -> Iterator[Listed]:
+        """The refunds that the platform named and no row of the ledger does."""
+        for values in self._connection.execute(_LACKING):
+            yield _listed(self.checked(values))
+
+    def arrange_lacking(self) -> int:
+        """Put in order what is to be looked up of these refunds; gives how many there are, done or not."""
+        self._connection.execute("DROP TABLE IF EXISTS temp.lacking")
+        self._connection.execute(
+            "CREATE TEMP TABLE lacking (platform TEXT, refund_id TEXT, PRIMARY KEY (platform, refund_id)) "
+            "WITHOUT ROWID"
+        )
+        names = [(one.platform, one.refund_id) for one in self.lacking()]
+        with self.transaction():
+            self._connection.executemany("INSERT INTO temp.lacking VALUES (?, ?)", names)
+        return len(names)
+
+    def lacking_pending(self, account: str | None, *, again: bool) -> Iterator[Listed]:
+        """Of these, what is to be looked up; or, `again`, what failed for a reason that may pass."""
+        wanted = "outcome = 'failed' AND retryable" if again else "outcome IS NULL"
+        query = (
+            f"SELECT {_LISTED_COLUMNS} FROM temp.lacking CROSS JOIN listed USING (platform, refund_id) "
+            f"WHERE (listed.platform, listed.refund_id) > (?, ?) AND (? IS NULL OR account IS ?) "
+            f"AND {wanted} ORDER BY listed.platform, listed.refund_id LIMIT 500"
+        )
+        after = ("", "")
+        while page := self._connection.execute(query, (*after, account, account)).fetchall():
+            found = [_listed(self.checked(values)) for values in page]
+            after = (found[-1].platform, found[-1].refund_id)
+            yield from found
+
+    def forget_lacking_failures(self) -> None:
+        """Look up again what failed in an earlier run."""
+        for one in list(self.lacking()):
+            if one.lookup is not None and one.lookup.outcome is Outcome.FAILED:
+                self.set_listed(attrs.evolve(one, lookup=None))
+
+    def listed_dates(self, account: str | None) -> Iterator[tuple[str, int, int]]:
+        """Of the ledger's refunds that the list of an account shows: when the ledger says that they were
+        applied for, and the time that the list says."""
+        yield from self._connection.execute(_LISTED_DATES, (account,))
+
+    def found_dates(self) -> Iterator[tuple[str, bool]]:
+        """Of the ledger's Taobao refunds that exist: when applied for, and whether a list shows them."""
+        found = self._connection.execute(_FOUND)
+        return ((applied_at, refund_id is not None) for applied_at, refund_id in found)
+
+    def has_platform(self, platform: Platform) -> bool:
+        """Whether the ledger has refunds of a platform."""
+        query = "SELECT 1 FROM ledger WHERE platform = ? LIMIT 1"
+        return self._connection.execute(query, (platform,)).fetchone() is not None
+
+    def unreadable_ids(self) -> int:
+        """How many rows of the ledger name no refund."""
+        query = "SELECT count(*) FROM ledger WHERE refund_id IS NULL"
+        count: int = self._connection.execute(query).fetchone()[0]
+        return count
+
+    def dates(self) -> tuple[str, str] | None:
+        """The first and the last time of an application in the ledger."""
+        query = "SELECT applied_at FROM ledger WHERE applied_at IS NOT NULL AND duplicate_of IS NULL"
+        times = [(datetime.fromisoformat(text), text) for (text,) in self._connection.execute(query)]
+        return (min(times)[1], max(times)[1]) if times else None
+
+
+def _listed(values: tuple[Any, ...]) -> Listed:
+    at = len(_LISTED_FIELDS) - len(_LOOKUP_FIELDS)
+    lookup = None if values[at] is None else lookup_of(values[at:])
+    platform, refund_id, account, earliest, latest, created = values[:at]
+    return Listed(platform, refund_id, account, earliest, latest, created, lookup)
+
 
 def _values(one: Listed) -> tuple[Any, ...]:
-    facts = (one.platform, one.refund_id, one.account, one.earliest, one.latest)
+    facts = (one.platform, one.refund_id, one.account, one.earliest, one.latest, one.created)
     found = (None,) * len(_LOOKUP_FIELDS)
     if one.lookup is not None:
         found = tuple(getattr(one.lookup, name) for name in _LOOKUP_FIELDS)

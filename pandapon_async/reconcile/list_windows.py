@@ -65,19 +65,22 @@ def days_between(first: date, last: date) -> Iterable[date]:
     return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
-def windows_of(days: Mapping[date, int], most: int, edges: Collection[date] = ()) -> list[Window]:
+def windows_of(
+    days: Mapping[date, int], most: int, edges: Collection[date] = (), most_days: int | None = None
+) -> list[Window]:
     """The windows that cover these days, joined while they hold at most `most` rows together.
 
     Args:
         days: How many rows of the ledger each day has. A day that is not named ends a window.
         most: A day with more has a window of its own.
         edges: Days at which a window has to begin.
+        most_days: How many days a window has at most; None: as many as come.
     """
     groups: list[list[date]] = []
     held = 0
     for day in sorted(days):
-        joins = groups and day - groups[-1][-1] == timedelta(days=1) and day not in edges
-        if joins and held + days[day] <= most:
+        joins = bool(groups) and day - groups[-1][-1] == timedelta(days=1) and day not in edges
+        if joins and held + days[day] <= most and len(groups[-1]) < (most_days or len(days)):
             groups[-1].append(day)
             held += days[day]
         else:

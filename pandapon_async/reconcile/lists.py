@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -14,9 +15,10 @@ from pandapon_async.client import Client
 from pandapon_async.errors import PandaponError, error_kind_of
 from pandapon_async.models.taobao.refunds import RefundDetail
 from pandapon_async.progress import Progress
-from pandapon_async.reconcile.by_list import PROOF, Confirming
+from pandapon_async.reconcile.by_list import PROOF, Confirming, InThread
 from pandapon_async.reconcile.calls_saved import CallsSaved
-from pandapon_async.reconcile.list_reading import ListPages, ListReader
+from pandapon_async.reconcile.find_missing import Finding
+from pandapon_async.reconcile.list_reading import MOST_PAGES, ListPages, ListReader
 from pandapon_async.reconcile.list_store import WindowState
 from pandapon_async.reconcile.list_windows import Window, start_of, windows_of
 from pandapon_async.reconcile.run_store import RunStore
@@ -41,17 +43,21 @@ def check_lists(client: Client) -> None:
 
 @attrs.define
 class AccountLists:
-    """Reads the lists of one account."""
+    """Reads the lists of one account: for what they confirm, for what its ledger lacks, or for both."""
 
     client: Client
     state: RunStore
     account: str | None
     progress: Progress
-    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    in_thread: InThread
     """Runs what uses the state, off the loop and in turn."""
     concurrency: int
     saved: CallsSaved
     confirming: Confirming | None = None
+    finding: Finding | None = None
+    confirmed: int = attrs.field(default=0, init=False)
+    """How many rows were confirmed."""
+    _counted: int = attrs.field(default=0, init=False)
     _pages: ListPages = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -59,8 +65,9 @@ class AccountLists:
 
     async def run(self) -> None:
         """Read what is not read yet; what lists do not confirm is left to be looked up singly."""
-        confirming = self.confirming
-        if confirming is None or not await self.in_thread(confirming.prepare):
+        if self.confirming is not None and not await self.in_thread(self.confirming.prepare):
+            self.confirming = None
+        if self.confirming is None and self.finding is None:
             return
         reader = ListReader(
             pages=self._pages,
@@ -68,55 +75,92 @@ class AccountLists:
             account=self.account,
             in_thread=self.in_thread,
             take=self._take,
-            thorough=False,
+            thorough=self.finding is not None,
             concurrency=min(self.concurrency, MOST_AT_ONCE),
             enough=self._enough,
-            worth=confirming.worth,
+            worth=self._worth,
         )
+        problem = None
         try:
-            await confirming.begin()
-            await self._read(reader, confirming)
+            if self.confirming is not None:
+                await self.confirming.begin()
+            problem = await self._read(reader)
         except PandaponError as error:  # whatever ails lists, single lookups may work
-            confirming.refused = f"it cannot be read: {error_kind_of(error).replace('_', ' ')}"
+            problem = f"it cannot be read: {error_kind_of(error).replace('_', ' ')}"
         finally:
-            self.saved.list += confirming.confirmed - self._pages.asked
-        await self.in_thread(lambda: confirming.conclude(left=reader.left))
-        self._tell(confirming, reader.problems)
+            self._count()
+        await self._conclude(reader, problem)
+        self._count()
 
-    async def _read(self, reader: ListReader, confirming: Confirming) -> None:
+    def _count(self) -> None:
+        """Bring up to date what was confirmed and saved."""
+        confirmed = 0 if self.confirming is None else self.confirming.confirmed
+        self.saved.list += confirmed - self.confirmed - self._pages.asked + self._counted
+        self.confirmed, self._counted = confirmed, self._pages.asked
+
+    async def _read(self, reader: ListReader) -> str | None:
+        """Read all windows; gives why the list cannot be used, if it cannot."""
         before = await self._pages.page(LONG_AGO, 0)
         if before is not None and before.value.items:
-            confirming.refused = "it shows refunds of the year 2000: it ignores the time that it is asked for"
-            return
-        await self.in_thread(lambda: self._plan(confirming))
-        await reader.run(confirming.proves)
+            return "it shows refunds of the year 2000: it ignores the time that it is asked for"
+        await self.in_thread(self._plan)
+        await reader.run(self._first)
+        if self.finding is not None and await self.in_thread(self.finding.until_now):
+            await reader.run(self._first)
+        return None
 
-    def _plan(self, confirming: Confirming) -> None:
-        if not self.state.windows(self.account):
-            planned = windows_of(confirming.days, ROWS_OF_WINDOW)
-            with self.state.transaction():
-                self.state.set_windows(self.account, planned, WindowState.PLANNED)
+    def _plan(self) -> None:
+        """Plan the windows, if no earlier part of this run has."""
+        planned_for = self.state.list_fact(self.account).get("finding")
+        if self.state.windows(self.account) and (self.finding is None or planned_for):
+            return
+        days = Counter() if self.confirming is None else self.confirming.days
+        planned = [] if self.finding is None else self.finding.windows(days)
+        covered = {day for day in days for window in planned if window.holds(day)}
+        others = {day: rows for day, rows in days.items() if day not in covered}
+        planned += windows_of(others, ROWS_OF_WINDOW)
+        with self.state.transaction():
+            self.state.set_windows(self.account, planned, WindowState.PLANNED)
+            if self.finding is not None:
+                self.state.set_list_fact(self.account, finding={"problems": ["it was not read to its end"]})
+
+    def _first(self, window: Window) -> bool:
+        return self.confirming is not None and self.confirming.proves(window)
+
+    def _worth(self, window: Window) -> int:
+        if self.finding is not None or self.confirming is None:
+            return MOST_PAGES
+        return self.confirming.worth(window)
 
     async def _take(self, items: Sequence[RefundDetail], request_id: str | None, window: Window) -> int:
-        return 0 if self.confirming is None else await self.confirming.take(items, request_id)
+        new = 0 if self.confirming is None else await self.confirming.take(items, request_id)
+        return new if self.finding is None else await self.finding.take(items, window)
 
     def _enough(self) -> bool:
         """Whether to read no more: the list is not believed, or costs as much as it saves."""
-        confirming = self.confirming
-        if confirming is None or confirming.refused is not None:
+        if self.finding is not None:
+            return False
+        if self.confirming is None or self.confirming.refused is not None:
             return True
-        return self._pages.asked > max(PROOF, confirming.days.total() // 2)
+        return self._pages.asked > max(PROOF, self.confirming.days.total() // 2)
 
-    def _tell(self, confirming: Confirming, problems: Counter[str]) -> None:
-        whose = "" if self.account is None else f"account {self.account}: "
-        if confirming.refused is not None:
-            self.progress.note(
-                f"{whose}the list of refunds is not used: {confirming.refused}. All rows are looked up singly"
-            )
-        else:
-            self.progress.note(
-                f"{whose}{confirming.confirmed:,} rows confirmed by {self._pages.asked:,} pages of lists; "
-                "the others are looked up singly"
-            )
-        for problem, count in problems.most_common(3):
-            self.progress.note(f"{whose}{count:,} parts of the list could not be read: {problem}")
+    async def _conclude(self, reader: ListReader, problem: str | None) -> None:
+        confirming, whose = self.confirming, "" if self.account is None else f"account {self.account}: "
+        if confirming is not None:
+            confirming.refused = confirming.refused or problem
+            await self.in_thread(lambda: confirming.conclude(left=reader.left))
+            if confirming.refused is not None:
+                told = f"the list of refunds confirms no row: {confirming.refused}. All are looked up singly"
+            else:
+                told = (
+                    f"{confirming.confirmed:,} rows confirmed by {self._pages.asked:,} pages of lists; "
+                    "the others are looked up singly"
+                )
+            self.progress.note(whose + told)
+        if self.finding is not None:
+            problems = [problem] if problem is not None else []
+            problems += [f"{count:,} parts of the list: {why}" for why, count in reader.problems.items()]
+            await self.in_thread(functools.partial(self.finding.conclude, problems))
+        elif confirming is not None:
+            for why, count in reader.problems.most_common(3):
+                self.progress.note(f"{whose}{count:,} parts of the list could not be read: {why}")

@@ -7,7 +7,7 @@ import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -23,6 +23,8 @@ from pandapon_async.reconcile.ages import NEAR, stamp
 from pandapon_async.reconcile.by_account import fetch_by_account
 from pandapon_async.reconcile.by_list import Confirming
 from pandapon_async.reconcile.calls_saved import CallsSaved
+from pandapon_async.reconcile.find_missing import FEW, Finding, MissingRange, read_pushes, too_many
+from pandapon_async.reconcile.list_store import Listed
 from pandapon_async.reconcile.lists import AccountLists
 from pandapon_async.reconcile.lookup import lookup_of_answer, lookup_of_error
 from pandapon_async.reconcile.options import Options
@@ -31,6 +33,8 @@ from pandapon_async.reconcile.reuse import Reuse
 from pandapon_async.reconcile.run_store import Pending, RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.verdict import Lookup, Outcome, VerdictRule
+
+R = TypeVar("R", Pending, Listed)
 
 __all__ = ["COUNTERS", "LookingUp", "counters"]
 
@@ -56,6 +60,8 @@ class LookingUp:
     """Is given where ids belong, once that is known, before any lookup that rests on it."""
     least_tried: int = 1
     """Platforms with fewer refunds to look up are not tried with a few of them first."""
+    missing: MissingRange | None = None
+    """The days that are searched for refunds that the ledger lacks, if they are."""
     rule: VerdictRule | None = None
     """What rows are judged by, where lists are to confirm some."""
     confirmed: int = attrs.field(default=0, init=False)
@@ -126,8 +132,9 @@ class LookingUp:
                     await self._probe(state)
                 if self.reuse is not None:
                     await self._use_again(state, self.reuse)
-                if self.rule is not None:
-                    await self._read_lists(state, self.rule)
+            if self.rule is not None or self.missing is not None:
+                await self._read_lists(state)
+            if done < total:
                 await self._fetch(state, state.pending)
                 self.progress.end()
             await self._second_pass(state, counts)
@@ -140,6 +147,8 @@ class LookingUp:
             counts["by_list"] = self.confirmed
             again = self.saved.reuse + self.saved.push
             counts["lookups"] = state.looked_up() - done - again - self.confirmed
+        if self.missing is not None:
+            counts["lacking"] = await self._look_up_lacking(state)
 
     async def _second_pass(self, state: RunStore, counts: dict[str, int]) -> None:
         again = state.passing_failures() if self.options.second_pass else 0
@@ -183,37 +192,83 @@ class LookingUp:
         await self.thread.run(functools.partial(reuse.count, state))
         self.saved.reuse, self.saved.push = reuse.result.final, reuse.result.silent
 
-    async def _read_lists(self, state: RunStore, rule: VerdictRule) -> None:
-        """Confirm by lists, account by account, what they can confirm."""
+    async def _read_lists(self, state: RunStore) -> None:
+        """Read the lists of each account: for what they confirm, and for what the ledger lacks."""
+        today = datetime.fromtimestamp(self.clock.wall(), BEIJING).date()
+        if self.missing is not None and self.options.callbacks is not None and self.accounts is None:
+            pushes = functools.partial(read_pushes, state, self.options.callbacks, self.missing)
+            await self._in_turn(pushes)
 
         async def read(client: Client, account: str | None, concurrency: int) -> None:
             async def look_up(rows: Sequence[int]) -> None:
                 wanted = await self._in_turn(lambda: state.wanted(rows))
                 await self._fetch_with(client, state, iter(wanted), concurrency)
 
-            confirming = Confirming(
+            facts = client.settings.vendor.list
+            lists = AccountLists(
+                client=client,
                 state=state,
                 account=account,
-                rule=rule,
-                current=client.settings.vendor.list.current,
+                progress=self.progress,
                 in_thread=self._in_turn,
-                look_up=look_up,
-                stamp=lambda: stamp(self.clock.wall()),
-                told=self._advance,
+                concurrency=concurrency,
+                saved=self.saved,
             )
-            lists = AccountLists(
-                client, state, account, self.progress, self._in_turn, concurrency, self.saved, confirming
-            )
+            if self.rule is not None:
+                lists.confirming = Confirming(
+                    state=state,
+                    account=account,
+                    rule=self.rule,
+                    current=facts.current,
+                    in_thread=self._in_turn,
+                    look_up=look_up,
+                    stamp=lambda: stamp(self.clock.wall()),
+                    told=self._advance,
+                )
+            if self.missing is not None:
+                lists.finding = Finding(state, account, self.missing, facts.time, self._in_turn, today)
             try:
                 await lists.run()
             finally:
-                self.confirmed += confirming.confirmed
+                self.confirmed += lists.confirmed
 
         if self.accounts is None:
             await read(self.client, None, self.options.concurrency or calls_at_once(self.client.settings))
         else:
             clients = self.accounts.clients(state.accounts())
             await fetch_by_account(clients, self.client, read, self.options.concurrency, self.progress)
+
+    async def _look_up_lacking(self, state: RunStore) -> int:
+        """Look up what the platform named and the ledger lacks, unless that is too much; gives the number."""
+        named, lacking, asks = await self._in_turn(lambda: too_many(state))
+        looked_up = not asks or lacking <= FEW or self.options.accept_missing
+        state.set({"lacking_looked_up": looked_up})
+        self.progress.note(f"the platform names {named:,} refunds; the ledger lacks {lacking:,} of them")
+        if not lacking or not looked_up:
+            return 0
+        await self._in_turn(state.forget_lacking_failures)
+        await self._in_turn(state.arrange_lacking)
+        before = self._fetched
+        self.progress.begin("what the ledger lacks", lacking, 0, self.statistics)
+        for again in (False, True) if self.options.second_pass else (False,):
+            await self._fetch_lacking(state, again=again)
+        self.progress.end()
+        return self._fetched - before
+
+    async def _fetch_lacking(self, state: RunStore, *, again: bool) -> None:
+        async def fetch(client: Client, account: str | None, concurrency: int) -> None:
+            async def keep(one: Listed, lookup: Lookup) -> None:
+                lookup.looked_up_at = stamp(self.clock.wall())
+                await self._in_turn(lambda: state.set_listed(attrs.evolve(one, lookup=lookup)))
+                self.progress.advance(failed=lookup.outcome is Outcome.FAILED)
+
+            await self._fetch_each(client, state.lacking_pending(account, again=again), concurrency, keep)
+
+        if self.accounts is None:
+            await fetch(self.client, None, self.options.concurrency or calls_at_once(self.client.settings))
+        else:
+            clients = self.accounts.clients(state.accounts())
+            await fetch_by_account(clients, self.client, fetch, self.options.concurrency, self.progress)
 
     async def _in_turn(self, work: Callable[[], Any]) -> Any:
         """Run what uses the state off the loop, one piece of work after the other."""
@@ -286,10 +341,23 @@ class LookingUp:
         self, client: Client, state: RunStore, pending: Iterator[Pending], concurrency: int
     ) -> None:
         """Look up with one client, each result kept the moment it is there."""
-        client = with_patience(client)
+
+        async def keep(item: Pending, lookup: Lookup) -> None:
+            await self.keep(state, item.row, lookup)
+
+        await self._fetch_each(client, pending, concurrency, keep)
+
+    async def _fetch_each(
+        self,
+        client: Client,
+        items: Iterator[R],
+        concurrency: int,
+        keep: Callable[[R, Lookup], Awaitable[None]],
+    ) -> None:
+        """Look up refunds with one client, and give each result away."""
         results = fetch_refunds(
-            client,
-            pending,
+            with_patience(client),
+            items,
             platform=lambda item: item.platform,
             refund_id=lambda item: item.refund_id,
             concurrency=concurrency,
@@ -303,7 +371,7 @@ class LookingUp:
                     continue  # says nothing of the refund; the run ends with it
                 else:
                     lookup = lookup_of_error(result.error)
-                await self.keep(state, result.item.row, lookup)
+                await keep(result.item, lookup)
                 self._fetched += 1
 
     async def keep(self, state: RunStore, row: int, lookup: Lookup) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -70,6 +70,11 @@ def _with_zone(_: Any, attribute: attrs.Attribute[Any], moment: datetime | None)
         raise InvalidArgumentError(
             f"{name} needs a time zone, such as 2024-05-31T23:59:59+08:00", argument=name
         )
+
+
+def _only_a_day(_: Any, attribute: attrs.Attribute[Any], value: date | None) -> None:
+    if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
+        raise InvalidArgumentError(f"{attribute.name} is a day, as a date", argument=attribute.name)
 
 
 LONGEST_REUSE = timedelta(days=366)
@@ -161,8 +166,17 @@ class Options:
     is used again of which nothing was pushed."""
     lookups: Path | None = attrs.field(default=None, converter=_path)
     """The file in which complete runs keep their lookups; None: lookups.sqlite beside the state."""
+    find_missing: bool = False
+    """Looks for refunds of the platforms that the ledger lacks; only with `whole_account`."""
+    whole_account: bool = False
+    """The word that the ledger has every refund of its accounts in the time that is searched."""
+    since: date | None = attrs.field(default=None, validator=_only_a_day)
+    """The first day that is searched, in Beijing; None: the ledger's first."""
+    until: date | None = attrs.field(default=None, validator=_only_a_day)
+    """The last day; None: the ledger's last."""
     accept_missing: bool = False
-    """Goes on although of the refunds that are looked up first none is found."""
+    """Goes on although of the refunds that are looked up first none is found, or although the ledger lacks
+    more than a fifth of the platform's."""
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)
     """How many rows report.xlsx lists, those with the most money at stake; report.html lists
     2,000 at most."""
@@ -170,6 +184,17 @@ class Options:
     """Of the reports; None: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."""
     group_readable: bool = False
     """Lets the group read the files (0640), and not their owner alone (0600)."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.find_missing and not self.whole_account:
+            raise InvalidArgumentError(
+                "--find-missing calls every refund missing that the ledger lacks; say with --whole-account "
+                "that the ledger has all refunds of its accounts",
+                argument="whole_account",
+            )
+        for name in ("since", "until"):
+            if getattr(self, name) is not None and not self.find_missing:
+                raise InvalidArgumentError(f"--{name} is for --find-missing", argument=name)
 
     @property
     def remembers(self) -> bool:

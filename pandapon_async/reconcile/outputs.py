@@ -33,6 +33,8 @@ __all__ = [
     "COLUMNS",
     "EXCEPTION_COLUMNS",
     "FILES",
+    "LINE_END",
+    "MISSING_COLUMNS",
     "ExceptionsWriter",
     "RowsWriter",
     "check_directory",
@@ -84,12 +86,18 @@ EXCEPTION_COLUMNS = (
     *("request_id", "looked_up_at", "lookup_age_s"),
 )
 
+MISSING_COLUMNS = (
+    *("verdict", "reason", "platform", "account", "refund_id", "applied_from", "applied_until", "currency"),
+    *("platform_amount_yuan", "platform_status", "deadline", "action", "request_id", "looked_up_at"),
+)
+
 _MADE_BY = "a reconciliation"
 _WORDS = "made by pandapon-async reconcile"
 _FIRST_COLUMNS = "row,verdict,reason,column,platform,shop,refund_id,order_id,"
 FILES = {
     "rows.csv": Mark(_FIRST_COLUMNS, _MADE_BY),
     "exceptions.csv": Mark(_FIRST_COLUMNS, _MADE_BY),
+    "missing.csv": Mark("verdict,reason,platform,account,refund_id,applied_from,", _MADE_BY),
     "rows.parquet": Mark(_WORDS, _MADE_BY, "tail"),
     "report.html": Mark(f"<!-- {_WORDS} -->", _MADE_BY),
     "report.xlsx": Mark(_WORDS, _MADE_BY, "properties"),

@@ -98,9 +98,10 @@ async def run_part(
         AuthenticationError: At the first refusal. What was looked up is kept.
     """
     folder, options, progress = Path(folder), options or Options(), progress or NullProgress()
-    if options.by_list:
+    if options.by_list or options.find_missing:
         raise InvalidArgumentError(
-            "a list names the refunds of all parts, so it is not read for one; leave by_list away",
+            "a list names the refunds of all parts, so none is read for one part; leave out by_list and "
+            "find_missing",
             argument="by_list",
         )
     thread = StoppableThread()

@@ -22,6 +22,7 @@ from pandapon_async.reconcile.explain import (
     reason,
 )
 from pandapon_async.reconcile.headline import cost_facts, headline, method_facts
+from pandapon_async.reconcile.missing_report import MissingRows, heads_of, missing_cells, missing_sentences
 from pandapon_async.reconcile.outputs import FILES
 from pandapon_async.reconcile.report_script import SCRIPT, SCRIPT_HASH
 from pandapon_async.reconcile.report_style import STYLE, card_labels
@@ -35,6 +36,8 @@ HTML_ROWS = 2_000
 """Rows of the page at most: more are slow to sort, and nobody reads them."""
 HTML_BYTES = 1_800_000
 """What its rows may take together; the rest of the page is small."""
+MISSING_ROWS = 500
+"""Refunds that the ledger lacks, of those the page shows."""
 HUES: Mapping[Verdict, str] = {
     Verdict.MATCHED: "good",
     Verdict.AMOUNT_MISMATCH: "money",
@@ -69,8 +72,11 @@ AGES = (3, 7, 15, 30)
 class Report:
     """The page of one run."""
 
-    def __init__(self, summary: Summary, listed: AttentionList, words: Words) -> None:
+    def __init__(
+        self, summary: Summary, listed: AttentionList, words: Words, missing: MissingRows | None = None
+    ) -> None:
         self._summary = summary
+        self._missing = missing
         self._words = words
         self._in_workbook = len(listed)
         self._rows: list[str] = []
@@ -110,6 +116,7 @@ class Report:
             f'<p class="facts">{escape(facts)}</p></header>\n'
         )
         yield self._tiles()
+        yield from self._lacking()
         yield from self._list()
         yield f'<div class="pair">{self._verdict_chart()}{self._ageing_chart()}</div>\n'
         yield from self._totals()
@@ -221,6 +228,23 @@ class Report:
         yield f'<div class="scroll"><table id="list"><thead><tr>{heads}</thead><tbody>\n'
         yield from self._rows
         yield "</tbody></table></div></section>\n"
+
+    def _lacking(self) -> Iterator[str]:
+        """The refunds that the ledger lacks, if they were searched."""
+        if self._missing is None:
+            return
+        words, rows = self._words, self._missing.rows[:MISSING_ROWS]
+        told = missing_sentences(self._missing.summary, words)
+        if len(rows) < sum(self._missing.summary.verdicts.values()):
+            told.append(words.missing_part.format(count=f"{len(rows):,}"))
+        yield f"<section><h2>{words.missing_title}</h2>{''.join(f'<p>{escape(text)}</p>' for text in told)}"
+        if rows:
+            heads = "".join(f"<th>{head}" for head in heads_of(words))
+            yield f'<div class="scroll"><table><thead><tr>{heads}</thead><tbody>\n'
+            for one in rows:
+                yield f"<tr>{''.join(f'<td>{escape(cell)}' for cell in missing_cells(one, words))}</tr>\n"
+            yield "</tbody></table></div>"
+        yield "</section>\n"
 
     def _bar(self) -> str:
         """What the script works with; without it nobody sees it."""

@@ -18,6 +18,7 @@ from pandapon_async.core.json_values import Result, plain_dict
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.reconcile.attention import NO_CURRENCY, at_stake_fen
 from pandapon_async.reconcile.calls_saved import CallsSaved
+from pandapon_async.reconcile.find_missing import MissingSummary
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.verdict import Judgement, LedgerRow, Lookup, Verdict, VerdictRule, judge
 
@@ -173,6 +174,9 @@ class Summary(Result):
     reports: Mapping[str, Any] = attrs.field(factory=dict)
     """Of report.html and report.xlsx: how many rows each lists, and what it leaves out."""
 
+    missing: MissingSummary | None = None
+    """What the search for refunds that the ledger lacks came to; None: nobody searched."""
+
     state: Path | None = attrs.field(default=None, repr=False)
     """The file that the rows can be read from again, while it is there."""
     rule: VerdictRule | None = attrs.field(default=None, repr=False)
@@ -226,10 +230,11 @@ class Summary(Result):
 
     @property
     def exit_code(self) -> int:
-        """0 all matched, 3 something could not be verified, else 1."""
+        """0 all matched and nothing lacks, 3 something could not be verified, else 1."""
         if self.verdicts[Verdict.UNVERIFIED]:
             return 3
-        return 0 if self.verdicts[Verdict.MATCHED] == self.rows else 1
+        differs = self.verdicts[Verdict.MATCHED] != self.rows
+        return max(int(differs), 0 if self.missing is None else self.missing.exit_code)
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """Everything, ready for JSON; amounts are whole fen."""
@@ -246,6 +251,7 @@ class Summary(Result):
                 for currency, part in sorted(self.totals.currencies.items())
             },
             "at_stake_fen": self.totals.at_stake_fen(),
+            **({} if self.missing is None else {"missing_local": self.missing.to_dict()}),
             "unknown_amounts": self.totals.unknown_amounts,
             "unverified": dict(self.totals.unverified.most_common()),
             "problems": dict(self.totals.problems.most_common()),

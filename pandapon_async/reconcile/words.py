@@ -12,6 +12,7 @@ from typing import Final, cast
 import attrs
 
 from pandapon_async.errors import ConfigurationError, ErrorKind
+from pandapon_async.reconcile.find_missing import LackingVerdict
 from pandapon_async.reconcile.options import Language
 from pandapon_async.reconcile.verdict import Verdict
 
@@ -87,6 +88,18 @@ class Words:
     meaning: str
     together: str
     no_currency: str
+    # what the ledger lacks
+    missing_title: str
+    missing_sheet: str
+    missing_verdicts: Mapping[LackingVerdict, str]
+    missing_found: str
+    missing_asks: str
+    missing_left: str
+    missing_unverified: str
+    missing_invented: str
+    missing_more: str
+    missing_part: str
+    also_missing: str
     # the list
     list_title: str
     list_all: str
@@ -201,6 +214,25 @@ _EN: Final = Words(
     meaning="Meaning",
     together="Together",
     no_currency="No currency",
+    missing_title="What the ledger lacks",
+    missing_sheet="Missing",
+    missing_verdicts={
+        LackingVerdict.MISSING_LOCAL: "missing in the ledger",
+        LackingVerdict.EDGE: "at an edge",
+        LackingVerdict.UNVERIFIED: "not verified",
+    },
+    missing_found="Of {named} refunds that the platform names, {missing} are missing in the ledger "
+    "({amount}); {edge} more were applied for within a day of an edge of {since} to {until}, or at a time "
+    "that nobody names.",
+    missing_asks="The ledger lacks {lacking} of {named} refunds that the platform names ({share} %). "
+    "Is it complete, and of the whole account? With the ledger of one shop, leave out --find-missing.",
+    missing_left="They were not looked up, and none is called missing; --accept-missing looks them up.",
+    missing_unverified="{count} of the lacking refunds could not be looked up; "
+    "the same command repeats only those.",
+    missing_invented="{count} refunds that the list names do not exist; they are not counted.",
+    missing_more="More may lack: {why}.",
+    missing_part="The {count} with the most money; missing.csv lists all.",
+    also_missing="{text}; the ledger lacks {missing} of the platform's refunds",
     list_title="What needs attention",
     list_all="All {count}, the most money at stake first.",
     list_part="The {count} with the most money at stake. Left out: {left}, with {amount} at stake.",
@@ -334,6 +366,23 @@ _ZH: Final = Words(
     meaning="含义",
     together="总计",
     no_currency="无币种",
+    missing_title="账本缺少的退款",
+    missing_sheet="账本缺少",
+    missing_verdicts={
+        LackingVerdict.MISSING_LOCAL: "账本缺少",
+        LackingVerdict.EDGE: "在边缘",
+        LackingVerdict.UNVERIFIED: "未核实",
+    },
+    missing_found="平台列出 {named} 笔退款，账本缺少 {missing} 笔（{amount}）；另有 {edge} 笔的申请时间在 "
+    "{since} 至 {until} 的边缘一天之内，或无法得知。",
+    missing_asks="平台列出 {named} 笔退款，账本缺少 {lacking} 笔（{share} %）。账本完整吗？是整个账号的吗？"
+    "若只是一个店铺的账本，请不要用 --find-missing。",
+    missing_left="没有逐笔查询，也没有一笔算作缺少；--accept-missing 会逐笔查询。",
+    missing_unverified="账本缺少的退款中有 {count} 笔查询失败；再次运行同一命令，只重查这些。",
+    missing_invented="列表中有 {count} 笔并不存在，不计入。",
+    missing_more="可能缺少更多：{why}。",
+    missing_part="金额最大的 {count} 笔；missing.csv 列出全部。",
+    also_missing="{text}；账本缺少平台上的 {missing} 笔退款",
     list_title="需要处理的行",
     list_all="共 {count}，按涉及金额从大到小。",
     list_part="涉及金额最大的 {count}。未列出：{left}，涉及 {amount}。",

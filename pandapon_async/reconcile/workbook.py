@@ -16,6 +16,7 @@ from pandapon_async.plain_text import visible
 from pandapon_async.reconcile.attention import ONE, AttentionList, AttentionRow, Origins
 from pandapon_async.reconcile.explain import action, ledger_status, moneys, platform_status, reason
 from pandapon_async.reconcile.headline import cost_facts, headline, method_facts
+from pandapon_async.reconcile.missing_report import MissingRows, heads_of, missing_cells, missing_sentences
 from pandapon_async.reconcile.outputs import yuan
 from pandapon_async.reconcile.summary import NO_CURRENCY, Summary, together
 from pandapon_async.reconcile.verdict import Verdict
@@ -74,6 +75,7 @@ def write_workbook(
     words: Words,
     made_by: str,
     origins: Origins = ONE,
+    missing: MissingRows | None = None,
 ) -> None:
     """Write the workbook.
 
@@ -84,6 +86,7 @@ def write_workbook(
         words: the texts.
         made_by: what marks the file as ours, in its properties.
         origins: where the rows come from.
+        missing: the refunds that the ledger lacks; None: nobody searched.
     """
     import xlsxwriter  # type: ignore[import-untyped]  # only now: whoever makes calls does without it
 
@@ -97,6 +100,8 @@ def write_workbook(
         _write_list(_Sheet(sheet, formats), listed, words, columns)
         sheet.freeze_panes(1, 1)
         sheet.autofilter(0, 0, max(1, len(listed)), len(columns) - 1)
+        if missing is not None:
+            _write_missing(_Sheet(book.add_worksheet(words.missing_sheet), formats), missing, words)
 
 
 class _Formats:
@@ -178,6 +183,19 @@ def _write_list(sheet: _Sheet, listed: AttentionList, words: Words, columns: Seq
     sheet.row((words.heads[name] for name, _, _ in columns), head=True)
     for one in listed:
         sheet.row(value(one, words) for _, _, value in columns)
+
+
+def _write_missing(sheet: _Sheet, missing: MissingRows, words: Words) -> None:
+    for column, width in enumerate((18, 10, 16, 24, 24, 14, 26)):
+        sheet.sheet.set_column(column, column, width)
+    sheet.sheet.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})
+    for text in missing_sentences(missing.summary, words):
+        sheet.row((text,))
+    sheet.at += 1
+    sheet.row(heads_of(words), head=True)
+    for one in missing.rows:
+        *texts, _, status = missing_cells(one, words)
+        sheet.row((*texts, _Yuan(one.lookup.applied_fen), status))
 
 
 def _write_summary(sheet: _Sheet, summary: Summary, listed: AttentionList, words: Words) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from pandapon_async.reconcile.attention import AttentionList, AttentionRow, Origins
+from pandapon_async.reconcile.find_missing import MissingRange, begin_summary, lacking_of
+from pandapon_async.reconcile.missing_report import MissingRows, MissingWriter
 from pandapon_async.reconcile.options import Language
 from pandapon_async.reconcile.outputs import FILES, ExceptionsWriter, RowsWriter, write_json
 from pandapon_async.reconcile.parquet_rows import can_write_parquet, parquet_rows
@@ -78,6 +80,7 @@ def write_outputs(
                 check()
         check()
         totals.check(ledger["rows"])
+    missing = _write_missing(out, state, report_rows, mode)
     if frame is None:  # one of an earlier run would belong to other rows
         FILES["rows.parquet"].remove(out / "rows.parquet")
     summary = Summary(
@@ -89,24 +92,44 @@ def write_outputs(
         totals=totals,
         rows_digest=rows.digest(),
         run=run,
+        missing=None if missing is None else missing.summary,
         state=Path(state.path),
         rule=rule,
     )
-    _write_reports(out, summary, listed, language, mode, origins)
+    _write_reports(out, summary, listed, language, mode, origins, missing)
     with _text(out, "summary.json", mode) as text:
         write_json(text, summary.to_dict())
     return summary
 
 
+def _write_missing(out: Path, state: RunStore, most: int, mode: int) -> MissingRows | None:
+    """What the ledger lacks, in missing.csv; None, and no such file, if nobody searched."""
+    days = state.get("missing_range")
+    if days is None:
+        FILES["missing.csv"].remove(out / "missing.csv")
+        return None
+    asked = MissingRange(*map(date.fromisoformat, days))
+    with _text(out, "missing.csv", mode, "utf-8-sig") as file:
+        return MissingRows.of(
+            begin_summary(state, asked), lacking_of(state, asked), most, MissingWriter(file)
+        )
+
+
 def _write_reports(
-    out: Path, summary: Summary, listed: AttentionList, language: Language, mode: int, origins: Origins
+    out: Path,
+    summary: Summary,
+    listed: AttentionList,
+    language: Language,
+    mode: int,
+    origins: Origins,
+    missing: MissingRows | None,
 ) -> None:
     words = words_of(language)
-    report = Report(summary, listed, words)
+    report = Report(summary, listed, words, missing)
     with _text(out, "report.html", mode) as page:
         page.writelines(report.pieces())
     with _binary(out, "report.xlsx", mode) as book:
-        write_workbook(book, summary, listed, words, FILES["report.xlsx"].words, origins)
+        write_workbook(book, summary, listed, words, FILES["report.xlsx"].words, origins, missing)
     summary.reports = {
         "report.html": {"rows": report.rows, "left_out": report.left_out.to_dict()},
         "report.xlsx": {"rows": len(listed), "left_out": listed.left_out.to_dict()},
