@@ -15,7 +15,7 @@ from benchmarks.server import HERE
 
 __all__ = ["PARTS", "main"]
 
-PARTS = ("instructions", "calls", "uploads", "journal", "structuring", "limiter", "quota", "bulk")
+PARTS = ("instructions", "calls", "uploads", "journal", "structuring", "limiter", "quota", "shared", "bulk")
 
 
 def main() -> None:

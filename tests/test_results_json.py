@@ -57,7 +57,10 @@ def public_types() -> Iterator[type[Any]]:
         )  # what is no Model there is an argument
 
 
-RESULTS = sorted({one for one in public_types() if one.__name__ not in GIVEN}, key=lambda one: one.__name__)
+RESULTS = sorted(
+    {one for one in public_types() if one.__name__ not in GIVEN},
+    key=lambda one: (one.__name__, one.__module__),
+)
 
 
 def test_what_is_given_is_public() -> None:
