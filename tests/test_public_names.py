@@ -14,7 +14,18 @@ import pytest
 import pandapon_async
 
 ROOT = Path(pandapon_async.__file__).parents[1]
-PUBLIC = ("", ".bulk", ".callbacks", ".journal", ".otel", ".plans", ".reconcile", ".sandbox", ".models")
+PUBLIC = (
+    "",
+    ".bulk",
+    ".callbacks",
+    ".follow",
+    ".journal",
+    ".otel",
+    ".plans",
+    ".reconcile",
+    ".sandbox",
+    ".models",
+)
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),

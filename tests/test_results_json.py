@@ -33,7 +33,7 @@ GIVEN = {
     "Credentials": "secrets", "Fault": "a rule that a test gives", "Image": "an argument",
     "ImageLimits": "a setting", "ListFacts": "a setting", "ListShape": "a rule that a test gives",
     "Options": "options", "Override": "a setting", "PlanOptions": "options",
-    "Push": "what a web framework gives", "Recording": "a file; its JSON is its own",
+    "Pace": "a setting", "Push": "what a web framework gives", "Recording": "a file; its JSON is its own",
     "Resolver": "a worker", "RetryPolicy": "a setting", "Settings": "settings",
     "VendorProfile": "a setting", "VerdictRule": "a setting", "WriteKey": "what a write is known by",
     "Writer": "whose journal it is",

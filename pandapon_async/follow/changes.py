@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import attrs
 
+from pandapon_async.core.json_values import Result
 from pandapon_async.reconcile.statuses import is_known, is_open, state_label
 from pandapon_async.reconcile.verdict import Lookup, Outcome
 from pandapon_async.tables.cells import Platform
@@ -34,7 +35,7 @@ class ChangeKind(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Seen:
+class Seen(Result):
     """Where a refund stood at one look."""
 
     status: str | None = None
@@ -62,13 +63,9 @@ class Seen:
         """Whether the platform has no such refund."""
         return self == Seen()
 
-    def to_dict(self) -> dict[str, Any]:
-        """The attributes by name, ready for JSON."""
-        return attrs.asdict(self)
-
 
 @attrs.frozen(kw_only=True)
-class Change:
+class Change(Result):
     """Something that happened to a refund since the look before."""
 
     kind: ChangeKind
@@ -99,21 +96,15 @@ class Change:
         parts = (self.kind, self.platform, self.refund_id, self.before, self.after, self.since)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The attributes by name and the id, ready for JSON; `state` is the status in words."""
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
+        """Return the attributes by name and the id; `state` is the status in words. Nothing is personal."""
         status = self.after.status
-        return {
-            "id": self.id,
-            **{field.name: getattr(self, field.name) for field in attrs.fields(Change)},
-            "kind": str(self.kind),
-            "before": None if self.before is None else self.before.to_dict(),
-            "after": self.after.to_dict(),
-            "state": None if status is None else state_label(self.platform, status, "en") or status,
-        }
+        words = None if status is None else state_label(self.platform, status, "en") or status
+        return {"id": self.id, **super().to_dict(personal=personal), "state": words}
 
 
 @attrs.frozen(kw_only=True)
-class Stuck:
+class Stuck(Result):
     """A refund whose goods went back and were not received for too long."""
 
     platform: Platform
@@ -126,10 +117,6 @@ class Stuck:
     """Whole days since then."""
     deadline: str | None
     """Until when the seller has to act, in ISO 8601, if the platform says so."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attributes by name, ready for JSON."""
-        return attrs.asdict(self)
 
 
 def change_of(before: Seen | None, lookup: Lookup) -> ChangeKind | None:

@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from pandapon_async.callbacks.push_log import PushLog
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.models.taobao.refunds import RefundDetail, listed_refund_id
 from pandapon_async.reconcile.by_list import InThread
@@ -252,7 +253,7 @@ def _created(item: RefundDetail) -> int | None:
 
 
 @attrs.define(kw_only=True)
-class MissingSummary:
+class MissingSummary(Result):
     """What a search for refunds that the ledger lacks came to."""
 
     since: str
@@ -297,12 +298,9 @@ class MissingSummary:
             return 3
         return 1 if self.verdicts[LackingVerdict.MISSING_LOCAL] else 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        found = attrs.asdict(self)
-        found["verdicts"] = {str(verdict): count for verdict, count in self.verdicts.items()}
-        found |= {"outside": self.outside, "incomplete": list(self.incomplete), "notes": list(self.notes)}
-        return found
+    def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
+        """Return everything, ready for JSON; nothing of it is personal."""
+        return {**super().to_dict(personal=personal), "outside": self.outside}
 
 
 def read_pushes(state: RunStore, store: Path, asked: MissingRange) -> None:

@@ -21,6 +21,7 @@ import attrs
 from pandapon_async.accounts import Accounts
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
+from pandapon_async.core.json_values import Result
 from pandapon_async.errors import ErrorKind, PandaponError, error_kind_of
 from pandapon_async.progress import Counts, Progress
 from pandapon_async.reconcile.options import Options
@@ -55,7 +56,7 @@ class PartOrder:
 
 
 @attrs.frozen(kw_only=True)
-class PartFailure:
+class PartFailure(Result):
     """Why a part did not come to its end."""
 
     part: int
