@@ -384,6 +384,29 @@ async def test_a_database_that_is_away_sends_messages_back_and_one_that_is_back_
         assert sorted(set(handled)) == [1, 2]
 
 
+async def test_a_receiver_closes_while_the_database_is_away(postgres: Postgres, fresh: str) -> None:
+    busy = asyncio.Event()
+    one = receiver_of(fresh, grace=0.1)
+
+    @one.on()
+    async def wait(_: Message) -> None:
+        busy.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(30), one:
+        assert (await push(one, 1)).status == 200
+        await busy.wait()
+        await asyncio.to_thread(postgres.kill)
+    assert not one._writer.is_open
+    await asyncio.to_thread(postgres.start)
+    handled: list[str] = []
+    async with receiver_of(fresh) as other:
+        other.on()(lambda message: handled.append(message.id))
+        async with asyncio.timeout(30):
+            await all_done(other, 1)
+    assert len(handled) == 1
+
+
 async def test_a_given_store_holds_and_is_told(
     fresh: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import os
 import random
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -412,9 +414,15 @@ async def run_machines(
     vendor: Vendor, address: str, *, count: int, machine_count: int, during: Callable[[list[Process]], Any]
 ) -> list[dict[str, int]]:
     command = (sys.executable, "-m", "tests.support.shared_writer", vendor.url, address, str(count))
-    processes = [await asyncio.create_subprocess_exec(*command, stdout=PIPE) for _ in range(machine_count)]
-    await during(processes)
-    said = [(await process.communicate())[0] for process in processes]
+    with tempfile.TemporaryDirectory() as folder:
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *command, stdout=PIPE, env={**os.environ, "XDG_STATE_HOME": f"{folder}/{number}"}
+            )
+            for number in range(machine_count)
+        ]
+        await during(processes)
+        said = [(await process.communicate())[0] for process in processes]
     return [json.loads(text) for text in said if text]
 
 

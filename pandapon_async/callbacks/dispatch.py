@@ -93,7 +93,13 @@ class Dispatcher:
         if broken_off:
             await asyncio.wait(broken_off)
             now = self._clock.wall()
-            await self._writer.run(lambda store: store.release(broken_off.values(), now))
+            try:
+                await self._writer.run(lambda store: store.release(broken_off.values(), now))
+            except Exception as error:
+                # Who handles next gives them back: it sees that this process has ended.
+                log.error(
+                    "callbacks: %d messages cannot be given back (%s)", len(broken_off), type(error).__name__
+                )
 
     async def _run(self) -> None:
         while not self._closing:
