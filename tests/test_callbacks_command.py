@@ -315,5 +315,5 @@ async def test_send_tries_a_receiver_and_says_what_is_wrong(
     finally:
         await runner.cleanup()
     gone = await shell.beside("callbacks", "send", url)
-    assert gone.code == 2
+    assert gone.code == 3
     assert f"no answer from {url}" in gone.err

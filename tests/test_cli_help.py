@@ -86,7 +86,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "error: --map: 'foo' has no '='\nsee `pandapon reconcile --help`\n": (
         "reconcile", "x", "--out", "y", "--map", "foo",
     ),
-    "error: --env-file 'none' is not a file that can be read\nsee `pandapon journal list --help`\n": (
+    "error: --env-file 'none' must be a file that can be read\nsee `pandapon journal list --help`\n": (
         "journal", "list", "--env-file", "none",
     ),
     "error: there is no group nope; known: addresses, callbacks, carts, freight, goods, marketing, "

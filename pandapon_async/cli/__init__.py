@@ -178,7 +178,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False, prog_name="pandapon") or 0)
         sys.stdout.flush()
         return code
     except PandaponError as error:

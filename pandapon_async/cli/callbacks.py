@@ -187,7 +187,7 @@ def send(
 
     Without --body the message reports a changed refund form. The credentials and PANDAPON_CALLBACK_BASE are
     those of `callbacks serve`. Exit code 0: the answer was 200 within the second that the vendor waits; 1: it
-    was not.
+    was not; 3: nobody answered.
     """
     from pandapon_async.cli.callbacks_send import advice, send_push
     from pandapon_async.cli.values import read_document

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from pandapon_async.callbacks import CallbackSettings
-from pandapon_async.errors import ConfigurationError, InvalidArgumentError
+from pandapon_async.errors import ConfigurationError, InvalidArgumentError, NotSentError
 from pandapon_async.sandbox.callbacks import TIMEOUT, message_frame, signature_of
 from pandapon_async.settings import Credentials
 
@@ -31,7 +31,7 @@ async def send_push(
 ) -> dict[str, Any]:
     """Send one message; return its id, the status and text of the answer, and the seconds it took.
 
-    Raises InvalidArgumentError if nothing answers at the url.
+    Raises NotSentError if nothing answers at the url, InvalidArgumentError if it is not one.
     """
     if callable(settings.base):
         raise ConfigurationError('PANDAPON_CALLBACK_BASE must be "key+body", "body" or "either"')
@@ -50,11 +50,10 @@ async def send_push(
         ):
             text = (await response.content.read(200)).decode("utf-8", "replace").strip()
             status = response.status
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise InvalidArgumentError(
-            f"no answer from {url[:80]} ({type(error).__name__}); check that the receiver runs there",
-            argument="URL",
-        ) from None
+    except ValueError:  # also what aiohttp raises for a URL
+        raise InvalidArgumentError(f"{url[:80]} is not a URL of a receiver", argument="URL") from None
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        raise NotSentError(f"no answer from {url[:80]}; check that the receiver runs there") from None
     return {
         "id": hashlib.sha256(pushed).hexdigest(),
         "type": message_type,

@@ -36,11 +36,14 @@ def clean(
         _say(f"  {path}")
     size = sum(path.lstat().st_size for path in found)
     _say(f"{len(found):,} files of reconciliations are older than {older_than} ({size / 1e6:.1f} MB).")
-    if found and (yes or _sure(len(found))):
-        remove(found)
-        _say(f"{len(found):,} deleted.")
-    else:
+    if not found:
         _say("nothing was deleted.")
+        return
+    if not (yes or _sure(len(found))):
+        _say("nothing was deleted.")
+        raise typer.Exit(3)
+    remove(found)
+    _say(f"{len(found):,} deleted.")
 
 
 def _sure(count: int) -> bool:

@@ -126,17 +126,21 @@ def prune(
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
     out = Path(f"{path}.pruned-{stamp}.jsonl")
 
-    async def work() -> int:
+    async def work() -> int | None:
         async with client:
             count = await prunable(client.journal, now - seconds, now)
             moment = datetime.fromtimestamp(now - seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
             _say(f"{count:,} writes ended before {moment}.")
-            if not count or not (yes or await asyncio.to_thread(_sure, count, out)):
+            if not count:
                 return 0
+            if not (yes or await asyncio.to_thread(_sure, count, out)):
+                return None
             return (await take_out(client.journal, now - seconds, now, out)).intents
 
     count = asyncio.run(work())
     _say(f"{count:,} removed; they are in {out}." if count else "nothing was removed.")
+    if count is None:
+        raise typer.Exit(3)
 
 
 def _sure(count: int, out: Path) -> bool:

@@ -16,7 +16,7 @@ from pandapon_async.storage.files import EVERYBODY, Mark, whole_file
 
 __all__ = ["openapi", "yaml_lines"]
 
-MARK = Mark("This document is generated from the declarations of", "`pandapon openapi`")
+MARK = Mark("This document is made from the declarations of", "`pandapon openapi`")
 _PLAIN_KEY = re.compile(r"[A-Za-z_/$][A-Za-z0-9_/${}.-]*", re.ASCII)
 _NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_PLAIN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})

@@ -62,6 +62,13 @@ class Group(TyperGroup):
         with _placed(ctx):
             return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. Ctrl-C is ours to tell: the library has an exit code of its own for it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command at the begin of the arguments."""
         command = self.get_command(ctx, args[0])

@@ -141,5 +141,5 @@ def _wanted(error: Any, parameter: Any) -> str:
         bounds = ("" if least is None else f" from {least:g}") + ("" if most is None else f" to {most:,}")
         return f"must be {'a whole number' if single is int else 'a number'}{bounds}"
     if single is Path and info is not None and info.exists:
-        return "is not a file that can be read" if not info.dir_okay else "does not exist"
+        return "must be a file that can be read" if not info.dir_okay else "must exist"
     return ""

@@ -195,6 +195,10 @@ class Options:
         for name in ("since", "until"):
             if getattr(self, name) is not None and not self.find_missing:
                 raise InvalidArgumentError(f"--{name} is for --find-missing", argument=name)
+        if self.fresh and self.reuse is not None:
+            raise InvalidArgumentError(
+                "fresh forgets what reuse would use: say only one of them", argument="fresh"
+            )
 
     @property
     def remembers(self) -> bool:

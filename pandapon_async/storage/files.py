@@ -165,8 +165,10 @@ def whole_binary_file(path: Path, mark: Mark, *, mode: int = OWNER_ONLY) -> Iter
         mark.check(path)
         draft.replace(path)
         sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         draft.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a disk that is full does not say of which file
         raise
 
 

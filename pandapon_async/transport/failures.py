@@ -7,6 +7,7 @@ server's data.
 
 from __future__ import annotations
 
+import os
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -68,15 +69,13 @@ def _unsent(failure: Exception, proxy: str | None) -> NotSentError:
         return _refused_by_proxy(failure.status, proxy)
     if isinstance(failure, aiohttp.ClientProxyConnectionError):
         cause = failure.os_error
-        return NotSentError(f"no connection to {_place(proxy)} ({cause.strerror or type(cause).__name__})")
+        return NotSentError(f"no connection to {_place(proxy)} ({_system_reason(cause)})")
     if isinstance(failure, aiohttp.ClientConnectorDNSError):
         whose = f"of {_place(proxy)}" if proxy else "of base_url"
         return NotSentError(f"the host name {whose} could not be resolved; check the network and DNS")
     if isinstance(failure, aiohttp.ClientConnectorError):
         cause = failure.os_error
-        return NotSentError(
-            f"no connection to the server{through} ({cause.strerror or type(cause).__name__})"
-        )
+        return NotSentError(f"no connection to the server{through} ({_system_reason(cause)})")
     if isinstance(failure, aiohttp.InvalidURL):
         return NotSentError("the url is not valid; check base_url", retryable=False)
     if isinstance(failure, TimeoutError) and failure.errno is None:
@@ -109,7 +108,12 @@ def _place(proxy: str | None) -> str:
 
 
 def _reason(failure: Exception) -> str:
-    return f", {failure.strerror}" if isinstance(failure, OSError) and failure.errno else ""
+    return f", {_system_reason(failure)}" if isinstance(failure, OSError) and failure.errno else ""
+
+
+def _system_reason(failure: OSError) -> str:
+    """What the system says of an error; its own text may be asyncio's, with an address in it."""
+    return os.strerror(failure.errno) if failure.errno else type(failure).__name__
 
 
 def _tls_reason(failure: aiohttp.ClientSSLError) -> str:
