@@ -171,7 +171,7 @@ def test_a_damaged_store_is_named_with_what_helps(
                 continue
             assert ended.code == 2, ended.err
             assert f"the callbacks store {path} cannot be" in ended.err
-            assert "move it away, with its -wal" in ended.err
+            assert "move it away with its -wal" in ended.err
 
 
 def test_serving_without_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

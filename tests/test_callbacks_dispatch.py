@@ -458,7 +458,7 @@ async def test_a_file_that_fails_for_a_while_loses_nothing_and_repeats_nothing(
         await asyncio.sleep(10)
         assert (await rest(receiver))[MessageState.DONE] == 1
     assert calls == [1]
-    assert "cannot be noted as done (CallbackStoreUnavailableError)" in caplog.text
+    assert "cannot be recorded as done (CallbackStoreUnavailableError)" in caplog.text
 
 
 @virtual_time

@@ -203,7 +203,7 @@ def test_who_is_gone_for_longer_loses_what_it_was_handling(
         with caplog.at_level(logging.WARNING), change(one):
             one.finish(1, MessageState.DONE, 1.0, due=1.0, finished=())
             one.release([1], 1.0)
-        assert "message number 1 was handed to another receiver meanwhile" in caplog.text
+        assert "message number 1 was given to another receiver meanwhile" in caplog.text
         with change(other):
             (record,) = other.find(MessageState.HANDLING)
             assert record.attempts == 2
@@ -440,7 +440,7 @@ async def test_a_database_that_cannot_be_used_is_told_when_it_starts(postgres: P
         async with receiver_of(fresh):
             raise AssertionError
     away = receiver_of("postgresql://nobody@127.0.0.1:1/x")
-    with pytest.raises(CallbackStoreUnavailableError, match="nothing listens there"):
+    with pytest.raises(CallbackStoreUnavailableError, match="nothing listens at that address"):
         await away.start()
     await away.aclose()
 
@@ -474,4 +474,4 @@ async def test_the_commands_work_on_the_database(
     assert json.loads(counts.out)["pending"] == 1
     away = await asyncio.to_thread(shell, "callbacks", "list", "--shared", "postgresql://u@127.0.0.1:1/x")
     assert away.code == 3
-    assert "nothing listens there" in away.err
+    assert "nothing listens at that address" in away.err

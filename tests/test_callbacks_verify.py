@@ -92,14 +92,14 @@ def test_the_case_of_the_hex_digits_is_a_setting() -> None:
     for written in (signed(), signed().upper(), signed()[:32] + signed()[32:].upper()):
         assert verify(BODY, written, CREDENTIALS, hex_case="any") is CREDENTIALS
     assert verify(BODY, signed().upper(), CREDENTIALS, hex_case="upper") is CREDENTIALS
-    with pytest.raises(CallbackRefusedError, match="not in upper case: see the setting `hex_case`"):
+    with pytest.raises(CallbackRefusedError, match="not in upper case; change the setting `hex_case`"):
         verify(BODY, signed(), CREDENTIALS, hex_case="upper")
 
 
 def test_what_is_signed_is_a_setting() -> None:
     body_alone = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
     assert verify(BODY, body_alone, CREDENTIALS, base="body") is CREDENTIALS
-    with pytest.raises(CallbackRefusedError, match="another base than 'body': see the setting `base`"):
+    with pytest.raises(CallbackRefusedError, match="another base than 'body'; change the setting `base`"):
         verify(BODY, signed(), CREDENTIALS, base="body")
     for one in (body_alone, signed()):
         assert verify(BODY, one, CREDENTIALS, base="either") is CREDENTIALS

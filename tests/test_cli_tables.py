@@ -84,7 +84,7 @@ async def test_unreadable_rows_are_judged(shell: Shell) -> None:
 async def test_an_unknown_state_is_refused_with_the_list(shell: Shell) -> None:
     ended = await reconciled(shell, "c_word.csv", "--status-map", "处理中了=agreed")
     assert ended.code == 2
-    assert "--status-map 处理中了=agreed: no such state; known: waitselleragree" in ended.err
+    assert "--status-map 处理中了=agreed: unknown state; known: waitselleragree" in ended.err
 
 
 async def test_an_unknown_word_is_told_once_with_the_option(shell: Shell) -> None:

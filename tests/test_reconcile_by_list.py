@@ -137,10 +137,10 @@ async def test_an_old_state_that_the_ledger_has_too_confirms_nothing(tmp_path: P
 @pytest.mark.parametrize(
     ("name", "field"),
     [
-        ("many an old status", "the list says the status is"),
-        ("many another amount", "the list says the amount in fen is"),
-        ("ignores the time", "it ignores the time that it is asked for"),
-        ("leaves out nearly all", "it takes 10"),
+        ("many an old status", "in the list the status is"),
+        ("many another amount", "in the list the amount in fen is"),
+        ("ignores the time", "it ignores the requested time"),
+        ("leaves out nearly all", "but 10 are needed"),
         ("ids alone", "it shows 0"),
     ],
 )

@@ -150,13 +150,13 @@ def test_what_was_concluded_is_said() -> None:
     assert "only amounts" in notes[2]
     options = Options(platform="1688")
     told = inferred(resolver(options).resolve(("refund_id", "amount_fen", "platform")), options)
-    assert told[0] == "all rows are 1688, as told: column platform is not read"
+    assert told[0] == "all rows are 1688, as set by --platform: column platform is not read"
 
 
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"map": {"colour": "x"}}, "no such field to map: colour"),
+        ({"map": {"colour": "x"}}, "unknown field to map: colour"),
         ({"as_of": datetime(2024, 5, 1)}, "time zone"),
         ({"tolerance_fen": -1}, "a whole number, 0 or more"),
         ({"tolerance_fen": 0.5}, "a whole number, 0 or more"),

@@ -188,7 +188,7 @@ async def test_counts_for_node_exporter(tmp_path: Path, ledger: Path, runner: Cl
         assert (again.exit_code, file.read_text(encoding="utf-8")) == (4, first)
         nowhere = tmp_path / "none" / "a.prom"
         wrong = await invoke(runner, server, ledger, "--out", tmp_path / "c", "--metrics", nowhere)
-        assert str(wrong.exception) == f"--metrics: there is no folder {nowhere.parent}"
+        assert str(wrong.exception) == f"--metrics: the folder {nowhere.parent} does not exist"
         assert not (tmp_path / "c").exists()
     verdicts = json.loads(result.stdout)["verdicts"]
     lines = first.splitlines()
@@ -218,8 +218,8 @@ async def test_options_reach_the_job(tmp_path: Path, runner: CliRunner) -> None:
     async with Sandbox(refunds=1, seed=7) as server:
         stopped = await invoke(runner, server, path, "--out", tmp_path / "out", *options)
         assert (stopped.exit_code, stopped.stdout) == (3, "")
-        assert "of the refund looked up first none was found (1 not known)" in stopped.stderr
-        assert "--accept-missing goes on" in stopped.stderr
+        assert "none of the refund looked up first was found (1 not known)" in stopped.stderr
+        assert "continue with --accept-missing" in stopped.stderr
         result = await invoke(runner, server, path, "--out", tmp_path / "out", "--accept-missing", *options)
         assert json.loads(result.stdout)["verdicts"]["missing_upstream"] == 1
     summary = json.loads(result.stdout)
@@ -245,7 +245,7 @@ def test_a_table_for_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "note: so" in shown
     assert "at stake: ¥0.00" in shown
     assert "took 1 min 1 s: 1,200 calls, 3 retried, 2 throttled" in shown
-    assert "report.html: 2,000 rows; left out: 5, ¥1.50 at stake" in shown
+    assert "report.html: 2,000 rows; omitted: 5, ¥1.50 at stake" in shown
 
 
 async def test_everything_matched_is_0_and_unverified_is_3(tmp_path: Path, runner: CliRunner) -> None:

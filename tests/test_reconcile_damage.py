@@ -84,7 +84,7 @@ async def test_a_damaged_state_is_named_or_right_and_fresh_begins_anew(
                 found = error
             if isinstance(found, ConfigurationError):
                 assert str(state) in str(found)
-                assert "is damaged; nothing of it is used. --fresh sets it aside" in str(found)
+                assert "is damaged and not used. --fresh renames it" in str(found)
                 found = await run(fresh=True)
                 asides = list((folder / "out").glob("*.damaged-*"))
                 assert all(len(aside.read_bytes()) == len(spoilt) for aside in asides)
@@ -152,7 +152,7 @@ async def test_the_advice_works_as_typed(
         state.write_bytes(data)
         named = await shell.beside(*command)
         assert named.code == 2
-        assert f"o/{state.name} is damaged; nothing of it is used. --fresh sets it aside" in named.err
+        assert f"o/{state.name} is damaged and not used. --fresh renames it" in named.err
         anew = await shell.beside(*command, "--fresh")
         assert anew.code == first.code
-        assert f"{state.name} is damaged: it is {state.name}.damaged-" in anew.err
+        assert f"{state.name} is damaged: it was renamed to {state.name}.damaged-" in anew.err

@@ -129,7 +129,7 @@ async def test_no_log_of_scheduler_or_workers_has_a_secret(tmp_path: Path) -> No
         logs = {path.name: path.read_bytes() for path in (tmp_path / "cluster").glob("*.log")}
     assert len(re.findall(r"worker tcp://\S+ gets no part: it has another key for the account", err)) == 1
     assert "gets no part: it sends the calls of the account of the environment to https://elsewhere" in err
-    assert "2 workers with an equal part of the rate" in err
+    assert "2 workers with equal parts of the rate" in err
     assert (refused, "AuthenticationError" in told) == (4, True), told
     assert sorted(logs) == [
         "also-right.log",

@@ -111,7 +111,7 @@ async def test_the_verdicts_are_those_of_one_run(
     assert summary.run["lookups"] == whole.run["lookups"] == heard.total
     assert {order.part for _, order in engine.orders} == set(range(1, 9))
     assert {worker for worker, _ in engine.orders} == {"tcp://one:1", "tcp://two:2"}
-    assert "2 workers with an equal part of the rate: 200 of 400 calls a second each" in heard.notes[1]
+    assert "2 workers with equal parts of the rate: 200 of 400 calls a second each" in heard.notes[1]
     assert heard.done <= heard.total
     assert kept_twice(tmp_path / "out") == 0
 
@@ -133,7 +133,7 @@ async def test_a_part_whose_worker_dies_is_run_again_elsewhere(
         summary = await reconcile_on(engine, ledger, out, options=OPTIONS, rate=150, parts=4, progress=heard)
         assert sum(1 for seen in server.log if "refund" in (seen.endpoint or "")) <= heard.total + 2 * 16
     assert "worker tcp://one:1 is gone" in heard.notes
-    assert any("at tcp://one:1, WorkerLost; it is run again" in note for note in heard.notes)
+    assert any("at tcp://one:1, WorkerLost; running it again" in note for note in heard.notes)
     assert "tcp://one-again:3" in {worker for worker, _ in engine.orders}
     assert kept_twice(out) == 0
     assert summary.verdicts[Verdict.UNVERIFIED] == 0
@@ -189,12 +189,12 @@ async def test_a_worker_that_does_not_know_the_account_gets_no_part_and_is_named
         assert {worker for worker, _ in engine.orders} == {"tcp://good:1"}
         told = sorted(note for note in heard.notes if "gets no part" in note)
         assert len(told) == 3
-        assert "it cannot answer (ModuleNotFoundError); is the same version" in told[0]
+        assert "it cannot answer (ModuleNotFoundError); check that the same version" in told[0]
         assert "worker tcp://old:2 gets no part: it has pandapon-async 0.1.0, not " in told[1]
         assert told[2].endswith("it has another key for the account of the environment")
         engine.workers, seen = ["tcp://other:3"], len(server.log)
         with pytest.raises(
-            ConfigurationError, match="no worker may have a part: tcp://other:3 has another key"
+            ConfigurationError, match="no worker can run a part: tcp://other:3 has another key"
         ):
             await reconcile_on(engine, ledger, tmp_path / "out", options=OPTIONS)
         engine.workers = []
@@ -306,7 +306,7 @@ async def test_a_scheduler_that_is_gone_and_workers_that_do_not_come_back_end_th
         def die() -> None:
             engine.kill("tcp://one:1")
 
-        with pytest.raises(PartsFailedError, match="no worker was there that may have a part; 0 of 2 parts"):
+        with pytest.raises(PartsFailedError, match="no usable worker was connected; 0 of 2 parts"):
             await reconcile_on(
                 engine, ledger, out, options=OPTIONS, rate=100, parts=2, progress=Heard(12, die)
             )
@@ -381,8 +381,8 @@ async def test_no_secret_is_in_a_task_or_a_proof(shell: Shell, tmp_path: Path) -
     [
         (("--parts", "3"), "--parts: is an option of --dask"),
         (("--by-account",), "--by-account: is an option of --dask"),
-        (("--dask", "--state", "s"), "--state: does not go with --dask"),
-        (("--dask", "tcp://host:8786", "--workers", "2"), "--workers: does not go with the address"),
+        (("--dask", "--state", "s"), "--state: cannot be combined with --dask"),
+        (("--dask", "tcp://host:8786", "--workers", "2"), "--workers: cannot be combined with the address"),
     ],
 )
 def test_options_that_do_not_go_together(shell: Shell, arguments: tuple[str, ...], said: str) -> None:

@@ -525,7 +525,7 @@ async def refused(server: Sandbox, ledger: Path, out: Path, **arguments: Any) ->
 async def test_what_cannot_work_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
     out = tmp_path / "out"
     async with sandbox(10) as server:
-        assert "no such ledger" in await refused(server, tmp_path / "none.csv", out)
+        assert "does not exist" in await refused(server, tmp_path / "none.csv", out)
         bare = tmp_path / "bare.csv"
         bare.write_text("refund_id,amount\nTQ1,5\n", encoding="utf-8")
         assert "--amount-unit" in await refused(server, bare, out)

@@ -173,13 +173,13 @@ async def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
             await run_part(pandapon, tmp_path / "two", 1)
         with pytest.raises(ConfigurationError, match="belongs to another split"):
             await merge(tmp_path / "two", tmp_path / "out")
-        with pytest.raises(InvalidArgumentError, match="there is no part 2: they are 1 to 1"):
+        with pytest.raises(InvalidArgumentError, match="there is no part 2; the parts are 1 to 1"):
             await run_part(pandapon, tmp_path / "one", 2)
         rows = tmp_path / "one" / "part-0001.rows"
         rows.write_bytes(rows.read_bytes()[:-40])
         with pytest.raises(ConfigurationError, match="of 20 rows"):
             await merge(tmp_path / "one", tmp_path / "out")
-        with pytest.raises(ConfigurationError, match="holds no parts"):
+        with pytest.raises(ConfigurationError, match="has no parts"):
             await merge(tmp_path / "none", tmp_path / "out")
         (tmp_path / "two" / "split.json").write_text(json.dumps({"rows": 3}))
         with pytest.raises(ConfigurationError, match="damaged or of another version"):
@@ -281,6 +281,6 @@ async def test_the_command_in_parts(shell: Shell, tmp_path: Path) -> None:
     assert f"part 1 (0 of {asked[0]} looked up)" in early.err
     assert [run.code for run in runs] == [0, 0, 0]
     assert [json.loads(run.out)["lookups"] for run in runs] == [*asked, 0]
-    assert (wrong.code, "there is no part 3: they are 1 to 2" in wrong.err) == (2, True)
+    assert (wrong.code, "there is no part 3; the parts are 1 to 2" in wrong.err) == (2, True)
     assert merged.code == whole.code == 1
     assert json.loads(merged.out)["rows_digest"] == json.loads(whole.out)["rows_digest"]

@@ -232,14 +232,14 @@ REASONS: dict[str, tuple[dict[str, Any], Lookup | None, str, str]] = {
     ),
     "freight": (
         {"amount_fen": 500}, found(refunded_fen=400, refunded_freight_fen=100), "equal if freight is added",
-        "Say how freight counts: --freight added",
+        "Set how freight counts: --freight added",
     ),
     "own word": (
         {"amount_fen": 5, "status": "waitbuyersend", "status_word": "待买家退货"}, found(applied_fen=5),
         "ledger 待买家退货, platform refund success", "Book it as refunded",
     ),
     "no amount": (
-        {"amount_fen": 5}, found(), "the platform named no amount", "Read the form on the platform",
+        {"amount_fen": 5}, found(), "the platform has no amount", "Read the form on the platform",
     ),
     "currency": (
         {"amount_fen": 5, "currency": "USD"}, found(applied_fen=5), "ledger USD, platform CNY",
@@ -266,7 +266,7 @@ REASONS: dict[str, tuple[dict[str, Any], Lookup | None, str, str]] = {
     "no word": (
         {"amount_fen": 5, "status": "完了"}, found(applied_fen=5),
         "the ledger's status is not one of the platform's; ledger 完了, platform refund success",
-        "Say what the word means: --status-map 完了=STATE",
+        "Define the word: --status-map 完了=STATE",
     ),
     "new state": (
         {"amount_fen": 5}, found(applied_fen=5, status="newstate"),
@@ -274,7 +274,7 @@ REASONS: dict[str, tuple[dict[str, Any], Lookup | None, str, str]] = {
         "Read the form on the platform; the status is new",
     ),
     "no status": (
-        {"amount_fen": 5}, found(applied_fen=5, status=None), "the platform named no status",
+        {"amount_fen": 5}, found(applied_fen=5, status=None), "the platform has no status",
         "Read the form on the platform; the status is new",
     ),
     "missing": (

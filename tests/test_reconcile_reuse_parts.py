@@ -104,7 +104,7 @@ async def test_what_one_part_finds_out_ends_reuse_in_all(tmp_path: Path) -> None
         assert await asyncio.to_thread(ended_reuse, folder, made.id) == ["taobao"]
         await run_parts(server, folder, [3])
         with pytest.raises(
-            IncompletePartsError, match=r"part 1 used earlier lookups of taobao again .* part 1 --in"
+            IncompletePartsError, match=r"part 1 reused earlier lookups of taobao .* part 1 --in"
         ):
             await merge(folder, tmp_path / "out", clock=FreshClock())
         assert not (tmp_path / "out" / "rows.csv").exists()
@@ -136,7 +136,7 @@ async def test_the_command(shell: Shell, tmp_path: Path) -> None:
     assert one["rows_digest"] == two["rows_digest"]
     assert two["run"]["calls_saved"]["reuse"] == one["run"]["calls"] - two["run"]["calls"] > 20
     assert "kept.sqlite has no lookups yet" in first.err
-    assert f"using the lookups of {two['run']['reuse']['final']} final refunds again" in second.err
+    assert f"reusing the lookups of {two['run']['reuse']['final']} final refunds" in second.err
     assert [run.code for run in wrong] == [2, 2, 2]
     assert "'month' is not an age" in wrong[0].err
     assert "recheck" in wrong[1].err

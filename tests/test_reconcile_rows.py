@@ -134,7 +134,8 @@ def test_a_dry_run_reads_and_counts_and_needs_no_credentials(shell: Shell) -> No
     assert sorted(path.name for path in shell.folder.iterdir()) == ["ledger.csv"]
     assert '"lookups": 2' in shell("reconcile", "ledger.csv", "--dry-run").out
     assert shell("reconcile", "ledger.csv").err == (
-        "error: --out: say where the results go, or --dry-run\nsee `pandapon reconcile --help`\n"
+        "error: --out: name a folder for the results with --out, or use --dry-run\n"
+        "see `pandapon reconcile --help`\n"
     )
 
 
@@ -152,5 +153,5 @@ async def test_a_folder_that_cannot_be_made_is_told_with_2(
         ended = await shell.beside("reconcile", "ledger.csv", "--out", "out")
     assert (ended.code, ended.err) == (
         2,
-        "error: out cannot be made: Permission denied; choose another --out\n",
+        "error: out cannot be created: Permission denied; choose another --out\n",
     )

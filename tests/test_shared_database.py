@@ -193,11 +193,11 @@ async def test_a_pooler_in_transaction_mode_is_found_out(postgres: Postgres) -> 
 
 
 async def test_a_database_that_is_away_is_told_apart_from_one_that_cannot_be_used(postgres: Postgres) -> None:
-    with pytest.raises(DatabaseUnavailableError, match="nothing listens there"):
+    with pytest.raises(DatabaseUnavailableError, match="nothing listens at that address"):
         await opened("postgresql://u@127.0.0.1:1/x")
-    with pytest.raises(DatabaseUnavailableError, match="nothing listens there"):
+    with pytest.raises(DatabaseUnavailableError, match="nothing listens at that address"):
         await opened("postgresql://u@/x?host=/nonexistent")
-    with pytest.raises(ConfigurationError, match="it has no such database"):
+    with pytest.raises(ConfigurationError, match="the database does not exist there"):
         await opened(postgres.address(database="nothing"))
     with pytest.raises(ConfigurationError, match="it refuses the login"):
         await opened(postgres.address(user="nobody"))
@@ -281,7 +281,9 @@ async def test_tls_proves_which_server_answers(postgres: Postgres, tmp_path: Pat
                 await opened(wrong)
         with pytest.raises(ConfigurationError, match=r"none\.pem cannot be read \(sslrootcert\)"):
             await opened(address("verify-full", "none.pem"))
-        with pytest.raises(ConfigurationError, match="it speaks no TLS, and sslmode=require asks for it"):
+        with pytest.raises(
+            ConfigurationError, match="it does not support TLS, but sslmode=require requires it"
+        ):
             await opened(f"postgresql://postgres@localhost:{plain}/postgres?sslmode=require")
 
 
@@ -295,7 +297,7 @@ async def test_another_version_of_the_schema_stops_the_client(
 
     nothing = await command("upgrade")
     assert nothing.code == 2
-    assert "it has no schema pandapon; make one: pandapon shared init" in nothing.err
+    assert "it has no schema pandapon; create it with: pandapon shared init" in nothing.err
     client = Database(DatabaseUrl(address), Clock())
     await client.run(lambda connection: connection.execute("SELECT 1"), seconds=5)
     for module in (database_module, upkeep):
@@ -362,7 +364,7 @@ async def test_the_command_shows_what_is_there(
     address = await postgres.empty()
     shown = await asyncio.to_thread(shell, "shared", "check", "--shared", address)
     rows = {row["check"]: row["found"] for row in map(json.loads, shown.out.splitlines())}
-    assert rows["session connections"] == "proved by two connections"
+    assert rows["session connections"] == "checked with two connections"
     assert rows["other clients"] == "0"
     assert rows["schema"] == f"version {VERSION}"
     book = QuotaBook(Database(DatabaseUrl(address), Clock()), "shop", Clock())
@@ -375,7 +377,7 @@ async def test_the_command_shows_what_is_there(
     assert last["found"].startswith("200 calls per second, paused for ")
     await book.aclose()
     away = await asyncio.to_thread(shell, "shared", "check", "--shared", "postgresql://u@127.0.0.1:1/x")
-    assert (away.code, "nothing listens there" in away.err) == (3, True)
+    assert (away.code, "nothing listens at that address" in away.err) == (3, True)
     monkeypatch.setenv("PANDAPON_SHARED", "postgresql://u@127.0.0.1:1/x")
     doctor = await asyncio.to_thread(shell, "doctor", "--no-online")
     assert "shared in postgresql://u@127.0.0.1:1/x, where a throttle pauses all" in doctor.out

@@ -29,9 +29,7 @@ async def test_a_ledger_that_another_machine_has_is_refused_and_free_when_it_end
         settings = Settings(base_url=sandbox.base_url, rate=100.0, shared=shared)
         async with Client(sandbox.credentials, settings) as pandapon:
             async with only_run(DatabaseUrl(shared), Clock(), digest, "it"):
-                with pytest.raises(
-                    ConfigurationError, match=r"ledger\.csv is in the hands of .*, connected since"
-                ):
+                with pytest.raises(ConfigurationError, match=r"ledger\.csv is in use by .*, connected since"):
                     await reconcile(pandapon, ledger, tmp_path / "one")
                 assert not sandbox.log
                 assert not (tmp_path / "one").exists()

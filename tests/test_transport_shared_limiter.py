@@ -68,7 +68,7 @@ class Book:
 
 
 AWAY = DatabaseUnavailableError(
-    "the shared database postgresql://db/x is out of reach: nothing listens there"
+    "the shared database postgresql://db/x is unreachable: nothing listens at that address"
 )
 
 
@@ -213,7 +213,9 @@ async def test_nothing_is_sent_while_the_book_is_away_and_the_error_says_why(
     one = limiter(book)
     book.failure = AWAY
     begun = now()
-    with pytest.raises(DeadlineExceededError, match=r"shared.*db/x is out of reach: nothing listens there"):
+    with pytest.raises(
+        DeadlineExceededError, match=r"shared.*db/x is unreachable: nothing listens at that address"
+    ):
         await one.acquire(deadline=now() + 5)
     assert 4.9 < now() - begun <= 5
     assert len(book.asked) < 20, "it does not hammer"

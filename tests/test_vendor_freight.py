@@ -113,7 +113,7 @@ def test_a_night_counts_what_hangs_on_freight_and_the_option_settles_it(
         hanging = asked.totals.freight[played]
         assert hanging > 20
         assert asked.totals.freight == {played: hanging}
-        advice = f"{hanging} rows are equal if freight is {played}: --freight {played} says so"
+        advice = f"{hanging} rows are equal if freight is {played}; to set it, use --freight {played}"
         assert asked.freight_advice == [advice]
         assert json.loads((tmp_path / "ask" / "summary.json").read_text())["equal_if_freight_is"] == {
             played: hanging

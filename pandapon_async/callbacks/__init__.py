@@ -1,6 +1,6 @@
-"""What PandaPon pushes to you: verified, stored before it is answered, handled at least once.
+"""Receive PandaPon's pushes: verified, stored before the answer, handled at least once.
 
-`verify` and `read` are pure and enough by themselves; `Receiver` is the whole of it.
+`verify` and `read` are pure functions for your own receiver; `Receiver` does everything.
 """
 
 from pandapon_async.callbacks.bodies import (

@@ -16,7 +16,7 @@ __all__ = ["application"]
 
 
 def application(receiver: Receiver, path: str) -> web.Application:
-    """An application that answers under `path`, and starts and closes the receiver."""
+    """Make an application that answers under `path`, and starts and closes the receiver."""
 
     async def handle(request: web.Request) -> web.Response:
         return _response(await receiver.answer(_push(request)))
@@ -48,7 +48,7 @@ async def _chunks(request: web.Request) -> AsyncGenerator[bytes, None]:
         async for chunk in request.content.iter_any():
             yield chunk
     except web.RequestPayloadError:
-        raise ConnectionError("the body broke off") from None
+        raise ConnectionError("the body was cut off") from None
 
 
 def _response(answer: ReceiverResponse) -> web.Response:

@@ -1,4 +1,4 @@
-"""The receiver as an ASGI application, for FastAPI, Starlette and whatever else speaks ASGI."""
+"""The receiver as an ASGI application, for FastAPI, Starlette and other ASGI servers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class AsgiApp:
-    """Answers every path it is given; as an object (no function) it is an endpoint to Starlette's routes."""
+    """Answers every path; because it is an object, Starlette's routes accept it as an endpoint."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or the lifespan where it is an application by itself."""
+        """Handle a request, or the lifespan of a standalone application."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
@@ -54,7 +54,7 @@ class AsgiApp:
 
 
 class _Gone(Exception):
-    """The client left before its body was whole: nobody waits for an answer."""
+    """The client disconnected before its body was complete: no one waits for an answer."""
 
 
 def _push(scope: Scope, receive: Receive) -> Push:

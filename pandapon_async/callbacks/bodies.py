@@ -1,10 +1,9 @@
-"""What `messageBody` holds, as far as it is known.
+"""The content of `messageBody`, as far as it is known.
 
 Shown by a page: the price changes, 1688's being the buyer's view of the order
-(`models.alibaba.orders.Order`), Taobao's being `TaobaoOrderView`. The pages of the status and refund
-messages could not be read: their models carry the fields of the upstream topics of the same purpose, all
-of them inferred. A body is therefore told by its shape before it is told by its type, and what no model
-knows is kept in `.extra`.
+(`models.alibaba.orders.Order`), Taobao's being `TaobaoOrderView`. The pages of the status and refund messages
+could not be read: their models carry the fields of the upstream topics of the same purpose, all of them
+inferred. So a body is recognised by its form before its type, and `.extra` keeps unknown fields.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ class TaobaoSubOrder(Model):
     close_time_without_payment: Unread = field(wire="close_time_without_payment")
     """When the line closes if it is not paid; its form is not known."""
     detail_error_code: Id | None = field(wire="detail_error_code")
-    """What went wrong with the line, if anything."""
+    """The error of the line, if any."""
     product_amount: Decimal | None = field(wire="product_amount")
-    """The amount of the goods; no page says in what unit."""
+    """The amount of the goods; no page states its unit."""
     logistic_company_name: str | None = field(wire="logistic_company_name")
     """The carrier."""
     logistic_number: str | None = field(wire="logistic_number")
@@ -48,24 +47,24 @@ class TaobaoSubOrder(Model):
 
 @model
 class TaobaoOrderView(Model):
-    """A Taobao order whose price changed. What the price object holds, no page shows."""
+    """A Taobao order whose price changed. No page shows the content of the price object."""
 
     sales_order_id: Id | None = field()
     """The platform's order."""
     sub_orders: list[TaobaoSubOrder] | None = field()
     """The lines of the order."""
     purchase_order_price: Unread = field(wire="purchaseOrderPriceDTO")
-    """The prices; no page shows what is in it."""
+    """The prices; no page shows their content."""
 
 
 @model
 class StatusChange(Model):
-    """An order went on; inferred from the upstream's order topics and a platform with the same manual."""
+    """An order changed its state; inferred from the upstream's topics and a platform with the same manual."""
 
     order_id: Id | None = field()
     """The order. Inferred."""
     current_status: OrderStatus | int | str | None = field()
-    """Where the order stands now, as the upstream names the field. Inferred."""
+    """The new state of the order, in the upstream's field. Inferred."""
     msg_send_time: datetime | None = field()
     """When the upstream sent the message. Inferred."""
     buyer_member_id: Id | None = field()
@@ -73,18 +72,18 @@ class StatusChange(Model):
     seller_member_id: Id | None = field()
     """The seller's id on the platform. Inferred."""
     order_no: Id | None = field()
-    """The order, as a platform with the same manual names it. Inferred."""
+    """The order, in the field of a platform with the same manual. Inferred."""
     order_status: Id | None = field()
-    """Where the order stands now, as such a platform names it. Inferred."""
+    """The new state of the order, in the field of such a platform. Inferred."""
     refund_status: Id | None = field()
-    """Where its refund stands, as such a platform names it. Inferred."""
+    """The state of its refund, in the field of such a platform. Inferred."""
     close_reason: str | None = field()
-    """Why the order was closed, as such a platform names it. Inferred."""
+    """Why the order was closed, in the field of such a platform. Inferred."""
 
 
 @model
 class RefundChange(Model):
-    """A 1688 refund form came to be or went on; inferred from the upstream's refund topics."""
+    """A 1688 refund form was opened or changed; inferred from the upstream's refund topics."""
 
     order_id: Id | None = field()
     """The order. Inferred."""
@@ -93,7 +92,7 @@ class RefundChange(Model):
     refund_action: str | None = field()
     """What was done, such as BUYER_APPLY_REFUND or SELLER_AGREE_REFUND. Inferred."""
     current_status: RefundStatus | int | str | None = field()
-    """Where the form stands now. Inferred."""
+    """The new state of the form. Inferred."""
     operator: str | None = field()
     """Who did it: buyer, seller or system. Inferred."""
     msg_send_time: datetime | None = field()
@@ -106,7 +105,7 @@ class RefundChange(Model):
 
 @model
 class TaobaoRefundChange(Model):
-    """A Taobao reverse order came to be or went on; inferred, also from the calls about them."""
+    """A Taobao reverse order was opened or changed; inferred, also from the calls about them."""
 
     refund_id: Id | None = field()
     """The reverse order. Inferred."""
@@ -115,13 +114,13 @@ class TaobaoRefundChange(Model):
     sales_order_id: Id | None = field()
     """The platform's order. Inferred."""
     order_id: Id | None = field()
-    """The order, where the message names it so. Inferred."""
+    """The order, in another possible field. Inferred."""
     refund_action: str | None = field()
     """What was done. Inferred."""
     refund_status: TaobaoRefundStatus | int | str | None = field()
-    """Where the reverse order stands now. Inferred."""
+    """The new state of the reverse order. Inferred."""
     current_status: TaobaoRefundStatus | int | str | None = field()
-    """The same, where the message names it so. Inferred."""
+    """The new state, in another possible field. Inferred."""
     operator: str | None = field()
     """Who did it. Inferred."""
     msg_send_time: datetime | None = field()
@@ -145,9 +144,9 @@ _BY_TYPE: Mapping[tuple[str, str], type[Model]] = {
 
 
 def typed(platform: str, kind: str, body: Any) -> tuple[Any, str | None]:
-    """The body as its model, or as it is where none is known or it does not fit; and where it does not.
+    """Return the body as its model, or unchanged without a matching model, and the place that does not match.
 
-    A body that does not fit is not a reason to refuse a message: whoever handles it gets all of it.
+    A body that does not match is not a reason to refuse a message: the handler gets all of it.
     """
     if not isinstance(body, dict):
         return body, None

@@ -1,9 +1,9 @@
-"""Bounds for the connections of `pandapon callbacks serve`, which anybody may open.
+"""Limits for the connections of `pandapon callbacks serve`, which anyone may open.
 
-The web server reads headers for as long as somebody sends them, and keeps as many connections as the system
-has descriptors for: a few hundred that send a byte a minute, and no push comes through. Here a connection
-without a request in work is closed after a while, and there are so many at most: one more closes the one that
-has been idle for the longest. A genuine push is in work within milliseconds, so it is not among them.
+The web server reads headers as long as they come, and keeps as many connections as the system has
+descriptors. So a few hundred clients that send a byte a minute block every push. Here a connection without a
+running request is closed after a while, and their number is limited: a further one closes the connection that
+has been idle longest. A genuine push is in progress within milliseconds, so it is never closed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class ConnectionGuard:
     """Watches the connections of one server. Add `middleware` to its application.
 
     Args:
-        idle_within: seconds until a connection is closed that has no whole request head.
-        most_connections: how many there may be at once.
-        clock: where timers come from.
+        idle_within: Seconds after which a connection without a complete request head is closed.
+        most_connections: The most connections at once.
+        clock: The source of timers.
     """
 
     def __init__(self, idle_within: float, most_connections: int, clock: Clock) -> None:
@@ -36,18 +36,18 @@ class ConnectionGuard:
         self._idle: dict[_Guarded, asyncio.TimerHandle] = {}  # the longest idle one first
 
     def protocol(self, inner: asyncio.Protocol) -> asyncio.Protocol:
-        """What to give to the event loop's server for the web server's own protocol."""
+        """Wrap the web server's protocol factory for the event loop's server."""
         return _Guarded(self, inner)
 
     @property
     def open(self) -> int:
-        """How many connections there are."""
+        """The number of connections."""
         return len(self._connections)
 
     async def middleware(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        """Knows when a request is in work: its head is whole then, and its body has its own time limit."""
+        """Marks the time of a running request: its head is complete, and its body has its own time limit."""
         connection = self._connections.get(request.transport)
         if connection is None:
             return await handler(request)
@@ -61,7 +61,7 @@ class ConnectionGuard:
     middleware.__middleware_version__ = 1  # type: ignore[attr-defined]  # as web.middleware marks functions
 
     def made(self, connection: _Guarded, transport: asyncio.Transport) -> bool:
-        """Take a new connection in. False if there is no room, as all others are at work."""
+        """Accept a new connection. Returns False if all others have running requests."""
         if len(self._connections) >= self._most:
             oldest = next(iter(self._idle), None)
             if oldest is None:
@@ -72,7 +72,7 @@ class ConnectionGuard:
         return True
 
     def lost(self, connection: _Guarded, transport: asyncio.Transport) -> None:
-        """A connection is no more."""
+        """Remove a closed connection."""
         self._connections.pop(transport, None)
         self._cancel(connection)
 
@@ -121,7 +121,7 @@ class _Guarded(asyncio.Protocol):
             self._inner.connection_lost(exc)
 
     def close(self) -> None:
-        """Close the connection at once: nobody waits for an answer on it."""
+        """Close the connection at once: no one waits for an answer on it."""
         if self._transport is not None:
             self._guard.lost(self, self._transport)
             self._transport.abort()

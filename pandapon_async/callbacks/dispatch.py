@@ -1,8 +1,8 @@
-"""Messages from the store to the handlers: each at least once, in order where there is one, and not for ever.
+"""Pass messages from the store to the handlers: at least once, in order if there is one, with a limit.
 
-A handler that fails is called again after a while, those that succeeded are not. What fails to the end
-is a dead letter, which is kept and can be replayed. Nothing is decided in memory alone: a process that
-is killed at any moment leaves in the file all that the next one needs.
+A failed handler is called again after a while; handlers that succeeded are not. A message that fails every
+attempt becomes a dead letter, which is kept and can be replayed. No decision is in memory only: a process
+that is killed at any moment leaves everything that the next one needs in the file.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from pandapon_async.storage.batch_writer import BatchWriter
 __all__ = ["Dispatcher"]
 
 POLL = 1.0
-"""Seconds between two looks for what another process stored, or for its lock."""
+"""Seconds between two checks for messages of another process, or for its lock."""
 
 FORGET_EVERY = 3600.0
 RECOVER_EVERY = 2.0
-"""Seconds between two looks for receivers that have ended, where there are several."""
+"""Seconds between two checks for ended receivers, if there are several."""
 
 log: Final = logging.getLogger("pandapon_async")
 
 
 class Dispatcher:
-    """Hands messages out until it is closed."""
+    """Passes messages to handlers until it is closed."""
 
     def __init__(
         self,
@@ -65,17 +65,17 @@ class Dispatcher:
         self._recover_at = 0.0
 
     def start(self) -> None:
-        """Begin, with what an earlier process left."""
+        """Start, with the messages that an earlier process left."""
         self._closing = self._leads = False
         self._recover_at = 0.0
         self._loop = asyncio.create_task(self._run(), name="pandapon-callbacks")
 
     def wake(self) -> None:
-        """There is a new message."""
+        """Report a new message."""
         self._alarm.ring()
 
     async def aclose(self) -> None:
-        """Take nothing more out, let handlers finish within the grace, give back what they do not finish."""
+        """Claim no more messages, let handlers finish within the grace time, and return the rest."""
         if self._loop is None:
             return
         self._closing = True
@@ -106,15 +106,15 @@ class Dispatcher:
             try:
                 wait = await self._hand_out_due()
             except Exception as error:
-                # The file may be full or locked for a while; what is in it does not run away.
-                log.error("callbacks: messages cannot be taken out (%s)", type(error).__name__)
-                log.debug("callbacks: what happened", exc_info=error)
+                # The disk may be full or the file locked for a while; its messages are not lost.
+                log.error("callbacks: messages cannot be claimed (%s)", type(error).__name__)
+                log.debug("callbacks: traceback", exc_info=error)
                 wait = POLL
             if not self._closing and wait > 0:
                 await self._alarm.wait(wait)
 
     async def _hand_out_due(self) -> float:
-        """Hand out what is due; gives the seconds until it is worth looking again."""
+        """Pass due messages to handlers; return the seconds until the next check."""
         settings, now = self._settings, self._clock.wall()
         if not self._leads:
             self._leads = await self._writer.run(lambda store: store.lead())
@@ -139,7 +139,7 @@ class Dispatcher:
             task.add_done_callback(self._ended)
         if len(records) == free or due is None:
             return POLL
-        # What is due and was not taken waits for another of its key: that one rings when it ends.
+        # A due message that was not claimed waits for another of its key, which rings when it ends.
         return min(POLL, due - now) if due > now else POLL
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -174,7 +174,7 @@ class Dispatcher:
             await self._finish(record, MessageState.PENDING, finished, "; ".join(failures), delay)
 
     async def _call_all(self, handlers: list[Registered], message: Message, finished: set[str]) -> list[str]:
-        """Call those that are not finished with it; gives what failed, and adds the others to `finished`."""
+        """Call the remaining handlers; return the failures, and add the others to `finished`."""
         failures: list[str] = []
         kinds: list[str] = []
         if self._observed is not None:
@@ -198,7 +198,7 @@ class Dispatcher:
         return failures
 
     async def _call(self, handler: Registered, message: Message) -> str | None:
-        """Call one handler; the name of the error's class if it fails."""
+        """Call one handler; return the class name of its error, if it fails."""
         task = asyncio.current_task()
         assert task is not None
         before = task.cancelling()
@@ -207,10 +207,10 @@ class Dispatcher:
                 await handler(message)
         except asyncio.CancelledError:
             if task.cancelling() > before:
-                raise  # it is us who are cancelled
+                raise  # we ourselves are cancelled
             return "CancelledError"
         except Exception as error:
-            # The text of an error may hold what the message holds: it is not kept.
+            # The text of an error may quote the message, so it is not kept.
             log.warning(
                 "callback %s: %s in %s, attempt %d of %d",
                 message.id[:12],
@@ -219,7 +219,7 @@ class Dispatcher:
                 message.attempt,
                 self._settings.retry.attempts,
             )
-            log.debug("callback %s: what happened", message.id[:12], exc_info=error)
+            log.debug("callback %s: traceback", message.id[:12], exc_info=error)
             return type(error).__name__
         return None
 
@@ -233,7 +233,7 @@ class Dispatcher:
         *,
         unhandled: bool = False,
     ) -> None:
-        """Note what became of an attempt, as soon as the file can be written."""
+        """Record the result of an attempt as soon as the file can be written."""
         while True:
             now = self._clock.wall()
             try:
@@ -251,13 +251,13 @@ class Dispatcher:
                 return
             except Exception as error:
                 log.error(
-                    "callback %s: cannot be noted as %s (%s)", record.id[:12], state, type(error).__name__
+                    "callback %s: cannot be recorded as %s (%s)", record.id[:12], state, type(error).__name__
                 )
             await Alarm(self._clock).wait(POLL)
 
 
 def message_of(record: Record) -> Message:
-    """A stored message as handlers get it; CallbackRefusedError if it cannot be read."""
+    """Convert a stored message for handlers; raises CallbackRefusedError if it cannot be read."""
     return attrs.evolve(
         read(record.body),
         id=record.id,

@@ -1,4 +1,4 @@
-"""Who handles what: functions registered by platform and by kind or type of message."""
+"""The registry of handlers: functions by platform and by kind or type of message."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["ANY", "Handler", "Handlers", "Registered"]
 ANY = "*"
 
 Handler = Callable[[Message], Awaitable[Any]] | Callable[[Message], Any]
-"""A coroutine function, or a plain function, which is then run in a thread."""
+"""A coroutine function, or a plain function, which runs in a thread."""
 
 H = TypeVar("H", bound=Handler)
 
 
 @attrs.define(frozen=True)
 class Registered:
-    """One handler, the messages it wants, and the name by which it is noted that it is done with one."""
+    """A handler, the messages it wants, and its name in the records of finished messages."""
 
     name: str
     function: Handler
@@ -72,11 +72,11 @@ class Handlers:
         return register
 
     def of(self, message: Message) -> list[Registered]:
-        """Who wants this message; a function registered twice is there once."""
+        """Return the handlers for this message; a function registered twice counts once."""
         return list({one.name: one for one in self._all if one.wants(message)}.values())
 
     def _name(self, function: Handler) -> str:
-        """The same after a restart, so that what was done then is known; different for two functions."""
+        """Return a name that is stable over restarts and distinct for each function."""
         names = [
             getattr(function, part, None) or type(function).__name__
             for part in ("__module__", "__qualname__")

@@ -1,7 +1,7 @@
-"""A message as handlers get it, and how one is read from the bytes that came.
+"""Messages for handlers, and how a message is read from the received bytes.
 
-Sure is the frame: `messagePlatform`, `messageType`, `messageBody` (an object, or the same as JSON text) and
-`timestamp`. Which ids and times a body carries is looked up under the names that the known bodies use.
+The frame is documented: `messagePlatform`, `messageType`, `messageBody` (an object, or its JSON text) and
+`timestamp`. The ids and times of a body are looked up under the names in known bodies.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ LONGEST_ID = 64
 
 
 class CallbackType(enum.StrEnum):
-    """What a message is about: the three groups of the vendor's navigation, and all else."""
+    """The kind of a message: the three groups of the vendor's navigation, or another."""
 
     PRICE = "price"
     """The price of an order changed."""
     STATUS = "status"
-    """An order went on."""
+    """An order changed its state."""
     REFUND = "refund"
-    """A refund came to be or went on."""
+    """A refund was opened or changed."""
     OTHER = "other"
     """A message type that no page names."""
 
 
 class MessageOrder(enum.StrEnum):
-    """What is known about a message's place among those of the same refund or order."""
+    """The order of a message relative to others about the same refund or order."""
 
     RESTORED = "restored"
     """No later message of the same key was handled before it."""
@@ -57,50 +57,50 @@ class Message(Result):
     """One message of the vendor. Bodies can hold personal data and are not in the repr."""
 
     id: str = attrs.field(repr=lambda text: f"'{text[:12]}'")
-    """The SHA-256 of what came, in hex: equal for every delivery of it. Key your effects by it."""
+    """The SHA-256 of the received bytes in hex, equal for every delivery. Key your effects by it."""
     platform: str
-    """"1688", "taobao", or the number that came where it is not known."""
+    """"1688", "taobao", or the unchanged number if it is unknown."""
     type: str
     """The type, as the vendor writes it."""
     kind: CallbackType
     """The group of types that it belongs to."""
     order_id: str | None = None
-    """The order that it is about, if it names one."""
+    """The id of its order, if it has one."""
     refund_id: str | None = None
-    """The refund that it is about, if it names one."""
+    """The id of its refund, if it has one."""
     timestamp: datetime | None = None
-    """When it was pushed, if it says so."""
+    """When it was pushed, if known."""
     moment: datetime | None = None
-    """When what it tells happened, if it says so."""
+    """When the event happened, if known."""
     body: Any = attrs.field(default=None, repr=False, metadata={"personal": True})
-    """The body as JSON, as it came. It may hold personal data."""
+    """The body as JSON, unchanged. It may hold personal data."""
     content: Any = attrs.field(default=None, repr=False)
-    """The body as a model where one fits, else `body`. It may hold personal data."""
+    """The body as a model if one matches, else `body`. It may hold personal data."""
     misfit: str | None = attrs.field(default=None, repr=False)
-    """Where the body does not fit its model, such as "$.messageBody.orderId"."""
+    """The place that does not match the model, such as "$.messageBody.orderId"."""
     extra: Mapping[str, Any] = attrs.field(factory=dict, repr=False, metadata={"personal": True})
     """The fields of the frame that no page names."""
     raw: bytes = attrs.field(default=b"", repr=False, metadata={"personal": True})
-    """The bytes that came. They may hold personal data."""
+    """The received bytes. They may hold personal data."""
     access_key: str | None = attrs.field(default=None, repr=False, metadata={"personal": True})
-    """Whose secret signed it. Set by the receiver."""
+    """The access key whose secret signed it. Set by the receiver."""
     received: datetime | None = attrs.field(default=None, repr=False)
     """When it was stored. Set by the receiver."""
     attempt: int = 1
-    """How often it is being handled, from 1. Set by the receiver."""
+    """The number of the attempt to handle it, from 1. Set by the receiver."""
     order: MessageOrder = MessageOrder.UNKNOWN
     """Its place among the messages of the same refund or order. Set by the receiver."""
 
     @property
     def key(self) -> str | None:
-        """What messages are kept in order by: the refund, else the order it is about."""
+        """The key for ordering messages: the refund, else the order."""
         if self.refund_id is not None:
             return f"{self.platform}:refund:{self.refund_id}"
         return None if self.order_id is None else f"{self.platform}:order:{self.order_id}"
 
 
 def read(raw: bytes) -> Message:
-    """Read a message, whose signature was verified before. Raises CallbackRefusedError if it is none.
+    """Read a message after its signature was verified. Raises CallbackRefusedError if it is not one.
 
     An unknown type, an unknown platform and an unknown body are not a reason to refuse.
 
@@ -110,7 +110,7 @@ def read(raw: bytes) -> Message:
     """
     frame = _json(raw)
     if not isinstance(frame, dict):
-        raise _unreadable("the body is no JSON object")
+        raise _unreadable("the body is not a JSON object")
     name = frame.get("messageType")
     if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
         raise _unreadable("messageType is not text")
@@ -139,7 +139,7 @@ def read(raw: bytes) -> Message:
 
 
 def content_id(message: Message) -> str:
-    """An id that leaves the time of the push out: for a vendor that stamps every retry afresh."""
+    """Return an id without the time of the push, for a vendor that stamps every retry anew."""
     try:
         body = orjson.dumps(message.body, default=str, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # whole numbers beyond 64 bits, or nested beyond orjson's bounds
@@ -168,7 +168,7 @@ _TIMES: tuple[Path, ...] = (("msgSendTime",), ("baseInfo", "modifyTime"), ("gmtM
 
 
 def _unreadable(problem: str) -> CallbackRefusedError:
-    return CallbackRefusedError(f"no message: {problem}", reason=CallbackReason.UNREADABLE)
+    return CallbackRefusedError(f"not a message: {problem}", reason=CallbackReason.UNREADABLE)
 
 
 def _json(raw: bytes) -> Any:
@@ -180,7 +180,7 @@ def _json(raw: bytes) -> Any:
 
 
 def _platform(value: Any, name: str) -> str:
-    """The number that the page gives, else what the type begins with."""
+    """Return the platform by the page's number, else by the begin of the type."""
     if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
         return _NUMBERED.get(str(value), str(value))
     beginning = name.partition("_")[0].lower()
@@ -198,7 +198,7 @@ def _kind(name: str) -> CallbackType:
 
 
 def _found(body: Any, paths: tuple[Path, ...]) -> Iterator[Any]:
-    """The values under these paths that are there."""
+    """Return the existing values at these paths."""
     for path in paths:
         value = body
         for name in path:
@@ -217,7 +217,7 @@ def _first_id(body: Any, paths: tuple[Path, ...]) -> str | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """A moment in any of the vendor's forms or in seconds; None for what is none of them."""
+    """Read a time in any of the vendor's forms or in seconds; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     text = str(value) if isinstance(value, str) or abs(value) < 10**20 else ""

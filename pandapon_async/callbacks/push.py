@@ -1,4 +1,4 @@
-"""A push as it arrives and what it is answered, in no web framework's terms."""
+"""A push and its answer, independent of any web framework."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Push", "ReceiverResponse"]
 
 @attrs.define(frozen=True)
 class ReceiverResponse(Result):
-    """What is answered."""
+    """The answer to a push."""
 
     status: int
     """The HTTP status to answer with."""
     text: str
     """The body to answer with: one word of a fixed set."""
     close: bool = False
-    """Whether the connection is closed after it."""
+    """Whether to close the connection afterwards."""
 
 
 OK = ReceiverResponse(200, "ok")
@@ -47,12 +47,12 @@ SIGNED = (CallbackReason.SIGNED_OTHERWISE, CallbackReason.UNREADABLE, CallbackRe
 
 @attrs.define(eq=False, kw_only=True)
 class Push:
-    """One request, as any web framework can give it."""
+    """The interface of a request, for any web framework."""
 
     method: str
     """The HTTP method, such as "POST"."""
     authorization: str | bytes | None
-    """The header of that name as it came; several of them joined by commas."""
+    """Return the header of that name; several of them joined by commas."""
     length: int | None = None
     """The announced number of bytes, if any."""
     encoding: str | None = None

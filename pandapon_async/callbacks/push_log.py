@@ -1,4 +1,4 @@
-"""What a store of callbacks has received, for a reconciliation: read only, while its receiver goes on."""
+"""Read for a reconciliation what a store of callbacks has received, while its receiver runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNCLEAR = (
     "SELECT max(received) FROM messages WHERE type = '' OR (kind = 'refund' AND"
     " (platform NOT IN ('1688', 'taobao') OR (refund_id IS NULL AND order_id IS NULL)))"
 )
-"""A message that does not say which refund it is about may be about any."""
+"""A message without a refund may be about any refund."""
 
 
 class Pushed(NamedTuple):
@@ -37,7 +37,7 @@ class Pushed(NamedTuple):
 
 @attrs.frozen
 class PushLog:
-    """What a store has received, read while its receiver goes on. Moments are seconds since 1970."""
+    """What a store has received, read while its receiver runs. Times are seconds since 1970."""
 
     _connection: sqlite3.Connection
 
@@ -52,13 +52,13 @@ class PushLog:
         with FILE_FORMAT.failing(path, "read"), FILE_FORMAT.reading(path) as (connection, number):
             if number != FILE_FORMAT.number:
                 raise FILE_FORMAT.error(
-                    f"the {FILE_FORMAT.name} {path} has format {number} and does not say when it was "
-                    "receiving; start its receiver with this version once"
+                    f"the {FILE_FORMAT.name} {path} has format {number} without a record of when it was "
+                    "receiving; start its receiver once with this version"
                 )
             yield cls(connection)
 
     def receiving_since(self, now: float) -> float | None:
-        """Since when the store has been receiving without a break; None if it is not receiving now."""
+        """Return the time since which the store has been receiving without a break; None if it is not now."""
         begun = None
         query = "SELECT since, until FROM receiving WHERE since <= ? ORDER BY until DESC"
         for since, until in self._connection.execute(query, (now,)):
@@ -68,7 +68,7 @@ class PushLog:
         return begun
 
     def silence(self, now: float, heard: float) -> dict[tuple[str, str], float]:
-        """From when on "nothing was pushed" is known, by access key and platform; the others are not known.
+        """Return the time from which "nothing was pushed" is certain, by access key and platform.
 
         Args:
             now: The present.
@@ -84,7 +84,7 @@ class PushLog:
         return {(access_key, platform): since for access_key, platform, moment in last if moment > heard}
 
     def refund_messages(self, after: float) -> Iterator[Pushed]:
-        """The messages about refunds, and all others that name one, that came after a moment."""
+        """Iterate over the messages after a time that are about refunds or name one."""
         query = (
             "SELECT platform, refund_id, order_id, received FROM messages WHERE received > ?"
             " AND (kind = 'refund' OR refund_id IS NOT NULL)"

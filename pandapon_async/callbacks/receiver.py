@@ -1,8 +1,8 @@
-"""Takes pushes in: verified, on disk, answered within the vendor's second; handled afterwards.
+"""Receive pushes: verify them, store them, answer within the vendor's second; handle them afterwards.
 
-Knows nothing of any web framework: a request is a method, a few headers and chunks of bytes, an answer a
-status and a word. `aiohttp_app` and `asgi` dress that up. No request, whatever it holds, makes it raise,
-and what is signed and cannot be stored is answered such that the vendor sends it again.
+This module does not depend on a web framework: a request is a method, a few headers and chunks of bytes, an
+answer is a status and a word. `aiohttp_app` and `asgi` adapt it. No request makes it raise, and a signed push
+that cannot be stored gets an answer that makes the vendor send it again.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ __all__ = ["Receiver"]
 
 DEFAULT_STORE = "callbacks.sqlite"
 LARGEST_VERIFICATION = 4096
-"""Bytes up to which a body without a signature is looked into at all."""
+"""The most bytes of an unsigned body that is parsed at all."""
 
 log: Final = logging.getLogger("pandapon_async")
 
@@ -101,9 +101,9 @@ class Receiver:
         self.credentials: tuple[Credentials, ...] = several(credentials)
         """The credentials whose signatures are accepted."""
         self.settings: CallbackSettings = settings or CallbackSettings()
-        """The settings it was made with."""
+        """The settings of the receiver."""
         self.statistics: Statistics = Statistics()
-        """Numbers since it was made."""
+        """The counters since its creation."""
         self.handlers: Handlers = Handlers()
         """The registered handlers."""
         self._clock = clock or Clock()
@@ -183,7 +183,7 @@ class Receiver:
                 self._started = True
 
     async def aclose(self) -> None:
-        """Let running handlers finish within the grace, and close the store; may be called twice."""
+        """Let running handlers finish within the grace time, and close the store; may be called twice."""
         if self._started:
             self._started = False
             if self._hearing is not None:
@@ -214,24 +214,24 @@ class Receiver:
         return AsgiApp(self)
 
     async def counts(self) -> dict[MessageState, int]:
-        """How many messages stand in each state."""
+        """Count the messages in each state."""
         return await self._writer.run(lambda store: store.counts())
 
     async def find(
         self, state: MessageState | None = None, *, unhandled: bool = False, limit: int = 100
     ) -> list[Record]:
-        """Stored messages in this state (any, if None), newest first; `unhandled`: that no handler wanted."""
+        """Return stored messages in this state (None: any), newest first; `unhandled`: without a handler."""
         return await self._writer.run(lambda store: store.find(state, unhandled=unhandled, limit=limit))
 
     async def replay(self, ids: Iterable[str] | None = None) -> int:
-        """Handle these messages again, or all dead letters; how many that are. `ids` are whole ids."""
+        """Handle these messages again, or all dead letters; return their number. `ids` are complete ids."""
         wanted, now = None if ids is None else list(ids), self._clock.wall()
         found = await self._writer.run(lambda store: store.replay(wanted, now))
         self._dispatcher.wake()
         return found
 
     async def answer(self, push: Push) -> ReceiverResponse:
-        """Read a request, do with it what is to be done, and say what to answer."""
+        """Read and process a request, and return the answer."""
         response = await self._answer(push)
         if response.status != 200 and push.authorization is not None:
             self._uptime.refused()
@@ -244,7 +244,7 @@ class Receiver:
         if push.method != "POST":
             return METHOD
         if push.encoding not in (None, "", "identity"):
-            return ENCODED  # the signature is over what came; and what unpacks can be a bomb
+            return ENCODED  # the signature covers the received bytes, and decompression could be a bomb
         try:
             with time_limit(self._clock, self.settings.read_within):
                 body = await self._body(push)
@@ -257,7 +257,7 @@ class Receiver:
         return await self._take(body, push.authorization)
 
     async def receive(self, body: bytes, authorization: str | bytes | None) -> ReceiverResponse:
-        """The same for a body that was read already. Never raises for anything that came."""
+        """Process a body that was read already. Never raises for any received data."""
         response = await self._take(body, authorization)
         if response.status != 200 and authorization is not None:
             self._uptime.refused()
@@ -312,10 +312,10 @@ class Receiver:
                         break
                 else:
                     return bytes(body)
-        raise CallbackRefusedError(f"the body has over {most} bytes", reason=CallbackReason.TOO_LARGE)
+        raise CallbackRefusedError(f"the body has more than {most} bytes", reason=CallbackReason.TOO_LARGE)
 
     def _check_time(self, message: Message, now: float) -> None:
-        """A time that cannot be read is none: the signature says whose the message is."""
+        """Check the message's own time; ignore an unreadable one: the signature proves the origin."""
         if message.timestamp is None:
             return
         age = now - message.timestamp.timestamp()
@@ -350,7 +350,7 @@ class Receiver:
     def _unreadable(
         self, body: bytes, signer: Credentials, refused: CallbackRefusedError, now: float
     ) -> Entry:
-        """What is signed and no message is kept as a dead letter: the vendor forgets it after its retries."""
+        """Keep a signed body that is not a message as a dead letter: the vendor drops it later."""
         arrived = round(now * 1000)
         return Entry(
             id=hashlib.sha256(body).hexdigest(),
@@ -366,7 +366,7 @@ class Receiver:
         )
 
     async def _store(self, entry: Entry) -> ReceiverResponse:
-        """On disk before the answer; what does not get there in time is sent back."""
+        """Store the message before the answer; if that takes too long, ask the vendor to send it again."""
         await self.start()
         if self._storing >= self.settings.most_waiting:
             self.statistics.unavailable += 1
@@ -378,7 +378,7 @@ class Receiver:
                 new = await self._writer.run(lambda store: store.add(entry, forget_before), durable=True)
         except (TimeoutError, CallbackStoreUnavailableError) as error:
             self.statistics.unavailable += 1
-            log.error("callbacks: a message is not on disk in time (%s)", type(error).__name__)
+            log.error("callbacks: a message could not be stored in time (%s)", type(error).__name__)
             return NOT_STORED
         finally:
             self._storing -= 1
@@ -392,16 +392,16 @@ class Receiver:
     def _refused(self, refused: CallbackRefusedError) -> ReceiverResponse:
         reason = refused.reason or CallbackReason.UNREADABLE
         self.statistics.refused[reason.value] += 1
-        # Anybody can send what is not signed; what is signed and refused is for an operator to see.
+        # Anyone can send unsigned requests; an operator should see signed ones that are refused.
         log.log(logging.WARNING if reason in SIGNED else logging.INFO, "callback refused: %s", refused)
         return ReceiverResponse(STATUS_OF[reason], reason.value, close=reason is CallbackReason.TOO_LARGE)
 
 
 def _is_verification(body: bytes) -> bool:
-    """Whether a body without a signature is the console's verification: nothing, or no message.
+    """Whether an unsigned body is the console's verification: empty, or not a message.
 
-    What the console sends is not documented. A message without its signature is refused, never waved
-    through: where something on the way drops the header, the vendor must not believe that we have it.
+    The console's request is not documented. A message without a signature is always refused: if a proxy drops
+    the header, the vendor must not believe that we have the message.
     """
     if not body:
         return True

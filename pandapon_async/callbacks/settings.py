@@ -1,4 +1,4 @@
-"""How a receiver behaves. What the vendor leaves open about its pushes is a setting here."""
+"""The settings of a receiver, including everything that the vendor leaves open about its pushes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _seconds(least: float) -> Callable[[object, attrs.Attribute[Any], Any], None
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < least:
-            raise ConfigurationError(f"{attribute.name} must be seconds, {least:g} or more")
+            raise ConfigurationError(f"{attribute.name} must be a number of seconds, {least:g} or more")
 
     return check
 
@@ -40,57 +40,59 @@ def _one_of(*allowed: str) -> Callable[[object, attrs.Attribute[Any], Any], None
 
 
 def _retry() -> RetryPolicy:
-    """As persistent as the vendor itself: about two and a half hours on average, then it is a dead letter."""
+    """Retries as long as the vendor: about two and a half hours, then the message is a dead letter."""
     return RetryPolicy(attempts=16, base=1.0, maximum=3600.0)
 
 
 @attrs.define(frozen=True, kw_only=True)
 class CallbackSettings:
-    """What is accepted, and how it is handled. All times are in seconds."""
+    """What a receiver accepts, and how it handles messages. All times are in seconds."""
 
     base: Base = "key+body"
-    """What a signature covers; see `verify`."""
+    """The bytes that a signature covers; see `verify`."""
     hex_case: HexCase = attrs.field(default="lower", validator=_one_of("lower", "upper", "any"))
-    """The case of a signature's hex digits that is accepted; see `verify`."""
+    """The accepted case of a signature's hex digits; see `verify`."""
     maximum_bytes: int = attrs.field(default=MAXIMUM_BYTES, validator=_count)
-    """Bytes of the largest body that is read."""
+    """The most bytes of a body."""
     older: float = attrs.field(default=DAY, validator=_seconds(0))
-    """Seconds that a message's own time may be back."""
+    """Seconds that a message's own time may be in the past."""
     newer: float = attrs.field(default=3600.0, validator=_seconds(0))
-    """Seconds that a message's own time may be ahead."""
+    """Seconds that a message's own time may be in the future."""
     duplicates: Literal["bytes", "content"] = attrs.field(
         default="bytes", validator=_one_of("bytes", "content")
     )
-    """What makes two messages the same: all their "bytes", or their "content" without the time of the push,
-    for a vendor that stamps a retry afresh."""
+    """What identifies a message: all its "bytes", or its "content" without the time of the push, for a vendor
+    that stamps a retry anew.
+    """
     unsigned_ok: bool = False
-    """Answers 200 to everything without a signature and stores none of it: for the minute of the console's
-    verification, never for longer."""
+    """Answers 200 to every unsigned request and stores none of it: only for the minute of the console's
+    verification.
+    """
     remember: float = attrs.field(default=7 * DAY, validator=_seconds(1))
-    """Seconds for which a message is kept after it was handled, and a duplicate of it dropped."""
+    """Seconds that a handled message is kept, during which its duplicates are dropped."""
     retry: RetryPolicy = attrs.field(factory=_retry)
-    """How often and how long after a failure handlers are called again."""
+    """How often failed handlers are called again, and after which delay."""
     handler_timeout: float = attrs.field(default=60.0, validator=_seconds(0.001))
     """Seconds that a handler may take."""
     concurrency: int = attrs.field(default=16, validator=_count)
-    """How many messages are handled at once."""
+    """The most messages handled at once."""
     order_window: float = attrs.field(default=0.0, validator=_seconds(0))
     """Seconds for which a message waits for earlier ones of the same refund or order."""
     answer_within: float = attrs.field(default=0.9, validator=_seconds(0.001))
     """Seconds within which a push is answered."""
     read_within: float = attrs.field(default=2.0, validator=_seconds(0.001))
-    """Seconds within which a body has to be there."""
+    """Seconds within which a body must have arrived."""
     most_waiting: int = attrs.field(default=1000, validator=_count)
-    """How many messages may wait for the disk at once; more are sent back for a retry."""
+    """The most messages that wait for the disk at once; the vendor must send further ones again."""
     idle_within: float = attrs.field(default=30.0, validator=_seconds(0.001))
     """Seconds after which `pandapon callbacks serve` closes a connection without a request."""
     most_connections: int = attrs.field(default=512, validator=_count)
-    """How many connections `pandapon callbacks serve` has at most."""
+    """The most connections of `pandapon callbacks serve`."""
     grace: float = attrs.field(default=5.0, validator=_seconds(0))
-    """Seconds for which handlers may go on when the receiver is closed."""
+    """Seconds that handlers may still run when the receiver is closed."""
 
     def __attrs_post_init__(self) -> None:
         check_base(self.base)
         if self.older + self.newer > self.remember:
-            # Else a recorded message could be played back after it was forgotten, and be handled again.
+            # Otherwise a recorded message could be replayed after it was forgotten, and be handled again.
             raise ConfigurationError("remember must be at least older and newer together")

@@ -1,12 +1,13 @@
-"""The messages in the shared database: several receivers on several machines take them out of one queue.
+"""The messages in the shared database: receivers on several machines claim them from one queue.
 
-In a file one process takes messages out, and the lock of the file says which. Here all do. Each takes rows
-that no other has locked, so one that is stopped holds up nobody. That alone does not keep the order of a key:
-of two receivers one looks before an earlier message came and one after, and they take both. So each key is
-locked until the claim is committed, and looked at once more behind that lock.
+With a file only the process with the file's lock claims messages. Here all receivers do. Each claims rows
+that no other has locked, so a stopped receiver blocks no one. That alone does not keep the order of a key: if
+one receiver checks before an earlier message arrives and another one after, they claim both messages. So each
+key is locked until the claim is committed, and checked again under that lock.
 
-Who is alive is known by the lock of its session, as in the journal. A session that is gone may be a receiver
-that lost its connection and is still at work: it has a few seconds to come back and keep what it has.
+As in the journal, the lock of its session shows that a receiver is alive. A session that is gone may belong
+to a receiver that lost its connection and still works: it has a few seconds to reconnect and keep its
+messages.
 """
 
 from __future__ import annotations
@@ -81,14 +82,14 @@ class SharedMessageStore(MessageStore):
         self._connection: Any = BlockingConnection(url, clock)
 
     def open(self) -> None:
-        """Connect. Raises CallbackStoreUnavailableError or ConfigurationError if that cannot be done."""
+        """Connect. Raises CallbackStoreUnavailableError or ConfigurationError on failure."""
         with self.failing():
             self.begin(durable=False)
             self.rollback()
 
     @contextlib.contextmanager
     def failing(self) -> Iterator[None]:
-        """Raise what makes the database unusable as an error of ours."""
+        """Convert errors that make the database unusable to ours."""
         try:
             yield
         except FILE_ERRORS as error:
@@ -104,7 +105,7 @@ class SharedMessageStore(MessageStore):
         self._claimed, self._ended = [], []
 
     def commit(self) -> None:
-        """Make the group last; all receivers are told of messages that came."""
+        """Commit the group, and notify all receivers of new messages."""
         if self._is_news:
             self._connection.execute(f"NOTIFY {MESSAGES}")
         super().commit()
@@ -112,7 +113,7 @@ class SharedMessageStore(MessageStore):
         self._in_hand.difference_update(self._ended)
 
     def add(self, entry: Entry, forget_before: float) -> bool:
-        """The same as in a file. A duplicate of a message that is in somebody's hands may not be counted."""
+        """As in a file. A duplicate of a message that another receiver handles may not be counted."""
         entry = _storable(entry)
         known = "SELECT 1 FROM forgotten WHERE id = ?"
         if not entry.stamped and self._connection.execute(known, (entry.id,)).fetchone():
@@ -123,7 +124,7 @@ class SharedMessageStore(MessageStore):
                 (entry.id, forget_before),
             )
             if not self._insert(entry):
-                # Waiting for whoever has it in hand could end in a circle.
+                # Waiting for its receiver could deadlock.
                 self._connection.execute(
                     "UPDATE messages SET copies = copies + 1 WHERE seq IN"
                     " (SELECT seq FROM messages WHERE id = ? FOR UPDATE SKIP LOCKED)",
@@ -134,11 +135,11 @@ class SharedMessageStore(MessageStore):
         return True
 
     def lead(self) -> bool:
-        """Every receiver takes messages out."""
+        """True: every receiver claims messages."""
         return True
 
     def recover(self, most_attempts: int, now: float) -> int:
-        """Give back what receivers were handling that have been gone for a while; how many that is."""
+        """Return messages of receivers that are gone for a while; return their number."""
         query = "SELECT DISTINCT session FROM messages WHERE state = 'handling' AND session <> ?"
         holders = [session for (session,) in self._connection.execute(query, (self.session,))]
         first_seen, self._gone = self._gone, {}
@@ -159,7 +160,7 @@ class SharedMessageStore(MessageStore):
         return given_back
 
     def claim(self, now: float, limit: int) -> tuple[list[Record], float | None]:
-        """The same as in a file, of what no other receiver is about to take."""
+        """As in a file, for messages that no other receiver is claiming."""
         found = self._connection.execute(
             f"SELECT seq, key FROM messages WHERE state = 'pending' AND due <= ? AND {FREE}"
             " ORDER BY due, seq LIMIT ? FOR UPDATE SKIP LOCKED",
@@ -178,7 +179,7 @@ class SharedMessageStore(MessageStore):
         return self._sound(rows, now), due
 
     def _look_again(self, seqs: list[int], keys: list[str | None]) -> list[tuple[Any, ...]]:
-        """The rows of these whose turn it still is, with their keys locked until the group is committed."""
+        """Return the rows whose turn it still is, with their keys locked until the commit."""
         ours = self._connection.execute(
             "SELECT seq FROM unnest(?::bigint[], ?::text[]) AS found (seq, key)"
             f" WHERE key IS NULL OR pg_try_advisory_xact_lock({KEY_CLASS}, hashtext(key))",
@@ -201,7 +202,7 @@ class SharedMessageStore(MessageStore):
         note: str | None = None,
         unhandled: bool = False,
     ) -> None:
-        """The same as in a file, unless the message was handed to another receiver meanwhile."""
+        """As in a file, unless the message was given to another receiver meanwhile."""
         self._ended.append(seq)
         changed = self._connection.execute(
             "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ?, unhandled = ?,"
@@ -212,10 +213,10 @@ class SharedMessageStore(MessageStore):
             ),
         )
         if changed.rowcount != 1:
-            log.warning("callbacks: message number %d was handed to another receiver meanwhile", seq)
+            log.warning("callbacks: message number %d was given to another receiver meanwhile", seq)
 
     def release(self, seqs: Iterable[int], now: float) -> None:
-        """Give messages back whose attempts were broken off, as if they had not been made."""
+        """Return messages whose attempts were interrupted, as if the attempts had not been made."""
         seqs = list(seqs)
         self._ended += seqs
         self._connection.execute(
@@ -226,12 +227,12 @@ class SharedMessageStore(MessageStore):
         self._is_news = True
 
     def replay(self, ids: Iterable[str] | None, now: float) -> int:
-        """The same as in a file; all receivers are told."""
+        """As in a file; all receivers are notified."""
         self._is_news = True
         return super().replay(ids, now)
 
     def forget(self, before: float, limit: int = 1000) -> int:
-        """The same as in a file."""
+        """As in a file."""
         found = self._connection.execute(
             "SELECT seq, received FROM messages WHERE state = 'done' AND updated < ? ORDER BY seq LIMIT ?"
             " FOR UPDATE SKIP LOCKED",
@@ -250,11 +251,11 @@ class SharedMessageStore(MessageStore):
         return len(seqs)
 
     def mark_refused(self, moment: float) -> None:
-        """Note that a push was not taken, so that silence up to this moment means nothing."""
+        """Record that a push was not accepted, so silence up to this time proves nothing."""
         self._mark("refused", moment)
 
     def _mark(self, name: str, moment: float) -> None:
-        """Each session has marks of its own, as waiting for others could end in a circle; the last counts."""
+        """Set this session's own mark (a shared one could deadlock); the latest of all counts."""
         own = f"{name} {self.session}"
         mark(self._connection, own, moment)
         self._connection.execute(
@@ -264,11 +265,11 @@ class SharedMessageStore(MessageStore):
         )
 
     def close(self) -> None:
-        """Give the connection back, and with it the lock that says that this receiver lives."""
+        """Release the connection, and with it the lock that shows that this receiver is alive."""
         self._connection.close()
 
     def unavailable(self, error: sqlite3.Error | UnicodeDecodeError) -> CallbackStoreUnavailableError:
-        """What to raise when the database cannot be used."""
+        """Return the error to raise when the database cannot be used."""
         if isinstance(error, StoreLostError):
             return CallbackStoreUnavailableError(f"the callbacks store cannot be used: {error}")
         return CallbackStoreUnavailableError(
@@ -276,7 +277,7 @@ class SharedMessageStore(MessageStore):
         )
 
     def check(self, *, thorough: bool) -> None:
-        """Compare the checksums of all rows, if it is to be thorough."""
+        """Compare the checksums of all rows, if `thorough`."""
         if thorough:
             for _, values in self.all_checked():
                 self.checked(values)
@@ -285,7 +286,7 @@ class SharedMessageStore(MessageStore):
         return bool(self._connection.execute(INSERT, row_of(entry)).rowcount == 1)
 
     async def _opened(self, connection: Connection) -> None:
-        """A connection that is new is a session of its own; it takes over what the lost one was handling.
+        """Prepare a new connection: a new session that takes over the messages of the lost one.
 
         What nobody has in hand any more is given back: its end was lost with the server, or its claim with
         the connection.
@@ -304,7 +305,7 @@ class SharedMessageStore(MessageStore):
 
 
 def _storable(entry: Entry) -> Entry:
-    """PostgreSQL takes no NUL in a text and no half of a character; bodies are bytes and stay as they are."""
+    """PostgreSQL accepts neither NUL nor lone surrogates in text; bodies are bytes and stay unchanged."""
     changes: dict[str, Any] = {
         field.name: changed
         for field in attrs.fields(Entry)
@@ -315,7 +316,7 @@ def _storable(entry: Entry) -> Entry:
 
 
 class Hearing:
-    """Calls `heard` when a message came into the database, at whatever receiver; until it is closed."""
+    """Calls `heard` when a message arrives in the database at any receiver, until it is closed."""
 
     def __init__(self, url: DatabaseUrl, clock: Clock, heard: Callable[[], None]) -> None:
         self._database = Database(url, clock)
@@ -335,13 +336,13 @@ class Hearing:
                 await self._database.run(
                     lambda connection: connection.execute("SELECT 1"), seconds=CHECK_SECONDS
                 )
-                self._heard()  # of what came while nobody listened
+                self._heard()  # for messages that came without a listener
             except PandaponError as error:
-                log.debug("callbacks: nothing is heard of other receivers: %s", error)
+                log.debug("callbacks: no notices from other receivers: %s", error)
             await Alarm(self._clock).wait(CHECK_SECONDS)
 
     async def aclose(self) -> None:
-        """Hear nothing more. May be called twice."""
+        """Stop listening. May be called twice."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a receiver counts."""
+"""The counters of a receiver."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ __all__ = ["Statistics"]
 
 @attrs.define
 class Statistics(Result):
-    """Running numbers since the receiver was made."""
+    """The counters since the receiver was created."""
 
     stored: int = 0
     """New messages that were stored."""
     duplicates: int = 0
-    """Messages that were stored before."""
+    """Duplicates of stored messages."""
     verifications: int = 0
-    """The console's requests without a signature."""
+    """Unsigned requests of the console."""
     refused: Counter[str] = attrs.field(factory=Counter)
     """Requests that were refused, by `CallbackReason`."""
     unavailable: int = 0
     """Messages that could not be stored in time and were sent back for a retry."""
     handled: int = 0
-    """Messages that are done with."""
+    """Messages that are done."""
     unhandled: int = 0
-    """Of those, messages that no handler wanted."""
+    """Of those, messages without a handler."""
     failed: int = 0
     """Attempts that failed and will be repeated."""
     dead: int = 0

@@ -1,8 +1,8 @@
-"""The messages that came, in one SQLite file: what was answered with 200 is in it, whatever happens then.
+"""The received messages in one SQLite file: every message answered with 200 is in it.
 
-The file is the queue. Several processes may put messages in; the one that holds the file's lock takes
-them out, so a message is not handled by two, and what a killed process was handling is known to be
-nobody's. Bodies can hold personal data: the file is readable by its owner alone.
+The file is the queue. Several processes may store messages; only the holder of the file's lock claims them,
+so two processes never handle one message, and the messages of a killed process are known to be free. Bodies
+can hold personal data, so only the owner can read the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log: Final = logging.getLogger(LOGGER)
 FORMAT = 5
 
 NO_HANDLER = "no handler"
-"""What is noted for people of a message that no handler wanted."""
+"""The note for people about a message without a handler."""
 INTERRUPTED = "the process ended while it was handled"
 DAMAGED = "its row was changed on the disk"
 
@@ -85,14 +85,14 @@ UPDATE messages SET stamped = abs(pushed - received * 1000) > 1;
 CREATE TABLE forgotten (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 """
 
-# Not NOT EXISTS: PostgreSQL would make a join of it, and sort the whole backlog.
+# Not NOT EXISTS: PostgreSQL would turn that into a join and sort the whole backlog.
 FREE = """
     (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.seq <> messages.seq
         AND other.state IN ('pending', 'handling') AND (other.state = 'handling'
         OR (other.moment, other.pushed, other.seq) < (messages.moment, messages.pushed, messages.seq))
         LIMIT 1) IS NULL
 """
-"""A message's turn has come: nothing earlier of its key waits, and nothing of its key is being handled."""
+"""A message is next: no earlier one with its key waits, and none with its key is being handled."""
 PLACE = f"""
     CASE WHEN key IS NULL OR timed = 0 THEN '{MessageOrder.UNKNOWN}'
     WHEN EXISTS (SELECT 1 FROM messages AS other WHERE other.key = messages.key AND other.state = 'done'
@@ -101,12 +101,12 @@ PLACE = f"""
         AND (other.moment, other.pushed) = (messages.moment, messages.pushed)) THEN '{MessageOrder.UNKNOWN}'
     ELSE '{MessageOrder.RESTORED}' END
 """
-"""A message's place among those of its key."""
+"""The order of a message among those with its key."""
 GIVE_BACK = (
     "UPDATE messages SET updated = ?, due = ?, note = ?,"
     " state = CASE WHEN attempts >= ? THEN 'dead' ELSE 'pending' END"
 )
-"""What becomes of a message whose process ended: it is handled again, unless that has ended it too often."""
+"""A message whose process ended is handled again, unless that happened too often."""
 
 
 class CallbackStoreUnavailableError(PandaponError):
@@ -114,16 +114,16 @@ class CallbackStoreUnavailableError(PandaponError):
 
 
 class MessageState(enum.StrEnum):
-    """Where a message stands."""
+    """The state of a message."""
 
     PENDING = "pending"
-    """It waits for its turn, or for its next attempt."""
+    """Waiting for its turn or its next attempt."""
     HANDLING = "handling"
-    """A handler is at work on it."""
+    """A handler is running."""
     DONE = "done"
-    """It is handled, or no handler wanted it."""
+    """Handled, or without a handler."""
     DEAD = "dead"
-    """It was given up, or is signed and unreadable; it is kept until it is replayed."""
+    """Given up, or signed but unreadable; kept until it is replayed."""
 
 
 @attrs.define(kw_only=True)
@@ -161,17 +161,17 @@ class Record(Result, Entry):
     seq: int
     """Its number in the store, in order of arrival."""
     attempts: int
-    """How often it was handed to handlers."""
+    """How often handlers were called."""
     copies: int
-    """How many duplicates of it were dropped."""
+    """How many duplicates were dropped."""
     finished: list[str]
-    """The names of the handlers that are done with it."""
+    """The names of the handlers that have finished it."""
     unhandled: bool
     """Whether no handler wanted it."""
     order: MessageOrder = MessageOrder.UNKNOWN
-    """Its place among the messages of the same refund or order."""
+    """Its order among the messages of the same refund or order."""
     damaged: bool = False
-    """Whether it is not what came any more: its row was changed on the disk."""
+    """Whether its row was changed on disk since it came."""
 
 
 _WRITTEN = tuple(field.name for field in attrs.fields(Entry))
@@ -220,8 +220,8 @@ FILE_FORMAT = FileFormat(
     upgrades={1: _upgrade_1, 2: _upgrade_2, 3: _upgrade_3, 4: _upgrade_4},
     error=CallbackStoreUnavailableError,
     checked={"messages": _CAME},
-    if_damaged="move it away, with its -wal, and a new one is begun; what is in it is handled by nobody, "
-    "and `pandapon reconcile` finds what changed",
+    if_damaged="move it away with its -wal, and a new one is created; its messages are then not handled, and "
+    "`pandapon reconcile` finds what changed",
 )
 
 
@@ -229,7 +229,7 @@ class MessageStore(SqliteStore):
     """The file. All methods block."""
 
     several: bool = False
-    """Whether several processes take messages out at once, and look for what an ended one was handling."""
+    """Whether several processes claim messages at once and check for those of an ended one."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path, FILE_FORMAT, FILE_FORMAT.open(path))
@@ -254,7 +254,7 @@ class MessageStore(SqliteStore):
         return False
 
     def lead(self) -> bool:
-        """Try to become the one that takes messages out; True also if this store is it already."""
+        """Try to become the process that claims messages; True also if this store is it already."""
         if self.path == IN_MEMORY or self._lock.is_locked:
             return True
         with contextlib.suppress(Timeout):
@@ -311,7 +311,7 @@ class MessageStore(SqliteStore):
         note: str | None = None,
         unhandled: bool = False,
     ) -> None:
-        """Note what became of an attempt. `unhandled` says that no handler wanted the message."""
+        """Record the result of an attempt. `unhandled`: no handler wanted the message."""
         self._connection.execute(
             "UPDATE messages SET state = ?, updated = ?, due = ?, finished = ?, note = ?, unhandled = ?"
             " WHERE seq = ?",
@@ -327,7 +327,7 @@ class MessageStore(SqliteStore):
         )
 
     def replay(self, ids: Iterable[str] | None, now: float) -> int:
-        """Handle messages again, by all handlers; None means all dead ones. How many that are."""
+        """Handle messages again with all handlers; None: all dead ones. Returns their number."""
         again = (
             "UPDATE messages SET state = 'pending', attempts = 0, finished = '[]', unhandled = 0,"
             " due = ?, updated = ?"
@@ -376,7 +376,7 @@ class MessageStore(SqliteStore):
         return self._many(f"{condition} ORDER BY seq DESC LIMIT ?", (*values, limit))
 
     def counts(self) -> dict[MessageState, int]:
-        """How many messages stand in each state."""
+        """Count the messages in each state."""
         rows = self._connection.execute("SELECT state, count(*) FROM messages GROUP BY state").fetchall()
         found = dict(rows)
         if found.keys() - set(MessageState):
@@ -384,7 +384,7 @@ class MessageStore(SqliteStore):
         return {state: found.get(state.value, 0) for state in MessageState}
 
     def close(self) -> None:
-        """Close the file, and let another process take the messages out."""
+        """Close the file, and let another process claim the messages."""
         super().close()
         if self._lock.is_locked:
             self._lock.release()

@@ -10,18 +10,18 @@ __all__ = ["Alarm"]
 
 
 class Alarm:
-    """Something to wait for: until it is rung, or until some time has passed."""
+    """A bell: wait until it is rung or until a time has passed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """Wake whoever waits; whoever waits next, if nobody does."""
+        """Wake the waiter, or the next one if there is none."""
         self._rung.set()
 
     async def wait(self, seconds: float) -> None:
-        """Wait so long at most."""
+        """Wait for at most this many seconds."""
         timer = self._clock.call_later(max(0.0, seconds), self._rung.set)
         try:
             await self._rung.wait()

@@ -1,13 +1,13 @@
-"""Whether what was pushed really comes from the vendor. Pure: no clock, no file, no network.
+"""Verify that a push comes from the vendor. Pure: no clock, no file, no network.
 
-The vendor signs a push with the account's secret: Authorization = HEX(HMAC-SHA256(Base, AccessSecret)).
-What Base is could not be read. Formula and wording are those of an upstream push service whose Base is
-the key followed by the body as received, written in lower-case hex; both are the defaults here, and
-settings. What is signed with the right secret in another of the known ways is refused with a reason of
-its own: it says which setting is wrong while the vendor still tries again.
+The vendor signs a push with the account's secret: Authorization = HEX(HMAC-SHA256(Base, AccessSecret)). The
+definition of Base could not be read. The formula matches an upstream push service whose Base is the key
+followed by the body as received, with lower-case hex; both are defaults here and settings. A push that is
+signed with the right secret in another known way is refused with a separate reason, which names the wrong
+setting while the vendor still retries.
 
-Everything is done over bytes: a signature belongs to the bytes that came and to no re-encoding of them,
-and comparing text would raise TypeError for a signature that is not ASCII.
+Everything uses bytes: a signature covers the received bytes, not a re-encoding of them, and comparing text
+would raise TypeError for a signature that is not ASCII.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pandapon_async.settings import Credentials
 __all__ = ["MAXIMUM_BYTES", "Base", "HexCase", "check_base", "several", "verify"]
 
 MAXIMUM_BYTES = 1024 * 1024
-"""The largest body that is looked at; an order with all its lines is a tenth of it."""
+"""The most bytes of a body; an order with all its lines has a tenth of that."""
 
 Base = Literal["key+body", "body", "either"] | Callable[[str, bytes], bytes]
 """What is signed: the access key and the body, the body alone, any of the two; or a rule of one's own,
 (access_key, raw_body) -> the bytes that are signed."""
 
 HexCase = Literal["lower", "upper", "any"]
-"""How the signature is written."""
+"""The case of the signature's hex digits."""
 
 _SHAPE = re.compile(rb"[0-9a-fA-F]{64}")
 _SIGNED_TEXTS: Mapping[str, tuple[Literal["key+body", "body"], ...]] = {
@@ -52,7 +52,7 @@ def verify(
     hex_case: HexCase = "lower",
     maximum_bytes: int = MAXIMUM_BYTES,
 ) -> Credentials:
-    """Check the signature of a push, before anything of it is parsed.
+    """Check the signature of a push before any of it is parsed.
 
     `raw_body` is the body as it came, `authorization` the header of that name as it came (None: there
     was none). `credentials` are one or several: during a rotation the new ones and the old ones.
@@ -71,11 +71,11 @@ def verify(
         raise ConfigurationError('hex_case must be "lower", "upper" or "any"')
     if not isinstance(raw_body, bytes | bytearray | memoryview):
         raise CallbackRefusedError(
-            "the body must be the bytes as they came, before any parsing", reason=CallbackReason.NOT_BYTES
+            "the body must be the received bytes, before any parsing", reason=CallbackReason.NOT_BYTES
         )
     if memoryview(raw_body).nbytes > maximum_bytes:
         raise CallbackRefusedError(
-            f"the body has over {maximum_bytes} bytes", reason=CallbackReason.TOO_LARGE
+            f"the body has more than {maximum_bytes} bytes", reason=CallbackReason.TOO_LARGE
         )
     body = bytes(raw_body)
     written = _written(authorization)
@@ -83,17 +83,17 @@ def verify(
     signers = _signers(known, base, body, given)
     if not signers:
         if not callable(base) and _signers(known, "either", body, given):
-            problem = f"the signature is right for another base than {base!r}: see the setting `base`"
+            problem = f"the signature is right for another base than {base!r}; change the setting `base`"
             raise CallbackRefusedError(problem, reason=CallbackReason.SIGNED_OTHERWISE)
         raise CallbackRefusedError("the signature does not match", reason=CallbackReason.WRONG_SIGNATURE)
     if hex_case != "any" and written != (written.lower() if hex_case == "lower" else written.upper()):
-        problem = f"the signature is right, but not in {hex_case} case: see the setting `hex_case`"
+        problem = f"the signature is right, but not in {hex_case} case; change the setting `hex_case`"
         raise CallbackRefusedError(problem, reason=CallbackReason.SIGNED_OTHERWISE)
     return signers[0]
 
 
 def check_base(base: Any) -> None:
-    """Raise ConfigurationError unless `base` is one that `verify` takes."""
+    """Raise ConfigurationError unless `verify` accepts `base`."""
     if not callable(base) and base not in _SIGNED_TEXTS:
         raise ConfigurationError('base must be "key+body", "body", "either" or a function')
 

@@ -1,4 +1,4 @@
-"""`pandapon reconcile`: the nightly job from the shell, or from cron.
+"""`pandapon reconcile`: run the nightly job from the shell or from cron.
 
 Progress goes to stderr. stdout gets a table on a terminal and otherwise one line of JSON, the summary.
 """
@@ -98,7 +98,7 @@ def reconcile(
         Path | None, typer.Option(help="Folder for the reports, rows.csv, exceptions.csv and summary.json.")
     ] = None,
     state: Annotated[
-        Path | None, typer.Option(help="File that remembers finished lookups; default: in --out.")
+        Path | None, typer.Option(help="File that stores finished lookups; default: in --out.")
     ] = None,
     map_: MapColumn = None,
     platform: OnePlatform = None,
@@ -116,9 +116,9 @@ def reconcile(
     second_pass: SecondPass = True,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Read the ledger, map its columns, count; ask nobody."),
+        typer.Option("--dry-run", help="Read the ledger, map its columns and count; make no request."),
     ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier run found out.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ignore the lookups of an earlier run.")] = False,
     reuse: Reuse = None,
     stop_at: StopAt = None,
     reuse_final: ReuseFinal = None,
@@ -190,7 +190,9 @@ def reconcile(
     if dry_run:
         raise typer.Exit(_tell_preview(job.preview(ledger, options)))
     if out is None:
-        raise typer.BadParameter("say where the results go, or --dry-run", param_hint="--out")
+        raise typer.BadParameter(
+            "name a folder for the results with --out, or use --dry-run", param_hint="--out"
+        )
     on_dask = _on_dask(dask, parts, workers, by_account, state)
     if metrics is not None:
         check_metrics_file(metrics)
@@ -208,9 +210,11 @@ def _on_dask(
             raise typer.BadParameter("is an option of --dask, or of `reconcile split`", param_hint=alone)
         return None
     if state is not None:
-        raise typer.BadParameter("does not go with --dask: its parts lie in --out", param_hint="--state")
+        raise typer.BadParameter(
+            "cannot be combined with --dask, whose parts are in --out", param_hint="--state"
+        )
     if workers is not None and address != HERE:
-        raise typer.BadParameter("does not go with the address of a cluster", param_hint="--workers")
+        raise typer.BadParameter("cannot be combined with the address of a cluster", param_hint="--workers")
     return DaskOptions(address=address, parts=parts, workers=workers, by_account=by_account)
 
 
@@ -230,7 +234,7 @@ def _tell_preview(found: job.LedgerPreview) -> int:
         console.print(f"  {found.place(row)}{where}: {reason}", markup=False, highlight=False)
     for text in (*found.inferred, *found.notes):
         console.print(f"note: {text}", markup=False)
-    console.print("nothing was asked, and nothing was written")
+    console.print("no request was made, and nothing was written")
     return found.exit_code
 
 
@@ -257,24 +261,24 @@ def _run_and_tell(
     except job.PartsFailedError as error:
         codes = {failure.code for failure in error.failures}
         advice = f"\n{CHECK_ACCESS}" if ErrorKind.AUTHENTICATION in codes else ""
-        _say(f"error: {error}; what was looked up is kept.{advice}\n{_resume()}")
+        _say(f"error: {error}; finished lookups are kept.{advice}\n{_resume()}")
         return 4 if advice else 3
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say(f"stopped; what was looked up is kept. {_resume()}")
+        _say(f"stopped; finished lookups are kept. {_resume()}")
         return 3
     except (OSError, sqlite3.Error) as error:
         if isinstance(error, OSError) and is_misplaced(error):
-            error.add_note(f"what was looked up before is kept. {_resume()}")
+            error.add_note(f"finished lookups are kept. {_resume()}")
             raise
         reason = reason_of(error) if isinstance(error, sqlite3.Error) else error.strerror or error
-        _say(f"error: {reason}; what was looked up before is kept. {_resume()}")
+        _say(f"error: {reason}; finished lookups are kept. {_resume()}")
         return 3
     tell_summary(summary, out, resumable=True)
     return summary.exit_code
 
 
 def tell_summary(summary: job.Summary, out: Path, *, resumable: bool = False) -> None:
-    """What a run came to, for people on a terminal and as a line of JSON elsewhere."""
+    """Print the result of a run: for people on a terminal, as a line of JSON elsewhere."""
     if (stopped := summary.run.get("stopped")) is not None:
         _say(
             f"stopped in time for --stop-at: {stopped['left']:,} refunds were not looked up, "
@@ -288,7 +292,7 @@ def tell_summary(summary: job.Summary, out: Path, *, resumable: bool = False) ->
         for text in missing_sentences(summary.missing, words_of("en")):
             _say(text)
     if summary.totals.unverified and resumable:
-        _say(f"The same command looks up only those again. {_resume()}")
+        _say(f"The same command repeats only those lookups. {_resume()}")
     if for_people():
         _show(summary, out)
     else:
@@ -323,7 +327,7 @@ def _resume() -> str:
 
 
 def _show(summary: job.Summary, out: Path) -> None:
-    """The verdicts and their money as a table for people, and what the run took."""
+    """Print the verdicts and their money as a table, and the calls and time of the run."""
     title = Text(f"{summary.ledger['name']}: {summary.rows:,} rows")  # a file name may look like markup
     table = Table(title=title, title_justify="left")
     table.add_column("verdict")
@@ -349,5 +353,5 @@ def _show(summary: job.Summary, out: Path) -> None:
     for name, report in summary.reports.items():
         left, rest = report["left_out"], ""
         if left["rows"]:
-            rest = f"; left out: {left['rows']:,}, {moneys(left['at_stake_fen'])} at stake"
+            rest = f"; omitted: {left['rows']:,}, {moneys(left['at_stake_fen'])} at stake"
         console.print(f"{out / name}: {report['rows']:,} rows{rest}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`pandapon reconcile --dask [ADDRESS]`: the same job on a Dask cluster, its own or one that is there."""
+"""`pandapon reconcile --dask [ADDRESS]`: run the job on a Dask cluster, a new or an existing one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONNECT_WITHIN = 15.0
 
 @attrs.frozen(kw_only=True)
 class DaskOptions:
-    """What --dask and the options beside it said."""
+    """The options of --dask."""
 
     address: str
     parts: int | None = None
@@ -74,8 +74,8 @@ async def _client(dask: DaskOptions) -> AsyncIterator[Any]:
         )
     except (OSError, ValueError, TypeError) as error:
         raise ConfigurationError(
-            f"no Dask scheduler answers at {dask.address} ({type(error).__name__}); "
-            "is it running, and is its TLS said in Dask's own configuration?"
+            f"no Dask scheduler answers at {dask.address} ({type(error).__name__}); check that it runs "
+            "and that Dask's own configuration has its TLS settings"
         ) from None
     async with client:
         yield client
@@ -83,7 +83,7 @@ async def _client(dask: DaskOptions) -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def _own_cluster(distributed: Any, security: Any, workers: int | None) -> AsyncIterator[Any]:
-    """A cluster of this machine. Whoever may talk to a scheduler may run code, so only this run may."""
+    """Start a cluster on this machine, for this run only, because a scheduler's clients can run code."""
     try:
         keys = security.Security.temporary()
     except ImportError:

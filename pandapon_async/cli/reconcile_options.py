@@ -1,4 +1,4 @@
-"""The options that `pandapon reconcile` and its parts share, and how their texts are read."""
+"""The options that `pandapon reconcile` and its parts share, and their parsers."""
 
 from __future__ import annotations
 
@@ -65,34 +65,39 @@ MapColumn = Annotated[
         "--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号. Repeatable."
     ),
 ]
-OnePlatform = Annotated[Literal["1688", "taobao"] | None, typer.Option(help="All rows are of this platform.")]
-Unit = Annotated[Literal["fen", "yuan"] | None, typer.Option(help="What the amount column counts in.")]
+OnePlatform = Annotated[
+    Literal["1688", "taobao"] | None, typer.Option(help="All rows belong to this platform.")
+]
+Unit = Annotated[Literal["fen", "yuan"] | None, typer.Option(help="The unit of the amount column.")]
 Basis = Annotated[
     job.AmountBasis,
     typer.Option(
-        help="1688: refunded amount once it succeeded, the applied one before (actual), or one of them."
+        help="1688: the refunded amount after success, the applied one before (actual), or one of them."
     ),
 ]
-Tolerance = Annotated[int, typer.Option(min=0, help="Difference in fen that still counts as equal.")]
+Tolerance = Annotated[int, typer.Option(min=0, help="Largest difference in fen that counts as equal.")]
 StatusMap = Annotated[
     list[str] | None,
-    typer.Option(metavar="WORD=STATE", help="Your word for a state: done=refundsuccess. Repeatable."),
+    typer.Option(metavar="WORD=STATE", help="Your own word for a state: done=refundsuccess. Repeatable."),
 ]
-Negative = Annotated[bool, typer.Option("--negative", help="The ledger writes refunds as negative amounts.")]
+Negative = Annotated[bool, typer.Option("--negative", help="The ledger has refunds as negative amounts.")]
 AsOf = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help='The "now" of deadlines, ISO 8601; default: the first start.'),
+    typer.Option(metavar="TIME", help='The "now" for deadlines, ISO 8601; default: the start of the run.'),
 ]
-SecondPass = Annotated[bool, typer.Option(help="Look up again at the end what failed for a passing reason.")]
+SecondPass = Annotated[
+    bool, typer.Option(help="At the end look up again what failed for a transient reason.")
+]
 Reuse = Annotated[
     str | None,
-    typer.Option(metavar="AGE", help="Use earlier lookups that are at most so old: 90m, 36h, 2d."),
+    typer.Option(metavar="AGE", help="Reuse earlier lookups up to this age: 90m, 36h, 2d."),
 ]
 StopAt = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="End by then: 06:00 (the next, Beijing), 06:00+01:00, or ISO 8601. The rest is unverified.",
+        help="End by this time: 06:00 (the next one, Beijing), 06:00+01:00, or ISO 8601. The rest is "
+        "unverified.",
     ),
 ]
 FindMissing = Annotated[
@@ -110,7 +115,7 @@ Until = Annotated[str | None, typer.Option(metavar="DAY", help="Last day that --
 ByList = Annotated[
     bool,
     typer.Option(
-        "--by-list", help="Taobao: let lists of refunds confirm rows, after a proof; far fewer calls."
+        "--by-list", help="Taobao: let lists of refunds confirm rows, after a test; needs far fewer calls."
     ),
 ]
 ReuseFinal = Annotated[
@@ -138,14 +143,14 @@ Lookups = Annotated[
     ),
 ]
 AcceptMissing = Annotated[
-    bool, typer.Option("--accept-missing", help="Go on although the first ten lookups find nothing.")
+    bool, typer.Option("--accept-missing", help="Continue although the first ten lookups find nothing.")
 ]
 ReportRows = Annotated[
-    int, typer.Option(min=0, help="Rows that report.xlsx lists, those with the most money at stake.")
+    int, typer.Option(min=0, help="Number of rows in report.xlsx, those with the most money at stake.")
 ]
 ReportLanguage = Annotated[
     Literal["en", "zh"] | None,
-    typer.Option(help="Of the reports; default: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."),
+    typer.Option(help="Language of the reports; default: PANDAPON_LANGUAGE, else LC_ALL or LANG."),
 ]
 ByAccount = Annotated[bool, typer.Option("--by-account", help="Keep the rows of an account in one part.")]
 OnDask = Annotated[
@@ -153,8 +158,8 @@ OnDask = Annotated[
     typer.Option(
         "--dask",
         metavar="[ADDRESS]",
-        help="Run in parts on a Dask cluster, such as tcp://host:8786; without an address, on one of this "
-        "machine for this run.",
+        help="Run in parts on a Dask cluster, such as tcp://host:8786; without an address, on a temporary "
+        "one on this machine.",
     ),
 ]
 DaskParts = Annotated[
@@ -165,17 +170,17 @@ DaskWorkers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="With --dask alone: how many processes; default: at most 4."),
 ]
-Rate = Annotated[float | None, typer.Option(min=0.001, help="Calls per second at most.")]
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Lookups on their way at once.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="Most calls per second.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Most lookups in flight at once.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")]
 
 
 def pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
-    """NAME=VALUE texts, in two."""
+    """Split NAME=VALUE texts."""
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{text!r} has no '='", param_hint=option)
+            raise typer.BadParameter(f"{text!r} has no '='; write NAME=VALUE", param_hint=option)
         yield name.strip(), value.strip()
 
 
@@ -185,7 +190,7 @@ def span(text: str | None, option: str) -> timedelta | None:
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """All values of each name."""
+    """Return all values of each name."""
     found: dict[str, tuple[str, ...]] = {}
     for word, state in pairs:
         found[word] = (*found.get(word, ()), state)
@@ -201,7 +206,7 @@ def day_of(text: str | None, option: str) -> date | None:
 
 
 def time_of(text: str | None) -> datetime | None:
-    """ISO 8601; Beijing time if it names no zone."""
+    """Parse ISO 8601; Beijing time without a zone."""
     if text is None:
         return None
     moment = _moment(text)
@@ -213,7 +218,7 @@ def time_of(text: str | None) -> datetime | None:
 
 
 def stop_time(text: str | None, now: float) -> datetime | None:
-    """The next time of day that a text such as 06:00 names, or a moment in ISO 8601; Beijing unless zoned.
+    """Parse the next time of day, such as 06:00, or a time in ISO 8601; Beijing time without a zone.
 
     >>> stop_time("06:00", 1_717_196_400).isoformat()  # 07:00 in Beijing
     '2024-06-02T06:00:00+08:00'
@@ -230,7 +235,7 @@ def stop_time(text: str | None, now: float) -> datetime | None:
         if moment.timestamp() <= now:
             moment += timedelta(days=1)
     if moment is None or moment.timestamp() <= now:
-        why = "is not a time" if moment is None else "is over"
+        why = "is not a time" if moment is None else "is in the past"
         raise typer.BadParameter(
             f"{text!r} {why}; write 06:00 or 2024-06-01T06:00+08:00", param_hint="--stop-at"
         )

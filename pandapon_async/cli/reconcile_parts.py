@@ -1,4 +1,4 @@
-"""`pandapon reconcile split`, `part` and `merge`: a ledger in parts that any scheduler can run."""
+"""`pandapon reconcile split`, `part` and `merge`: run a ledger in parts with any scheduler."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ Parts = Annotated[Path, typer.Option("--in", help="The folder that `split` wrote
 
 def split(
     ledger: Ledger,
-    parts: Annotated[int, typer.Option(min=1, help="How many parts.")],
-    out: Annotated[Path, typer.Option(help="Folder for the parts, which all machines see.")],
+    parts: Annotated[int, typer.Option(min=1, help="The number of parts.")],
+    out: Annotated[Path, typer.Option(help="Folder for the parts, visible to all machines.")],
     by_account: ByAccount = False,
     map_: MapColumn = None,
     platform: OnePlatform = None,
@@ -89,8 +89,8 @@ def split(
 ) -> None:
     """Split a ledger into parts by refund id, so that duplicates stay together; makes no request.
 
-    Then run `pandapon reconcile part K` for each part, anywhere, and `pandapon reconcile merge`. (A ledger
-    whose file is named split, part or merge is written ./split.)
+    Then run `pandapon reconcile part K` for each part, anywhere, and `pandapon reconcile merge`. (Write a
+    ledger file named split, part or merge as ./split.)
     """
     options = job.Options(
         map=dict(pairs(map_ or (), "--map")),
@@ -119,12 +119,12 @@ def split(
     for text in (*made.inferred, *made.notes):
         note(text)
     note(f"next, for each part: pandapon reconcile part 1 --in {out}")
-    note(f"at last: pandapon reconcile merge --in {out} --out report")
+    note(f"finally: pandapon reconcile merge --in {out} --out report")
     print_lines([{"parts": made.parts, "rows": made.rows, "to_look_up": made.to_look_up}])
 
 
 def part(
-    number: Annotated[int, typer.Argument(metavar="K", min=1, help="Which part, from 1.")],
+    number: Annotated[int, typer.Argument(metavar="K", min=1, help="The number of the part, from 1.")],
     folder: Parts,
     second_pass: SecondPass = True,
     reuse: Reuse = None,
@@ -140,7 +140,7 @@ def part(
 ) -> None:
     """Look up the refunds of one part; a second run repeats no lookup of the same night.
 
-    Exit codes: 0 all looked up, 2 usage, 3 lookups failed or are left, or none found, 4 authentication.
+    Exit codes: 0 all looked up, 2 usage, 3 lookups failed or are missing, or none found, 4 authentication.
     """
     options = job.Options(
         second_pass=second_pass,
@@ -176,7 +176,7 @@ def merge(
 ) -> None:
     """Judge the rows of all parts together and write the same files as one run of the whole ledger.
 
-    Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or was not run to its end.
+    Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or incomplete.
     """
     options = job.Options(
         lookups=lookups,
@@ -192,7 +192,7 @@ def merge(
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run it to its end. What was looked up is kept, whatever ends it early."""
+    """Run it to its end. Finished lookups are kept, whatever ends it early."""
 
     async def stoppable() -> T:
         task = asyncio.current_task()
@@ -207,7 +207,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         _say(f"error: {error}")
         raise typer.Exit(3) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say("stopped; what was looked up is kept. The same command resumes where it stopped.")
+        _say("stopped; finished lookups are kept. The same command resumes where it stopped.")
         raise typer.Exit(3) from None
 
 

@@ -1,4 +1,4 @@
-"""`pandapon shared`: the database in which processes and machines share one quota and one journal."""
+"""`pandapon shared`: manage the database that processes and machines share."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ _Shared = Annotated[
 def init(
     shared: _Shared = None,
     grant: Annotated[
-        str | None, typer.Option("--grant", help="Role that is to have the least rights a client needs.")
+        str | None, typer.Option("--grant", help="Role that gets the minimum rights of a client.")
     ] = None,
 ) -> None:
-    """Create the schema `pandapon`, for roles that may not; may be run again.
+    """Create the schema `pandapon` for roles that may not; can be repeated.
 
-    Exit codes: 0 it is there, 2 it cannot be made, 3 the database is out of reach.
+    Exit codes: 0 it exists, 2 it cannot be created, 3 the database is unreachable.
     """
     database = _database(shared)
     created = _run(database, lambda: create(database, grant))
-    note(f"the schema pandapon {'was created' if created else 'is there'} in {database.url}")
+    note(f"the schema pandapon {'was created' if created else 'exists already'} in {database.url}")
     if grant is not None:
         note(f"{grant} may use it")
 
 
 @shared_app.command()
 def check(shared: _Shared = None) -> None:
-    """Connect as a client does, with every check, and show who is connected and which quotas there are.
+    """Connect with every check of a client, and show the connected clients and the quotas.
 
-    Exit codes: 0 it can be used, 2 it cannot, 3 it is out of reach.
+    Exit codes: 0 it can be used, 2 it cannot, 3 it is unreachable.
     """
     database = _database(shared)
     report = _run(database, lambda: inspect(database))
@@ -70,9 +70,9 @@ def check(shared: _Shared = None) -> None:
 
 @shared_app.command()
 def upgrade(shared: _Shared = None) -> None:
-    """Bring the schema to this version of the program; refused while clients are connected.
+    """Upgrade the schema to this version of the program; refused while clients are connected.
 
-    Exit codes: 0 it is up to date, 2 it cannot be, 3 the database is out of reach.
+    Exit codes: 0 it is up to date, 2 it cannot be upgraded, 3 the database is unreachable.
     """
     database = _database(shared)
     before, after = _run(database, lambda: upgrade_schema(database))
@@ -84,7 +84,8 @@ def _database(shared: str | None) -> Database:
     url = settings.shared
     if url is None:
         raise ConfigurationError(
-            "no shared database is named: give --shared postgresql://user@host/database, or PANDAPON_SHARED"
+            "no shared database is configured: use --shared postgresql://user@host/database, or set "
+            "PANDAPON_SHARED"
         )
     return Database(url, Clock())
 
@@ -104,7 +105,7 @@ def _rows(url: DatabaseUrl, report: Report) -> list[dict[str, Any]]:
         ("database", str(url)),
         ("server", f"PostgreSQL {report.server}"),
         ("connection", "encrypted" if report.tls else "not encrypted"),
-        ("session connections", "proved by two connections"),
+        ("session connections", "checked with two connections"),
         ("schema", f"version {report.schema}"),
         ("other clients", str(report.connected)),
     ]

@@ -1,9 +1,9 @@
 """The nightly job: compare a ledger of refunds with the platforms, row by row.
 
-`reconcile` reads the ledger, looks every refund up, gives each row exactly one `Verdict` and writes reports
-for people (report.xlsx, report.html, exceptions.csv) and files for machines (rows.csv, rows.parquet,
-summary.json). Killed at any moment, it resumes where it stopped. `split`, `run_part` and `merge` do the same
-in parts, and `reconcile_on` on a Dask cluster.
+`reconcile` reads the ledger, looks up every refund, assigns exactly one `Verdict` to each row, and writes
+reports for people (report.xlsx, report.html, exceptions.csv) and files for machines (rows.csv, rows.parquet,
+summary.json). After a kill at any moment it resumes where it stopped. `split`, `run_part` and `merge` do the
+same in parts, and `reconcile_on` does it on a Dask cluster.
 """
 
 from pandapon_async.progress import ConsoleProgress, Progress

@@ -1,4 +1,4 @@
-"""Which lookups of an earlier run still count: those of the same night, and those that the user allows."""
+"""Decide which lookups of an earlier run count: those of the same night, and those that the user allows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pandapon_async.reconcile.run_store import RunStore
 __all__ = ["CLOCK_STEP", "NEAR", "forget_old", "oldest_allowed", "same_night", "stamp"]
 
 NIGHT = 12 * 3600.0
-"""Seconds from its beginning for which an incomplete run is resumed: later it is another night's question."""
+"""Seconds after its start during which an incomplete run is resumed; later a new night begins."""
 CLOCK_STEP = 60.0
-"""Seconds by which a clock may have been set back since a lookup; what is later than that has no age."""
+"""Seconds that a clock may have been set back since a lookup; a later lookup has no age."""
 
 
 NEAR = timedelta(days=1)
-"""How near a deadline is for a refund to be looked up in any case, and before those with more money."""
+"""Time before a deadline within which a refund is always looked up, and before larger amounts."""
 
 
 def stamp(seconds: float) -> str:
-    """A moment as lookups carry it: so that their texts can be compared."""
+    """Format a time as in lookups, so that the texts can be compared."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
@@ -30,7 +30,7 @@ def same_night(begun: float | None, now: float) -> bool:
 
 
 def oldest_allowed(begun: float | None, now: float, reuse: timedelta | None) -> float:
-    """From when on lookups count: the beginning of the run that is resumed, or what `reuse` allows.
+    """The time from which lookups count: the start of the resumed run, or the limit of `reuse`.
 
     In seconds since 1970; infinite if none counts.
     """
@@ -39,7 +39,7 @@ def oldest_allowed(begun: float | None, now: float, reuse: timedelta | None) -> 
 
 
 def forget_old(state: RunStore, begun: float | None, now: float, reuse: timedelta | None) -> int:
-    """Drop the lookups that do not count any more; gives their number."""
+    """Drop the lookups that no longer count; return their number."""
     oldest = oldest_allowed(begun, now, reuse)
     state.keep_deadlines()
     if oldest == math.inf:

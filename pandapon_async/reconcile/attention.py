@@ -1,8 +1,8 @@
-"""What needs attention, the most money first: which rows a person sees, and what each is about.
+"""The rows that need attention, the most money first.
 
-A list of the first exceptions of a ledger hides the difference of a million in its last row. So every
-exception has its money at stake: the difference where that is all that is wrong, else the whole amount. The
-rows with the most are kept, in memory that does not grow with the ledger; what is left out is counted and
+A list of the first exceptions of a ledger would hide a difference of a million in the last row. So every
+exception has its money at stake: the difference if nothing else is wrong, otherwise the whole amount. The
+rows with the most money are kept, in memory that does not grow with the ledger; the others are counted and
 summed per currency.
 """
 
@@ -22,25 +22,25 @@ from pandapon_async.tables.file_set import SPAN
 __all__ = ["NO_CURRENCY", "ONE", "AttentionList", "AttentionRow", "LeftOut", "Origins", "at_stake_fen"]
 
 NO_CURRENCY = "unknown"
-"""Stands for the currency of rows that could not be read that far."""
+"""The placeholder for the unknown currency of unreadable rows."""
 
 
 @attrs.frozen
 class Origins:
-    """Where the rows of a ledger come from: which file, and whose they are, each where there are several."""
+    """The origin of a ledger's rows: the file and the account, if there are several."""
 
     files: Sequence[str] = ()
-    """The ledger's files, where there are several."""
+    """The ledger's files, if there are several."""
     accounts: bool = False
     """Whether several accounts share the ledger."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that tell it."""
+        """The columns that show the origin."""
         return (*(("account",) if self.accounts else ()), *(("file",) if self.files else ()))
 
     def of(self, row: LedgerRow) -> tuple[str | None, ...]:
-        """What stands in these columns."""
+        """Return the values of these columns."""
         account = (row.account,) if self.accounts else ()
         return (*account, self.files[row.row // SPAN - 1]) if self.files else account
 
@@ -51,7 +51,7 @@ ONE = Origins()
 
 @attrs.frozen
 class AttentionRow:
-    """A row that did not match, with what was found. Amounts are fen (1/100 of the currency)."""
+    """A row that did not match, with its lookup. Amounts are fen (1/100 of the currency)."""
 
     row: LedgerRow
     lookup: Lookup | None
@@ -70,11 +70,11 @@ class AttentionRow:
         as_of: datetime,
         origins: Origins = ONE,
     ) -> AttentionRow:
-        """From a judged row."""
+        """Create it from a judged row."""
         return cls(row, lookup, judgement, at_stake_fen(row, lookup, judgement), as_of, origins)
 
     def place(self, row: int | None) -> str | int | None:
-        """A row of the ledger as a person finds it: its number, and its file where there are several."""
+        """The number of the row, with its file if there are several."""
         files = self.origins.files
         if row is None or not files:
             return row
@@ -83,7 +83,7 @@ class AttentionRow:
 
     @property
     def account(self) -> str | None:
-        """Whose row it is, where several accounts share the ledger."""
+        """The account of the row, if several accounts share the ledger."""
         return self.row.account if self.origins.accounts else None
 
     @property
@@ -98,7 +98,7 @@ class AttentionRow:
 
     @property
     def platform_currency(self) -> str | None:
-        """The currency of the platform's amount; CNY where it names none."""
+        """The currency of the platform's amount; CNY if it has none."""
         return None if self.found is None else self.found.currency or "CNY"
 
     @property
@@ -108,7 +108,7 @@ class AttentionRow:
 
     @property
     def difference_fen(self) -> int | None:
-        """The platform's amount less the ledger's, if both are known and of one currency."""
+        """The platform's amount minus the ledger's, if both are known and have one currency."""
         upstream, ledger = self.judgement.upstream_fen, self.row.amount_fen
         if upstream is None or ledger is None or self.row.currency != self.platform_currency:
             return None
@@ -116,23 +116,23 @@ class AttentionRow:
 
     @property
     def applied_at(self) -> datetime | None:
-        """When the refund was asked for, as the platform or else the ledger says."""
+        """When the refund was applied for, from the platform or else the ledger."""
         seen = None if self.found is None else self.found.applied_at
         return moment(seen or self.row.applied_at)
 
     @property
     def deadline(self) -> datetime | None:
-        """Until when somebody has to act, as the platform says."""
+        """The platform's deadline for acting."""
         return None if self.found is None else moment(self.found.deadline)
 
     @property
     def age_days(self) -> int | None:
-        """Whole days from the application to the moment that the run judges by."""
+        """Whole days from the application to the time that the run judges by."""
         return None if self.applied_at is None else max((self.as_of - self.applied_at).days, 0)
 
 
 def moment(text: str | None) -> datetime | None:
-    """A kept moment; Beijing time if it names no zone."""
+    """Parse a stored time; Beijing time without a zone."""
     if not text:
         return None
     found = datetime.fromisoformat(text)
@@ -142,8 +142,8 @@ def moment(text: str | None) -> datetime | None:
 def at_stake_fen(row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> int | None:
     """The money at stake in a row that did not match, in fen; None if no amount is known.
 
-    Where nothing but the amount is wrong it is the difference, or the freight if its reading decides; else
-    the larger of the two amounts.
+    If only the amount is wrong, this is the difference, or the freight if its reading decides; otherwise the
+    larger of the two amounts.
     """
     if judgement.verdict is Verdict.MATCHED:
         return 0
@@ -161,7 +161,7 @@ def at_stake_fen(row: LedgerRow, lookup: Lookup | None, judgement: Judgement) ->
 
 @attrs.define
 class LeftOut:
-    """What a list does not show: how many rows, and their money at stake in fen by currency."""
+    """The rows that a list omits: their number, and their money at stake in fen by currency."""
 
     rows: int = 0
     at_stake_fen: dict[str, int] = attrs.field(factory=dict)
@@ -174,20 +174,20 @@ class LeftOut:
             self.at_stake_fen[currency] = self.at_stake_fen.get(currency, 0) + row.stake_fen
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """Return the values for JSON."""
         return attrs.asdict(self)
 
 
 @attrs.define
 class AttentionList:
-    """The rows with the most money at stake, at most `limit`; of equal ones the first of the ledger."""
+    """The `limit` rows with the most money at stake; among equal ones the first of the ledger."""
 
     limit: int
     left_out: LeftOut = attrs.field(init=False, factory=LeftOut)
     _heap: list[tuple[int, int, AttentionRow]] = attrs.field(init=False, factory=list)
 
     def add(self, row: AttentionRow) -> None:
-        """Take the row in, and leave out the one with the least if there are too many."""
+        """Add a row, and drop the one with the least money if there are too many."""
         entry = (-1 if row.stake_fen is None else row.stake_fen, -row.row.row, row)
         if len(self._heap) < self.limit:
             heapq.heappush(self._heap, entry)
@@ -200,5 +200,5 @@ class AttentionList:
         return len(self._heap)
 
     def __iter__(self) -> Iterator[AttentionRow]:
-        """The most money first."""
+        """Return the rows, the most money first."""
         return (row for _, _, row in sorted(self._heap, key=lambda entry: entry[:2], reverse=True))

@@ -1,7 +1,7 @@
-"""Lookups of several accounts side by side: each at the pace of its own quota, in whatever order they come.
+"""Look up several accounts in parallel, each at the rate of its own quota.
 
-In the order of rows a ledger that is sorted by shop would use one account's quota after the other: a hundred
-accounts with ten calls a second each would take as long as one.
+In the order of rows, a ledger sorted by shop would use the quota of one account after the other: a hundred
+accounts with ten calls a second each would be as slow as one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pandapon_async.progress import Progress
 __all__ = ["fetch_by_account"]
 
 MOST_AT_ONCE: Final = 512
-"""Lookups under way over all accounts: each holds a connection."""
+"""The most lookups in flight over all accounts: each holds a connection."""
 
 Fetch = Callable[[Client, str, int], Awaitable[None]]
-"""Looks up the rows of an account with a client, so many at once."""
+"""Looks up the rows of an account with a client, this many at once."""
 
 
 async def fetch_by_account(
@@ -30,14 +30,14 @@ async def fetch_by_account(
     """Look up the rows of every account.
 
     Args:
-        clients: By the name of the account.
-        lead: The client whose corrections of calls hold, where it was found that a call needs one.
+        clients: The clients by the name of the account.
+        lead: The client whose corrections of calls apply to all.
         fetch: Looks up the rows of one account.
-        concurrency: How many lookups at once over all accounts; None decides by the rates.
-        progress: Is told of an account that is refused.
+        concurrency: The most lookups at once over all accounts; None: by the rates.
+        progress: Gets a note about a refused account.
 
     Raises:
-        AuthenticationError: Of an account that was refused, after the others have ended.
+        AuthenticationError: The vendor refused an account; raised after the others have ended.
     """
     share = max(1, (concurrency or MOST_AT_ONCE) // max(1, len(clients)))
     refused: list[AuthenticationError] = []
@@ -49,7 +49,10 @@ async def fetch_by_account(
         try:
             await fetch(client, name, min(share, calls_at_once(client.settings)))
         except AuthenticationError as error:
-            progress.note(f"account {name}: the vendor refused it; its rows are left, the others go on")
+            progress.note(
+                f"account {name}: the vendor refused it; its rows are not looked up, the other accounts "
+                "continue"
+            )
             refused.append(error)
 
     async with asyncio.TaskGroup() as group:

@@ -1,16 +1,16 @@
-"""Rows confirmed by a list of the platform's refunds, page by page, instead of one call each.
+"""Confirm rows by a list of the platform's refunds, page by page, instead of one call each.
 
-No page of the vendor shows an answer of its list, and a list may lag behind, leave out, invent, or end too
+No page of the vendor shows an answer of its list, and a list may be outdated, incomplete, wrong, or end too
 early. Three rules make that harmless:
 
-- A list confirms and never accuses. It stands for a lookup only where it makes its row `matched`, names every
-  field that this verdict needs, and shows a state that cannot change any more: an old state of an open refund
-  may be just what the ledger has. All other rows are looked up singly. (`ListFacts.current` says that lists
-  are never behind; then open refunds whose deadline is shown are confirmed as well.)
-- A list is proved in the same run. Refunds spread over the ledger by their digest are looked up singly first;
-  wherever a list names one of them, what it says must be the same. One difference, found at any time, and
-  nothing that the list said counts: the run goes on singly.
-- What a list does not show is never missing.
+- A list only confirms. It replaces a lookup only if it makes the row `matched`, has every field that this
+  verdict needs, and shows a final state; an outdated state of an open refund may be exactly what the ledger
+  has. All other rows are looked up one by one. (With `ListFacts.current` lists are never outdated; then open
+  refunds with a deadline are confirmed as well.)
+- A list is tested in the same run. A sample of refunds, spread over the ledger by their digest, is looked up
+  one by one first; every list item about them must agree. After a single difference, found at any time,
+  nothing from the list counts, and all rows are looked up one by one.
+- A refund that a list does not show is never `missing` for that reason.
 """
 
 from __future__ import annotations
@@ -47,26 +47,26 @@ InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 __all__ = ["CONFIRM_READS", "LEAST_ROWS", "PROOF", "Confirming", "confirms", "lookup_of_item"]
 
 PROOF: Final = 20
-"""Refunds that are looked up singly and compared with what a list says of them."""
+"""How many refunds are looked up one by one and compared with the list."""
 ENOUGH: Final = 10
-"""Of these, how many a list has to show before it is believed."""
+"""How many of these a list must show before it is trusted."""
 LEAST_ROWS: Final = 100
-"""With fewer rows than this a list is not worth its proof."""
+"""With fewer rows than this a list is not worth its test."""
 CONFIRM_READS: Final = ("outcome", "status", "applied_fen", "currency", "deadline")
-"""What the confirmation by a list rests on: a row whose item lacks one of them is looked up singly."""
+"""The fields that a confirmation needs: without one of them the row is looked up by itself."""
 COMPARED: Final = {
     "status": "the status",
     "applied_fen": "the amount in fen",
     "currency": "the currency",
     "deadline": "the deadline",
 }
-"""What a list has to say as the single answer does, where it says it."""
+"""The fields of a list item that must agree with the single answer, if present."""
 
 
 def lookup_of_item(item: RefundDetail) -> tuple[str, Lookup] | None:
-    """The refund that an item of a list is about, and what it says of it; None if it names no refund.
+    """Return the refund of a list item and its facts; None if the item names no refund.
 
-    An item is as a single answer, or has the fields of the refund at once. One that is neither says nothing.
+    An item has the form of a single answer, or directly the fields of a refund; any other form is ignored.
     """
     refund_id = listed_refund_id(item)
     if refund_id is None:
@@ -81,7 +81,7 @@ def lookup_of_item(item: RefundDetail) -> tuple[str, Lookup] | None:
 
 
 def confirms(row: LedgerRow, lookup: Lookup, rule: VerdictRule, *, current: bool = False) -> bool:
-    """Whether what a list says of a refund may stand for a lookup of it: see the module."""
+    """Whether a list item may replace a lookup of its refund; see the module."""
     if lookup.outcome is not Outcome.FOUND or row.platform is None:
         return False
     if lookup.status is None or lookup.applied_fen is None or lookup.currency is None:
@@ -93,36 +93,36 @@ def confirms(row: LedgerRow, lookup: Lookup, rule: VerdictRule, *, current: bool
 
 @attrs.define
 class Confirming:
-    """Confirms the rows of one account by what its list shows, once the list has stood its proof."""
+    """Confirms the rows of one account by its list, after the list passed its test."""
 
     state: RunStore
     account: str | None
     rule: VerdictRule
     current: bool
-    """Whether the list is never behind single answers, as the settings say."""
+    """Whether the settings say that the list is never outdated."""
     in_thread: InThread
-    """Runs what uses the state, off the loop and in turn."""
+    """Runs functions on the state, off the loop and one at a time."""
     look_up: Callable[[Sequence[int]], Awaitable[None]]
-    """Looks up rows singly, and keeps what comes of it."""
+    """Looks up rows one by one, and stores the results."""
     stamp: Callable[[], str]
-    """The time, as lookups carry it."""
+    """The time, in the form of lookups."""
     told: Callable[[int], None]
-    """Is told how many rows more are confirmed for good."""
+    """Gets the number of newly confirmed rows."""
     days: Counter[date] = attrs.field(factory=Counter, init=False)
-    """The days of the rows that a list can confirm, and how many they have."""
+    """The days of the rows that a list can confirm, with their number of rows."""
     confirmed: int = attrs.field(default=0, init=False)
     """Rows that were confirmed in this run."""
     refused: str | None = attrs.field(default=None, init=False)
-    """Why nothing that the list says counts; None: so far it does."""
+    """Why the list does not count; None: so far it does."""
     _proof: Mapping[str, int] = attrs.field(factory=dict, init=False)
     _proof_days: set[date] = attrs.field(factory=set, init=False)
     _compared: set[str] = attrs.field(factory=set, init=False)
     _untold: int = attrs.field(default=0, init=False)
 
     def prepare(self) -> bool:
-        """Choose the refunds to prove the list by; False if there is too little to confirm.
+        """Choose the refunds for testing the list; return False if there is too little to confirm.
 
-        A run that is resumed after its proof goes on with the same ones.
+        A run that is resumed after its test continues with the same ones.
         """
         spread: list[tuple[int, int, str, str]] = []
         for row, refund_id, applied_at, status in self.state.dated_rows("taobao", self.account):
@@ -153,7 +153,7 @@ class Confirming:
         return is_known("taobao", status) and (self.current or not is_open("taobao", status))
 
     async def begin(self) -> None:
-        """Look up singly what the list is to be proved by."""
+        """Look up the refunds for testing the list."""
 
         def lacking() -> list[int]:
             return [row for row in self._proof.values() if not self.state.lookups_of([row])]
@@ -161,16 +161,16 @@ class Confirming:
         await self.look_up(await self.in_thread(lacking))
 
     def worth(self, window: Window) -> int:
-        """How many pages a window is worth: half as many as it has rows that they may confirm."""
+        """How many pages a window is worth: half the number of rows that they may confirm."""
         inside = sum(rows * window.share_of(day) for day, rows in self.days.items() if window.holds(day))
         return max(2, round(inside / 2))
 
     def proves(self, window: Window) -> bool:
-        """Whether a window may show refunds that the list is proved by."""
+        """Whether a window may show refunds of the test."""
         return any(window.holds(day) for day in self._proof_days)
 
     async def take(self, items: Sequence[RefundDetail], request_id: str | None) -> int:
-        """Compare and confirm what a page shows; gives how many rows are confirmed."""
+        """Compare and confirm the items of a page; return the number of confirmed rows."""
         found = [one for item in items if (one := lookup_of_item(item)) is not None]
         for refund_id, lookup in found:
             if refund_id in self._proof and self.refused is None:
@@ -186,7 +186,7 @@ class Confirming:
         return confirmed
 
     def _confirm(self, found: Sequence[tuple[str, Lookup]], request_id: str | None, moment: str) -> int:
-        """Keep what confirms its row; gives the number."""
+        """Store the items that confirm their rows; return their number."""
         before = self.confirmed
         with self.state.transaction():
             for refund_id, lookup in found:
@@ -208,7 +208,7 @@ class Confirming:
         return self.refused is None and len(self._compared) >= ENOUGH
 
     async def _compare(self, refund_id: str, lookup: Lookup) -> None:
-        """One refund of the proof: the list has to say what a single lookup says."""
+        """Compare a refund of the test: the list must agree with the single lookup."""
 
         async def difference() -> str | None:
             return cast("str | None", await self.in_thread(lambda: self._difference(refund_id, lookup)))
@@ -227,37 +227,37 @@ class Confirming:
                 await self.in_thread(lambda: self.state.set_list_fact(self.account, proved=True))
 
     def _difference(self, refund_id: str, lookup: Lookup) -> str | None:
-        """What the list says otherwise than the single lookup; None if that failed."""
+        """Describe the difference between list and single lookup; None if the lookup failed."""
         single = next(iter(self.state.lookups_of([self._proof[refund_id]])), None)
         if single is None or single.outcome is Outcome.FAILED:
             return None
         if single.outcome is Outcome.MISSING:
-            return "the list shows it, and a single lookup does not find it"
+            return "the list shows it, but a single lookup does not find it"
         for name in COMPARED:
             said, is_so = getattr(lookup, name), getattr(single, name)
             if said is not None and said != is_so:
                 return (
-                    f"the list says {COMPARED[name]} is {shown(str(said))}, "
-                    f"and a single lookup says {shown(str(is_so))}"
+                    f"in the list {COMPARED[name]} is {shown(str(said))}, in a single lookup "
+                    f"{shown(str(is_so))}"
                 )
         return ""
 
     def conclude(self, *, left: int) -> None:
-        """At the end of the list: if it has not stood its proof, nothing that it said counts.
+        """End the list: if it did not pass its test, nothing from it counts.
 
         `left` windows had more pages than they were worth.
         """
         if self.refused is None and not self._proved and left:
             self.refused = (
-                "its pages hold few refunds of the ledger, so that it would cost more calls than it saves"
+                "its pages have few refunds of the ledger, so it would cost more calls than it saves"
             )
         if self.refused is None and not self._proved:
             single = [one for row in self._proof.values() for one in self.state.lookups_of([row])]
             existing = sum(one.outcome is Outcome.FOUND for one in single)
             self.refused = (
-                f"on the days that the ledger names it shows {len(self._compared)} of {existing} refunds "
-                "that were looked up singly, with amount and status; it takes "
-                f"{ENOUGH} (see list.time, list.unit)"
+                f"on the days of the ledger it shows {len(self._compared)} of {existing} refunds that "
+                f"were looked up one by one, with amount and status, but {ENOUGH} are needed (see "
+                "list.time, list.unit)"
             )
         with self.state.transaction():
             if self.refused is not None:

@@ -1,7 +1,7 @@
-"""What a run keeps of the choice between looking a refund up and using an earlier lookup again.
+"""The part of a run's state about the choice between a lookup and the reuse of an earlier one.
 
-It is kept in a temporary table, as it is chosen anew when a run is resumed; only that reuse ended for a
-platform lasts as long as the run does.
+It is in a temporary table, because a resumed run chooses again; only the end of reuse for a platform lasts as
+long as the run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["NOTES", "ChoiceTable"]
 PAGE = 500
 
 NOTES = "CREATE TEMP TABLE IF NOT EXISTS notes (row INTEGER PRIMARY KEY, deadline TEXT, choice TEXT)"
-"""Of rows: the deadline of an open refund as far as it is known, and the choice."""
+"""For each row the known deadline of an open refund, and the choice."""
 
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
 _LOOKUP_FIELDS = tuple(field.name for field in attrs.fields(Lookup))
@@ -41,21 +41,21 @@ _LOOKED_UP = (
 
 
 class ChoiceTable(SqliteStore):
-    """The part of a run's state that is about reuse."""
+    """The part of a run's state about reuse."""
 
     def pages_to_look_up(self) -> Iterator[list[LedgerRow]]:
-        """The rows that have a lookup or need one, page by page, in the order of the ledger."""
+        """Iterate over the rows that have or need a lookup, page by page, in the order of the ledger."""
         for page in self._pages(_ASKED, {}):
             yield [self._row(values) for values in page]
 
     def note_choices(self, choices: Iterable[tuple[int, str | None, str]]) -> None:
-        """Note the deadline and the choice of rows."""
+        """Record the deadline and the choice of rows."""
         self._connection.execute(NOTES)
         with self.transaction():
             self._connection.executemany("INSERT OR REPLACE INTO temp.notes VALUES (?, ?, ?)", choices)
 
     def count_choices(self) -> dict[str, int]:
-        """How many rows there are of each choice."""
+        """Count the rows of each choice."""
         self._connection.execute(NOTES)
         counted = self._connection.execute(
             "SELECT choice, count(*) FROM temp.notes WHERE choice IS NOT NULL GROUP BY choice"
@@ -63,12 +63,12 @@ class ChoiceTable(SqliteStore):
         return dict(counted.fetchall())
 
     def rows_of(self, choice: str) -> Iterator[list[LedgerRow]]:
-        """The rows of a choice that have no lookup yet, page by page."""
+        """Iterate over the rows of a choice without a lookup, page by page."""
         for page in self._pages(_CHOSEN, {"choice": choice}):
             yield [self._row(values) for values in page]
 
     def looked_up_of(self, choices: Sequence[str]) -> Iterator[tuple[LedgerRow, Lookup]]:
-        """The rows of some choices that have a lookup, with it."""
+        """Iterate over the rows of some choices with a lookup."""
         at = len(_ROW_FIELDS) + 1
         for choice in choices:
             for page in self._pages(_LOOKED_UP, {"choice": choice}):
@@ -85,7 +85,7 @@ class ChoiceTable(SqliteStore):
         return LedgerRow(**dict(zip(_ROW_FIELDS, self.checked(values), strict=True)))
 
     def drop_reused(self, platforms: Sequence[str]) -> None:
-        """Drop the lookups of platforms that are used again."""
+        """Drop the reused lookups of these platforms."""
         query = (
             "DELETE FROM lookups WHERE source = ? AND row IN (SELECT row FROM ledger WHERE platform IN "
             f"({', '.join('?' * len(platforms))}))"
@@ -93,6 +93,6 @@ class ChoiceTable(SqliteStore):
         self._connection.execute(query, (LookupSource.REUSED, *platforms))
 
     def count_reused(self) -> dict[str, int]:
-        """How many lookups are used again, by choice."""
+        """Count the reused lookups by choice."""
         query = "SELECT choice, count(*) FROM temp.notes JOIN lookups USING (row) WHERE source = ? GROUP BY 1"
         return dict(self._connection.execute(query, (LookupSource.REUSED,)).fetchall())

@@ -1,4 +1,4 @@
-"""Old reports and states of runs, known by their mark: what others put beside them is never touched."""
+"""Delete old reports and states of runs, recognised by their mark; other files are never touched."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _BESIDE = ("-wal", "-shm")
 
 
 def old_files(folder: Path, before: float) -> list[Path]:
-    """The files of runs in a folder and below that changed last before a moment. Follows no link.
+    """Find the files of runs in a folder and its subfolders that last changed before a time. Follows no link.
 
     Args:
-        folder: where to look.
-        before: seconds since 1970.
+        folder: The folder to search.
+        before: Seconds since 1970.
 
-    Returns: what reconciliations wrote: rows.csv, exceptions.csv, summary.json, report.html and states.
+    Returns: The files of reconciliations: rows.csv, exceptions.csv, summary.json, report.html and states.
     """
     return sorted(path for path in _files(folder) if path.lstat().st_mtime < before and _is_ours(path))
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(folder):  # into no folder that is a link
+    for place, _, names in os.walk(folder):  # do not follow links to folders
         for name in names:
             path = Path(place, name)
             if stat.S_ISREG(path.lstat().st_mode):
@@ -42,14 +42,14 @@ def _is_ours(path: Path) -> bool:
     mark = FILES.get(path.name)
     if mark is not None:
         return mark.stands_in(path)
-    # A state that was set aside is damaged, so only its name is left to know it by.
+    # A renamed state is damaged, so only its name identifies it.
     return FORMAT.made(path) or _SET_ASIDE.fullmatch(path.name) is not None
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Delete files of runs, with what SQLite keeps beside a state.
+    """Delete files of runs, with SQLite's files next to a state.
 
-    Raises: ConfigurationError if a run is writing into one of their folders; what came before it is gone.
+    Raises ConfigurationError if a run is writing into one of their folders; earlier files are deleted.
     """
     for path in paths:
         with only_writer(path.parent):

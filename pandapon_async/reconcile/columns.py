@@ -1,4 +1,4 @@
-"""The fields of a ledger of refunds: how their columns are called and how their cells are read."""
+"""The fields of a ledger of refunds: the names of their columns and how their cells are read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _status(cell: Cell) -> str:
 
 
 def _amount(cell: Cell, unit: AmountUnit | None) -> int:
-    assert unit is not None, "the unit of the amount is settled before a cell of it is read"
+    assert unit is not None, "the unit of the amount is known before its cells are read"
     return amount_fen(cell, unit)
 
 
@@ -65,7 +65,7 @@ SPECS = {
         ColumnSpec("refund_id", *names_of("", of="refund_id"), _plain(_refund_id), needed=True, id=True),
         ColumnSpec("order_id", *names_of("", of="order_id"), _plain(_order_id), id=True, compared=False),
         ColumnSpec("amount", *names_of("", of="amount"), _amount, money=True, needed=True),
-        # Not what may be the freight of an order: only what says that it is the refund's.
+        # Only names that mean the freight of the refund, not of an order.
         ColumnSpec(
             "freight",
             *names_of(
@@ -81,12 +81,12 @@ SPECS = {
         ColumnSpec("account", *names_of("", of="account"), _plain(plain_text), compared=False),
     )
 }
-"""The fields of a ledger by name."""
+"""Return the fields of a ledger by name."""
 assert tuple(SPECS) == FIELDS
 
 
 def resolver(options: Options) -> Resolver:
-    """What finds the columns of a ledger under these options."""
+    """Return the finder of a ledger's columns for these options."""
     return Resolver(
         specs=tuple(SPECS.values()),
         required=("refund_id", "amount"),
@@ -96,17 +96,16 @@ def resolver(options: Options) -> Resolver:
 
 
 def inferred(columns: Columns, options: Options) -> list[str]:
-    """What was concluded without having been said, one sentence each, for the summary."""
+    """Return the assumptions about the ledger, one sentence each, for the summary."""
     positions = columns.positions
     notes = []
     if options.platform is not None and "platform" in positions:
         notes.append(
-            f"all rows are {options.platform}, as told: column {columns.name_of('platform')} is not read"
+            f"all rows are {options.platform}, as set by --platform: column "
+            f"{columns.name_of('platform')} is not read"
         )
     elif options.platform is None and "platform" not in positions:
-        notes.append(
-            "no platform column: ids of TQ or TD and digits are 1688's, those of digits alone Taobao's"
-        )
+        notes.append("no platform column: ids of TQ or TD and digits are 1688, ids of digits only are Taobao")
     if "currency" not in positions:
         notes.append("no currency column: amounts in fen and yuan are CNY")
     if "freight" in positions:
@@ -116,5 +115,5 @@ def inferred(columns: Columns, options: Options) -> list[str]:
     if "status" not in positions:
         notes.append("no status column: only amounts are compared")
     if options.negative:
-        notes.append("refunds are negative amounts in the ledger, as told")
+        notes.append("refunds are negative amounts in the ledger, as set by --negative-refunds")
     return notes

@@ -1,4 +1,4 @@
-"""What a person is told of a row: amounts in yuan, statuses in words, the reason, and what to do about it."""
+"""Explain a row to a person: amounts in yuan, statuses in words, the reason, and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNS = {"CNY": "¥"}
 
 
 def money(fen: int | None, currency: str | None) -> str:
-    """An amount for people, from fen; empty if there is none.
+    """Format fen as an amount for people; empty if there is none.
 
     >>> money(-123450, "CNY"), money(5, "USD")
     ('-¥1,234.50', 'USD 0.05')
@@ -30,7 +30,7 @@ def money(fen: int | None, currency: str | None) -> str:
 
 
 def moneys(fen_by_currency: Mapping[str, int]) -> str:
-    """Sums of several currencies, one after the other.
+    """Format sums of several currencies.
 
     >>> moneys({"CNY": 150, "USD": 5})
     '¥1.50 + USD 0.05'
@@ -41,23 +41,23 @@ def moneys(fen_by_currency: Mapping[str, int]) -> str:
 
 
 def minute(moment: str | datetime) -> str:
-    """A moment for people: Beijing time, to the minute."""
+    """Format a time for people: Beijing time, to the minute."""
     found = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
     return found.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M")
 
 
 def day(moment: datetime | None) -> str:
-    """Its day in Beijing; empty if there is none."""
+    """Return its day in Beijing; empty if there is none."""
     return "" if moment is None else moment.astimezone(BEIJING).strftime("%Y-%m-%d")
 
 
 def ledger_status(one: AttentionRow) -> str:
-    """The ledger's own word for the status."""
+    """Return the ledger's own word for the status."""
     return one.row.status_word or one.row.status or ""
 
 
 def platform_status(one: AttentionRow, words: Words) -> str:
-    """The platform's status in words, with its own spelling where that says something else."""
+    """Return the platform's status in words, with its own spelling if that differs."""
     status = one.found and one.found.status
     if not status or one.row.platform is None:
         return status or ""
@@ -68,7 +68,7 @@ def platform_status(one: AttentionRow, words: Words) -> str:
 
 
 def reason(one: AttentionRow, words: Words) -> str:
-    """Why the row did not match, with amounts in yuan."""
+    """Explain why the row did not match, with amounts in yuan."""
     row, judgement = one.row, one.judgement
     match one.verdict:
         case Verdict.UNREADABLE:
@@ -81,7 +81,7 @@ def reason(one: AttentionRow, words: Words) -> str:
         case Verdict.MISSING_UPSTREAM:
             return words.verdicts[Verdict.MISSING_UPSTREAM][1]
     found = one.found
-    assert found is not None, "every other verdict rests on an answer"
+    assert found is not None, "every other verdict has an answer"
     reasons = dict.fromkeys(
         text for finding in judgement.findings for text in _finding(finding, one, found, words)
     )
@@ -127,7 +127,7 @@ def _amounts(one: AttentionRow, words: Words) -> str:
 
 
 def action(one: AttentionRow, words: Words) -> str:
-    """What to do about the row: one thing, that a person can begin with."""
+    """Return one thing to do about the row."""
     row, found = one.row, one.found
     match one.verdict:
         case Verdict.UNREADABLE:

@@ -1,4 +1,4 @@
-"""What a run came to in a sentence, what it took, and how it was done: for page and workbook alike."""
+"""The headline of a run, its calls and time, and how it was done; for page and workbook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COUNTS = ("lookups", "lookups_before", "second_pass", "calls", "attempts", "ret
 
 
 def headline(summary: Summary, words: Words) -> str:
-    """The sentence on top."""
+    """Return the headline."""
     missing = 0 if summary.missing is None else summary.missing.verdicts[LackingVerdict.MISSING_LOCAL]
     text = _of_rows(summary, words)
     return words.also_missing.format(text=text, missing=f"{missing:,}") if missing else text
@@ -41,7 +41,7 @@ def _of_rows(summary: Summary, words: Words) -> str:
 
 
 def cost_facts(summary: Summary, words: Words) -> list[tuple[str, str]]:
-    """What the run took: calls, retries, throttles, time."""
+    """Return the run's calls, retries, throttles and time."""
     run, names = summary.run, words.cost
     facts = [(names["finished"], minute(run["finished_at"]))]
     if "seconds" in run:
@@ -50,7 +50,7 @@ def cost_facts(summary: Summary, words: Words) -> list[tuple[str, str]]:
 
 
 def method_facts(summary: Summary, words: Words) -> list[tuple[str, str]]:
-    """How it was done, so that the numbers can be traced."""
+    """Return how the run was done, so that the numbers can be traced."""
     ledger, options, names = summary.ledger, summary.options, words.method
     columns = ", ".join(f"{field} = {name}" for field, name in ledger["columns"].items())
     amounts = words.amounts_in.format(

@@ -1,8 +1,8 @@
-"""The nightly job: a ledger in, every refund looked up, every row judged, reports and rows out.
+"""The nightly job: read a ledger, look up every refund, judge every row, write reports and rows.
 
-The order is fixed: check everything that can be refused, read the ledger into the state, look up what
-is not yet known, then judge and write all at once. Verdicts are computed from the state alone, so a
-run that was killed and resumed cannot come to other files than one that was not.
+The order is fixed: check everything that can be refused, read the ledger into the state, look up what is not
+yet known, then judge and write everything at once. Verdicts depend on the state alone, so a run that was
+killed and resumed writes the same files as one that was not.
 """
 
 from __future__ import annotations
@@ -57,34 +57,34 @@ async def reconcile(
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> Summary:
-    """Compare a ledger with the platforms, refund by refund. `pandapon reconcile` is this function.
+    """Compare a ledger with the platforms, refund by refund, as `pandapon reconcile` does.
 
-    A run that was interrupted, or left rows unverified, is resumed by the same call for 12 hours from its
-    beginning: it looks up only what is missing or failed. Later, and after a complete run, it looks up
-    everything anew, but what `Options.reuse` allows to be older. How old each lookup is stands in rows.csv.
+    The same call resumes a run that was interrupted or left rows unverified, up to 12 hours after its start:
+    it looks up only what is missing or failed. Later, and after a complete run, it looks up everything again,
+    except what `Options.reuse` allows to be older. rows.csv has the age of each lookup.
 
     Args:
-        client: who asks. With `Accounts` each row is looked up with the account that its column `account`
-            names, or that [shops] names for its shop; the rows of an account that is refused are left, and
-            the others go on.
-        ledger: a CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files; or mappings of
+        client: The client. With `Accounts` each row is looked up with the account in its column `account`, or
+            the account of its shop in [shops]; the rows of a refused account are not looked up, the others
+            continue.
+        ledger: A CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files; or mappings of
             column names to values (text, int, Decimal, datetime, None); or an Arrow stream: a frame of
             pandas, Polars, DuckDB or PyArrow. Ids must be text or whole numbers, as in files.
-        out: the folder for the reports, rows.csv, rows.parquet, exceptions.csv and summary.json.
-        options: how the ledger is read and judged.
-        state: the file that remembers finished lookups; by default in `out`, named by the ledger's digest.
-        progress: is told how far it is; nobody by default.
-        clock: of the run; the client's by default.
+        out: The folder for the reports, rows.csv, rows.parquet, exceptions.csv and summary.json.
+        options: How the ledger is read and judged.
+        state: The file that stores finished lookups; by default in `out`, named by the ledger's digest.
+        progress: Receives the progress.
+        clock: The clock of the run; by default the client's.
 
     Returns:
         Counts and sums; `Summary.results()` iterates over the judged rows.
 
     Raises:
-        InvalidArgumentError: the ledger or the options cannot work. Nothing was looked up.
-        ConfigurationError: the state or the folder is not this run's, or with `Settings.shared` another
-            machine has the ledger. Nothing was looked up.
-        NothingFoundError: none of the refunds that are looked up first is found.
-        AuthenticationError: at the first refusal. Whatever else ends it early, what was looked up is kept.
+        InvalidArgumentError: The ledger or the options cannot work. Nothing was looked up.
+        ConfigurationError: The state or the folder belongs to another run, or with `Settings.shared` another
+            machine runs this ledger. Nothing was looked up.
+        NothingFoundError: None of the first refunds was found.
+        AuthenticationError: The vendor refused the account. Finished lookups are always kept.
     """
     async with table_file_off_loop(ledger) as path:
         job = _Job(client, path, Path(out), options or Options(), progress or NullProgress(), clock)
@@ -92,7 +92,7 @@ async def reconcile(
 
 
 def state_path(ledger: str | Path, out: str | Path) -> Path:
-    """Where a run keeps its state unless told otherwise."""
+    """The default path of a run's state."""
     return _state_path(Path(out), file_digest(Path(ledger)))
 
 
@@ -129,7 +129,7 @@ class _Job:
         digest = await self._thread.run(self._check_files)
         if self._shared is None:
             return await self._run_alone(digest, state_file)
-        # Loaded here: most programs share nothing.
+        # Imported here: most programs share nothing.
         from pandapon_async.shared.runs import only_run
 
         async with only_run(self._shared, self._clock, digest, f"the ledger {self._ledger}"):
@@ -139,7 +139,7 @@ class _Job:
         reader = await self._thread.run(self._open_ledger)
         path = state_file or _state_path(self._out, digest)
         opened: list[RunStore] = []
-        with contextlib.ExitStack() as held:  # filled by the thread, also when this is cancelled meanwhile
+        with contextlib.ExitStack() as held:  # filled by the thread, even if this is cancelled meanwhile
             held.callback(self._progress.end)
             try:
                 await self._thread.run(lambda: self._take(path, held, opened))
@@ -154,17 +154,17 @@ class _Job:
                     raise
             ours = await self._thread.run(lambda: RunStore.made(path))
             raise ConfigurationError(
-                f"the state file {path} is damaged; nothing of it is used. "
-                + ("--fresh sets it aside and looks up everything anew" if ours else "Choose another --state")
+                f"the state file {path} is damaged and not used. "
+                + ("--fresh renames it and looks up everything again" if ours else "Choose another --state")
             )
 
     def _take(self, path: Path, held: contextlib.ExitStack, opened: list[RunStore]) -> None:
-        """The folder and the state, for this run alone; `held` gives them back."""
+        """Lock the folder and the state for this run; `held` releases them."""
         try:
             self._out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             why = error.strerror or type(error).__name__
-            raise ConfigurationError(f"{self._out} cannot be made: {why}; choose another --out") from None
+            raise ConfigurationError(f"{self._out} cannot be created: {why}; choose another --out") from None
         held.enter_context(only_writer(self._out))
         clear_drafts(self._out)
         state = self._open_anew(path) if self._options.fresh else self._open(path)
@@ -181,7 +181,7 @@ class _Job:
         return state
 
     def _open_anew(self, path: Path) -> RunStore:
-        """The state with nothing in it. A damaged one is set aside; only if it is surely one of ours."""
+        """Return an empty state. A damaged one is renamed, only if it is certainly ours."""
         try:
             state = self._open(path)
             state.clear()
@@ -194,18 +194,18 @@ class _Job:
         path.replace(aside)
         for ending in ("-wal", "-shm"):
             path.with_name(path.name + ending).unlink(missing_ok=True)
-        self._aside = f"{path.name} is damaged: it is {aside.name} now, and a new one is begun"
+        self._aside = f"{path.name} is damaged: it was renamed to {aside.name}, and a new one was created"
         return self._open(path)
 
     def _check_files(self) -> str:
-        """Refuses what cannot work; gives the ledger's digest."""
+        """Refuse impossible input; return the ledger's digest."""
         with usable(self._ledger):
             FileSet.of(self._ledger).check_out(self._out)
             check_directory(self._out)
             return file_digest(self._ledger, self._thread.check)
 
     def _open_ledger(self) -> LedgerReader:
-        """Refuses here, before there is any trace of the run, what cannot be read."""
+        """Refuse unreadable input before the run leaves any trace."""
         table = open_ledger(self._ledger, self._options)
         if self._accounts is not None:
             if not names_accounts(table, self._accounts):
@@ -270,7 +270,7 @@ class _Job:
         return summary
 
     def _open_reuse(self, state: RunStore, now: float, held: contextlib.ExitStack) -> Reuse:
-        """What uses earlier lookups again. Raises before anything is looked up, if a file cannot be used."""
+        """Return the reuse of earlier lookups. Raises before any lookup if a file cannot be used."""
         path = self._options.lookups or Path(state.path).with_name(LOOKUPS)
         store = LookupStore.open(path)
         held.callback(store.close)
@@ -281,12 +281,12 @@ class _Job:
         try:
             await self._thread.run(lambda: reuse.remember(state))
         except LookupsUnusableError as error:
-            self._progress.note(f"note: {error}; the next run looks up everything that it could have used")
+            self._progress.note(f"note: {error}; the next run cannot reuse the lookups of this one")
 
     def _begin_or_resume(self, state: RunStore, digest: str, started: datetime) -> int:
-        """Resume the run that the state is of, or begin a new one with the lookups that may be reused.
+        """Resume the run of the state, or begin a new one with the reusable lookups.
 
-        Gives the number of lookups that were too old.
+        Returns the number of lookups that were too old.
         """
         meaning, now = self._options.meaning(), started.timestamp()
         known, begun = state.get("digest"), state.get("begun")
@@ -300,29 +300,29 @@ class _Job:
             facts = {"digest": digest, "options": meaning, "as_of": as_of, "begun": now, "finished": None}
             state.set({**facts, "reuse_ended": None})
             state.forget_lists()
-        if not state.get("keeps_freight"):  # its lookups, if there are any, are of an earlier version
+        if not state.get("keeps_freight"):  # its lookups, if any, are from an earlier version
             state.set({"keeps_freight": True})
             return state.forget_all_lookups()
         reuse = None if self._options.callbacks is not None else self._options.reuse
         return forget_old(state, begun if resumed else None, now, reuse)
 
     def _check_same(self, state: RunStore, digest: str) -> None:
-        """Refuse to resume a run of another ledger, or one that judges otherwise."""
+        """Refuse to resume a run of another ledger or with other rules of judgement."""
         if state.get("digest") != digest:
             raise ConfigurationError(
                 f"{state.path} belongs to another ledger (or this one was changed since); choose another "
-                "state file, or start anew with --fresh"
+                "state file with --state, or start again with --fresh"
             )
         meaning = self._options.meaning()
         if changed := [name for name, value in state.get("options").items() if meaning[name] != value]:
             raise ConfigurationError(
-                f"{state.path} was begun with another {', '.join(changed)}; use the same options, another "
-                "state file, or start anew with --fresh"
+                f"{state.path} was begun with another {', '.join(changed)}; use the same options, choose "
+                "another state file with --state, or start again with --fresh"
             )
         if self._options.as_of is not None and self._options.as_of != _as_of(state):
             raise ConfigurationError(
-                f"{state.path} judges deadlines as of {state.get('as_of')}; leave --as-of away, "
-                "or start anew with --fresh"
+                f"{state.path} judges deadlines as of {state.get('as_of')}; omit --as-of, or start again "
+                "with --fresh"
             )
 
     def _write(self, state: RunStore, run: dict[str, Any], ended: datetime) -> Summary:

@@ -1,7 +1,7 @@
-"""From a table's records to rows of the ledger: each record becomes exactly one row.
+"""Convert the records of a table to rows of the ledger: each becomes exactly one row.
 
-A record that cannot be read becomes a row that says why and in which column, and keeps what is known of it.
-What nobody compares (an order's id) costs no row; it is counted.
+An unreadable record becomes a row with the reason, the column and the known values. A field that is not
+compared (such as an order's id) never fails the row; its unreadable cells are counted.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = ["LedgerReader"]
 T = TypeVar("T")
 
 MOST_WORDS = 20
-"""Unknown words of status that are told one by one."""
+"""How many unknown status words are reported one by one."""
 
 
 @attrs.define
 class _Uncompared:
-    """The cells of a field that could not be read and that nothing compares."""
+    """The unreadable cells of a field that is not compared."""
 
     first: str
     count: int = 0
@@ -39,7 +39,7 @@ class _Uncompared:
 
 @attrs.define
 class _Problems:
-    """The first thing in a row that cannot be read: in which column, and why."""
+    """The first unreadable cell of a row: the column and the reason."""
 
     column: str = ""
     reason: str | None = None
@@ -51,17 +51,17 @@ class _Problems:
 
 @attrs.define
 class LedgerReader:
-    """Reads the rows of one ledger under one set of options."""
+    """Reads the rows of a ledger with a set of options."""
 
     table: Table
     options: Options
     route: Callable[[str | None, str | None], str] | None = None
-    """The account of a row, by its account and its shop; None if all rows are of one."""
+    """A function that returns the account of a row from its account and shop; None if all rows have one."""
     _uncompared: dict[str, _Uncompared] = attrs.field(init=False, factory=dict)
     _status_words: Counter[str] = attrs.field(init=False, factory=Counter)
 
     def rows(self) -> Iterator[LedgerRow]:
-        """Every row of the ledger, in order."""
+        """Iterate over all rows of the ledger in order."""
         self._uncompared.clear()
         self._status_words.clear()
         fields = list(self.table.columns.positions)
@@ -69,20 +69,18 @@ class LedgerReader:
             yield self._row(record, dict(zip(fields, record.cells, strict=False)))
 
     def notes(self) -> list[str]:
-        """What is worth knowing of the rows, complete once they were read."""
+        """Notes about the rows, complete after they were read."""
         notes = self.table.notes()
         for field, found in self._uncompared.items():
             cells = f"{found.count:,} cell{'s' * (found.count > 1)}"
-            notes.append(f"{field}: {cells} cannot be read, and nothing compares them; {found.first}")
+            notes.append(f"{field}: {cells} cannot be read and are not compared; {found.first}")
         for word, count in self._status_words.most_common(MOST_WORDS):
             rows = f"{count:,} row{'s' * (count > 1)}"
             notes.append(
-                f"status {shown(word)} is not known ({rows}); say what it means: --status-map {word}=STATE"
+                f"status {shown(word)} is not known ({rows}); define it with --status-map {word}=STATE"
             )
         if len(self._status_words) > MOST_WORDS:
-            notes.append(
-                f"other words of status that are not known: {len(self._status_words) - MOST_WORDS:,}"
-            )
+            notes.append(f"other unknown status words: {len(self._status_words) - MOST_WORDS:,}")
         return notes
 
     def _row(self, record: Record, cells: Mapping[str, Cell]) -> LedgerRow:
@@ -98,7 +96,7 @@ class LedgerReader:
         return row
 
     def _keep_id(self, row: LedgerRow, cells: Mapping[str, Cell]) -> None:
-        """The id of a row whose columns may be shifted, if it has the form; nothing else can be believed."""
+        """Return the well-formed id of a row with shifted columns; no other field is trusted."""
         cell = cells.get("refund_id")
         try:
             row.platform = row.platform or platform_of_id(cell)
@@ -107,7 +105,7 @@ class LedgerReader:
             row.platform = self.options.platform
 
     def _fill(self, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> None:
-        """Read the cells into the row; one that cannot be read leaves its field empty."""
+        """Read the cells into the row; an unreadable one leaves its field empty."""
         row.shop = self._value("shop", row, cells, problems)
         row.applied_at = moment_text(self._value("applied_at", row, cells, problems), self.table.day_zero)
         platform = row.platform = self._platform(row, cells, problems)
@@ -158,7 +156,7 @@ class LedgerReader:
     def _checked(
         self, field: str, cells: Mapping[str, Cell], problems: _Problems, check: Callable[[Cell], T]
     ) -> T | None:
-        """A cell by a rule that is stricter than its field's own."""
+        """Read a cell by a stricter rule than its field's own."""
         try:
             value: T = SPECS[field].value(cells.get(field), read=lambda cell, _: check(cell))
         except Refused as refused:
@@ -167,7 +165,7 @@ class LedgerReader:
         return value
 
     def _value(self, field: str, row: LedgerRow, cells: Mapping[str, Cell], problems: _Problems) -> Any:
-        """What a cell says; None if it cannot be read: a problem only where something depends on it."""
+        """Read a cell; None if it is unreadable, which is a problem only if something depends on it."""
         if field not in cells:
             return None
         spec, columns = SPECS[field], self.table.columns

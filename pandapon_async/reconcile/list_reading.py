@@ -1,10 +1,10 @@
-"""Reading a list of refunds window by window, and noticing that it ended before its refunds did.
+"""Read a list of refunds window by window, and detect when it ends too early.
 
-A list that shows 10,000 items of 40,000 and then nothing looks like one of 10,000. Two things give it away:
-a stated total that was not reached, and the windows themselves. If a list ends at some number, the windows
-that show most end there: so the largest of them is read once more in parts, and if the parts show more, all
-that are as large are split. Which windows were read is kept, so that a run that was killed reads only the
-others.
+A list that shows 10,000 of 40,000 items and then nothing looks like a list of 10,000. Two things reveal it: a
+stated total that was not reached, and the windows themselves. If a list ends at some number of items, the
+largest windows end there. So the largest window is read again in parts, and if the parts show more, all
+windows of that size are split. The state records which windows were read, so a run that was killed reads only
+the others.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from pandapon_async.reconcile.run_store import RunStore
 __all__ = ["MOST_PAGES", "End", "ListPages", "ListReader", "Reading", "Taker", "read_window"]
 
 MOST_PAGES: Final = 50
-"""Pages of one window; one with more is split, as lists tend to end somewhere."""
+"""The most pages of a window; a larger one is split, because lists may end somewhere."""
 MOST_PARTS: Final = 16
-"""Into how many windows one is split at once."""
+"""Into how many windows a window is split."""
 SIZES: Final = (MOST_ITEMS, 50, 20)
-"""Sizes of a page that are asked for in turn while the first page is refused."""
+"""Page sizes that are tried in turn while the first page is refused."""
 
 
 class End(enum.StrEnum):
-    """How the reading of a window ended."""
+    """How reading a window ended."""
 
     WHOLE = "whole"
     """All of it was shown."""
@@ -53,37 +53,37 @@ class End(enum.StrEnum):
 
 @attrs.frozen
 class Reading:
-    """What the reading of a window came to."""
+    """The result of reading a window."""
 
     end: End
     """How it ended."""
     seen: int = 0
     """How many refunds it showed."""
     new: int = 0
-    """How many of them were not known before."""
+    """How many of them were new."""
     total: int | None = None
-    """How many refunds there are, as the list says."""
+    """The stated total of refunds."""
     parts: int = 2
-    """Into how many windows to split it, if it is not whole."""
+    """Into how many windows to split it, if it is incomplete."""
 
 
 @attrs.define
 class ListPages:
-    """Asks for pages of a list with one client, and learns how large they are."""
+    """Requests pages of a list with one client, and learns their size."""
 
     client: Client
     asked: int = 0
-    """How many pages were asked for."""
+    """The number of requested pages."""
     largest: int = 0
     """The most items on a page so far."""
     totals: bool = True
-    """Whether stated totals are believed; not any more once the parts of a window have more than it has."""
+    """Whether stated totals are trusted; no longer once the parts of a window have more than it."""
     _size: int | None = None
 
     async def page(self, window: Window, number: int) -> Response[RefundPage] | None:
-        """One page, counted from 0; None if there is nothing, or no such page.
+        """Return a page, counted from 0; None if it is empty or does not exist.
 
-        The first page of all is asked for in smaller sizes while it is refused.
+        The very first page is requested in smaller sizes while it is refused.
         """
         sizes = [self._size] if self._size is not None else self._sizes()
         for size in sizes:
@@ -120,7 +120,7 @@ class ListPages:
 
 
 Taker = Callable[[Sequence[RefundDetail], str | None, Window], Awaitable[int]]
-"""Is given the items of a page, the id of its request and the window; gives how many are new."""
+"""Takes the items of a page, the id of its request and the window; returns how many are new."""
 
 
 async def read_window(
@@ -129,13 +129,13 @@ async def read_window(
     """Read a window page after page.
 
     Args:
-        pages: Asks for them.
+        pages: Requests the pages.
         window: What to read.
-        take: Is given the items of each page.
-        worth: How many pages to read at most; with more, the window is left.
-        thorough: Read on when the stated total is reached, until nothing follows: it may be too low.
+        take: Takes the items of each page.
+        worth: The most pages to read; a larger window is skipped.
+        thorough: Whether to read beyond the stated total, which may be too low.
 
-    Raises: what a page that cannot be read raises; what was taken before stays taken.
+    Raises the error of an unreadable page; earlier items stay stored.
     """
     number = seen = new = 0
     total: int | None = None
@@ -162,7 +162,7 @@ async def read_window(
 
 @attrs.frozen
 class _Whole:
-    """A window that was split: how many refunds it showed, and how many there are as the list says."""
+    """A window that was split: the number of its refunds, and the stated total."""
 
     window: Window
     seen: int
@@ -171,7 +171,7 @@ class _Whole:
 
 @attrs.define
 class ListReader:
-    """Reads the planned windows of an account, splits those that were cut off, and keeps which were read."""
+    """Reads the planned windows of an account, splits cut-off ones, and records which were read."""
 
     pages: ListPages
     state: RunStore
@@ -180,22 +180,22 @@ class ListReader:
     """Runs what uses the state, off the loop and in turn."""
     take: Taker
     thorough: bool
-    """Whether all has to be found: see the module. Else what is not shown does no harm."""
+    """Whether everything must be found, see the module; otherwise missing items do no harm."""
     concurrency: int
     enough: Callable[[], bool] = lambda: False
-    """Whether to read no more."""
+    """Whether to stop reading."""
     worth: Callable[[Window], int] = lambda _: MOST_PAGES
     """How many pages a window is worth."""
     left: int = attrs.field(default=0, init=False)
     """How many windows had more pages than they were worth."""
     problems: Counter[str] = attrs.field(factory=Counter, init=False)
-    """Why windows could not be read, and how many."""
+    """Why windows could not be read, with their number."""
 
     _ends_at: int | None = attrs.field(default=None, init=False)
-    """How many refunds of a window the list shows at most, where that was seen or is being tried."""
+    """The most refunds of a window that the list shows, if known or under test."""
 
     async def run(self, first: Callable[[Window], bool] = lambda _: False) -> None:
-        """Read all windows that are not read yet; those that are to come `first` before the others."""
+        """Read all unread windows, those of `first` before the others."""
         unread = (WindowState.PLANNED, WindowState.FAILED)
         waiting: list[Window] = await self.in_thread(lambda: self.state.windows(self.account, *unread))
         await self._read_and_split(waiting, {}, first)
@@ -207,7 +207,7 @@ class ListReader:
             parts, self._ends_at = window.split(2), seen
             await self._set(parts, WindowState.PLANNED)
             if not await self._read_and_split(parts, dict.fromkeys(parts, _Whole(window, seen)), first):
-                return  # the largest was whole, and so are all that are smaller
+                return  # the largest was complete, and so are all smaller ones
             await self._read_and_split(await self.in_thread(self._as_large), {}, first)
 
     async def _read_and_split(
@@ -216,7 +216,7 @@ class ListReader:
         parents: dict[Window, _Whole],
         first: Callable[[Window], bool],
     ) -> int:
-        """Read windows, and the parts of those that were cut off; gives how many refunds are new."""
+        """Read windows and the parts of cut-off ones; return the number of new refunds."""
         new = 0
         while waiting and not self.enough():
             waiting.sort(key=lambda window: (not first(window), window))
@@ -226,14 +226,14 @@ class ListReader:
         return new
 
     def _largest(self) -> tuple[Window, int] | None:
-        """The window that showed most, below what is known to be the end; None if there is none to split."""
+        """Return the largest window below the known limit; None if there is none to split."""
         read = self.state.windows_read(self.account)
         shown = [(seen, window) for window, seen in read.items() if seen and not self._is_cut(seen)]
         seen, window = max(shown, default=(0, None))
         return None if window is None or len(window.split(2)) == 1 else (window, seen)
 
     def _as_large(self) -> list[Window]:
-        """Plans the parts of all windows that showed as much as the list ever shows."""
+        """Plan the parts of all windows that reached the limit of the list."""
         parts = []
         for window, seen in self.state.windows_read(self.account).items():
             if self._is_cut(seen) and len(window.split(2)) > 1:
@@ -247,7 +247,7 @@ class ListReader:
         return self._ends_at is not None and seen >= self._ends_at
 
     async def _read(self, windows: list[Window]) -> dict[Window, Reading]:
-        """Read windows side by side; gives what came of those that were read."""
+        """Read windows in parallel; return the results."""
         readings: dict[Window, Reading] = {}
         results = run(
             self._one, windows, concurrency=self.concurrency, clock=self.pages.client.settings.clock
@@ -278,7 +278,7 @@ class ListReader:
     def _split(
         self, readings: Mapping[Window, Reading], parents: Mapping[Window, _Whole]
     ) -> tuple[list[Window], dict[Window, _Whole]]:
-        """The windows to read next, with the windows that they are parts of."""
+        """Return the windows to read next, with the windows that contain them."""
         shown: Counter[Window] = Counter()
         stated: Counter[Window] = Counter()
         for window, reading in readings.items():
@@ -295,12 +295,12 @@ class ListReader:
                 continue
             parts = window.split(reading.parts)
             of = parents.get(window)
-            # A part that shows as much as the whole may be cut off as the whole was.
+            # A part that shows as much as the whole may be cut off like the whole.
             had_all = of is not None and not shown[of.window] and reading.seen < of.seen
             if had_all and reading.end is not End.LARGE:
                 self.state.set_windows(self.account, [window], WindowState.READ, reading.seen)
             elif len(parts) == 1:
-                self.problems["more than a list shows within a second"] += 1
+                self.problems["more refunds within a second than the list shows"] += 1
                 self.state.set_windows(self.account, [window], WindowState.FAILED)
             else:
                 with self.state.transaction():

@@ -1,4 +1,4 @@
-"""What a run keeps of lists of refunds: which windows it has read, and which refunds they named."""
+"""The part of a run's state about lists of refunds: the windows read, and the refunds in them."""
 
 from __future__ import annotations
 
@@ -65,37 +65,37 @@ _FOUND = (
 
 
 class WindowState(enum.StrEnum):
-    """What became of a window of a list."""
+    """The state of a window of a list."""
 
     PLANNED = "planned"
-    """It is to be read."""
+    """Not read yet."""
     READ = "read"
-    """It was read to its end."""
+    """Read to its end."""
     SPLIT = "split"
-    """It was cut off, and others stand for it."""
+    """Cut off and replaced by others."""
     FAILED = "failed"
-    """It could not be read, or not to its end."""
+    """Not readable, or not to its end."""
 
 
 @attrs.define
 class Listed:
-    """A refund that the platform named, by a list or by a push."""
+    """A refund named by the platform, in a list or a push."""
 
     platform: Platform
     refund_id: str
     account: str | None
     earliest: int | None
-    """Before when it was not applied for, in epoch milliseconds; None: not known."""
+    """The earliest time of its application, in epoch milliseconds; None: not known."""
     latest: int | None
-    """After when it was not applied for; None: not known."""
+    """The latest time of its application; None: not known."""
     created: int | None = None
     """When its order was placed, as the list says; None: it does not."""
     lookup: Lookup | None = None
-    """What a single lookup gave; None: it was not looked up."""
+    """The result of a single lookup; None: it was not looked up."""
 
 
 def lookup_of(values: Iterable[Any]) -> Lookup:
-    """A lookup as it is stored, in the order of its fields."""
+    """Return a lookup in its stored form, in the order of its fields."""
     found = dict(zip(_LOOKUP_FIELDS, values, strict=True))
     found["outcome"] = Outcome(found["outcome"])
     found["retryable"] = bool(found["retryable"])
@@ -104,7 +104,7 @@ def lookup_of(values: Iterable[Any]) -> Lookup:
 
 
 class ListTables(SqliteStore):
-    """The part of a run's state that lists need."""
+    """The part of a run's state for lists."""
 
     def forget_lists(self) -> None:
         """Drop what was read of lists. Lookups stay, but for those of a list that had not stood its proof."""
@@ -115,25 +115,25 @@ class ListTables(SqliteStore):
             self._connection.execute("DELETE FROM facts WHERE name LIKE 'list:%'")
 
     def list_fact(self, account: str | None) -> dict[str, Any]:
-        """What is known of the lists of an account; empty before they are read."""
+        """Return what is known about the lists of an account; empty before they are read."""
         query = "SELECT name, value, checksum FROM facts WHERE name = ?"
         found = self._connection.execute(query, (f"list:{account or ''}",)).fetchone()
         return {} if found is None else dict(json.loads(self.checked(found)[1]))
 
     def set_list_fact(self, account: str | None, **facts: Any) -> None:
-        """Change what is known of the lists of an account."""
+        """Set what is known about the lists of an account."""
         text = json.dumps({**self.list_fact(account), **facts}, ensure_ascii=False)
         values = with_checksum((f"list:{account or ''}", text))
         self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", values)
 
     def list_facts(self) -> dict[str, dict[str, Any]]:
-        """What is known of the lists of every account, "" where there are none."""
+        """Return what is known about the lists of every account; "" without accounts."""
         query = "SELECT name, value, checksum FROM facts WHERE name LIKE 'list:%' ORDER BY name"
         found = [self.checked(values) for values in self._connection.execute(query)]
         return {name.removeprefix("list:"): json.loads(value) for name, value in found}
 
     def forget_unproved(self) -> None:
-        """Drop what a run that was cut off has of lists that had not stood their proof."""
+        """Drop the data of lists that had not passed their test when a run was cut off."""
         for account, known in self.list_facts().items():
             if known.get("proof") and not known.get("proved") and not known.get("over"):
                 with self.transaction():
@@ -142,17 +142,17 @@ class ListTables(SqliteStore):
                     self._connection.execute("DELETE FROM facts WHERE name = ?", (f"list:{account}",))
 
     def forget_list_lookups(self, account: str | None) -> int:
-        """Drop the lookups that lists of an account gave; gives their number."""
+        """Drop the lookups from lists of an account; return their number."""
         query = "DELETE FROM lookups WHERE source = ? AND row IN (SELECT row FROM ledger WHERE account IS ?)"
         return self._connection.execute(query, (LookupSource.LIST, account)).rowcount
 
     def windows(self, account: str | None, *states: WindowState) -> list[Window]:
-        """The windows of an account in these states, in order; all if none is named."""
+        """Return the windows of an account in these states, in order; all without a state."""
         rows = self._windows(account)
         return [Window(first, last) for _, first, last, state, _ in rows if not states or state in states]
 
     def windows_read(self, account: str | None) -> dict[Window, int]:
-        """The windows of an account that were read to their end, and how many refunds each showed."""
+        """Return the complete windows of an account, with the number of refunds in each."""
         rows = self._windows(account)
         return {
             Window(first, last): seen for _, first, last, state, seen in rows if state == WindowState.READ
@@ -165,7 +165,7 @@ class ListTables(SqliteStore):
     def set_windows(
         self, account: str | None, windows: Iterable[Window], state: WindowState, seen: int = 0
     ) -> None:
-        """Say what became of windows, and how many refunds each showed; or plan them."""
+        """Record the states of windows and their numbers of refunds, or plan windows."""
         for window in windows:
             values = with_checksum((account or "", window.first, window.last, str(state), seen))
             self._connection.execute("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?, ?)", values)
@@ -173,11 +173,11 @@ class ListTables(SqliteStore):
     def dated_rows(
         self, platform: Platform, account: str | None
     ) -> Iterator[tuple[int, str, str, str | None]]:
-        """Row, refund id, time of application and status of each row that has a time and is not looked up."""
+        """Iterate over row, refund id, time and status of rows with a time and without a lookup."""
         yield from self._connection.execute(_DATED, (platform, account))
 
     def pending_row(self, platform: Platform, refund_id: str) -> LedgerRow | None:
-        """The row about a refund, if it is still to be looked up."""
+        """Return the row of a refund, if it still needs a lookup."""
         found = self._connection.execute(_PENDING_ROW, (platform, refund_id)).fetchone()
         return (
             None if found is None else LedgerRow(**dict(zip(_ROW_FIELDS, self.checked(found), strict=True)))
@@ -204,7 +204,7 @@ class ListTables(SqliteStore):
         return new
 
     def set_listed(self, one: Listed) -> None:
-        """Keep what a refund that was named turned out to be."""
+        """Store the lookup of a named refund."""
         self._connection.execute(_SET_LISTED, _values(one))
 
     def named(self) -> int:

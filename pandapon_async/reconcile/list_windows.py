@@ -1,7 +1,7 @@
-"""The windows of time that lists of refunds are asked for, and how one that was cut off is split.
+"""The time windows of requests for lists of refunds, and how a cut-off one is split.
 
-A window holds the moments from `first` up to, but without, `last`. Whether the vendor counts a bound in is
-not known, so each is asked for from a second earlier: what is shown twice is known by its id.
+A window covers the times from `first` up to, but excluding, `last`. It is not known whether the vendor
+includes a bound, so each request begins a second earlier; ids identify items that appear twice.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ DAY_MS: Final = 86_400_000
 
 @attrs.frozen(order=True)
 class Window:
-    """From `first` up to, but without, `last`; in epoch milliseconds, on whole seconds."""
+    """From `first` up to, but excluding, `last`; in epoch milliseconds, on whole seconds."""
 
     first: int
     last: int
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """What to ask the vendor for: a second more at the beginning, in case it leaves the bound out."""
+        """The bounds of the request: a second earlier, in case the vendor excludes the bound."""
         return self.first - SECOND_MS, self.last
 
     def holds(self, day: date) -> bool:
-        """Whether any of a day is in it."""
+        """Whether it contains a part of a day."""
         return self.first < start_of(day + timedelta(days=1)) and start_of(day) < self.last
 
     def share_of(self, day: date) -> float:
-        """Which part of a day is in it."""
+        """The part of a day in it."""
         first, last = start_of(day), start_of(day + timedelta(days=1))
         return max(0, min(last, self.last) - max(first, self.first)) / (last - first)
 
     def split(self, parts: int) -> list[Window]:
-        """So many windows that together are this one; fewer if it is too short, itself if it is a second."""
+        """Split it into this many windows; fewer if it is too short, itself if it is one second."""
         seconds = (self.last - self.first) // SECOND_MS
         parts = max(1, min(parts, seconds))
         edges = [self.first + seconds * part // parts * SECOND_MS for part in range(parts)]
@@ -50,30 +50,30 @@ class Window:
 
 
 def day_of(moment: str) -> date:
-    """The day in Beijing of a moment in ISO 8601; without a zone it is Beijing's."""
+    """Return the day in Beijing of a time in ISO 8601; without a zone it is Beijing time."""
     read = datetime.fromisoformat(moment)
     return (read if read.tzinfo is None else read.astimezone(BEIJING)).date()
 
 
 def start_of(day: date) -> int:
-    """When a day begins in Beijing, in epoch milliseconds."""
+    """Return the begin of a day in Beijing, in epoch milliseconds."""
     return round(datetime(day.year, day.month, day.day, tzinfo=BEIJING).timestamp()) * SECOND_MS
 
 
 def days_between(first: date, last: date) -> Iterable[date]:
-    """Every day from the first to the last."""
+    """Iterate over the days from the first to the last."""
     return (first + timedelta(days=number) for number in range((last - first).days + 1))
 
 
 def windows_of(
     days: Mapping[date, int], most: int, edges: Collection[date] = (), most_days: int | None = None
 ) -> list[Window]:
-    """The windows that cover these days, joined while they hold at most `most` rows together.
+    """Return the windows for these days, joined while they have at most `most` rows together.
 
     Args:
-        days: How many rows of the ledger each day has. A day that is not named ends a window.
+        days: The number of ledger rows of each day. A day without rows ends a window.
         most: A day with more has a window of its own.
-        edges: Days at which a window has to begin.
+        edges: Days at which a window must begin.
         most_days: How many days a window has at most; None: as many as come.
     """
     groups: list[list[date]] = []

@@ -1,4 +1,4 @@
-"""The lists of a run: of each account, what they confirm of its rows, and what its ledger lacks."""
+"""The lists of a run: what they confirm for each account."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from pandapon_async.reconcile.run_store import RunStore
 __all__ = ["AccountLists", "check_lists"]
 
 ROWS_OF_WINDOW: Final = 1_000
-"""Rows of the ledger in one window; a day with more has a window of its own."""
+"""The most ledger rows in a window; a day with more has its own window."""
 MOST_AT_ONCE: Final = 32
-"""Windows that are read side by side."""
+"""How many windows are read in parallel."""
 LONG_AGO: Final = Window(start_of(date(2000, 1, 1)), start_of(date(2000, 1, 3)))
-"""A time without refunds: a list that shows some then ignores its bounds."""
+"""A time without refunds: a list that shows some for it ignores its bounds."""
 
 
 def check_lists(client: Client) -> None:
-    """Refuse, before anything is sent, a client that cannot ask for lists of Taobao refunds.
+    """Refuse, before anything is sent, a client that cannot request lists of Taobao refunds.
 
-    Raises: ConfigurationError if no page shows their path, and the settings do not allow an inferred one.
+    Raises ConfigurationError if their path is only inferred and the settings do not allow that.
     """
     client.taobao.refunds.page().close()
 
@@ -64,7 +64,7 @@ class AccountLists:
         self._pages = ListPages(with_patience(self.client))
 
     async def run(self) -> None:
-        """Read what is not read yet; what lists do not confirm is left to be looked up singly."""
+        """Read unread windows; rows that lists do not confirm are looked up one by one later."""
         if self.confirming is not None and not await self.in_thread(self.confirming.prepare):
             self.confirming = None
         if self.confirming is None and self.finding is None:
@@ -85,7 +85,7 @@ class AccountLists:
             if self.confirming is not None:
                 await self.confirming.begin()
             problem = await self._read(reader)
-        except PandaponError as error:  # whatever ails lists, single lookups may work
+        except PandaponError as error:  # single lookups may work even if lists fail
             problem = f"it cannot be read: {error_kind_of(error).replace('_', ' ')}"
         finally:
             self._count()
@@ -102,7 +102,7 @@ class AccountLists:
         """Read all windows; gives why the list cannot be used, if it cannot."""
         before = await self._pages.page(LONG_AGO, 0)
         if before is not None and before.value.items:
-            return "it shows refunds of the year 2000: it ignores the time that it is asked for"
+            return "it shows refunds of the year 2000, so it ignores the requested time"
         await self.in_thread(self._plan)
         await reader.run(self._first)
         if self.finding is not None and await self.in_thread(self.finding.until_now):
@@ -137,7 +137,7 @@ class AccountLists:
         return new if self.finding is None else await self.finding.take(items, window)
 
     def _enough(self) -> bool:
-        """Whether to read no more: the list is not believed, or costs as much as it saves."""
+        """Whether to stop reading: the list is not trusted, or costs as much as it saves."""
         if self.finding is not None:
             return False
         if self.confirming is None or self.confirming.refused is not None:

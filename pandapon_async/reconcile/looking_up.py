@@ -1,4 +1,4 @@
-"""The lookups of a run: what the state lacks is asked for, and each answer is kept the moment it is there."""
+"""The lookups of a run: request what the state lacks, and store each answer as it arrives."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ R = TypeVar("R", Pending, Listed)
 __all__ = ["COUNTERS", "LookingUp", "counters"]
 
 COUNTERS = ("calls", "attempts", "retried", "throttled", "failed")
-"""What a run reports of its calls."""
+"""The counters of its calls that a run reports."""
 SECONDS_PER_ROW = 200e-6
-"""What judging a row and writing it to all files takes at most: 26 to 69 µs were measured."""
+"""Seconds for judging a row and writing it to all files, an upper bound: 26 to 69 µs were measured."""
 
 
 @attrs.define
@@ -55,35 +55,35 @@ class LookingUp:
     clock: Clock
     thread: StoppableThread
     kept: Callable[[int, Lookup], Awaitable[None]] | None = None
-    """Is given each lookup once the state has it, and waited for."""
+    """Awaited with each lookup after the state has it."""
     placed: Callable[[dict[str, str]], Awaitable[None]] | None = None
-    """Is given where ids belong, once that is known, before any lookup that rests on it."""
+    """Awaited with the place of ids, once that is known, before any lookup that depends on it."""
     least_tried: int = 1
-    """Platforms with fewer refunds to look up are not tried with a few of them first."""
+    """Platforms with fewer refunds are not probed first."""
     missing: MissingRange | None = None
     """The days that are searched for refunds that the ledger lacks, if they are."""
     rule: VerdictRule | None = None
-    """What rows are judged by, where lists are to confirm some."""
+    """The rules of judgement, if lists confirm rows."""
     confirmed: int = attrs.field(default=0, init=False)
-    """How many rows lists confirmed."""
+    """The number of rows confirmed by lists."""
     reuse: Reuse | None = None
-    """What uses lookups of earlier runs again."""
+    """The reuse of earlier lookups."""
     reuse_ended: Callable[[list[str]], Awaitable[None]] | None = None
-    """Is given the platforms for which reuse has ended."""
+    """Awaited with the platforms for which reuse has ended."""
     saved: CallsSaved = attrs.field(factory=CallsSaved)
-    """The calls that it did not need."""
+    """The calls that it saved."""
     stopped: bool = attrs.field(default=False, init=False)
-    """Whether it was ended by `Options.stop_at`."""
+    """Whether `Options.stop_at` ended it."""
     _fetched: int = attrs.field(default=0, init=False)
-    """How many lookups were made."""
+    """The number of lookups made."""
     _turn: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
     _trying: bool = attrs.field(default=False, init=False)
-    """Whether what is looked up may be looked up again, with the id in another place."""
+    """Whether lookups may be repeated with the id in another place."""
 
     async def run(self, state: RunStore, counts: dict[str, int]) -> None:
-        """Look up what the state lacks, the most important first; `counts` says how much.
+        """Look up what the state lacks, the most important first; `counts` has the numbers.
 
-        Ends in time for `Options.stop_at`, with what is not looked up by then left to another run.
+        It ends in time for `Options.stop_at` and leaves the rest to another run.
         """
         urgent = datetime.fromtimestamp(self.clock.wall(), BEIJING) + NEAR
         await self.thread.run(state.forget_tried)
@@ -163,7 +163,7 @@ class LookingUp:
         self.progress.end()
 
     async def _use_again(self, state: RunStore, reuse: Reuse) -> None:
-        """Use earlier lookups again, once a sample of them has shown that they still hold."""
+        """Reuse earlier lookups after a sample of them proved to be still correct."""
         await self._fetch(state, state.to_recheck)
         await self._reuse_ends(state, reuse)
         pages = reuse.use(state)
@@ -178,7 +178,7 @@ class LookingUp:
             self.progress.note(text)
 
     async def _reuse_ends(self, state: RunStore, reuse: Reuse) -> bool:
-        """Whether a refund that was looked up all the same has changed; if so, what was reused is dropped."""
+        """Check the sample; if a refund has changed, drop the reused lookups."""
         ended = await self.thread.run(functools.partial(reuse.compare, state))
         for platform in ended:
             self.progress.note(reuse.why_ended(platform))
@@ -271,7 +271,7 @@ class LookingUp:
             await fetch_by_account(clients, self.client, fetch, self.options.concurrency, self.progress)
 
     async def _in_turn(self, work: Callable[[], Any]) -> Any:
-        """Run what uses the state off the loop, one piece of work after the other."""
+        """Run functions on the state off the loop, one at a time."""
         async with self._turn:
             return await self.thread.run(work)
 
@@ -314,7 +314,7 @@ class LookingUp:
 
     @property
     def statistics(self) -> Any:
-        """Numbers of all clients together."""
+        """The counters of all clients together."""
         return self.client.statistics if self.accounts is None else self.accounts.statistics
 
     async def _fetch(
@@ -323,7 +323,7 @@ class LookingUp:
         pending: Callable[[str | None], Iterator[Pending]],
         client: Client | None = None,
     ) -> None:
-        """Look up what is pending (of an account; None: of all)."""
+        """Look up the pending rows (of an account; None: of all)."""
         client = client or self.client
         if self.accounts is None:
             concurrency = self.options.concurrency or calls_at_once(client.settings)
@@ -340,7 +340,7 @@ class LookingUp:
     async def _fetch_with(
         self, client: Client, state: RunStore, pending: Iterator[Pending], concurrency: int
     ) -> None:
-        """Look up with one client, each result kept the moment it is there."""
+        """Look up with one client; store each result as it arrives."""
 
         async def keep(item: Pending, lookup: Lookup) -> None:
             await self.keep(state, item.row, lookup)
@@ -368,14 +368,14 @@ class LookingUp:
                     lookup = lookup_of_answer(result.item.refund_id, result.value)
                     lookup.request_id, lookup.attempts = result.request_id, result.attempts
                 elif isinstance(result.error, AuthenticationError):
-                    continue  # says nothing of the refund; the run ends with it
+                    continue  # says nothing about the refund and ends the run
                 else:
                     lookup = lookup_of_error(result.error)
                 await keep(result.item, lookup)
                 self._fetched += 1
 
     async def keep(self, state: RunStore, row: int, lookup: Lookup) -> None:
-        """Keep a lookup, wherever it comes from. One that does not say when it was made was made now."""
+        """Store a lookup from any source. One without a time was made now."""
         if lookup.looked_up_at is None:
             lookup.looked_up_at = stamp(self.clock.wall())
         state.record(row, lookup)
@@ -387,10 +387,10 @@ class LookingUp:
 
 
 def seconds_to_write(rows: int) -> float:
-    """How long before `Options.stop_at` lookups end, so that the files of so many rows are there in time."""
+    """Seconds before `Options.stop_at` at which lookups end, so that the files are written in time."""
     return 5.0 + rows * SECONDS_PER_ROW
 
 
 def counters(statistics: Any) -> dict[str, int]:
-    """The numbers of a client that a run reports."""
+    """Return the counters of a client that a run reports."""
     return {name: getattr(statistics, name) for name in COUNTERS}

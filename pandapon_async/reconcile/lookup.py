@@ -1,6 +1,6 @@
-"""What is kept of an answer: the few facts that verdicts need, the same for both platforms.
+"""The stored facts of an answer: those that verdicts need, the same for both platforms.
 
-Nothing personal is among them, so the state file holds none either.
+None of them is personal, so the state file has no personal data.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ VERDICT_READS: Fields = {
     RefundAggregate: ("refund_order",),
     RefundOrder: ("refund_id", "refund_status", "refund_fee", "timeout_date"),
 }  # fmt: skip
-"""What verdicts rest on. One that came as another type cannot be seen, and the row is unverified."""
+"""The fields that verdicts read. If one has another type, the row is unverified."""
 
 
 def lookup_of_answer(refund_id: str, answer: Refund | RefundDetail) -> Lookup:
-    """The facts of an answer. It has failed if it is about another refund, or if they cannot be seen.
+    """Return the facts of an answer. The lookup failed if it is about another refund or a field cannot be
+    seen.
 
-    How old a refund is decides nothing, so where that cannot be read it is not known.
+    The age of a refund decides nothing, so an unreadable one is only unknown.
     """
     try:
         about, lookup = _of_1688(answer) if isinstance(answer, Refund) else _of_taobao(answer)
         if about is None and lookup.status is None and lookup.applied_fen is None:
-            lookup = _failed("the answer has nothing in it", ErrorKind.EMPTY)
+            lookup = _failed("the answer is empty", ErrorKind.EMPTY)
         elif about is not None and bare_id(about) != bare_id(refund_id):
             lookup = _failed("the answer was about another refund")
     except CannotBeSeenError as unseen:
@@ -62,20 +63,20 @@ def _failed(why: str, kind: ErrorKind | None = None) -> Lookup:
 
 
 def bare_id(refund_id: str) -> str:
-    """A refund's id without the letters that 1688 writes before some of them."""
+    """Return a refund's id without the letters that 1688 puts before some ids."""
     return refund_id.removeprefix("TQ").removeprefix("TD")
 
 
 def _kinds(places: Iterable[str]) -> str | None:
-    """Places without the numbers of list items, each once, so that they can be counted."""
+    """Return the places without the numbers of list items, each once, so that they can be counted."""
     return " ".join(dict.fromkeys(_INDEX.sub("", place) for place in places)) or None
 
 
 def _of_1688(answer: Refund) -> tuple[str | None, Lookup]:
-    """The refund that an answer is about, as it says, and its facts."""
+    """Return the refund of an answer and its facts."""
     refund = visible(answer, VERDICT_READS)
     status = status_of_platform(refund.status)
-    timer = refund if is_open("1688", status) else answer  # of a closed form nobody asks for its deadline
+    timer = refund if is_open("1688", status) else answer  # the deadline of a closed form does not matter
     return refund.refund_id, Lookup(
         outcome=Outcome.FOUND,
         status=status,
@@ -83,7 +84,7 @@ def _of_1688(answer: Refund) -> tuple[str | None, Lookup]:
         applied_freight_fen=_whole(refund.apply_carriage),
         refunded_fen=_whole(refund.refund_payment),
         refunded_freight_fen=_whole(refund.refund_carriage),
-        currency="CNY",  # 1688 settles in nothing else, and its answer names no currency
+        currency="CNY",  # 1688 uses no other currency, and its answer has none
         deadline=None if timer.time_out_freeze else _text(timer.gmt_time_out),
         applied_at=_text(answer.gmt_apply or answer.gmt_create),
     )
@@ -105,7 +106,7 @@ def _of_taobao(answer: RefundDetail) -> tuple[str | None, Lookup]:
 
 
 def _whole(amount: int | None) -> int | None:
-    """Fen; -1 is the upstream's word for "none yet"."""
+    """Return fen; -1 is the upstream's value for "none yet"."""
     return None if amount is None or amount < 0 else int(amount)
 
 
@@ -122,16 +123,16 @@ _WORDS = {
     ErrorKind.MALFORMED_RESPONSE: "the answer cannot be read",
     ErrorKind.RESPONSE_TOO_LARGE: "the answer is too large",
     ErrorKind.DECODE: "the answer is not as documented",
-    ErrorKind.RATE_LIMIT: "refused for the rate of calls",
+    ErrorKind.RATE_LIMIT: "throttled",
 }
-"""Few kinds, so that they can be counted."""
+"""Return the kind of a failure: there are few, so that they can be counted."""
 
 
 def lookup_of_error(error: Exception) -> Lookup:
-    """The facts of a failure: the refund is missing if the vendor said so, else the lookup failed."""
+    """Return the facts of a failure: the refund is missing if the vendor says so, else it failed."""
     if isinstance(error, NotFoundError):
         if error.empty:
-            lookup = _failed("the answer has nothing in it", ErrorKind.EMPTY)
+            lookup = _failed("the answer is empty", ErrorKind.EMPTY)
             lookup.request_id, lookup.attempts = error.request_id, error.attempts
             return lookup
         return Lookup(outcome=Outcome.MISSING, request_id=error.request_id, attempts=error.attempts)
@@ -147,7 +148,7 @@ def lookup_of_error(error: Exception) -> Lookup:
     problems = None
     if isinstance(error, DecodeError) and error.path:
         problems = _kinds([error.path.removeprefix("$.data").lstrip(".")])
-        words = f"{words}: {problems or 'all of it'} came as another type"
+        words = f"{words}: {problems or 'all of it'} has another type than expected"
     return Lookup(
         outcome=Outcome.FAILED,
         error=f"lookup failed: {words}",

@@ -1,12 +1,12 @@
-"""What complete runs looked up: a file that one night leaves to the next.
+"""The lookups of complete runs: a file that one night leaves to the next.
 
-The state of a run belongs to one ledger, and the ledger is another one every night. This file is kept by
-refund. Only a complete run adds to it, in one transaction after its files are written; what is known to be
-out of date is marked or removed at once. Whether a lookup in it is used again is decided by `reuse`.
+The state of a run belongs to one ledger, and every night has another ledger. This file is organised by
+refund. Only a complete run adds to it, in one transaction after its files are written; lookups that are known
+to be outdated are marked or removed at once. `reuse` decides whether a lookup is reused.
 
-A lookup counts for one scope: the vendor, the account, and all that is set of how the vendor reads and
-answers. Another key may see other refunds, and with another correction of a call the same refund may look
-otherwise. Beside each lookup stands what the ledger said then.
+A lookup counts for one scope: the vendor, the account, and all settings of how the vendor reads and answers.
+Another key may see other refunds, and with another correction of a call the same refund may look different.
+Each lookup is stored with what the ledger said then.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from pandapon_async.tables.cells import Platform
 __all__ = ["LOOKUPS", "Known", "LookupStore", "LookupsUnusableError", "Scope", "scopes_of"]
 
 READING = 1
-"""Goes up when a lookup takes other facts from the same answer: what was kept before is not used then."""
+"""Raised when lookups take other facts from the same answer: earlier lookups are then not used."""
 CHECK_EVERY = 1_000
 LOOKUPS = "lookups.sqlite"
-"""The file's name, unless another is given."""
+"""The default name of the file."""
 
 
 class LookupsUnusableError(ConfigurationError):
@@ -65,10 +65,10 @@ FORMAT = FileFormat(
     schema=_SCHEMA,
     error=LookupsUnusableError,
     checked={"lookups": _KEPT},
-    if_damaged="remove it, or choose another with --lookups; a run without it looks up everything",
+    if_damaged="remove it, or choose another file with --lookups; a run without it looks up everything",
 )
 _COLUMNS = (*_KEPT[: len(_KEY)], "bare_id", "order_id", "pushed", *_KEPT[len(_KEY) :], "checksum")
-_INSERT = (  # a run that began earlier and took longer does not overwrite a later lookup
+_INSERT = (  # an earlier run that took longer must not overwrite a later lookup
     f"INSERT INTO lookups ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     f"ON CONFLICT DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS[3:])} "
     "WHERE excluded.looked_up_at > lookups.looked_up_at"
@@ -81,14 +81,14 @@ _FIND = (
 
 @attrs.frozen
 class Scope:
-    """Whose lookups count: a digest of vendor, account and profile, and the key that signs pushes."""
+    """The scope of lookups: a digest of vendor, account and profile, and the key that signs pushes."""
 
     digest: str
     access_key: str = attrs.field(repr=False)
 
     @classmethod
     def of(cls, client: Client) -> Scope:
-        """The scope of a client as it was set up."""
+        """Return the scope of a client."""
         settings, credentials = client.settings, client.credentials
         facts = [
             READING,
@@ -102,14 +102,14 @@ class Scope:
 
 
 def scopes_of(client: Client, accounts: Accounts | None, names: Iterable[str]) -> dict[str | None, Scope]:
-    """The scopes of a run by account; of a client alone for all rows."""
+    """Return the scopes of a run by account; None for all rows of a single client."""
     if accounts is None:
         return {None: Scope.of(client)}
     return {name: Scope.of(accounts.client(name)) for name in names}
 
 
 def _plain(value: Any) -> Any:
-    """Settings as JSON knows them; a function by its name."""
+    """Convert settings for JSON; a function becomes its name."""
     if attrs.has(type(value)):
         return {field.name: _plain(getattr(value, field.name)) for field in attrs.fields(type(value))}
     if isinstance(value, Mapping):
@@ -123,31 +123,31 @@ def _plain(value: Any) -> Any:
 
 @attrs.frozen
 class Known:
-    """A lookup of a complete run, and what stood in the ledger then."""
+    """A lookup of a complete run, with what the ledger said then."""
 
     pushed: bool
-    """Whether something was pushed about the refund since."""
+    """Whether a message about the refund was pushed since."""
     ledger_fen: int | None
     ledger_currency: str | None
     ledger_status: str | None
     lookup: Lookup
 
     def same_ledger(self, row: LedgerRow) -> bool:
-        """Whether the ledger says of the refund what it said then."""
+        """Whether the ledger says the same about the refund as then."""
         then = (self.ledger_fen, self.ledger_currency, self.ledger_status)
         return then == (row.amount_fen, row.currency, row.status)
 
 
 class LookupStore(SqliteStore):
-    """The file. Several runs may have it open; each change is one transaction."""
+    """The file of lookups. Several runs may have it open; each change is one transaction."""
 
     @classmethod
     def open(cls, path: Path, *, must_exist: bool = False) -> Self:
-        """Open the file, or begin one. Raises ConfigurationError if it cannot be used."""
+        """Open or create the file. Raises ConfigurationError if it cannot be used."""
         connection = FORMAT.open(path, write_ahead=False, must_exist=must_exist)
         try:
             with FORMAT.failing(path, "opened"):
-                # Parts of a ledger may read it over a network, where a write-ahead log does not work.
+                # Parts of a ledger may read it over a network, which a write-ahead log does not support.
                 set_journal_mode(connection, "DELETE")
         except BaseException:
             connection.close()
@@ -162,16 +162,16 @@ class LookupStore(SqliteStore):
         return store
 
     def is_empty(self) -> bool:
-        """Whether no lookup is kept."""
+        """Whether the file has no lookup."""
         return self._connection.execute("SELECT 1 FROM lookups LIMIT 1").fetchone() is None
 
     def read_until(self, name: str) -> float:
-        """Up to when the messages of a store were read, in seconds since 1970."""
+        """Return the time up to which the messages of a store were read, in seconds since 1970."""
         found = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return 0.0 if found is None else float(found[0])
 
     def find(self, scope: str, platform: Platform, refund_id: str) -> Known | None:
-        """What is known of a refund; None if there is nothing, or if it was changed on the disk."""
+        """Return what is known about a refund; None without a lookup, or if it was changed on disk."""
         with FORMAT.failing(self.path, "read"):
             found = self._connection.execute(_FIND, (scope, platform, refund_id)).fetchone()
         if found is None:
@@ -186,17 +186,17 @@ class LookupStore(SqliteStore):
         return Known(bool(found[0]), amount_fen, currency, status, lookup)
 
     def mark_pushed(self, name: str, messages: Iterable[tuple[Pushed, str]], read_until: float) -> None:
-        """Mark what something was pushed about since its lookup.
+        """Mark the lookups of refunds with a later push.
 
         Args:
-            name: Of the store that they come from.
-            messages: Each with the moment, as lookups carry it, up to which it concerns them.
-            read_until: Up to when they are now read, in seconds since 1970.
+            name: The store of the messages.
+            messages: The messages, each with the time up to which it concerns lookups.
+            read_until: The time up to which they are read now, in seconds since 1970.
         """
         with FORMAT.failing(self.path, "written"), self.transaction():
             for message, moment in messages:
                 about, values = "bare_id = ?", (message.refund_id and bare_id(message.refund_id),)
-                if message.refund_id is None:  # then it may be about any refund whose order is not known
+                if message.refund_id is None:  # then it may be about any refund with an unknown order
                     about, values = "(order_id = ? OR order_id IS NULL)", (message.order_id,)
                 self._connection.execute(
                     f"UPDATE lookups SET pushed = 1 WHERE platform = ? AND {about} AND looked_up_at < ?",
@@ -205,7 +205,7 @@ class LookupStore(SqliteStore):
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, read_until))
 
     def forget(self, keys: Iterable[tuple[str, Platform, str]]) -> None:
-        """Forget what is known of refunds, by scope, platform and id."""
+        """Delete the lookups of refunds, by scope, platform and id."""
         with FORMAT.failing(self.path, "written"), self.transaction():
             self._connection.executemany(
                 "DELETE FROM lookups WHERE scope = ? AND platform = ? AND refund_id = ?", keys
@@ -218,12 +218,12 @@ class LookupStore(SqliteStore):
         oldest: str,
         check: Callable[[], None],
     ) -> None:
-        """Keep what a complete run looked up, all or nothing; what it reused is there already.
+        """Store the lookups of a complete run, all or none; reused ones are there already.
 
         Args:
             rows: Every row of the run with its lookup.
-            scope_of: The digest of a row's scope; None keeps nothing of it.
-            oldest: Lookups of before this moment are dropped.
+            scope_of: Returns the digest of a row's scope; None: do not store the row.
+            oldest: Lookups before this time are dropped.
             check: May raise to stop.
         """
         first = None
@@ -237,7 +237,7 @@ class LookupStore(SqliteStore):
                     continue
                 self._keep((scope, row.platform, row.refund_id), row, lookup)
                 first = min(first or "9", lookup.looked_up_at or "9")
-            if first is not None:  # what was pushed since then is read once more
+            if first is not None:  # later pushes are read once more
                 moment = datetime.fromisoformat(first).timestamp() if first != "9" else 0.0
                 self._connection.execute("UPDATE facts SET value = min(value, ?)", (moment,))
 
@@ -249,7 +249,7 @@ class LookupStore(SqliteStore):
         self._connection.execute(gone, (*key, lookup.looked_up_at))
 
     def known(self) -> Iterator[tuple[str, str, str]]:
-        """Every scope, platform and refund id; for tests and for people who look into it."""
+        """Iterate over every scope, platform and refund id; for tests and inspection."""
         yield from self._connection.execute(f"SELECT {', '.join(_KEY)} FROM lookups")
 
 

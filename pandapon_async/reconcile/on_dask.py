@@ -1,10 +1,10 @@
-"""A ledger in parts on a Dask cluster: what one process decides while others look up.
+"""Reconcile a ledger in parts on a Dask cluster: one process coordinates while others look up.
 
-The parts lie in a folder that all machines see, and what they found stands there, so each can be run again
-anywhere. What an engine adds is who runs it again. It does not do three things, and they are done here. A
-part goes only to a worker that proved that it knows the account. A rate is divided among the workers of the
-beginning, and no more than these have parts at a time. And when the run is cancelled, the workers are asked
-to stop: the engine would let what runs in a thread go on.
+The parts and their results are in a folder that all machines see, so any machine can run a part again. The
+engine decides who runs it again. Three things it does not do are done here. A part goes only to a worker that
+proved that it knows the account. The rate is divided among the workers at the start, and no more than these
+have parts at a time. And when the run is cancelled, the workers are asked to stop, because the engine does
+not interrupt a thread.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ __all__ = ["DaskClient", "PartFailure", "PartsFailedError", "reconcile_on"]
 
 PARTS_PER_WORKER = 4
 LOOK_EVERY = 0.25
-"""Seconds between two looks at the tasks."""
+"""Seconds between two checks of the tasks."""
 WORKERS_EVERY = 2.0
-"""Seconds between two looks at who is there."""
+"""Seconds between two checks of the workers."""
 PROOF_WITHIN = 60.0
 STOP_WITHIN = 10.0
 NOBODY_FOR = 120.0
-"""Seconds without any worker that may have a part, after which the run ends."""
+"""Seconds without any usable worker after which the run ends."""
 PASSING_FOR = 600.0
-"""Seconds for which a part is tried again that another process holds: that one is stopped, or cut off."""
+"""Seconds during which a part is retried that another, stopping process still holds."""
 AGAIN_AFTER = 5.0
 _FATAL = frozenset({"nothing_found", "authentication"})
 
 
 class PartsFailedError(PandaponError):
-    """Parts of a ledger did not come to their end; nothing was merged, and what was looked up is kept."""
+    """Parts of a ledger did not finish; nothing was merged, and finished lookups are kept."""
 
     def __init__(self, message: str, *, failures: tuple[PartFailure, ...] = (), **facts: Any) -> None:
         super().__init__(message, **facts)
         self.failures = failures
-        """Which parts, and why."""
+        """The failed parts and the reasons."""
 
 
 async def reconcile_on(
@@ -78,37 +78,37 @@ async def reconcile_on(
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> Summary:
-    """Compare a ledger with the platforms on a Dask cluster. `pandapon reconcile --dask` is this function.
+    """Compare a ledger with the platforms on a Dask cluster, as `pandapon reconcile --dask` does.
 
-    The ledger is split into parts, each part is a task, and at last all rows are judged at once, here. The
-    parts lie in `out`, which every machine must see under the same path. Each worker reads its own
-    configuration; a task carries the name of the account, paths and options, and no secret. Ended at any
-    moment and called again, it repeats no lookup that was finished.
+    The ledger is split into parts, each part is a task, and finally all rows are judged together in this
+    process. The parts are in `out`, which every machine must see under the same path. Each worker reads its
+    own configuration; a task has the name of the account, paths and options, but no secret. After an end at
+    any moment a second call repeats no finished lookup.
 
-    Without `Settings.shared` the rate is divided among the workers that are there at the beginning.
+    Without `Settings.shared` the rate is divided among the workers that are present at the start.
 
     Args:
         dask_client: A `dask.distributed.Client`, asynchronous or not.
         ledger: A CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files.
         out: The folder for the reports and the parts.
-        account: The account of all rows; None: PANDAPON_ACCOUNT, else the accounts that the rows name, else
-            that of the environment.
+        account: The account of all rows; None: PANDAPON_ACCOUNT, else the accounts in the rows, else the
+            environment's.
         config: The configuration file, the same path on every machine; None: each finds its own.
         options: How the ledger is read and judged.
         parts: How many, from 1 to 1,000; None: 4 for each worker. A resumed run keeps its own.
         by_account: Keeps the rows of an account together.
-        retries: How many times a part is run again whose worker died, or that failed unforeseen.
-        rate: Calls per second of the whole quota, whatever the configuration says.
-        base_url: Where the calls go, whatever the configuration says.
-        freight: How freight is read, whatever the configuration says.
-        progress: Is told how far all parts are together.
+        retries: How many times a part is run again after its worker died or it failed unexpectedly.
+        rate: Calls per second of the whole quota; overrides the configuration.
+        base_url: The address of the calls; overrides the configuration.
+        freight: The reading of freight; overrides the configuration.
+        progress: Receives the progress of all parts together.
         clock: The time, and the pauses.
 
     Returns: the summary that summary.json holds.
 
     Raises:
         InvalidArgumentError: The ledger or an option cannot work.
-        ConfigurationError: No worker may have a part, or a folder cannot be used. Nothing was looked up.
+        ConfigurationError: No worker can run a part, or a folder cannot be used. Nothing was looked up.
         PartsFailedError: Parts failed. Nothing was merged.
         NothingFoundError: None of a platform's refunds was found. Nothing was merged.
     """
@@ -178,16 +178,18 @@ class _Run:
     async def reconcile(self, ledger: Path, out: Path, parts: int | None, by_account: bool) -> Summary:
         own = await asyncio.to_thread(self.access.own_settings)
         if parts is not None and not 1 <= parts <= MOST_PARTS:
-            raise InvalidArgumentError(f"{parts} parts: 1 to {MOST_PARTS:,} can be made", argument="parts")
+            raise InvalidArgumentError(
+                f"{parts} parts are not possible; choose 1 to {MOST_PARTS:,}", argument="parts"
+            )
         if self.options.by_list:
             raise InvalidArgumentError(
-                "a list names the refunds of all parts, so it is not read for one; leave by_list away",
+                "a list covers the refunds of all parts, so it cannot be used for one part; omit by_list",
                 argument="by_list",
             )
         await asyncio.to_thread(self._name_files, out)
         there = await ask(self.dask, self.dask.nthreads)
         if not there:
-            raise ConfigurationError("the cluster has no workers; start some: dask worker ADDRESS")
+            raise ConfigurationError("the cluster has no workers; start some with: dask worker ADDRESS")
         count = parts or min(PARTS_PER_WORKER * len(there), MOST_PARTS)
         accounts = await asyncio.to_thread(self.access.accounts)
         async with accounts or contextlib.nullcontext():
@@ -200,7 +202,7 @@ class _Run:
             await self._look_up(found, own, there)
             try:
                 summary = await self._merge(folder, out, own)
-            except IncompletePartsError as error:  # a part used lookups that another found not to hold
+            except IncompletePartsError as error:  # a part reused lookups that another part found outdated
                 self.progress.note(f"{error}; all parts are run again")
                 await self._look_up(found, own, await ask(self.dask, self.dask.nthreads))
                 summary = await self._merge(folder, out, own)
@@ -225,7 +227,7 @@ class _Run:
 
     @contextlib.asynccontextmanager
     async def _alone(self, own: Settings, found: Split, ledger: Path) -> AsyncIterator[None]:
-        """Nobody else runs this ledger meanwhile."""
+        """Lock the ledger against other runs."""
         held = contextlib.ExitStack()
         lock = only_writer(Path(self.folder) / "split.json")
         try:
@@ -249,7 +251,7 @@ class _Run:
         await asyncio.gather(*(self._check_worker(worker, ours, nonce) for worker in there))
         if not self.workers:
             reasons = "; ".join(f"{worker} {why}" for worker, why in list(self.refused.items())[:5])
-            raise ConfigurationError(f"no worker may have a part: {reasons}")
+            raise ConfigurationError(f"no worker can run a part: {reasons}")
         self._divide(own)
         self.parts = {number: _Part() for number in range(1, found.parts + 1)}
         self.waiting = deque(self.parts)
@@ -279,8 +281,8 @@ class _Run:
         self.access = attrs.evolve(self.access, shares=self.most)
         rate = "" if own.rate is None else f": {own.rate / self.most:.4g} of {own.rate:g} calls a second each"
         self.progress.note(
-            f"{self.most} worker{'s' * (self.most > 1)} with an equal part of the rate{rate}. With a shared "
-            "database (--shared) whoever has work gets all of it"
+            f"{self.most} worker{'s' * (self.most > 1)} with equal parts of the rate{rate}. With a "
+            "shared database (--shared) busy workers can use all of it"
         )
 
     async def _check_worker(self, worker: str, ours: Proof, nonce: str) -> None:
@@ -296,7 +298,7 @@ class _Run:
             reasons = differences(ours, proof)
         else:
             what = "says nothing" if proof is None else f"cannot answer ({type(proof).__name__})"
-            reasons = [f"{what}; is the same version of pandapon-async installed there?"]
+            reasons = [f"{what}; check that the same version of pandapon-async is installed there"]
         if reasons:
             self.refused[worker] = ", ".join(reasons)
             self.progress.note(f"worker {worker} gets no part: it {self.refused[worker]}")
@@ -318,8 +320,8 @@ class _Run:
                 alone_since = now
             elif now - alone_since > NOBODY_FOR:
                 raise PartsFailedError(
-                    f"for {duration(NOBODY_FOR)} no worker was there that may have a part; "
-                    f"{len(self.ended)} of {len(self.parts)} parts are looked up"
+                    f"for {duration(NOBODY_FOR)} no usable worker was connected; {len(self.ended)} of "
+                    f"{len(self.parts)} parts are looked up"
                 )
             self._hand_out(now)
             await self._pause()
@@ -343,7 +345,7 @@ class _Run:
     async def _look_at_workers(self, ours: Proof, nonce: str) -> None:
         try:
             there = set(await ask(self.dask, self.dask.nthreads))
-        except Exception as error:  # whatever the engine raises over its connection
+        except Exception as error:  # any error of the engine about its connection
             raise PartsFailedError(
                 f"the scheduler does not answer ({type(error).__name__}); "
                 f"{len(self.ended)} of {len(self.parts)} parts are looked up"
@@ -408,7 +410,7 @@ class _Run:
             self.ended[number] = result
             return
         now = self.clock.now()
-        if result.retryable and result.code == "configuration":  # another process still has the part
+        if result.retryable and result.code == "configuration":  # another process still holds the part
             part.held_since = now if part.held_since is None else part.held_since
             again = now - part.held_since < PASSING_FOR
             part.tries -= 1
@@ -420,7 +422,7 @@ class _Run:
             return
         part.not_before = now + AGAIN_AFTER
         self.waiting.append(number)
-        self._tell_once(f"{result}; it is run again")
+        self._tell_once(f"{result}; running it again")
 
     def _tell_once(self, text: str) -> None:
         if text not in self.told:
@@ -485,5 +487,5 @@ class _Run:
 
     @property
     def slowed_to(self) -> float | None:
-        """Each worker has its own rate: there is none of all."""
+        """Each worker has its own rate, so there is no common one."""
         return None

@@ -1,4 +1,4 @@
-"""What a reconciliation is told besides its ledger, and which of it changes what the answers mean."""
+"""The options of a reconciliation, and which of them change the meaning of its results."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from pandapon_async.tables.open import Quoting, ReadOptions
 __all__ = ["FIELDS", "LONGEST_REUSE", "AmountBasis", "Language", "Options"]
 
 Language = Literal["en", "zh"]
-"""What the reports for people are written in."""
+"""The languages of the reports."""
 
 FIELDS = (
     "platform", "shop", "refund_id", "order_id", "amount", "freight", "currency", "status", "applied_at",
     "account",
 )  # fmt: skip
-"""What a ledger can say of a refund; `refund_id` and `amount` it must."""
+"""The fields of a ledger; `refund_id` and `amount` are required."""
 
 MAPPABLE = (*FIELDS, "amount_fen", "amount_yuan", "freight_fen", "freight_yuan")
 
 
 class AmountBasis(enum.StrEnum):
-    """Which amount of 1688 counts. (Taobao names one only, `refundFee`.)"""
+    """Which amount of 1688 is compared. (Taobao has only one, `refundFee`.)"""
 
     ACTUAL = "actual"
     """`refundPayment` once the refund succeeded, `applyPayment` before."""
     APPLIED = "applied"
-    """`applyPayment`, whatever came of it."""
+    """`applyPayment`, whatever the result."""
     REFUNDED = "refunded"
-    """`refundPayment` alone."""
+    """`refundPayment` only."""
 
 
 def _known_fields(_: Any, __: Any, mapping: Mapping[str, str]) -> None:
     for field in mapping:
         if field not in MAPPABLE:
             raise InvalidArgumentError(
-                f"no such field to map: {field}; known: {', '.join(MAPPABLE)}", argument="map"
+                f"unknown field to map: {field}; known: {', '.join(MAPPABLE)}", argument="map"
             )
 
 
@@ -55,7 +55,7 @@ def _known_states(_: Any, __: Any, mapping: Mapping[str, tuple[str, ...]]) -> No
         for state in states:
             if state not in known:
                 raise InvalidArgumentError(
-                    f"--status-map {word}={state}: no such state; known: {', '.join(known)}",
+                    f"--status-map {word}={state}: unknown state; known: {', '.join(known)}",
                     argument="status_map",
                 )
 
@@ -78,22 +78,22 @@ def _only_a_day(_: Any, attribute: attrs.Attribute[Any], value: date | None) -> 
 
 
 LONGEST_REUSE = timedelta(days=366)
-"""The longest time for which a lookup is used again as its refund is final."""
+"""The longest time that a lookup of a final refund can be reused."""
 
 
 def _positive_age(_: Any, attribute: attrs.Attribute[Any], age: timedelta | None) -> None:
     name = attribute.name
     if age is not None and (not isinstance(age, timedelta) or age <= timedelta(0)):
-        raise InvalidArgumentError(f"{name} is an age above 0, as a timedelta", argument=name)
+        raise InvalidArgumentError(f"{name} must be a timedelta above 0", argument=name)
     if age is not None and name == "reuse_final" and age > LONGEST_REUSE:
-        raise InvalidArgumentError(f"{name} is at most {LONGEST_REUSE.days} days", argument=name)
+        raise InvalidArgumentError(f"{name} must be at most {LONGEST_REUSE.days} days", argument=name)
 
 
 def _percent(_: Any, attribute: attrs.Attribute[Any], value: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value <= 100:
         name = attribute.name
-        raise InvalidArgumentError(f"{name} is a percentage above 0 and up to 100", argument=name)
+        raise InvalidArgumentError(f"{name} must be a percentage above 0 and up to 100", argument=name)
 
 
 def _path(value: str | os.PathLike[str] | None) -> Path | None:
@@ -117,19 +117,19 @@ class Options:
     """How to read a ledger and how to judge it. All have defaults."""
 
     map: Mapping[str, str] = attrs.field(factory=dict, validator=_known_fields)
-    """Names columns: `{"refund_id": "退款编号"}`; an empty name says that there is no such column."""
+    """The column of a field: `{"refund_id": "退款编号"}`; an empty name means no such column."""
     platform: Platform | None = None
-    """Holds for the whole file and overrules a platform column."""
+    """The platform of the whole file; overrides a platform column."""
     amount_unit: AmountUnit | None = None
-    """What a column counts in whose name does not say it."""
+    """The unit of amounts, "fen" or "yuan", if a column's name does not state it."""
     amount_basis: AmountBasis = attrs.field(default=AmountBasis.ACTUAL, converter=AmountBasis)
-    """Which amount of 1688 counts."""
+    """Which amount of 1688 is compared."""
     tolerance_fen: int = attrs.field(default=0, validator=_not_negative)
-    """The difference in fen that still counts as equal."""
+    """The largest difference in fen that counts as equal."""
     status_map: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, validator=_known_states)
-    """Translates the ledger's own words: `{"done": ("refundsuccess", "100")}`."""
+    """The meaning of the ledger's own words: `{"done": ("refundsuccess", "100")}`."""
     negative: bool = False
-    """The ledger writes refunds as negative amounts."""
+    """Whether the ledger has refunds as negative amounts."""
     sheet: tuple[str, ...] = attrs.field(default=(), converter=_several)
     """The sheet of a workbook, or several."""
     all_sheets: bool = False
@@ -137,35 +137,37 @@ class Options:
     header_row: int | None = None
     """The row of the column names, from 1."""
     quoting: Quoting = "auto"
-    """"none" takes quotation marks in CSV for ordinary characters."""
+    """"none" treats quotation marks in CSV as ordinary characters."""
     multiline: tuple[str, ...] = attrs.field(default=(), converter=_several)
-    """The columns in which line breaks are meant."""
+    """The columns with intended line breaks."""
     as_of: datetime | None = attrs.field(default=None, validator=_with_zone)
-    """The "now" that deadlines are judged by; None: the first start."""
+    """The "now" for judging deadlines; None: the start of the run."""
     second_pass: bool = True
-    """Looks up again at the end what failed for a passing reason."""
+    """Whether to look up again at the end what failed for a transient reason."""
     concurrency: int | None = None
-    """How many lookups are on their way at once; None: as many as the rate asks for."""
+    """The most lookups in flight; None: as many as the rate needs."""
     fresh: bool = False
-    """Forgets an earlier run of this ledger."""
+    """Whether to ignore an earlier run of this ledger."""
     reuse: timedelta | None = attrs.field(default=None, validator=_positive_age)
-    """How old lookups of an earlier run may be to be used; None: only those of a run that was interrupted and
-    began less than 12 hours ago."""
+    """The largest age of reused lookups; None: only those of an interrupted run that began less than 12 hours
+    ago.
+    """
     stop_at: datetime | None = attrs.field(default=None, validator=_with_zone)
-    """When the run is to be over, with its files written; what is not looked up by then is unverified."""
+    """The end of the run, with its files written; refunds not looked up by then are unverified."""
     by_list: bool = False
-    """Lets lists of Taobao refunds confirm rows, once a list has stood its proof; all others are looked up
-    singly."""
+    """Whether lists of Taobao refunds may confirm rows, after a test; all other rows are looked up one by
+    one.
+    """
     reuse_final: timedelta | None = attrs.field(default=None, validator=_positive_age)
-    """How old the lookup of a refund in a final state may be to be used again, up to 366 days; None: not at
-    all."""
+    """The largest age of a reused lookup of a final refund, up to 366 days; None: never reused."""
     recheck: float = attrs.field(default=1.0, validator=_percent)
-    """The percentage of what could be used again that is looked up all the same."""
+    """The percentage of reusable lookups that is looked up nevertheless, as a sample."""
     callbacks: Path | None = attrs.field(default=None, converter=_path)
-    """The store of callbacks that says what was pushed: that is looked up first, and with `reuse` only that
-    is used again of which nothing was pushed."""
+    """The store of callbacks. Pushed refunds are looked up first, and with `reuse` only refunds without a
+    push are reused.
+    """
     lookups: Path | None = attrs.field(default=None, converter=_path)
-    """The file in which complete runs keep their lookups; None: lookups.sqlite beside the state."""
+    """The file with the lookups of complete runs; None: lookups.sqlite next to the state."""
     find_missing: bool = False
     """Looks for refunds of the platforms that the ledger lacks; only with `whole_account`."""
     whole_account: bool = False
@@ -178,12 +180,12 @@ class Options:
     """Goes on although of the refunds that are looked up first none is found, or although the ledger lacks
     more than a fifth of the platform's."""
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)
-    """How many rows report.xlsx lists, those with the most money at stake; report.html lists
-    2,000 at most."""
+    """How many rows report.xlsx lists, those with the most money at stake; report.html lists at most 2,000.
+    """
     language: Language | None = attrs.field(default=None, validator=_known_language)
-    """Of the reports; None: PANDAPON_LANGUAGE, else that of LC_ALL or LANG."""
+    """The language of the reports; None: PANDAPON_LANGUAGE, else LC_ALL or LANG."""
     group_readable: bool = False
-    """Lets the group read the files (0640), and not their owner alone (0600)."""
+    """Whether the group may read the files (0640), not only their owner (0600)."""
 
     def __attrs_post_init__(self) -> None:
         if self.find_missing and not self.whole_account:
@@ -202,12 +204,12 @@ class Options:
 
     @property
     def remembers(self) -> bool:
-        """Whether lookups of earlier runs are used, and those of this one kept."""
+        """Whether earlier lookups are reused and those of this run are kept."""
         return self.reuse_final is not None or self.callbacks is not None or self.lookups is not None
 
     @property
     def reading(self) -> ReadOptions:
-        """How the file is to be read."""
+        """Return how to read the file."""
         return ReadOptions(
             sheets=self.sheet,
             all_sheets=self.all_sheets,
@@ -217,7 +219,7 @@ class Options:
         )
 
     def meaning(self) -> dict[str, Any]:
-        """The options that a resumed run must share with the one that began, ready for JSON."""
+        """Return for JSON the options that a resumed run must share with the original one."""
         return {
             "map": dict(sorted(self.map.items())),
             "platform": self.platform,

@@ -1,12 +1,13 @@
 """The files of a run, and the two that are CSV: rows.csv for programs, exceptions.csv for spreadsheets.
 
-All of them are written whole (see `storage.files`), summary.json last; so there is never half a file, and a
-summary vouches for the files beside it. Cells that a spreadsheet would take for a formula are defused.
+Each file is written completely (see `storage.files`), summary.json last; so there is never half a file, and a
+summary guarantees the files next to it. Cells that a spreadsheet would treat as a formula are defused.
 
 rows.csv has bare digits and whole fen; read it with text columns (pandas: `dtype=str`). exceptions.csv is
 opened by a double click: it begins with a byte order mark, without which a spreadsheet shows Chinese as
 mojibake, has amounts in yuan, and writes long digits as `="2542285634920880794"`, which every spreadsheet
-shows as they are. Bare, they become 2.54E+18 and lose their last digits; a leading apostrophe would be shown.
+shows as they are. Without that they become 2.54E+18 and lose their last digits; a leading apostrophe would be
+visible.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ COLUMNS = (
     "lookup_age_s",
     "source",
 )
-VARYING = 4  # request id, time, age and source differ from run to run; everything before them does not
+VARYING = 4  # request id, time, age and source differ from run to run; the columns before them do not
 EXCEPTION_COLUMNS = (
     *(
         "row",
@@ -103,19 +104,19 @@ FILES = {
     "report.xlsx": Mark(_WORDS, _MADE_BY, "properties"),
     "summary.json": Mark('"made_by": "pandapon-async reconcile"', _MADE_BY),
 }
-"""What a run writes, and how each file is known as ours."""
+"""The files of a run, with the mark of each."""
 
-LINE_END = "\r\n"  # as RFC 4180 has it; with \n alone the csv module would not quote a lone \r
+LINE_END = "\r\n"  # as in RFC 4180; with \n alone the csv module would not quote a lone \r
 _FORMULA = re.compile(f"[{INVISIBLE}\\s]*[=+@＝＋－＠-]|[\t\r\n\0]")
-"""What begins a formula, also behind what no program shows: they trim it and then see the sign."""
+"""The begin of a formula, also after invisible characters, which programs trim before they check it."""
 _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,15}", re.ASCII)
 _SHORT_NUMBER = re.compile(r"[+-]?\d{1,11}", re.ASCII)
 _LIKE_A_NUMBER = re.compile(r"[0-9][0-9.,/:eE+ -]*|[0-9.,/: -]*[0-9][eE][0-9]*", re.ASCII)
-"""What a spreadsheet may take for a number, a date or a time."""
+"""Text that a spreadsheet may read as a number, a date or a time."""
 
 
 def defuse(text: str) -> str:
-    """The text as it may stand in a spreadsheet: a quote goes before what could be taken for a formula.
+    """Make a text safe for a spreadsheet: put a quote before a possible formula.
 
     >>> defuse("=1+1"), defuse("-20")
     ("'=1+1", '-20')
@@ -126,7 +127,7 @@ def defuse(text: str) -> str:
 
 
 def spreadsheet_text(text: str) -> str:
-    """The text as a spreadsheet that opens a CSV file shows it unchanged.
+    """Write a text so that a spreadsheet shows it unchanged from a CSV file.
 
     >>> spreadsheet_text("2542285634920880794"), spreadsheet_text("-20"), spreadsheet_text("=1+1")
     ('="2542285634920880794"', '-20', "'=1+1")
@@ -137,7 +138,7 @@ def spreadsheet_text(text: str) -> str:
 
 
 def yuan(fen: int | None) -> str:
-    """An amount as a plain decimal of its currency; empty if there is none.
+    """Format an amount as a plain decimal of its currency; empty if there is none.
 
     >>> yuan(-5), yuan(123450)
     ('-0.05', '1234.50')
@@ -146,15 +147,15 @@ def yuan(fen: int | None) -> str:
 
 
 def check_directory(out: Path) -> None:
-    """Refuse, before any work, a directory in which files of someone else bear the names of ours."""
+    """Refuse, before any work, a folder with foreign files under the names of ours."""
     if out.exists() and not out.is_dir():
-        raise ConfigurationError(f"{out} is a file; --out is a folder")
+        raise ConfigurationError(f"{out} is a file; --out must be a folder")
     for name, mark in FILES.items():
         mark.check(out / name)
 
 
 class RowsWriter:
-    """Writes rows.csv, and the digest of what does not vary."""
+    """Writes rows.csv, and the digest of its stable columns."""
 
     def __init__(self, rows: IO[str], ended: datetime, origins: Origins = ONE) -> None:
         self._ended = ended
@@ -166,7 +167,7 @@ class RowsWriter:
         self._digest.add(columns)
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
-        """One row of the ledger."""
+        """Write one row of the ledger."""
         values = row_values(row, lookup, judgement, self._ended, self._origins)
         cells = [
             "" if value is None else defuse(value) if isinstance(value, str) else value for value in values
@@ -175,12 +176,12 @@ class RowsWriter:
         self._digest.add(cells)
 
     def digest(self) -> str:
-        """The digest of the rows so far."""
+        """Return the digest of the rows so far."""
         return self._digest.hexdigest()
 
 
 class ExceptionsWriter:
-    """Writes exceptions.csv; its words are English, as programs may read them."""
+    """Writes exceptions.csv, always in English, because programs may read it."""
 
     def __init__(self, exceptions: IO[str], ended: datetime, origins: Origins = ONE) -> None:
         self._ended = ended
@@ -190,7 +191,7 @@ class ExceptionsWriter:
         self._rows.writerow([*EXCEPTION_COLUMNS[:-3], *origins.columns, *EXCEPTION_COLUMNS[-3:]])
 
     def write(self, one: AttentionRow) -> None:
-        """One row that did not match."""
+        """Write one row that did not match."""
         row, found = one.row, one.lookup or Lookup(outcome=Outcome.FAILED)
         looked_up_at = found.looked_up_at
         values: tuple[str | int | None, ...] = (
@@ -212,19 +213,19 @@ def _cell(value: str | int | None) -> str | int:
 
 
 def lookup_age(looked_up_at: str, ended: datetime) -> int:
-    """How many seconds before the end of the run a lookup was made."""
+    """Return the seconds from a lookup to the end of the run."""
     return round((ended - datetime.fromisoformat(looked_up_at)).total_seconds())
 
 
 def columns_of(origins: Origins) -> tuple[str, ...]:
-    """The columns of the rows: `COLUMNS`, and where a row comes from."""
+    """Return the columns of the rows: `COLUMNS`, and the origin of a row."""
     return (*COLUMNS[:-VARYING], *origins.columns, *COLUMNS[-VARYING:])
 
 
 def row_values(
     row: LedgerRow, lookup: Lookup | None, judgement: Judgement, ended: datetime, origins: Origins = ONE
 ) -> tuple[str | int | None, ...]:
-    """The values of a row in the order of `columns_of`."""
+    """Return the values of a row in the order of `columns_of`."""
     found = lookup or Lookup(outcome=Outcome.FAILED)
     return (
         row.row,
@@ -251,7 +252,7 @@ def row_values(
 
 
 class _RowsDigest:
-    """SHA-256 over rows as CSV, without the columns that vary."""
+    """The SHA-256 over rows as CSV, without the columns that vary."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
@@ -274,7 +275,7 @@ class _RowsDigest:
 
 
 def rows_digest(path: Path) -> str:
-    """The digest of a rows.csv, to be compared with `rows_digest` in a summary.json."""
+    """Return the digest of a rows.csv, to compare with `rows_digest` in a summary.json."""
     digest = _RowsDigest()
     with path.open(encoding="utf-8", newline="") as file:
         for cells in csv.reader(file):
@@ -283,5 +284,5 @@ def rows_digest(path: Path) -> str:
 
 
 def write_json(file: IO[str], content: Any) -> None:
-    """JSON, indented for people."""
+    """Write JSON, indented for people."""
     file.write(visible(json.dumps(content, ensure_ascii=False, indent=2)) + "\n")

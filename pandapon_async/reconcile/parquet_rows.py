@@ -1,6 +1,6 @@
-"""rows.parquet: every row for a frame, with types: ids are text, amounts decimals, moments timestamps.
+"""Write rows.parquet: every row for a frame, with ids as text, amounts as decimals, times as timestamps.
 
-It needs the extra `reconcile` (pyarrow); without it there is no such file, and the run says so.
+It needs the extra `reconcile` (pyarrow); without it the run reports that it does not write the file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def can_write_parquet() -> bool:
 def parquet_rows(
     file: IO[bytes], ended: datetime, made_by: str, origins: Origins = ONE
 ) -> Iterator[ParquetRows]:
-    """Write rows into a file; it is complete when this ends.
+    """Write rows to a file; it is complete when this returns.
 
     Args:
         file: where to.
@@ -68,7 +68,7 @@ def parquet_rows(
 
 
 class ParquetRows:
-    """Collects rows and hands them on by columns, so that memory does not grow with their number."""
+    """Collects rows and writes them by columns, so that memory does not grow with their number."""
 
     def __init__(self, write: Any, ended: datetime, origins: Origins = ONE) -> None:
         self._write = write
@@ -78,13 +78,13 @@ class ParquetRows:
         self._rows: list[tuple[Any, ...]] = []
 
     def write(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
-        """One row of the ledger."""
+        """Add one row of the ledger."""
         self._rows.append(row_values(row, lookup, judgement, self._ended, self._origins))
         if len(self._rows) == BATCH:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what is collected."""
+        """Write the collected rows."""
         if not self._rows:
             return
         columns = dict(zip(self._names, zip(*self._rows, strict=True), strict=True))

@@ -1,4 +1,4 @@
-"""Parts of a ledger, run and put together: see `parts` for what they are and why."""
+"""Run and merge the parts of a ledger; `parts` explains them."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ __all__ = ["IncompletePartsError", "PartResult", "merge", "run_part"]
 
 
 class IncompletePartsError(PandaponError):
-    """Parts of a ledger have not been run to their end; nothing was merged."""
+    """Parts of a ledger are incomplete; nothing was merged."""
 
 
 @attrs.frozen(kw_only=True)
 class PartResult(Result):
-    """What a run of one part came to."""
+    """The result of running one part."""
 
     part: int
     """Its number, from 1."""
     rows: int
-    """How many rows it has."""
+    """The number of its rows."""
     lookups_before: int
-    """How many lookups of earlier runs of the part were used."""
+    """How many lookups of earlier runs of the part were reused."""
     lookups: int
     """How many refunds were looked up in this run."""
     failed: int
     """How many lookups failed: their rows will be unverified."""
     left: int = 0
-    """How many were left for `Options.stop_at`: their rows will be unverified."""
+    """How many were not looked up because of `Options.stop_at`: their rows will be unverified."""
 
 
 async def run_part(
@@ -78,24 +78,24 @@ async def run_part(
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> PartResult:
-    """Look up the refunds of one part; what earlier runs of it found is not asked for again.
+    """Look up the refunds of one part; lookups of earlier runs are not repeated.
 
     Args:
-        client: Makes the calls: of one account, or of all that the rows name.
-        folder: Where the parts are.
+        client: The client or the accounts that make the calls.
+        folder: The folder of the parts.
         part: The number of the part, from 1.
         options: `concurrency`, `second_pass`, `accept_missing`, `stop_at`, and what is used again: `reuse`,
             `reuse_final`, `recheck`, `callbacks`, `lookups` (by default lookups.sqlite in the folder); the
             split said the rest.
-        progress: Is told how far it is.
-        clock: The time; default: the client's.
+        progress: Receives the progress.
+        clock: The clock; by default the client's.
 
     Returns: how many lookups were made and used again.
 
     Raises:
-        InvalidArgumentError: There is no such part.
+        InvalidArgumentError: The part does not exist.
         ConfigurationError: The folder or the part cannot be used, or another process runs the part.
-        AuthenticationError: At the first refusal. What was looked up is kept.
+        AuthenticationError: The vendor refused the account. Finished lookups are kept.
     """
     folder, options, progress = Path(folder), options or Options(), progress or NullProgress()
     if options.by_list or options.find_missing:
@@ -107,7 +107,9 @@ async def run_part(
     thread = StoppableThread()
     found = await thread.run(lambda: Split.of(folder))
     if not 1 <= part <= found.parts:
-        raise InvalidArgumentError(f"there is no part {part}: they are 1 to {found.parts}", argument="part")
+        raise InvalidArgumentError(
+            f"there is no part {part}; the parts are 1 to {found.parts}", argument="part"
+        )
     accounts = client if isinstance(client, Accounts) else None
     held = contextlib.ExitStack()
     try:
@@ -129,7 +131,7 @@ async def _run_part(
     path, started = lookups_file(folder, part), work.clock.wall()
     file, state = await work.thread.run(lambda: (held.enter_context(RecordFile.open(path)), _scratch(held)))
     begun = found.begun if same_night(found.begun, started) else None
-    silent = work.options.callbacks is not None  # then only what was not pushed is used again
+    silent = work.options.callbacks is not None  # then only refunds without a push are reused
     oldest = oldest_allowed(begun, started, None if silent else work.options.reuse)
     first = stamp(oldest) if oldest != math.inf else None
     beginning: dict[str, Any] = {"split": found.id, "begun": started, "oldest": first}
@@ -192,7 +194,7 @@ def _reuse(
     held: contextlib.ExitStack,
     check: Callable[[], None],
 ) -> Reuse | None:
-    """What uses lookups of earlier nights again; None before the first night that keeps any."""
+    """Return the reuse of earlier nights' lookups; None before the first night that keeps any."""
     path = options.lookups or folder / LOOKUPS
     if not path.is_file():
         return None
@@ -203,7 +205,7 @@ def _reuse(
 
 
 def _scratch(held: contextlib.ExitStack) -> RunStore:
-    """A state that is gone with `held`: what lasts of a part is in its plain files."""
+    """Open a state that `held` removes: the lasting data of a part is in its plain files."""
     folder = held.enter_context(tempfile.TemporaryDirectory(prefix="pandapon-"))
     return held.enter_context(contextlib.closing(RunStore.open(Path(folder) / "state.sqlite")))
 
@@ -223,11 +225,11 @@ async def merge(
     freight: FreightReading = "ask",
     clock: Clock | None = None,
 ) -> Summary:
-    """Judge all rows of all parts and write the files of the run, as if the ledger had never been split.
+    """Judge the rows of all parts and write the files of the run, as if the ledger had not been split.
 
     Args:
-        folder: Where the parts are.
-        out: The folder for the reports; as for `reconcile`.
+        folder: The folder of the parts.
+        out: The folder for the reports, as for `reconcile`.
         options: `accept_missing`, `report_rows`, `language`, `group_readable`, `lookups`; the split said
             the rest.
         freight: Whether freight is added to a refund's amount, included in it, or a question.
@@ -236,7 +238,7 @@ async def merge(
     Returns: the summary that summary.json holds.
 
     Raises:
-        IncompletePartsError: Parts are missing, or were not run to their end. Nothing is written.
+        IncompletePartsError: Parts are missing or incomplete. Nothing is written.
         NothingFoundError: None of a platform's refunds was found. Nothing is written.
         ConfigurationError: A folder or a part cannot be used.
     """
@@ -281,7 +283,7 @@ async def merge(
 
 
 def _gather(found: Split, folder: Path, state: RunStore, check: Callable[[], None]) -> list[PartLookups]:
-    """All rows and lookups into one state, a part at a time; gives what else the parts say."""
+    """Read all rows and lookups into one state, a part at a time; return the other facts of the parts."""
     parts: list[PartLookups] = []
     missing: list[str] = []
     platforms = ended_reuse(folder, found.id)
@@ -295,15 +297,15 @@ def _gather(found: Split, folder: Path, state: RunStore, check: Callable[[], Non
             if platforms:
                 _check_reuse(number, folder, rows, part, platforms)
             _fill(state, rows, part.found.items())
-        part.found = {}  # one part's at a time
+        part.found = {}  # one part at a time
         parts.append(part)
         check()
     if missing:
         shown = ", ".join(missing[:10]) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
         first = missing[0].split()[1]
         raise IncompletePartsError(
-            f"{len(missing)} of {found.parts} parts are not complete: {shown}. Nothing was merged. "
-            f"Run them, such as: pandapon reconcile part {first} --in {folder}"
+            f"{len(missing)} of {found.parts} parts are not complete: {shown}. Nothing was merged. Run "
+            f"them, for example: pandapon reconcile part {first} --in {folder}"
         )
     return parts
 
@@ -311,21 +313,21 @@ def _gather(found: Split, folder: Path, state: RunStore, check: Callable[[], Non
 def _check_reuse(
     number: int, folder: Path, rows: list[LedgerRow], part: PartLookups, platforms: list[str]
 ) -> None:
-    """Refuse lookups of earlier nights of a platform where another part has found that they do not hold."""
+    """Refuse reused lookups of a platform for which another part found an outdated one."""
     for row in rows:
         lookup = part.found.get(row.row)
         if lookup is not None and lookup.source is LookupSource.REUSED and row.platform in platforms:
             raise IncompletePartsError(
-                f"part {number} used earlier lookups of {row.platform} again before another part found a "
-                f"refund that has changed. Nothing was merged. Run it again: "
-                f"pandapon reconcile part {number} --in {folder}"
+                f"part {number} reused earlier lookups of {row.platform} before another part found a "
+                f"changed refund. Nothing was merged. Run it again: pandapon reconcile part {number} "
+                f"--in {folder}"
             )
 
 
 def _remember(
     path: Path, parts: list[PartLookups], state: RunStore, now: float, check: Callable[[], None]
 ) -> None:
-    """Keep the lookups of a complete run for later ones, if its parts are to leave any."""
+    """Store the lookups of a complete run for later ones, if its parts keep any."""
     scopes: dict[str, str | None] = {}
     for part in parts:
         for account, digest in part.scopes.items():
@@ -342,7 +344,7 @@ def _remember(
 
 
 def _run_of(found: Split, parts: list[PartLookups], state: RunStore, ended: datetime) -> dict[str, Any]:
-    """What the run took: the sums over the last run of every part."""
+    """Return the calls and times of the run: the sums over the last run of every part."""
     runs = [part.ended for part in parts if part.ended is not None]
     names = ("lookups_before", "lookups", "second_pass", *COUNTERS)
     oldest, saved = state.oldest_lookup(), CallsSaved()
@@ -361,7 +363,7 @@ def _run_of(found: Split, parts: list[PartLookups], state: RunStore, ended: date
 
 
 def _reuse_of(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all parts used again, if they were to."""
+    """Return what all parts reused, if they may."""
     found = [Reused(**run["reuse"]) for run in runs if "reuse" in run]
     total = Reused()
     for one in found:

@@ -1,8 +1,8 @@
-"""What a worker of an engine does with one part: look it up, tell how far it is, end plainly.
+"""The task of a worker for one part: look it up, report the progress, return plain results.
 
-An exception that crosses machines brings frames and whatever they hold, and needs its class on the other
-side. So a task never raises: it returns what the part came to, or a `PartFailure` of plain texts. Engines do
-not interrupt what runs in a thread, so a worker keeps a list of what it runs and can be asked to stop it.
+An exception that crosses machines takes its frames along and needs its class on the other side. So a task
+never raises: it returns the result of the part, or a `PartFailure` of plain texts. Engines do not interrupt a
+thread, so a worker keeps a list of its running parts and can be asked to stop them.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ from pandapon_async.reconcile.worker_access import Access, Proof
 __all__ = ["PartFailure", "PartOrder", "prove", "run_order", "stop_parts"]
 
 TELL_EVERY = 0.5
-"""Seconds between two messages of a part about how far it is."""
+"""Seconds between two progress messages of a part."""
 PACKAGE = Path(__file__).parent.parent
 
 Tell = Callable[[Mapping[str, Any]], None]
-"""Sends a plain message to who gave the order."""
+"""Sends a plain message to the coordinator."""
 
 
 @attrs.frozen(kw_only=True)
 class PartOrder:
-    """One part to look up: paths, names and options. An engine's logs show it, and it holds no secret."""
+    """One part to look up: paths, names and options. It has no secret, because an engine's logs show it."""
 
     folder: str
-    """Where the parts are, the same path on every machine."""
+    """The folder of the parts, with the same path on every machine."""
     part: int
     """The number of the part, from 1."""
     access: Access
-    """Which account it is looked up with."""
+    """The account for its lookups."""
     options: Options
     """`concurrency`, `second_pass`, `accept_missing`, `reuse`; the split said the rest."""
     topic: str
-    """What messages about the run are called."""
+    """The topic of messages about the run."""
 
 
 @attrs.frozen(kw_only=True)
 class PartFailure(Result):
-    """Why a part did not come to its end."""
+    """Why a part did not finish."""
 
     part: int
     """Its number, from 1."""
@@ -66,9 +66,9 @@ class PartFailure(Result):
     code: str
     """An `ErrorKind`; or "nothing_found", "worker_lost", "stopped"."""
     place: str
-    """The worker, and for an error that nobody foresaw the line."""
+    """The worker, and the line of an unforeseen error."""
     message: str = ""
-    """What our own errors say; nothing of an error that nobody foresaw."""
+    """The message of our own errors; empty for an unforeseen error."""
     retryable: bool = False
     """Whether it is worth another attempt."""
 
@@ -78,22 +78,22 @@ class PartFailure(Result):
 
 
 _RUNNING: dict[str, dict[Callable[[], None], str]] = {}
-"""What stops the parts that this process runs, with the topic of their run, by their folder."""
+"""The stops of the parts that this process runs, with the topic of their run, by folder."""
 _LOCK = threading.Lock()
 
 
 def prove(access: Access, nonce: str, folder: str, topic: str) -> Proof:
-    """What this worker knows. Ends parts of the same folder that an earlier run left to it."""
+    """Return the worker's proof. Ends parts of the same folder from an earlier run."""
     stop_parts(folder, other_than=topic)
     return access.proof(nonce, folder)
 
 
 def stop_parts(folder: str, other_than: str | None = None) -> int:
-    """Ask the parts of a folder that run in this process to end; gives how many there are.
+    """Ask the parts of a folder that run in this process to end; return their number.
 
     Args:
         folder: Where the parts are.
-        other_than: The topic of a run whose parts go on.
+        other_than: The topic of a run whose parts continue.
     """
     with _LOCK:
         stops = [stop for stop, topic in _RUNNING.get(folder, {}).items() if topic != other_than]
@@ -161,13 +161,13 @@ def _stoppable(folder: str, topic: str) -> Iterator[None]:
 
 
 def _worker(topic: str) -> tuple[str, Tell]:
-    """The address of the worker that this runs in, and how it sends a message."""
+    """Return the address of this worker, and its function for sending a message."""
     worker: Any = importlib.import_module("dask.distributed").get_worker()
     return worker.address, lambda message: worker.log_event(topic, message)
 
 
 def _line(error: Exception) -> str:
-    """Where an error came from, without any value of it."""
+    """Return the place of an error, without any value."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
     frame = (ours or frames)[-1]
@@ -176,7 +176,7 @@ def _line(error: Exception) -> str:
 
 
 class _Telling(Progress):
-    """Tells who gave the order how far a part is."""
+    """Reports the progress of a part to the coordinator."""
 
     def __init__(self, part: int, tell: Tell, clock: Clock) -> None:
         self._part = part

@@ -1,11 +1,11 @@
-"""A ledger in parts that anything can run anywhere: split, part, merge.
+"""Split a ledger into parts that run anywhere: split, part, merge.
 
-A ledger that is cut by place turns duplicates into matches: the two rows of one refund are in different
-parts, and each looks like the only one. So parts are drawn by refund id, and whatever looks at the whole
-(duplicates, totals, the report) is done where all rows are together, before the parts and after them. A part
-only looks refunds up, and adds what it finds to a plain file beside its rows. Killed and run again, also on
-another machine that sees the folder, it repeats no lookup. The merge judges all rows at once, as a run of
-the whole ledger does.
+Splitting a ledger by position turns duplicates into matches: the two rows of one refund are in different
+parts, and each looks like the only one. So parts are chosen by refund id, and everything about the whole
+(duplicates, totals, the report) is done with all rows together, before and after the parts. A part only looks
+up refunds and appends the results to a plain file next to its rows. If it is killed and run again, even on
+another machine that sees the folder, it repeats no lookup. The merge judges all rows together, like a run of
+the whole ledger.
 """
 
 from __future__ import annotations
@@ -55,37 +55,37 @@ def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
 
 @attrs.frozen(kw_only=True)
 class Split(Result):
-    """What a folder of parts says of itself."""
+    """The facts about a folder of parts."""
 
     id: str
-    """Tells this split from every other, so that lookups of an earlier one are not taken for its own."""
+    """The id of this split, which separates its lookups from those of an earlier split."""
     parts: int
-    """How many parts there are, numbered from 1."""
+    """The number of parts, numbered from 1."""
     digest: str
     """The SHA-256 of the ledger."""
     begun: float
-    """When the ledger was split, in seconds since 1970: the beginning of the run."""
+    """When the ledger was split, in seconds since 1970: the start of the run."""
     as_of: str
-    """The moment that deadlines are judged by, in ISO 8601."""
+    """The time for judging deadlines, in ISO 8601."""
     options: dict[str, Any]
-    """How the ledger was read and is to be judged, as `Options.meaning` gives it."""
+    """How the ledger was read and is judged, from `Options.meaning`."""
     ledger: dict[str, Any]
-    """What is known of the file."""
+    """The facts about the file."""
     inferred: tuple[str, ...] = attrs.field(converter=_tuple)
-    """What was assumed of its columns."""
+    """The assumptions about its columns."""
     notes: tuple[str, ...] = attrs.field(converter=_tuple)
-    """What is worth knowing of it."""
+    """Notes about it."""
     rows: tuple[int, ...] = attrs.field(converter=_tuple)
-    """How many rows each part has."""
+    """The number of rows of each part."""
     to_look_up: tuple[int, ...] = attrs.field(converter=_tuple)
-    """How many refunds each part looks up."""
+    """The number of refunds that each part looks up."""
     by_account: bool = False
     """Whether the rows of an account are in one part."""
     finished: float | None = None
-    """When every row was judged, in seconds since 1970; None: some are still to be looked up."""
+    """When every row was judged, in seconds since 1970; None: some still need a lookup."""
 
     def check_same(self, options: Options, by_account: bool, folder: Path) -> None:
-        """Refuse to resume it with options under which it would mean something else."""
+        """Refuse to resume it with options that change its meaning."""
         meaning = options.meaning()
         changed = [name for name, value in self.options.items() if meaning[name] != value]
         if by_account != self.by_account:
@@ -94,13 +94,13 @@ class Split(Result):
             changed.append("as_of")
         if changed:
             raise ConfigurationError(
-                f"{folder} was begun with another {', '.join(changed)}; use the same options, or start anew "
-                "with --fresh"
+                f"{folder} was begun with another {', '.join(changed)}; use the same options, or start "
+                "again with --fresh"
             )
 
     @classmethod
     def of(cls, folder: Path) -> Split:
-        """Read it. Raises ConfigurationError if the folder holds no parts."""
+        """Read it. Raises ConfigurationError if the folder has no parts."""
         path = folder / "split.json"
         try:
             found = json.loads(path.read_text("utf-8"))
@@ -108,7 +108,8 @@ class Split(Result):
                 return cls(**found)
         except FileNotFoundError:
             raise ConfigurationError(
-                f"{folder} holds no parts: pandapon reconcile split LEDGER --parts N --out {folder}"
+                f"{folder} has no parts; create them with: pandapon reconcile split LEDGER --parts N "
+                f"--out {folder}"
             ) from None
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
@@ -117,12 +118,12 @@ class Split(Result):
         raise ConfigurationError(f"{path} is damaged or of another version; split the ledger again")
 
     def write(self, folder: Path) -> None:
-        """Keep it in its folder, which the parts are complete in by now."""
+        """Write it to its folder after the parts are complete."""
         with whole_file(folder / "split.json", _MARK) as file:
             json.dump({"made_by": _MADE_BY, **attrs.asdict(self)}, file, ensure_ascii=False, indent=1)
 
     def finish(self, folder: Path, now: float) -> None:
-        """Note that every row was judged: the next run looks up everything anew."""
+        """Record that every row was judged: the next run looks up everything again."""
         attrs.evolve(self, finished=now).write(folder)
 
 
@@ -137,14 +138,14 @@ async def split_or_resume(
     clock: Clock,
     progress: Progress,
 ) -> tuple[Split, Path]:
-    """The parts of a ledger, in a folder of its own below `out`: of a run that was interrupted, or new ones.
+    """Return the parts of a ledger, in a folder below `out`: those of an interrupted run, or new ones.
 
-    As for `reconcile`, a run is resumed for 12 hours from its beginning, and later `Options.reuse` says which
-    of its lookups still count. Gives the split and its folder.
+    As for `reconcile`, a run is resumed up to 12 hours after its start; later `Options.reuse` decides which
+    of its lookups count. Returns the split and its folder.
 
     Raises:
         InvalidArgumentError: The ledger or an option cannot work.
-        ConfigurationError: The run that would be resumed was begun with other options.
+        ConfigurationError: The run to resume was begun with other options.
     """
     thread, now = StoppableThread(), clock.wall()
 
@@ -166,7 +167,7 @@ async def split_or_resume(
 
     found, folder = await thread.run(known)
     if found is not None:
-        progress.note(f"resuming {found.parts} parts in {folder}; --fresh begins anew")
+        progress.note(f"resuming {found.parts} parts in {folder}; --fresh starts again")
         return found, folder
     progress.note(f"splitting {name_of(ledger)} into {parts} parts")
     made = await split(
@@ -197,16 +198,16 @@ async def split(
         ledger: A CSV, XLSX or Parquet file; a folder or a pattern of CSV or Parquet files.
         out: The folder, which has no parts of another ledger in it.
         parts: How many, from 1 to 1,000.
-        options: How the ledger is read and judged; holds for the parts and the merge.
-        accounts: The accounts whose names, or shops, stand in the rows.
-        by_account: Keeps the rows of an account together, so that a part needs one account only.
+        options: How the ledger is read and judged; applies to the parts and the merge.
+        accounts: The accounts whose names or shops are in the rows.
+        by_account: Whether to keep the rows of an account together, so that a part needs only one account.
         clock: The time.
 
     Returns: what split.json holds.
 
     Raises:
         InvalidArgumentError: The ledger or an option cannot work.
-        ConfigurationError: The folder holds something else.
+        ConfigurationError: The folder has other content.
     """
     thread, begun = StoppableThread(), (clock or Clock()).wall()
     given = (Path(ledger), Path(out), parts, options or Options(), accounts, by_account)
@@ -232,7 +233,7 @@ def _split(
     routed = accounts is not None and names_accounts(table, accounts)
     if by_account and not routed:
         raise InvalidArgumentError(
-            "--by-account: no column names an account, and [shops] of the configuration none either",
+            "--by-account: no column and no entry of [shops] in the configuration names an account",
             argument="by_account",
         )
     reader = LedgerReader(table, options, accounts.account_of if accounts is not None and routed else None)
@@ -263,7 +264,7 @@ def _split(
 
 
 def _clear(folder: Path) -> None:
-    """Remove the parts of an earlier split; without split.json nothing else is taken for one."""
+    """Remove the parts of an earlier split; without split.json a folder does not count as one."""
     if (folder / "split.json").exists():
         for path in (*folder.glob("part-*.rows"), *folder.glob("part-*.lookups")):
             path.unlink()
@@ -277,7 +278,7 @@ def _clear(folder: Path) -> None:
 def _write_parts(
     folder: Path, state: RunStore, parts: int, by_account: bool, check: Callable[[], None]
 ) -> list[tuple[int, int]]:
-    """Every row into its part; gives how many rows each has, and how many of them are looked up."""
+    """Write every row to its part; return the number of rows and of lookups of each part."""
     counts = [[0, 0] for _ in range(parts)]
     with contextlib.ExitStack() as files:
         opened = [files.enter_context(RecordFile.open(_rows(folder, number + 1))) for number in range(parts)]
@@ -294,7 +295,7 @@ def _write_parts(
 
 
 def _part_of(row: LedgerRow, parts: int, by_account: bool) -> int:
-    """By what the row is about and never by its place, so that the rows of one refund stay together."""
+    """Choose the part by the refund, never by the position, so that the rows of one refund stay together."""
     whose = row.account if by_account and row.account is not None else f"{row.platform}\0{row.refund_id}"
     about = whose if row.refund_id is not None or by_account else f"row {row.row}"
     return zlib.crc32(about.encode("utf-8", "surrogatepass")) % parts
@@ -305,19 +306,19 @@ def _rows(folder: Path, part: int) -> Path:
 
 
 def lookups_file(folder: Path, part: int) -> Path:
-    """Where a part adds what it looked up."""
+    """The file to which a part appends its lookups."""
     return folder / f"part-{part:04}.lookups"
 
 
 def end_reuse(folder: Path, split_id: str, platforms: Iterable[str]) -> None:
-    """Tell all parts that no earlier lookup of these platforms is used again."""
+    """Announce to all parts that no earlier lookup of these platforms is reused."""
     for platform in platforms:
         with whole_file(_ended(folder, platform), _ENDED) as file:
             json.dump({"made_by": _MADE_BY, "reuse_ended": platform, "split": split_id}, file)
 
 
 def ended_reuse(folder: Path, split_id: str) -> list[str]:
-    """The platforms of which a part has found that earlier lookups do not hold."""
+    """Return the platforms for which a part found an outdated lookup."""
     found = []
     for platform in PLATFORMS:
         with contextlib.suppress(FileNotFoundError):
@@ -331,7 +332,7 @@ def _ended(folder: Path, platform: str) -> Path:
 
 
 def rows_of(folder: Path, found: Split, part: int) -> list[LedgerRow]:
-    """The rows of a part. Raises ConfigurationError if some are missing."""
+    """Read the rows of a part. Raises ConfigurationError if some are missing."""
     path = _rows(folder, part)
     rows = [LedgerRow(**record) for record in read_records(path)]
     if len(rows) != found.rows[part - 1]:
@@ -344,23 +345,23 @@ def rows_of(folder: Path, found: Split, part: int) -> list[LedgerRow]:
 
 @attrs.define
 class PartLookups:
-    """What the file of a part says: which lookups still count, where ids belong, how its last run ended."""
+    """The content of a part's file: the lookups that count, the place of ids, the end of its last run."""
 
     found: dict[int, Lookup] = attrs.field(factory=dict)
     ended: dict[str, Any] | None = None
     places: dict[str, str] = attrs.field(factory=dict)
     scopes: dict[str, str] = attrs.field(factory=dict)
-    """Whose lookups they are, by account ("" for all rows), where they are to be kept for later runs."""
+    """The scopes of its lookups by account ("" for all rows), if later runs may reuse them."""
 
     @classmethod
     def of(cls, path: Path, records: Iterable[Any], split_id: str) -> PartLookups:
-        """Go through the records: each run says first from when on earlier lookups count."""
+        """Read the records: each run begins with the time from which earlier lookups count."""
         read = cls()
         for record in records:
             if "begun" in record:
                 if record["split"] != split_id:
                     raise ConfigurationError(
-                        f"{path} belongs to another split of a ledger; remove it: it is made anew"
+                        f"{path} belongs to another split of a ledger; remove it, and it is created again"
                     )
                 oldest = record["oldest"]
                 read.found = {

@@ -1,4 +1,4 @@
-"""A ledger looked at without asking anybody: what is read as what, and how many lookups it takes."""
+"""Preview a ledger without any request: which column is which field, and how many lookups it takes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LISTED = 10
 
 @attrs.frozen(kw_only=True)
 class LedgerPreview(Result):
-    """What a reconciliation of a ledger would begin with."""
+    """The preview of a reconciliation."""
 
     name: str
     """The file, or "rows"."""
@@ -32,7 +32,7 @@ class LedgerPreview(Result):
     columns: dict[str, str]
     """Which column is read as which field."""
     amount_unit: str | None
-    """What the amounts count in: "fen" or "yuan"."""
+    """The unit of the amounts: "fen" or "yuan"."""
     rows: int
     """How many rows there are."""
     lookups: int
@@ -46,13 +46,13 @@ class LedgerPreview(Result):
     platforms: dict[str, int]
     """The lookups by platform."""
     ledger_fen: dict[str, int]
-    """What would be looked up adds up to, in fen by currency."""
+    """The sum of the refunds to look up, in fen by currency."""
     inferred: tuple[str, ...]
-    """What was assumed of the columns."""
+    """The assumptions about the columns."""
     notes: tuple[str, ...]
-    """What is worth knowing of the file."""
+    """Notes about the file."""
     files: tuple[str, ...] = ()
-    """The files, where there are several; `place` says in which a row stands."""
+    """The files, if there are several; `place` names the file of a row."""
 
     @property
     def exit_code(self) -> int:
@@ -60,22 +60,22 @@ class LedgerPreview(Result):
         return 1 if self.unreadable else 0
 
     def place(self, row: int) -> str:
-        """Where a row stands, for people: with its file, if there are several."""
+        """Name the place of a row for people, with its file if there are several."""
         return place_of(row, self.files)
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
-        """Everything, ready for JSON; amounts are whole fen."""
+        """Return everything for JSON; amounts are whole fen."""
         return {**super().to_dict(personal=personal), "exit_code": self.exit_code}
 
 
 def preview(ledger: Rows, options: Options | None = None) -> LedgerPreview:
-    """Read a ledger, map its columns and count its rows. Asks nobody, writes nothing; blocks.
+    """Read a ledger, map its columns and count its rows. Makes no request, writes nothing; blocks.
 
     Args:
         ledger: a path, mappings, or an Arrow stream, as for `reconcile`.
         options: as for `reconcile`.
 
-    Raises: InvalidArgumentError for a ledger or options that cannot work.
+    Raises InvalidArgumentError for a ledger or options that cannot work.
     """
     with table_file(ledger) as path:
         return _look(path, options or Options())
@@ -84,7 +84,7 @@ def preview(ledger: Rows, options: Options | None = None) -> LedgerPreview:
 def _look(path: Path, options: Options) -> LedgerPreview:
     table = open_table(path, resolver(options), options.reading)
     reader, rows, unreadable = LedgerReader(table, options), 0, 0
-    seen: set[int] = set()  # hashes: a million rows take some 60 MB less than their ids
+    seen: set[int] = set()  # hashes: for a million rows they need 60 MB less than ids
     problems: list[tuple[int, str, str]] = []
     platforms: dict[str, int] = {}
     sums: dict[str, int] = {}

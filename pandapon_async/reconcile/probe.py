@@ -1,9 +1,9 @@
-"""Before thousands of lookups: does a handful of them find anything at all?
+"""Check with a few lookups that the platform finds anything, before thousands of lookups.
 
-If the vendor looks for the refund's id in another place than it was sent to, or the key belongs to another
-company, it finds nothing, and a night of lookups calls every refund missing. So ten rows of each platform,
-spread over the ledger by their digest, are looked up first. Where none of them is found, the other place of
-the argument is tried; where that finds nothing either, the run stops and says what to check.
+If the vendor expects the refund's id in another place, or the key belongs to another company, the vendor
+finds nothing, and a night of lookups reports every refund as missing. So ten rows of each platform, spread
+over the ledger by their digest, are looked up first. If none of them is found, the other place of the
+argument is tried; if that finds nothing either, the run stops and reports what to check.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from pandapon_async.tables.cells import Platform
 __all__ = ["SAMPLE", "NothingFoundError", "Probe", "check_found"]
 
 SAMPLE = 10
-"""Rows of a platform that are looked up first."""
+"""How many rows of a platform are looked up first."""
 UNSURE: dict[Platform, str] = {"1688": "alibaba.refunds.get"}
-"""The lookups for which two pages disagree on where the id goes."""
+"""The calls for which two pages disagree about the place of the id."""
 
 Fetch = Callable[[Client, Iterable[Pending]], Awaitable[object]]
-"""Looks up rows with a client and keeps what comes of them."""
+"""Looks up rows with a client and stores the results."""
 
 
 class NothingFoundError(PandaponError):
-    """Of the refunds that were looked up first none was found, wherever the id was put; nothing is judged."""
+    """None of the first refunds was found in either place of the id; nothing is judged."""
 
 
 @attrs.define
 class Probe:
-    """The lookups before all others. `client` is the one to go on with."""
+    """The first lookups. `client` is the client for the following ones."""
 
     client: Client
     state: RunStore
     fetch: Fetch
     progress: Progress
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
-    """Runs what takes long off the loop."""
+    """Runs slow functions off the loop."""
     least: int = 1
-    """Platforms with fewer rows to look up are not tried first: of a few, all may be missing."""
+    """Platforms with fewer rows are not probed: of a few, all may be missing."""
     looked_up: list[Pending] = attrs.field(factory=list)
     """The rows that were looked up."""
     places: dict[str, str] = attrs.field(factory=dict)
-    """Where ids belong, by the name of the call, as far as this run or the one that it resumes found out."""
+    """The place of ids by the name of the call, as far as this run or the resumed one knows it."""
 
     async def run(self) -> None:
-        """Look up the samples. Raises NothingFoundError, with no lookup kept, if nothing is found."""
+        """Look up the samples. Raises NothingFoundError, with no lookup stored, if nothing is found."""
         state = self.state
         self.places = state.get("places") or {}
         for name, place in self.places.items():
@@ -74,8 +74,8 @@ class Probe:
                 await self.in_thread(state.forget_all_lookups)
                 raise NothingFoundError(_nothing(platform, found))
             self.progress.note(
-                f"{platform}: refunds are found with their id in the {where}; say so in the settings: "
-                f"overrides of {UNSURE[platform]}, arguments = {where!r}"
+                f"{platform}: refunds are found with their id in the {where}; to set it, configure "
+                f"overrides of {UNSURE[platform]} with arguments = {where!r}"
             )
 
     async def _look_up(self, client: Client, rows: Sequence[Pending]) -> list[Lookup]:
@@ -84,7 +84,7 @@ class Probe:
         return found
 
     async def _elsewhere(self, platform: Platform, rows: Sequence[Pending]) -> str | None:
-        """The other place of the id, if something is found with it there."""
+        """Return the other place of the id, if refunds are found with it."""
         name = UNSURE.get(platform)
         if name is None:
             return None
@@ -98,14 +98,14 @@ class Probe:
         return where
 
     def _with(self, name: str, place: Any) -> Client:
-        """The client with the id of a call in this place."""
+        """Return the client with the id of a call in this place."""
         overrides = self.client.settings.vendor.overrides
         moved = attrs.evolve(overrides.get(name) or Override(), arguments=place)
         return self.client.with_settings(overrides={**overrides, name: moved})
 
 
 def check_found(state: RunStore) -> None:
-    """Refuse to judge where a platform has shown nothing at all. Raises NothingFoundError."""
+    """Refuse to judge if nothing of a platform was found. Raises NothingFoundError."""
     shown = state.platforms_found()
     of: dict[Platform, list[Lookup]] = {}
     for row, lookup in state.joined():
@@ -117,7 +117,7 @@ def check_found(state: RunStore) -> None:
 
 
 def samples(pending: Iterable[Pending], found: Collection[Platform]) -> dict[Platform, list[Pending]]:
-    """Of each platform of which nothing was found so far, the rows to look up first."""
+    """Return the rows to look up first, of each platform without any found refund."""
     first: dict[Platform, list[tuple[int, int, Pending]]] = {}
     for row in pending:
         if row.platform in found:
@@ -136,7 +136,7 @@ def samples(pending: Iterable[Pending], found: Collection[Platform]) -> dict[Pla
 
 
 def _shows_something(lookup: Lookup) -> bool:
-    """Whether a lookup found a refund, or failed in a way that says nothing of where the id has to be."""
+    """Whether a lookup found a refund, or failed without evidence about the place of the id."""
     if lookup.outcome is Outcome.FAILED:
         refused = lookup.error_kind == ErrorKind.API and not lookup.retryable
         return lookup.error_kind != ErrorKind.EMPTY and not refused
@@ -147,13 +147,13 @@ def _nothing(platform: Platform, found: Sequence[Lookup]) -> str:
     missing = sum(one.outcome is Outcome.MISSING for one in found)
     empty = sum(one.error_kind == ErrorKind.EMPTY for one in found)
     refused = len(found) - missing - empty
-    counts = {"not known": missing, "answered with nothing in it": empty, "refused": refused}
+    counts = {"not known": missing, "answered without data": empty, "refused": refused}
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     of = "the refund" if len(found) == 1 else f"the {len(found)} refunds"
     tried = f", nor with the id in the other place ({UNSURE[platform]})" if platform in UNSURE else ""
     return (
-        f"{platform}: of {of} looked up first none was found ({told}){tried}. "
-        "Nothing is judged. Check that the key belongs to the account of this ledger and that the column has "
-        "refund ids; `pandapon calibrate --refund-id ID` shows what the vendor understands. If they really "
-        "are missing, --accept-missing goes on"
+        f"{platform}: none of {of} looked up first was found ({told}){tried}. Nothing is judged. Check "
+        "that the key belongs to the account of this ledger and that the column has refund ids; "
+        "`pandapon calibrate --refund-id ID` shows what the vendor accepts. If they really are missing, "
+        "continue with --accept-missing"
     )

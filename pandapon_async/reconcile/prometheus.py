@@ -1,7 +1,7 @@
-"""The sums of a run as a file for node_exporter's textfile collector: nothing can scrape a batch job.
+"""Write the sums of a run for node_exporter's textfile collector, because a batch job cannot be scraped.
 
-Counts and times only, no amount and no id, so everybody may read the file. A run that fails leaves the file
-of the last one that did not: alert on its age.
+It has only counts and times, no amounts and ids, so everyone may read the file. A failed run leaves the file
+of the last successful one: set an alert on its age.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _MARK: Final = Mark("# Written by pandapon reconcile", "pandapon reconcile")
 def check_metrics_file(path: Path) -> None:
     """Raise ConfigurationError if the file cannot be written; before anything is looked up."""
     if not path.parent.is_dir():
-        raise ConfigurationError(f"--metrics: there is no folder {path.parent}")
+        raise ConfigurationError(f"--metrics: the folder {path.parent} does not exist")
     _MARK.check(path, "--metrics")
 
 
 def write_metrics(path: Path, summary: Summary, ended: float) -> None:
-    """Write the file whole, or leave the one that is there.
+    """Write the file completely, or keep the existing one.
 
     Args:
         path: The file; node_exporter reads those that end with `.prom`.

@@ -1,4 +1,4 @@
-"""A ledger's file into the state of a run: every row once, with what is worth knowing of the file."""
+"""Read a ledger's file into the state of a run: every row once, with notes about the file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pandapon_async.tables.table import Table
 __all__ = ["names_accounts", "open_ledger", "read_into"]
 
 BATCH = 20_000
-"""Rows that are kept at once."""
+"""How many rows are stored at once."""
 
 
 def open_ledger(ledger: Path, options: Options) -> Table:
@@ -33,7 +33,7 @@ def open_ledger(ledger: Path, options: Options) -> Table:
 
 
 def names_accounts(table: Table, accounts: Accounts) -> bool:
-    """Whether the rows say whose they are: by a column of their own, or by shops that have an account."""
+    """Whether the rows name accounts, by a column or by shops with an account."""
     positions = table.columns.positions
     return "account" in positions or ("shop" in positions and bool(accounts.shops))
 
@@ -41,11 +41,11 @@ def names_accounts(table: Table, accounts: Accounts) -> bool:
 def read_into(
     state: RunStore, reader: LedgerReader, ledger: Path, digest: str, check: Callable[[], None]
 ) -> list[str]:
-    """Read a ledger into the state. Cut short, it begins anew the next time.
+    """Read a ledger into the state. After an interruption the next run begins again.
 
     Args:
-        state: The run's memory.
-        reader: What reads the rows.
+        state: The state of the run.
+        reader: Reads the rows.
         ledger: The file.
         digest: The file's digest before it was read.
         check: May raise to stop.
@@ -60,7 +60,7 @@ def read_into(
         count += added
         check()
     if file_digest(ledger, check) != digest:
-        raise InvalidArgumentError(f"{name_of(ledger)} was changed while it was read; start again")
+        raise InvalidArgumentError(f"{name_of(ledger)} was changed while it was read; run the command again")
     facts: dict[str, Any] = {
         "name": name_of(ledger),
         "sha256": digest,

@@ -1,7 +1,7 @@
-"""report.html: the page for whoever is responsible and has two minutes.
+"""report.html: the page for a person who is responsible and has two minutes.
 
-One file with nothing from elsewhere. It shows shops, ids, amounts and statuses; whatever comes from the
-ledger or the platform is escaped. The page is complete and in order without its script.
+One self-contained file. It shows shops, ids, amounts and statuses; everything from the ledger or the platform
+is escaped. The page is complete and sorted without its script.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from pandapon_async.reconcile.words import Words
 __all__ = ["HTML_ROWS", "Report"]
 
 HTML_ROWS = 2_000
-"""Rows of the page at most: more are slow to sort, and nobody reads them."""
+"""The most rows of the page: more are slow to sort, and no one reads them."""
 HTML_BYTES = 1_800_000
-"""What its rows may take together; the rest of the page is small."""
+"""The most bytes of all rows together; the rest of the page is small."""
 MISSING_ROWS = 500
 """Refunds that the ledger lacks, of those the page shows."""
 HUES: Mapping[Verdict, str] = {
@@ -93,11 +93,11 @@ class Report:
 
     @property
     def rows(self) -> int:
-        """How many rows the page lists."""
+        """The number of rows on the page."""
         return len(self._rows)
 
     def pieces(self) -> Iterator[str]:
-        """The page, piece by piece."""
+        """Iterate over the pieces of the page."""
         summary, words = self._summary, self._words
         title = escape(headline(summary, words))
         yield f"<!doctype html>\n{FILES['report.html'].words}\n"
@@ -247,7 +247,7 @@ class Report:
         yield "</section>\n"
 
     def _bar(self) -> str:
-        """What the script works with; without it nobody sees it."""
+        """The controls of the script; hidden without it."""
         words, verdicts, heads = self._words, self._summary.verdicts, self._words.heads
         kinds = "".join(
             f"<option value={verdict}>{words.verdicts[verdict][0]}"
@@ -303,12 +303,12 @@ class Report:
 
 
 def escape(text: str) -> str:
-    """The text as it may stand in the page: no markup, no character that hides or turns others around."""
+    """Make a text safe for the page: no markup, no character that hides or reverses others."""
     return html_escape(visible(text))
 
 
 def _share(part: int, whole: int) -> str:
-    """A percentage that says 100 or 0 only when it is all or nothing."""
+    """Format a percentage that is 100 or 0 only for all or nothing."""
     if not whole or part in (0, whole):
         return f"{100 if whole and part else 0} %"
     tenths = min(max(1000 * part // whole, 1), 999)
@@ -322,7 +322,7 @@ def _svg(bars: Sequence[str], label: str) -> str:
 
 
 def _bar(place: int, label: str, count: str, parts: Sequence[tuple[str, int]], largest: int) -> str:
-    """A labelled bar; the parts lie over each other. Widths are shares, so text keeps its size anywhere."""
+    """Draw a labelled bar with overlapping parts. Widths are fractions, so text keeps its size."""
     top = place * BAR
     filled = "".join(
         f'<rect class="{hue}" y="{top + 22}" height="10" rx="5" '
@@ -349,7 +349,7 @@ def _ids(one: AttentionRow) -> list[str]:
 
 
 def _two(first: str, second: str) -> str:
-    """A value with a smaller line below it."""
+    """Return a value with a smaller line below it."""
     return f"<span>{escape(first)}</span>{f'<small>{escape(second)}</small>' if second else ''}"
 
 

@@ -1,7 +1,7 @@
-"""The script of the report: it sorts, filters, searches and copies ids in a page that is whole without it.
+"""The script of the report: it sorts, filters, searches and copies ids; the page is complete without it.
 
-It makes no markup: cells are moved and hidden, options and texts are set as text. The page's policy allows
-this script alone, by its hash, so nothing that a ledger smuggles in could run.
+It creates no markup: it moves and hides cells, and sets options and texts as text. The page's policy allows
+only this script, by its hash, so no script from a ledger could run.
 """
 
 from __future__ import annotations
@@ -85,4 +85,4 @@ bar.hidden=false;show()})();
 """
 
 SCRIPT_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
-"""As the page's policy names it."""
+"""The hash of the script in the page's policy."""

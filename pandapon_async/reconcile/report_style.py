@@ -1,4 +1,4 @@
-"""The look of the report: quiet, light or dark as the reader's device is, whole on a phone."""
+"""The style of the report: light or dark like the reader's device, and usable on a phone."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ footer{color:var(--soft);font-size:13px;margin-top:22px}
 
 
 def card_labels(heads: Sequence[str]) -> str:
-    """On a phone a row is a card: each value bears the name of its column."""
+    """Return the style for phones, where a row is a card and each value has the name of its column."""
     rules = "".join(
         f'#list td:nth-child({place}):not(:empty)::before{{content:"{head}"}}'
         for place, head in enumerate(heads, start=1)

@@ -1,17 +1,17 @@
-"""Lookups of an earlier complete run that are used again: what is final stays final, within limits.
+"""Reuse lookups of an earlier complete run: a final refund stays final, within limits.
 
-A refund that ended weeks ago is looked up every night at the same price as one that ended today. Here the
-lookup is used again, never the verdict: the row is judged anew, by tonight's ledger. There are two reasons:
+A lookup of a refund that ended weeks ago costs as much every night as one of today. Here the lookup is
+reused, never the verdict: the row is judged again by tonight's ledger. There are two reasons for reuse:
 
-- final: the refund was in a state that cannot change, with all amounts that a verdict needs, and the ledger
-  says of it what it said then (`Options.reuse_final`);
+- final: the refund was in a final state, with all amounts that a verdict needs, and the ledger says the same
+  about it as then (`Options.reuse_final`);
 - silent: nothing was pushed about it since, and the store of callbacks was receiving all the time
   (`Options.callbacks` with `Options.reuse`).
 
-"Cannot change" is what the documents say, and a push can get lost. So a sample of what could be used again
-is looked up all the same, first of all, and so is what has become too old. One refund among them that has
-changed ends the reuse for its platform in this run. Ages end spread over the last third of their span, so
-that what was looked up in one night does not become too old in one night.
+The documents call these states final, but they may be wrong, and a push can get lost. So a sample of the
+reusable refunds is looked up first, and so are those whose lookup is too old. One changed refund among them
+ends the reuse for its platform in this run. Ages end spread over the last third of their span, so that the
+lookups of one night do not all become too old in one night.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from pandapon_async.tables.cells import Platform
 __all__ = ["Choice", "Reuse", "Reused", "changed", "is_settled"]
 
 SHOWN = 20
-"""How many refunds that changed are named."""
+"""How many changed refunds are named."""
 
 
 class Choice(enum.StrEnum):
-    """What is to become of a refund of which an earlier lookup is known."""
+    """The choice for a refund with an earlier lookup."""
 
     PUSHED = "pushed"
-    """Something was pushed about it since: it is looked up first."""
+    """A message about it was pushed since: it is looked up first."""
     RECHECK = "recheck"
-    """It could be used again, and is in the sample."""
+    """It could be reused, but is in the sample."""
     EXPIRED = "expired"
-    """It is final and could be used again, but its lookup is too old."""
+    """It is final and could be reused, but its lookup is too old."""
     FINAL = "final"
-    """It is used again, as it is final."""
+    """It is reused because it is final."""
     SILENT = "silent"
-    """It is used again, as nothing was pushed."""
+    """It is reused because nothing was pushed."""
     OTHER = "other"
-    """It is looked up; what is known of it says only when its deadline is."""
+    """It is looked up; the earlier lookup only provides its deadline."""
 
 
 USED = (Choice.FINAL, Choice.SILENT)
@@ -68,7 +68,7 @@ CHECKED = (Choice.RECHECK, Choice.EXPIRED)
 
 @attrs.define
 class Reused:
-    """What a run used again, and what it found out about that."""
+    """What a run reused, and what the sample showed."""
 
     final: int = 0
     silent: int = 0
@@ -76,26 +76,26 @@ class Reused:
     expired: int = 0
     pushed: int = 0
     changed: list[dict[str, str]] = attrs.field(factory=list)
-    """The first refunds that could have been used again and had changed."""
+    """The first refunds that could have been reused and had changed."""
     ended: list[str] = attrs.field(factory=list)
     """The platforms for which reuse ended."""
 
     def add(self, other: Reused) -> None:
-        """Add that of another part."""
+        """Add the numbers of another part."""
         for name in ("final", "silent", "rechecked", "expired", "pushed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.changed = [*self.changed, *other.changed][:SHOWN]
         self.ended = sorted({*self.ended, *other.ended})
 
     def to_dict(self) -> dict[str, Any]:
-        """By name, ready for JSON."""
+        """Return the numbers by name, for JSON."""
         return attrs.asdict(self)
 
 
 def is_settled(platform: Platform, lookup: Lookup) -> bool:
-    """Whether nothing that a verdict reads can change any more: the state is final, its amounts are known.
+    """Whether nothing that a verdict reads can change any more: final state, known amounts.
 
-    1688 says of some refunds that succeeded that nothing was paid back yet: those are not settled.
+    1688 reports some successful refunds as not refunded yet; those are not settled.
     """
     if lookup.outcome is not Outcome.FOUND or lookup.problems is not None:
         return False
@@ -105,7 +105,7 @@ def is_settled(platform: Platform, lookup: Lookup) -> bool:
 
 
 def changed(platform: Platform, then: Lookup, now: Lookup) -> bool:
-    """Whether a verdict could be another than with the lookup of then."""
+    """Whether a verdict could differ from one with the earlier lookup."""
     names = [
         "outcome",
         "status",
@@ -122,14 +122,14 @@ def changed(platform: Platform, then: Lookup, now: Lookup) -> bool:
 
 
 def _share(*texts: str) -> float:
-    """A number from 0 to 1 that hangs on these texts alone."""
+    """Return a number from 0 to 1 that depends only on these texts."""
     digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 @attrs.frozen
 class ReuseRule:
-    """What is used again. The same refund in the same night always comes to the same."""
+    """The rule of reuse. The same refund in the same night always gets the same choice."""
 
     now: float
     night: str
@@ -137,12 +137,12 @@ class ReuseRule:
     reuse_silent: timedelta | None
     recheck: float
     silence: Mapping[tuple[str, str], float]
-    """From when on the silence of a platform counts, by access key and platform."""
+    """The time from which the silence of a platform counts, by access key and platform."""
     urgent: str
-    """Up to when a deadline is near."""
+    """The time up to which a deadline is near."""
 
     def choose(self, row: LedgerRow, known: Known, access_key: str) -> Choice:
-        """What is to become of a row of which a lookup is known."""
+        """Return the choice for a row with an earlier lookup."""
         platform, refund_id, lookup = row.platform, row.refund_id, known.lookup
         assert platform is not None
         assert refund_id is not None
@@ -167,7 +167,7 @@ class ReuseRule:
         return Choice.EXPIRED if settled and self.reuse_final is not None else Choice.OTHER
 
     def _waits(self, platform: Platform, lookup: Lookup) -> bool:
-        """Whether it is open and nothing happens by itself before the next night."""
+        """Whether it is open and no deadline passes before the next night."""
         if lookup.outcome is not Outcome.FOUND or lookup.problems is not None:
             return False
         return is_open(platform, lookup.status) and (lookup.deadline is None or lookup.deadline > self.urgent)
@@ -189,7 +189,7 @@ class Reuse:
     rule: ReuseRule
     check: Callable[[], None]
     read_pushes: Callable[[], object] | None = None
-    """Marks what was pushed since it was called last."""
+    """Marks what was pushed since the last call."""
     ended_elsewhere: Callable[[], list[str]] | None = None
     """The platforms for which reuse has ended in another part of the same ledger."""
     result: Reused = attrs.field(factory=Reused)
@@ -204,13 +204,13 @@ class Reuse:
         now: float,
         check: Callable[[], None],
     ) -> Self:
-        """Read what was pushed, and what the silence of the store of callbacks means.
+        """Read the pushes and the receiving times of the store of callbacks.
 
         Args:
-            store: Where lookups of earlier runs are.
-            scopes: Whose lookups count, by account; None: of all rows.
-            options: What is used again.
-            begun: When the run began, also if it is resumed now.
+            store: The store of earlier lookups.
+            scopes: The scopes that count, by account; None: of all rows.
+            options: The options of reuse.
+            begun: The start of the run, even if it is resumed now.
             now: The present.
             check: May raise to stop.
         """
@@ -234,7 +234,7 @@ class Reuse:
         return cls(store, scopes, rule, check, read_pushes)
 
     def scope_of(self, row: LedgerRow) -> Scope | None:
-        """Whose refund a row is."""
+        """Return the scope of a row."""
         return self.scopes.get(row.account) or self.scopes.get(None)
 
     def _digest_of(self, row: LedgerRow) -> str | None:
@@ -242,7 +242,7 @@ class Reuse:
         return None if scope is None else scope.digest
 
     def choose(self, state: RunStore) -> None:
-        """Choose for every row, and note it in the state; what this run looked up already stays as it is."""
+        """Choose for every row and record it in the state; lookups of this run stay unchanged."""
         state.drop_reused(PLATFORMS)
         self.result.ended = list(state.get("reuse_ended") or ())
         for page in state.pages_to_look_up():
@@ -271,7 +271,7 @@ class Reuse:
         return None if known is None else (known, scope)
 
     def use(self, state: RunStore) -> Iterator[list[tuple[int, Lookup]]]:
-        """What is used again, page by page, as far as reuse has not ended; to be recorded before the next."""
+        """Iterate over the reused lookups by page, unless reuse ended; store each before the next."""
         for choice in USED:
             for page in state.rows_of(choice):
                 self.check()
@@ -283,15 +283,15 @@ class Reuse:
                 yield found
 
     def compare(self, state: RunStore) -> list[str]:
-        """Compare what was looked up all the same with what was known; end reuse where a refund has changed.
+        """Compare the sample with the earlier lookups; end reuse for platforms with a changed refund.
 
-        Returns: the platforms for which it ended just now. What was used again of them is dropped.
+        Returns: The platforms for which it ended now. Their reused lookups are dropped.
         """
         elsewhere = [] if self.ended_elsewhere is None else self.ended_elsewhere()
         differs = self._differing(state)
         if differs and self.read_pushes is not None:
             with contextlib.suppress(CallbackStoreUnavailableError):
-                self.read_pushes()  # what changed since the beginning may just have been pushed
+                self.read_pushes()  # a change since the start may just have been pushed
             differs = self._differing(state)
         just_ended = sorted({*elsewhere, *(platform for _, platform, _ in differs)} - set(self.result.ended))
         if not differs and not just_ended:
@@ -305,13 +305,13 @@ class Reuse:
         return just_ended
 
     def count(self, state: RunStore) -> None:
-        """Count what is used again."""
+        """Count the reused lookups."""
         counts = state.count_reused()
         self.result.final = counts.get(Choice.FINAL, 0)
         self.result.silent = counts.get(Choice.SILENT, 0)
 
     def _differing(self, state: RunStore) -> list[tuple[str, Platform, str]]:
-        """The keys of refunds that have changed without a push, as the store of lookups has them."""
+        """Return the keys of refunds that changed without a push, in the form of the store of lookups."""
         differs: list[tuple[str, Platform, str]] = []
         for row, lookup in state.looked_up_of(CHECKED):
             found = self._known(row)
@@ -324,44 +324,44 @@ class Reuse:
         return differs
 
     def notes(self) -> list[str]:
-        """What is worth saying about what is used again."""
+        """Return the notes about reuse."""
         result, notes = self.result, []
         if self.store.is_empty():
             notes.append(
-                f"{self.store.path} has no lookups yet: this run keeps its own there once it is complete"
+                f"{self.store.path} has no lookups yet; this run stores its own there when it is complete"
             )
         if result.final:
-            notes.append(f"using the lookups of {result.final:,} final refunds again")
+            notes.append(f"reusing the lookups of {result.final:,} final refunds")
         if result.silent:
-            notes.append(f"using the lookups of {result.silent:,} refunds again of which nothing was pushed")
+            notes.append(f"reusing the lookups of {result.silent:,} refunds without a push since")
         if result.rechecked:
-            notes.append(f"{result.rechecked:,} more were looked up to see whether that holds")
+            notes.append(f"{result.rechecked:,} more were looked up as a check")
         if self.rule.reuse_silent is not None and not self.rule.silence:
             notes.append(
-                "--callbacks: its silence does not count, as it is not receiving now, or no message about a "
-                "refund has come for as long as --reuse says"
+                "--callbacks: its silence does not count, because it is not receiving now, or no message "
+                "about a refund has come within --reuse"
             )
         return notes
 
     def why_ended(self, platform: str) -> str:
-        """What to say of a platform for which reuse has ended."""
+        """Return the warning about a platform for which reuse has ended."""
         ids = [one["refund_id"] for one in self.result.changed if one["platform"] == platform]
         which = ", ".join(ids[:3]) or "of another part"
         return (
-            f"WARNING: {platform}: a refund that should not have changed has changed ({which}); "
-            f"no earlier lookup of {platform} is used again in this run"
+            f"WARNING: {platform}: a refund changed that should not have changed ({which}); this run "
+            f"reuses no earlier lookup of {platform}"
         )
 
     def remember(self, state: RunStore) -> None:
-        """Keep what this run looked up, once it is complete."""
+        """Store the lookups of this run when it is complete."""
         oldest = stamp(self.rule.now - LONGEST_REUSE.total_seconds())
-        # Closed in any case: rows that are being read keep the state locked.
+        # Closed in any case, because unread rows keep the state locked.
         with contextlib.closing(state.joined()) as rows:
             self.store.remember(rows, self._digest_of, oldest, self.check)
 
 
 def _read_pushes(store: LookupStore, options: Options, now: float) -> Mapping[tuple[str, str], float]:
-    """Mark what was pushed since it was read last; gives from when on silence counts."""
+    """Mark what was pushed since the last read; return the time from which silence counts."""
     path = options.callbacks
     assert path is not None
     name, heard = f"pushes {path.absolute()}", now - (options.reuse or timedelta(0)).total_seconds()
@@ -373,7 +373,7 @@ def _read_pushes(store: LookupStore, options: Options, now: float) -> Mapping[tu
 
 
 OVERLAP = 3600.0
-"""Seconds that are read once more: a message may be stored a little after its time."""
+"""Seconds that are read twice, because a message may be stored slightly after its time."""
 
 
 def _with_moment(message: Pushed) -> tuple[Pushed, str]:

@@ -1,8 +1,8 @@
-"""The memory of a run: a SQLite file that survives kill -9 at any moment.
+"""The state of a run: an SQLite file that survives kill -9 at any moment.
 
-It holds the ledger's rows as read, and each finished lookup, committed on its own before it counts:
-in WAL mode a commit is one append (some 30 µs), and what the operating system has taken survives the
-process. A resumed run asks again only for what was on its way. The file is locked while in use.
+It has the ledger's rows and each finished lookup, committed by itself before it counts. In WAL mode a commit
+is one append (about 30 µs), and data that the operating system has accepted survives the process. A resumed
+run repeats only the lookups that were in flight. The file is locked while in use.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ CREATE TABLE lookups (row INTEGER PRIMARY KEY, {", ".join(_LOOKUP_FIELDS)}, chec
 
 
 def _add_error_kinds(db: sqlite3.Connection) -> None:
-    """Format 2 says of a failed lookup what failed, beside the words for people."""
+    """Upgrade to format 2: a failed lookup has a code next to the text for people."""
     db.execute("ALTER TABLE lookups ADD COLUMN error_kind")
     db.execute("UPDATE lookups SET error_kind = ? WHERE outcome = 'failed'", (ErrorKind.OTHER,))
 
 
 def _add_beginning(db: sqlite3.Connection) -> None:
-    """Format 3 says when the run began: not after its first lookup. Each row has a place for a checksum."""
+    """Upgrade to format 3: the start of the run (not after its first lookup), and checksums of rows."""
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
     (first,) = db.execute("SELECT min(looked_up_at) FROM lookups").fetchone()
@@ -59,35 +59,35 @@ def _add_beginning(db: sqlite3.Connection) -> None:
 
 
 def _add_freight(db: sqlite3.Connection) -> None:
-    """Format 4 keeps freight, and which fields came as another type; lookups made before it have neither."""
+    """Upgrade to format 4: freight, and fields with another type; earlier lookups have neither."""
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     for name in ("applied_freight_fen", "refunded_freight_fen", "problems"):
         db.execute(f"ALTER TABLE lookups ADD COLUMN {name}")
-    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns are there
+    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns exist
         db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
 
 
 def _add_account(db: sqlite3.Connection) -> None:
-    """Format 5 keeps whose refund a row is, where several accounts share a ledger."""
+    """Upgrade to format 5: the account of a row, if several accounts share a ledger."""
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     db.execute("ALTER TABLE ledger ADD COLUMN account")
-    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns are there
+    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns exist
         db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
 
 
 def _add_word(db: sqlite3.Connection) -> None:
-    """Format 6 keeps the ledger's own word for a status."""
+    """Upgrade to format 6: the ledger's own word for a status."""
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     db.execute("ALTER TABLE ledger ADD COLUMN status_word")
-    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns are there
+    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns exist
         db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
 
 
 def _add_source(db: sqlite3.Connection) -> None:
-    """Format 7 says where each lookup comes from, and keeps what lists showed; before it there were none."""
+    """Upgrade to format 7: the source of each lookup, and the data of lists."""
     for table in ("facts", "ledger", "lookups"):
         db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     db.execute("ALTER TABLE lookups ADD COLUMN source")
@@ -127,7 +127,7 @@ _JOINED = (
     "FROM ledger LEFT JOIN lookups USING (row) ORDER BY ledger.row"
 )
 _ASKED = "FROM ledger WHERE problem IS NULL AND duplicate_of IS NULL"
-# The order of the lookups: in temporary tables, as it depends on when a run is begun or resumed.
+# The order of the lookups, in temporary tables, because it depends on when a run starts or resumes.
 _QUEUE = (
     "CREATE TEMP TABLE queue (rank INTEGER, weight INTEGER, row INTEGER, PRIMARY KEY (rank, weight, row)) "
     "WITHOUT ROWID"
@@ -142,7 +142,7 @@ _DEADLINES = (
     "SELECT row, platform, lookups.status, deadline FROM lookups JOIN ledger USING (row) "
     "WHERE deadline IS NOT NULL"
 )
-# CROSS JOIN keeps the queue in front, so that it is read in its order and nothing is sorted.
+# CROSS JOIN keeps the queue first, so that it is read in its order without sorting.
 _QUEUED = (
     "SELECT rank, weight, ledger.row, ledger.platform, ledger.refund_id, ledger.account FROM temp.queue "
     "CROSS JOIN ledger USING (row) LEFT JOIN lookups USING (row) LEFT JOIN temp.notes USING (row) "
@@ -161,7 +161,7 @@ _FAILED_IN_PASSING = _QUEUED.format(wanted="outcome = 'failed' AND retryable")
 
 @attrs.frozen
 class Pending:
-    """A lookup to be made."""
+    """A lookup to make."""
 
     row: int
     platform: Platform
@@ -170,14 +170,14 @@ class Pending:
 
 
 class RunStore(ListTables, ChoiceTable):
-    """The state of one run. Use `RunStore.open`; close it when done."""
+    """The state of one run. Open it with `RunStore.open` and close it in the end."""
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or begin a state file, for this process alone.
+        """Open or create a state file, locked for this process.
 
-        Raises ConfigurationError if another process has it, if it is not a state file, or if a newer version
-        wrote it.
+        Raises ConfigurationError if another process uses it, it is not a state file, or a newer version wrote
+        it.
         """
         connection = FORMAT.open(path, patience=0, exclusive=True)
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -185,13 +185,13 @@ class RunStore(ListTables, ChoiceTable):
 
     @staticmethod
     def made(path: Path) -> bool:
-        """Whether a file that cannot be opened is surely a state: by its name, or by the mark in its head."""
+        """Whether an unreadable file is certainly a state, by its name or the mark in its header."""
         if _NAME.fullmatch(path.name):
             return True
         return FORMAT.made(path)
 
     def get(self, name: str) -> Any:
-        """A fact of the run by name, as it was set; None if it never was."""
+        """Return a fact of the run; None if it was never set."""
         query = "SELECT name, value, checksum FROM facts WHERE name = ?"
         found = self._connection.execute(query, (name,)).fetchone()
         return None if found is None else json.loads(self.checked(found)[1])
@@ -204,17 +204,17 @@ class RunStore(ListTables, ChoiceTable):
                 self._connection.execute(_INSERT_FACT, with_checksum((name, text)))
 
     def clear(self) -> None:
-        """Forget everything, also what run it was."""
+        """Delete everything, including the identity of the run."""
         self._forget_order()
         with self.transaction():
             for table in ("facts", "ledger", "firsts", "lookups", *LIST_TABLES):
                 self._connection.execute(f"DELETE FROM {table}")
 
     def add_rows(self, rows: Iterable[LedgerRow], *, marked: bool = False) -> int:
-        """Keep rows of the ledger, all or none; a refund seen in an earlier row is marked so.
+        """Add rows of the ledger, all or none; mark a refund that an earlier row has.
 
-        `marked`: that was done where all rows were together, and these may be a part. Gives the number of
-        rows added.
+        `marked`: duplicates were marked with all rows together, and these may be a part. Returns the number
+        of rows.
         """
         count = 0
         self._connection.execute("DROP TABLE IF EXISTS temp.queue")
@@ -237,47 +237,47 @@ class RunStore(ListTables, ChoiceTable):
         return first
 
     def forget_rows(self) -> None:
-        """Drop a ledger that was read only in part."""
+        """Drop a partly read ledger."""
         self._forget_order()
         with self.transaction():
             self._connection.execute("DELETE FROM ledger")
             self._connection.execute("DELETE FROM firsts")
 
     def forget_failures(self) -> int:
-        """Drop the failed lookups of an earlier run, which are not finished; gives their number."""
+        """Drop the failed lookups of an earlier run, which are not finished; return their number."""
         return self._connection.execute("DELETE FROM lookups WHERE outcome = ?", (Outcome.FAILED,)).rowcount
 
     def forget_all_lookups(self) -> int:
-        """Drop every lookup; gives their number."""
+        """Drop every lookup; return their number."""
         return self._connection.execute("DELETE FROM lookups").rowcount
 
     def forget_tried(self) -> None:
-        """Drop the lookups of a probe that was cut off: where the ids belong was not known."""
+        """Drop the lookups of an interrupted probe: the place of the ids was not known."""
         rows = [(row,) for row in self.get("trying") or ()]
         with self.transaction():
             self._connection.executemany("DELETE FROM lookups WHERE row = ?", rows)
 
     def forget_lookups(self, before: str, after: str) -> int:
-        """Drop the lookups made before a moment, or after one (a clock was ahead); gives their number.
+        """Drop the lookups made before or after a time (a clock was ahead); return their number.
 
-        Moments are in ISO 8601, UTC, to the millisecond, as `looked_up_at` is.
+        Times are in ISO 8601, UTC, to the millisecond, like `looked_up_at`.
         """
         query = "DELETE FROM lookups WHERE looked_up_at < ? OR looked_up_at > ?"
         return self._connection.execute(query, (before, after)).rowcount
 
     def record_all(self, lookups: Iterable[tuple[int, Lookup]]) -> None:
-        """Keep what several lookups gave, all or none."""
+        """Store several lookups, all or none."""
         with self.transaction():
             for row, lookup in lookups:
                 self.record(row, lookup)
 
     def record(self, row: int, lookup: Lookup) -> None:
-        """Keep what a lookup gave. Once this returns, it is never made again."""
+        """Store a lookup. After the return it is never repeated."""
         values = (row, *(getattr(lookup, name) for name in _LOOKUP_FIELDS))
         self._connection.execute(_INSERT_LOOKUP, with_checksum(values))
 
     def keep_deadlines(self) -> None:
-        """Keep the deadlines of open refunds, for the order, of lookups that are about to be dropped."""
+        """Keep the deadlines of open refunds from lookups that will be dropped, for the order."""
         self._connection.execute(NOTES)
         found = self._connection.execute(_DEADLINES)
         rows = ((row, deadline) for row, platform, status, deadline in found if is_open(platform, status))
@@ -287,9 +287,9 @@ class RunStore(ListTables, ChoiceTable):
             )
 
     def arrange(self, urgent: str = "") -> None:
-        """Put the lookups in order: first what has its deadline up to then, as known, then by money.
+        """Order the lookups: first those with a known deadline up to `urgent`, then by money.
 
-        `urgent` is a moment in ISO 8601, Beijing time, as deadlines are.
+        `urgent` is a time in ISO 8601, Beijing time, like deadlines.
         """
         self._connection.execute(NOTES)
         self._connection.execute("DROP TABLE IF EXISTS temp.queue")
@@ -302,24 +302,24 @@ class RunStore(ListTables, ChoiceTable):
             self._connection.execute(f"DROP TABLE IF EXISTS temp.{table}")
 
     def pending(self, account: str | None = None) -> Iterator[Pending]:
-        """The lookups not yet made, the most important first: all, or those of one account."""
+        """Iterate over the missing lookups, the most important first: all, or those of one account."""
         return self._paged(_NOT_YET, account)
 
     def wanted(self, rows: Iterable[int]) -> list[Pending]:
-        """What to look up for these rows, whether it was looked up or not."""
+        """Return the lookups of these rows, made or not."""
         query = "SELECT row, platform, refund_id, account FROM ledger WHERE row = ?"
         return [Pending(*self._connection.execute(query, (row,)).fetchone()) for row in rows]
 
     def to_try(self) -> Iterator[Pending]:
-        """The lookups not yet made that are made in any case."""
+        """Iterate over the missing lookups that are always made."""
         return self._paged(_TO_TRY, None)
 
     def to_recheck(self, account: str | None = None) -> Iterator[Pending]:
-        """The lookups not yet made that tell whether others can be used again; as `pending`."""
+        """Iterate over the missing lookups of the sample; as `pending`."""
         return self._paged(_TO_RECHECK, account)
 
     def failed_in_passing(self, account: str | None = None) -> Iterator[Pending]:
-        """The lookups that failed for a reason that may pass, each once: all, or those of one account."""
+        """Iterate over the lookups that failed for a transient reason: all, or those of one account."""
         return self._paged(_FAILED_IN_PASSING, account)
 
     def _paged(self, query: str, account: str | None) -> Iterator[Pending]:
@@ -332,22 +332,22 @@ class RunStore(ListTables, ChoiceTable):
                 yield Pending(*row)
 
     def accounts(self) -> list[str]:
-        """The accounts that rows are of."""
+        """Return the accounts of the rows."""
         query = f"SELECT DISTINCT account {_ASKED} AND account IS NOT NULL ORDER BY account"
         return [account for (account,) in self._connection.execute(query)]
 
     def to_look_up(self) -> int:
-        """How many rows have to be looked up, done or not."""
+        """Count the rows that need a lookup, done or not."""
         count: int = self._connection.execute(f"SELECT count(*) {_ASKED}").fetchone()[0]
         return count
 
     def looked_up(self) -> int:
-        """How many lookups are recorded, failed ones too."""
+        """Count the stored lookups, including failed ones."""
         count: int = self._connection.execute("SELECT count(*) FROM lookups").fetchone()[0]
         return count
 
     def left(self) -> tuple[int, dict[str, int]]:
-        """How many refunds were not looked up, and what they come to in fen, by currency of the ledger."""
+        """Return the number of refunds without a lookup and their sum in fen, by currency of the ledger."""
         query = (
             "SELECT coalesce(ledger.currency, ''), count(*), sum(amount_fen) "
             "FROM ledger LEFT JOIN lookups USING (row) WHERE problem IS NULL AND duplicate_of IS NULL "
@@ -357,12 +357,12 @@ class RunStore(ListTables, ChoiceTable):
         return sum(count for _, count, _ in found), {currency: fen for currency, _, fen in found}
 
     def platforms_found(self) -> frozenset[Platform]:
-        """The platforms of which at least one refund was found."""
+        """Return the platforms with at least one found refund."""
         query = "SELECT DISTINCT platform FROM lookups JOIN ledger USING (row) WHERE outcome = 'found'"
         return frozenset(platform for (platform,) in self._connection.execute(query))
 
     def lookups_of(self, rows: Iterable[int]) -> list[Lookup]:
-        """The lookups of these rows, as far as they were made."""
+        """Return the existing lookups of these rows."""
         found = []
         for row in rows:
             query = f"SELECT row, {', '.join(_LOOKUP_FIELDS)}, checksum FROM lookups WHERE row = ?"
@@ -372,24 +372,24 @@ class RunStore(ListTables, ChoiceTable):
         return found
 
     def oldest_lookup(self) -> str | None:
-        """When the oldest recorded lookup was made, in ISO 8601."""
+        """Return the time of the oldest stored lookup, in ISO 8601."""
         found = self._connection.execute("SELECT min(looked_up_at) FROM lookups").fetchone()[0]
         return None if found is None else str(found)
 
     def passing_failures(self) -> int:
-        """How many lookups failed for a reason that may pass."""
+        """Count the lookups that failed for a transient reason."""
         query = "SELECT count(*) FROM lookups WHERE outcome = 'failed' AND retryable"
         count: int = self._connection.execute(query).fetchone()[0]
         return count
 
     def failures(self) -> int:
-        """How many lookups failed."""
+        """Count the failed lookups."""
         query = "SELECT count(*) FROM lookups WHERE outcome = 'failed'"
         count: int = self._connection.execute(query).fetchone()[0]
         return count
 
     def joined(self) -> Generator[tuple[LedgerRow, Lookup | None], None, None]:
-        """Every row with its lookup, in the order of the ledger; streamed."""
+        """Iterate over all rows with their lookups, in the order of the ledger; streamed."""
         at = len(_ROW_FIELDS) + 1
         for values in self._connection.execute(_JOINED):
             row = LedgerRow(**dict(zip(_ROW_FIELDS, self.checked(values[:at]), strict=True)))

@@ -1,7 +1,7 @@
-"""The states of a refund in one spelling, whatever the ledger or the platform writes.
+"""Normalise the states of a refund, however the ledger or the platform spells them.
 
-1688 writes `waitselleragree` and WAIT_SELLER_AGREE for one state; Taobao sends numbers as text; people
-write what the platform's pages show, or words of their own (see `Options.status_map`).
+1688 writes one state as `waitselleragree` or WAIT_SELLER_AGREE; Taobao sends numbers as text; people write
+the words of the platform's pages, or their own (see `Options.status_map`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
 
 
 def status_of_ledger(platform: Platform, text: str, status_map: Mapping[str, tuple[str, ...]]) -> str:
-    """The state that a ledger's word means on this platform; the word itself if it means none."""
+    """Return the state that a ledger's word means on this platform; the word itself if it is unknown."""
     for state in status_map.get(text, ()):
         if state in _STATES[platform]:
             return state
@@ -72,7 +72,7 @@ def status_of_ledger(platform: Platform, text: str, status_map: Mapping[str, tup
 
 
 def status_of_platform(value: Any) -> str | None:
-    """The state that a platform's answer names, as text; None if it names none."""
+    """Return the state in a platform's answer as text; None without one."""
     if value is None:
         return None
     raw = value.value if isinstance(value, alibaba.RefundStatus | taobao.RefundStatus) else value
@@ -80,12 +80,12 @@ def status_of_platform(value: Any) -> str | None:
 
 
 def known_states() -> list[str]:
-    """Every state of both platforms, in the spelling of their answers."""
+    """Return every state of both platforms, in the spelling of their answers."""
     return [state for states in _STATES.values() for state in states]
 
 
 def state_label(platform: Platform, state: str, language: Literal["en", "zh"]) -> str | None:
-    """A state in words, for people; None if it is not one of the platform's.
+    """Return a state in words for people; None if it is not one of the platform's.
 
     >>> state_label("taobao", "30", "en"), state_label("taobao", "30", "zh")
     ('awaiting receipt', '买家已退货')
@@ -104,7 +104,7 @@ def is_known(platform: Platform, state: str | None) -> bool:
 
 
 def is_open(platform: Platform, state: str | None) -> bool:
-    """Whether the refund is still going on (a known state that is not final)."""
+    """Whether the refund is still open (a known state that is not final)."""
     return state is not None and _STATES[platform].get(state) is False
 
 

@@ -1,4 +1,4 @@
-"""Work off the event loop that ends when its task is cancelled."""
+"""Run work off the event loop and end it when its task is cancelled."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ T = TypeVar("T")
 
 
 class _Stopped(BaseException):
-    """Ends work in a thread whose task was cancelled."""
+    """Ends work in a thread after its task was cancelled."""
 
 
 class StoppableThread:
-    """Runs work in a thread, one after the other; the work calls `check` now and then."""
+    """Runs work in a thread, one piece at a time; the work calls `check` regularly."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
 
     def check(self) -> None:
-        """To be called by the work: raises if it is to end."""
+        """Raise if the work should end; the work calls this."""
         if self._stop.is_set():
             raise _Stopped
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run work off the loop. If cancelled, it is told to stop and waited for: it uses files.
+        """Run work off the loop. A cancellation stops the work and waits for it, because it uses files.
 
-        What is run after that is not told so.
+        Later work is not affected.
         """
         self._stop.clear()
         task = asyncio.get_running_loop().run_in_executor(None, work)
@@ -40,5 +40,5 @@ class StoppableThread:
             self._stop.set()
             await asyncio.wait([task])
             if not task.cancelled():
-                task.exception()  # looked at, so that nobody warns of it
+                task.exception()  # retrieved, so asyncio does not warn about it
             raise

@@ -1,7 +1,7 @@
-"""The sums of a run. They add up to the number of rows, or the run fails loudly.
+"""The sums of a run. If they do not add up to the number of rows, the run fails.
 
-Amounts are added per currency of the ledger; upstream amounts only where they are in the same one. What is at
-stake counts in the currency of the amount that is known.
+Amounts are added per currency of the ledger; upstream amounts only if they have the same currency. Money at
+stake counts in the currency of the known amount.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AGE_UNKNOWN = "age unknown"
 
 @attrs.define
 class Tally:
-    """How many rows, and what they add up to in fen (1/100 of the currency)."""
+    """The number of rows and their sums in fen (1/100 of the currency)."""
 
     rows: int = 0
     ledger_fen: int = 0
@@ -41,7 +41,7 @@ class Tally:
 
 @attrs.define
 class AgeBucket:
-    """Open refunds of one age: how many, how many of them past their deadline, their CNY amounts."""
+    """Open refunds of one age: their number, the number past their deadline, their CNY amounts."""
 
     rows: int = 0
     past_deadline: int = 0
@@ -50,10 +50,10 @@ class AgeBucket:
 
 @attrs.define
 class Totals:
-    """Adds up rows as they pass; `unverified` counts the reasons why lookups failed.
+    """Adds up rows one by one; `unverified` counts the reasons of failed lookups.
 
-    `problems` counts the fields of answers that came as another type, by their place, `freight` the rows that
-    are equal under one reading of freight alone, by that reading.
+    `problems` counts the fields of answers with another type by their place, `freight` the rows that are
+    equal under only one reading of freight, by that reading.
     """
 
     rows: int = 0
@@ -69,7 +69,7 @@ class Totals:
     )
 
     unknown_amounts: int = 0
-    """Rows that did not match and of which no amount is known."""
+    """The number of exceptions without a known amount."""
 
     def add(self, row: LedgerRow, lookup: Lookup | None, judgement: Judgement) -> None:
         """Count one judged row."""
@@ -98,7 +98,7 @@ class Totals:
             bucket.upstream_fen += judgement.upstream_fen or 0 if upstream_currency == "CNY" else 0
 
     def at_stake_fen(self, verdict: Verdict | None = None) -> dict[str, int]:
-        """The money at stake in fen by currency, the most rows first; of one verdict, or of all."""
+        """Return the money at stake in fen by currency, the most rows first; of one verdict, or of all."""
         sums = {
             currency: sum(tally.at_stake_fen for one, tally in part.items() if verdict in (None, one))
             for currency, part in self.by_currency()
@@ -106,7 +106,7 @@ class Totals:
         return {currency: fen for currency, fen in sums.items() if fen}
 
     def by_currency(self) -> list[tuple[str, dict[Verdict, Tally]]]:
-        """The tallies by currency, the one with the most rows first, rows without a currency last."""
+        """Return the tallies by currency, the most rows first, rows without a currency last."""
         return sorted(
             self.currencies.items(),
             key=lambda item: (item[0] == NO_CURRENCY, -together(item[1]).rows, item[0]),
@@ -116,11 +116,13 @@ class Totals:
         """Raise if the sums do not add up to the number of rows read."""
         by_currency = sum(tally.rows for part in self.currencies.values() for tally in part.values())
         if not expected == self.rows == sum(self.verdicts.values()) == by_currency:
-            raise AssertionError(f"{expected} rows read, {self.rows} written: the books do not add up")
+            raise AssertionError(
+                f"{expected} rows were read, but {self.rows} were written; please report this"
+            )
 
 
 def together(part: Mapping[Verdict, Tally]) -> Tally:
-    """The sum of tallies."""
+    """Return the sum of tallies."""
     names = [field.name for field in attrs.fields(Tally)]
     return Tally(**{name: sum(getattr(tally, name) for tally in part.values()) for name in names})
 
@@ -132,14 +134,14 @@ def _age_name(days: int | None) -> str:
 
 
 class JudgedRow(NamedTuple):
-    """A row of the ledger, the platform's answer (None: not asked), and the verdict."""
+    """A row of the ledger, the platform's answer (None: no request), and the verdict."""
 
     row: LedgerRow
-    """The row as the ledger has it."""
+    """The row of the ledger."""
     lookup: Lookup | None
-    """What the platform said, if it was asked."""
+    """The platform's answer, if it was looked up."""
     judgement: Judgement
-    """What that comes to."""
+    """The judgement of the row."""
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
         """Return all three as plain values, see `Summary.to_dict`."""
@@ -152,43 +154,46 @@ class JudgedRow(NamedTuple):
 
 @attrs.define(kw_only=True)
 class Summary(Result):
-    """What a reconciliation came to."""
+    """The summary of a reconciliation."""
 
     ledger: Mapping[str, Any]
-    """What was read, and how."""
+    """The ledger, and how it was read."""
     as_of: str
-    """The "now" that deadlines are judged by, in ISO 8601."""
+    """The "now" for judging deadlines, in ISO 8601."""
     options: Mapping[str, Any]
     """How the ledger was read and judged."""
     inferred: tuple[str, ...]
-    """What was assumed without having been said."""
+    """The assumptions about the ledger."""
     notes: tuple[str, ...] = ()
-    """What was not read, or read and not understood."""
+    """Notes about what was not read or not understood."""
     totals: Totals
     """Rows and money by verdict."""
     rows_digest: str
-    """The SHA-256 of rows.csv without its last four columns (request id, time, age and source): the same
-    for every run that came to the same result."""
+    """The SHA-256 of rows.csv without its last four columns (request id, time, age and source): equal for
+    runs with equal results.
+    """
     run: Mapping[str, Any]
-    """The work of this run alone: times, calls, lookups."""
+    """The work of this run only: times, calls, lookups."""
     reports: Mapping[str, Any] = attrs.field(factory=dict)
-    """Of report.html and report.xlsx: how many rows each lists, and what it leaves out."""
+    """The number of rows in report.html and report.xlsx, and the omitted ones."""
 
     missing: MissingSummary | None = None
     """What the search for refunds that the ledger lacks came to; None: nobody searched."""
 
     state: Path | None = attrs.field(default=None, repr=False)
-    """The file that the rows can be read from again, while it is there."""
+    """The state file from which the rows can be read again, while it exists."""
     rule: VerdictRule | None = attrs.field(default=None, repr=False)
-    """What was judged by."""
+    """The rules of judgement."""
 
     def results(self) -> Iterator[JudgedRow]:
-        """Every row of the ledger with what was found and its verdict, in order; streamed from the state.
+        """Iterate over the rows of the ledger with lookup and verdict, in order; streamed from the state.
 
-        Raises: ConfigurationError while another run uses the state, or once it is gone.
+        Raises ConfigurationError while another run uses the state, or if it is gone.
         """
         if self.state is None or self.rule is None or not self.state.is_file():
-            raise ConfigurationError(f"there is no state file {self.state}: run the reconciliation again")
+            raise ConfigurationError(
+                f"the state file {self.state} does not exist; run the reconciliation again"
+            )
         store = RunStore.open(self.state)
         try:
             for row, lookup in store.joined():
@@ -198,33 +203,33 @@ class Summary(Result):
 
     @property
     def rows(self) -> int:
-        """The number of the ledger's rows."""
+        """The number of rows of the ledger."""
         return self.totals.rows
 
     @property
     def verdicts(self) -> Mapping[Verdict, int]:
-        """How many rows got each verdict; all verdicts are there."""
+        """The number of rows of each verdict, including 0."""
         return self.totals.verdicts
 
     @property
     def calls_saved(self) -> CallsSaved:
-        """The calls that this run did not need."""
+        """The calls that this run saved."""
         return CallsSaved(**self.run.get("calls_saved", {}))
 
     @property
     def freight_advice(self) -> list[str]:
-        """One sentence for each reading of freight under which rows are equal, and what settles it."""
+        """Return a sentence with the option for each reading of freight under which rows are equal."""
         return [
-            f"{count:,} row{'s are' if count > 1 else ' is'} equal if freight is {reading}: "
-            f"--freight {reading} says so"
+            f"{count:,} row{'s are' if count > 1 else ' is'} equal if freight is {reading}; to set it, "
+            f"use --freight {reading}"
             for reading, count in self.totals.freight.most_common()
         ]
 
     @property
     def odd_fields(self) -> list[str]:
-        """One sentence for each field of answers that came as another type, the most frequent first."""
+        """Return a sentence for each field of answers with another type, the most frequent first."""
         return [
-            f"{place}: {count:,} time{'s' * (count > 1)} of another type"
+            f"{place}: {count:,} time{'s' * (count > 1)} with another type than expected"
             for place, count in self.totals.problems.most_common()
         ]
 
@@ -237,7 +242,7 @@ class Summary(Result):
         return max(int(differs), 0 if self.missing is None else self.missing.exit_code)
 
     def to_dict(self, *, personal: bool = False) -> dict[str, Any]:
-        """Everything, ready for JSON; amounts are whole fen."""
+        """Return everything for JSON; amounts are whole fen."""
         return {
             "made_by": "pandapon-async reconcile",
             "format": 1,

@@ -1,7 +1,7 @@
-"""The rule: what one row of the ledger and one answer of the platform amount to.
+"""The rule: the verdict on a row of the ledger and an answer of the platform.
 
-Pure and total. Every row gets exactly one verdict, the first of the list that applies; what else is
-wrong with it is in the reason. A lookup that failed is `unverified`: not missing, and never matched.
+Pure and total. Every row gets exactly one verdict, the first of the list that applies; the reason has its
+other differences. A failed lookup is `unverified`: not missing, and never matched.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ __all__ = [
 
 
 class Verdict(enum.StrEnum):
-    """What became of a row, in order of precedence."""
+    """The verdict on a row, in order of precedence."""
 
     UNREADABLE = "unreadable"
     """The row of the ledger cannot be read."""
     DUPLICATE_LOCAL = "duplicate_local"
     """An earlier row is about the same refund."""
     UNVERIFIED = "unverified"
-    """The lookup failed: nothing is known."""
+    """The lookup failed, so nothing is known."""
     MISSING_UPSTREAM = "missing_upstream"
-    """The platform has no such refund."""
+    """The platform does not have the refund."""
     UNKNOWN_STATUS = "unknown_status"
     """The platform's status is not known to this version."""
     CURRENCY_MISMATCH = "currency_mismatch"
@@ -49,7 +49,7 @@ class Verdict(enum.StrEnum):
     AMOUNT_MISMATCH = "amount_mismatch"
     """The amounts differ."""
     STATUS_DRIFT = "status_drift"
-    """The ledger's status is not the platform's."""
+    """The ledger's status differs from the platform's."""
     TIMED_OUT = "timed_out"
     """The deadline has passed, and the refund is open."""
     MATCHED = "matched"
@@ -58,14 +58,14 @@ class Verdict(enum.StrEnum):
 
 @attrs.define(kw_only=True)
 class LedgerRow(Result):
-    """A row as the ledger has it."""
+    """A row of the ledger."""
 
     row: int
     """The row of the file, from 1."""
     platform: Platform | None = None
     """"1688" or "taobao"."""
     shop: str | None = None
-    """The shop, as the ledger writes it."""
+    """The shop in the ledger."""
     refund_id: str | None = None
     """The refund's id."""
     order_id: str | None = None
@@ -77,17 +77,17 @@ class LedgerRow(Result):
     status: str | None = None
     """The status, in the platform's spelling if it has one."""
     applied_at: str | None = None
-    """When it was applied for, in ISO 8601."""
+    """When the refund was applied for, in ISO 8601."""
     problem: str | None = None
-    """Why the row cannot be read, if it cannot."""
+    """Why the row cannot be read, if so."""
     column: str | None = None
-    """In which column."""
+    """The unreadable column."""
     duplicate_of: int | None = None
-    """The first row of the same refund, if this is not it."""
+    """The first row of the same refund, if this is a later one."""
     account: str | None = None
-    """Whose refund it is, where several accounts share a ledger."""
+    """The account of the refund, if several accounts share a ledger."""
     status_word: str | None = None
-    """What the ledger says for `status`, in its own words."""
+    """The ledger's own word for `status`."""
 
 
 class Outcome(enum.StrEnum):
@@ -96,44 +96,44 @@ class Outcome(enum.StrEnum):
     FOUND = "found"
     """The platform has it."""
     MISSING = "missing"
-    """The platform says that it has no such refund."""
+    """The platform does not have the refund."""
     FAILED = "failed"
-    """Nobody knows: the lookup failed."""
+    """Not known: the lookup failed."""
 
 
 class LookupSource(enum.StrEnum):
-    """Where a lookup comes from."""
+    """The source of a lookup."""
 
     SINGLE = "single"
-    """The refund was asked for by its id."""
+    """A single lookup by the refund's id."""
     LIST = "list"
-    """A list of the platform's refunds named it."""
+    """A list of the platform's refunds."""
     REUSED = "reused"
-    """A complete run before this one looked it up; `looked_up_at` says when."""
+    """An earlier complete run; `looked_up_at` has the time."""
 
 
 @attrs.define(kw_only=True)
 class Lookup(Result):
-    """What the platform said of a refund."""
+    """The platform's answer about a refund."""
 
     outcome: Outcome
     """Whether the refund was found."""
     status: str | None = None
-    """Where it stands, as the platform writes it."""
+    """The status, in the platform's spelling."""
     applied_fen: int | None = None
-    """What was applied for, in fen."""
+    """The amount applied for, in fen."""
     refunded_fen: int | None = None
-    """What was paid back, in fen."""
+    """The amount refunded, in fen."""
     currency: str | None = None
-    """The currency; None stands for CNY."""
+    """The currency; None means CNY."""
     deadline: str | None = None
-    """Until when the party at turn has to act, in ISO 8601."""
+    """Until when the due party has to act, in ISO 8601."""
     applied_at: str | None = None
-    """When it was applied for, in ISO 8601."""
+    """When the refund was applied for, in ISO 8601."""
     error: str | None = None
-    """What failed, in words."""
+    """The failure in words."""
     retryable: bool = False
-    """Whether the failure may pass."""
+    """Whether the failure may be transient."""
     request_id: str | None = None
     """The vendor's id of the request."""
     attempts: int = 0
@@ -141,25 +141,25 @@ class Lookup(Result):
     looked_up_at: str | None = None
     """When it was looked up, in ISO 8601."""
     error_kind: str | None = None
-    """The code of what failed, as in `ErrorKind`."""
+    """The code of the failure, as in `ErrorKind`."""
     applied_freight_fen: int | None = None
-    """Freight that was applied for, in fen."""
+    """The freight applied for, in fen."""
     refunded_freight_fen: int | None = None
-    """Freight that was paid back, in fen."""
+    """The freight refunded, in fen."""
     problems: str | None = None
-    """The places of fields that came as another type, with blanks between them."""
+    """The places of fields with another type, separated by spaces."""
     source: LookupSource = LookupSource.SINGLE
-    """Where it comes from."""
+    """The source of the lookup."""
 
 
 @attrs.frozen(kw_only=True)
 class VerdictRule:
-    """What a run judges by; the same for all its rows, also after a resume."""
+    """The rules of judgement of a run; the same for all its rows, also after a resume."""
 
     as_of: datetime
-    """The "now" that deadlines are judged by."""
+    """The "now" for judging deadlines."""
     basis: AmountBasis = AmountBasis.ACTUAL
-    """Which amount of 1688 counts."""
+    """Which amount of 1688 is compared."""
     tolerance_fen: int = 0
     """The difference in fen that still counts as equal."""
     freight: FreightReading = "ask"
@@ -168,28 +168,28 @@ class VerdictRule:
 
 @attrs.frozen(kw_only=True)
 class Judgement(Result):
-    """A verdict and what led to it."""
+    """A verdict and its reasons."""
 
     verdict: Verdict
     """The verdict."""
     reason: str = ""
     """Why, for people; empty if it matched."""
     findings: tuple[Verdict, ...] = ()
-    """All that is wrong with a refund that was found, the weightiest first."""
+    """All differences of a found refund, the most important first."""
     upstream_fen: int | None = None
-    """The platform's amount that was compared, in fen."""
+    """The compared amount of the platform, in fen."""
     open: bool = False
-    """Whether the refund is not finished."""
+    """Whether the refund is open."""
     past_deadline: bool = False
-    """Whether the party at turn has missed its deadline."""
+    """Whether the due party has missed its deadline."""
     age_days: int | None = None
     """Days since it was applied for."""
     equal_if: FreightReading | None = None
-    """The reading of freight under which the amounts are equal, where it is not known and decides."""
+    """The reading of freight under which the amounts are equal, if it is not known and decides."""
 
 
 def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement:
-    """The verdict on a row. `lookup` is None if the platform was not asked."""
+    """Return the verdict on a row. `lookup` is None without a lookup."""
     if row.problem is not None or row.platform is None:
         return Judgement(verdict=Verdict.UNREADABLE, reason=row.problem or "no platform")
     if row.duplicate_of is not None:
@@ -197,7 +197,7 @@ def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement
     if lookup is None or lookup.outcome is Outcome.FAILED:
         return Judgement(verdict=Verdict.UNVERIFIED, reason=(lookup and lookup.error) or "not looked up")
     if lookup.outcome is Outcome.MISSING:
-        return Judgement(verdict=Verdict.MISSING_UPSTREAM, reason="the platform knows no such refund")
+        return Judgement(verdict=Verdict.MISSING_UPSTREAM, reason="the platform does not know the refund")
     amount, freight = counted_fen(row.platform, lookup, rule.basis)
     totals: Mapping[FreightReading, int] = {}
     if amount is not None:
@@ -222,7 +222,7 @@ def judge(row: LedgerRow, lookup: Lookup | None, rule: VerdictRule) -> Judgement
 
 
 def counted_fen(platform: Platform, lookup: Lookup, basis: AmountBasis) -> tuple[int | None, int | None]:
-    """The upstream amount that counts, in fen, and its freight; None if the answer did not name it."""
+    """Return the compared upstream amount in fen and its freight; None if the answer lacks it."""
     applied = lookup.applied_fen, lookup.applied_freight_fen
     refunded = lookup.refunded_fen, lookup.refunded_freight_fen
     if platform == "taobao" or basis is AmountBasis.APPLIED:
@@ -241,7 +241,7 @@ def _findings(
     equal: Sequence[FreightReading],
     rule: VerdictRule,
 ) -> list[tuple[Verdict, str]]:
-    """Everything that is wrong, the weightiest first."""
+    """Return all differences, the most important first."""
     assert row.platform is not None
     findings = []
     if lookup.status is None:
@@ -249,7 +249,7 @@ def _findings(
     elif not is_known(row.platform, lookup.status):
         findings.append((Verdict.UNKNOWN_STATUS, "the platform's status is not a documented one"))
     if row.status is not None and not is_known(row.platform, row.status):
-        findings.append((Verdict.UNKNOWN_STATUS, "the ledger's status is none of the platform's"))
+        findings.append((Verdict.UNKNOWN_STATUS, "the ledger's status is not one of the platform's"))
     if row.currency != (upstream_currency := lookup.currency or "CNY"):
         findings.append((Verdict.CURRENCY_MISMATCH, f"currency {row.currency}, upstream {upstream_currency}"))
     if row.amount_fen is None or not totals:
@@ -277,7 +277,7 @@ def _passed(deadline: str | None, as_of: datetime) -> bool:
 
 
 def _age_days(row: LedgerRow, lookup: Lookup, as_of: datetime) -> int | None:
-    """Whole days since the refund was asked for, as the platform or else the ledger says."""
+    """Return the whole days since the application, from the platform or else the ledger."""
     since = lookup.applied_at or row.applied_at
     if since is None:
         return None

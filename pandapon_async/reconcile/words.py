@@ -1,6 +1,6 @@
-"""What the reports say to people, in English and Chinese.
+"""The texts of the reports, in English and Chinese.
 
-Names of columns in CSV, names in JSON and the verdicts themselves are for programs and never translated.
+CSV column names, JSON names and the verdicts themselves are for programs and never translated.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ VARIABLE = "PANDAPON_LANGUAGE"
 
 
 def language_of(chosen: Language | None, environ: Mapping[str, str] | None = None) -> Language:
-    """The language of the reports.
+    """Return the language of the reports.
 
     Args:
-        chosen: what was configured; it decides.
-        environ: the environment, that of the process by default. PANDAPON_LANGUAGE comes first, then LC_ALL,
-            and only without it LANG: Chinese if it says so.
+        chosen: The configured language, which takes precedence.
+        environ: The environment, by default that of the process. PANDAPON_LANGUAGE comes first, then LC_ALL,
+            and only without it LANG.
 
     Raises: ConfigurationError if PANDAPON_LANGUAGE is neither en nor zh.
     """
@@ -43,7 +43,7 @@ def language_of(chosen: Language | None, environ: Mapping[str, str] | None = Non
 
 
 def words_of(language: Language) -> Words:
-    """The texts of a language."""
+    """Return the texts of a language."""
     return _WORDS[language]
 
 
@@ -160,7 +160,7 @@ class Words:
     attention_sheet: str
 
     def count_rows(self, count: int) -> str:
-        """How many rows."""
+        """Return a number of rows in words."""
         if self.language == "zh":
             return f"{count:,} 行"
         return f"{count:,} row{'' if count == 1 else 's'}"
@@ -174,10 +174,10 @@ _EN: Final = Words(
         Verdict.AMOUNT_MISMATCH: ("Amount differs", "the platform has another amount"),
         Verdict.MISSING_UPSTREAM: ("Missing upstream", "the platform does not know this refund"),
         Verdict.CURRENCY_MISMATCH: ("Currency differs", "the amounts are in two currencies"),
-        Verdict.STATUS_DRIFT: ("Status drifted", "the refund has moved on without the ledger"),
+        Verdict.STATUS_DRIFT: ("Status drifted", "the refund has another status on the platform"),
         Verdict.TIMED_OUT: ("Past deadline", "still open after its deadline"),
         Verdict.UNKNOWN_STATUS: ("Unknown status", "a status that is not documented"),
-        Verdict.DUPLICATE_LOCAL: ("Duplicate row", "the same refund stands in an earlier row"),
+        Verdict.DUPLICATE_LOCAL: ("Duplicate row", "an earlier row has the same refund"),
         Verdict.UNREADABLE: ("Unreadable row", "the row cannot be read as a refund"),
         Verdict.UNVERIFIED: ("Unverified", "the lookup failed; nothing is known"),
     },
@@ -195,7 +195,7 @@ _EN: Final = Words(
     differs="differs",
     unverified="unverified",
     at_stake="at stake",
-    at_stake_note="{rows} of unknown amount",
+    at_stake_note="{rows} with an unknown amount",
     verdicts_title="Verdicts",
     exceptions="Exceptions",
     of="{part} of {whole}",
@@ -207,7 +207,7 @@ _EN: Final = Words(
         "over 30 days": "over 30 days", "age unknown": "age unknown",
     },
     totals_title="Totals",
-    totals_facts="Amounts of the ledger, and of the platform where it named one in the same currency.",
+    totals_facts="Amounts of the ledger, and of the platform if it has one in the same currency.",
     rows="Rows",
     ledger="Ledger",
     platform="Platform",
@@ -262,11 +262,11 @@ _EN: Final = Words(
     copied="copied",
     column="column {column}: {problem}",
     same_as_row="the same refund as row {row}",
-    no_status="the platform named no status",
+    no_status="the platform has no status",
     unknown_platform_status="the platform's status is not a documented one",
     unknown_ledger_status="the ledger's status is not one of the platform's",
     currencies="ledger {ledger}, platform {platform}",
-    no_amount="the platform named no amount",
+    no_amount="the platform has no amount",
     equal_if="equal if freight is {reading}",
     platform_less="the platform has {amount} less than the ledger",
     platform_more="the platform has {amount} more than the ledger",
@@ -276,13 +276,13 @@ _EN: Final = Words(
     drop_duplicate="Remove row {row} or row {other} from the ledger",
     run_again="Run the same command again; it repeats only failed lookups",
     check_id="Check the refund id and the account; if both are right, ask the shop",
-    map_status="Say what the word means: --status-map {word}=STATE",
+    map_status="Define the word: --status-map {word}=STATE",
     report_status="Read the form on the platform; the status is new",
     mend_currency="Correct the currency in the ledger to {currency}",
     read_form="Read the form on the platform",
     ask_for_rest="Ask the shop for {amount}, or correct the ledger to {platform}",
     correct_ledger="Correct the ledger to {platform}",
-    say_freight="Say how freight counts: --freight {reading}",
+    say_freight="Set how freight counts: --freight {reading}",
     book_paid="Book it as refunded",
     apply_again="Closed on the platform: ask the shop, or apply again",
     ledger_ahead="Not finished on the platform: set the ledger back to {status}",

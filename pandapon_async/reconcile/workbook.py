@@ -1,8 +1,8 @@
-"""report.xlsx: what finance opens. A summary, and a list of what needs attention, the most money first.
+"""Write report.xlsx for finance: a summary, and a list of what needs attention, the most money first.
 
-Ids are text cells, amounts numbers in yuan, moments dates, so that all of them can be filtered, summed and
-pasted. Text is written as text, and marked as text for whoever edits the cell: nothing from a ledger or the
-platform becomes a formula.
+Ids are text cells, amounts are numbers in yuan, times are dates, so all of them can be filtered, summed and
+pasted. Text is written and marked as text, so nothing from a ledger or the platform becomes a formula, even
+after an edit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pandapon_async.reconcile.words import Words
 __all__ = ["write_workbook"]
 
 LARGEST_NUMBER = 10**13
-"""Fen from which an amount is written as text: beyond it a cell's number cannot hold every fen."""
+"""Amounts from this many fen are written as text: a cell's number cannot hold every fen above it."""
 FIRST_YEAR = 1900
 LONGEST_TEXT = 32_000
 _Column = tuple[str, int, Callable[[AttentionRow, Words], Any]]
@@ -105,7 +105,7 @@ def write_workbook(
 
 
 class _Formats:
-    """How cells look."""
+    """The formats of cells."""
 
     def __init__(self, book: Any) -> None:
         self.text = book.add_format(

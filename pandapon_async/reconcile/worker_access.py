@@ -1,9 +1,9 @@
-"""How a process that runs parts gets its clients: from its own configuration, never from who sends the parts.
+"""The clients of a process that runs parts: from its own configuration, never from the sender of the parts.
 
-A key or a secret that travels with a task ends up in the memory of a scheduler, in its logs and in those of
-every worker. So a task names an account, and the worker looks it up. A worker that knows another key of that
-name would look the whole part up with it, and find nothing; one that sends elsewhere would, too. So before
-the first part each worker proves that it knows the same: by digests that hold for one run alone.
+A key or a secret in a task ends up in the memory of a scheduler, in its logs and in those of every worker. So
+a task names an account, and the worker looks it up. A worker with another key for that name, or another
+address, would look up the whole part and find nothing. So before the first part each worker proves that it
+has the same account, by digests that are valid for one run only.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class _SharedOut(Accounts):
     shares: int = 1
 
     def settings_of(self, name: str) -> Settings:
-        """What holds for an account, with this process's part of its rate."""
+        """The settings of an account, with this process's part of its rate."""
         return _divided(super().settings_of(name), self.shares)
 
     @property
     def settings(self) -> Settings:
-        """What holds where no account says otherwise."""
+        """The settings that apply unless an account overrides them."""
         return _divided(super().settings, self.shares)
 
 
 def _divided(settings: Settings, shares: int) -> Settings:
-    """The settings with a part of the rate; a shared database divides it by itself."""
+    """Return the settings with a part of the rate; a shared database divides it by itself."""
     if shares == 1 or settings.rate is None or settings.shared is not None:
         return settings
     return attrs.evolve(settings, rate=settings.rate / shares)
@@ -55,20 +55,20 @@ def _divided(settings: Settings, shares: int) -> Settings:
 
 @attrs.frozen(kw_only=True)
 class Proof:
-    """What a process knows of the accounts, told so that nobody else learns a key."""
+    """What a process knows about the accounts, without revealing a key."""
 
     version: str = __version__
-    """Of pandapon-async."""
+    """The version of pandapon-async."""
     accounts: Mapping[str, str] = attrs.field(factory=dict)
-    """A digest of key, secret and user id for each account; "" is that of the environment."""
+    """A digest of key, secret and user id for each account; "" is the environment's."""
     base_urls: Mapping[str, str] = attrs.field(factory=dict)
-    """Where the calls of each account go."""
+    """The address of the calls of each account."""
     databases: Mapping[str, str | None] = attrs.field(factory=dict)
-    """The database that each account's quota is shared in."""
+    """The database of each account's shared quota."""
     split_id: str | None = None
-    """Which split of a ledger it sees in the folder of the parts."""
+    """The split of a ledger that it sees in the folder of the parts."""
     problem: str | None = None
-    """Why it cannot say more."""
+    """Why it cannot prove more."""
 
 
 def _absolute(path: str | Path | None) -> str | None:
@@ -77,32 +77,32 @@ def _absolute(path: str | Path | None) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class Access:
-    """Which account a part is looked up with, and where its configuration is: names and paths, no secret."""
+    """The account of a part and its configuration: names and paths, no secret."""
 
     account: str | None = None
     """The name of an account; None: PANDAPON_ACCOUNT, else all accounts of the file, else the environment."""
     config: str | None = attrs.field(default=None, converter=_absolute)
     """The configuration file, the same path on every machine; None: the one each finds by itself."""
     settings: Mapping[str, Any] = attrs.field(factory=dict)
-    """What holds whatever the configuration says."""
+    """Settings that override the configuration."""
     shares: int = 1
-    """Among how many processes the rate is divided."""
+    """The number of processes that share the rate."""
 
     def open(self) -> Client | Accounts:
-        """The clients of this process. Raises ConfigurationError if its configuration cannot be used."""
+        """Create the clients of this process. Raises ConfigurationError for unusable configuration."""
         if (accounts := self.accounts()) is not None:
             return accounts
         credentials, settings = self._alone()
         return Client(credentials, settings)
 
     def own_settings(self) -> Settings:
-        """What holds where no account says otherwise, with the whole rate."""
+        """Return the settings that apply unless an account overrides them, with the whole rate."""
         whole = attrs.evolve(self, shares=1)
         accounts = whole.accounts()
         return whole._alone()[1] if accounts is None else accounts.settings
 
     def proof(self, nonce: str, folder: str) -> Proof:
-        """What this process knows of the accounts, and whether it sees the parts. Never raises."""
+        """Return what this process knows about the accounts and the parts. Never raises."""
         try:
             known = dict(self._known())
             split_id = Split.of(Path(folder)).id
@@ -116,7 +116,7 @@ class Access:
         )
 
     def accounts(self) -> Accounts | None:
-        """The accounts of the file, where none is named; None: there is one account only."""
+        """Return the accounts of the file, if no account is named; None: there is only one account."""
         account = self.account or os.environ.get(ACCOUNT)
         config = self.config or os.environ.get(CONFIG)
         if account:
@@ -156,7 +156,7 @@ def _database(settings: Settings) -> str | None:
 
 
 def differences(ours: Proof, theirs: Proof) -> list[str]:
-    """Why a worker gets no part; nothing if it may have some."""
+    """Return why a worker gets no part; "" if it may."""
     if ours.version != theirs.version:
         return [f"has pandapon-async {theirs.version}, not {ours.version}"]
     if theirs.problem is not None:

@@ -1,1 +1,1 @@
-"""One PostgreSQL database that the processes and machines of a company share (extra `postgres`)."""
+"""One PostgreSQL database shared by the processes and machines of a company (extra `postgres`)."""

@@ -1,7 +1,7 @@
-"""A connection to the shared database for a store that works on a thread of its own, as SQLite is used.
+"""A blocking connection to the shared database, for a store on its own thread.
 
-The stores say the same statements to a file and to the database. What differs in their words is translated
-here, and what was lost with a connection raises, so that a group of changes is done as a whole or not at all.
+The stores use the same statements for a file and for the database. This module translates the differences. A
+lost connection raises, so a group of changes is done completely or not at all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["BlockingConnection", "durable_level", "session_key"]
 
 T = TypeVar("T")
 SECONDS: Final = 10.0
-"""How long a statement may take, with its wait for others."""
+"""Seconds that a statement may take, including its wait for others."""
 
 _WORDS: Final = (
     ("NOT extra", "extra = 0"),
@@ -30,12 +30,12 @@ _WORDS: Final = (
     ("+rowid", "rowid"),
     ("+scope", "scope"),
 )
-"""What is said in another way here."""
+"""Statements that PostgreSQL writes differently."""
 
 
 @functools.lru_cache(maxsize=256)
 def _translated(sql: str) -> str:
-    """A statement of a file's store as PostgreSQL wants it."""
+    """Translate a statement of a file's store to PostgreSQL."""
     if sql.startswith("INSERT OR IGNORE INTO"):
         sql = f"{sql.replace('INSERT OR IGNORE INTO', 'INSERT INTO')} ON CONFLICT DO NOTHING"
     for ours, theirs in _WORDS:
@@ -45,7 +45,7 @@ def _translated(sql: str) -> str:
 
 
 class _Rows:
-    """What a statement gave, as a cursor of SQLite gives it."""
+    """The result of a statement, with the interface of an SQLite cursor."""
 
     def __init__(self, rows: Sequence[Any], rowcount: int) -> None:
         self._rows = iter(rows)
@@ -62,7 +62,7 @@ class _Rows:
 
 
 class BlockingConnection:
-    """The connection as a store's thread uses it; all statements of a group go over one and the same."""
+    """The connection of a store's thread; all statements of a group use the same one."""
 
     def __init__(self, url: DatabaseUrl, clock: Clock) -> None:
         self._database = Database(url, clock, "pg_catalog, pandapon, pg_temp")
@@ -71,12 +71,12 @@ class BlockingConnection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a group is open. One whose connection was lost is not: the server has forgotten it."""
+        """Whether a group is open. A group with a lost connection is not: the server has dropped it."""
         one = self._pinned
         return one is not None and not one.is_closed() and bool(one.is_in_transaction())
 
     def begin(self, statements: str, opened: Callable[[Connection], Awaitable[None]]) -> None:
-        """Begin a group; `opened` is called with a connection that is new."""
+        """Begin a group; `opened` is called with a new connection."""
 
         async def work(connection: Connection) -> None:
             if connection is not self._pinned:
@@ -87,7 +87,7 @@ class BlockingConnection:
 
         try:
             self.run(work)
-        except StoreLostError:  # while nobody used it; nothing has been done in this group yet
+        except StoreLostError:  # while it was idle; this group has done nothing yet
             self.run(work)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> _Rows:
@@ -103,7 +103,7 @@ class BlockingConnection:
                 return _Rows([tuple(row) for row in await connection.fetch(statement, *values)], -1)
             status: str = await connection.execute(statement, *values)
             if statement == "COMMIT" and status != "COMMIT":
-                raise StoreLostError("the database did not take the change")
+                raise StoreLostError("the database did not accept the change")
             *_, count = status.split()
             return _Rows((), int(count) if count.isdigit() else -1)
 
@@ -114,7 +114,7 @@ class BlockingConnection:
         return _Rows((), sum(self.execute(sql, row).rowcount for row in rows))
 
     def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Raises StoreLostError if the database is away, ConfigurationError if it cannot be used."""
+        """Raises StoreLostError if the database is unreachable, ConfigurationError if it cannot be used."""
         try:
             return self._loop.run_until_complete(self._database.run(work, seconds=SECONDS))
         except DatabaseUnavailableError as error:
@@ -122,16 +122,16 @@ class BlockingConnection:
         raise StoreLostError(why)
 
     def close(self) -> None:
-        """Give the connection back. May be called twice."""
+        """Release the connection. May be called twice."""
         if not self._loop.is_closed():
             self._loop.run_until_complete(self._database.aclose())
             self._loop.close()
 
 
 async def durable_level(connection: Connection, what: str, where: str) -> str:
-    """The `synchronous_commit` with which a commit survives a power cut, at least what the server says.
+    """Return the `synchronous_commit` level at which a commit survives a power cut.
 
-    Raises ConfigurationError for a server on which none does.
+    Raises ConfigurationError for a server without such a level.
     """
     if await connection.fetchval("SELECT current_setting('fsync')") == "off":
         raise ConfigurationError(
@@ -142,5 +142,5 @@ async def durable_level(connection: Connection, what: str, where: str) -> str:
 
 
 def session_key(session: str) -> int:
-    """The number of the lock that a session holds while it lasts."""
+    """Return the number of the lock that a session holds."""
     return int.from_bytes(bytes.fromhex(session)[:8], "big", signed=True)

@@ -1,10 +1,9 @@
-"""Two connections to the shared database, and the proof that they are what they seem.
+"""Two connections to the shared database, and the check that no pooler changes their behaviour.
 
-Locks that say who is alive and notices that wake others belong to a connection of the server. A pooler in
-transaction mode lends a client another connection for every statement: the lock is then held by nobody in
-particular, the notice reaches nobody, and no statement fails. So the two connections of a client prove it to
-each other when they are opened: a lock that one took is refused to the other, and what one tells the other
-hears.
+Locks that show which processes are alive, and notices that wake others, belong to a server connection. A
+pooler in transaction mode gives a client another connection for every statement: then no client holds the
+lock, no client gets the notice, and no statement fails. So the two connections of a client check each other
+when they are opened: the lock of one is refused to the other, and a notice of one reaches the other.
 """
 
 from __future__ import annotations
@@ -31,37 +30,37 @@ LOWEST_SERVER: Final = 140_000
 CONNECT_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 1.0
 DRIVERS_SECONDS: Final = 60
-"""The driver's own limit, by the system's clock: ours comes first."""
+"""Seconds; the driver's own limit, by the system's clock. Ours is shorter."""
 HEARD_SECONDS: Final = 2.0
-"""How long a notice may take from one connection to the other."""
+"""Seconds that a notice may take from one connection to the other."""
 LOCK_CLASS: Final = 1_346_457_156
 """The first number of our advisory locks: "PAND"."""
 KEY_CLASS: Final = LOCK_CLASS + 1
 """The first number of the locks of keys of messages; the second is the key's hash."""
 UPGRADE_LOCK: Final = 1
-"""Held shared by everybody who is connected, exclusively by who creates or changes the schema."""
+"""The lock that every client holds shared, and a change of the schema holds exclusively."""
 _REFUSED: Final = "PNDP1"
-"""The code with which the probe says that a lock was refused, as it should be."""
+"""The error code of the probe for a refused lock, the expected result."""
 
 _POOLER: Final = (
-    "a pooler in transaction mode stands before it: locks and notices get lost there. Use the "
-    "server's direct port, or session pooling"
+    "a pooler in transaction mode is in front of it and loses locks and notices. Use the server's direct "
+    "port, or session pooling"
 )
 _SETTINGS: Final = (
     "SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = '3s'; SET tcp_keepalives_idle = 10;"
     " SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 )
-"""So that nobody waits for long on a process that was stopped, or on a machine that is gone."""
+"""Limits the waits for a stopped process or an unreachable machine."""
 _LOSSES: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
-"""Beginnings of the codes of errors that may be over in a moment."""
+"""The beginnings of the codes of transient errors."""
 
 
 class DatabaseUnavailableError(PandaponError):
-    """The shared database cannot be reached now; it may be back in a moment."""
+    """The shared database cannot be reached now, perhaps only for a short time."""
 
 
 def check_driver() -> None:
-    """Raise ConfigurationError where the driver is not installed."""
+    """Raise ConfigurationError if the driver is not installed."""
     if importlib.util.find_spec("asyncpg") is None:
         raise ConfigurationError(
             "a shared database needs asyncpg; install it with: pip install 'pandapon-async[postgres]'"
@@ -69,9 +68,9 @@ def check_driver() -> None:
 
 
 class Database:
-    """The shared database as one client sees it: a connection that keeps its locks and hears notices.
+    """The shared database of one client: a connection that keeps its locks and gets notices.
 
-    It is opened when it is first used, and again after it was lost.
+    It opens on first use, and again after a loss.
     """
 
     def __init__(self, url: DatabaseUrl, clock: Clock, search_path: str = "pg_catalog") -> None:
@@ -85,11 +84,11 @@ class Database:
         self._listeners: dict[str, Callable[[str], None]] = {}
 
     def listen(self, channel: str, heard: Callable[[str], None]) -> None:
-        """Call `heard` with what is told on a channel; to be said before the first use."""
+        """Call `heard` with the notices of a channel; call this before the first use."""
         self._listeners[channel] = heard
 
     async def run(self, work: Callable[[Connection], Awaitable[T]], *, seconds: float) -> T:
-        """Do something with the connection; one thing after the other.
+        """Run a function with the connection, one at a time.
 
         Args:
             work: What is to be done.
@@ -108,7 +107,7 @@ class Database:
         raise AssertionError("the connection's context raises")
 
     async def alone(self, work: Callable[[Connection], Awaitable[T]], *, seconds: float) -> T:
-        """Do something on a connection of its own, without a client's checks; raises like `run`."""
+        """Run a function on a separate connection, without a client's checks; raises like `run`."""
         connection = await self._connect()
         try:
             with self._told(connection), time_limit(self._clock, seconds):
@@ -118,7 +117,7 @@ class Database:
         raise AssertionError("the connection's context raises")
 
     async def aclose(self) -> None:
-        """Give the connection back. May be called twice; what comes later opens another."""
+        """Release the connection. May be called twice; a later use opens another one."""
         connection, self._session = self._session, None
         if connection is None or connection.is_closed():
             return
@@ -132,9 +131,9 @@ class Database:
 
     @contextlib.contextmanager
     def _told(self, *connections: Connection | None) -> Iterator[None]:
-        """Errors of the driver become ours; a connection on which something failed is given up.
+        """Convert errors of the driver to ours; close a connection with a failure.
 
-        After an end in the middle nobody knows what it is about to hear.
+        After an interrupted statement the state of the connection is not known.
         """
         try:
             yield
@@ -149,7 +148,7 @@ class Database:
         raise ours
 
     def _explained(self, error: BaseException) -> PandaponError | None:
-        """What is told instead of an error of the driver, whose text may quote anything; None for others."""
+        """Return our text for a driver's error, whose own may quote anything; None for other errors."""
         import asyncpg
 
         if isinstance(error, PandaponError):
@@ -160,8 +159,8 @@ class Database:
                 return self.unavailable(f"SQLSTATE {code}")
             if isinstance(error, asyncpg.InsufficientPrivilegeError):
                 return self.unusable(
-                    "this role may not use the schema pandapon; whoever made it can say: "
-                    "pandapon shared init --grant ROLE"
+                    "this role may not use the schema pandapon; its owner can run: pandapon shared init "
+                    "--grant ROLE"
                 )
             return self.unusable(f"it refuses a statement (SQLSTATE {code})")
         if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
@@ -170,11 +169,11 @@ class Database:
         return None
 
     def unavailable(self, why: str) -> DatabaseUnavailableError:
-        """The error for a database that is away."""
-        return DatabaseUnavailableError(f"the shared database {self.url} is out of reach: {why}")
+        """Return the error for an unreachable database."""
+        return DatabaseUnavailableError(f"the shared database {self.url} is unreachable: {why}")
 
     def unusable(self, why: str) -> ConfigurationError:
-        """The error for a database that cannot be used as it is."""
+        """Return the error for an unusable database."""
         return ConfigurationError(f"the shared database {self.url} cannot be used: {why}")
 
     async def _open(self) -> Connection:
@@ -200,7 +199,7 @@ class Database:
             return connection
 
     async def _connect(self) -> Connection:
-        """A connection that nobody has looked at yet."""
+        """Open a connection without checks."""
         import asyncpg
 
         url = self.url
@@ -226,30 +225,30 @@ class Database:
         raise problem
 
     def _refusal(self, error: Exception) -> Exception:
-        """Why there is no connection: what to tell instead of the driver's words."""
+        """Return why there is no connection, in our words."""
         import asyncpg
 
         url = self.url
         if isinstance(error, ssl.SSLCertVerificationError):
             return self.unusable(
-                "its certificate is not trusted for this host; sslrootcert=FILE names its issuer"
+                "its certificate is not trusted for this host; name its issuer with sslrootcert=FILE"
             )
         if isinstance(error, ssl.SSLError):
-            return self.unusable(f"TLS fails with it (sslmode={url.tls})")
+            return self.unusable(f"the TLS handshake failed (sslmode={url.tls})")
         if type(error) is ConnectionError:
-            return self.unusable(f"it speaks no TLS, and sslmode={url.tls} asks for it")
+            return self.unusable(f"it does not support TLS, but sslmode={url.tls} requires it")
         if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-            return self.unusable("it refuses the login; look at user, password and its pg_hba.conf")
+            return self.unusable("it refuses the login; check user, password and its pg_hba.conf")
         if isinstance(error, asyncpg.InvalidCatalogNameError):
-            return self.unusable("it has no such database")
+            return self.unusable("the database does not exist there")
         if isinstance(error, FileNotFoundError) and not url.host.startswith("/"):
             return self.unusable(f"{url.root_certificate} cannot be read (sslrootcert)")
         if isinstance(error, ConnectionRefusedError | FileNotFoundError):
-            return self.unavailable("nothing listens there")
+            return self.unavailable("nothing listens at that address")
         return self._explained(error) or error
 
     async def _prove(self, one: Connection, other: Connection) -> None:
-        """Raise ConfigurationError unless both are connections of the server, each for itself."""
+        """Raise ConfigurationError unless both are separate connections of the server."""
         import asyncpg
 
         channel, key = f"pandapon_probe_{secrets.token_hex(8)}", secrets.randbits(31)
@@ -260,7 +259,7 @@ class Database:
             await one.add_listener(channel, hear)
             await one.execute(f"SELECT pg_advisory_lock({LOCK_CLASS}, {key})")
             try:
-                # Without prepared statements, which a pooler breaks before it breaks a lock.
+                # Without prepared statements, which fail with a pooler before a lock does.
                 await other.execute(
                     f"DO $$ BEGIN IF NOT pg_try_advisory_lock({LOCK_CLASS}, {key}) THEN"
                     f" RAISE EXCEPTION 'refused' USING ERRCODE = '{_REFUSED}'; END IF; END $$"
@@ -282,7 +281,7 @@ class Database:
             raise self.unusable(_POOLER)
 
     async def _check(self, connection: Connection) -> None:
-        """Raise unless server and schema are ones that this client works with; create what is missing."""
+        """Raise unless this client supports the server and the schema; create a missing schema."""
         await self.check_server(connection)
         if await self.version(connection) is None:
             await self.create(connection)
@@ -295,20 +294,20 @@ class Database:
             )
         if version < VERSION:
             raise self.unusable(
-                f"its schema is of version {version}, and {VERSION} is needed; stop all clients, then: "
+                f"its schema has version {version}, but {VERSION} is needed; stop all clients, then run: "
                 "pandapon shared upgrade"
             )
 
     async def check_server(self, connection: Connection) -> None:
-        """Raise unless this is a server that can be used."""
+        """Raise unless the server is supported."""
         version = await connection.fetchval("SELECT current_setting('server_version_num')::int")
         if version < LOWEST_SERVER:
-            raise self.unusable(f"it is PostgreSQL {version // 10_000}; 14 is the oldest that can be used")
+            raise self.unusable(f"it is PostgreSQL {version // 10_000}; version 14 or newer is needed")
         if await connection.fetchval("SELECT pg_is_in_recovery()"):
-            raise self.unavailable("it is a replica, which takes no changes")
+            raise self.unavailable("it is a replica, which accepts no changes")
 
     async def version(self, connection: Connection) -> int | None:
-        """The version of the schema; None if there is none."""
+        """Return the version of the schema; None without a schema."""
         there = await connection.fetchval(
             "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'format'"
             " AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'pandapon'))"
@@ -319,7 +318,7 @@ class Database:
         return version
 
     async def create(self, connection: Connection) -> bool:
-        """Create the schema; whether it was not there. Raises ConfigurationError for a role that may not."""
+        """Create the schema; return whether it was missing. Raises ConfigurationError without the right."""
         import asyncpg
 
         try:
@@ -332,13 +331,13 @@ class Database:
         except asyncpg.InsufficientPrivilegeError:
             pass
         raise self.unusable(
-            "it has no schema pandapon, and this role may not create one; with a role that may: "
+            "it has no schema pandapon, and this role may not create it; run with a role that may: "
             "pandapon shared init --grant ROLE"
         )
 
 
 def sqlstate_of(error: Exception) -> str:
-    """The code of what the database said, empty if it had none. The driver sets it unseen by checkers."""
+    """Return the code of a database error, or ""; the driver sets it dynamically."""
     return getattr(error, "sqlstate", None) or ""
 
 
@@ -350,7 +349,7 @@ def _hearing(heard: Callable[[str], None]) -> Callable[..., None]:
 
 
 def _tls(url: DatabaseUrl) -> ssl.SSLContext | bool:
-    """What the driver is to ask for. Reads files."""
+    """Return the driver's TLS context. Reads files."""
     if url.tls == "disable":
         return False
     context = ssl.create_default_context(cafile=url.root_certificate)

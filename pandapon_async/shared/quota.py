@@ -1,4 +1,4 @@
-"""The book of one quota in the shared database: slots are booked ahead there, and nowhere else."""
+"""The book of one quota in the shared database, where processes book slots in advance."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from pandapon_async.shared.schema import PAUSES
 __all__ = ["Booking", "QuotaBook", "SlotBook"]
 
 BOOK_SECONDS = 1.0
-"""How long the database may take for a booking."""
+"""Seconds that a booking may take."""
 FIRST_ANSWERS = 4
-"""How often the database's clock is read before the first booking."""
+"""How many times the database's clock is read before the first booking."""
 
 
 @attrs.frozen
 class Booking:
-    """What the book gave. Moments are of this process's `Clock.now`."""
+    """The result of a booking. Times are those of this process's `Clock.now`."""
 
     first: float
-    """The first slot; where none was booked, the first that is free."""
+    """The time of the first slot; without a booking, of the first free one."""
     count: int
-    """How many slots were booked."""
+    """The number of booked slots."""
     gap: float
     """Seconds between two of them."""
     paused_until: float
-    """Nobody may send before."""
+    """The end of a pause: nothing may be sent before."""
 
 
 class SlotBook(Protocol):
-    """What `SharedLimiter` needs of a book."""
+    """The interface of a book for `SharedLimiter`."""
 
     def on_pause(self, heard: Callable[[float], None]) -> None:
-        """Call `heard` with the end of each pause that is told; to be said before the first use."""
+        """Call `heard` with the end of each announced pause; call this before the first use."""
 
     async def book(
         self, wanted: int, *, gap: float, span: float, ahead: float, returning: bool = False
@@ -46,10 +46,10 @@ class SlotBook(Protocol):
         ...
 
     async def pause(self, seconds: float, *, gap: float, span: float) -> None:
-        """Nobody may book a slot for so long."""
+        """Block bookings of all processes for this many seconds."""
 
     async def aclose(self) -> None:
-        """Nothing is booked any more."""
+        """Release the book."""
 
 
 class QuotaBook:
@@ -60,13 +60,13 @@ class QuotaBook:
         self._name = name
         self._clock = clock
         self._offset: float | None = None
-        """Our monotonic seconds less the database's since 1970."""
+        """Our monotonic seconds minus the database's seconds since 1970."""
         self._answers = 0
         self._heard: Callable[[float], None] | None = None
         database.listen(PAUSES, self._hear)
 
     def on_pause(self, heard: Callable[[float], None]) -> None:
-        """Call `heard` with the end of each pause that is told; to be said before the first use."""
+        """Call `heard` with the end of each announced pause; call this before the first use."""
         self._heard = heard
 
     async def book(
@@ -89,7 +89,7 @@ class QuotaBook:
 
         async def ask(connection: Connection) -> Any:
             nonlocal sent
-            while self._answers < FIRST_ANSWERS:  # the first takes long: it is prepared
+            while self._answers < FIRST_ANSWERS:  # the first one is slow, because it is prepared
                 self._answers += 1
                 sent = self._clock.now()
                 moment = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
@@ -105,7 +105,7 @@ class QuotaBook:
         return Booking(first + offset, count, shared_gap, paused_until + offset)
 
     async def pause(self, seconds: float, *, gap: float, span: float) -> None:
-        """Nobody may book a slot for so long; everybody who is connected hears of it."""
+        """Block bookings of all processes for this many seconds, and notify them."""
         await self._database.run(
             lambda connection: connection.execute(
                 "SELECT pandapon.pause_quota($1, $2, $3, $4)", self._name, seconds, gap, span
@@ -114,14 +114,14 @@ class QuotaBook:
         )
 
     async def aclose(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         await self._database.aclose()
 
     def _learn(self, moment: float, sent: float, received: float) -> float:
-        """The offset between the clocks, from one answer: it was made between `sent` and `received`.
+        """Update the offset between the clocks from an answer made between `sent` and `received`.
 
-        The shortest way seen so far tells it best, as the latest that it can be; but it can be no earlier
-        than this answer allows, or a database whose clock was set back would seem to give slots of long ago.
+        The fastest answer so far gives the best upper bound. But the offset must also satisfy this answer, or
+        a database whose clock was set back would seem to return slots in the distant past.
         """
         latest, earliest = received - moment, sent - moment
         before = latest if self._offset is None else self._offset

@@ -1,4 +1,4 @@
-"""One run of a ledger at a time, on whatever machine: the second is refused before it looks anything up."""
+"""A lock for one run of a ledger on all machines: a second run is refused before its first lookup."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SELECT client_addr::text, backend_start FROM pg_stat_activity WHERE pid = (
 async def only_run(url: DatabaseUrl, clock: Clock, digest: str, what: str) -> AsyncIterator[None]:
     """Hold the lock of a run while the block lasts.
 
-    A connection that is lost gives the lock back: then a second run would look the same things up once more.
+    A lost connection releases the lock; then a second run would repeat the lookups.
 
     Args:
         url: The shared database.
@@ -46,7 +46,7 @@ async def only_run(url: DatabaseUrl, clock: Clock, digest: str, what: str) -> As
         if await connection.fetchval("SELECT pg_try_advisory_lock($1)", key):
             return None
         holder = await connection.fetchrow(_HOLDER, key)
-        if holder is None:  # it has ended since, or this role may not see it
+        if holder is None:  # it has ended, or this role may not see it
             return "another process"
         address, since = holder
         where = f"a process at {address}" if address else "another process"
@@ -54,7 +54,7 @@ async def only_run(url: DatabaseUrl, clock: Clock, digest: str, what: str) -> As
 
     try:
         if (who := await database.run(take, seconds=SECONDS)) is not None:
-            raise ConfigurationError(f"{what} is in the hands of {who}; wait for it, or stop it")
+            raise ConfigurationError(f"{what} is in use by {who}; wait for it, or stop it")
         yield
     finally:
         await database.aclose()

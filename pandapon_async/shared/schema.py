@@ -1,13 +1,12 @@
-"""What stands in the database: the schema `pandapon`, its tables and functions, and their version.
+"""The schema `pandapon` of the shared database: its tables, its functions and its version.
 
-Each statement names the schema of everything it uses, and each function fixes its search path: what somebody
-else puts into another schema under the same name is never called. The functions run with the rights of who
-calls them.
+Each statement names the schema of everything it uses, and each function fixes its search path, so an object
+with the same name in another schema is never called. The functions run with the rights of their caller.
 
-The quota is an UNLOGGED table on purpose. After a crash, on a replica that takes over and in a restored copy
-the server empties such tables by itself, and a row that is not there means "nothing is known of the last
-second": then a whole window passes before the first slot. A logged table would come back a moment old, and
-slots would be given out twice.
+The quota is deliberately an UNLOGGED table. After a crash, on a replica that takes over and in a restored
+copy, the server empties such tables by itself. A missing row means that the last second is not known, so a
+whole window passes before the first slot. A logged table would come back slightly outdated, and slots would
+be given twice.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ VERSION: Final = 2
 """The version of the schema that this client reads and writes."""
 
 PAUSES: Final = "pandapon_pause"
-"""The channel on which pauses of a quota are told: its name, a space, seconds since 1970."""
+"""The channel for pauses of a quota: its name, a space, seconds since 1970."""
 
 MESSAGES: Final = "pandapon_message"
-"""The channel on which it is told that a message came."""
+"""The channel for the arrival of messages."""
 
 _FIRST: Final = f"""
 CREATE SCHEMA IF NOT EXISTS pandapon;
@@ -218,14 +217,14 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pandapon FROM PUBLIC;
 """
 
 UPGRADES: Final[Mapping[int, str]] = {1: _SECOND}
-"""What brings a schema of this version to the next one."""
+"""The statements that upgrade a schema of this version to the next one."""
 
 SCHEMA: Final = "".join((_FIRST, *UPGRADES.values(), f"UPDATE pandapon.format SET version = {VERSION};"))
-"""What makes an empty database one of this version: the first one, and all that was added since."""
+"""The statements that create the current schema: the first version and all upgrades."""
 
 
 def grants(role: str) -> str:
-    """The statements that give a role the least that a client needs.
+    """Return the statements that grant a role the minimum rights of a client.
 
     >>> grants('a"b').splitlines()[0]
     'GRANT USAGE ON SCHEMA pandapon TO "a""b";'

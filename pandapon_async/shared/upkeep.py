@@ -1,4 +1,4 @@
-"""Making, looking at and changing the schema of the shared database, for who may do so."""
+"""Create, check and upgrade the schema of the shared database."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ SELECT rolname FROM pg_roles WHERE oid IN (
     SELECT grantee FROM pg_class, aclexplode(relacl)
     WHERE oid = 'pandapon.format'::regclass AND grantee <> relowner)
 """
-"""Those that `pandapon shared init --grant` gave rights to."""
+"""The roles with rights from `pandapon shared init --grant`."""
 
 
 @attrs.frozen
 class Report:
-    """What was found at a database that can be used."""
+    """The facts about a usable database."""
 
     server: str
     """The version of PostgreSQL."""
     tls: bool
-    """Whether this very connection is encrypted."""
+    """Whether this connection is encrypted."""
     schema: int
     """The version of the schema."""
     connected: int
-    """How many clients are connected, this one not counted."""
+    """The number of other connected clients."""
     quotas: list[dict[str, float | str]]
-    """Each quota: its name, calls per second, seconds for which it is still paused."""
+    """Each quota: its name, calls per second, remaining seconds of a pause."""
 
 
 async def create(database: Database, role: str | None) -> bool:
-    """Create the schema if it is not there, and give a role what a client needs; whether it was created."""
+    """Create the schema if it is missing, and grant a role its rights; return whether it was created."""
 
     async def work(connection: Connection) -> bool:
         await database.check_server(connection)
@@ -56,7 +56,7 @@ async def create(database: Database, role: str | None) -> bool:
 
 
 async def inspect(database: Database) -> Report:
-    """Open the database as a client does, with every check, and look around."""
+    """Open the database with every check of a client, and report on it."""
 
     async def work(connection: Connection) -> Report:
         quotas = await connection.fetch(
@@ -78,18 +78,18 @@ async def inspect(database: Database) -> Report:
 
 
 async def upgrade(database: Database) -> tuple[int, int]:
-    """Bring the schema to the version of this client; gives the version before and after.
+    """Upgrade the schema to this version; return the versions before and after.
 
-    Raises ConfigurationError while clients are connected: they know the old one.
+    Raises ConfigurationError while clients of the old version are connected.
     """
 
     async def work(connection: Connection) -> tuple[int, int]:
         await database.check_server(connection)
         before = await database.version(connection)
         if before is None:
-            raise database.unusable("it has no schema pandapon; make one: pandapon shared init")
+            raise database.unusable("it has no schema pandapon; create it with: pandapon shared init")
         if before > VERSION:
-            raise database.unusable(f"its schema is newer ({before}; this program knows {VERSION})")
+            raise database.unusable(f"its schema is newer ({before}; this program supports {VERSION})")
         async with connection.transaction():
             if not await connection.fetchval(
                 "SELECT pg_try_advisory_xact_lock($1, $2)", LOCK_CLASS, UPGRADE_LOCK
@@ -107,7 +107,7 @@ async def upgrade(database: Database) -> tuple[int, int]:
 
 
 async def _connected(connection: Connection) -> int:
-    """How many connections of clients there are: each holds the lock that an upgrade needs."""
+    """Count the connections of clients: each holds the lock that an upgrade needs."""
     count: int = await connection.fetchval(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = $1 AND objid = $2"
         " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
