@@ -200,8 +200,9 @@ class TestBulk:
     def test_every_row_is_verified(self) -> None:
         assert "reconcile, 20 rows" in bulk._ledger_table(20, 1)
 
-    def test_a_start_takes_time(self) -> None:
-        assert bulk.start_seconds(["-c", "import json"]) > 0
+    def test_a_start_takes_time(self, tmp_path: Path) -> None:
+        assert bulk.start_seconds(["-c", "import colorsys"], str(tmp_path)) > 0
+        assert [file.name.partition(".")[0] for file in tmp_path.rglob("colorsys*.pyc")] == ["colorsys"]
 
 
 class TestReport:

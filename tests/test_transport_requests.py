@@ -38,3 +38,8 @@ def test_a_query_that_needs_encoding() -> None:
     assert query_text({"a": [], "b": "", "c": 0}) == "b=&c=0"
     assert query_text(query) == "a=true&b=x%20y%26c%3D1&c=1&c=false"
     assert query_text({}) == ""
+
+
+def test_a_request_shows_no_argument_where_tracebacks_show_variables() -> None:
+    builder = RequestBuilder.of(endpoints()["v1.alibaba.refunds.get"], Settings())
+    assert "canary" not in repr(builder.prepare({"refundId": "canary"}))

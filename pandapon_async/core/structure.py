@@ -201,16 +201,15 @@ def _fields(kind: Any, converter: Converter) -> Iterator[_Field]:
 
 def _set_field(field: _Field, number: int) -> list[str]:
     """The lines of a generated function that set one field from its JSON value."""
-    lines = [
+    lines: list[str] = []
+    for condition, made in _at_once(field, number).items():
+        lines += [f"{'elif' if lines else 'if'} {condition}:", f"    made.{field.name} = {made}"]
+    return [
         f"item = get({field.wire!r})",
-        "if item is None:",
+        *lines,
+        f"{'elif' if lines else 'if'} item is None:",
         f"    made.{field.name} = None",
         "    missing += 1",
-    ]
-    for condition, made in _at_once(field, number).items():
-        lines += [f"elif {condition}:", f"    made.{field.name} = {made}"]
-    return [
-        *lines,
         "else:",
         f"    wire = {field.wire!r}",
         f"    made.{field.name} = hook{number}(item, None)",

@@ -165,7 +165,8 @@ class Direct:
                 if protocol is None or self._idle.expired(protocol, clock):
                     continue
                 await exchange.admit()
-                await exchange.renew()
+                if not exchange.use_permit():
+                    await exchange.renew()
                 if transport is None or not _fit(protocol, transport):
                     unfit += 1
                     continue

@@ -2,9 +2,9 @@
 
 `direct.py` and `session.py` provide a connection. They call `admit` before the request: it waits for a permit
 and records the sending of a write. With the connection in hand, right before the first byte, they call
-`renew` and `sign`. `renew` exchanges a permit that became old meanwhile (a name lookup, a handshake, a slow
-disk), because the server counts requests when they arrive, not when they were allowed. Without it, 30 calls
-that wait 3 s for a cold name lookup arrive all at once.
+`use_permit` and `sign`. A permit that became old meanwhile (a name lookup, a handshake, a slow disk) is
+exchanged by `renew`, because the server counts requests when they arrive, not when they were allowed. Without
+it, 30 calls that wait 3 s for a cold name lookup arrive all at once.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Exchange:
         if self.context.write is not None:
             await self.context.write.sending()
 
-    async def renew(self) -> bool:
-        """Exchange a permit that is too old to use; return whether it was.
+    def use_permit(self) -> bool:
+        """Use the permit now; False if it is too old and `renew` must exchange it first.
 
         Raises DeadlineExceededError if there is no time left.
         """
@@ -87,12 +87,15 @@ class Exchange:
         if now >= context.deadline:  # something blocked the loop and the timer of the call
             raise too_late()
         if limiter.is_stale(context.permit, now):
-            limiter.unused(context.permit)
-            await self._permit(first=True)
-            context.sent = self.settings.clock.now()
-            return True
+            return False
         limiter.used_late(context.permit, now)
-        return False
+        return True
+
+    async def renew(self) -> None:
+        """Exchange a permit that is too old to use."""
+        self.limiter.unused(self.context.permit)
+        await self._permit(first=True)
+        self.context.sent = self.settings.clock.now()
 
     async def _permit(self, *, first: bool) -> None:
         context, begun = self.context, self.settings.clock.now()

@@ -272,9 +272,7 @@ class Pipeline:
         ahead = calls.without_permit + (0 if slots.free else slots.ahead())
         if self.limiter.expected(ahead) > context.deadline:
             raise too_late()
-        if slots.free:
-            await slots.acquire(context.deadline)
-        else:
+        if not slots.take_free():
             begun = clock.now()
             await slots.acquire(context.deadline)
             context.pending += clock.now() - begun

@@ -174,12 +174,17 @@ class ConcurrencyLimiter:
         """How many waiters would get a slot before a new caller of the current priority."""
         return self._queue.ahead()
 
-    async def acquire(self, deadline: float) -> None:
-        """Wait for a slot. Raises DeadlineExceededError at the deadline (in `Clock.now` seconds)."""
+    def take_free(self) -> bool:
+        """Take a slot if one is free."""
         if self.free > 0:
             self.free -= 1
-            return
-        await self._queue.join(deadline, self.release)
+            return True
+        return False
+
+    async def acquire(self, deadline: float) -> None:
+        """Wait for a slot. Raises DeadlineExceededError at the deadline (in `Clock.now` seconds)."""
+        if not self.take_free():
+            await self._queue.join(deadline, self.release)
 
     def release(self) -> None:
         """Pass the slot to the next waiter, or keep it for a later caller."""

@@ -33,7 +33,7 @@ __all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclare
 LARGE_BODY = 256 * 1024  # bytes
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)  # its arguments can be personal
 class PreparedRequest:
     """A request ready to send, except for the signature.
 

@@ -109,7 +109,8 @@ class _Attempt:
         if protocol is None or protocol.should_close or self.idle.expired(protocol, exchange.settings.clock):
             raise _UnfitConnection(expired=protocol is not None and not protocol.should_close)
         self.transport, self.protocol = connection.transport, protocol
-        if await exchange.renew():
+        if not exchange.use_permit():
+            await exchange.renew()
             query, headers = exchange.sign()
             request.url = _with_query(exchange.prepared.url, query)
             request.headers.update(headers)
@@ -231,7 +232,8 @@ class Session:
         settings, context = exchange.settings, exchange.context
         unfit = 0
         while unfit < STALE_CONNECTIONS:
-            await exchange.renew()
+            if not exchange.use_permit():
+                await exchange.renew()
             query, headers = exchange.sign()
             attempt = _Attempt(exchange, self._idle)
             # Until the middleware runs: a double of the session may send anything.
