@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pandapon_async import ConfigurationError, InvalidArgumentError, ListFacts, VendorProfile
+from pandapon_async import (
+    ConfigurationError,
+    Credentials,
+    InvalidArgumentError,
+    ListFacts,
+    VendorProfile,
+)
+from pandapon_async.accounts import Accounts
 from pandapon_async.reconcile import Options, Summary, reconcile, run_part
+from pandapon_async.reconcile.looking_up import seconds_to_write
 from pandapon_async.sandbox import ListShape, Sandbox, chaos
+from tests.support.config_files import bare, users
 from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import Stopper, client, read_rows, sandbox, verdicts, write_ledger
 
@@ -244,6 +254,55 @@ async def test_what_an_unproved_list_said_is_forgotten_without_the_option(
     assert sources(out)["list"] == 0
 
 
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.5, 3.5])
+@virtual_time
+async def test_a_run_that_is_stopped_in_time_judges_by_no_unproved_list(
+    tmp_path: Path, seconds: float
+) -> None:
+    async with sandbox(REFUNDS, lists=ListShape(wrong=1000), rate=20) as server:
+        ledger, out = write_ledger(tmp_path / "ledger.csv", server), tmp_path / "out"
+        async with client(server, rate=20) as pandapon:
+            end = pandapon.settings.clock.wall() + seconds_to_write(REFUNDS) + seconds
+            options = Options(by_list=True, stop_at=datetime.fromtimestamp(end, UTC))
+            summary = await reconcile(pandapon, ledger, out, options=options)
+    assert (summary.exit_code, sources(out)["list"]) == (3, 0)
+
+
+@pytest.mark.may_block("the configuration and the ledger are small files")
+async def test_each_account_has_its_own_list_and_its_own_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same refunds for both accounts here, so that a list names rows of the other one as well."""
+    bare(monkeypatch, tmp_path)
+    second, out = Credentials("key-2", "secret-2", "2"), tmp_path / "out"
+    async with Sandbox(refunds=REFUNDS, seed=7, accounts=[second]) as server:
+        ledger = tmp_path / "ledger.csv"
+        with ledger.open("w", encoding="utf-8", newline="") as file:
+            rows = [
+                {**row, "account": "ab"[number % 4 // 2]} for number, row in enumerate(server.ledger_rows())
+            ]
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        first = server.credentials
+        users(
+            f'[defaults]\nbase_url = "{server.base_url}"\nrate = "none"\n'
+            f'[accounts.a]\naccess_key = "{first.access_key}"\n'
+            f'access_secret = "sandbox-secret-known-to-all"\nuser_id = "{first.user_id}"\n'
+            '[accounts.b]\naccess_key = "key-2"\naccess_secret = "secret-2"\nuser_id = "2"\n'
+        )
+        async with Accounts.from_config() as accounts:
+            await reconcile(accounts, ledger, out, options=BY_LIST)
+        expected = [
+            "matched" if one == "timed_out" else one for one in server.truth()
+        ]  # deadlines are judged as of now, and all are long past or far off
+        found = ["matched" if one == "timed_out" else one for one in verdicts(out)]
+        assert found == expected
+        asked = Counter(one.user_id for one in server.log if one.endpoint == "taobao.refunds.page")
+    assert set(asked) == {first.user_id, "2"}
+    assert sources(out)["list"] > 250
+
+
 @virtual_time
 async def test_a_small_ledger_is_looked_up_singly(tmp_path: Path) -> None:
     async with sandbox(100) as server:
@@ -272,7 +331,7 @@ async def test_a_list_of_far_more_than_the_ledger_is_given_up(tmp_path: Path) ->
 
 async def test_lists_are_not_read_for_a_part(tmp_path: Path) -> None:
     async with Sandbox(refunds=2) as server, client(server) as pandapon:
-        with pytest.raises(InvalidArgumentError, match="by_list"):
+        with pytest.raises(InvalidArgumentError, match="--by-list does not go with parts"):
             await run_part(pandapon, tmp_path, 1, options=BY_LIST)
 
 

@@ -13,15 +13,22 @@ from typing import Any
 import attrs
 import openpyxl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pandapon_async import InvalidArgumentError, ListFacts, VendorProfile
 from pandapon_async.callbacks import MessageState, MessageStore
 from pandapon_async.callbacks.store import Entry
 from pandapon_async.reconcile import LackingVerdict, MissingSummary, Options, Summary, reconcile
+from pandapon_async.reconcile.find_missing import MissingRange, judge_lacking
+from pandapon_async.reconcile.list_store import Listed
+from pandapon_async.reconcile.list_windows import DAY_MS, start_of
+from pandapon_async.reconcile.looking_up import seconds_to_write
+from pandapon_async.reconcile.verdict import Lookup, Outcome
 from pandapon_async.sandbox import Fault, FaultKind, ListShape, Sandbox, chaos
 from pandapon_async.sandbox.ledger import SHOPS
 from tests.support.virtual import virtual_time
-from tests.test_reconcile_job import client, sandbox, verdicts
+from tests.test_reconcile_job import client, read_rows, sandbox, verdicts
 
 REFUNDS = 1200
 FIND = Options(find_missing=True, whole_account=True)
@@ -273,6 +280,52 @@ async def test_without_dates_nothing_is_sent(tmp_path: Path) -> None:
             with pytest.raises(InvalidArgumentError, match="more than 730 days"):
                 await reconcile(pandapon, wild, tmp_path / "out", options=FIND)
         assert server.counters.requests == 0
+
+
+MOMENTS = st.one_of(
+    st.none(), st.integers(0, 12).map(lambda days: start_of(date(2023, 7, 1)) + days * DAY_MS)
+)
+
+
+@given(MOMENTS, MOMENTS, MOMENTS, st.sampled_from([*Outcome, None]), st.booleans())
+def test_a_lacking_refund_is_missing_only_if_it_surely_belongs_to_the_time(
+    earliest: int | None, latest: int | None, created: int | None, outcome: Outcome | None, applied: bool
+) -> None:
+    """The time is 3 to 9 July, so that 4 to 8 July are inside."""
+    asked = MissingRange(date(2023, 7, 3), date(2023, 7, 9))
+    lookup = None if outcome is None else Lookup(outcome=outcome, applied_fen=5)
+    one = Listed("taobao", "1", None, earliest, latest, created, lookup)
+    found = judge_lacking(one, asked, applied=applied)
+    if outcome is Outcome.MISSING:
+        assert found is None
+    elif outcome is not Outcome.FOUND:
+        assert found is not None
+        assert found.verdict is LackingVerdict.UNVERIFIED
+    else:
+        first = earliest if applied else created
+        inside = start_of(date(2023, 7, 4)), start_of(date(2023, 7, 9))
+        surely = first is not None and latest is not None and inside[0] <= first <= latest <= inside[1]
+        assert (found is not None and found.verdict is LackingVerdict.MISSING_LOCAL) is surely
+        beyond = first is not None and first >= start_of(date(2023, 7, 10))
+        before = latest is not None and latest < start_of(date(2023, 7, 3))
+        assert (found is None) is (beyond or before)
+
+
+@virtual_time
+async def test_a_search_that_was_stopped_in_time_says_so(tmp_path: Path) -> None:
+    async with sandbox(REFUNDS, rate=20) as server:
+        ledger = ledger_without(tmp_path / "ledger.csv", server)
+        async with client(server, rate=20) as pandapon:
+            end = pandapon.settings.clock.wall() + seconds_to_write(REFUNDS) + 3
+            options = attrs.evolve(BOTH, stop_at=datetime.fromtimestamp(end, UTC))
+            summary = await reconcile(pandapon, ledger, tmp_path / "out", options=options)
+    assert summary.missing is not None
+    assert "the search was not ended" in summary.missing.incomplete
+    assert summary.exit_code == 3
+    wrong = [
+        row for row in read_rows(tmp_path / "out") if row["source"] == "list" and row["verdict"] != "matched"
+    ]
+    assert wrong == []
 
 
 def test_options_that_do_not_go_together() -> None:

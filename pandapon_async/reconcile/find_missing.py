@@ -342,7 +342,7 @@ def begin_summary(state: RunStore, asked: MissingRange) -> MissingSummary:
         named=named,
         lacking=lacking,
         asks=asks,
-        looked_up=bool(state.get("lacking_looked_up")),
+        looked_up=state.get("lacking_looked_up") is not False,
         invented=sum(1 for one in state.lacking() if one.lookup and one.lookup.outcome is Outcome.MISSING),
         incomplete=tuple(_incomplete(state, asked)),
         notes=tuple(_notes(state)),
@@ -351,6 +351,8 @@ def begin_summary(state: RunStore, asked: MissingRange) -> MissingSummary:
 
 def _incomplete(state: RunStore, asked: MissingRange) -> Iterator[str]:
     """Why the platform may have named fewer refunds than it has."""
+    if state.get("lacking_looked_up") is None:
+        yield "the search was not ended"
     for account, fact in state.list_facts().items():
         whose = f"account {account}: " if account else ""
         yield from (f"{whose}{why}" for why in fact.get("finding", {}).get("problems", ()))

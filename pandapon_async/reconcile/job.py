@@ -344,7 +344,7 @@ class _Job:
         days = None if asked is None else [str(asked.since), str(asked.until)]
         if asked is not None and days != state.get("missing_range"):
             state.forget_lists()
-        state.set({"missing_range": days, "pushes_read": None})
+        state.set({"missing_range": days, "pushes_read": None, "lacking_looked_up": None})
         return asked
 
     def _rule(self, state: RunStore) -> VerdictRule:

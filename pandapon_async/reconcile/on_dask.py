@@ -112,15 +112,15 @@ async def reconcile_on(
         PartsFailedError: Parts failed. Nothing was merged.
         NothingFoundError: None of a platform's refunds was found. Nothing was merged.
     """
+    options = options or Options()
+    options.refuse_lists()
     said = {"rate": rate, "base_url": base_url, "freight": freight}
     access = Access(
         account=account,
         config=config,
         settings={name: value for name, value in said.items() if value is not None},
     )
-    run = _Run(
-        dask_client, access, options or Options(), progress or NullProgress(), clock or Clock(), retries
-    )
+    run = _Run(dask_client, access, options, progress or NullProgress(), clock or Clock(), retries)
     return await run.reconcile(Path(ledger), Path(out), parts, by_account)
 
 

@@ -202,6 +202,18 @@ class Options:
                 "fresh forgets what reuse would use: say only one of them", argument="fresh"
             )
 
+    def refuse_lists(self) -> None:
+        """Refuse, for a run in parts, the options that read lists: a list names the refunds of all parts.
+
+        Raises: InvalidArgumentError.
+        """
+        for name in ("by_list", "find_missing"):
+            if getattr(self, name):
+                raise InvalidArgumentError(
+                    f"--{name.replace('_', '-')} does not go with parts: a list names the refunds of all",
+                    argument=name,
+                )
+
     @property
     def remembers(self) -> bool:
         """Whether earlier lookups are reused and those of this run are kept."""

@@ -98,12 +98,7 @@ async def run_part(
         AuthenticationError: The vendor refused the account. Finished lookups are kept.
     """
     folder, options, progress = Path(folder), options or Options(), progress or NullProgress()
-    if options.by_list or options.find_missing:
-        raise InvalidArgumentError(
-            "a list names the refunds of all parts, so none is read for one part; leave out by_list and "
-            "find_missing",
-            argument="by_list",
-        )
+    options.refuse_lists()
     thread = StoppableThread()
     found = await thread.run(lambda: Split.of(folder))
     if not 1 <= part <= found.parts:
