@@ -68,6 +68,24 @@ async def test_a_borrowed_session_is_left_open() -> None:
 
 
 @virtual_time
+async def test_a_double_on_the_borrowed_session_itself_gets_its_verb() -> None:
+    """`session.post = AsyncMock(...)`: no request that aiohttp's own `post` would have made goes out."""
+    async with FaultServer() as server, aiohttp.ClientSession() as session:
+        asked: list[Any] = []
+
+        async def post(*arguments: Any, **_: Any) -> Any:
+            asked.append(arguments)
+            raise aiohttp.ClientConnectionError("a double")
+
+        session.post = post  # type: ignore[method-assign,assignment]
+        pandapon = client(server.url, session=session, retry=RetryPolicy(attempts=1))
+        await outcome(pandapon.request("POST", "/thing"))
+        assert len(asked) == 1
+        assert server.requests == []
+        await pandapon.aclose()
+
+
+@virtual_time
 async def test_a_borrowed_session_that_is_closed_says_so() -> None:
     session = aiohttp.ClientSession()
     await session.close()

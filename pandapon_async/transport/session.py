@@ -284,9 +284,9 @@ def _with_query(url: URL, query: str) -> URL:
 
 def _method_of(session: aiohttp.ClientSession, endpoint: Endpoint) -> Callable[..., Any]:
     """`session.request` for this verb, unless a double replaces the verb's own method."""
-    if is_aiohttps(getattr(type(session), endpoint.verb, None)):
-        return functools.partial(session.request, endpoint.method)
     method: Callable[..., Any] = getattr(session, endpoint.verb)
+    if is_aiohttps(getattr(method, "__func__", None)):
+        return functools.partial(session.request, endpoint.method)
     return method
 
 
