@@ -1,14 +1,16 @@
 """A reader of the documentation at work: an empty folder, a shell on a terminal, and a Python session.
 
 Shell blocks are typed into a bash behind a pseudo terminal, so that commands ask, draw and end as for a
-person. Python blocks run one after the other at the top level of one session. A block with a title is saved
-as that file; a second one with the same title goes on with it. Ports become free ones; nothing else
-is changed.
+person. Python blocks are typed line by line into one session, as into `python -m asyncio`. A block with a
+title is saved as that file; a second one with the same title goes on with it. Ports become free ones; nothing
+else is changed.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import codeop
 import contextlib
 import fcntl
 import inspect
@@ -158,10 +160,20 @@ class Reader:
             await asyncio.to_thread(self._terminal.close)
 
     async def _python(self, block: Block) -> None:
+        """Type it line by line, as into `python -m asyncio`: a blank line ends what is indented."""
         self._printed_since()
-        result = eval(block.code(), self.names)
-        if inspect.iscoroutine(result):
-            await result
+        compiled = codeop.CommandCompiler()
+        compiled.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        begun: list[str] = []
+        for line in [*block.text.splitlines(), ""]:
+            begun.append(line)
+            code = compiled("\n".join(begun), block.where, "single")
+            if code is not None:
+                begun.clear()
+                result = eval(code, self.names)
+                if inspect.iscoroutine(result):
+                    await result
+        assert not "".join(begun).strip(), f"{block.where}: unfinished: {begun}"
         self._before = self._printed_since()
 
     async def _type(self, command: str, shown: list[str], where: str) -> None:
