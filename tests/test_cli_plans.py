@@ -85,6 +85,8 @@ async def test_unknown_outcomes_end_with_advice(shell: Shell, tmp_path: Path) ->
         assert "Continue with:\n  pandapon returns apply plan.db --yes" in first.err
         second = await shell.beside("returns", "apply", "plan.db", "--yes", "--settle-after", "0.2")
         assert (second.code, facts(second)["states"]["settled_absent"]) == (1, 1)
+        (absent,) = facts(second)["problems"]
+        assert f"{absent['reason']} {absent['note']}".count("not found at") == 1
         assert "add --resend-absent" in second.err
         third = await shell.beside(
             "returns", "apply", "plan.db", "--yes", "--resend-absent", "--settle-after", "0.2"

@@ -163,7 +163,7 @@ async def _written_by_a_colleague(folder: Path) -> None:
         assert (first.exit_code, made.states) == (3, {"unknown": 2}), "this account may not see it"
         believed = await made.apply(any_account=True)
         assert (believed.exit_code, made.states) == (1, {"settled_absent": 2})
-        assert f"read as user {ROTATED.user_id}, as_account was set" in (believed.problems[0].note or "")
+        assert f"read as user {ROTATED.user_id}, as_account was set" in (believed.problems[0].reason or "")
         held = await made.apply(resend_absent=True)
         assert (held.exit_code, made.states) == (1, {"settled_absent": 2})
         assert "any_account=True (--any-account)" in (held.problems[0].reason or "")

@@ -10,7 +10,7 @@ import attrs
 from pandapon_async.core.json_values import Result
 from pandapon_async.plans.plan_file import PlanFile
 from pandapon_async.plans.plan_types import plan_type_of
-from pandapon_async.plans.rows import RowState
+from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.summary import identity
 
 __all__ = ["ApplyResult", "Problem", "result_of"]
@@ -108,7 +108,7 @@ def result_of(
         states=states,
         money=money,
         problems=tuple(
-            Problem(row.row, row.state, identity(plan_type, row), row.intent_id, row.reason, row.note)
+            Problem(row.row, row.state, identity(plan_type, row), row.intent_id, row.reason, _remarks(row))
             for row in file.page(troubled, -1, LISTED)
         ),
         stopped=stopped,
@@ -116,3 +116,10 @@ def result_of(
         results=None if results is None else str(results),
         dry_run=dry_run,
     )
+
+
+def _remarks(row: PlanRow) -> str | None:
+    """The note of a row, without the last look if the reason says the same."""
+    if row.resolution_note is not None and (row.reason or "").startswith(row.resolution_note):
+        return "; ".join(row.remarks) or None
+    return row.note
