@@ -63,7 +63,7 @@ _RECEIVED = ("stored", "duplicates", "unavailable", "handled", "unhandled", "fai
 
 @attrs.define(eq=False)
 class _Watched:
-    """A client whose quota and journal are told at each collection; `open_writes` was counted before it."""
+    """A client whose quota and journal are reported at each collection; `open_writes` was counted before."""
 
     client: weakref.ref[Client]
     labels: dict[str, str]
@@ -120,7 +120,7 @@ class OpenTelemetry:
         self._unknown = meter.create_counter(
             "pandapon.client.outcome_unknown",
             "{write}",
-            "Writes of which nobody knows whether they were done",
+            "Writes with an unknown outcome",
         )
         self._rows = meter.create_counter("pandapon.reconcile.rows", "{row}", "Rows of ledgers by verdict")
         for name, unit, description, attribute in (
@@ -141,7 +141,7 @@ class OpenTelemetry:
             "pandapon.journal.intents", [self._intents], "{intent}", "Open writes of the journal by state"
         )
         meter.create_observable_counter(
-            "pandapon.callbacks", [self._received], "{message}", "Callbacks by what became of them"
+            "pandapon.callbacks", [self._received], "{message}", "Callbacks by result"
         )
 
     def watch(self, watched: Any, name: str | None = None) -> None:

@@ -258,7 +258,7 @@ def test_check_from_the_shell(shell: Shell, tmp_path: Path) -> None:
     for command in (("journal", "list"), ("journal", "prune", "--older-than", "1d", "--yes")):
         ended = shell(*command, "--journal", "journal.sqlite")
         assert ended.code == 2
-        assert "`pandapon journal check journal.sqlite` says what can be done" in ended.err
+        assert "run `pandapon journal check journal.sqlite` to see what can be done" in ended.err
     path.write_bytes(before[:5000])
     cut = shell("journal", "check", "journal.sqlite")
     assert cut.code == 2

@@ -123,7 +123,7 @@ def lines(**changes: Any) -> dict[str, Any]:
         ({"apply_payment_fen": "700"}, lines(refund="2.00"), "apply_payment_fen", "600 can be refunded"),
         ({"apply_carriage_fen": "101"}, ORDER, "apply_carriage_fen", "but only 100 were paid"),
         ({"apply_payment_fen": "50"}, ORDER, "apply_carriage_fen", "is more than the whole amount"),
-        ({"order_entry_ids": "11;14"}, ORDER, "order_entry_ids", "has no such line"),
+        ({"order_entry_ids": "11;14"}, ORDER, "order_entry_ids", "does not have this line"),
         ({}, answer(http(envelope(None, code=404))), "order_id", "the vendor does not know the order"),
         ({}, answer(http(envelope(None, code=5002))), "order_id", "refuses to show the order (code 5002)"),
         ({}, {"baseInfo": {"id": 100}}, None, "does not show what was paid"),

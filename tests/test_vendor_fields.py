@@ -120,7 +120,7 @@ def test_a_rule_sees_what_it_lists_and_nothing_else() -> None:
     assert seen.status == "refundsuccess"
     with pytest.raises(CannotBeSeenError, match="cannot be seen: freightBill has another type than expected"):
         _ = seen.freight_bill
-    with pytest.raises(AttributeError, match="not listed beside the rule"):
+    with pytest.raises(AttributeError, match="not listed next to the rule"):
         _ = seen.apply_payment
 
 

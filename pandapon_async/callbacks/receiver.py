@@ -72,13 +72,12 @@ log: Final = logging.getLogger("pandapon_async")
 class Receiver:
     """Receives the vendor's pushes; `async with` it, or let the web application start and close it.
 
-    `credentials` are one or several (the new and the old ones during a rotation). `store` is the file
-    that messages are kept in, ":memory:" for tests; several processes may share one, and one of them handles
-    what is in it. `shared` is the database of `Settings.shared`: receivers of several machines keep their
-    messages there and handle them together. If both are given, `store` is used, and a log line says so.
-    Handlers are registered with `on`. `observer` is an object with `message_started(message)` or
-    `message_ended(message, failures)`, such as `pandapon_async.otel.OpenTelemetry`; its errors are logged
-    once and change nothing.
+    `credentials` are one or several (the new and the old ones during a rotation). `store` is the file that
+    stores messages, ":memory:" for tests; several processes may share one, and one of them handles its
+    messages. `shared` is the database of `Settings.shared`: receivers of several machines keep their messages
+    there and handle them together. If both are given, `store` is used, and a log line says so. Handlers are
+    registered with `on`. `observer` is an object with `message_started(message)` or `message_ended(message,
+    failures)`, such as `pandapon_async.otel.OpenTelemetry`; its errors are logged once and change nothing.
     """
 
     @clean_frames

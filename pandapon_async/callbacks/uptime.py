@@ -1,10 +1,10 @@
-"""When a store was receiving: only then does a push that is not there mean that nothing was pushed.
+"""Record when a store was receiving: only then does a missing push mean that nothing was pushed.
 
-A reconciliation may do without a lookup because nothing was pushed about the refund since the last one. That
-holds only while somebody was there to take the push. So a receiver keeps intervals: it begins one when it
-starts and extends it every half a minute. One that is killed leaves an interval that ends at its last
-extension, and a machine that slept begins a new one. Several receivers of one store each keep their own; an
-hour counts if one of them was there.
+A reconciliation may skip a lookup because nothing was pushed about the refund since the last one. That is
+true only while a receiver was running. So a receiver records intervals: it begins one when it starts and
+extends it every half a minute. A killed receiver leaves an interval that ends at its last extension, and a
+machine that slept begins a new one. Several receivers of one store each record their own; a time counts if
+one of them was running.
 
 Three more things break the silence: a push that was refused or could not be stored, as the vendor gives up
 after some retries; messages that were deleted for their age; and messages that do not say which refund they

@@ -54,10 +54,10 @@ def verify(
 ) -> Credentials:
     """Check the signature of a push before any of it is parsed.
 
-    `raw_body` is the body as it came, `authorization` the header of that name as it came (None: there
-    was none). `credentials` are one or several: during a rotation the new ones and the old ones.
-    Gives the credentials that it was signed with. Raises CallbackRefusedError for everything else, with
-    the `reason`; ConfigurationError only for arguments of one's own that cannot work.
+    `raw_body` is the body as it came, `authorization` the header of that name as it came (None: there was
+    none). `credentials` are one or several: during a rotation the new ones and the old ones. Returns the
+    credentials that signed it. Raises CallbackRefusedError for everything else, with the `reason`;
+    ConfigurationError only for arguments of one's own that cannot work.
 
     >>> body = b'{"messageType": "ORDER_PAY"}'
     >>> verify(body, "é" * 64, Credentials("key", "secret", "1"))

@@ -126,7 +126,8 @@ ReuseFinal = Annotated[
     ),
 ]
 Recheck = Annotated[
-    float, typer.Option(metavar="PERCENT", help="Of what could be used again, look up so much all the same.")
+    float,
+    typer.Option(metavar="PERCENT", help="Percentage of reusable lookups that is looked up nevertheless."),
 ]
 Callbacks = Annotated[
     Path | None,
@@ -139,7 +140,7 @@ Lookups = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Where complete runs keep their lookups; default: lookups.sqlite beside the state.",
+        help="File with the lookups of complete runs; default: lookups.sqlite next to the state.",
     ),
 ]
 AcceptMissing = Annotated[
@@ -185,7 +186,7 @@ def pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
 
 
 def span(text: str | None, option: str) -> timedelta | None:
-    """An age such as 36h; None if none is given."""
+    """Parse an age such as 36h; None without one."""
     return None if text is None else timedelta(seconds=age(text, option))
 
 

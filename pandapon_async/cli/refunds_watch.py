@@ -54,10 +54,10 @@ def watch(
     near: Annotated[str, typer.Option(metavar="AGE", help="The same within a day of a deadline.")] = "15m",
     stuck_after: Annotated[
         str,
-        typer.Option(metavar="AGE", help="Report goods sent back and not received for so long."),
+        typer.Option(metavar="AGE", help="Report goods that were sent back and not received for this time."),
     ] = "7d",
     stop_after: Annotated[
-        str | None, typer.Option(metavar="AGE", help="End after this time, whatever is left.")
+        str | None, typer.Option(metavar="AGE", help="End after this time, even if refunds are left.")
     ] = None,
     map_: Map = None,
     rate: Rate = None,
@@ -159,7 +159,7 @@ def _line(change: Change) -> str:
 
 def _words(platform: Platform, seen: Seen) -> str:
     if seen.status is None:
-        return "no such refund"
+        return "refund not found"
     return state_label(platform, seen.status, "en") or seen.status
 
 

@@ -169,7 +169,7 @@ class View:
     def __getattr__(self, name: str) -> Any:
         listed = next((names for kind, names in self._fields.items() if isinstance(self._answer, kind)), ())
         if name not in listed:
-            raise AttributeError(f"{name} of {type(self._answer).__name__} is not listed beside the rule")
+            raise AttributeError(f"{name} of {type(self._answer).__name__} is not listed next to the rule")
         wire = next(wire for wire, field in wire_fields(type(self._answer)).items() if field.name == name)
         if wire in self._answer.problems:
             raise CannotBeSeenError(wire)

@@ -25,11 +25,11 @@ class ChangeKind(enum.StrEnum):
     """What a change is."""
 
     FIRST = "first"
-    """The first look at this refund: where it stands now."""
+    """The first look at this refund: its current state."""
     CHANGED = "changed"
     """The status, an amount or the deadline is another one than before."""
     MISSING = "missing"
-    """The platform says that it has no such refund."""
+    """The platform does not have the refund."""
     STUCK = "stuck"
     """The goods went back, and the seller has not received them for too long."""
 
@@ -39,7 +39,7 @@ class Seen(Result):
     """Where a refund stood at one look."""
 
     status: str | None = None
-    """The state, as the platform writes it; None if the platform has no such refund."""
+    """The state, in the platform's spelling; None if the platform does not have the refund."""
     applied_fen: int | None = None
     """What was applied for, in fen, without freight."""
     applied_freight_fen: int | None = None
@@ -49,7 +49,7 @@ class Seen(Result):
     refunded_freight_fen: int | None = None
     """Freight that was paid back, in fen."""
     currency: str | None = None
-    """The currency; None stands for CNY."""
+    """The currency; None means CNY."""
     deadline: str | None = None
     """Until when the party at turn has to act, in ISO 8601."""
 
@@ -60,7 +60,7 @@ class Seen(Result):
 
     @property
     def missing(self) -> bool:
-        """Whether the platform has no such refund."""
+        """Whether the platform does not have the refund."""
         return self == Seen()
 
 
@@ -77,7 +77,7 @@ class Change(Result):
     before: Seen | None
     """Where it stood at the look before; None at the first."""
     after: Seen
-    """Where it stands now."""
+    """Its current state."""
     seen_at: str
     """When it was seen, in ISO 8601, UTC."""
     since: str
@@ -116,7 +116,7 @@ class Stuck(Result):
     days: int
     """Whole days since then."""
     deadline: str | None
-    """Until when the seller has to act, in ISO 8601, if the platform says so."""
+    """Until when the seller must act, in ISO 8601, if known."""
 
 
 def change_of(before: Seen | None, lookup: Lookup) -> ChangeKind | None:

@@ -51,7 +51,7 @@ __all__ = ["Following", "follow"]
 PUSHED = -1.0
 """The time of the next look of a refund that was pushed: before all others."""
 LONGEST_WAIT = 600.0
-"""Seconds after which the clock is read again, as somebody may have set it."""
+"""Seconds after which the clock is read again, because it may have been set."""
 PUSHES_EVERY = 5.0
 """Seconds between two looks into a store of callbacks."""
 PAGE = 64
@@ -127,7 +127,7 @@ class Following:
         self.looks: int = 0
         """How many looks ended since it was made, failed ones too."""
         self.ended_elsewhere: int = 0
-        """How many have ended in another state than those that are waited for; 0 if none is."""
+        """How many ended in another state than the wanted ones; 0 without wanted states."""
         self._client = with_patience(client)
         self._clock = client.settings.clock
         self._refunds = list(refunds)
@@ -303,7 +303,7 @@ class Following:
         )
 
     async def _due(self, store: FollowStore) -> AsyncGenerator[Followed, None]:
-        """Each refund when its time has come, until none is followed."""
+        """Look at each refund when its time has come, until none is followed."""
         while True:
             self._woken.clear()
             self._read_pushes(store)
@@ -362,7 +362,7 @@ class Following:
         if isinstance(result, Done):
             lookup = lookup_of_answer(one.refund_id, result.value)
         elif isinstance(result.error, AuthenticationError):
-            self._refused = True  # says nothing of the refund; the loop ends with it
+            self._refused = True  # says nothing about the refund and ends the loop
             self._woken.set()
             return None
         else:

@@ -61,7 +61,7 @@ CREATE INDEX by_status ON refunds (status, since) WHERE active
 """,
     error=ConfigurationError,
     checked={"facts": ("name", "value"), "refunds": _COLUMNS},
-    if_damaged="move it away: the refunds are then followed anew, from their first look",
+    if_damaged="move it away; the refunds are then followed from the start",
 )
 _SELECT = f"SELECT active, {', '.join(_COLUMNS)}, checksum FROM refunds"
 _WRITE = f"INSERT OR REPLACE INTO refunds VALUES ({', '.join('?' * (len(_COLUMNS) + 2))})"

@@ -233,6 +233,6 @@ FILE_FORMAT = FileFormat(
         "subjects": ("subject", "intent"),
         "adopted": ("identity",),
     },
-    if_damaged="`pandapon journal check {path}` says what can be done",
+    if_damaged="run `pandapon journal check {path}` to see what can be done",
     page_size=2048,  # keys are scattered, so half the page size halves what a commit writes
 )

@@ -120,7 +120,7 @@ class SettlesWrites:
             )
         intent = await self.journal.get(intent_id)
         if intent is None:
-            raise InvalidArgumentError("no such intent in the journal", argument="intent_id")
+            raise InvalidArgumentError("the journal has no such intent", argument="intent_id")
         return intent
 
     @property

@@ -1,4 +1,4 @@
-"""What other tools need to know of the API, read from the declarations.
+"""Descriptions of the API for other tools, generated from the declarations.
 
 `document` is the OpenAPI document, `coverage` the table in the docs; `response_schema` says what an
 answer must look like, `example_data` makes one up, `example_arguments` makes up what a call wants.

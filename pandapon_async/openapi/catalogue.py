@@ -1,4 +1,4 @@
-"""Where a call stands in the vendor's navigation, and what the navigation names that is not declared."""
+"""The place of calls in the vendor's navigation, and its entries that are not declared."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def section_of(endpoint: Endpoint) -> Section:
 
 
 def undocumented() -> list[Undocumented]:
-    """The calls whose paths are not known. They are told of, never called: paths are not invented."""
+    """The calls with unknown paths. They are listed, never called: paths are not invented."""
     text = resources.files("pandapon_async.openapi").joinpath("undocumented.json").read_text(encoding="utf-8")
     return [Undocumented(**row) for row in json.loads(text)]

@@ -149,7 +149,7 @@ def nullable(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_name(kind: type[Any]) -> str:
-    """The name of a model's schema; the same class name on both platforms is told apart.
+    """Return the name of a model's schema; equal class names of the two platforms get distinct names.
 
     >>> from pandapon_async.models.taobao.refunds import RefundDetail
     >>> schema_name(RefundDetail)

@@ -223,7 +223,7 @@ class Checks:
         except PandaponError as error:
             return f"held back: order and forms could not be read ({error_kind_of(error)}); apply again"
         except _Refused:
-            return None  # the order has no such line: the vendor says so when the row is sent
+            return None  # the order does not have this line: the vendor says so when the row is sent
 
 
 def _told(status: RefundStatus, refund_id: str | None = None) -> str:
@@ -270,7 +270,7 @@ def _lines_of(order: Order, row: PlanRow) -> list[OrderItem]:
     shown = {line.sub_item_id: line for line in order.product_items or () if line.sub_item_id}
     wanted = dict.fromkeys(row.arguments["order_entry_ids"])
     if shown and not wanted.keys() <= shown.keys():
-        raise _Refused("order_entry_ids", "the order has no such line")
+        raise _Refused("order_entry_ids", "the order does not have this line")
     return [shown[entry] for entry in wanted] if shown else []
 
 

@@ -116,8 +116,8 @@ def range_of(options: Options, dates: tuple[str, str] | None) -> MissingRange:
     if since is None or until is None:
         name = "until" if since is not None else "since"
         raise InvalidArgumentError(
-            "--find-missing searches the time that the ledger is about, and no row says when it was applied "
-            f"for; say it with --{name} 2026-01-31",
+            "--find-missing searches the time of the ledger, but no row has a time of application; set "
+            f"it with --{name} 2026-01-31",
             argument=name,
         )
     if (until - since).days > MOST_SEARCHED:
@@ -166,7 +166,7 @@ def judge_lacking(listed: Listed, asked: MissingRange, *, applied: bool) -> Lack
     if (latest is not None and latest < window.first) or (earliest is not None and earliest >= window.last):
         return None
     if earliest is None or latest is None or earliest > latest:
-        return Lacking(listed, LackingVerdict.EDGE, "nobody says when it was applied for", earliest, latest)
+        return Lacking(listed, LackingVerdict.EDGE, "its time of application is not known", earliest, latest)
     if inner.first <= earliest and latest <= inner.last:
         verdict, why = LackingVerdict.MISSING_LOCAL, "the platform has it, and no row of the ledger"
     else:

@@ -89,7 +89,7 @@ class Listed:
     latest: int | None
     """The latest time of its application; None: not known."""
     created: int | None = None
-    """When its order was placed, as the list says; None: it does not."""
+    """When its order was placed, according to the list; None: not known."""
     lookup: Lookup | None = None
     """The result of a single lookup; None: it was not looked up."""
 
@@ -184,7 +184,7 @@ class ListTables(SqliteStore):
         )
 
     def add_listed(self, found: Iterable[Listed]) -> int:
-        """Keep refunds that the platform named; gives how many were not there before.
+        """Store refunds that the platform named; return how many are new.
 
         Of one that is there, the time in which it was applied for becomes narrower.
         """

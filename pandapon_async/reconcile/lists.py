@@ -99,7 +99,7 @@ class AccountLists:
         self.confirmed, self._counted = confirmed, self._pages.asked
 
     async def _read(self, reader: ListReader) -> str | None:
-        """Read all windows; gives why the list cannot be used, if it cannot."""
+        """Read all windows; return why the list cannot be used, if so."""
         before = await self._pages.page(LONG_AGO, 0)
         if before is not None and before.value.items:
             return "it shows refunds of the year 2000, so it ignores the requested time"

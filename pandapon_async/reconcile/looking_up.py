@@ -239,7 +239,7 @@ class LookingUp:
             await fetch_by_account(clients, self.client, read, self.options.concurrency, self.progress)
 
     async def _look_up_lacking(self, state: RunStore) -> int:
-        """Look up what the platform named and the ledger lacks, unless that is too much; gives the number."""
+        """Look up what the platform named and the ledger lacks, unless it is too much; return the number."""
         named, lacking, asks = await self._in_turn(lambda: too_many(state))
         looked_up = not asks or lacking <= FEW or self.options.accept_missing
         state.set({"lacking_looked_up": looked_up})

@@ -177,8 +177,9 @@ class Options:
     until: date | None = attrs.field(default=None, validator=_only_a_day)
     """The last day; None: the ledger's last."""
     accept_missing: bool = False
-    """Goes on although of the refunds that are looked up first none is found, or although the ledger lacks
-    more than a fifth of the platform's."""
+    """Whether to continue although none of the first refunds is found, or the ledger lacks more than a fifth
+    of the platform's.
+    """
     report_rows: int = attrs.field(default=20_000, validator=_not_negative)
     """How many rows report.xlsx lists, those with the most money at stake; report.html lists at most 2,000.
     """

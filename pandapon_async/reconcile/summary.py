@@ -178,7 +178,7 @@ class Summary(Result):
     """The number of rows in report.html and report.xlsx, and the omitted ones."""
 
     missing: MissingSummary | None = None
-    """What the search for refunds that the ledger lacks came to; None: nobody searched."""
+    """The result of the search for refunds that the ledger lacks; None: no search."""
 
     state: Path | None = attrs.field(default=None, repr=False)
     """The state file from which the rows can be read again, while it exists."""

@@ -221,12 +221,13 @@ _EN: Final = Words(
         LackingVerdict.EDGE: "at an edge",
         LackingVerdict.UNVERIFIED: "not verified",
     },
-    missing_found="Of {named} refunds that the platform names, {missing} are missing in the ledger "
-    "({amount}); {edge} more were applied for within a day of an edge of {since} to {until}, or at a time "
-    "that nobody names.",
+    missing_found=
+        "Of {named} refunds that the platform names, {missing} are missing in the ledger ({amount}); "
+        "{edge} more were applied for within a day of an edge of {since} to {until}, or at an unknown "
+        "time.",
     missing_asks="The ledger lacks {lacking} of {named} refunds that the platform names ({share} %). "
     "Is it complete, and of the whole account? With the ledger of one shop, leave out --find-missing.",
-    missing_left="They were not looked up, and none is called missing; --accept-missing looks them up.",
+    missing_left="They were not looked up, so none is reported as missing; --accept-missing looks them up.",
     missing_unverified="{count} of the lacking refunds could not be looked up; "
     "the same command repeats only those.",
     missing_invented="{count} refunds that the list names do not exist; they are not counted.",

@@ -1,4 +1,4 @@
-"""A PandaPon on your own machine: to learn, to test, to measure, and to see what happens when things break.
+"""A PandaPon on your own machine, for learning, testing, measuring and failure tests.
 
 It shares nothing with the client that it is there to check but the declarations and the signing rule.
 """

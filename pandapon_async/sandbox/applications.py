@@ -27,7 +27,7 @@ _ORDER_STATUS = {
     "aftersaleBuyerNotReceived": "success",
     "aftersaleBuyerReceived": "success",
 }
-"""What state an order must be in for its goods to be where the application says."""
+"""The state that an order must have for the goods status of the application."""
 
 
 def check_application(

@@ -1,4 +1,4 @@
-"""The sandbox's own pushes: what the vendor would send to a callback URL when something changes here.
+"""The sandbox's own pushes: what the vendor would send to a callback URL after a change.
 
 Schedule, signature header and frame are those of the vendor's manual: one second for the answer, half an
 hour between at most five retries, then the message is gone; no order is promised. The types and bodies of
@@ -81,7 +81,7 @@ class Delivery:
 
 @attrs.define(eq=False)
 class _Message:
-    """One message under way."""
+    """One message in flight."""
 
     type: str
     body: bytes
@@ -165,7 +165,7 @@ class CallbackSender:
         self._seen = len(effects)
 
     def push(self, platform: str, message_type: str, body: Any, *, timestamp_ms: int | None = None) -> str:
-        """Send one message of this type and body, whatever it is; gives the SHA-256 of what is sent."""
+        """Send one message with this type and body; return the SHA-256 of the sent bytes."""
         raw = message_frame(
             platform,
             message_type,
@@ -183,7 +183,7 @@ class CallbackSender:
         return digest
 
     def price_changed(self, order_id: str) -> str:
-        """Say that the price of a 1688 order changed. None does by itself here."""
+        """Push a price change of a 1688 order. No price changes by itself here."""
         order, upstream = self._sandbox.order(order_id), self._sandbox._upstream
         return self.push(ALIBABA, f"1688_{_TYPE}ORDER_PRICE_MODIFY", order_1688(order, upstream.refunds))
 

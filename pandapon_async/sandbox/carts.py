@@ -77,7 +77,7 @@ class Cart1688:
         return list(shops.values())
 
     def set_quantity(self, entry_id: int, quantity: int) -> None:
-        """Buy so many of an entry."""
+        """Set the quantity of an entry."""
         entry = self.entries.get(entry_id)
         if entry is None:
             raise Refusal(404, "cart entry does not exist")

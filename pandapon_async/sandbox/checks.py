@@ -69,7 +69,7 @@ class AuthChecker:
         return False
 
     def check(self, headers: Mapping[str, str], now: float, *, repeated: bool) -> None:
-        """Raise the refusal (code 401) that says which header is wrong. The secret is never named."""
+        """Raise the refusal (code 401) that names the wrong header, never the secret."""
         found = []
         for name in ("access-key", "timestamp", "nonce-str", "user-id", "signature"):
             value = headers.get(name)

@@ -27,7 +27,7 @@ def break_off(request: web.BaseRequest) -> web.Response:
 
 
 def reset(request: web.BaseRequest) -> web.Response:
-    """End the connection with a TCP reset: whatever was sent and not read is gone."""
+    """End the connection with a TCP reset: unread data is lost."""
     if request.transport is not None:
         sock = request.transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOTHING)
@@ -46,7 +46,7 @@ def send_half(request: web.BaseRequest, answer: SandboxResponse) -> web.Response
 
 
 def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
-    """The answer that a gateway gives in the service's place: status, page, headers.
+    """Return the answer of a gateway in place of the service: status, page, headers.
 
     A page of None means that it is an envelope; `in_envelope_only` says whether it comes with HTTP 200.
     """
@@ -64,7 +64,7 @@ def substitute(fault: Fault) -> tuple[int, str | None, dict[str, str]]:
 
 
 def in_envelope_only(fault: Fault) -> bool:
-    """Whether the HTTP status says that all is well."""
+    """Whether the HTTP status is a success."""
     refusal = fault.kind in (FaultKind.REFUSAL, FaultKind.REFUSAL_AFTER)
     return fault.kind is FaultKind.THROTTLE_CODE or (refusal and fault.body in ("code", "inner"))
 

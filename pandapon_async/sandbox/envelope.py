@@ -30,7 +30,7 @@ class SandboxResponse:
 
 
 class Refusal(Exception):
-    """The sandbox says no, with an envelope code and a reason."""
+    """A refusal of the sandbox, with an envelope code and a reason."""
 
     def __init__(
         self, code: int | str, msg: str, *, status: int = 200, headers: dict[str, str] | None = None

@@ -114,7 +114,7 @@ class Fault:
     status: int = attrs.field(default=403, validator=_status)
     """The HTTP status of a refusal."""
     body: str = attrs.field(default="html", validator=_body)
-    """What a refusal holds: "html", "envelope", "code", "inner" or "empty"."""
+    """The form of a refusal: "html", "envelope", "code", "inner" or "empty"."""
     visible_after: float | None = None
     """Seconds until reads show what was carried out."""
     error_code: str | None = None
@@ -122,7 +122,7 @@ class Fault:
 
     @property
     def carries_out(self) -> bool:
-        """Whether the request is processed all the same, and at once."""
+        """Whether the request is processed nevertheless, and at once."""
         return self.kind in CARRIED_OUT
 
     @property

@@ -100,7 +100,7 @@ def freight(shop: str) -> int:
 
 
 def preview(shops: Mapping[str, list[Wanted]]) -> dict[str, Any]:
-    """What ordering would give; amounts are fen."""
+    """The preview of an order; amounts are fen."""
     found = stock_error(cargo for cargos in shops.values() for cargo in cargos)
     return {
         "orderPreviewResuslt": [] if found else [_previewed(shop, cargos) for shop, cargos in shops.items()],

@@ -41,7 +41,7 @@ _SHIPPED = ("waitbuyerreceive", "success")
 
 @attrs.define(frozen=True, kw_only=True)
 class OrderLine(Result):
-    """One line of an order: so many pieces of one product."""
+    """One line of an order: a number of pieces of one product."""
 
     entry_id: str
     """The id of the line."""
@@ -68,7 +68,7 @@ class OrderState(Result):
     order_id: str
     """The order's id."""
     status: str
-    """Where it stands, as the platform writes it."""
+    """Its state, in the platform's spelling."""
     lines: tuple[OrderLine, ...]
     """Its lines."""
     shipping: int = 0
@@ -223,7 +223,7 @@ def _order_of(refund: RefundState, freight: Freight | None) -> OrderState:
 
 
 def _any_order(order_id: str) -> OrderState:
-    """The order of an id that nobody knows."""
+    """The order of an unknown id."""
     salt = draws(0, "order", order_id)[0]
     created = START_MS + salt % (30 * DAY_MS)
     number = int(order_id)

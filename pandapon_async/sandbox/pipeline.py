@@ -1,4 +1,4 @@
-"""One request's way from the socket to its answer.
+"""The pipeline of one request, from the socket to its answer.
 
 The way is always the same: note the arrival, count it against the rate, draw its fault, read it, let land
 what is late and due, check headers and arguments, carry it out, answer. A planted fault takes the place of
@@ -78,7 +78,7 @@ class Pipeline:
     )
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request, or do to it what its fault says."""
+        """Answer one request, or apply its fault."""
         counters = self.counters
         counters.in_flight += 1
         counters.most_in_flight = max(counters.most_in_flight, counters.in_flight)
@@ -91,7 +91,7 @@ class Pipeline:
         """Carry out what lands late, as far as its time has come."""
         while self.landing and self.landing[0][0] <= self.upstream.clock():
             moment, _, checked = heapq.heappop(self.landing)
-            with contextlib.suppress(Refusal):  # nobody is left to hear it
+            with contextlib.suppress(Refusal):  # the client is gone
                 self._carry_out(checked, moment)
 
     def _land_later(self, checked: _Checked, number: int, delay: float) -> None:
@@ -119,7 +119,7 @@ class Pipeline:
                 unreadable = Refusal(400, "body: is not what its headers say", status=400)
                 return self._respond(entry, self._envelope(entry, path, refusal=unreadable))
             entry.fault = "client_gone"
-            return web.Response()  # never sent: nobody is there
+            return web.Response()  # never sent: the client is gone
         entry.digest = hashlib.sha256(body).hexdigest()
         if wait is not None:
             self.counters.rate_refused += 1
@@ -280,7 +280,7 @@ class Pipeline:
 
 
 def _arguments(request: web.BaseRequest, body: bytes) -> dict[str, Any]:
-    """What the body holds: nothing, or one JSON object."""
+    """Parse the body: empty, or one JSON object."""
     if not body:
         return {}
     kind = request.headers.get("Content-Type", "")

@@ -1,4 +1,4 @@
-"""The reading of the vendor that a sandbox plays: what no page says is taken from a profile, strictly.
+"""The profile of a sandbox: strict answers to what no page of the vendor says.
 
 Without a profile the sandbox is lenient where the pages contradict each other: it takes either unit of the
 timestamp, and an argument wherever it comes. A client that is right by chance would then pass.
@@ -18,7 +18,7 @@ from pandapon_async.settings import ListFacts, VendorProfile
 __all__ = ["Played", "Quotas"]
 
 _CODES: Final = {"success": 200, "throttle": 429, "authentication": 401, "not_found": 404}
-"""The codes that the sandbox gives by itself."""
+"""The codes that the sandbox answers by default."""
 
 
 @attrs.define(eq=False)
@@ -39,7 +39,7 @@ class Played:
         }
 
     def serves(self, endpoint: Endpoint) -> bool:
-        """Whether this generation of the API is there."""
+        """Whether the sandbox has this generation of the API."""
         wanted = None if self.profile is None else self.profile.generation
         return wanted is None or endpoint.generation == wanted
 
@@ -68,7 +68,7 @@ class Played:
 
 
 class Quotas:
-    """The rate as a strict server counts it: over everybody, or for each key or user, as the profile says."""
+    """The rate as a strict server counts it: over all callers, or for each key or user, by the profile."""
 
     def __init__(self, rate: float | None, profile: VendorProfile | None) -> None:
         self._rate = rate

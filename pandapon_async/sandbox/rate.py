@@ -1,4 +1,4 @@
-"""A rate as a strict server counts it: never more than so many in any sliding second."""
+"""A rate as a strict server counts it: at most this many requests in any one second."""
 
 from __future__ import annotations
 

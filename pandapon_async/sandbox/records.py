@@ -49,7 +49,7 @@ class RequestRecord(Result):
 
 @attrs.define(frozen=True)
 class Effect(Result):
-    """One change of state: what was carried out, whatever became of the answer."""
+    """One change of state: a write that was carried out, even if its answer was lost."""
 
     time: float
     """When, in seconds since 1970."""
@@ -76,7 +76,7 @@ class Counters(Result):
     """Exact numbers, however short the log is kept."""
 
     requests: int = 0
-    """Requests that came."""
+    """The number of received requests."""
     rate_refused: int = 0
     """Requests over the rate; not counted among `faults`."""
     nonces_repeated: int = 0
@@ -84,9 +84,9 @@ class Counters(Result):
     connections: int = 0
     """Connections that were opened."""
     in_flight: int = 0
-    """Requests under way now."""
+    """Requests in flight now."""
     most_in_flight: int = 0
-    """The most requests that were under way at once."""
+    """The most requests in flight at once."""
     busiest_second: int = 0
     """The most arrivals in any sliding second, refused ones included."""
     faults: Counter[str] = attrs.field(factory=Counter)

@@ -77,7 +77,7 @@ class RefundState(Result):
     entry_ids: tuple[str, ...]
     """The lines of the order that it is about."""
     status: Status
-    """Where it stands."""
+    """Its state."""
     currency: str = "CNY"
     """The currency of its amounts."""
     apply_payment: int
@@ -85,7 +85,7 @@ class RefundState(Result):
     apply_carriage: int = 0
     """Fen of freight applied for."""
     refund_payment: int | None = None
-    """Fen paid back on 1688, where the answer says so."""
+    """The refunded fen on 1688, if the answer has them."""
     applied_ms: int
     """When it was applied for."""
     modified_ms: int

@@ -1,4 +1,4 @@
-"""What reads see while changes are hidden from them: the books of a replica that lags behind.
+"""The data of a lagging replica, which reads see while changes are hidden.
 
 A platform of many machines answers a read from a copy. For seconds, at times for minutes, a write that was
 carried out does not show there, and whoever takes "not shown" for "not done" sends it again. Here each

@@ -49,7 +49,8 @@ class TwoClocks(Protocol):
 
 
 class Sandbox:
-    """A PandaPon on this machine: signed calls in, the vendor's shapes out, nothing real behind it.
+    """A PandaPon on this machine: it accepts signed calls and answers in the vendor's form, without real
+    data.
 
     `async with Sandbox(refunds=1000, seed=7) as sandbox:` serves `sandbox.base_url` to whoever signs with
     `sandbox.credentials`. The same seed gives the same refunds, ledger and faults.

@@ -1,6 +1,6 @@
-"""Which states a refund can be in, and which steps lead from one to another.
+"""The states of a refund and the steps between them.
 
-Written out here and not taken from the client's models: the sandbox is there to check them.
+Written out here and not taken from the client's models, because the sandbox checks those.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A 1688 refund as it travels: the upstream's field names, fen, compact dates.
+"""A 1688 refund on the wire: the upstream's field names, fen, compact dates.
 
 PandaPon's page shows the first fields only, the rest follows the upstream's detail answer. As there,
 much is left out where it has no value, sentinels stand for nothing (-1), and one answer in four writes

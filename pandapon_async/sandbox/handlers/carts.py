@@ -21,7 +21,7 @@ def get(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> An
 
 @handles("alibaba.carts.set_quantity")
 def set_quantity(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """Buy so many of a cart entry."""
+    """Set the quantity of a cart entry."""
     upstream.own.cart.set_quantity(arguments["id"], arguments["quantity"])
     upstream.note(endpoint.name, "cart_quantity", str(arguments["id"]), arguments)
     return True
@@ -29,7 +29,7 @@ def set_quantity(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, An
 
 @handles("alibaba.carts.preview_order")
 def preview_order(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """What ordering these entries would give; like `orders.preview`, as no page shows the answer."""
+    """Preview the order of these entries; like `orders.preview`, because no page shows the answer."""
     return ordering.preview(_chosen(upstream, endpoint, arguments))
 
 

@@ -69,7 +69,7 @@ def search_in_shop(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, 
 
 @handles("alibaba.goods.related")
 def related(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """Products related to one, at most ten a page. Where the list stands in the answer is inferred."""
+    """Products related to one, at most ten a page. The field of the list is inferred."""
     first, total = found_offers("related", str(offer_number(arguments["offerId"])))
     asked = page_of(arguments, largest=10)
     found = [_summary(endpoint, product(number)) for number in asked.run(first, total)]
@@ -103,7 +103,7 @@ def get_batch(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any])
 
 @handles("taobao.goods.search")
 def search_taobao(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """What matches a keyword, at most 40 a page. Where the list stands in the answer is inferred."""
+    """Products that match a keyword, at most 40 a page. The field of the list is inferred."""
     first, total = found_offers("taobao", arguments.get("keyword") or "")
     asked = page_of(arguments, largest=40)
     found = [_taobao(_name(endpoint, product(number))) for number in asked.run(first, total)]

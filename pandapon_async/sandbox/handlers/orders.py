@@ -18,7 +18,7 @@ __all__ = ["placed"]
 
 @handles("alibaba.orders.preview")
 def preview(upstream: Upstream, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
-    """What ordering these products as one order would give; refused inside a successful envelope."""
+    """Preview one order of these products; a refusal is inside a successful envelope."""
     return ordering.preview(_one_shop(arguments))
 
 
