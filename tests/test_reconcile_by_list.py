@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from pandapon_async import (
@@ -20,7 +22,12 @@ from pandapon_async import (
 )
 from pandapon_async.accounts import Accounts
 from pandapon_async.reconcile import Options, Summary, reconcile, run_part
+from pandapon_async.reconcile.by_list import Confirming, confirms
+from pandapon_async.reconcile.list_store import WindowState
+from pandapon_async.reconcile.list_windows import Window
 from pandapon_async.reconcile.looking_up import seconds_to_write
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome, VerdictRule
 from pandapon_async.sandbox import ListShape, Sandbox, chaos
 from tests.support.config_files import bare, users
 from tests.support.virtual import virtual_time
@@ -346,3 +353,74 @@ async def test_an_inferred_path_is_refused_before_anything_is_sent(tmp_path: Pat
                 pandapon, ledger, tmp_path / "out", options=Options(by_list=True, accept_missing=True)
             )
         assert not any((one.path or "").startswith("/v2/taobao/order/refund/queryList") for one in server.log)
+
+
+RULE = VerdictRule(as_of=datetime(2024, 1, 1, tzinfo=UTC))
+ROW = LedgerRow(row=2, platform="taobao", refund_id="1", amount_fen=500, currency="CNY", status="100")
+SEEN = Lookup(outcome=Outcome.FOUND, status="100", applied_fen=500, currency="CNY")
+LATER = "2024-02-01T00:00:00+08:00"
+
+
+@pytest.mark.parametrize(
+    ("row", "seen", "current", "confirmed"),
+    [
+        ({}, {}, False, True),
+        ({"status": None}, {}, False, True),
+        ({"status": "-20"}, {"status": "-20"}, False, True),
+        ({}, {"applied_fen": 501}, False, False),
+        ({}, {"applied_fen": None}, False, False),
+        ({}, {"currency": None}, False, False),
+        ({}, {"currency": "USD"}, False, False),
+        ({}, {"status": None}, False, False),
+        ({"status": None}, {"status": "77"}, False, False),
+        ({}, {"status": "-20"}, False, False),
+        ({}, {"outcome": Outcome.MISSING}, False, False),
+        ({}, {"outcome": Outcome.FAILED}, False, False),
+        ({"status": "30"}, {"status": "30", "deadline": LATER}, False, False),
+        ({"status": "30"}, {"status": "30", "deadline": LATER}, True, True),
+        ({"status": "30"}, {"status": "30"}, True, False),
+        ({"status": "30"}, {"status": "30", "deadline": "2023-12-01T00:00:00+08:00"}, True, False),
+        ({"platform": None}, {}, False, False),
+    ],
+)
+def test_what_a_list_confirms(
+    row: dict[str, Any], seen: dict[str, Any], current: bool, confirmed: bool
+) -> None:
+    lookup = attrs.evolve(SEEN, **seen)
+    assert confirms(attrs.evolve(ROW, **row), lookup, RULE, current=current) is confirmed
+
+
+def test_what_a_list_said_before_its_proof_does_not_outlive_the_run(tmp_path: Path) -> None:
+    with closing(RunStore.open(tmp_path / "state.sqlite")) as state:
+        for number, account in enumerate(("a", "b", "c"), start=1):
+            state.add_rows([attrs.evolve(ROW, row=number, refund_id=str(number), account=account)])
+            state.record(number, attrs.evolve(SEEN, source=LookupSource.LIST))
+            state.set_windows(account, [Window(0, 1000)], WindowState.READ)
+        state.set_list_fact("a", proof={"9": 9}, proved=False)
+        state.set_list_fact("b", proof={"9": 9}, proved=True)
+        state.set_list_fact("c", proof={"9": 9}, proved=False, over=True)
+        state.forget_unproved()
+        assert [item.refund_id for item in state.pending()] == ["1"]
+        assert [len(state.windows(account)) for account in ("a", "b", "c")] == [0, 1, 1]
+        assert (state.list_fact("a"), state.list_fact("b")["proved"]) == ({}, True)
+        assert state.forget_list_lookups("b") == 1
+        assert state.looked_up() == 1
+
+
+@pytest.mark.parametrize("refused", ["refund 9: the list says otherwise", None])
+def test_what_a_list_said_that_is_not_believed_is_dropped(tmp_path: Path, refused: str | None) -> None:
+    async def nothing(*_: Any) -> None:
+        raise AssertionError("nothing is asked here")
+
+    with closing(RunStore.open(tmp_path / "state.sqlite")) as state:
+        state.add_rows([ROW])
+        state.record(ROW.row, attrs.evolve(SEEN, source=LookupSource.LIST))
+        confirming = Confirming(
+            state=state, account=None, rule=RULE, current=False, in_thread=nothing, look_up=nothing,
+            stamp=lambda: "", told=lambda _: None,
+        )  # fmt: skip
+        confirming.refused = refused
+        confirming.conclude(left=0)
+        assert state.looked_up() == 0
+        assert state.list_fact(None)["over"] is True
+        assert (state.list_fact(None)["refused"] == refused) is (refused is not None)
