@@ -25,6 +25,7 @@ import pytest
 from pandapon_async import Client, RetryPolicy
 from tests.support.clients import CREDENTIALS, settings
 from tests.support.server import FaultServer
+from tests.support.virtual import outcome, virtual_time
 
 REFUSED = AssertionError("network use in a unit test")
 
@@ -323,3 +324,15 @@ async def test_a_double_that_was_there_before_the_import(what: str) -> None:
         done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
         assert "did not get through" in done.stdout, done.stderr
         assert server.requests == []
+
+
+@virtual_time
+async def test_a_double_that_comes_while_a_call_waits_gets_its_request() -> None:
+    async with FaultServer() as server, Client(CREDENTIALS, settings(server.url)) as pandapon:
+        await pandapon.request("POST", "/before")
+        pandapon.limiter.pause(1)
+        waiting = asyncio.ensure_future(outcome(pandapon.request("POST", "/pay")))
+        await asyncio.sleep(0.5)
+        with mock.patch("aiohttp.ClientSession._request", side_effect=REFUSED):
+            await asyncio.wait([waiting])
+        assert len(server.requests) == 1, "the one before"
