@@ -23,6 +23,7 @@ from benchmarks import (
     instructions,
     journal,
     limiter,
+    nights,
     quota,
     report,
     rivals,
@@ -34,6 +35,7 @@ from benchmarks.contenders import Place, contender
 from benchmarks.measure import Ticker
 from benchmarks.replies import REFUND_ID, REFUND_ID_1688, refund
 from benchmarks.server import HERE, Server, ceiling, serving
+from pandapon_async.callbacks import uptime
 
 needs_compiler = pytest.mark.skipif(
     not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="the benchmarks' server needs a C compiler"
@@ -244,3 +246,15 @@ async def test_the_ticker_notices_who_holds_the_loop() -> None:
         await asyncio.sleep(0.01)
         sum(range(3_000_000))
     assert ticker.worst > 0.005
+
+
+async def test_a_night_costs_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second night in every way: the verdicts of the plain one, but for changes nobody heard of."""
+    monkeypatch.setattr(uptime, "HEARTBEAT", 0.1)
+    ways, changed = await nights.nights(800, 4, tmp_path)
+    plain, by_list, final, both, everything_together = ways
+    assert "800 rows" in nights.told(800, ways, changed), "and no verdict is another without a reason"
+    assert plain.calls > 780
+    assert max(by_list.taobao, final.taobao) < plain.taobao / 3
+    assert both.calls <= final.calls < plain.calls / 3
+    assert everything_together.calls < plain.calls / 10

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pandapon_async.reconcile.lookup_store import FORMAT as LOOKUPS_FORMAT
 from pandapon_async.reconcile.outputs import FILES
 from pandapon_async.reconcile.run_store import FORMAT
 from pandapon_async.storage.files import only_writer
@@ -25,7 +26,7 @@ def old_files(folder: Path, before: float) -> list[Path]:
         folder: The folder to search.
         before: Seconds since 1970.
 
-    Returns: The files of reconciliations: rows.csv, exceptions.csv, summary.json, report.html and states.
+    Returns: The files of reconciliations: rows.csv, summary.json, reports, states, lookups and so on.
     """
     return sorted(path for path in _files(folder) if path.lstat().st_mtime < before and _is_ours(path))
 
@@ -43,7 +44,7 @@ def _is_ours(path: Path) -> bool:
     if mark is not None:
         return mark.stands_in(path)
     # A renamed state is damaged, so only its name identifies it.
-    return FORMAT.made(path) or _SET_ASIDE.fullmatch(path.name) is not None
+    return FORMAT.made(path) or LOOKUPS_FORMAT.made(path) or _SET_ASIDE.fullmatch(path.name) is not None
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -186,6 +186,7 @@ class LookingUp:
             await self._count_reuse(state, reuse)
             if self.reuse_ended is not None:
                 await self.reuse_ended(ended)
+        await self.thread.run(reuse.forget_changed)
         return bool(ended)
 
     async def _count_reuse(self, state: RunStore, reuse: Reuse) -> None:

@@ -193,6 +193,7 @@ class Reuse:
     ended_elsewhere: Callable[[], list[str]] | None = None
     """The platforms for which reuse has ended in another part of the same ledger."""
     result: Reused = attrs.field(factory=Reused)
+    _outdated: list[tuple[str, Platform, str]] = attrs.field(factory=list, init=False)
 
     @classmethod
     def of(
@@ -301,8 +302,13 @@ class Reuse:
         self.result.ended += just_ended
         state.set({"reuse_ended": self.result.ended})
         state.drop_reused(self.result.ended)
-        self.store.forget(differs)
+        self._outdated = differs
         return just_ended
+
+    def forget_changed(self) -> None:
+        """Forget what `compare` has found to be out of date; called once all who use it again know that."""
+        self.store.forget(self._outdated)
+        self._outdated = []
 
     def count(self, state: RunStore) -> None:
         """Count the reused lookups."""
