@@ -42,6 +42,11 @@ def unreachable() -> OSError:
     return OSError(errno.ENETUNREACH, "unreachable")
 
 
+def refused() -> OSError:
+    """As asyncio raises it, with a text of its own."""
+    return ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('canary', 9)")
+
+
 def proxy_error(status: int) -> aiohttp.ClientHttpProxyError:
     return aiohttp.ClientHttpProxyError(REQUEST, (), status=status, message="canary")
 
@@ -65,6 +70,7 @@ TABLE: list[tuple[Exception, bool, str, type[Exception], str]] = [
     (aiohttp.ServerFingerprintMismatch(b"1", b"2", "h", 1), False, "expected one", LOST, "lost"),
     (aiohttp.ClientConnectorDNSError(KEY, OSError("canary")), True, "resolved", LOST, "lost"),
     (aiohttp.ClientConnectorError(KEY, unreachable()), True, "unreachable", LOST, "unreachable"),
+    (aiohttp.ClientConnectorError(KEY, refused()), True, "(Connection refused)", LOST, "Connection refused"),
     (aiohttp.ClientProxyConnectionError(KEY, unreachable()), True, PROXY_PLACE, LOST, "unreachable"),
     (aiohttp.ConnectionTimeoutError("canary"), True, "within", LATE, "deadline"),
     (aiohttp.InvalidURL("https://canary"), False, "url", LOST, "lost"),

@@ -7,7 +7,10 @@ server's data.
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+import ssl
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -112,8 +115,11 @@ def _reason(failure: Exception) -> str:
 
 
 def _system_reason(failure: OSError) -> str:
-    """What the system says of an error; its own text may be asyncio's, with an address in it."""
-    return os.strerror(failure.errno) if failure.errno else type(failure).__name__
+    """Return the system's own word for an error: asyncio writes another text over it, with an address."""
+    foreign = isinstance(failure, ssl.SSLError | socket.gaierror)  # their numbers are not the system's
+    if failure.errno is not None and failure.errno in errno.errorcode and not foreign:
+        return os.strerror(failure.errno)
+    return failure.strerror or type(failure).__name__
 
 
 def _tls_reason(failure: aiohttp.ClientSSLError) -> str:
