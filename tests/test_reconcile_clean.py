@@ -51,7 +51,7 @@ def files() -> set[Path]:
 def test_old_files_of_runs_are_told_and_deleted(shell: Shell) -> None:
     before = files()
     ours = {path for path in before if path.parent == Path("runs/one")}
-    assert {path.name for path in ours} > FILES.keys()
+    assert {path.name for path in ours} > FILES.keys() - {"missing.csv"}  # only with --find-missing
     asked = shell("clean", "--older-than", "400d", "runs")
     assert asked.code == 2
     assert f"{len(ours)} files of reconciliations are older than 400d" in asked.err

@@ -69,8 +69,8 @@ def _argument(parameter: Parameter) -> list[str]:
 def describe(rule: rules.Field) -> str:
     """Describe the accepted values of a rule.
 
-    >>> describe(rules.ListField(rules.TextField(), 1, 5)) 'list of 1 to 5, comma separated or KEY repeated:
-    text'
+    >>> describe(rules.ListField(rules.TextField(), 1, 5))
+    'list of 1 to 5, comma separated or KEY repeated: text'
     """
     match rule:
         case rules.ListField():

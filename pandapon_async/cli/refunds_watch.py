@@ -137,7 +137,7 @@ def _line(change: Change) -> str:
     >>> seen = Seen(status="refundsuccess", applied_fen=1200, refunded_fen=1200)
     >>> _line(Change(kind=ChangeKind.CHANGED, platform="1688", refund_id="TQ1", before=Seen(status="x"),
     ...     after=seen, seen_at="2026-01-31T00:00:00.000+00:00", since="2026-01-31T00:00:00.000+00:00"))
-    '2026-01-31 08:00  TQ1  x -> refund success, 12.00 yuan'
+    '2026-01-31 08:00  TQ1  x -> refund success, ¥12.00'
     """
     moment = datetime.fromisoformat(change.seen_at).astimezone(BEIJING)
     parts = [f"{moment:%Y-%m-%d %H:%M}", change.refund_id]
