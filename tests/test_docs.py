@@ -35,6 +35,7 @@ from pandapon_async import (
 )
 from pandapon_async.api.registry import endpoints
 from pandapon_async.cli.callbacks import _configured
+from pandapon_async.cli.lazy import with_value
 from pandapon_async.client import _SHARED
 from pandapon_async.core.signing import signature
 from pandapon_async.journal.intent import IntentState
@@ -60,6 +61,9 @@ def parse(arguments: list[str]) -> Mapping[str, Any]:
         both = " ".join(arguments[:2])  # a command's name may be two words
         name, arguments = (both, arguments[2:]) if both in command.commands else (arguments[0], arguments[1:])
         assert name in command.commands, f"there is no command {name}"
+        place = getattr(command, "places", {}).get(name)
+        if place is not None and place.optional_value is not None:
+            arguments = with_value(arguments, *place.optional_value)
         command = command.commands[name]
     if "--help" in arguments:
         return {}

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import pytest
 
-from pandapon_async import Client, ConfigurationError, InvalidArgumentError
+from pandapon_async import Client, ConfigurationError, Credentials, InvalidArgumentError
 from pandapon_async.progress import NullProgress
 from pandapon_async.reconcile import (
     Options,
@@ -352,9 +352,17 @@ def test_a_rate_is_divided_and_a_shared_one_is_not(shell: Shell, tmp_path: Path)
     )
     accounts: Any = Access(shares=4).open()
     assert [accounts.settings_of(name).rate for name in "abc"] == [10, 2, 40]
+    assert Access().quotas_are_apart()
+    assert not Access(account="b").quotas_are_apart()
     assert Access(account="b", shares=4).open().settings.rate == 2
     assert Access(account="b", shares=4, settings={"rate": 100}).open().settings.rate == 25
     assert Access(account="b", shares=4).own_settings().rate == 8
+    users(
+        '[defaults]\nbase_url = "https://api.example"\n'
+        '[accounts.a]\naccess_key = "ka"\naccess_secret = "s"\nuser_id = "1"\n'
+        '[accounts.b]\naccess_key = "ka"\naccess_secret = "s"\nuser_id = "2"\n'
+    )
+    assert not Access().quotas_are_apart()  # one key, one quota
 
 
 async def test_no_secret_is_in_a_task_or_a_proof(shell: Shell, tmp_path: Path) -> None:
@@ -364,7 +372,7 @@ async def test_no_secret_is_in_a_task_or_a_proof(shell: Shell, tmp_path: Path) -
     )
     order = PartOrder(folder="/parts", part=1, access=Access(account="a"), options=OPTIONS, topic="t")
     proofs = [order.access.proof(nonce, str(tmp_path)) for nonce in ("1", "2")]
-    assert all("holds no parts" in (proof.problem or "") for proof in proofs)
+    assert all("has no parts" in (proof.problem or "") for proof in proofs)
     ledger = "platform,refund_id,amount_fen\n1688,TQ1,1\n"
     await asyncio.to_thread((tmp_path / "ledger.csv").write_text, ledger)
     await split(tmp_path / "ledger.csv", tmp_path / "parts", 1)
@@ -388,6 +396,37 @@ async def test_no_secret_is_in_a_task_or_a_proof(shell: Shell, tmp_path: Path) -
 def test_options_that_do_not_go_together(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
     ended = shell("reconcile", "ledger.csv", "--out", "out", *arguments)
     assert (ended.code, said in ended.err) == (2, True), ended.err
+
+
+async def test_accounts_that_are_kept_together_have_their_whole_rate(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, heard = Engine(["tcp://one:1", "tcp://two:2"]).use(monkeypatch), Heard()
+    keys = [Credentials(f"key-{name}", "secret-of-both", user) for name, user in (("a", "21"), ("b", "22"))]
+    async with Sandbox(refunds=40, seed=7, accounts=keys) as server:
+        text = f'[defaults]\nbase_url = "{server.base_url}"\nrate = 500\n' + "".join(
+            f'[accounts.{key.access_key}]\naccess_key = "{key.access_key}"\n'
+            f'access_secret = "{key.access_secret}"\nuser_id = "{key.user_id}"\n'
+            for key in keys
+        )
+        await asyncio.to_thread(users, text)
+        lines = [
+            f"{row['platform']},{row['refund_id']},{row['amount_fen']},key-{'ab'[at % 2]}"
+            for at, row in enumerate(server.ledger_rows())
+        ]
+        ledger = tmp_path / "ledger.csv"
+        await asyncio.to_thread(
+            ledger.write_text, "\n".join(["platform,refund_id,amount_fen,account", *lines])
+        )
+        apart = await reconcile_on(
+            engine, ledger, tmp_path / "apart", options=OPTIONS, parts=4, by_account=True, progress=heard
+        )
+        together = await reconcile_on(engine, ledger, tmp_path / "together", options=OPTIONS, parts=4)
+    assert "each account is in one part, which has the whole rate of its accounts" in heard.notes
+    assert {order.access.shares for _, order in engine.orders[:4]} == {1}
+    assert {order.access.shares for _, order in engine.orders[4:]} == {2}
+    assert apart.rows_digest == together.rows_digest
+    assert apart.verdicts[Verdict.UNVERIFIED] == 0
 
 
 def test_without_dask_the_command_says_what_to_install(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

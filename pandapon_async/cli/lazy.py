@@ -15,7 +15,7 @@ import typer
 
 from pandapon_async.cli.parsing import Command, Group
 
-__all__ = ["LazyGroup", "Place"]
+__all__ = ["LazyGroup", "Place", "with_value"]
 
 
 class Place(NamedTuple):
@@ -67,7 +67,7 @@ class LazyGroup(Group):
             return both, self.get_command(ctx, both), args[2:]
         place = self.places.get(args[0])
         if place is not None and place.optional_value is not None:
-            args = _with_value(args, *place.optional_value)
+            args = with_value(args, *place.optional_value)
         return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -83,10 +83,10 @@ class LazyGroup(Group):
         return ((name, place.summary) for name, place in self.places.items())
 
 
-def _with_value(args: list[str], option: str, alone: str, form: str) -> list[str]:
+def with_value(args: list[str], option: str, alone: str, form: str) -> list[str]:
     """Insert the value of an option without one, because the parser does not support optional values.
 
-    >>> _with_value(["--dask", "ledger.csv"], "--dask", "here", "[a-z]+://.+")
+    >>> with_value(["--dask", "ledger.csv"], "--dask", "here", "[a-z]+://.+")
     ['--dask', 'here', 'ledger.csv']
     """
     if option not in args:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
 import os
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,12 @@ from pandapon_async import reconcile as job
 from pandapon_async.cli.dask_address import HERE
 from pandapon_async.cli.output import progress
 from pandapon_async.config_file import CONFIG
-from pandapon_async.environment import ACCOUNT
+from pandapon_async.environment import ACCOUNT, by_option
 from pandapon_async.errors import ConfigurationError
 
 __all__ = ["DaskOptions", "reconcile_on_dask"]
 
+SHARED = "PANDAPON_SHARED"
 MOST_WORKERS = 4
 NO_DASK = "--dask needs Dask: pip install 'pandapon-async[dask]'"
 CONNECT_WITHIN = 15.0
@@ -68,11 +71,15 @@ async def _client(dask: DaskOptions) -> AsyncIterator[Any]:
             yield client
         return
     known = "scheduler_file" if dask.address.endswith(".json") else "address"
+    if known == "scheduler_file" and not await asyncio.to_thread(os.path.isfile, dask.address):
+        raise ConfigurationError(f"--dask {dask.address}: there is no such file of a scheduler")
     try:
         client = await distributed.Client(
             **{known: dask.address}, asynchronous=True, timeout=CONNECT_WITHIN, set_as_default=False
         )
     except (OSError, ValueError, TypeError) as error:
+        # The client that could not connect is still to be collected, and complains of itself then.
+        warnings.filterwarnings("ignore", "coroutine 'Client._close'", RuntimeWarning)
         raise ConfigurationError(
             f"no Dask scheduler answers at {dask.address} ({type(error).__name__}); check that it runs "
             "and that Dask's own configuration has its TLS settings"
@@ -89,6 +96,28 @@ async def _own_cluster(distributed: Any, security: Any, workers: int | None) -> 
     except ImportError:
         raise ConfigurationError(NO_DASK) from None
     count = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    with _as_variable(by_option.get().get("shared")):
+        async with _begun(distributed, keys, count) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def _as_variable(shared: str | None) -> Iterator[None]:
+    """What --shared said, for the processes of a cluster of our own; others find it where they are."""
+    before = os.environ.get(SHARED)
+    if shared is not None:
+        os.environ[SHARED] = shared
+    try:
+        yield
+    finally:
+        if shared is not None and before is not None:
+            os.environ[SHARED] = before
+        elif shared is not None:
+            del os.environ[SHARED]
+
+
+@contextlib.asynccontextmanager
+async def _begun(distributed: Any, keys: Any, count: int) -> AsyncIterator[Any]:
     async with (
         distributed.LocalCluster(
             n_workers=count,

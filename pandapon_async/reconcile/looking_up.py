@@ -236,7 +236,7 @@ class LookingUp:
         if self.accounts is None:
             await read(self.client, None, self.options.concurrency or calls_at_once(self.client.settings))
         else:
-            clients = self.accounts.clients(state.accounts())
+            clients = self.accounts.clients(await self.thread.run(state.accounts))
             await fetch_by_account(clients, self.client, read, self.options.concurrency, self.progress)
 
     async def _look_up_lacking(self, state: RunStore) -> int:
@@ -268,7 +268,7 @@ class LookingUp:
         if self.accounts is None:
             await fetch(self.client, None, self.options.concurrency or calls_at_once(self.client.settings))
         else:
-            clients = self.accounts.clients(state.accounts())
+            clients = self.accounts.clients(await self.thread.run(state.accounts))
             await fetch_by_account(clients, self.client, fetch, self.options.concurrency, self.progress)
 
     async def _in_turn(self, work: Callable[[], Any]) -> Any:
@@ -331,7 +331,7 @@ class LookingUp:
             await self._fetch_with(client, state, pending(None), concurrency)
             return
         await fetch_by_account(
-            self.accounts.clients(state.accounts()),
+            self.accounts.clients(await self.thread.run(state.accounts)),
             client,
             lambda one, name, concurrency: self._fetch_with(one, state, pending(name), concurrency),
             self.options.concurrency,

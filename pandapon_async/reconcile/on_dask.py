@@ -26,6 +26,7 @@ from pandapon_async.progress import NullProgress, Progress
 from pandapon_async.reconcile.dask_client import DaskClient, ask
 from pandapon_async.reconcile.lookup_store import LOOKUPS
 from pandapon_async.reconcile.options import Options
+from pandapon_async.reconcile.parquet_rows import NO_PARQUET, can_write_parquet
 from pandapon_async.reconcile.part_runs import IncompletePartsError, PartResult, merge
 from pandapon_async.reconcile.part_tasks import PartFailure, PartOrder, prove, run_order, stop_parts
 from pandapon_async.reconcile.parts import MOST_PARTS, Split, split_or_resume
@@ -223,6 +224,8 @@ class _Run:
 
     async def _merge(self, folder: Path, out: Path, own: Settings) -> Summary:
         self.progress.note("writing reports, rows and summary")
+        if not can_write_parquet():
+            self.progress.note(NO_PARQUET)
         return await merge(folder, out, options=self.options, freight=own.vendor.freight, clock=self.clock)
 
     @contextlib.asynccontextmanager
@@ -252,7 +255,7 @@ class _Run:
         if not self.workers:
             reasons = "; ".join(f"{worker} {why}" for worker, why in list(self.refused.items())[:5])
             raise ConfigurationError(f"no worker can run a part: {reasons}")
-        self._divide(own)
+        await self._divide(found, own)
         self.parts = {number: _Part() for number in range(1, found.parts + 1)}
         self.waiting = deque(self.parts)
         self.progress.begin("looking up", sum(found.to_look_up), 0, self)
@@ -270,12 +273,15 @@ class _Run:
                 failures=tuple(self.failures),
             )
 
-    def _divide(self, own: Settings) -> None:
+    async def _divide(self, found: Split, own: Settings) -> None:
         """Say which part of the quota each worker gets."""
         if own.shared is not None:
             self.progress.note(
                 f"{len(self.workers)} workers share one quota and journal in {own.shared.host}"
             )
+            return
+        if found.by_account and await asyncio.to_thread(self.access.quotas_are_apart):
+            self.progress.note("each account is in one part, which has the whole rate of its accounts")
             return
         self.most = len(self.workers)
         self.access = attrs.evolve(self.access, shares=self.most)

@@ -109,7 +109,8 @@ async def run_part(
     held = contextlib.ExitStack()
     try:
         rows = await thread.run(lambda: rows_of(folder, found, part))
-        if accounts is not None and all(row.account is None for row in rows):
+        asked = [row for row in rows if row.problem is None and row.duplicate_of is None]
+        if accounts is not None and asked and all(row.account is None for row in asked):
             client, accounts = accounts.only(), None
         lead = client if isinstance(client, Client) else client.client(client.names[0])
         work = LookingUp(lead, accounts, options, progress, clock or lead.settings.clock, thread)

@@ -101,6 +101,18 @@ class Access:
         accounts = whole.accounts()
         return whole._alone()[1] if accounts is None else accounts.settings
 
+    def quotas_are_apart(self) -> bool:
+        """Whether each account has a quota of its own: no two share a key. Reads the configuration."""
+        from pandapon_async.transport.shared_limiter import quota_name  # only now: it knows databases
+
+        accounts = self.accounts()
+        if accounts is None:
+            return False
+        names = {
+            quota_name(accounts.credentials_of(name), accounts.settings_of(name)) for name in accounts.names
+        }
+        return len(names) == len(accounts.names)
+
     def proof(self, nonce: str, folder: str) -> Proof:
         """Return what this process knows about the accounts and the parts. Never raises."""
         try:
