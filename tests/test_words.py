@@ -47,6 +47,9 @@ def test_a_message_is_what_one_engineer_says_to_another(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT.parent)))
 def test_names_that_were_given_up_do_not_come_back(file: Path) -> None:
-    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    names = {node.name for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, kinds)}
+    names = {
+        node.name
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     assert not names & GIVEN_UP
