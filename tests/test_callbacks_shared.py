@@ -9,6 +9,7 @@ import hmac
 import itertools
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -227,11 +228,13 @@ def test_what_ended_its_receiver_each_time_is_a_dead_letter(place: MessagePlace)
 
 
 def test_texts_that_the_database_cannot_hold_are_stored_all_the_same(place: MessagePlace) -> None:
-    with stores(place, 1) as (store,), change(store):
+    with stores(place, 1) as (store,):
         odd = attrs.evolve(entry(1, "k\0", 1, True, 0.0), type="\ud800", order_id="\0", body=b"\0\xff")
-        assert store.add(odd, 0.0)
-        assert not store.add(odd, 0.0)
-        ((record,), _) = store.claim(1.0, 1)
+        with change(store):
+            assert store.add(odd, 0.0)
+            assert not store.add(odd, 0.0)
+        with change(store):
+            ((record,), _) = store.claim(1.0, 1)
         assert (record.type, record.order_id, record.body) == ("?", "\ufffd", b"\0\xff")
         assert record.copies == 1
 
@@ -364,6 +367,64 @@ async def test_a_duplicate_at_the_other_receiver_is_dropped(fresh: str) -> None:
         assert sorted((one.statistics.stored, other.statistics.stored)) == [0, 1]
         assert one.statistics.duplicates + other.statistics.duplicates == 2
     assert len(handled) == 1
+
+
+def test_a_duplicate_waits_for_no_other_receiver(place: MessagePlace) -> None:
+    with stores(place, 2) as (one, other):
+        put(one, 1)
+        with change(one):
+            assert taken(one) == [1]
+        one.begin(durable=False)
+        one.finish(1, MessageState.DONE, 1.0, due=1.0, finished=())
+        with change(other):
+            assert not other.add(entry(1, "k", 1, True, 0.0), 0.0)
+        one.commit()
+
+
+def test_a_duplicate_keeps_no_other_receiver_waiting(place: MessagePlace) -> None:
+    with stores(place, 2) as (one, other):
+        put(one, 1)
+        with change(one):
+            assert taken(one) == [1]
+        other.begin(durable=False)
+        for _ in range(2):
+            assert not other.add(entry(1, "k", 1, True, 0.0), 0.0)
+        with change(one):
+            one.finish(1, MessageState.DONE, 1.0, due=1.0, finished=())
+        other.commit()
+        with change(one):
+            (record,) = one.find()
+            assert (record.state, record.copies) == (MessageState.DONE, 2)
+
+
+async def test_the_same_messages_in_opposite_order_are_stored_by_both(
+    fresh: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each receiver has stored the first of its two before either goes on, if the database lets it."""
+    add, met, meeting = SharedMessageStore.add, set[int](), threading.Barrier(2)
+
+    def meet(store: SharedMessageStore, *what: Any) -> bool:
+        is_new = add(store, *what)
+        if id(store) not in met:
+            met.add(id(store))
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meeting.wait(0.3)
+        return is_new
+
+    monkeypatch.setattr(SharedMessageStore, "add", meet)
+    first, second = push_of(1), push_of(2)
+    async with (
+        receiver_of(fresh, answer_within=8.0) as one,
+        receiver_of(fresh, answer_within=8.0) as other,
+    ):
+        answers = await asyncio.gather(
+            *(one.receive(*message) for message in (first, second)),
+            *(other.receive(*message) for message in (second, first)),
+        )
+        assert [answer.status for answer in answers] == [200] * 4
+        await all_done(one, 2)
+        assert one.statistics.stored + other.statistics.stored == 2
+    assert len(met) == 2
 
 
 async def test_a_database_that_is_away_sends_messages_back_and_one_that_is_back_goes_on(

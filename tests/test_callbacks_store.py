@@ -313,6 +313,7 @@ def test_what_was_done_with_long_ago_is_forgotten_and_what_tells_no_time_never(
     with change(store):
         assert store.add(came, 0.0)
         assert not store.add(came, 0.0)
+    with change(store):
         (record,), _ = store.claim(1.0, 1)
         assert record.copies == 1
         store.finish(record.seq, MessageState.DONE, 1.0, due=1.0, finished=[])

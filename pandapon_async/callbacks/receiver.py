@@ -371,10 +371,14 @@ class Receiver:
             self.statistics.unavailable += 1
             return BUSY
         forget_before = entry.received - self.settings.remember
+        # In a file the order of arrival is kept; in a database another receiver may store the same messages.
+        order = None if self._hearing is None else entry.id
         self._storing += 1
         try:
             with time_limit(self._clock, self.settings.answer_within):
-                new = await self._writer.run(lambda store: store.add(entry, forget_before), durable=True)
+                new = await self._writer.run(
+                    lambda store: store.add(entry, forget_before), durable=True, order=order
+                )
         except (TimeoutError, CallbackStoreUnavailableError) as error:
             self.statistics.unavailable += 1
             log.error("callbacks: a message could not be stored in time (%s)", type(error).__name__)

@@ -56,6 +56,8 @@ RETURN_SECONDS: Final = 5.0
 """How long a receiver may be without its connection until what it was handling is handed to another one."""
 CHECK_SECONDS: Final = 10.0
 """How often the connection that hears of messages is looked at, as a lost one tells nothing."""
+INSERT_NEW: Final = f"{INSERT} WHERE NOT EXISTS (SELECT 1 FROM messages WHERE id = ?)"
+"""Without the condition it would wait for whoever is changing the message that is there."""
 PLANNING: Final = "SET enable_sort = off; SET enable_seqscan = off"
 """A table that has just filled has no statistics: the server would sort the whole backlog for each claim."""
 
@@ -79,6 +81,7 @@ class SharedMessageStore(MessageStore):
         """The messages that this receiver has claimed and not finished, as of the last commit."""
         self._claimed: list[int] = []
         self._ended: list[int] = []
+        self._copied: list[str] = []
         self._connection: Any = BlockingConnection(url, clock)
 
     def open(self) -> None:
@@ -102,10 +105,16 @@ class SharedMessageStore(MessageStore):
             f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = '{level}'", self._opened
         )
         self._is_news = False
-        self._claimed, self._ended = [], []
+        self._claimed, self._ended, self._copied = [], [], []
 
     def commit(self) -> None:
         """Commit the group, and notify all receivers of new messages."""
+        for copied in self._copied:  # last: a group that still waits for another must not hold these rows
+            self._connection.execute(
+                "UPDATE messages SET copies = copies + 1 WHERE seq IN"
+                " (SELECT seq FROM messages WHERE id = ? FOR UPDATE SKIP LOCKED)",
+                (copied,),
+            )
         if self._is_news:
             self._connection.execute(f"NOTIFY {MESSAGES}")
         super().commit()
@@ -113,7 +122,11 @@ class SharedMessageStore(MessageStore):
         self._in_hand.difference_update(self._ended)
 
     def add(self, entry: Entry, forget_before: float) -> bool:
-        """As in a file. A duplicate of a message that another receiver handles may not be counted."""
+        """As in a file. A duplicate of a message that another receiver changes may not be counted.
+
+        Call it before the other changes of a group and in the order of the ids: only so no two receivers wait
+        for each other.
+        """
         entry = _storable(entry)
         known = "SELECT 1 FROM forgotten WHERE id = ?"
         if not entry.stamped and self._connection.execute(known, (entry.id,)).fetchone():
@@ -124,12 +137,7 @@ class SharedMessageStore(MessageStore):
                 (entry.id, forget_before),
             )
             if not self._insert(entry):
-                # Waiting for its receiver could deadlock.
-                self._connection.execute(
-                    "UPDATE messages SET copies = copies + 1 WHERE seq IN"
-                    " (SELECT seq FROM messages WHERE id = ? FOR UPDATE SKIP LOCKED)",
-                    (entry.id,),
-                )
+                self._copied.append(entry.id)
                 return False
         self._is_news = True
         return True
@@ -283,7 +291,7 @@ class SharedMessageStore(MessageStore):
                 self.checked(values)
 
     def _insert(self, entry: Entry) -> bool:
-        return bool(self._connection.execute(INSERT, row_of(entry)).rowcount == 1)
+        return bool(self._connection.execute(INSERT_NEW, (*row_of(entry), entry.id)).rowcount == 1)
 
     async def _opened(self, connection: Connection) -> None:
         """Prepare a new connection: a new session that takes over the messages of the lost one.

@@ -179,7 +179,7 @@ _CAME = tuple(name for name in _WRITTEN if name not in ("due", "updated", "state
 """What a message is, which never changes: the checksum is about these."""
 INSERT = (
     f"INSERT OR IGNORE INTO messages ({', '.join(_WRITTEN)}, checksum)"
-    f" VALUES ({', '.join('?' * len(_WRITTEN))}, ?)"
+    f" SELECT {', '.join('?' * len(_WRITTEN))}, ?"
 )
 _READ = tuple(field.name for field in attrs.fields(Record) if field.name not in ("order", "damaged"))
 READ = ", ".join(_READ)

@@ -52,12 +52,15 @@ class _Change:
     work: Callable[[Any], Any]
     durable: bool
     done: asyncio.Future[Any]
+    order: str | None
 
 
 class BatchWriter(Generic[S]):
     """Makes changes of a store; `opener` opens it on the thread on first use.
 
     A change is a function that takes the store. It runs within a transaction, in the order of submission.
+    Changes with an `order` come first in their group, sorted by it: where several writers share a database,
+    two that lock the same rows must lock them in the same order, or each waits for the other.
     """
 
     def __init__(self, opener: Callable[[], S], name: str) -> None:
@@ -102,14 +105,14 @@ class BatchWriter(Generic[S]):
         """Whether changes can be submitted."""
         return self._store is not None
 
-    async def run(self, work: Callable[[S], T], *, durable: bool = False) -> T:
+    async def run(self, work: Callable[[S], T], *, durable: bool = False, order: str | None = None) -> T:
         """Run one change in the next group; return its result after the commit.
 
         With `durable` the whole group survives a power cut. Cancelling the caller does not stop the change.
         """
         if self._store is None:
             await self._open()
-        return cast(T, await self.submit(work, durable=durable))
+        return cast(T, await self.submit(work, durable=durable, order=order))
 
     async def alone(self, work: Callable[[S], T]) -> T:
         """Run a function with transactions of its own on the thread, between two groups."""
@@ -123,13 +126,15 @@ class BatchWriter(Generic[S]):
         finally:
             self.release()
 
-    def submit(self, work: Callable[[S], Any], *, durable: bool = False) -> asyncio.Future[Any]:
+    def submit(
+        self, work: Callable[[S], Any], *, durable: bool = False, order: str | None = None
+    ) -> asyncio.Future[Any]:
         """Submit a change to an open store without waiting; the result may be ignored."""
         loop = asyncio.get_running_loop()
         if _is_over(self._flush) or (self._waiting and _is_over(self._waiting[0].done)):
             self._flush, self._waiting = None, []  # no caller waits for these any more
         done: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Change(work, durable, done))
+        self._waiting.append(_Change(work, durable, done, order))
         if self._flush is None and self._due_in is not loop:
             # Not at once: other changes of this turn of the loop join the same group.
             self._due_in = loop
@@ -142,6 +147,7 @@ class BatchWriter(Generic[S]):
         if self._flush is not None or not self._waiting or self._store is None or self._executor is None:
             return
         group, self._waiting = self._waiting, []
+        group.sort(key=lambda change: (change.order is None, change.order or ""))
         loop = asyncio.get_running_loop()
         self._flush = loop.run_in_executor(self._executor, self._commit, self._store, group)
         self._flush.add_done_callback(functools.partial(self._end_flush, group))
