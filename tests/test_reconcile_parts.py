@@ -93,6 +93,26 @@ def test_any_number_of_parts_comes_to_what_the_whole_comes_to(
     both()
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("count", range(1, 17))
+@virtual_time
+async def test_3060_rows_with_72_duplicates_come_to_the_same_in_any_number_of_parts(
+    tmp_path: Path, count: int
+) -> None:
+    async with Sandbox(refunds=2_988, seed=3, clock=LoopClock(), sleep=asyncio.sleep) as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        lines = ledger.read_text("utf-8").splitlines()
+        with ledger.open("a", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines[1 : 72 * 41 : 41])
+        async with client(server) as pandapon:
+            whole = await reconcile(pandapon, ledger, tmp_path / "whole", options=OPTIONS)
+        merged = await in_parts(server, ledger, tmp_path / "parts", count)
+    assert whole.rows == 3_060
+    assert whole.verdicts[Verdict.DUPLICATE_LOCAL] >= 72  # the sandbox plants some of its own
+    assert lasting(tmp_path / "parts" / "out") == lasting(tmp_path / "whole")
+    assert (merged.verdicts, merged.rows_digest) == (whole.verdicts, whole.rows_digest)
+
+
 @virtual_time
 async def test_a_part_that_is_stopped_and_run_again_repeats_no_lookup(tmp_path: Path) -> None:
     async with sandbox(120) as server:
