@@ -533,6 +533,10 @@ async def test_the_commands_work_on_the_database(
     assert "callbacks.sqlite" in ignored.err
     counts = await asyncio.to_thread(shell, "callbacks", "list", "--counts", "--shared", fresh)
     assert json.loads(counts.out)["pending"] == 1
+    as_file = await asyncio.to_thread(shell, "callbacks", "list", "--store", "postgresql://u:word@h/x")
+    assert as_file.code == 2
+    assert "must be a file" in as_file.err
+    assert "word" not in as_file.err
     away = await asyncio.to_thread(shell, "callbacks", "list", "--shared", "postgresql://u@127.0.0.1:1/x")
     assert away.code == 3
     assert "nothing listens at that address" in away.err

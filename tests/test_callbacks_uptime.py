@@ -13,10 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pandapon_async import Client, InvalidArgumentError
 from pandapon_async.callbacks import CallbackSettings, MessageState, MessageStore, Receiver
 from pandapon_async.callbacks.push_log import PushLog
 from pandapon_async.callbacks.store import CallbackStoreUnavailableError, Entry
 from pandapon_async.callbacks.uptime import HEARTBEAT, LATE
+from pandapon_async.follow import follow
+from pandapon_async.reconcile import Options
 from pandapon_async.sandbox.callbacks import message_frame, refund_body, signature_of
 from pandapon_async.settings import Credentials
 from tests.support.virtual import LoopClock, VirtualLoop, virtual_time
@@ -268,3 +271,19 @@ def test_a_file_that_is_no_store_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(CallbackStoreUnavailableError, match=name), PushLog.reading(tmp_path / name):
         pass
     assert not (tmp_path / "nowhere.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://u:word@db.example/x", Path("postgres://u:word@db.example/x")]
+)
+def test_the_address_of_a_database_is_refused_at_once(address: str | Path) -> None:
+    client = Client(Credentials("key", "secret", "1"))
+    for begin in (
+        lambda: Options(callbacks=address),
+        lambda: follow(client, ["110000235001"], callbacks=address),
+    ):
+        with pytest.raises(
+            InvalidArgumentError, match="messages in a shared database are not read"
+        ) as caught:
+            begin()
+        assert "word" not in str(caught.value)

@@ -279,3 +279,18 @@ def test_the_answer_of_the_file_system_is_read(path: Path, monkeypatch: pytest.M
     ):
         FIRST.open(path)
     assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://u:word@db.example/x", Path("postgres://u:word@db.example/x")]
+)
+def test_an_address_is_not_a_file_and_its_password_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Unusable, match="must be a file here") as caught:
+        FIRST.open(address)
+    with pytest.raises(Unusable, match="must be a file here"), FIRST.reading(address):
+        pass
+    assert "word" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [], "no folder of that name"

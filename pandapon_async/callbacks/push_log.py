@@ -12,8 +12,10 @@ import attrs
 
 from pandapon_async.callbacks.store import FILE_FORMAT
 from pandapon_async.callbacks.uptime import LATE
+from pandapon_async.core.database_url import is_database_address
+from pandapon_async.errors import InvalidArgumentError
 
-__all__ = ["PushLog", "Pushed"]
+__all__ = ["PushLog", "Pushed", "check_file"]
 
 _LAST = (
     "SELECT access_key, platform, max(received) FROM messages WHERE kind = 'refund'"
@@ -24,6 +26,18 @@ _UNCLEAR = (
     " (platform NOT IN ('1688', 'taobao') OR (refund_id IS NULL AND order_id IS NULL)))"
 )
 """A message without a refund may be about any refund."""
+
+
+def check_file(callbacks: str | os.PathLike[str] | None) -> None:
+    """Raise InvalidArgumentError if the address of a database is given: pushes are read from a file only.
+
+    A database can lose its newest rows when a replica takes over, so it cannot show that nothing was pushed.
+    """
+    if is_database_address(callbacks):
+        raise InvalidArgumentError(
+            "--callbacks must be the file of a receiver: messages in a shared database are not read for this",
+            argument="callbacks",
+        )
 
 
 class Pushed(NamedTuple):

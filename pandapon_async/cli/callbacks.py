@@ -31,7 +31,7 @@ from pandapon_async.cli.output import for_people, note, print_lines, print_resul
 from pandapon_async.cli.usage import cannot_listen
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
-from pandapon_async.core.database_url import DatabaseUrl
+from pandapon_async.core.database_url import DatabaseUrl, is_database_address
 from pandapon_async.core.options import clean_frames, where_raised
 from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import ConfigurationError
@@ -45,7 +45,13 @@ __all__ = ["callbacks_app"]
 def _store(given: Path | None) -> Path | None:
     """Return the option's value, or PANDAPON_CALLBACKS from the environment or a .env file."""
     named = environment().get("PANDAPON_CALLBACKS")
-    return Path(named) if given is None and named else given
+    chosen = Path(named) if given is None and named else given
+    if is_database_address(chosen):
+        raise typer.BadParameter(
+            "must be a file, not the address of a database (PANDAPON_CALLBACKS too); --shared names that",
+            param_hint="--store",
+        )
+    return chosen
 
 
 StoreOption = Annotated[

@@ -132,7 +132,7 @@ Recheck = Annotated[
 Callbacks = Annotated[
     Path | None,
     typer.Option(
-        metavar="STORE",
+        metavar="FILE",
         help="What was pushed is looked up first; with --reuse only what was not pushed is used again.",
     ),
 ]

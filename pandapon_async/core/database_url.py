@@ -12,7 +12,7 @@ import re
 from typing import Final, Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-__all__ = ["DatabaseUrl", "TlsMode"]
+__all__ = ["DatabaseUrl", "TlsMode", "is_database_address"]
 
 TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
 """The level of TLS: none, encryption only, a trusted certificate, a trusted certificate for this host."""
@@ -20,6 +20,14 @@ TlsMode = Literal["disable", "require", "verify-ca", "verify-full"]
 EXAMPLE: Final = "must look like postgresql://user@db.example:5432/database"
 _OPTIONS: Final = frozenset({"host", "port", "sslmode", "sslrootcert"})
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?", re.ASCII)
+
+
+def is_database_address(file: object) -> bool:
+    """Whether what was given as a file is an address, which may hold a password: a message must not show it.
+
+    A `Path` of it has one slash less.
+    """
+    return re.match("postgres(ql)?:/", str(file), re.IGNORECASE) is not None
 
 
 class DatabaseUrl:

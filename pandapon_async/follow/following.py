@@ -19,6 +19,7 @@ from typing import Any, Self
 from pandapon_async.bulk import Done, Failed, fetch_refunds
 from pandapon_async.bulk.long_run import with_patience
 from pandapon_async.callbacks import Message
+from pandapon_async.callbacks.push_log import check_file
 from pandapon_async.client import Client
 from pandapon_async.declare.endpoint import Scope
 from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError
@@ -84,7 +85,7 @@ def follow(
         state: a file that remembers what was seen, so that the next call resumes there; None: nothing is
             kept. One process has it at a time.
         pace: how often to look.
-        callbacks: the store of a `Receiver`, here or in another process: what is pushed is looked up at once.
+        callbacks: the file of a `Receiver`, here or in another process: what is pushed is looked up at once.
             With a receiver in this process `Following.pushed` does the same.
         stuck_after: report a refund whose goods went back and were not received for so long; None: never.
         concurrency: how many looks are on their way at once.
@@ -94,7 +95,8 @@ def follow(
         taken. Without it that one is yielded again by the next call with the same `state`.
 
     Raises:
-        InvalidArgumentError: an id or a state is not one. Nothing was looked up.
+        InvalidArgumentError: an id or a state is not one, or `callbacks` is not a file. No refund was looked
+            up.
         ConfigurationError: the file is another vendor's or account's, or is in use (raised by the loop).
         AuthenticationError: the vendor refuses the key (raised by the loop).
     """
@@ -104,6 +106,7 @@ def follow(
     states = states_of(wanted, dict.fromkeys(one for one, _ in chosen))
     if stuck_after is not None and stuck_after <= timedelta(0):
         raise InvalidArgumentError("stuck_after must be above zero, or None", argument="stuck_after")
+    check_file(callbacks)
     pushes = None if callbacks is None else PushReader(callbacks)
     return Following(client, chosen, states, state, pace or Pace(), pushes, stuck_after, concurrency)
 

@@ -370,7 +370,7 @@ def _notes(state: RunStore) -> Iterator[str]:
     if state.get("pushes_read"):
         yield "of 1688 only refunds that were pushed into the store of callbacks were searched"
     elif state.has_platform("1688"):
-        yield "1688 was not searched: it has no list; --callbacks STORE searches what it pushed"
+        yield "1688 was not searched: it has no list; --callbacks FILE searches what was pushed into it"
     unreadable = state.unreadable_ids()
     if unreadable:
         yield f"{unreadable:,} rows of the ledger name no readable refund: theirs may be among these"

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import attrs
 
+from pandapon_async.callbacks.push_log import check_file
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.statuses import known_states
 from pandapon_async.tables.cells import AmountUnit, Platform
@@ -163,8 +164,8 @@ class Options:
     recheck: float = attrs.field(default=1.0, validator=_percent)
     """The percentage of reusable lookups that is looked up nevertheless, as a sample."""
     callbacks: Path | None = attrs.field(default=None, converter=_path)
-    """The store of callbacks. Pushed refunds are looked up first, and with `reuse` only refunds without a
-    push are reused.
+    """The store of callbacks, a file. Pushed refunds are looked up first, and with `reuse` only refunds
+    without a push are reused.
     """
     lookups: Path | None = attrs.field(default=None, converter=_path)
     """The file with the lookups of complete runs; None: lookups.sqlite next to the state."""
@@ -189,6 +190,7 @@ class Options:
     """Whether the group may read the files (0640), not only their owner (0600)."""
 
     def __attrs_post_init__(self) -> None:
+        check_file(self.callbacks)
         if self.find_missing and not self.whole_account:
             raise InvalidArgumentError(
                 "--find-missing calls every refund missing that the ledger lacks; say with --whole-account "

@@ -35,6 +35,7 @@ from typing import Any
 
 import attrs
 
+from pandapon_async.core.database_url import is_database_address
 from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.damage import (
     FILE_ERRORS,
@@ -204,6 +205,11 @@ class FileFormat:
             raise self.unusable(path, doing, error.strerror or type(error).__name__) from error
 
     def _find_or_make(self, path: Path, must_exist: bool) -> None:
+        if is_database_address(path):
+            raise self.error(
+                f"the {self.name} must be a file here, not the address of a database; --shared or "
+                "PANDAPON_SHARED names the shared database"
+            )
         if path.is_file():
             if self.empty_is_damage and path.stat().st_size == 0:
                 empty = sqlite3.DatabaseError("empty")  # makes `is_damage` recognise it
