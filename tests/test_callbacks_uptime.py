@@ -90,6 +90,23 @@ async def test_a_machine_that_slept_was_not_there(tmp_path: Path) -> None:
     assert found == pytest.approx(woke, abs=HEARTBEAT)
 
 
+@pytest.mark.parametrize("again", ["a", "b"], ids=["the same receiver", "started again"])
+def test_what_came_before_a_clock_was_set_back_is_not_compared_with_what_came_after(
+    tmp_path: Path, again: str
+) -> None:
+    """At 7,200 the clock is set back by an hour: a later push would look older than an earlier lookup."""
+    path = tmp_path / "callbacks.sqlite"
+    with closing(MessageStore(path)) as store:
+        store.add(entry(100.0), 0.0)
+        for now in range(0, 7_201, int(HEARTBEAT)):
+            store.extend_receiving("a", now)
+        assert silence(path, 7_200) == {("key", "taobao"): 0.0}
+        assert silence(path, 3_700) == {("key", "taobao"): 7_200.0}, "nobody was there since"
+        for now in range(3_610, 10_000, int(HEARTBEAT)):
+            store.extend_receiving(again, now)
+    assert silence(path, 10_000) == {("key", "taobao"): 7_200.0}
+
+
 Span = tuple[int, int, int]
 
 

@@ -16,11 +16,13 @@ import pytest
 from pandapon_async import (
     ConfigurationError,
     Credentials,
+    Fen,
     InvalidArgumentError,
     ListFacts,
     VendorProfile,
 )
 from pandapon_async.accounts import Accounts
+from pandapon_async.models.taobao.refunds import RefundAggregate, RefundDetail, RefundOrder
 from pandapon_async.reconcile import Options, Summary, reconcile, run_part
 from pandapon_async.reconcile.by_list import Confirming, confirms
 from pandapon_async.reconcile.list_store import WindowState
@@ -405,6 +407,67 @@ def test_what_a_list_said_before_its_proof_does_not_outlive_the_run(tmp_path: Pa
         assert (state.list_fact("a"), state.list_fact("b")["proved"]) == ({}, True)
         assert state.forget_list_lookups("b") == 1
         assert state.looked_up() == 1
+
+
+async def test_a_list_that_was_refused_stays_refused_though_the_run_is_killed_at_once(tmp_path: Path) -> None:
+    async def at_once(work: Any) -> Any:
+        return work()
+
+    async def nothing(*_: Any) -> None:
+        """It is as it was."""
+
+    def confirming(state: RunStore) -> Confirming:
+        return Confirming(
+            state=state, account=None, rule=RULE, current=False, in_thread=at_once, look_up=nothing,
+            stamp=lambda: "", told=lambda _: None,
+        )  # fmt: skip
+
+    item = RefundDetail(
+        refund_order_aggregate=RefundAggregate(
+            refund_order=RefundOrder(refund_id=ROW.refund_id, refund_status=-20, refund_fee=Fen(1))
+        )
+    )
+    with closing(RunStore.open(tmp_path / "state.sqlite")) as state:
+        state.add_rows([ROW, attrs.evolve(ROW, row=ROW.row + 1, refund_id="77")])
+        state.record(ROW.row, SEEN)
+        state.record(ROW.row + 1, attrs.evolve(SEEN, source=LookupSource.LIST))
+        state.set_list_fact(None, proof={ROW.refund_id: ROW.row}, proved=True)
+        first = confirming(state)
+        assert first.prepare()
+        assert await first.take([item], None) == 0
+        assert first.refused is not None
+        state.forget_unproved()  # as a run that resumes does
+        assert [one.refund_id for one in state.pending()] == ["77"]
+        assert not confirming(state).prepare()
+
+
+@virtual_time
+async def test_what_a_list_confirmed_before_a_kill_is_looked_up_if_the_resumed_run_refuses_it(
+    tmp_path: Path,
+) -> None:
+    """The list lies only after the kill; before, it confirmed two thirds of the rows."""
+    async with sandbox(REFUNDS, lists=ListShape(wrong=1000)) as server:
+        ledger, out = tmp_path / "ledger.csv", tmp_path / "out"
+        both = zip(server.ledger_rows(), server.truth(), strict=True)
+        kept = [(row, truth) for row, truth in both if row["platform"] == "taobao"]
+        with ledger.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(kept[0][0]))
+            writer.writeheader()
+            writer.writerows(row for row, _ in kept)
+        await cut_off(server, ledger, out, 20, concurrency=2)
+        (path,) = out.glob("state-*.sqlite")
+        with closing(RunStore.open(path)) as state:
+            assert state.list_fact(None)["proof"]
+            moment = state.oldest_lookup()
+            listed = attrs.evolve(SEEN, source=LookupSource.LIST, looked_up_at=moment)
+            pending = list(state.pending())
+            state.record_all((one.row, listed) for one in pending if one.row % 3)
+            state.set_list_fact(None, proved=True)
+        async with client(server) as pandapon:
+            summary = await reconcile(pandapon, ledger, out, options=BY_LIST)
+    assert verdicts(out) == [truth for _, truth in kept]
+    assert sources(out)["list"] == 0
+    assert summary.run["lookups"] == len(pending)
 
 
 @pytest.mark.parametrize("refused", ["refund 9: the list says otherwise", None])

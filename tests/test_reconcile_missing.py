@@ -6,6 +6,7 @@ import asyncio
 import csv
 import json
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from pandapon_async.reconcile.find_missing import MissingRange, judge_lacking
 from pandapon_async.reconcile.list_store import Listed
 from pandapon_async.reconcile.list_windows import DAY_MS, start_of
 from pandapon_async.reconcile.looking_up import seconds_to_write
-from pandapon_async.reconcile.verdict import Lookup, Outcome
+from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
 from pandapon_async.sandbox import Fault, FaultKind, ListShape, Sandbox, chaos
 from pandapon_async.sandbox.ledger import SHOPS
 from tests.support.virtual import virtual_time
@@ -388,6 +390,19 @@ async def test_what_1688_pushed_and_no_row_names_is_found(tmp_path: Path) -> Non
     assert found == {one.refund_id: "missing_local" for one in pushed[:4]}
     assert missing.invented == 1
     assert any("pushed into the store" in note for note in missing.notes)
+
+
+def test_a_push_that_spells_an_id_otherwise_names_the_refund_of_the_ledger(tmp_path: Path) -> None:
+    with closing(RunStore.open(tmp_path / "state.sqlite")) as state:
+        state.add_rows(
+            [
+                LedgerRow(row=2, platform="1688", refund_id="TQ51"),
+                LedgerRow(row=3, platform="taobao", refund_id="52"),
+            ]
+        )
+        named = ["51", "TD51", "TQ51", "TQ52", "52", "53", "TQ53"]
+        state.add_listed(Listed("1688", one, None, None, None) for one in named)
+        assert [one.refund_id for one in state.lacking()] == ["TQ52", "TQ53"]
 
 
 @virtual_time

@@ -393,6 +393,20 @@ def test_a_run_that_took_longer_does_not_overwrite_a_later_lookup(tmp_path: Path
         assert store.find("scope", "taobao", "1") is None
 
 
+def test_a_lookup_from_a_clock_that_was_ahead_does_not_outlast_later_ones(tmp_path: Path) -> None:
+    ahead, late = "2024-01-02T00:00:00.000+00:00", "2024-01-01T05:00:00.000+00:00"
+    with closing(LookupStore.open(tmp_path / "lookups.sqlite")) as store:
+        remember(store, 1, ahead)
+        remember(store, 2, ahead)
+        row = LedgerRow(row=2, platform="taobao", refund_id="1", amount_fen=5)
+        now = [(row, lookup(looked_up_at=late, status="-20"))]
+        store.remember(now, lambda _: SCOPE.digest, "", lambda: None, "2024-01-01T06:00:00.000+00:00")
+        known = store.find("scope", "taobao", "1")
+        assert known is not None
+        assert (known.lookup.status, known.lookup.looked_up_at) == ("-20", late)
+        assert store.find("scope", "taobao", "2") is None
+
+
 def test_old_lookups_leave_the_file(tmp_path: Path) -> None:
     with closing(LookupStore.open(tmp_path / "lookups.sqlite")) as store:
         remember(store, 1, "2024-01-01T00:00:00.000+00:00")

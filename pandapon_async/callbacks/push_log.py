@@ -92,6 +92,9 @@ class PushLog:
         if begun is None:
             return {}
         breaks = [moment for (moment,) in self._connection.execute("SELECT moment FROM marks")]
+        # A receiver that was there later than now: the clock was set back.
+        ahead = self._connection.execute("SELECT until FROM receiving WHERE until > ?", (now + LATE,))
+        breaks += [until for (until,) in ahead]
         (unclear,) = self._connection.execute(_UNCLEAR).fetchone()
         since = max(begun, *breaks, begun if unclear is None else unclear)
         last = self._connection.execute(_LAST).fetchall()

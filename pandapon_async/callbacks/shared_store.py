@@ -258,10 +258,6 @@ class SharedMessageStore(MessageStore):
         self._connection.execute("DELETE FROM messages WHERE seq = ANY(?::bigint[])", (seqs,))
         return len(seqs)
 
-    def mark_refused(self, moment: float) -> None:
-        """Record that a push was not accepted, so silence up to this time proves nothing."""
-        self._mark("refused", moment)
-
     def _mark(self, name: str, moment: float) -> None:
         """Set this session's own mark (a shared one could deadlock); the latest of all counts."""
         own = f"{name} {self.session}"

@@ -347,7 +347,7 @@ class MessageStore(SqliteStore):
         last = f"SELECT max(received) FROM messages WHERE seq IN {old}"
         (received,) = self._connection.execute(last, (before, limit)).fetchone()
         if received is not None:
-            mark(self._connection, "forgotten", received)
+            self._mark("forgotten", received)
         self._connection.execute(
             f"INSERT OR IGNORE INTO forgotten SELECT id FROM messages WHERE NOT stamped AND seq IN {old}",
             (before, limit),
@@ -356,11 +356,16 @@ class MessageStore(SqliteStore):
 
     def extend_receiving(self, interval: str, now: float) -> None:
         """Note that a receiver is taking messages in, up to now; `interval` is a name of its own choice."""
-        extend(self._connection, interval, now)
+        set_back = extend(self._connection, interval, now)
+        if set_back is not None:
+            self._mark("clock", set_back)
 
     def mark_refused(self, moment: float) -> None:
         """Note that a push was not taken, so that silence up to this moment means nothing."""
-        mark(self._connection, "refused", moment)
+        self._mark("refused", moment)
+
+    def _mark(self, name: str, moment: float) -> None:
+        mark(self._connection, name, moment)
 
     def get(self, beginning: str) -> list[Record]:
         """The messages whose id begins so; at most two, as one is wanted."""

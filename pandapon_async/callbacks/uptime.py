@@ -6,10 +6,11 @@ extends it every half a minute. A killed receiver leaves an interval that ends a
 machine that slept begins a new one. Several receivers of one store each record their own; a time counts if
 one of them was running.
 
-Three more things break the silence: a push that was refused or could not be stored, as the vendor gives up
-after some retries; messages that were deleted for their age; and messages that do not say which refund they
-are about. What this cannot see is a proxy in front that lets nothing through: so a platform of which no
-message has come at all does not count as silent.
+Four more things break the silence: a push that was refused or could not be stored, as the vendor gives up
+after some retries; messages that were deleted for their age; messages that do not say which refund they are
+about; and a clock that was set back, as times from before and after do not compare. What this cannot see is a
+proxy in front that lets nothing through: so a platform of which no message has come at all does not count as
+silent.
 """
 
 from __future__ import annotations
@@ -38,18 +39,25 @@ SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS receiving (id TEXT PRIMARY KEY, since REAL NOT NULL, until REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, moment REAL NOT NULL) STRICT;
 """
-"""`receiving` has the intervals, `marks` the last moments at which something was "refused" or "forgotten"."""
+"""`receiving` has the intervals, `marks` the last moments at which something was "refused" or "forgotten", or
+that the "clock" showed before it was set back."""
 
 log: Final = logging.getLogger(LOGGER)
 
 
-def extend(connection: Any, interval: str, now: float) -> None:
-    """Extend an interval up to now, or begin it."""
+def extend(connection: Any, interval: str, now: float) -> float | None:
+    """Extend an interval up to now, or begin it.
+
+    Returns: None; but if the clock was set back, the latest time that it had shown. Times from before and
+    after do not compare, so silence counts only from that time.
+    """
+    (latest,) = connection.execute("SELECT max(until) FROM receiving").fetchone()
     known = "UPDATE receiving SET until = ? WHERE id = ? AND until <= ?"
     if connection.execute(known, (now, interval, now)).rowcount == 0:
         begin = "INSERT INTO receiving (id, since, until) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
         connection.execute(begin, (interval, now, now))
         connection.execute("DELETE FROM receiving WHERE until < ?", (now - KEPT,))
+    return None if latest is None or latest <= now + HEARTBEAT else float(latest)
 
 
 def mark(connection: Any, name: str, moment: float) -> None:

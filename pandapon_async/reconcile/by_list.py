@@ -187,6 +187,8 @@ class Confirming:
 
     def _confirm(self, found: Sequence[tuple[str, Lookup]], request_id: str | None, moment: str) -> int:
         """Store the items that confirm their rows; return their number."""
+        if self.refused is not None:  # another page was refused meanwhile
+            return 0
         before = self.confirmed
         with self.state.transaction():
             for refund_id, lookup in found:
@@ -221,6 +223,7 @@ class Confirming:
             return
         if found:
             self.refused = f"refund {refund_id}: {found}"
+            await self.in_thread(self._end)  # at once: a run that is killed now must not trust it again
         elif refund_id not in self._compared:
             self._compared.add(refund_id)
             if self._proved:
@@ -259,6 +262,10 @@ class Confirming:
                 f"were looked up one by one, with amount and status, but {ENOUGH} are needed (see "
                 "list.time, list.unit)"
             )
+        self._end()
+
+    def _end(self) -> None:
+        """Record that the list is over; drop what it confirmed if it does not count."""
         with self.state.transaction():
             if self.refused is not None:
                 self.state.forget_list_lookups(self.account)

@@ -278,8 +278,9 @@ class _Job:
         return Reuse.of(store, scopes, self._options, state.get("begun"), now, self._thread.check)
 
     async def _remember(self, state: RunStore, reuse: Reuse) -> None:
+        now = self._clock.wall()
         try:
-            await self._thread.run(lambda: reuse.remember(state))
+            await self._thread.run(lambda: reuse.remember(state, now))
         except LookupsUnusableError as error:
             self._progress.note(f"note: {error}; the next run cannot reuse the lookups of this one")
 

@@ -118,7 +118,7 @@ class LookingUp:
             timer.cancel()
 
     async def _run(self, state: RunStore, counts: dict[str, int]) -> None:
-        total, done = state.to_look_up(), state.looked_up()
+        total, done, single = state.to_look_up(), state.looked_up(), state.single_lookups()
         if done:
             since = state.oldest_lookup()
             self.progress.note(
@@ -134,7 +134,7 @@ class LookingUp:
                     await self._use_again(state, self.reuse)
             if self.rule is not None or self.missing is not None:
                 await self._read_lists(state)
-            if done < total:
+            if state.looked_up() < total:  # lists may have dropped what they confirmed before
                 await self._fetch(state, state.pending)
                 self.progress.end()
             await self._second_pass(state, counts)
@@ -145,8 +145,7 @@ class LookingUp:
                 await self._second_pass(state, counts)
         finally:
             counts["by_list"] = self.confirmed
-            again = self.saved.reuse + self.saved.push
-            counts["lookups"] = state.looked_up() - done - again - self.confirmed
+            counts["lookups"] = state.single_lookups() - single
         if self.missing is not None:
             counts["lacking"] = await self._look_up_lacking(state)
 

@@ -217,6 +217,7 @@ class LookupStore(SqliteStore):
         scope_of: Callable[[LedgerRow], str | None],
         oldest: str,
         check: Callable[[], None],
+        newest: str = "9",
     ) -> None:
         """Store the lookups of a complete run, all or none; reused ones are there already.
 
@@ -225,10 +226,12 @@ class LookupStore(SqliteStore):
             scope_of: Returns the digest of a row's scope; None: do not store the row.
             oldest: Lookups before this time are dropped.
             check: May raise to stop.
+            newest: Lookups after this time are dropped: they are from a clock that was ahead.
         """
         first = None
         with FORMAT.failing(self.path, "written"), self.transaction():
-            self._connection.execute("DELETE FROM lookups WHERE looked_up_at < ?", (oldest,))
+            old = "DELETE FROM lookups WHERE looked_up_at < ? OR looked_up_at > ?"
+            self._connection.execute(old, (oldest, newest))
             for number, (row, lookup) in enumerate(rows):
                 if number % CHECK_EVERY == 0:
                     check()

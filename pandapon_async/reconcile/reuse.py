@@ -358,12 +358,12 @@ class Reuse:
             f"reuses no earlier lookup of {platform}"
         )
 
-    def remember(self, state: RunStore) -> None:
-        """Store the lookups of this run when it is complete."""
+    def remember(self, state: RunStore, now: float) -> None:
+        """Store the lookups of this run when it is complete, which is now."""
         oldest = stamp(self.rule.now - LONGEST_REUSE.total_seconds())
         # Closed in any case, because unread rows keep the state locked.
         with contextlib.closing(state.joined()) as rows:
-            self.store.remember(rows, self._digest_of, oldest, self.check)
+            self.store.remember(rows, self._digest_of, oldest, self.check, stamp(now + CLOCK_STEP))
 
 
 def _read_pushes(store: LookupStore, options: Options, now: float) -> Mapping[tuple[str, str], float]:

@@ -346,6 +346,12 @@ class RunStore(ListTables, ChoiceTable):
         count: int = self._connection.execute("SELECT count(*) FROM lookups").fetchone()[0]
         return count
 
+    def single_lookups(self) -> int:
+        """Count the stored lookups that were made one by one, including failed ones."""
+        query = "SELECT count(*) FROM lookups WHERE source = ?"
+        count: int = self._connection.execute(query, (LookupSource.SINGLE,)).fetchone()[0]
+        return count
+
     def left(self) -> tuple[int, dict[str, int]]:
         """Return the number of refunds without a lookup and their sum in fen, by currency of the ledger."""
         query = (

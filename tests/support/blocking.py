@@ -35,7 +35,7 @@ EXEMPT: dict[tuple[str, str], str] = {
         ): "one row of a local SQLite file in WAL mode: some 30 µs"
         for name in (
             *("get", "set", "clear", "forget_failures", "record", "_paged", "to_look_up", "looked_up"),
-            *("oldest_lookup", "passing_failures", "failures"),
+            *("oldest_lookup", "passing_failures", "failures", "single_lookups"),
         )
     },
     **{
