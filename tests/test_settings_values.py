@@ -294,3 +294,12 @@ def test_the_environments_proxy_holds_only_if_that_is_wanted(monkeypatch: pytest
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example:1080")
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY 'socks5"):
         Settings(trust_env=True)
+
+
+@pytest.mark.parametrize(
+    "journal", ["postgresql://u:word@db.example/x", Path("postgres://u:word@db.example/x")]
+)
+def test_a_journal_is_not_at_the_address_of_a_database(journal: str | Path) -> None:
+    with pytest.raises(ConfigurationError, match="journal must be a file") as caught:
+        Settings(journal=journal)
+    assert "word" not in str(caught.value)

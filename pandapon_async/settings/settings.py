@@ -18,7 +18,7 @@ import attrs
 from pandapon_async.clock import Clock
 from pandapon_async.core.adaptive import AdaptiveRate
 from pandapon_async.core.codes import Codes
-from pandapon_async.core.database_url import DatabaseUrl
+from pandapon_async.core.database_url import DatabaseUrl, is_database_address
 from pandapon_async.core.options import Options, clean_frames
 from pandapon_async.core.rate_limiter import RateLimiter
 from pandapon_async.core.retry import RetryPolicy
@@ -271,6 +271,10 @@ class Settings(Options):
             parts = check_base_url(self.base_url)
         except ValueError as error:
             raise ConfigurationError(f"{_named('base_url', self.base_url)} {error}") from None
+        if isinstance(self.journal, str | os.PathLike) and is_database_address(self.journal):
+            raise ConfigurationError(
+                "journal must be a file, not the address of a database; --shared or PANDAPON_SHARED names one"
+            )
         if self.shared is not None and self.journal == AUTOMATIC and self.settle_after < LEAST_SETTLING:
             raise ConfigurationError(
                 f"settle_after must be at least {LEAST_SETTLING:g} s with a shared journal: another "
