@@ -233,3 +233,11 @@ async def test_people_see_tables(shell: Shell, server: Sandbox, monkeypatch: pyt
     assert f"resolve it by reading: pandapon journal resolve {identity} --wait" in shown.err
     resolved = await shell.beside("journal", "resolve", identity)
     assert f"{identity} alibaba.refunds.return_goods refundId=TQ" in resolved.out
+
+
+@pytest.mark.parametrize("command", [("check",), ("salvage",), ("adopt", "--user-id", "1")])
+def test_the_address_of_a_database_is_not_shown(shell: Shell, command: tuple[str, ...]) -> None:
+    ended = shell("journal", command[0], "postgresql://u:canary@h/db", *command[1:])
+    assert (ended.code, ended.out) == (2, "")
+    assert "not the address of a database" in ended.err
+    assert "canary" not in ended.err

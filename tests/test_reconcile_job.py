@@ -394,6 +394,25 @@ async def test_the_next_night_the_same_ledger_is_looked_up_anew(tmp_path: Path) 
 
 
 @virtual_time
+async def test_lookups_of_another_vendor_are_never_mixed_in(tmp_path: Path) -> None:
+    """A trial on a sandbox and then the real thing into the same folder: the trial must not decide a row."""
+    out = tmp_path / "out"
+    async with sandbox(60, faults="error_500:1:endpoint=*taobao.refunds.get") as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        async with client(server, retry=RetryPolicy(attempts=1)) as pandapon:
+            assert (await reconcile(pandapon, ledger, out)).exit_code == 3
+        asked = len(server.log)
+        async with client(server, vendor_id="api.example") as pandapon:
+            for options in (Options(), Options(reuse=timedelta(hours=1))):
+                with pytest.raises(ConfigurationError, match="lookups from localhost, but this run asks api"):
+                    await reconcile(pandapon, ledger, out, options=options)
+        assert len(server.log) == asked
+        async with client(server, retry=RetryPolicy(attempts=1)) as pandapon:
+            again = await reconcile(pandapon, ledger, out)
+            assert again.run["lookups_before"] > 0
+
+
+@virtual_time
 @pytest.mark.parametrize(("hours", "reuse", "resumed"), [(11, None, True), (13, None, False), (13, 14, True)])
 async def test_what_was_interrupted_is_resumed_for_a_night(
     tmp_path: Path, hours: int, reuse: int | None, resumed: bool

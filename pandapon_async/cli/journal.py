@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pandapon_async import bulk
-from pandapon_async.cli.journal_upkeep import check, prune, salvage
+from pandapon_async.cli.journal_upkeep import a_file, check, prune, salvage
 from pandapon_async.cli.output import Console, confirmed, for_people
 from pandapon_async.cli.plan_options import AnyAccount, BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
 from pandapon_async.client import Client
@@ -199,7 +199,9 @@ class _Look:
 
 @journal_app.command()
 def adopt(
-    file: Annotated[Path, typer.Argument(help="A journal of an earlier version, or the current one.")],
+    file: Annotated[
+        Path, typer.Argument(callback=a_file, help="A journal of an earlier version, or the current one.")
+    ],
     user_id: Annotated[str, typer.Option(help="The sub-account that wrote it.")],
     journal: JournalFile = None,
     base_url: BaseUrl = None,

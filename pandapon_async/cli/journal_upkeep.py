@@ -15,6 +15,7 @@ from pandapon_async.cli.new_journal import ADVICE
 from pandapon_async.cli.output import confirmed
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Yes, age, given
 from pandapon_async.client import Client
+from pandapon_async.core.database_url import is_database_address
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
 from pandapon_async.journal.adopt import salvage_file
 from pandapon_async.journal.file_format import FILE_FORMAT
@@ -28,9 +29,19 @@ NAMED = 20
 """How many damaged rows are listed on a terminal."""
 
 
+def a_file(file: Path | None) -> Path | None:
+    """Refuse the address of a database: it may hold a password, and messages name the file."""
+    if file is not None and is_database_address(file):
+        raise ConfigurationError("FILE must be the file of a journal, not the address of a database")
+    return file
+
+
 def check(
     file: Annotated[
-        Path | None, typer.Argument(help="The journal; default: the one in the settings.", show_default=False)
+        Path | None,
+        typer.Argument(
+            callback=a_file, help="The journal; default: the one in the settings.", show_default=False
+        ),
     ] = None,
     journal: JournalFile = None,
     base_url: BaseUrl = None,
@@ -71,7 +82,9 @@ def _old(path: Path, number: int) -> str:
 
 
 def salvage(
-    file: Annotated[Path, typer.Argument(help="The damaged journal, as renamed by --new-journal.")],
+    file: Annotated[
+        Path, typer.Argument(callback=a_file, help="The damaged journal, as renamed by --new-journal.")
+    ],
     journal: JournalFile = None,
     base_url: BaseUrl = None,
 ) -> None:
