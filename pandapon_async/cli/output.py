@@ -46,7 +46,7 @@ class OutputError(Exception):
     """stdout cannot be written: its reader has ended (`| head`), or its disk is full."""
 
     def __init__(self, error: OSError) -> None:
-        self.reason = None if isinstance(error, BrokenPipeError) else error.strerror
+        self.reason: str | None = None if isinstance(error, BrokenPipeError) else error.strerror
         super().__init__(self.reason)
 
 

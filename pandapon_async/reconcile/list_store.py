@@ -22,7 +22,7 @@ _LOOKUP_FIELDS = tuple(field.name for field in attrs.fields(Lookup))
 _ROW_FIELDS = tuple(field.name for field in attrs.fields(LedgerRow))
 _WINDOW_FIELDS = ("account", "first", "last", "state", "seen")
 _LISTED_FIELDS = ("platform", "refund_id", "account", "earliest", "latest", "created", *_LOOKUP_FIELDS)
-LIST_TABLES = {"windows": _WINDOW_FIELDS, "listed": _LISTED_FIELDS}
+LIST_TABLES: dict[str, tuple[str, ...]] = {"windows": _WINDOW_FIELDS, "listed": _LISTED_FIELDS}
 """The tables, and the columns that their checksums are of."""
 LIST_SCHEMA = f"""\
 CREATE TABLE windows (account TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,

@@ -26,14 +26,14 @@ class FilesTable(Table):
         """The files of a note."""
         first = self._opened(0)
         super().__init__(found.path, first.source, first.sections, identifier, ())
-        self.files = found.names
+        self.files: tuple[str, ...] = found.names
         encodings = {first.encoding: None}
         for at in range(1, len(found.files)):
             one = self._opened(at)
             self._check_same(first, one, at)
             encodings[one.encoding] = None
         known = [encoding for encoding in encodings if encoding is not None]
-        self.encoding = ", ".join(known) or None
+        self.encoding: str | None = ", ".join(known) or None
 
     def _opened(self, at: int) -> Table:
         name = self._found.names[at]
@@ -87,8 +87,8 @@ class FilesTable(Table):
                     )
                 record.row += (at + 1) * SPAN
                 yield record
-            self.blank_lines += table.blank_lines
-            self.totals += table.totals
+            self.blank_lines: int = self.blank_lines + table.blank_lines
+            self.totals: int = self.totals + table.totals
             for note in table.notes():
                 self._said.setdefault(note, []).append(name)
 
