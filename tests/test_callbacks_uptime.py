@@ -56,6 +56,7 @@ def receiver(path: Path, clock: LoopClock, **changes: object) -> Receiver:
     return Receiver(CREDENTIALS, CallbackSettings(**changes), store=path, clock=clock)  # type: ignore[arg-type]
 
 
+@pytest.mark.nightly
 @virtual_time
 async def test_a_receiver_keeps_when_it_was_there(tmp_path: Path) -> None:
     path, clock = tmp_path / "callbacks.sqlite", LoopClock()

@@ -29,8 +29,14 @@ def house(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
     return House(Shell(monkeypatch, capsys, folder), monkeypatch)
 
 
+SLOW = {"Ctrl-C: what is on its way ends first"}
+"""Ends that take half a minute."""
+
+
 @pytest.mark.parametrize(
-    "end", ENDS, ids=lambda end: f"{end.typed.split(' && ')[-1][:50]}-{end.code}-{end.when}"
+    "end",
+    [pytest.param(end, marks=[pytest.mark.nightly] * (end.when in SLOW)) for end in ENDS],
+    ids=lambda end: f"{end.typed.split(' && ')[-1][:50]}-{end.code}-{end.when}",
 )
 async def test_a_command_ends_so(house: House, end: End) -> None:
     async with house.stack:

@@ -94,6 +94,7 @@ def lasting(path: Path) -> list[list[str]]:
     return [line.split(",")[:-VARYING] for line in lines]
 
 
+@pytest.mark.nightly
 async def test_the_manifest_and_the_dag_come_to_what_one_run_comes_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

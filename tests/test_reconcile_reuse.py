@@ -178,6 +178,7 @@ async def test_only_a_complete_run_is_remembered(tmp_path: Path) -> None:
     assert second.run["calls_saved"]["reuse"] == 0
 
 
+@pytest.mark.nightly
 @virtual_time
 async def test_ages_end_spread_over_the_last_third_of_the_span(tmp_path: Path) -> None:
     async with sandbox(ROWS) as server:

@@ -212,6 +212,7 @@ async def test_a_refund_that_changes_during_the_run_is_no_reason_if_it_is_pushed
     assert summary.run["reuse"]["changed"] == []
 
 
+@pytest.mark.nightly
 @virtual_time
 async def test_a_push_counts_though_many_nights_are_incomplete(tmp_path: Path) -> None:
     """A final refund changes and is pushed; no night is complete until the message has been deleted."""

@@ -118,6 +118,7 @@ async def test_a_write_that_the_replica_has_not_heard_of_is_looked_for_first(tmp
             assert (await pandapon.journal.counts())[IntentState.CONFIRMED] == 2
 
 
+@pytest.mark.nightly
 async def test_messages_that_were_replicated_are_handled_by_the_server_that_takes_over(
     tmp_path: Path,
 ) -> None:
