@@ -99,6 +99,7 @@ $(VENV)/.bench: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.page
 
 $(VENV)/.release: $(VENV)/.run
 	$(PIP) --group release

@@ -6,12 +6,12 @@ import datetime
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import rivals
 
-__all__ = ["RESULTS", "SAVE", "chart", "environment", "middle", "spread", "table", "write"]
+__all__ = ["RESULTS", "SAVE", "bars", "chart", "environment", "middle", "spread", "table", "write"]
 
 RESULTS = Path(__file__).parent / "results"
 SAVE = "PANDAPON_BENCH_SAVE"
@@ -68,11 +68,18 @@ def chart(name: str, title: str, values: dict[str, list[float]], *, highlight: s
     """Bars of medians with their quartiles, kept as `results/<name>.svg` if this run is one to keep."""
     if os.environ.get(SAVE):
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{name}.svg").write_text(_bars(title, values, highlight), "utf-8")
+        (RESULTS / f"{name}.svg").write_text(bars(title, values, highlight), "utf-8")
 
 
-def _bars(title: str, values: dict[str, list[float]], highlight: str) -> str:
-    left, width, step = 150, 440, 26
+def bars(
+    title: str,
+    values: dict[str, list[float]],
+    highlight: str,
+    label: Callable[[list[float]], str] = spread,
+) -> str:
+    """Draw bars of medians as SVG, each with its name and what `label` says of its numbers."""
+    left = max(150, 8 + 7 * max(map(len, values)))
+    width, step = 440, 26
     scale = width / max(statistics.median(numbers) for numbers in values.values())
     height = 44 + step * len(values)
     lines = [
@@ -86,6 +93,6 @@ def _bars(title: str, values: dict[str, list[float]], highlight: str) -> str:
         lines.append(
             f'<text x="{left - 8}" y="{top + 15}" text-anchor="end">{name}</text>'
             f'<rect x="{left}" y="{top}" width="{scale * middle:.1f}" height="{step - 6}" fill="{color}"/>'
-            f'<text x="{left + scale * middle + 6:.1f}" y="{top + 15}">{spread(numbers)}</text>'
+            f'<text x="{left + scale * middle + 6:.1f}" y="{top + 15}">{label(numbers)}</text>'
         )
     return "\n".join([*lines, "</svg>"]) + "\n"

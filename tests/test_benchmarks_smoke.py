@@ -24,6 +24,7 @@ from benchmarks import (
     journal,
     limiter,
     nights,
+    page,
     quota,
     report,
     rivals,
@@ -205,6 +206,13 @@ class TestBulk:
     def test_a_start_takes_time(self, tmp_path: Path) -> None:
         assert bulk.start_seconds(["-c", "import colorsys"], str(tmp_path)) > 0
         assert [file.name.partition(".")[0] for file in tmp_path.rglob("colorsys*.pyc")] == ["colorsys"]
+
+
+class TestPage:
+    def test_the_page_is_made_of_the_results(self) -> None:
+        assert (page.DOCS / "benchmarks.md").read_text("utf-8") == page.page()
+        for name, picture in page.pictures().items():
+            assert (page.DOCS / "images" / name).read_text("utf-8") == picture
 
 
 class TestReport:
