@@ -478,7 +478,11 @@ async def test_what_a_receiver_stored_is_looked_up_and_nothing_of_it_is_lost(tmp
                 looks = changes.looks
             assert looks == 3  # what was there before the first look hurried nothing
             server.advance(two.number, -20)
+            store.begin(durable=False)
+            for number in range(1_100):  # more than are read at once, about a refund that nobody follows
+                store_push(store, attrs.evolve(two, refund_id="99"), f"other {number}")
             store_push(store, two, "while nobody followed")
+            store.commit()
             async with follow(pandapon, ids([one, two]), state=state, callbacks=pushes) as changes:
                 (change,) = await taken(changes, 1)
                 assert (change.refund_id, change.pushed) == (two.refund_id, True)

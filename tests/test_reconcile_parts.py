@@ -141,6 +141,24 @@ async def test_a_part_that_is_stopped_and_run_again_repeats_no_lookup(tmp_path: 
 
 
 @virtual_time
+async def test_a_part_never_mixes_in_lookups_of_another_vendor(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    async with sandbox(60) as server:
+        ledger = write_ledger(tmp_path / "ledger.csv", server)
+        await split(ledger, folder, 2, options=MISSING, clock=FreshClock())
+        async with client(server) as pandapon:
+            await run_part(pandapon, folder, 1, options=MISSING)
+        asked = len(server.log)
+        async with client(server, vendor_id="api.example") as pandapon:
+            with pytest.raises(ConfigurationError, match="lookups from localhost, but this run asks api"):
+                await run_part(pandapon, folder, 1, options=MISSING)
+        assert len(server.log) == asked
+        async with client(server) as pandapon:
+            again = await run_part(pandapon, folder, 1, options=MISSING)
+        assert (again.lookups, again.lookups_before > 0) == (0, True)
+
+
+@virtual_time
 async def test_a_missing_part_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     async with sandbox(60) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)

@@ -16,9 +16,9 @@ from typing import Annotated, Final
 import typer
 
 from pandapon_async import __version__
-from pandapon_async.cli.dask_address import ADDRESS, HERE
 from pandapon_async.cli.lazy import LazyGroup, Place
 from pandapon_async.cli.output import OutputError, note, plain_output
+from pandapon_async.cli.parsing import ADDRESS, HERE
 from pandapon_async.cli.usage import USAGE_ERRORS, explain_usage
 from pandapon_async.errors import (
     ApiError,

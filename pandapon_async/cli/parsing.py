@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,7 +16,12 @@ from typer.core import TyperCommand, TyperGroup
 from pandapon_async.cli.usage import USAGE_ERRORS, argument_name
 from pandapon_async.plain_text import meant
 
-__all__ = ["Command", "Group"]
+__all__ = ["ADDRESS", "HERE", "Command", "Group"]
+
+HERE: Final = "here"
+"""The value of `--dask` without an address: a cluster on this machine for this run."""
+ADDRESS: Final = r"[a-z]+://\S+|\S+:[0-9]{1,5}|\S+\.json|here"
+"""The pattern of its address: tcp://host:8786, host:8786, a scheduler's file."""
 
 
 class Command(TyperCommand):

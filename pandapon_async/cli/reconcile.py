@@ -21,8 +21,8 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.accounts import Accounts
-from pandapon_async.cli.dask_address import HERE
 from pandapon_async.cli.output import Console, for_people, print_lines, progress
+from pandapon_async.cli.parsing import HERE
 from pandapon_async.cli.plan_options import (
     AllSheets,
     Freight,

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 
 from pandapon_async import reconcile as job
-from pandapon_async.cli.dask_address import HERE
 from pandapon_async.cli.output import progress
+from pandapon_async.cli.parsing import HERE
 from pandapon_async.config_file import CONFIG
 from pandapon_async.environment import ACCOUNT, by_option
 from pandapon_async.errors import ConfigurationError

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-__all__ = ["vendor_id"]
+__all__ = ["vendor_id", "vendor_of"]
 
 _PORTS = {"http": 80, "https": 443}
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -31,3 +31,8 @@ def vendor_id(base_url: str) -> str:
         host = f"[{host}]"
     port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
     return f"{host}{port}{parts.path.rstrip('/')}"
+
+
+def vendor_of(given: str | None, base_url: str) -> str:
+    """Return the vendor that is asked: the one that the settings name, else the one behind the base url."""
+    return given or vendor_id(base_url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Collection
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import attrs
 
@@ -16,7 +16,7 @@ from pandapon_async.tables.cells import Platform
 
 __all__ = ["PLATFORMS", "SENT_BACK", "Change", "ChangeKind", "Seen", "Stuck", "change_of", "is_done"]
 
-PLATFORMS: tuple[Platform, ...] = ("1688", "taobao")
+PLATFORMS: tuple[Platform, ...] = get_args(Platform)
 SENT_BACK: dict[Platform, str] = {"1688": "waitsellerreceive", "taobao": "30"}
 """The state in which the buyer has sent the goods back and the seller has not received them."""
 

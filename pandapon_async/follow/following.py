@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from datetime import timedelta
@@ -20,6 +21,8 @@ from pandapon_async.bulk import Done, Failed, fetch_refunds
 from pandapon_async.bulk.long_run import with_patience
 from pandapon_async.callbacks import Message
 from pandapon_async.callbacks.push_log import check_file
+from pandapon_async.callbacks.push_reader import PAGE as PAGE_OF_PUSHES
+from pandapon_async.callbacks.push_reader import PushReader
 from pandapon_async.client import Client
 from pandapon_async.declare.endpoint import Scope
 from pandapon_async.errors import AuthenticationError, ConfigurationError, InvalidArgumentError
@@ -35,7 +38,6 @@ from pandapon_async.follow.changes import (
 )
 from pandapon_async.follow.given import refund_of, states_of
 from pandapon_async.follow.pace import Pace
-from pandapon_async.follow.pushes import PushReader
 from pandapon_async.follow.store import Followed, FollowStore
 from pandapon_async.models.alibaba.refunds import Refund
 from pandapon_async.reconcile.ages import stamp
@@ -146,6 +148,7 @@ class Following:
         self._again: set[tuple[Platform, str]] = set()
         self._page: list[Followed] = []
         self._in_hand: Followed | None = None
+        self._pushes_at = -math.inf
         self._woken = asyncio.Event()
         self._closed = False
         self._refused = False
@@ -208,14 +211,13 @@ class Following:
 
     def pushed(self, refund: str | Message) -> bool:
         """Look a refund up at once; for the handlers of a `Receiver`. False if it is not followed now."""
-        message = refund if isinstance(refund, Message) else None
-        refund_id = refund if isinstance(refund, str) else refund.refund_id
-        store = self._store
-        if store is None or refund_id is None:
+        platform, refund_id = (
+            (None, refund) if isinstance(refund, str) else (refund.platform, refund.refund_id)
+        )
+        if self._store is None or refund_id is None:
             return False
-        platforms: list[Platform] = [one for one in PLATFORMS if message is None or message.platform == one]
-        with _usable(store):
-            return any([self._hurry(store, (platform, refund_id)) for platform in platforms])  # noqa: C419 (all)
+        with _usable(self._store):
+            return self._hurry_any(self._store, platform, refund_id)
 
     def left(self) -> int:
         """How many refunds are still followed."""
@@ -336,14 +338,22 @@ class Following:
             timer.cancel()
 
     def _read_pushes(self, store: FollowStore) -> None:
-        if self._pushes is None:
+        """Look at once at what was pushed. The store is read every few seconds, not for each look."""
+        pushes, now = self._pushes, self._clock.now()
+        if pushes is None or now < self._pushes_at:
             return
-        for name, refund_id in self._pushes.new():
-            for platform in PLATFORMS:
-                if platform == name:
-                    self._hurry(store, (platform, refund_id))
-        if self._pushes.moved:
-            store.set(self._pushes.name, self._pushes.position)
+        before, found = pushes.position, pushes.new()
+        for platform, refund_id in found:
+            self._hurry_any(store, platform, refund_id)
+        if pushes.position != before:
+            store.set(pushes.name, pushes.position)
+        if len(found) < PAGE_OF_PUSHES:
+            self._pushes_at = now + PUSHES_EVERY
+
+    def _hurry_any(self, store: FollowStore, platform: str | None, refund_id: str) -> bool:
+        """Look at once at a refund; None stands for either platform. False if it is not followed."""
+        meant: list[Platform] = [one for one in PLATFORMS if platform in (None, one)]
+        return sum(self._hurry(store, (one, refund_id)) for one in meant) > 0
 
     def _hurry(self, store: FollowStore, key: tuple[Platform, str]) -> bool:
         if key in self._busy:  # what is on its way may have been read before what the push is about

@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 import orjson
 
-from pandapon_async.core.vendor import vendor_id
+from pandapon_async.core.vendor import vendor_of
 from pandapon_async.declare.endpoint import Endpoint, Scope
 from pandapon_async.images import Image
 from pandapon_async.settings import Credentials, Settings
@@ -65,7 +65,7 @@ class Writer:
     @classmethod
     def of(cls, credentials: Credentials, settings: Settings) -> Writer:
         """Return the writer of a client."""
-        vendor = settings.vendor_id or vendor_id(settings.base_url)
+        vendor = vendor_of(settings.vendor_id, settings.base_url)
         text = f"{settings.base_url}\n{credentials.access_key}\n{credentials.user_id}"
         return cls(vendor, credentials.user_id, hashlib.sha256(text.encode()).hexdigest()[:16])
 

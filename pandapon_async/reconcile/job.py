@@ -18,7 +18,6 @@ from pandapon_async.accounts import Accounts
 from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.model import BEIJING
-from pandapon_async.core.vendor import vendor_id
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.events import Observed
 from pandapon_async.progress import NullProgress, Progress
@@ -36,10 +35,10 @@ from pandapon_async.reconcile.reuse import Reuse
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.vendors import check_vendors, vendors_asked
 from pandapon_async.reconcile.verdict import VerdictRule
 from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
-from pandapon_async.settings import Settings
 from pandapon_async.storage.damage import FILE_ERRORS, is_damage
 from pandapon_async.storage.files import clear_drafts, only_writer
 from pandapon_async.tables.file_set import FileSet, name_of
@@ -294,9 +293,10 @@ class _Job:
         meaning, now = self._options.meaning(), started.timestamp()
         known, begun = state.get("digest"), state.get("begun")
         resumed = not state.get("finished") and same_night(begun, now)
-        vendors = self._vendors()
-        if resumed or self._options.reuse is not None:
-            _check_vendors(state, vendors)
+        vendors = vendors_asked(self._client, self._accounts)
+        if (resumed or self._options.reuse is not None) and state.looked_up():
+            helps = "choose another --out or --state, or start again with --fresh"
+            check_vendors(state.path, state.get("vendors"), vendors, helps)
         if known is not None and resumed:
             self._check_same(state, digest)
             state.set({"vendors": vendors})
@@ -312,13 +312,6 @@ class _Job:
             return state.forget_all_lookups()
         reuse = None if self._options.callbacks is not None else self._options.reuse
         return forget_old(state, begun if resumed else None, now, reuse)
-
-    def _vendors(self) -> list[str]:
-        """Whose answers this run gets."""
-        accounts = self._accounts
-        if accounts is None:
-            return [_answering(self._client.settings)]
-        return sorted({_answering(accounts.settings_of(name)) for name in accounts.names})
 
     def _check_same(self, state: RunStore, digest: str) -> None:
         """Refuse to resume a run of another ledger or with other rules of judgement."""
@@ -371,22 +364,6 @@ class _Job:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.wall(), UTC)
-
-
-def _check_vendors(state: RunStore, vendors: list[str]) -> None:
-    """Refuse to mix lookups of two vendors, such as those of a trial on a sandbox with the real ones."""
-    known = state.get("vendors")
-    if known not in (None, vendors) and state.looked_up():
-        raise ConfigurationError(
-            f"{state.path} has lookups from {', '.join(known)}, but this run asks {', '.join(vendors)}; "
-            "choose another --out or --state, or start again with --fresh"
-        )
-
-
-def _answering(settings: Settings) -> str:
-    """The vendor behind these settings. A sandbox on this machine has another port each time."""
-    vendor = settings.vendor_id or vendor_id(settings.base_url)
-    return "localhost" if vendor.partition(":")[0] == "localhost" else vendor
 
 
 def _as_of(state: RunStore) -> datetime:

@@ -23,7 +23,7 @@ import attrs
 from pandapon_async.accounts import Accounts
 from pandapon_async.callbacks.push_log import Pushed
 from pandapon_async.client import Client
-from pandapon_async.core.vendor import vendor_id
+from pandapon_async.core.vendor import vendor_of
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.reconcile.list_store import lookup_of
 from pandapon_async.reconcile.lookup import bare_id
@@ -92,7 +92,7 @@ class Scope:
         settings, credentials = client.settings, client.credentials
         facts = [
             READING,
-            settings.vendor_id or vendor_id(settings.base_url),
+            vendor_of(settings.vendor_id, settings.base_url),
             credentials.access_key,
             credentials.user_id,
             _plain(settings.vendor),

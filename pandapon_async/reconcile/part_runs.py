@@ -37,6 +37,7 @@ from pandapon_async.reconcile.reuse import Reuse, Reused
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
 from pandapon_async.reconcile.summary import Summary
+from pandapon_async.reconcile.vendors import vendors_asked
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, VerdictRule
 from pandapon_async.reconcile.words import language_of
 from pandapon_async.reconcile.writing import write_outputs
@@ -131,6 +132,7 @@ async def _run_part(
     oldest = oldest_allowed(begun, started, None if silent else work.options.reuse)
     first = stamp(oldest) if oldest != math.inf else None
     beginning: dict[str, Any] = {"split": found.id, "begun": started, "oldest": first}
+    beginning["vendors"] = await work.thread.run(lambda: vendors_asked(work.client, work.accounts))
     scopes: dict[str | None, Scope] = {}
     if work.options.remembers:
         accounts = sorted({row.account for row in rows if row.account is not None})

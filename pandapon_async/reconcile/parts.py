@@ -35,6 +35,7 @@ from pandapon_async.reconcile.options import Options
 from pandapon_async.reconcile.reading import names_accounts, open_ledger, read_into
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.stoppable_thread import StoppableThread
+from pandapon_async.reconcile.vendors import check_vendors
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.storage.files import Mark, clear_drafts, only_writer, whole_file
 from pandapon_async.storage.record_file import RecordFile, read_records
@@ -352,6 +353,8 @@ class PartLookups:
     places: dict[str, str] = attrs.field(factory=dict)
     scopes: dict[str, str] = attrs.field(factory=dict)
     """The scopes of its lookups by account ("" for all rows), if later runs may reuse them."""
+    vendors: list[str] | None = None
+    """Whose answers its lookups are; None: an earlier version wrote them."""
 
     @classmethod
     def of(cls, path: Path, records: Iterable[Any], split_id: str) -> PartLookups:
@@ -367,6 +370,10 @@ class PartLookups:
                 read.found = {
                     row: one for row, one in read.found.items() if oldest is not None and _counts(one, oldest)
                 }
+                if read.found and "vendors" in record:
+                    helps = "remove it, and all are looked up again"
+                    check_vendors(str(path), read.vendors, record["vendors"], helps)
+                read.vendors = record.get("vendors", read.vendors)
                 read.ended = None
                 read.scopes |= record.get("scopes", {})
             elif "ended" in record:

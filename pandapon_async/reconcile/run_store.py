@@ -48,10 +48,24 @@ def _add_error_kinds(db: sqlite3.Connection) -> None:
     db.execute("UPDATE lookups SET error_kind = ? WHERE outcome = 'failed'", (ErrorKind.OTHER,))
 
 
+_CHECKED = ("facts", "ledger", "lookups")
+
+
+def _without_checksums(db: sqlite3.Connection) -> None:
+    """Drop the checksums, so that columns can be added before them."""
+    for table in _CHECKED:
+        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+
+
+def _with_places_for_checksums(db: sqlite3.Connection) -> None:
+    """Add the checksums, empty: the last step fills them, when all columns exist."""
+    for table in _CHECKED:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+
+
 def _add_beginning(db: sqlite3.Connection) -> None:
     """Upgrade to format 3: the start of the run (not after its first lookup), and checksums of rows."""
-    for table in ("facts", "ledger", "lookups"):
-        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+    _with_places_for_checksums(db)
     (first,) = db.execute("SELECT min(looked_up_at) FROM lookups").fetchone()
     if first is not None:
         begun = json.dumps(datetime.fromisoformat(first).timestamp())
@@ -60,39 +74,32 @@ def _add_beginning(db: sqlite3.Connection) -> None:
 
 def _add_freight(db: sqlite3.Connection) -> None:
     """Upgrade to format 4: freight, and fields with another type; earlier lookups have neither."""
-    for table in ("facts", "ledger", "lookups"):
-        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    _without_checksums(db)
     for name in ("applied_freight_fen", "refunded_freight_fen", "problems"):
         db.execute(f"ALTER TABLE lookups ADD COLUMN {name}")
-    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns exist
-        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+    _with_places_for_checksums(db)
 
 
 def _add_account(db: sqlite3.Connection) -> None:
     """Upgrade to format 5: the account of a row, if several accounts share a ledger."""
-    for table in ("facts", "ledger", "lookups"):
-        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    _without_checksums(db)
     db.execute("ALTER TABLE ledger ADD COLUMN account")
-    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns exist
-        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+    _with_places_for_checksums(db)
 
 
 def _add_word(db: sqlite3.Connection) -> None:
     """Upgrade to format 6: the ledger's own word for a status."""
-    for table in ("facts", "ledger", "lookups"):
-        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    _without_checksums(db)
     db.execute("ALTER TABLE ledger ADD COLUMN status_word")
-    for table in ("facts", "ledger", "lookups"):  # filled by the last step, when all columns exist
-        db.execute(f"ALTER TABLE {table} ADD COLUMN checksum INTEGER")
+    _with_places_for_checksums(db)
 
 
 def _add_source(db: sqlite3.Connection) -> None:
     """Upgrade to format 7: the source of each lookup, and the data of lists."""
-    for table in ("facts", "ledger", "lookups"):
-        db.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    _without_checksums(db)
     db.execute("ALTER TABLE lookups ADD COLUMN source")
     db.execute("UPDATE lookups SET source = ?", (LookupSource.SINGLE,))
-    FORMAT.add_checksums(db, ("facts", "ledger", "lookups"))
+    FORMAT.add_checksums(db, _CHECKED)
     for statement in LIST_SCHEMA.split(";\n"):
         db.execute(statement)
 

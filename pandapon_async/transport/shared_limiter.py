@@ -23,7 +23,7 @@ from typing import Final
 from pandapon_async.clock import Clock
 from pandapon_async.core.options import where_raised
 from pandapon_async.core.rate import spacing
-from pandapon_async.core.vendor import vendor_id
+from pandapon_async.core.vendor import vendor_of
 from pandapon_async.environment import tell
 from pandapon_async.errors import DeadlineExceededError, NotSentError, PandaponError
 from pandapon_async.settings import Credentials, Settings
@@ -340,7 +340,7 @@ def quota_name(credentials: Credentials, settings: Settings) -> str:
     whose = credentials.access_key
     if settings.vendor.quota_scope == "user":
         whose = f"{whose}\n{credentials.user_id}"
-    vendor = settings.vendor_id or vendor_id(settings.base_url)
+    vendor = vendor_of(settings.vendor_id, settings.base_url)
     return f"{vendor} {hashlib.sha256(whose.encode()).hexdigest()[:16]}"
 
 

@@ -42,7 +42,10 @@ EXEMPT: dict[tuple[str, str], str] = {
         ("pandapon_async/follow/store.py", name): "one row of a local SQLite file in WAL mode: some 30 µs"
         for name in ("get", "set", "put", "_find", "next_look", "count")
     },
-    ("pandapon_async/follow/pushes.py", "new"): "the new rows of a local SQLite file, by its primary key",
+    (
+        "pandapon_async/callbacks/push_reader.py",
+        "new",
+    ): "the new rows of a local SQLite file, by its primary key",
     (
         "pandapon_async/reconcile/list_store.py",
         "lacking_pending",

@@ -565,7 +565,7 @@ ENDS: tuple[End, ...] = (
         with_file("empty.csv", "platform,refund_id,amount_fen,status\n", key),
     ),
     End(
-        "a file that is no ledger",
+        "a file that is not a ledger",
         "reconcile odd.csv --out out",
         2,
         "refund_id",
@@ -587,8 +587,8 @@ ENDS: tuple[End, ...] = (
         "--status-map: 'x'",
         key,
     ),
-    End("--as-of that is no time", "reconcile ledger.csv --out out --as-of may", 2, "'may'", key),
-    End("--reuse that is no age", "reconcile ledger.csv --out out --reuse long", 2, "--reuse: ", key),
+    End("--as-of that is not a time", "reconcile ledger.csv --out out --as-of may", 2, "'may'", key),
+    End("--reuse that is not an age", "reconcile ledger.csv --out out --reuse long", 2, "--reuse: ", key),
     End("--fresh and --reuse", "reconcile ledger.csv --out out --fresh --reuse 1d", 2, "reuse", sandbox),
     End(
         "--sheet and --all-sheets",
