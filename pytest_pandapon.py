@@ -25,6 +25,7 @@ _REFUNDS = 100
 _SCOPES: Final = ("function", "class", "module", "package", "session")
 _SANDBOX = pytest.StashKey["Sandbox"]()
 _REPORTED = pytest.StashKey[int]()
+_FIXTURES: Final = "pandapon-fixtures"
 _MARKER = (
     "pandapon(**arguments): arguments of this test's sandbox, such as @pytest.mark.pandapon(refunds=50, "
     'faults="reset_after:0.1", rate=20)'
@@ -40,7 +41,7 @@ def pandapon_sandbox(
     For code that calls `Client.from_env()`, the environment names this sandbox and has no other PANDAPON_
     variable; neither `pandapon.toml` nor `.env` is read.
     """
-    sandbox: Sandbox = request.getfixturevalue(f"_pandapon_sandbox_{_runner(request)}")
+    sandbox: Sandbox = request.getfixturevalue(_fixture_name("sandbox", _runner(request)))
     _point_environment_at(sandbox, monkeypatch, tmp_path_factory.mktemp("pandapon"))
     return sandbox
 
@@ -48,7 +49,7 @@ def pandapon_sandbox(
 @pytest.fixture
 def pandapon(request: pytest.FixtureRequest, pandapon_sandbox: Sandbox) -> Client:
     """A client of this test's sandbox, with an unlimited rate and a journal in memory."""
-    client: Client = request.getfixturevalue(f"_pandapon_client_{_runner(request)}")
+    client: Client = request.getfixturevalue(_fixture_name("client", _runner(request)))
     return client
 
 
@@ -59,11 +60,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if _runs_here(config, "pytest_asyncio.plugin"):
         import pytest_asyncio
 
-        for scope in _SCOPES:  # uses the loop of the test
-            _add_fixtures(fixtures, scope, pytest_asyncio.fixture(loop_scope=scope))
+        # Older ones than 0.24 do not know loop scopes; only a test that uses a fixture must hear of it.
+        if "loop_scope" in inspect.signature(pytest_asyncio.fixture).parameters:
+            for scope in _SCOPES:  # uses the loop of the test
+                _add_fixtures(fixtures, scope, pytest_asyncio.fixture(loop_scope=scope))
     if _runs_here(config, "anyio.pytest_plugin"):
         _add_fixtures(fixtures, "anyio", pytest.fixture)
-    config.pluginmanager.register(fixtures, "pandapon-fixtures")
+    config.pluginmanager.register(fixtures, _FIXTURES)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -95,8 +98,12 @@ def _add_fixtures(module: ModuleType, suffix: str, fixture: Callable[[Any], Any]
             yield made
 
     for made in (sandbox, client):
-        name = made.__name__ = f"_pandapon_{made.__name__}_{suffix}"
+        name = made.__name__ = _fixture_name(made.__name__, suffix)
         setattr(module, name, fixture(made))
+
+
+def _fixture_name(what: str, suffix: str) -> str:
+    return f"_pandapon_{what}_{suffix}"
 
 
 def _runner(request: pytest.FixtureRequest) -> str:
@@ -115,8 +122,14 @@ def _runner(request: pytest.FixtureRequest) -> str:
             pytrace=False,
         )
     if marker is not None:
-        scope = marker.kwargs.get("loop_scope") or request.config.getini("asyncio_default_test_loop_scope")
-        return str(scope)
+        scope = _loop_scope(marker, request.config)
+        if not hasattr(request.config.pluginmanager.get_plugin(_FIXTURES), _fixture_name("sandbox", scope)):
+            pytest.fail(
+                "the test is marked for pytest-asyncio; pandapon's fixtures need its version 0.24 or later, "
+                "or anyio's plugin",
+                pytrace=False,
+            )
+        return scope
     if not by_anyio:
         pytest.fail(
             "pandapon's fixtures need pytest-asyncio or anyio's plugin: mark the test with one of the two",
@@ -127,6 +140,17 @@ def _runner(request: pytest.FixtureRequest) -> str:
     if name != "asyncio":
         pytest.skip(f"pandapon's client runs on asyncio, not on {name}")
     return "anyio"
+
+
+def _loop_scope(marker: pytest.Mark, config: pytest.Config) -> str:
+    """The scope of the loop that pytest-asyncio runs this test in."""
+    said = marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")
+    if said is None:
+        try:
+            said = config.getini("asyncio_default_test_loop_scope")
+        except ValueError:  # before pytest-asyncio 0.26
+            said = "function"
+    return str(said)
 
 
 def _make_sandbox(item: pytest.Item) -> Sandbox:
@@ -142,7 +166,11 @@ def _make_sandbox(item: pytest.Item) -> Sandbox:
         if name not in known:
             taken = ", ".join(known)
             pytest.fail(f"@pytest.mark.pandapon does not accept {name!r}; it accepts {taken}", pytrace=False)
-    return Sandbox(**arguments)
+    try:
+        return Sandbox(**arguments)
+    except ValueError as error:
+        reason = str(error)
+    pytest.fail(f"@pytest.mark.pandapon: {reason}", pytrace=False)
 
 
 def _point_environment_at(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -83,6 +83,12 @@ async def test_unknown_argument(pandapon):
 
 
 @pytest.mark.asyncio
+@pytest.mark.pandapon(not_found="nope")
+async def test_wrong_value(pandapon):
+    pass
+
+
+@pytest.mark.asyncio
 @pytest.mark.anyio
 async def test_two_runners(pandapon):
     pass
@@ -158,8 +164,34 @@ def test_a_test_that_cannot_be_served_says_what_helps(tmp_path: Path) -> None:
     _, report = session(tmp_path, REFUSES, *ASYNCIO, *ANYIO[:2])
     assert "pandapon's fixtures are for async tests: write `async def`" in report
     assert "@pytest.mark.pandapon does not accept 'refund'; it accepts refunds, seed, rate, faults" in report
+    assert "@pytest.mark.pandapon: not_found is 'nope'; it takes 'code', 'null', 'empty'" in report
     assert "both pytest-asyncio and anyio run this test" in report
     assert "PASSED test_users.py::test_loop_of_the_module" in report, report
+
+
+OLD_ASYNCIO = """
+import pytest
+
+
+def fixture(fixture_function=None, **arguments):
+    return pytest.fixture(fixture_function, **arguments)
+"""
+
+
+def test_a_pytest_asyncio_without_loop_scopes_costs_nobody_the_session(tmp_path: Path) -> None:
+    """Its `fixture` passes what it does not know to pytest's, which refuses it (0.23)."""
+    package = tmp_path / "pytest_asyncio"
+    package.mkdir()
+    (package / "__init__.py").write_text(OLD_ASYNCIO, encoding="utf-8")
+    (package / "plugin.py").write_text(
+        "def pytest_configure(config):\n    config.addinivalue_line('markers', 'asyncio: old')\n",
+        encoding="utf-8",
+    )
+    text = UNUSED + "\n\nimport pytest\n\n@pytest.mark.asyncio\nasync def test_asks(pandapon):\n    pass\n"
+    _, report = session(tmp_path, text, "-p", "pytest_asyncio.plugin", "-p", "pytest_pandapon")
+    assert "PASSED test_users.py::test_nothing_of_ours_is_loaded" in report, report
+    assert "ERROR test_users.py::test_asks" in report, report
+    assert "pandapon's fixtures need its version 0.24 or later, or anyio's plugin" in report
 
 
 def test_trio_is_skipped_with_the_reason(tmp_path: Path) -> None:
@@ -194,7 +226,7 @@ def test_a_session_that_does_not_ask_loads_nothing_and_is_measured_the_same(tmp_
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_a_project_that_installs_the_wheel(tmp_path: Path) -> None:
-    """By the entry point, as a user has it: under anyio alone, then with pytest-asyncio beside it."""
+    """By the entry point, as a user has it: under anyio alone, with pytest-asyncio, and with an old one."""
     constraints = str(ROOT / "constraints.txt")
 
     def run(*arguments: str, folder: Path = tmp_path) -> subprocess.CompletedProcess[str]:
@@ -203,8 +235,9 @@ def test_a_project_that_installs_the_wheel(tmp_path: Path) -> None:
             arguments, cwd=folder, env=clean, capture_output=True, text=True, timeout=300, check=False
         )
 
-    def install(*names: str) -> None:
-        ended = run(python, "-m", "pip", "install", "--quiet", "--constraint", constraints, *names)
+    def install(*names: str, constrained: bool = True) -> None:
+        bounds = ("--constraint", constraints) if constrained else ()
+        ended = run(python, "-m", "pip", "install", "--quiet", *bounds, *names)
         assert ended.returncode == 0, ended.stderr
 
     ended = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", ".", str(ROOT))
@@ -216,12 +249,14 @@ def test_a_project_that_installs_the_wheel(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     test = project / "test_users.py"
-    for mark, fixture, suffix in (
-        ("anyio", "pytest.fixture", "[asyncio]"),
-        ("asyncio", "__import__('pytest_asyncio').fixture", ""),
+    asyncio_fixture = "__import__('pytest_asyncio').fixture"
+    for mark, fixture, suffix, wanted in (
+        ("anyio", "pytest.fixture", "[asyncio]", ()),
+        ("asyncio", asyncio_fixture, "", ("pytest-asyncio",)),
+        ("asyncio", asyncio_fixture, "", ("pytest==8.2.0", "pytest-asyncio==0.24.0")),  # the lowest
     ):
-        if mark == "asyncio":
-            install("pytest-asyncio")
+        if wanted:
+            install(*wanted, constrained="==" not in wanted[0])
         test.write_text(USES.format(mark=mark, fixture=fixture), encoding="utf-8")
         ended = run(python, "-m", "pytest", "-rA", folder=project)
         report = ended.stdout + ended.stderr
@@ -230,5 +265,7 @@ def test_a_project_that_installs_the_wheel(tmp_path: Path) -> None:
         assert f"FAILED test_users.py::test_that_repeats_a_nonce{suffix}" in report, report
         assert "1 failed" in report, report
     test.write_text(UNUSED, encoding="utf-8")
-    ended = run(python, "-m", "pytest", folder=project)
-    assert "1 passed" in ended.stdout, ended.stdout
+    for version in ("0.24.0", "0.23.8"):  # the last one has no loop scopes: only our fixtures need them
+        install("pytest==8.2.0", f"pytest-asyncio=={version}", constrained=False)
+        ended = run(python, "-m", "pytest", folder=project)
+        assert "1 passed" in ended.stdout, ended.stdout

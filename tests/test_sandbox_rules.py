@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pandapon_async import Credentials
 from pandapon_async.api.registry import endpoints
-from pandapon_async.sandbox import Fault, chaos, parse_faults
+from pandapon_async.sandbox import Fault, Sandbox, chaos, parse_faults
 from pandapon_async.sandbox.checks import AuthChecker, argument_check
 from pandapon_async.sandbox.envelope import Refusal
 from pandapon_async.sandbox.faults import FaultKind, FaultPlan
@@ -234,3 +234,31 @@ def test_chaos_spreads_its_share() -> None:
 def test_a_wrong_short_form_says_what_would_be_right(text: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         parse_faults(text)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "told"),
+    [
+        ("refunds", "50", "refunds is '50'; it takes a whole number"),
+        ("refunds", True, "refunds is True"),
+        ("seed", "x", "seed is 'x'"),
+        ("rate", "20", "it takes a number of calls per second, or None"),
+        ("not_found", "nope", "not_found is 'nope'; it takes 'code', 'null', 'empty'"),
+        ("freight", "nope", "freight is 'nope'; it takes 'added', 'included', None"),
+        ("auth_status", "401", "auth_status is '401'"),
+        ("visible_after", -1, "visible_after must be 0 or more seconds"),
+        ("visible_after", float("nan"), "visible_after must be 0 or more seconds"),
+        ("lists", "x", "it takes a ListShape"),
+        ("profile", {}, "it takes a VendorProfile"),
+        ("accounts", "x", "accounts takes Credentials only"),
+        ("accounts", ["x"], "accounts takes Credentials only"),
+        ("faults", 5, "faults is 5; it takes a text"),
+        ("faults", ["reset_after:1.0"], "faults has 'reset_after:1.0' in a list of Fault"),
+        ("faults", [Fault("reset_after", endpoint="*.retun_goods")], "'.*retun_goods' of a fault matches no"),
+        ("faults", "reset_after:1:endpoint=nope", "'nope' of a fault matches no call"),
+    ],
+)
+def test_an_argument_that_would_be_ignored_is_refused(argument: str, value: object, told: str) -> None:
+    """A fault that is never played, or a word that means nothing, makes a user's test prove nothing."""
+    with pytest.raises(ValueError, match=told):
+        Sandbox(**{argument: value})  # type: ignore[arg-type]

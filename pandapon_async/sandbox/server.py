@@ -19,8 +19,9 @@ from pandapon_async.api.registry import endpoints
 from pandapon_async.recording import Recording
 from pandapon_async.sandbox import ledger, ordering
 from pandapon_async.sandbox.answers import answer
+from pandapon_async.sandbox.arguments import check_arguments, read_accounts, read_faults
 from pandapon_async.sandbox.checks import AuthChecker
-from pandapon_async.sandbox.faults import Fault, FaultPlan, parse_faults
+from pandapon_async.sandbox.faults import Fault, FaultPlan
 from pandapon_async.sandbox.handlers import HANDLERS
 from pandapon_async.sandbox.inspection import PREFIX, inspect
 from pandapon_async.sandbox.list_shapes import ListShape
@@ -104,8 +105,20 @@ class Sandbox:
         lists: ListShape | None = None,
         recorded: Iterable[Recording | str | os.PathLike[str]] = (),
     ) -> None:
-        if not visible_after >= 0:
-            raise ValueError("visible_after must be 0 or more seconds")
+        check_arguments(
+            refunds=refunds,
+            seed=seed,
+            rate=rate,
+            log_limit=log_limit,
+            auth_status=auth_status,
+            visible_after=visible_after,
+            second_form_refused=second_form_refused,
+            orders_name_refunds=orders_name_refunds,
+            not_found=not_found,
+            freight=freight,
+            profile=profile,
+            lists=lists,
+        )
         wall, steady = _times(clock, monotonic)
         self.refunds = refunds
         """How many refunds there are."""
@@ -129,10 +142,10 @@ class Sandbox:
         self._server: _CountingServer | None = None
         self._pipeline = Pipeline(
             upstream=self._upstream,
-            auth_checker=AuthChecker((self.credentials, *accounts), auth_status, profile),
+            auth_checker=AuthChecker((self.credentials, *read_accounts(accounts)), auth_status, profile),
             played=played,
             quotas=Quotas(rate, profile),
-            plan=FaultPlan(parse_faults(faults) if isinstance(faults, str) else faults, seed),
+            plan=FaultPlan(read_faults(faults), seed),
             routes=Routes({name: one for name, one in endpoints().items() if played.serves(one)}),
             handlers=HANDLERS,
             fallback=answer,
