@@ -1,20 +1,24 @@
-"""Checks that the tests would notice if a rule about writes were wrong: `python -m tests.mutation`.
+"""Checks that the tests would notice if a rule about money were wrong: `python -m tests.mutation`.
 
-Each mutant changes one place of the rules that keep a write from happening twice, and runs against the test
-files that hold the rule. A mutant survives if no test notices it. The known survivors stand in
+Each mutant changes one place of the money path (tests/support/money_path.py): of the rules that decide
+whether a write is sent, what it came to, and what an amount or a state is. It runs against the tests that
+hold the rule, and survives if no test notices it. The known survivors stand in
 tests/mutation_survivors.toml, each with the reason why it does no harm; any other ends the run with 1.
-At most 150 mutants run, in two processes. mutmut and cosmic-ray know no SQL, and most of the journal's
-rules are SQL.
+
+There are some 3,000 mutants. A seed draws 150 of them, at least one of each entry; they run in two processes.
+`--seed` draws others, `--only TEXT` takes all whose name contains a text. mutmut and cosmic-ray know no SQL,
+and most of the journal's rules are SQL.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import importlib.util
-import os
+import json
 import queue
-import random
+import re
 import shutil
 import subprocess
 import sys
@@ -22,83 +26,29 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
+from tests.support import fork_server
+from tests.support.money_path import RULES, Rules
 from tests.support.mutants import Mutant, mutants_of
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "pandapon_async"
 SURVIVORS = ROOT / "tests" / "mutation_survivors.toml"
 MOST = 150
+LEAST_OF_EACH = 1
+"""How many mutants of each entry of the rules are drawn in any case."""
 SEED = 1
 PATIENCE = 180.0
 """Seconds after which a mutant that hangs counts as noticed."""
-
-
-@attrs.frozen
-class Rules:
-    """Rules that stand in one module, and the test files that hold them."""
-
-    module: str
-    targets: tuple[str, ...]
-    tests: tuple[str, ...]
-
-
-RULES = (
-    Rules("core/outcome.py", ("may_repeat",), ("test_core_outcome.py", "test_transport_errors.py")),
-    Rules("core/vendor.py", ("vendor_id",), ("test_writes_rules.py",)),
-    Rules(
-        "journal/identity.py",
-        ("Writer.scope", "Writer.key_of", "natural_key", "subjects_of", "_sorted"),
-        ("test_writes_rules.py",),
-    ),
-    Rules(
-        "journal/resolve.py",
-        ("judge", "carries_waybill", "is_ours", "_lines_tell", "Resolver.take_word"),
-        ("test_writes_rules.py", "test_journal_resolve.py", "test_journal_word.py"),
-    ),
-    Rules(
-        "journal/store.py",
-        (
-            *("_SAME_KEY", "JournalStore.add", "JournalStore._earlier", "JournalStore._same_key"),
-            *("JournalStore.sending", "JournalStore.resolve", "JournalStore._has_open"),
-        ),
-        ("test_writes_rules.py", "test_journal_identity.py", "test_journal_store.py"),
-    ),
-    Rules(
-        "journal/queries.py",
-        tuple(
-            f"JournalQueries.{name}"
-            for name in ("with_key", "_about", "about_any", "claimed", "newest_sent", "was_sent")
-        ),
-        ("test_writes_rules.py", "test_journal_upkeep.py", "test_callbacks_settle.py", "test_plans_past.py"),
-    ),
-    Rules(
-        "journal/file_format.py",
-        ("_EXTRA_SQL", "COUNTS_SQL", "_INDEXES"),
-        ("test_writes_rules.py", "test_journal_store.py", "test_storage_formats.py"),
-    ),
-    Rules(
-        "journal/intent.py",
-        ("OPEN", "IntentState.open", "IntentState.succeeded", "Intent.doubtful", "Intent.may_become"),
-        ("test_writes_rules.py", "test_journal_store.py"),
-    ),
-    Rules("journal/ages.py", ("seconds_left", "Ages.of"), ("test_writes_rules.py", "test_journal_resend.py")),
-    Rules("journal/resend.py", ("look_first", "_unseen"), ("test_journal_resend.py", "test_journal_word.py")),
-    Rules(
-        "plans/binding.py",
-        ("Binding.is_of", "check_binding", "check_writer"),
-        ("test_plans_journal.py", "test_plans_past.py", "test_plans_resend.py"),
-    ),
-    Rules(
-        "plans/line_rule.py",
-        ("LineRule.holds_back", "LineRule._earlier_form"),
-        ("test_plans_lines.py",),
-    ),
-)
+MINUTES = 19.0
+"""After so long no further mutant is begun, and the run fails."""
 
 
 @attrs.frozen
@@ -124,12 +74,23 @@ def all_cases() -> tuple[Case, ...]:
     )
 
 
-def chosen(cases: Sequence[Case], most: int = MOST) -> Sequence[Case]:
-    """At most so many of them, always the same."""
-    if len(cases) <= most:
-        return cases
-    kept = set(random.Random(SEED).sample(range(len(cases)), most))
-    return [case for number, case in enumerate(cases) if number in kept]
+def chosen(cases: Sequence[Case], most: int = MOST, seed: int = SEED) -> Sequence[Case]:
+    """At most so many of them, some of each entry of the rules; the same for the same seed.
+
+    Each mutant has its own rank, so that a change of one rule draws no others elsewhere.
+    """
+
+    def rank(case: Case) -> bytes:
+        return hashlib.sha256(f"{seed} {case.name}".encode()).digest()
+
+    taken: dict[Rules, int] = {}
+    first: list[Case] = []
+    others: list[Case] = []
+    for case in sorted(cases, key=rank):
+        taken[case.rules] = taken.get(case.rules, 0) + 1
+        (first if taken[case.rules] <= LEAST_OF_EACH else others).append(case)
+    kept = {case.name for case in [*first, *others][:most]}
+    return [case for case in cases if case.name in kept]
 
 
 def known_survivors() -> dict[str, str]:
@@ -144,100 +105,163 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         shutil.copytree(ROOT / PACKAGE, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", folder)
+        for name in ("pyproject.toml", "pytest_pandapon.py"):
+            shutil.copy(ROOT / name, folder)
         for name in ("tests", "docs", "README.md"):
             (folder / name).symlink_to(ROOT / name)
+        self._server = subprocess.Popen(
+            [sys.executable, fork_server.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
-    def noticed(self, rules: Rules, source: str | None) -> bool:
-        """Whether one of the tests fails with this module; with None, as it is."""
-        path = self.folder / PACKAGE / rules.module
-        right = (ROOT / PACKAGE / rules.module).read_text("utf-8")
+    def close(self) -> None:
+        """End the process that runs the tests."""
+        self._server.communicate()
+
+    def noticed_by(self, case: Case) -> str | None:
+        """The test that fails with a mutant, or how else it is noticed; None if it is not."""
+        path = self.folder / PACKAGE / case.rules.module
+        right = (ROOT / PACKAGE / case.rules.module).read_text("utf-8")
         try:
-            self._put(path, right if source is None else source)
-            return self._run(rules.tests) != 0
+            self._put(path, case.mutant.source)
+            return self.failing(case.rules.tests)
         finally:
             self._put(path, right)
+
+    def failing(self, tests: Iterable[str]) -> str | None:
+        """The first test of these files that fails; None if all pass."""
+        output = self.folder / "output"
+        arguments = ["-x", "-q", "-n0", "-p", "no:cacheprovider", "-p", "no:schemathesis", "--no-header"]
+        arguments += ["--hypothesis-seed=0", *(f"tests/{test}" for test in tests)]
+        facts = {
+            "folder": str(self.folder),
+            "arguments": arguments,
+            "seconds": PATIENCE,
+            "output": str(output),
+        }
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(json.dumps(facts) + "\n")
+        self._server.stdin.flush()
+        code = int(self._server.stdout.readline())
+        if code == 0:
+            return None
+        if code == -1:
+            return f"no end within {PATIENCE:g} s"
+        found = re.search(
+            r"^(?:FAILED|ERROR) (?:tests/)?(\S+)", output.read_text("utf-8", "replace"), re.MULTILINE
+        )
+        return found[1] if found else f"exit code {code}"
 
     def _put(self, path: Path, source: str) -> None:
         path.write_text(source, "utf-8")
         # Bytecode is told from its source by second and size only, and mutants come faster than that.
         Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
 
-    def _run(self, tests: Iterable[str]) -> int:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider"]
-        command += ["-p", "no:schemathesis", "--no-header", "--hypothesis-seed=0"]
-        command += [f"tests/{test}" for test in tests]
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        with tempfile.TemporaryFile() as output:
+
+def _by_file(cases: Iterable[Case]) -> list[list[str]]:
+    """The tests of these mutants, each once, one list for each file."""
+    found: dict[str, list[str]] = {}
+    for test in dict.fromkeys(test for case in cases for test in case.rules.tests):
+        found.setdefault(test.partition("::")[0], []).append(test)
+    return [[file] if file in tests else tests for file, tests in found.items()]
+
+
+@attrs.define
+class Run:
+    """Runs mutants in several processes, and collects what became of them."""
+
+    processes: int
+    end: float
+    """When no further one is begun, in monotonic seconds."""
+    broken: list[str] = attrs.field(factory=list)
+    """Tests that fail without any mutant."""
+    noticed: list[str] = attrs.field(factory=list)
+    survived: list[str] = attrs.field(factory=list)
+    not_run: list[str] = attrs.field(factory=list)
+
+    def all(self, cases: Sequence[Case]) -> None:
+        """First the tests as they are, each file once; if they pass, the mutants."""
+        with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+            copies = [Copy(Path(folder) / str(number)) for number in range(self.processes)]
             try:
-                return subprocess.run(
-                    command,
-                    cwd=self.folder,
-                    env=environment,
-                    stdout=output,
-                    stderr=output,
-                    stdin=subprocess.DEVNULL,
-                    timeout=PATIENCE,
-                ).returncode
-            except subprocess.TimeoutExpired:
-                return -1
+                self._share(copies, _by_file(cases), self._as_is)
+                if not self.broken:
+                    self._share(copies, cases, self._one)
+            finally:
+                for copy in copies:
+                    copy.close()
 
+    def _share(self, copies: Sequence[Copy], jobs: Iterable[T], work: Callable[[Copy, T], None]) -> None:
+        waiting: queue.SimpleQueue[T] = queue.SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
 
-def survivors_of(cases: list[Case], processes: int) -> list[str]:
-    """The names of those that no test notices."""
-    waiting: queue.SimpleQueue[Case] = queue.SimpleQueue()
-    for case in cases:
-        waiting.put(case)
-    survivors: list[str] = []
+        def until_none_is_left(copy: Copy) -> None:
+            while True:
+                try:
+                    job = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                work(copy, job)
 
-    def work(folder: Path) -> None:
-        copy = Copy(folder)
-        while True:
-            try:
-                case = waiting.get_nowait()
-            except queue.Empty:
-                return
-            noticed = copy.noticed(case.rules, case.mutant.source)
-            print(f"{'noticed ' if noticed else 'SURVIVED'}  {case.name}", flush=True)
-            if not noticed:
-                survivors.append(case.name)
-
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        threads = [
-            threading.Thread(target=work, args=(Path(folder) / str(number),)) for number in range(processes)
-        ]
+        threads = [threading.Thread(target=until_none_is_left, args=(copy,)) for copy in copies]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    return sorted(survivors)
+
+    def _as_is(self, copy: Copy, tests: Sequence[str]) -> None:
+        if (why := copy.failing(tests)) is not None:
+            self.broken.append(why)
+
+    def _one(self, copy: Copy, case: Case) -> None:
+        if time.monotonic() > self.end:
+            self.not_run.append(case.name)
+            return
+        by = copy.noticed_by(case)
+        (self.survived if by is None else self.noticed).append(case.name)
+        print(f"SURVIVED  {case.name}" if by is None else f"noticed   {case.name}  [{by}]", flush=True)
 
 
 def main() -> int:
-    """Run the mutants; 0 if all that survive are known, 1 otherwise, 2 if the tests fail by themselves."""
+    """Run the mutants; 0 if all ran and all survivors are known, 2 if tests fail by themselves, else 1."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.mutation", description="Mutants of the write rules."
+        prog="python -m tests.mutation", description="Mutants of the money path."
     )
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", default="", help="only those whose name contains this")
+    parser.add_argument("--seed", type=int, default=SEED, help="draw others")
+    parser.add_argument("--most", type=int, default=MOST, help="how many are drawn at most")
+    parser.add_argument("--only", default="", help="all whose name contains this, instead of a draw")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="how long mutants are begun")
     asked = parser.parse_args()
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        copy = Copy(Path(folder) / "right")
-        for rules in RULES:
-            if asked.only in rules.module and copy.noticed(rules, None):
-                print(f"the tests of {rules.module} fail without any mutant", file=sys.stderr)
-                return 2
-    cases = [case for case in chosen(all_cases()) if asked.only in case.name]
-    found, known = survivors_of(cases, asked.processes), known_survivors()
-    new = [name for name in found if name not in known]
-    noticed = [case.name for case in cases if case.name in known and case.name not in found]
-    print(f"{len(cases)} mutants, {len(found)} survived, {time.monotonic() - begun:.0f} s")
-    for name in new:
-        print(f"no test notices, and no reason is given: {name}")
-    for name in noticed:
-        print(f"is noticed, and need not be in {SURVIVORS.name}: {name}")
-    return 1 if new or noticed else 0
+    cases, known = all_cases(), known_survivors()
+    lost = sorted(set(known) - {case.name for case in cases})
+    if asked.only:
+        cases = tuple(case for case in cases if asked.only in case.name)
+    drawn = chosen(cases, len(cases) if asked.only else asked.most, asked.seed)
+    run = Run(asked.processes, begun + asked.minutes * 60)
+    run.all(drawn)
+    for test in run.broken:
+        print(f"fails without any mutant: {test}", file=sys.stderr)
+    if run.broken:
+        return 2
+    new = sorted(set(run.survived) - set(known))
+    told = {
+        "no test notices, and no reason is given": new,
+        f"is noticed, and need not be in {SURVIVORS.name}": sorted(set(run.noticed) & set(known)),
+        f"is in {SURVIVORS.name}, but there is no such mutant": lost,
+        "was not run, as the time was over": run.not_run,
+    }
+    for what, names in told.items():
+        for name in names:
+            print(f"{what}: {name}")
+    print(
+        f"{len(drawn)} of {len(all_cases())} mutants drawn by seed {asked.seed}: {len(run.noticed)} noticed, "
+        f"{len(run.survived)} survived ({len(run.survived) - len(new)} with a known reason), "
+        f"{len(run.not_run)} not run; {time.monotonic() - begun:.0f} s"
+    )
+    return 1 if any(told.values()) else 0
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import textwrap
 
 import pytest
 
-from tests.mutation import MOST, all_cases, chosen, known_survivors
+from tests.mutation import MOST, ROOT, all_cases, chosen, known_survivors
+from tests.support.money_path import RULES
 from tests.support.mutants import mutants_of
 
 
@@ -35,6 +36,38 @@ def test_every_condition_of_a_function_is_changed_in_each_way() -> None:
         "`(1, 2)` -> `(1,)`",
         "`1` -> `2`",
         "`2` -> `3`",
+    ]
+
+
+def test_another_member_or_part_is_taken_and_what_only_words_an_answer_is_left() -> None:
+    source = """
+    def f(a, fen, state):
+        assert a is not None, f"{a + 1}"
+        log.warning("not %s", a == 1)
+        if any(a):
+            raise ValueError(f"the amount is {fen + 1} fen")
+        if state is State.OPEN:
+            return State.DONE, f"{a}/{fen}", a.upper()
+        return State.LOST, fen * 100
+    """
+    assert changes(source, "f") == [
+        "`if any(a): raise ValueError(f` -> `if not any(a): raise ValueError(f`",
+        "`any(a)` -> `all(a)`",
+        "`raise ValueError(f'the amount is {fen + 1} fen')` -> `pass`",
+        "`state is State.OPEN` -> `state is not State.OPEN`",
+        "`State.OPEN` -> `State.DONE`",
+        "`(State.DONE, f'{a}/{fen}', a.upper())` -> `(f'{a}/{fen}', a.upper())`",
+        "`(State.DONE, f'{a}/{fen}', a.upper())` -> `(State.DONE, a.upper())`",
+        "`(State.DONE, f'{a}/{fen}', a.upper())` -> `(State.DONE, f'{a}/{fen}')`",
+        "`State.DONE` -> `State.LOST`",
+        "`f'{a}/{fen}'` -> `f'/{fen}'`",
+        "`f'{a}/{fen}'` -> `f'{a}/'`",
+        "`a.upper()` -> `a`",
+        "`(State.LOST, fen * 100)` -> `(fen * 100,)`",
+        "`(State.LOST, fen * 100)` -> `(State.LOST,)`",
+        "`State.LOST` -> `State.OPEN`",
+        "`fen * 100` -> `fen + 100`",
+        "`100` -> `101`",
     ]
 
 
@@ -75,15 +108,32 @@ def test_a_change_that_comes_twice_is_numbered() -> None:
     assert "`a == 1` -> `a != 1` (#2)" in names
 
 
-def test_all_mutants_compile_have_names_of_their_own_and_are_the_same_each_time() -> None:
+def test_mutants_have_names_of_their_own_and_compile() -> None:
     cases = all_cases()
     names = [case.name for case in cases]
     assert len(set(names)) == len(names)
-    for case in cases:
+    for case in {case.rules: case for case in cases}.values():
         compile(case.mutant.source, case.rules.module, "exec")
-    picked = chosen(cases)
-    assert len(picked) == min(MOST, len(cases)) > 100
-    assert [case.name for case in picked] == [case.name for case in chosen(all_cases())]
+
+
+def test_the_draw_takes_some_of_each_entry_and_a_change_elsewhere_draws_no_others() -> None:
+    cases = all_cases()
+    picked = [case.name for case in chosen(cases)]
+    assert len(picked) == MOST
+    assert {case.rules for case in cases if case.name in picked} == set(RULES)
+    assert picked == [case.name for case in chosen(tuple(reversed(cases)))][::-1]
+    others = [case for case in cases if case.rules.module != "money.py"]
+    kept = {case.name for case in chosen(others)}
+    assert len(kept.intersection(picked)) >= MOST - 5
+    assert [case.name for case in chosen(cases, seed=2)] != picked
+
+
+def test_every_entry_names_tests_that_exist() -> None:
+    for rules in RULES:
+        for test in rules.tests:
+            file, _, name = test.partition("::")
+            text = (ROOT / "tests" / file).read_text("utf-8")
+            assert f"def {name.partition('[')[0]}(" in text or not name, test
 
 
 def test_every_known_survivor_is_there_and_has_a_reason() -> None:

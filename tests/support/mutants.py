@@ -1,24 +1,30 @@
 """Small wrong versions of chosen functions and SQL texts: tests that guard a rule fail on each of them.
 
 A mutant is the whole module with one place changed: a comparison turned round, a condition dropped, a state
-left out of a list. SQL counts as code: the journal's rules are for the greater part conditions in statements.
+left out of a list or taken for the next one. SQL counts as code: the journal's rules are for the greater part
+conditions in statements. What a log or an error says to people is not changed, nor what an `assert` says to a
+type checker.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import functools
 import re
+import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
 
 __all__ = ["Mutant", "mutants_of"]
 
+Members = Mapping[tuple[str, str], str]
 
-@attrs.frozen
+
+@attrs.frozen(eq=False)
 class Mutant:
     """One wrong version of a module."""
 
@@ -26,8 +32,12 @@ class Mutant:
     """The function, method (`Class.method`) or constant that is changed."""
     change: str
     """What was changed into what; the same text twice in one target is numbered."""
-    source: str
-    """The whole module."""
+    _source: Callable[[], str]
+
+    @property
+    def source(self) -> str:
+        """The whole module, made only now: of thousands of mutants few are used."""
+        return self._source()
 
     @property
     def name(self) -> str:
@@ -47,6 +57,7 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.In: ast.NotIn,
     ast.NotIn: ast.In,
 }
+_OPPOSITES = {"any": "all", "all": "any", "min": "max", "max": "min"}
 _SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|WHERE|CREATE|AND|OR|IN|CASE)\b")
 _SQL_CHANGES = (
     (r"(?<!IF )\bNOT EXISTS\b", "EXISTS"),
@@ -73,7 +84,7 @@ def mutants_of(source: str, targets: Iterable[str]) -> Iterator[Mutant]:
     for target in targets:
         node = _find(tree, target)
         seen = Counter[str]()
-        for change, source_of in _changes(tree, node):
+        for change, source_of in _changes(tree, node, _members(tree)):
             seen[change] += 1
             numbered = change if seen[change] == 1 else f"{change} (#{seen[change]})"
             yield Mutant(target, numbered, source_of)
@@ -98,24 +109,49 @@ def _names(node: ast.AST) -> set[str]:
     return set()
 
 
-def _changes(tree: ast.Module, root: ast.AST) -> Iterator[tuple[str, str]]:
-    """Each change of something below `root`, told in words, and the module with it."""
-    for parent, field, at, node in list(_places(root)):
-        for changed in _variants(node, field):
-            holder = getattr(parent, field)
+def _members(tree: ast.Module) -> Members:
+    """The members of enumerations that a module names, each with the next one of the same enumeration."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr.isupper():
+            found.setdefault(node.value.id, set()).add(node.attr)
+    members: dict[tuple[str, str], str] = {}
+    for kind, names in found.items():
+        ordered = sorted(names)
+        members |= {
+            (kind, name): other for name, other in zip(ordered, ordered[1:] + ordered[:1], strict=True)
+        }
+    return members
+
+
+def _changes(tree: ast.Module, root: ast.AST, members: Members) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Each change of something below `root`, told in words, and what makes the module with it."""
+    for parent, field, at, node in _places(root):
+        for changed in (*_variants(node, field), *_other_names(node, members)):
             before, after = ast.unparse(node), ast.unparse(changed) or "nothing"
-            if before == after:
-                continue
-            if at is None:
-                setattr(parent, field, changed)
-            else:
-                holder[at] = changed
-            ast.fix_missing_locations(tree)
-            yield f"{_short(before, after)}", ast.unparse(tree)
-            if at is None:
-                setattr(parent, field, node)
-            else:
-                holder[at] = node
+            if before != after:
+                yield _short(before, after), functools.partial(_with, tree, parent, field, at, node, changed)
+
+
+_CHANGING = threading.Lock()
+"""All mutants of a module are made of one tree."""
+
+
+def _with(tree: ast.Module, parent: ast.AST, field: str, at: int | None, node: Any, changed: Any) -> str:
+    """The module with one node changed."""
+    with _CHANGING:
+        _put(parent, field, at, changed)
+        try:
+            return ast.unparse(tree)
+        finally:
+            _put(parent, field, at, node)
+
+
+def _put(parent: ast.AST, field: str, at: int | None, node: Any) -> None:
+    if at is None:
+        setattr(parent, field, node)
+    else:
+        getattr(parent, field)[at] = node
 
 
 def _short(before: str, after: str) -> str:
@@ -137,13 +173,42 @@ def _places(root: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, Any]]:
         if field in ("annotation", "returns", "decorator_list", "args") and not isinstance(root, ast.Call):
             continue
         if isinstance(value, ast.AST):
-            yield root, field, None, value
-            yield from _places(value)
+            if not _is_for_people(value):
+                yield root, field, None, value
+                yield from _places(value)
         elif isinstance(value, list):
             for at, item in enumerate(value):
-                if isinstance(item, ast.AST):
+                if isinstance(item, ast.AST) and not _is_for_people(item):
                     yield root, field, at, item
                     yield from _places(item)
+
+
+def _is_for_people(node: ast.AST) -> bool:
+    """Whether a node only fills in a text, goes to the log, or tells a type checker something."""
+    if isinstance(node, ast.FormattedValue | ast.Assert):
+        return True
+    if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+        return False
+    called = node.value.func
+    return (
+        isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id == "log"
+    )
+
+
+def _other_names(node: Any, members: Members) -> Iterator[Any]:
+    """Another member of the same enumeration, `all` for `any`, a text without its `upper()`."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        other = members.get((node.value.id, node.attr), node.attr)
+        if other != node.attr:
+            yield ast.Attribute(node.value, other, ast.Load())
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _OPPOSITES:
+        yield ast.Call(ast.Name(_OPPOSITES[node.func.id], ast.Load()), node.args, node.keywords)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _is_plain(node.func.attr):
+        yield node.func.value
+
+
+def _is_plain(method: str) -> bool:
+    return method in ("upper", "lower", "strip")
 
 
 def _variants(node: Any, field: str) -> Iterator[Any]:
@@ -162,6 +227,12 @@ def _variants(node: Any, field: str) -> Iterator[Any]:
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
         other = ast.Sub() if isinstance(node.op, ast.Add) else ast.Add()
         yield ast.BinOp(node.left, other, node.right)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult):
+        yield ast.BinOp(node.left, ast.Add(), node.right)
+    elif isinstance(node, ast.JoinedStr) and _is_key(node):
+        for at, value in enumerate(node.values):
+            if isinstance(value, ast.FormattedValue):
+                yield ast.JoinedStr([*node.values[:at], *node.values[at + 1 :]])
     elif isinstance(node, ast.Constant):
         yield from _constants(node)
     elif isinstance(node, ast.If | ast.IfExp) and isinstance(node.test, ast.Name | ast.Attribute | ast.Call):
@@ -180,6 +251,12 @@ def _variants(node: Any, field: str) -> Iterator[Any]:
 
 def _context(node: ast.Set | ast.Tuple) -> tuple[Any, ...]:
     return (node.ctx,) if isinstance(node, ast.Tuple) else ()
+
+
+def _is_key(node: ast.JoinedStr) -> bool:
+    """Whether a text is made of values alone, as a key is and a message is not."""
+    between = [str(part.value) for part in node.values if isinstance(part, ast.Constant)]
+    return len(node.values) > len(between) + 1 and all(len(text) <= 1 for text in between)
 
 
 def _is_text(node: ast.AST) -> bool:
