@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
+from tests import mutation
 from tests.mutation import MOST, ROOT, all_cases, chosen, known_survivors
+from tests.support import fork_server
 from tests.support.money_path import RULES
 from tests.support.mutants import mutants_of
 
@@ -140,3 +146,66 @@ def test_every_known_survivor_is_there_and_has_a_reason() -> None:
     known = known_survivors()
     assert set(known) <= {case.name for case in all_cases()}
     assert all(len(reason) > 20 for reason in known.values())
+
+
+def ends(monkeypatch: pytest.MonkeyPatch, known: list[str], survived: list[str], **facts: list[str]) -> int:
+    """How a run ends in which these mutants survive, and those of `facts` end otherwise."""
+
+    def run_none(run: mutation.Run, cases: object) -> None:
+        names = [case.name for case in chosen(all_cases())[:3]]
+        run.survived, run.noticed = survived, [name for name in names if name not in survived]
+        for name, values in facts.items():
+            setattr(run, name, values)
+
+    monkeypatch.setattr(mutation.Run, "all", run_none)
+    monkeypatch.setattr(mutation, "known_survivors", lambda: dict.fromkeys(known, "a reason"))
+    monkeypatch.setattr("sys.argv", ["mutation"])
+    return mutation.main()
+
+
+def test_a_run_ends_well_only_if_all_were_run_and_those_that_survive_are_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (case.name for case in chosen(all_cases())[:2])
+    assert ends(monkeypatch, [], []) == 0
+    assert ends(monkeypatch, [one], [one]) == 0
+    assert (
+        "drawn by seed 1: 2 noticed, 1 survived (1 with a known reason), 0 not run" in capsys.readouterr().out
+    )
+    assert ends(monkeypatch, [one], [one, two]) == 1
+    assert f"no test notices, and no reason is given: {two}\n" in capsys.readouterr().out
+    assert ends(monkeypatch, [one], []) == 1
+    assert f"is noticed, and need not be in mutation_survivors.toml: {one}\n" in capsys.readouterr().out
+    assert ends(monkeypatch, ["money.py f: gone"], []) == 1
+    assert "but there is no such mutant: money.py f: gone\n" in capsys.readouterr().out
+    assert ends(monkeypatch, [], [], not_run=[two]) == 1
+    assert f"was not run, as the time was over: {two}\n" in capsys.readouterr().out
+    assert ends(monkeypatch, [], [], broken=["test_x.py::test_y"]) == 2
+    assert "fails without any mutant: test_x.py::test_y\n" in capsys.readouterr().err
+
+
+@pytest.mark.nightly
+def test_each_run_of_tests_takes_the_module_as_it_is_then(tmp_path: Path) -> None:
+    (tmp_path / "test_rule.py").write_text(
+        "from rule import rule\n\ndef test_it():\n    assert rule() == 1\n"
+    )
+    server = subprocess.Popen(
+        [sys.executable, fork_server.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    codes = []
+    for number, body in enumerate(("return 1", "return 2", "import time; time.sleep(600)", "return 1")):
+        # Bytecode is told from its source by its size: so each has another.
+        (tmp_path / "rule.py").write_text(f"def rule():\n    {body}{' ' * number}\n")
+        facts = {
+            "folder": str(tmp_path),
+            "arguments": ["-q", "-n0"],
+            "seconds": 10,
+            "output": str(tmp_path / "out"),
+        }
+        server.stdin.write(json.dumps(facts) + "\n")
+        server.stdin.flush()
+        codes.append(int(server.stdout.readline()))
+    server.communicate()
+    assert codes == [0, 1, -1, 0]
