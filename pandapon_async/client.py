@@ -4,59 +4,42 @@ from __future__ import annotations
 
 import copy
 import importlib
-import logging
 import warnings
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import aiohttp
 import attrs
 
-from pandapon_async.clock import time_limit
-from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.options import clean_frames
 from pandapon_async.core.outcome import Safety
-from pandapon_async.core.retry import RetryBudget
-from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.declare.call import Call
 from pandapon_async.declare.endpoint import Endpoint, Operation, Stage
 from pandapon_async.declare.response import Response
-from pandapon_async.environment import WORKING_FOLDER, tell
-from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
+from pandapon_async.environment import WORKING_FOLDER
+from pandapon_async.errors import ConfigurationError, PandaponError
 from pandapon_async.events import Observed
 from pandapon_async.journal.ages import Ages
 from pandapon_async.journal.identity import Writer
-from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.place import journal_of
 from pandapon_async.journal.settling import SettlesWrites
-from pandapon_async.journal.writes import Write
-from pandapon_async.settings import AUTOMATIC, Credentials, Settings, SettingsArguments, SettingsChanges
-from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
-from pandapon_async.transport.foreign_limiter import limiter_of
-from pandapon_async.transport.pipeline import Pipeline, Statistics
-from pandapon_async.transport.places import ArgumentPlaces
-from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
-from pandapon_async.transport.requests import (
-    PreparedRequest,
-    RequestBuilder,
-    prepare_undeclared,
-    undeclared_endpoint,
-)
-from pandapon_async.transport.server_time import ServerTime
-from pandapon_async.transport.session import Session
-from pandapon_async.transport.wait_queue import CancellableTimers
+from pandapon_async.settings import Credentials, Settings, SettingsArguments, SettingsChanges
 
 if TYPE_CHECKING:
     import os
     from typing import Unpack
 
     from pandapon_async.api import V1, V2, Addresses, Alibaba, Freight, Taobao
+    from pandapon_async.core.envelope import Envelope
+    from pandapon_async.journal.journal import Journal
+    from pandapon_async.journal.writes import Write
+    from pandapon_async.transport.calls import CallContext
+    from pandapon_async.transport.pipeline import Statistics
+    from pandapon_async.transport.rate_limiter import Limiter
+    from pandapon_async.transport.requests import PreparedRequest, RequestBuilder
 
 __all__ = ["Client"]
-
-log: Final = logging.getLogger("pandapon_async")
 
 _SHARED = frozenset(
     [
@@ -89,33 +72,19 @@ class Client(SettlesWrites):
             raise ConfigurationError(
                 "the first argument must be Credentials(access_key=..., access_secret=..., user_id=...)"
             )
-        # Imported here: at the top it would slow the package's import by a fifth, and in the first call it
-        # would block the loop.
+        # Imported here: at the top they would make this module's import half as slow again, and in the first
+        # call they would block the loop.
         importlib.import_module("pandapon_async.api")
+        from pandapon_async.transport.assembly import pipeline_of
+        from pandapon_async.transport.places import ArgumentPlaces
+        from pandapon_async.transport.requests import RequestBuilders
+
         settings = settings or Settings()
-        _check_overrides(settings)
-        clock = settings.clock
-        limiter = _limiter_of(credentials, settings)
         self._is_copy = False
-        self._pipeline = Pipeline(
-            credentials=credentials,
-            settings=settings,
-            session=Session(session),
-            limiter=limiter,
-            slots=ConcurrencyLimiter(settings.concurrency, clock),
-            budget=RetryBudget(settings.retry.budget),
-            timers=CancellableTimers(clock),
-            server_time=ServerTime(clock),
-            statistics=Statistics(),
-            journal=_journal_of(credentials, settings),
-            writer=Writer.of(credentials, settings),
-            calls=CallRegistry(clock),
-            observed=Observed.of(settings.observer),
-        )
-        self._pipeline.statistics.watch(limiter)
-        self._ages = Ages(clock, self._pipeline.server_time.told)
-        self._builders: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
-        self._places = ArgumentPlaces(clock)
+        self._builders = RequestBuilders(settings)
+        self._pipeline = pipeline_of(credentials, settings, session)
+        self._ages = Ages(settings.clock, self._pipeline.server_time.told)
+        self._places = ArgumentPlaces(settings.clock)
 
     @classmethod
     @clean_frames
@@ -242,14 +211,13 @@ class Client(SettlesWrites):
             )
         everything: dict[str, Any] = {**changes}
         settings = attrs.evolve(self.settings, **everything)
-        _check_overrides(settings)
         other = copy.copy(self)
+        other._builders = self._builders.under(settings)
         for name in _GROUPS:  # these call the original
             other.__dict__.pop(name, None)
         other._is_copy = True
         observed = Observed.of(settings.observer, self._pipeline.observed)
         other._pipeline = attrs.evolve(self._pipeline, settings=settings, observed=observed)
-        other._builders = {}
         return other
 
     def call(
@@ -270,7 +238,7 @@ class Client(SettlesWrites):
             InvalidArgumentError: An argument is unknown, missing or wrong; nothing was sent.
             ConfigurationError: The operation's path is only inferred, and the settings do not allow that.
         """
-        builder, encoded = self._encode(operation, arguments, generation)
+        builder, encoded = self._builders.encode(operation, arguments, generation)
         endpoint = builder.endpoint
         if endpoint.stage is Stage.DEPRECATED:
             warnings.warn(
@@ -282,47 +250,11 @@ class Client(SettlesWrites):
         return Call(endpoint.name, lambda: self._execute(builder, request))
 
     def _encoded(self, operation: Operation, arguments: Mapping[str, Any]) -> tuple[Endpoint, dict[str, Any]]:
-        builder, encoded = self._encode(operation, arguments, None)
+        builder, encoded = self._builders.encode(operation, arguments)
         return builder.endpoint, encoded
 
     async def _sleep(self, seconds: float) -> None:
         await self._pipeline.timers.sleep(seconds)
-
-    def _encode(
-        self, operation: Operation, arguments: Mapping[str, Any], generation: str | None
-    ) -> tuple[RequestBuilder, dict[str, Any]]:
-        """Check the arguments and return the coroutine that carries out the operation."""
-        key = operation.name, generation
-        builders = self._builders.get(key)
-        if builders is None:
-            builders = self._builders[key] = tuple(self._builders_of(operation, generation))
-        if generation is not None or operation.same_arguments:
-            return builders[0], builders[0].encode(arguments)
-        by_endpoint = {builder.endpoint: builder for builder in builders}
-        # Each generation may have to read them, and an iterator can be read only once.
-        given = {name: list(one) if isinstance(one, Iterator) else one for name, one in arguments.items()}
-        try:
-            endpoint, encoded = operation.choose(
-                tuple(by_endpoint), given.keys(), lambda one: encode_arguments(one.parameters, given)
-            )
-        except InvalidArgumentError as error:
-            error.endpoint = operation.name
-            raise
-        return by_endpoint[endpoint], encoded
-
-    def _builders_of(self, operation: Operation, generation: str | None) -> Iterator[RequestBuilder]:
-        """The request builders to choose from; several if the arguments decide about the generation."""
-        settings, vendor = self.settings, self.settings.vendor
-        corrected = [name for name, override in vendor.overrides.items() if override.path is not None]
-        candidates = operation.candidates(
-            allow_inferred=vendor.allow_inferred, corrected=corrected, preferred=vendor.generation
-        )
-        if generation is not None:
-            endpoint = operation.generations[generation]
-            yield RequestBuilder.of(endpoint, settings, chosen=endpoint is candidates[0])
-            return
-        for endpoint in candidates[:1] if operation.same_arguments else candidates:
-            yield RequestBuilder.of(endpoint, settings)
 
     def request(
         self,
@@ -341,13 +273,8 @@ class Client(SettlesWrites):
         Raises:
             InvalidArgumentError: The method, the path or a value cannot be sent; nothing was sent.
         """
-        endpoint = undeclared_endpoint(method, path, safety)
-        try:
-            prepared = prepare_undeclared(self.settings.base_url, endpoint, json, params)
-        except InvalidArgumentError as error:
-            error.endpoint = endpoint.name
-            raise
-        return Call(endpoint.name, lambda: self._execute_undeclared(prepared))
+        prepared = self._builders.prepare_undeclared(method, path, json=json, params=params, safety=safety)
+        return Call(prepared.endpoint.name, lambda: self._execute_undeclared(prepared))
 
     async def _upload(self, builder: RequestBuilder, encoded: dict[str, Any]) -> Response[Any]:
         return await self._execute(builder, await builder.prepare_with_image(encoded))
@@ -428,22 +355,8 @@ class Client(SettlesWrites):
         Args:
             grace: Seconds that calls in flight may still take before they are ended.
         """
-        if self._is_copy:
-            return
-        pipeline = self._pipeline
-        await pipeline.close(grace)
-        if self.settings.limiter is None:
-            await pipeline.limiter.aclose()
-        if pipeline.journal is not self.settings.journal:
-            try:
-                left = pipeline.calls.over_at - self.settings.clock.now()
-                with time_limit(self.settings.clock, max(0.1, left)):
-                    await pipeline.journal.aclose()
-            except TimeoutError:
-                log.error(
-                    "the journal could not be closed within %g s; it closes in the background",
-                    CLOSING_SECONDS,
-                )
+        if not self._is_copy:
+            await self._pipeline.close(grace)
 
     async def __aenter__(self) -> Self:
         self._pipeline.session.open()
@@ -458,40 +371,8 @@ class Client(SettlesWrites):
         return f"<Client of {self.settings.base_url}>"
 
 
-def _journal_of(credentials: Credentials, settings: Settings) -> Journal:
-    """The journal that the settings name: one passed in, the shared database's, or the default one."""
-    if settings.shared is None:
-        return journal_of(credentials, settings)
-    if settings.journal != AUTOMATIC:
-        tell(f"the journal passed in is used, not the one in {settings.shared}")
-        return journal_of(credentials, settings)
-    from pandapon_async.journal.shared_store import shared_journal_of
-
-    return shared_journal_of(credentials, settings)
-
-
-def _limiter_of(credentials: Credentials, settings: Settings) -> Limiter:
-    """The limiter that the settings name: the one passed in, the shared database's, or a new one."""
-    if settings.shared is None:
-        return limiter_of(settings)
-    if settings.limiter is not None:
-        tell(f"the limiter passed in is used, not the quota in {settings.shared}")
-        return limiter_of(settings)
-    # Imported here: most programs are one process and do not need it.
-    from pandapon_async.transport.shared_limiter import shared_limiter_of
-
-    return shared_limiter_of(credentials, settings)
-
-
 def _check_payments_allowed(endpoint: Endpoint) -> None:
     # Imported here: most programs do no bulk work.
     from pandapon_async.bulk.guard import check_payments_allowed
 
     check_payments_allowed(endpoint.name)
-
-
-def _check_overrides(settings: Settings) -> None:
-    if settings.vendor.overrides:
-        from pandapon_async.api.registry import check_names
-
-        check_names(settings.vendor.overrides)

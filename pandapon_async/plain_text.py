@@ -8,6 +8,7 @@ form, so a JSON text keeps its meaning.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -24,7 +25,6 @@ INVISIBLE = (
 
 LOGGER = "pandapon_async"
 
-_HIDDEN = re.compile(f"[{INVISIBLE}]")
 _BREAKS = re.compile("[\t\n\v\f\r\x85\u2028\u2029]+")
 
 
@@ -34,7 +34,7 @@ def visible(text: str) -> str:
     >>> visible("a\\x1b[2J\\nb")
     'a\\\\u001b[2J\\nb'
     """
-    return _HIDDEN.sub(_spelled, text)
+    return _hidden().sub(_spelled, text)
 
 
 def one_line(text: str) -> str:
@@ -44,6 +44,11 @@ def one_line(text: str) -> str:
     'no such refund'
     """
     return visible(_BREAKS.sub(" ", text))
+
+
+@functools.cache  # compiled on first use, because `errors` and so every import loads this module
+def _hidden() -> re.Pattern[str]:
+    return re.compile(f"[{INVISIBLE}]")
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -18,8 +18,8 @@ import pytest
 from pandapon_async.api.registry import endpoints
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.arguments import ObjectField, encode_arguments, parameters_of_class
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Parameter, Signing
+from pandapon_async.declare.arguments import ObjectField, Parameter, encode_arguments, parameters_of_class
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Signing
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.images import Image
 from tests.example_arguments import example_arguments

@@ -16,8 +16,8 @@ from pandapon_async.cli.call_help import _bounds, describe
 from pandapon_async.cli.values import read_arguments
 from pandapon_async.core.json_codec import dumps, loads
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.arguments import ObjectField, encode_arguments
-from pandapon_async.declare.endpoint import Endpoint, Location, Parameter
+from pandapon_async.declare.arguments import Location, ObjectField, Parameter, encode_arguments
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.models.alibaba.refunds import GoodsStatus, OrderEntryCount
 from pandapon_async.models.taobao.refunds import RefundStatus

@@ -14,9 +14,9 @@ from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.api.taobao.refunds import Refunds
 from pandapon_async.core.model import Wire
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.arguments import encode_arguments, object_schema
+from pandapon_async.declare.arguments import Location, encode_arguments, object_schema
 from pandapon_async.declare.call import At, ByGeneration, Call, Resource, call, operation_of
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Operation, Stage
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.declare.fields import IntegerField, IntegerIdField, JsonField, TextField, TextIdField
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import InvalidArgumentError

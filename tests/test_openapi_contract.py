@@ -17,8 +17,8 @@ from pandapon_async.core.model import parse_moment
 from pandapon_async.core.outcome import RawResponse, read_response
 from pandapon_async.core.structure import StructureError, structurer
 from pandapon_async.core.unstructure import count_extra, to_json
-from pandapon_async.declare.arguments import encode_arguments
-from pandapon_async.declare.endpoint import Endpoint, Location
+from pandapon_async.declare.arguments import Location, encode_arguments
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.openapi import (
     example_answer,
     example_arguments,

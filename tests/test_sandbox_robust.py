@@ -19,7 +19,8 @@ from pandapon_async.api.registry import endpoints
 from pandapon_async.core.envelope import Envelope, read_envelope
 from pandapon_async.core.signing import signed_headers
 from pandapon_async.core.structure import structurer
-from pandapon_async.declare.endpoint import Endpoint, Location, Signing
+from pandapon_async.declare.arguments import Location
+from pandapon_async.declare.endpoint import Endpoint, Signing
 from pandapon_async.openapi import wire_example
 from pandapon_async.sandbox import Sandbox, disruption
 

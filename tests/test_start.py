@@ -57,6 +57,21 @@ def test_the_package_alone_loads_no_client() -> None:
     assert "pandapon_async.client" in loaded_by("from pandapon_async import Client")
 
 
+def test_the_client_alone_loads_no_call_and_making_one_loads_all() -> None:
+    """What a first call still had to import would block the loop."""
+    whole = {
+        "sqlite3",
+        "pandapon_async.api",
+        "pandapon_async.journal.journal",
+        "pandapon_async.transport.session",
+    }
+    whole |= {"pandapon_async.declare.fields", "pandapon_async.transport.direct"}
+    program = "from pandapon_async import Client, Credentials, Settings"
+    assert not loaded_by(program) & whole
+    program += "\nClient(Credentials('key', 'secret', '1'), Settings(base_url='http://127.0.0.1:1'))"
+    assert whole <= loaded_by(program)
+
+
 def test_help_loads_no_command() -> None:
     program = """
 from pandapon_async.cli import main

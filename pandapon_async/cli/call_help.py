@@ -9,8 +9,8 @@ from typing import Any
 
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.arguments import ObjectField, parameters_of_class
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Parameter, Stage
+from pandapon_async.declare.arguments import ObjectField, Parameter, parameters_of_class
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.images import Image
 from pandapon_async.openapi.examples import example, nested_class
 

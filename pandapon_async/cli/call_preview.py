@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location
+from pandapon_async.declare.arguments import Location
+from pandapon_async.declare.endpoint import Endpoint, Evidence
 from pandapon_async.images import Image
 
 __all__ = ["preview"]

@@ -16,8 +16,7 @@ from typing import Any
 
 from pandapon_async.core.json_codec import loads
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.arguments import ObjectField, parameters_of_class, unknown_argument
-from pandapon_async.declare.endpoint import Parameter
+from pandapon_async.declare.arguments import ObjectField, Parameter, parameters_of_class, unknown_argument
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.openapi.examples import nested_class
 

@@ -21,7 +21,6 @@ import attrs
 
 from pandapon_async.core.outcome import Safety
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Scope, Signing, Stage
-from pandapon_async.declare.fields import ImageField, ImageFile
 from pandapon_async.errors import InvalidArgumentError, MalformedResponseError
 
 if TYPE_CHECKING:
@@ -414,6 +413,8 @@ def paged(
 
 def _with_files_read_once(operation: Operation | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Make the arguments reusable for every page: an open file is read once and kept."""
+    from pandapon_async.declare.fields import ImageField, ImageFile
+
     given = dict(arguments)
     for parameter in operation.ranked[0].parameters if operation else ():
         if isinstance(parameter.rule, ImageField) and hasattr(given.get(parameter.name), "read"):

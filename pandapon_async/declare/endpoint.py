@@ -7,21 +7,21 @@ import inspect
 import typing
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from pandapon_async.core.outcome import Safety
-from pandapon_async.declare.arguments import Location, Parameter, rule_and_wire, unknown_argument
 from pandapon_async.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from pandapon_async.declare.arguments import Parameter
 
 __all__ = [
     "GENERATIONS",
     "Endpoint",
     "Evidence",
-    "Location",
     "Operation",
-    "Parameter",
     "Safety",
     "Scope",
     "Signing",
@@ -136,6 +136,9 @@ class Endpoint:
         return tuple(found)
 
     def _parameter(self, name: str, hint: Any, *, required: bool, default: Any) -> Parameter:
+        # Imported here: the rules of arguments come with the declarations; a client is imported without them.
+        from pandapon_async.declare.arguments import Location, Parameter, rule_and_wire
+
         rule, wire = rule_and_wire(name, hint)
         if f"{{{wire}}}" in self.path:
             location = Location.PATH
@@ -220,6 +223,8 @@ class Operation:
             one.generation: {name for each in one.parameters for name in (each.name, each.wire)}
             for one in candidates
         }
+        from pandapon_async.declare.arguments import unknown_argument
+
         for name in sorted(given):
             if not any(name in names for names in takes.values()):
                 raise unknown_argument(name, [each.name for one in candidates for each in one.parameters])

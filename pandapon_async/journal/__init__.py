@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
-from pandapon_async.journal.journal import Journal
 
 if TYPE_CHECKING:
     from pandapon_async.journal.callbacks import (
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
         journal_settler,
         settler_by_key,
     )
+    from pandapon_async.journal.journal import Journal
     from pandapon_async.journal.resolve import Reader, ResolvedOutcome, Resolver, judge, resolve_outcome
 
 __all__ = [
@@ -43,12 +43,13 @@ __all__ = [
 
 _LATER = {
     "callbacks": ("CreateUnderWay", "Settled", "SettlingClient", "journal_settler", "settler_by_key"),
+    "journal": ("Journal",),
     "resolve": ("Reader", "ResolvedOutcome", "Resolver", "judge", "resolve_outcome"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import parts that need models and callbacks on first access; a client starts without them."""
+    """Import parts that need models, callbacks or SQLite on first access; a client starts without them."""
     import importlib
 
     for module, names in _LATER.items():

@@ -10,11 +10,10 @@ from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.journal.ages import Ages
 from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState
-from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.writes import draft_of
 from pandapon_async.settings import Settings
 
 if TYPE_CHECKING:
+    from pandapon_async.journal.journal import Journal
     from pandapon_async.journal.resolve import ResolvedOutcome, Resolver
 
 __all__ = ["SettlesWrites"]
@@ -148,6 +147,7 @@ class SettlesWrites:
             PandaponError: The state could not be read.
         """
         from pandapon_async.journal.resolve import resolve_outcome
+        from pandapon_async.journal.writes import draft_of
 
         intent = draft_of(self.journal, self.writer, *self._write(operation, arguments))
         intent.created = since

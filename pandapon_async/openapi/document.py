@@ -8,7 +8,8 @@ from typing import Any
 
 from pandapon_async import __version__
 from pandapon_async.api.registry import endpoints, operations
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Signing, Stage
+from pandapon_async.declare.arguments import Location, Parameter
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Signing, Stage
 from pandapon_async.openapi.answers import example_answer
 from pandapon_async.openapi.catalogue import section_of
 from pandapon_async.openapi.examples import wire_example

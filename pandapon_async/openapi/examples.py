@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from pandapon_async.declare import fields as rules
-from pandapon_async.declare.arguments import ObjectField, encode_arguments, parameters_of_class
-from pandapon_async.declare.endpoint import Endpoint, Parameter
+from pandapon_async.declare.arguments import ObjectField, Parameter, encode_arguments, parameters_of_class
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.images import Image
 from pandapon_async.money import Fen
 

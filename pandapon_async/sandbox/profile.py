@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import attrs
 
-from pandapon_async.declare.endpoint import Endpoint, Location
+from pandapon_async.declare.arguments import Location
+from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.sandbox.rate import SlidingWindow
 from pandapon_async.settings import ListFacts, VendorProfile
 

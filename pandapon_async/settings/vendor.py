@@ -8,7 +8,7 @@ section `[vendor]` of pandapon.toml and the environment use the same names.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import attrs
 
@@ -17,9 +17,11 @@ from pandapon_async.core.freight import FreightReading
 from pandapon_async.core.options import Options
 from pandapon_async.core.signing import SIGNERS, Signer, signature
 from pandapon_async.core.urls import climbs
-from pandapon_async.declare.fields import ImageField, TimestampField
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings.checks import choices, count, flag, instance, one_of
+
+if TYPE_CHECKING:
+    from pandapon_async.declare.fields import ImageField, TimestampField
 
 __all__ = ["FreightReading", "ImageLimits", "ListFacts", "Override", "QuotaScope", "VendorProfile"]
 

@@ -21,6 +21,7 @@ from typing import Final
 
 import attrs
 
+from pandapon_async.clock import time_limit
 from pandapon_async.core.envelope import Envelope
 from pandapon_async.core.outcome import RawResponse, for_operation, may_repeat, read_response
 from pandapon_async.core.retry import RetryBudget
@@ -38,7 +39,7 @@ from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.writes import EarlierWriteError, Write, begin_write
 from pandapon_async.settings import Credentials, Settings, is_loopback
-from pandapon_async.transport.calls import CallContext, CallRegistry
+from pandapon_async.transport.calls import CLOSING_SECONDS, CallContext, CallRegistry
 from pandapon_async.transport.exchange import Exchange
 from pandapon_async.transport.rate_limiter import ConcurrencyLimiter, Limiter
 from pandapon_async.transport.requests import PreparedRequest
@@ -391,13 +392,28 @@ class Pipeline:
         context.pending = clock.now() - begun
 
     async def close(self, grace: float) -> None:
-        """End all calls, then close the session; see `CallRegistry.close`."""
+        """End all calls, then close the session, and the limiter and the journal that are not the user's.
+
+        See `CallRegistry.close` for the calls.
+        """
         try:
             await self.calls.close(grace)
         finally:
             self.timers.fail_all()
             self.limiter.close(self.calls)
             await self.session.close()
+        settings = self.settings
+        if settings.limiter is None:
+            await self.limiter.aclose()
+        if self.journal is settings.journal:
+            return
+        try:
+            with time_limit(settings.clock, max(0.1, self.calls.over_at - settings.clock.now())):
+                await self.journal.aclose()
+        except TimeoutError:
+            log.error(
+                "the journal could not be closed within %g s; it closes in the background", CLOSING_SECONDS
+            )
 
 
 def _sent_before(error: PandaponError) -> PandaponError:

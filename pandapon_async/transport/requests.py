@@ -6,7 +6,7 @@ import asyncio
 import functools
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -20,15 +20,15 @@ from pandapon_async.core.outcome import Safety
 from pandapon_async.core.signing import Signer
 from pandapon_async.core.structure import LIST_FIELDS, StructureError, structurer
 from pandapon_async.core.urls import climbs
-from pandapon_async.declare.arguments import encode_arguments, open_images
-from pandapon_async.declare.endpoint import Endpoint, Evidence, Location, Parameter, Stage
+from pandapon_async.declare.arguments import Location, Parameter, encode_arguments, open_images
+from pandapon_async.declare.endpoint import Endpoint, Evidence, Operation, Stage
 from pandapon_async.declare.fields import ImageField, TimestampField
 from pandapon_async.errors import ConfigurationError, DecodeError, InvalidArgumentError, NotFoundError
 from pandapon_async.images import Image
 from pandapon_async.settings import Override, Settings, VendorProfile
 from pandapon_async.transport.image_body import ImageBody
 
-__all__ = ["PreparedRequest", "RequestBuilder", "prepare_undeclared", "undeclared_endpoint"]
+__all__ = ["PreparedRequest", "RequestBuilder", "RequestBuilders"]
 
 LARGE_BODY = 256 * 1024  # bytes
 
@@ -184,6 +184,81 @@ class RequestBuilder:
             ) from None
 
 
+class RequestBuilders:
+    """The request builders of a client, each made on first use.
+
+    Raises ConfigurationError if the settings override a call that does not exist.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.vendor.overrides:
+            from pandapon_async.api.registry import check_names
+
+            check_names(settings.vendor.overrides)
+        self._settings = settings
+        self._made: dict[tuple[str, str | None], tuple[RequestBuilder, ...]] = {}
+
+    def under(self, settings: Settings) -> RequestBuilders:
+        """Return the builders for other settings."""
+        return RequestBuilders(settings)
+
+    def encode(
+        self, operation: Operation, arguments: Mapping[str, Any], generation: str | None = None
+    ) -> tuple[RequestBuilder, dict[str, Any]]:
+        """Check the arguments of an operation; return them by wire name, with the builder that takes them.
+
+        Raises InvalidArgumentError for the arguments, and ConfigurationError for a path that may not be used.
+        """
+        key = operation.name, generation
+        builders = self._made.get(key)
+        if builders is None:
+            builders = self._made[key] = tuple(self._make(operation, generation))
+        if generation is not None or operation.same_arguments:
+            return builders[0], builders[0].encode(arguments)
+        by_endpoint = {builder.endpoint: builder for builder in builders}
+        # Each generation may have to read them, and an iterator can be read only once.
+        given = {name: list(one) if isinstance(one, Iterator) else one for name, one in arguments.items()}
+        try:
+            endpoint, encoded = operation.choose(
+                tuple(by_endpoint), given.keys(), lambda one: encode_arguments(one.parameters, given)
+            )
+        except InvalidArgumentError as error:
+            error.endpoint = operation.name
+            raise
+        return by_endpoint[endpoint], encoded
+
+    def _make(self, operation: Operation, generation: str | None) -> Iterator[RequestBuilder]:
+        """The request builders to choose from; several if the arguments decide about the generation."""
+        settings, vendor = self._settings, self._settings.vendor
+        corrected = [name for name, override in vendor.overrides.items() if override.path is not None]
+        candidates = operation.candidates(
+            allow_inferred=vendor.allow_inferred, corrected=corrected, preferred=vendor.generation
+        )
+        if generation is not None:
+            endpoint = operation.generations[generation]
+            yield RequestBuilder.of(endpoint, settings, chosen=endpoint is candidates[0])
+            return
+        for endpoint in candidates[:1] if operation.same_arguments else candidates:
+            yield RequestBuilder.of(endpoint, settings)
+
+    def prepare_undeclared(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None,
+        params: Mapping[str, Any] | None,
+        safety: str,
+    ) -> PreparedRequest:
+        """Prepare an undeclared call. Raises InvalidArgumentError if something of it cannot be sent."""
+        endpoint = _undeclared_endpoint(method, path, safety)
+        try:
+            return _prepare_undeclared(self._settings.base_url, endpoint, json, params)
+        except InvalidArgumentError as error:
+            error.endpoint = endpoint.name
+            raise
+
+
 def _of_vendor(parameter: Parameter, vendor: VendorProfile) -> Parameter:
     """The parameter by the vendor's profile: an image with its limits, the bound of a list in its unit."""
     rule = parameter.rule
@@ -224,7 +299,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @functools.lru_cache(maxsize=256)
-def undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
+def _undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
     """Return the endpoint of an undeclared call. Raises InvalidArgumentError for an unknown safety."""
     if safety not in list(Safety):
         known = ", ".join(Safety)
@@ -242,7 +317,7 @@ def undeclared_endpoint(method: str, path: str, safety: str) -> Endpoint:
     )
 
 
-def prepare_undeclared(
+def _prepare_undeclared(
     base_url: str, endpoint: Endpoint, json: Mapping[str, Any] | None, params: Mapping[str, Any] | None
 ) -> PreparedRequest:
     """Prepare an undeclared call and check what can be checked. Raises InvalidArgumentError."""

@@ -11,7 +11,6 @@ import attrs
 import pytest
 
 from pandapon_async import Clock, Credentials, Settings
-from pandapon_async import client as client_module
 from pandapon_async.callbacks import MessageStore
 from pandapon_async.callbacks.shared_store import RETURN_SECONDS, SharedMessageStore
 from pandapon_async.callbacks.store import IN_MEMORY
@@ -19,6 +18,7 @@ from pandapon_async.core.database_url import DatabaseUrl
 from pandapon_async.journal import Journal
 from pandapon_async.journal.shared_store import SharedJournal, SharedJournalStore
 from pandapon_async.journal.store import JournalStore
+from pandapon_async.transport import assembly
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
@@ -72,7 +72,7 @@ def new_journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "file":  # see `pytest_generate_tests`
         return Journal
     postgres: Postgres = request.getfixturevalue("postgres")
-    url, of_settings = DatabaseUrl(_emptied(postgres)), client_module._journal_of
+    url, of_settings = DatabaseUrl(_emptied(postgres)), assembly._journal_of
     files: set[object] = set()
 
     def journal_of(credentials: Credentials, settings: Settings) -> Journal:
@@ -83,7 +83,7 @@ def new_journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         files.add(settings.journal)
         return _OfRealTime(url, clock=settings.clock)
 
-    monkeypatch.setattr(client_module, "_journal_of", journal_of)
+    monkeypatch.setattr(assembly, "_journal_of", journal_of)
     return lambda: _OfRealTime(url)
 
 
