@@ -7,6 +7,10 @@ value of an enumeration, a boolean). Fields without a declaration and fields tha
 always replaced. Dates are shifted by one offset. Equal values stay equal, so ids still refer to each other;
 the replacement key is random and not stored. Of the request only the names of the call and its arguments are
 kept.
+
+Names of fields are what a recording is for, so undeclared ones are kept, unless they look like content: with
+digits or spaces, equal to a text of the answer, or the keys of a map from persons or ids. The others are
+listed for whoever reads the recording before it is shared.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from pandapon_async.core.structure import (
     is_page,
     wire_fields,
 )
-from pandapon_async.errors import ConfigurationError
+from pandapon_async.errors import ConfigurationError, MalformedResponseError
 from pandapon_async.money import Fen
 
 __all__ = ["FORMAT", "Recording", "Redactor"]
@@ -45,6 +49,7 @@ FORMAT: Final = 1
 HARMLESS_DIGITS: Final = 5
 """Numbers with at most this many digits are not ids: counts, quantities, states, small amounts."""
 
+ENVELOPE: Final = ("requestId", "code", "developId", "msg", "data")
 _MADE_BY = "pandapon-async record"
 _LARGEST = 16 * 1024 * 1024
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)([ T]\d\d:\d\d:\d\d)?((?:\.\d{1,6})?(?:Z|[+-]\d\d:?\d\d)?)", re.ASCII)
@@ -69,12 +74,16 @@ class Redactor:
     """The offset of all dates."""
     hide_amounts: bool = False
     """Whether to replace small amounts, too."""
+    texts: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    """The texts of the data in lower case; a field's name that is one of them is content."""
+    kept: set[str] = attrs.field(factory=set)
+    """The names of undeclared fields that were kept."""
 
     def redact(self, value: Any, kind: Any = _Unknown) -> Any:
         """Replace the content of a JSON value of this declared type."""
         arms = arms_of(kind)
         if isinstance(value, dict):
-            return self._named(list(self._inside(value, arms)))
+            return self.named(list(self._inside(value, arms)), is_map=_is_map(value))
         if isinstance(value, list):
             return [self.redact(item, _item_kind(arms)) for item in value]
         if value is None or isinstance(value, bool):
@@ -96,9 +105,14 @@ class Redactor:
         for name, item in value.items():
             yield name, name in types, self.redact(item, types.get(name, _Unknown))
 
-    def _named(self, fields: list[tuple[str, bool, Any]]) -> dict[str, Any]:
+    def named(self, fields: list[tuple[str, bool, Any]], *, is_map: bool = False) -> dict[str, Any]:
         """Replace the fields of an object; a key that may be an id or a name gets a new, unused one."""
-        kept = {name for name, known, _ in fields if known or _PLAIN_NAME.fullmatch(name)}
+        kept = {name for name, known, _ in fields if known}
+        if not is_map:
+            plain = (name for name, _, _ in fields if _PLAIN_NAME.fullmatch(name))
+            names = {name for name in plain if name.casefold() not in self.texts}
+            self.kept |= names - kept
+            kept |= names
         made: dict[str, Any] = {}
         for name, _, inner in fields:
             shown = other = name if name in kept else self.like(name)
@@ -137,7 +151,10 @@ class Redactor:
             if match := _MOMENT.fullmatch(text):
                 form = "%Y-%m-%d" + ("" if match[2] is None else f"{match[2][0]}%H:%M:%S")
                 moved = datetime.strptime((match[1] + (match[2] or "")), form) + self.offset
-                return moved.strftime(form) + match[3]
+                fraction, zone = re.split(r"(?=[Z+-])|$", match[3], maxsplit=1)
+                if _digits(fraction) > HARMLESS_DIGITS:
+                    fraction = self.like(fraction)
+                return moved.strftime(form) + fraction + zone
             if not declared:
                 return None
             if match := _COMPACT.fullmatch(text):
@@ -160,9 +177,9 @@ class Redactor:
 
     def _draws(self, text: str) -> Iterator[int]:
         """Iterate over an endless pseudorandom byte stream, determined by key and text."""
-        data = text.encode("utf-8", "surrogatepass")
+        seed = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), key=self.key).digest()
         for block in itertools.count():
-            yield from hashlib.blake2b(data, key=self.key, salt=block.to_bytes(16)).digest()
+            yield from hashlib.blake2b(seed, key=self.key, salt=block.to_bytes(16)).digest()
 
 
 def _like(character: str, drawn: int, *, leading: bool) -> str:
@@ -177,6 +194,20 @@ def _like(character: str, drawn: int, *, leading: bool) -> str:
     if character in _KEPT:
         return character
     return _HAN[drawn % len(_HAN)] if character.isalpha() else "·"
+
+
+def _is_map(value: dict[str, Any]) -> bool:
+    """Whether an object looks like a map: several objects of the same form, each under a key of its own."""
+    forms = [tuple(sorted(item)) if isinstance(item, dict) else None for item in value.values()]
+    return len(forms) > 1 and forms[0] is not None and len(set(forms)) == 1
+
+
+def _texts_of(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_of(item)
 
 
 def _digits(text: str) -> int:
@@ -231,11 +262,23 @@ class Recording:
         kind: Any,
         redactor: Redactor,
     ) -> Self:
-        """Record an envelope whose data has the declared type `kind`."""
-        redacted = {
-            name: redactor.redact(value, kind if name == "data" else int if name == "code" else _Unknown)
-            for name, value in envelope.items()
-        }
+        """Record an envelope whose data has the declared type `kind`.
+
+        Raises:
+            MalformedResponseError: The answer is nested too deeply.
+        """
+        kinds = dict.fromkeys(ENVELOPE, _Unknown) | {"data": kind, "code": int}
+        try:
+            redactor.texts = frozenset(text.casefold() for text in _texts_of(envelope.get("data")))
+            fields = [
+                (name, name in kinds, redactor.redact(value, kinds.get(name, _Unknown)))
+                for name, value in envelope.items()
+            ]
+            redacted = redactor.named(fields)
+        except RecursionError:
+            redacted = None
+        if redacted is None:  # outside the except block: the traceback would hold the answer
+            raise MalformedResponseError("the answer is nested too deeply to be recorded")
         return cls(call, tuple(sorted(arguments)), http_status, redacted)
 
     @classmethod

@@ -12,6 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from pandapon_async import (
     Client,
+    Codes,
     NotSentError,
     Outcome,
     OutcomeUnknownError,
@@ -20,13 +21,14 @@ from pandapon_async import (
     RetryPolicy,
     Safety,
     Settings,
+    VendorProfile,
     retry_if_safe,
 )
 from pandapon_async.sandbox import Fault, Sandbox
 from tests.support import faults
 from tests.support.clients import client
 from tests.support.faults import HTML, sent
-from tests.support.server import Behaviour, FaultServer, free_port, http, ok
+from tests.support.server import Behaviour, Exchange, FaultServer, free_port, http, ok
 from tests.support.virtual import virtual_time
 
 ONE = RetryPolicy(attempts=1)
@@ -112,6 +114,24 @@ async def test_a_write_that_was_not_sent_may_be_repeated(safety: Safety, tries: 
         with pytest.raises(NotSentError):
             await three()(once)
     assert made == tries
+
+
+@virtual_time
+async def test_an_attempt_before_the_last_one_counts_too() -> None:
+    """Where the settings say that a throttle is a refusal, the client itself sends the write again."""
+    codes = VendorProfile(codes=Codes(refused={"http 429"}))
+
+    async def throttle(exchange: Exchange) -> None:
+        await THROTTLE(exchange)
+        server._server.close()  # nobody listens any more
+        exchange.close()
+
+    async with FaultServer(throttle) as server, client(server.url, vendor=codes) as pandapon:
+        with pytest.raises(NotSentError) as raised:
+            await pandapon.request("POST", "/thing", safety=Safety.ONCE)
+    assert raised.value.history[0].outcome == "answered"
+    assert (raised.value.retryable, raised.value.outcome) == (True, Outcome.NOT_SENT)
+    assert not retry_if_safe(failed_with(raised.value))
 
 
 async def test_it_joins_conditions_of_the_users_and_a_return_happens_once() -> None:

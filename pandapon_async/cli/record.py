@@ -17,13 +17,16 @@ from pandapon_async.api.registry import endpoints, operations
 from pandapon_async.cli.call import choose_endpoint, find_candidates
 from pandapon_async.cli.output import confirmed, note
 from pandapon_async.client import Client
-from pandapon_async.core.outcome import Safety
+from pandapon_async.core.json_codec import loads
+from pandapon_async.core.outcome import RawResponse, Safety
 from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.declare.endpoint import Endpoint
-from pandapon_async.errors import ApiError, DecodeError, InvalidArgumentError
+from pandapon_async.errors import ApiError, DecodeError, InvalidArgumentError, MalformedResponseError
 from pandapon_async.recording import Recording, Redactor
 from pandapon_async.settings import Settings, SettingsArguments
 from pandapon_async.storage.files import Mark, whole_file
+from pandapon_async.transport.exchange import Exchange
+from pandapon_async.transport.session import Session
 
 __all__ = ["record"]
 
@@ -53,6 +56,7 @@ def record(
     Every text, and every number of more than five digits, is replaced by another one of the same form, unless
     the declaration of the call marks it as harmless; undeclared fields are always replaced. Dates are
     shifted. Equal values stay equal. Of the request only the names of the call and its arguments are kept.
+    Undeclared fields keep their names, unless these look like content; they are listed.
     The recording is shown before it is written: read it. `pandapon sandbox --recorded FILE` plays it.
     """
     if len(words) < 2 or words[0] != "call":
@@ -77,6 +81,8 @@ def record(
     made = Recording.of(endpoint.pin, given, status, envelope, endpoint.response_type, redactor)
     text = made.to_json()
     sys.stdout.write(text)
+    if redactor.kept:
+        note(f"undeclared fields, kept by name: {', '.join(sorted(redactor.kept))}; none may name a person")
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise InvalidArgumentError(f"{file} was not written: read the recording above, then add --yes")
@@ -87,29 +93,38 @@ def record(
     note(f"written to {file}; it should not contain any of your data, but please check it")
 
 
+class _KeepingSession(Session):
+    """Keeps the last response, also that of a call that fails."""
+
+    response: RawResponse | None = None
+
+    async def send(self, exchange: Exchange) -> RawResponse:
+        self.response = await super().send(exchange)
+        return self.response
+
+
 async def _answer(
     endpoint: Endpoint, given: Mapping[str, Any], chosen: SettingsArguments
 ) -> tuple[int, dict[str, Any]]:
     """Return the status and the envelope of the answer, even of a refusal or of one that does not match."""
-    async with Client.from_env(**chosen) as client:
-        started = client.call(operations()[endpoint.name], given, generation=endpoint.generation)
+    client = Client.from_env(**chosen)
+    session = client._pipeline.session = _KeepingSession()
+    async with client:
         try:
-            response = await started.with_response()
-        except DecodeError as odd:
-            return 200, {"requestId": odd.request_id, "code": 200, "msg": None, "data": odd.data}
-        except ApiError as refused:
-            if refused.http_status is None or refused.code is None:
+            await client.call(operations()[endpoint.name], given, generation=endpoint.generation)
+        except (ApiError, DecodeError, MalformedResponseError):
+            if _envelope_of(session.response) is None:
                 raise
-            return refused.http_status, {
-                "requestId": refused.request_id,
-                "code": refused.code,
-                "msg": refused.msg,
-                "data": None,
-            }
-    return response.http_status, {
-        "requestId": response.request_id,
-        "code": response.code,
-        "developId": response.develop_id,
-        "msg": response.msg,
-        "data": response.data,
-    }
+        envelope = _envelope_of(session.response)
+        assert session.response is not None
+        assert envelope is not None
+        return session.response.http_status, envelope
+
+
+def _envelope_of(response: RawResponse | None) -> dict[str, Any] | None:
+    """The whole answer as it came; None if it is not a JSON object."""
+    try:
+        value = None if response is None else loads(response.body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -345,7 +345,9 @@ def retry_if_safe(state: RetryCallState) -> bool:
     safety = Safety(error.safety)
     if safety is Safety.NEVER_AUTOMATIC:
         return False
-    return safety.repeatable or error.outcome is Outcome.NOT_SENT
+    # The history, too: a client that retries by itself may have sent an earlier attempt.
+    outcomes = {str(error.outcome), *(attempt.outcome for attempt in error.history)}
+    return safety.repeatable or outcomes == {str(Outcome.NOT_SENT)}
 
 
 def for_operation(error: PandaponError, safety: Safety, intent_id: str | None) -> PandaponError:
