@@ -109,24 +109,30 @@ $(VENV)/.release: $(VENV)/.run
 RELEASED := 539f0ea6bafd7d1980bfb08f926c881225481625
 RELEASE := build/release
 
-# Two builds must be the same to the byte. Differences of the API are listed, not refused: CHANGELOG.md tells them.
+# Two builds must be the same to the byte. What changed in the API must be told in CHANGELOG.md (`tests.api_changes`).
+# The wheel is installed without pip beside it, so that the list of its parts has nothing else in it.
 release-check: $(VENV)/.release
 	rm -rf $(RELEASE) && mkdir -p $(RELEASE)
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/one > $(RELEASE).log
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/two > $(RELEASE).log
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/one >> $(RELEASE)/build.log
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(RELEASE)/two >> $(RELEASE)/build.log
 	cd $(RELEASE)/one && sha256sum * | tee ../SHA256SUMS
 	cd $(RELEASE)/two && sha256sum --check --quiet ../SHA256SUMS
 	$(BIN)/twine check --strict $(RELEASE)/one/*
 	$(BIN)/check-wheel-contents $(RELEASE)/one/*.whl
 	$(BIN)/zizmor --offline .github
-	$(PYTHON) -m venv $(RELEASE)/installed
-	$(RELEASE)/installed/bin/python -m pip --disable-pip-version-check install --quiet \
+	$(PYTHON) -m venv --without-pip $(RELEASE)/installed
+	$(BIN)/python -m pip --disable-pip-version-check --python $(RELEASE)/installed/bin/python install --quiet \
 		--constraint constraints.txt $(RELEASE)/one/*.whl
 	$(RELEASE)/installed/bin/pandapon endpoints --safety once > $(RELEASE)/endpoints.jsonl
-	$(BIN)/cyclonedx-py environment $(RELEASE)/installed/bin/python --pyproject pyproject.toml \
+	version=$$($(RELEASE)/installed/bin/python -c 'import pandapon_async; print(pandapon_async.__version__)') && \
+		grep --quiet --fixed-strings "## [$$version]" CHANGELOG.md && \
+		sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml > $(RELEASE)/pyproject.toml
+	$(BIN)/cyclonedx-py environment $(RELEASE)/installed/bin/python --pyproject $(RELEASE)/pyproject.toml \
 		--output-reproducible --output-file $(RELEASE)/sbom.cdx.json
-	$(BIN)/griffe check pandapon_async --against $(RELEASED) > $(RELEASE)/api-changes.txt 2>&1; test $$? -le 1
-	@echo "$$(wc -l < $(RELEASE)/api-changes.txt) lines of differences to the API of 0.1.0: $(RELEASE)/api-changes.txt"
+	$(BIN)/python -m tests.api_changes $(RELEASED) > $(RELEASE)/api-changes.txt || \
+		{ grep "does not tell" $(RELEASE)/api-changes.txt; exit 1; }
+	@echo "$$(wc -l < $(RELEASE)/api-changes.txt) differences to the API of 0.1.0, all in CHANGELOG.md: $(RELEASE)/api-changes.txt"
+	@test -z "$$(git status --porcelain)" || echo "not a release: files here are not committed, and the build took them"
 
 format: $(VENV)/.check
 	$(BIN)/ruff format .
