@@ -47,7 +47,7 @@ $(VENV)/generator/.done: $(VENV)/.run
 	$(VENV)/generator/bin/python -m pip --disable-pip-version-check install --quiet openapi-python-client==0.29.1
 	touch $@
 
-# The long tests, then mutants of the rules about writes, then instructions per call (`benchmarks/bars.toml`).
+# The long tests, then mutants of the rules about money, then instructions per call (`benchmarks/bars.toml`).
 nightly: $(VENV)/.check $(VENV)/.doubles $(VENV)/generator/.done
 	OPENAPI_PYTHON_CLIENT=$(VENV)/generator/bin/openapi-python-client \
 		$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --nightly -o faulthandler_timeout=7200

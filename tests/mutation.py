@@ -211,8 +211,12 @@ class Run:
             thread.join()
 
     def _as_is(self, copy: Copy, tests: Sequence[str]) -> None:
-        if (why := copy.failing(tests)) is not None:
+        begun = time.monotonic()
+        why = copy.failing(tests)
+        if why is not None:
             self.broken.append(why)
+        file, seconds = tests[0].partition("::")[0], time.monotonic() - begun
+        print(f"{'passes ' if why is None else 'FAILS  '}   {file}, {seconds:.0f} s", flush=True)
 
     def _one(self, copy: Copy, case: Case) -> None:
         if time.monotonic() > self.end:

@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import sys
-import time
 from typing import Any
 
 LOADED = (
@@ -47,23 +46,24 @@ def run(folder: str, arguments: list[str], seconds: float, output: str) -> int:
     child = os.fork()
     if child == 0:
         _be_pytest(folder, arguments, output)
-    end = time.monotonic() + seconds
-    if (code := _ended(child, end)) is not None:
+    # Nothing is written to us while a run lasts: what can be read then is the end of who asked for it.
+    if (code := _ended(child, seconds, sys.stdin.fileno())) is not None:
         return code
     for number in (signal.SIGINT, signal.SIGKILL):  # asked first, because fixtures have servers to stop
         os.killpg(child, number)
-        if _ended(child, time.monotonic() + POLITE_SECONDS) is not None:
+        if _ended(child, POLITE_SECONDS) is not None:
             break
     return -1
 
 
-def _ended(child: int, end: float) -> int | None:
+def _ended(child: int, seconds: float, *others: int) -> int | None:
+    """How a fork ended; None if it has not within these seconds, or before one of the others can be read."""
     pidfd = os.pidfd_open(child)
     try:
-        ready, _, _ = select.select([pidfd], [], [], max(0.0, end - time.monotonic()))
+        ready, _, _ = select.select([pidfd, *others], [], [], seconds)
     finally:
         os.close(pidfd)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if ready else None
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) if pidfd in ready else None
 
 
 def _be_pytest(folder: str, arguments: list[str], output: str) -> None:
