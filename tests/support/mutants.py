@@ -127,7 +127,7 @@ def _members(tree: ast.Module) -> Members:
 def _changes(tree: ast.Module, root: ast.AST, members: Members) -> Iterator[tuple[str, Callable[[], str]]]:
     """Each change of something below `root`, told in words, and what makes the module with it."""
     for parent, field, at, node in _places(root):
-        for changed in (*_variants(node, field), *_other_names(node, members)):
+        for changed in (*_variants(node, parent, field), *_other_names(node, members)):
             before, after = ast.unparse(node), ast.unparse(changed) or "nothing"
             if before != after:
                 yield _short(before, after), functools.partial(_with, tree, parent, field, at, node, changed)
@@ -207,11 +207,21 @@ def _other_names(node: Any, members: Members) -> Iterator[Any]:
         yield node.func.value
 
 
+def _is_collection(node: ast.Set | ast.Tuple, parent: ast.AST, field: str) -> bool:
+    """Whether any number of members would do: not where each of them is unpacked."""
+    if len(node.elts) < 2 or isinstance(node, ast.Set):
+        return len(node.elts) > 1
+    named = isinstance(parent, ast.AnnAssign) or (
+        isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Name)
+    )
+    return field == "comparators" or (field == "value" and named)
+
+
 def _is_plain(method: str) -> bool:
     return method in ("upper", "lower", "strip")
 
 
-def _variants(node: Any, field: str) -> Iterator[Any]:
+def _variants(node: Any, parent: ast.AST, field: str) -> Iterator[Any]:
     if isinstance(node, ast.Compare):
         for at, operator in enumerate(node.ops):
             changed = _COMPARISONS.get(type(operator))
@@ -239,7 +249,7 @@ def _variants(node: Any, field: str) -> Iterator[Any]:
         turned = copy.copy(node)
         turned.test = ast.UnaryOp(ast.Not(), node.test)
         yield turned
-    elif isinstance(node, ast.Set | ast.Tuple) and field in ("comparators", "value") and len(node.elts) > 1:
+    elif isinstance(node, ast.Set | ast.Tuple) and _is_collection(node, parent, field):
         for at in range(len(node.elts)):
             yield type(node)([*node.elts[:at], *node.elts[at + 1 :]], *_context(node))
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) == 1:
