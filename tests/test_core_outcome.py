@@ -320,6 +320,13 @@ def test_a_refusal_inside_carries_its_code_and_words_but_does_not_say_them() -> 
     assert "Zhang" not in str(caught.value) + repr(caught.value)
 
 
+@pytest.mark.parametrize("code", [None, "", True, 4007.0, {"code": "4007"}, ["4007"]])
+def test_only_a_text_or_a_whole_number_is_an_error_code(code: object) -> None:
+    with pytest.raises(RejectedError, match="error code not given") as caught:
+        read_response(data({"success": False, "errorCode": code}), endpoint("success"), Codes())
+    assert caught.value.error_code is None
+
+
 @pytest.mark.parametrize(
     ("codes", "error", "before_execution"),
     [

@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pandapon_async.core.signing import NONCE_LENGTH, signature, signed_headers
+from pandapon_async.core.signing import NONCE_LENGTH, SIGNERS, signature, signed_headers
 
 VISIBLE = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
@@ -55,3 +55,9 @@ def test_the_rule_can_be_replaced_and_is_given_all_four_parts_in_order() -> None
 
     assert signed_headers("k", "s", "u", "t", "n", signer)["signature"] == "mine"
     assert seen == [("k", "t", "n", "s")]
+
+
+def test_both_built_in_rules_are_the_same_but_for_the_case_of_their_letters() -> None:
+    parts = ("key", "1715669977082", "n" * NONCE_LENGTH, "secret")
+    assert SIGNERS["md5_upper"](*parts) == "F434C173D787AA8B3DE6DCF8D3EDC48B"
+    assert SIGNERS["md5_lower"](*parts) == "f434c173d787aa8b3de6dcf8d3edc48b"

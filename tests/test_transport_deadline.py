@@ -127,10 +127,11 @@ async def test_back_off_that_would_cross_the_deadline_is_refused_at_once() -> No
         assert len(server.requests) == 3
 
 
+@pytest.mark.parametrize("rate", [None, 10])
 @virtual_time
-async def test_a_throttle_that_lasts_beyond_the_deadline_is_told_at_once() -> None:
+async def test_a_throttle_that_lasts_beyond_the_deadline_is_told_at_once(rate: float | None) -> None:
     busy = sent(http(b"", "429 Too Many", ["Retry-After: 50"]))
-    async with FaultServer(busy) as server, client(server.url, timeout=30) as pandapon:
+    async with FaultServer(busy) as server, client(server.url, timeout=30, rate=rate) as pandapon:
         began = now()
         error = await outcome(pandapon.request("POST", "/thing", safety=Safety.READ))
         assert isinstance(error, DeadlineExceededError)

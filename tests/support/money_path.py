@@ -105,7 +105,7 @@ _OUTCOME = (
         ),
         (
             *("test_transport_errors.py", "test_journal_client.py", "test_transport_clock.py"),
-            *("test_transport_deadline.py", "test_journal_resend.py", "test_transport_adaptive.py"),
+            *("test_transport_deadline.py", "test_journal_resend.py"),
         ),
     ),
     Rules(
