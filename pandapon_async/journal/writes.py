@@ -62,8 +62,6 @@ class Write:
     """The server's time, if known."""
     written: bool = False
     """Whether the journal may have a row."""
-    on_wire: bool = False
-    """Whether the write was sent and its outcome is not known yet."""
     earlier: Intent | None = None
     """An earlier write of the key that must be checked before this one is sent."""
     noted: tuple[float, float] | None = None
@@ -84,7 +82,6 @@ class Write:
                 raise EarlierWriteError()
         if (hook := before_sending.get()) is not None:
             await hook(self.journal.committed_mark, self.intent.id)
-        self.on_wire = True
 
     def check_lease(self) -> None:
         """Called right before the first byte. Raises NotSentError if the record of the sending is too old.
@@ -114,10 +111,6 @@ class Write:
             self.written = False
             raise
 
-    def answered(self, error: PandaponError | None) -> None:
-        """Record the end of an attempt; only an unknown outcome leaves the write in flight."""
-        self.on_wire = error is not None and error.outcome is Outcome.UNKNOWN
-
     def confirmed(self, envelope: Envelope) -> asyncio.Future[bool] | None:
         """Record that the vendor said yes; gives a future to wait for the record, if one is made."""
         where, data = self.endpoint.confirmed_by, envelope.data
@@ -142,9 +135,12 @@ class Write:
             served=self.served(),
         )
 
-    def abandoned(self) -> None:
-        """Record that the call was cancelled, without awaiting anything."""
-        state = IntentState.UNKNOWN if self.on_wire else IntentState.NOT_SENT
+    def abandoned(self, *, perhaps_done: bool) -> None:
+        """Record that the call was cancelled, without awaiting anything.
+
+        `perhaps_done`: a byte of a request may have left, and no answer said what came of it.
+        """
+        state = IntentState.UNKNOWN if perhaps_done else IntentState.NOT_SENT
         self._ended(state, error_kind=ErrorKind.CANCELLED)
 
     def _ended(self, state: IntentState, **facts: Any) -> asyncio.Future[bool] | None:

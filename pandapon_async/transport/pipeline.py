@@ -181,8 +181,8 @@ class Pipeline:
             raise
         except BaseException:
             if context.write is not None:
-                context.write.on_wire = context.on_wire or context.outcome is Outcome.UNKNOWN
-                context.write.abandoned()
+                lost = context.on_wire or context.outcome is Outcome.UNKNOWN
+                context.write.abandoned(perhaps_done=lost)
             raise
         error = context.cut_off()
         try:
@@ -336,8 +336,6 @@ class Pipeline:
         """Record the outcome of an attempt, pass it to the observer, and obey a throttle."""
         statistics, settings = self.statistics, self.settings
         context.ended(error)
-        if context.write is not None:
-            context.write.answered(error)
         waited, context.pending = context.pending, 0.0
         context.waited += waited
         statistics.attempts += 1
