@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import pytest
 
 from pandapon_async import Client, ConnectionLostError, InvalidArgumentError
@@ -30,12 +31,14 @@ KEY = {
 pytestmark = pytest.mark.usefixtures("new_journal")
 
 
-async def unknown(pandapon: Client, operation: str, key: Mapping[str, Any], **facts: Any) -> Intent:
+async def unknown(
+    pandapon: Client, operation: str, key: Mapping[str, Any], vendor: str | None = None, **facts: Any
+) -> Intent:
     """An intent of unknown outcome, as a lost answer leaves it."""
-    journal = pandapon.journal
+    journal, writer = pandapon.journal, pandapon.writer
     intent = await noted(
         journal,
-        writer=pandapon.writer,
+        writer=writer if vendor is None else attrs.evolve(writer, vendor=vendor),
         operation=operation,
         natural_key=dict(key),
         facts=facts,
@@ -214,6 +217,20 @@ async def test_a_read_that_fails_settles_nothing() -> None:
         found = await pandapon.journal.get(intent.id)
         assert found is not None
         assert found.state is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("vendor", "told"),
+    [("other.example", "other.example"), ("", "a vendor that an earlier version did not record")],
+)
+@virtual_time
+async def test_a_write_to_another_vendor_is_not_looked_for_at_this_one(vendor: str, told: str) -> None:
+    async with FaultServer() as server, client(server.url) as pandapon:
+        operation, key, facts = returned()
+        intent = await unknown(pandapon, operation, key, vendor, **facts)
+        found = await pandapon.resolve(intent.id)
+        assert (found.state, found.resolution, server.requests) == (UNKNOWN, None, [])
+        assert found.remarks[-1] == f"it was sent to {told}"
 
 
 @virtual_time
