@@ -165,12 +165,15 @@ def test_a_run_ends_well_only_if_all_were_run_and_those_that_survive_are_known(
     assert ends(monkeypatch, [], []) == 0
     assert ends(monkeypatch, [one], [one]) == 0
     assert (
-        "drawn by seed 1: 2 noticed, 1 survived (1 with a known reason), 0 not run" in capsys.readouterr().out
+        "drawn by seed 1: 2 noticed, 0 without an end, 1 survived (1 with a known reason), 0 not run"
+        in capsys.readouterr().out
     )
     assert ends(monkeypatch, [one], [one, two]) == 1
     assert f"no test notices, and no reason is given: {two}\n" in capsys.readouterr().out
     assert ends(monkeypatch, [one], []) == 1
     assert f"is noticed, and need not be in mutation_survivors.toml: {one}\n" in capsys.readouterr().out
+    assert ends(monkeypatch, [one], [], noticed=[two], hung=[one]) == 0
+    assert "1 noticed, 1 without an end, 0 survived" in capsys.readouterr().out
     assert ends(monkeypatch, ["money.py f: gone"], []) == 1
     assert "but there is no such mutant: money.py f: gone\n" in capsys.readouterr().out
     assert ends(monkeypatch, [], [], not_run=[two]) == 1
