@@ -171,6 +171,11 @@ class Client(SettlesWrites):
         return self._pipeline.credentials
 
     @property
+    def closed(self) -> bool:
+        """Whether the client was closed, and with it its copies."""
+        return self._pipeline.calls.closed
+
+    @property
     def statistics(self) -> Statistics:
         """Running counters, shared with all copies: calls, attempts, retried, throttled, failed, slowed."""
         return self._pipeline.statistics
@@ -297,12 +302,13 @@ class Client(SettlesWrites):
         envelope, context = await pipeline.run(request, self._look_first)
         try:
             value = builder.decode(envelope.data, envelope.request_id)
-        except PandaponError as error:
-            error.endpoint = endpoint.name
-            error.safety = endpoint.safety
-            error.attempts = len(context.history)
-            error.history = tuple(context.history)
-            self._pipeline.tell_end(context, error)
+        except BaseException as error:
+            if isinstance(error, PandaponError):
+                error.endpoint = endpoint.name
+                error.safety = endpoint.safety
+                error.attempts = len(context.history)
+                error.history = tuple(context.history)
+            pipeline.tell_end(context, error, envelope.request_id)
             raise
         return self._response(value, envelope, context)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,34 @@ async def test_the_first_answer_stays(new_journal: NewJournal) -> None:
     with pytest.raises(JournalUnavailableError, match="another program settled"):
         await journal.sending(intent)
     await journal.aclose()
+
+
+@pytest.mark.of_files
+async def test_a_look_fails_no_write_and_opens_nothing(new_journal: NewJournal) -> None:
+    """Metrics are read while writes go on; a damaged index must not cost one of them."""
+    journal = new_journal()
+    counted: list[Any] = []
+    journal.count_open_soon(counted.append)
+    assert counted == [None], "it was not open"
+    await intend(journal, 1)
+
+    def damaged(store: JournalStore) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    journal._writer.look(damaged, counted.append)
+    journal.count_open_soon(counted.append)
+    await asyncio.gather(*(intend(journal, number) for number in range(2, 12)))
+    while len(counted) < 3:  # noqa: ASYNC110 (the journal answers in this loop)
+        await asyncio.sleep(0.001)
+    assert counted[1] is None
+    assert counted[2][IntentState.INTENDED] >= 1
+    assert len(await journal.find()) == 11
+    await asyncio.to_thread(journal.count_open_soon, counted.append)
+    await journal.aclose()
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert len(counted) == 4
+    journal.count_open_soon(counted.append)
+    await asyncio.sleep(0)
+    assert counted[4] is None
+    assert not journal._writer.is_open

@@ -9,94 +9,42 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import pytest
 from aiohttp import web
 from opentelemetry import trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from pandapon_async import (
-    Client,
-    ConfigurationError,
+    Credentials,
+    DuplicateIntentError,
     OutcomeUnknownError,
     PandaponError,
-    RetryPolicy,
     Safety,
-    Settings,
     bulk,
 )
 from pandapon_async.callbacks import Message, Receiver
 from pandapon_async.journal import IntentState
-from pandapon_async.otel import OpenTelemetry
 from pandapon_async.reconcile import Options, reconcile
 from pandapon_async.sandbox import Fault, Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
 from pandapon_async.sandbox.ledger import csv_chunks
+from tests.support import faults
+from tests.support.clients import client
+from tests.support.server import FaultServer, ok
+from tests.support.telemetry import Watched, signed_push, watching
 
-Points = dict[str, dict[tuple[tuple[str, Any], ...], Any]]
-
-
-@attrs.define
-class Watched:
-    """An observer, and what reaches the SDK."""
-
-    exporter: InMemorySpanExporter
-    reader: InMemoryMetricReader
-    telemetry: OpenTelemetry
-
-    @property
-    def spans(self) -> tuple[ReadableSpan, ...]:
-        return self.exporter.get_finished_spans()
-
-    def points(self) -> Points:
-        """By metric and attributes: the value, or of a histogram how many there are."""
-        found: Points = {}
-        data = self.reader.get_metrics_data()
-        for resource in data.resource_metrics if data else ():
-            for metric in (one for scope in resource.scope_metrics for one in scope.metrics):
-                for point in metric.data.data_points:
-                    value = getattr(point, "count", None) or getattr(point, "value", 0)
-                    found.setdefault(metric.name, {})[tuple(sorted((point.attributes or {}).items()))] = value
-        return found
-
-    def text(self) -> str:
-        return "".join(span.to_json() for span in self.spans) + repr(self.points())
+CANARY = "TQ228272449136281059"
 
 
 @pytest.fixture
 def watched() -> Iterator[Watched]:
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    yield Watched(exporter, reader, OpenTelemetry(tracer_provider=tracers, meter_provider=meters))
-    tracers.shutdown()
-    meters.shutdown()
-
-
-async def counted(watched: Watched) -> Points:
-    """What the next collection gets, once the journal has counted for it."""
-    (seen,) = watched.telemetry._clients
-    seen.open_writes = {}
-    watched.points()
-    while not seen.open_writes:  # noqa: ASYNC110 (the journal answers in this loop)
-        await asyncio.sleep(0.001)
-    return watched.points()
-
-
-def client(sandbox: Sandbox, watched: Watched, rate: float | None = None) -> Client:
-    retry = RetryPolicy(base=0.0, throttle_base=0.0, throttle_pause=0.001)
-    made = Settings(base_url=sandbox.base_url, rate=rate, observer=watched.telemetry, retry=retry)
-    return Client(sandbox.credentials, made)
+    with watching() as one:
+        yield one
 
 
 async def test_a_call_is_a_span_and_each_attempt_one_below_it(watched: Watched) -> None:
     throttled = Fault("throttle_429", endpoint="*.refunds.get", times=1, retry_after=0.001)
-    async with Sandbox(refunds=100, faults=[throttled]) as sandbox, client(sandbox, watched) as pandapon:
+    async with Sandbox(refunds=100, faults=[throttled]) as sandbox, watched.client(sandbox) as pandapon:
         watched.telemetry.watch(pandapon)
         outer = trace.get_current_span()
         form = sandbox.find("1688")
@@ -148,14 +96,14 @@ async def test_a_call_is_a_span_and_each_attempt_one_below_it(watched: Watched) 
 
 async def test_a_lost_write_is_counted_and_leads_to_its_intent(watched: Watched) -> None:
     lost = Fault("reset_after", endpoint="*.return_goods", times=1)
-    async with Sandbox(refunds=100, faults=[lost]) as sandbox, client(sandbox, watched) as pandapon:
+    async with Sandbox(refunds=100, faults=[lost]) as sandbox, watched.client(sandbox) as pandapon:
         watched.telemetry.watch(pandapon, name="shop-a")
         form = sandbox.find("1688", "waitbuyersend")
         with pytest.raises(OutcomeUnknownError) as caught:
             await pandapon.alibaba.refunds.return_goods(
                 refund_id=form.refund_id, logistics_company_no="SF", freight_bill="SF1"
             )
-        points = await counted(watched)
+        points = await watched.counted()
     call = watched.spans[-1]
     assert call.attributes is not None
     assert call.attributes["pandapon.intent_id"] == caught.value.intent_id
@@ -171,7 +119,7 @@ async def test_a_lost_write_is_counted_and_leads_to_its_intent(watched: Watched)
 
 async def test_a_collection_at_the_end_leaves_the_journal_closed(watched: Watched) -> None:
     async with Sandbox(refunds=100) as sandbox:
-        async with client(sandbox, watched) as pandapon:
+        async with watched.client(sandbox) as pandapon:
             watched.telemetry.watch(pandapon)
             await pandapon.journal.open()
             watched.points()  # the counting begins while the client is closed
@@ -184,7 +132,7 @@ async def test_a_collection_at_the_end_leaves_the_journal_closed(watched: Watche
 
 
 async def test_an_undeclared_call_tells_neither_name_nor_path(watched: Watched) -> None:
-    async with Sandbox(refunds=100) as sandbox, client(sandbox, watched) as pandapon:
+    async with Sandbox(refunds=100) as sandbox, watched.client(sandbox) as pandapon:
         with pytest.raises(PandaponError):
             await pandapon.request("GET", "/alibaba/new/100000000000000001", safety=Safety.READ)
     assert [span.name for span in watched.spans] == ["GET", "request"]
@@ -193,7 +141,7 @@ async def test_an_undeclared_call_tells_neither_name_nor_path(watched: Watched) 
 
 async def test_a_cancelled_call_ends_its_span(watched: Watched) -> None:
     stuck = Fault("latency", endpoint="*", times=1, delay=30.0)
-    async with Sandbox(refunds=100, faults=[stuck]) as sandbox, client(sandbox, watched) as pandapon:
+    async with Sandbox(refunds=100, faults=[stuck]) as sandbox, watched.client(sandbox) as pandapon:
         form = sandbox.find("1688", "waitbuyersend")
         task = asyncio.create_task(
             pandapon.alibaba.refunds.return_goods(
@@ -248,9 +196,69 @@ async def test_a_callback_is_a_span_that_its_handlers_are_in(watched: Watched) -
     assert [one.get_span_context() for one in inside] == [span.context] * 2
     assert span.attributes is not None
     assert span.attributes["error.type"] == "LookupError"
-    assert points["pandapon.callbacks"][(("pandapon.result", "stored"),)] == 1
+    assert points["pandapon.callbacks.received"][(("pandapon.result", "stored"),)] == 1
     assert form.refund_id not in watched.text()
     assert form.order_id not in watched.text()
+
+
+async def test_a_callback_begins_a_trace_that_its_handlers_calls_are_in(watched: Watched) -> None:
+    """Also where the first request starts the receiver, whose span must not be over all callbacks to come."""
+    done = asyncio.Event()
+    async with Sandbox(refunds=100) as sandbox, watched.client(sandbox) as pandapon:
+        receiver = Receiver(Credentials("key", "secret", "1"), store=":memory:", observer=watched.telemetry)
+
+        @receiver.on()
+        async def ask(message: Message) -> None:
+            await pandapon.alibaba.refunds.get(refund_id=sandbox.find("1688").refund_id)
+            done.set()
+
+        with watched.tracers.get_tracer("of the user").start_as_current_span("POST /pandapon") as request:
+            assert (await receiver.receive(*signed_push(1, messagePlatform=CANARY))).status == 200
+        await done.wait()
+        await receiver.aclose()
+    _, _, call, callback = watched.spans
+    assert (call.name, callback.name) == ("alibaba.refunds.get", "callback process")
+    assert callback.parent is None
+    assert callback.context is not None
+    assert callback.context.trace_id != request.get_span_context().trace_id
+    assert call.parent is not None
+    assert call.parent.span_id == callback.context.span_id
+    assert callback.attributes is not None
+    assert callback.attributes["pandapon.callback.platform"] == "other"
+    assert CANARY not in watched.text()
+
+
+async def test_a_write_that_is_refused_before_it_is_sent_is_a_call_without_a_request(
+    watched: Watched,
+) -> None:
+    async with (
+        FaultServer(then=faults.close_before_answer) as server,
+        client(server.url, observer=watched.telemetry) as pandapon,
+    ):
+        for refusal in (OutcomeUnknownError, DuplicateIntentError):
+            with pytest.raises(refusal):
+                await pandapon.request("POST", "/write", json={"a": 1})
+    *_, call = watched.spans
+    points = watched.points()
+    assert call.attributes is not None
+    refused = {
+        "pandapon.attempts": 0,
+        "pandapon.outcome": "not_sent",
+        "error.type": "DuplicateIntentError",
+    }
+    assert refused.items() <= call.attributes.items()
+    assert "pandapon.intent_id" not in call.attributes
+    assert call.status.status_code is StatusCode.ERROR
+    assert sum(points["http.client.request.duration"].values()) == len(server.requests) == 1
+    assert sum(points["pandapon.client.outcome_unknown"].values()) == 1
+
+
+async def test_no_trace_context_is_sent(watched: Watched) -> None:
+    async with FaultServer(ok()) as server, client(server.url, observer=watched.telemetry) as pandapon:
+        with watched.tracers.get_tracer("of the user").start_as_current_span("outside"):
+            await pandapon.request("GET", "/a", safety=Safety.READ)
+        (request,) = server.requests
+    assert (request.header("traceparent"), request.header("baggage")) == (None, None)
 
 
 def test_without_the_api_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,25 +268,15 @@ def test_without_the_api_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         importlib.import_module("pandapon_async.otel")
 
 
-def test_a_client_is_watched_in_its_loop(watched: Watched) -> None:
-    async def made() -> Client:
-        async with Sandbox(refunds=10) as sandbox:
-            return Client(sandbox.credentials, Settings(base_url=sandbox.base_url))
-
-    with pytest.raises(ConfigurationError, match="event loop"):
-        watched.telemetry.watch(asyncio.run(made()))
-
-
 @pytest.mark.nightly
 async def test_a_night_under_faults_adds_up_and_tells_nothing_personal(
     watched: Watched, tmp_path: Any
 ) -> None:
     """What the SDK gets is what the client counted, and holds no id, key or url."""
-    faults = "chaos:0.1"
-    async with Sandbox(refunds=2000, seed=7, rate=400, faults=faults) as sandbox:
+    async with Sandbox(refunds=2000, seed=7, rate=400, faults="chaos:0.1") as sandbox:
         ledger = tmp_path / "ledger.csv"
         ledger.write_text("".join(csv_chunks(sandbox.seed, 600)), encoding="utf-8")
-        async with client(sandbox, watched, rate=400.0) as pandapon:
+        async with watched.client(sandbox, rate=400.0) as pandapon:
             watched.telemetry.watch(pandapon)
             summary = await reconcile(pandapon, ledger, tmp_path / "out", options=Options())
             forms = [sandbox.find("1688", "waitbuyersend", skip) for skip in range(60)]
@@ -292,7 +290,7 @@ async def test_a_night_under_faults_adds_up_and_tells_nothing_personal(
             ended = Counter(type(result).__name__ for result in results)
             statistics = pandapon.statistics
             states = await pandapon.journal.counts(open_only=True)
-            points = await counted(watched)
+            points = await watched.counted()
         text = watched.text()
     kinds = Counter(span.kind for span in watched.spans)
     assert (

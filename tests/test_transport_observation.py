@@ -20,6 +20,7 @@ from pandapon_async import (
     Safety,
     Settings,
 )
+from pandapon_async.transport.requests import RequestBuilder
 from tests.support import faults
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
 from tests.support.clients import JPEG, KEY, SECRET, at_rest, client
@@ -56,6 +57,17 @@ async def test_the_observer_sees_every_attempt() -> None:
         statistics = pandapon.statistics
         assert (statistics.calls, statistics.attempts, statistics.retried) == (2, 4, 2)
         assert (statistics.throttled, statistics.failed) == (1, 1)
+
+
+@virtual_time
+async def test_an_attempt_without_an_answer_has_no_status_of_an_earlier_one() -> None:
+    policy = RetryPolicy(attempts=3)
+    async with (
+        FaultServer(sent(http(HTML, "429 Too")), faults.close_before_answer, ok()) as server,
+        client(server.url, retry=policy) as pandapon,
+    ):
+        response = await pandapon.request("POST", "/a", safety=Safety.READ).with_response()
+    assert [attempt.http_status for attempt in response.history] == [429, None, 200]
 
 
 @pytest.mark.parametrize("behaviour", [ok(), faults.close_before_answer, sent(http(HTML, "429 Too"))])
@@ -202,15 +214,32 @@ async def test_an_answer_that_does_not_fit_ends_as_an_error() -> None:
     assert [end.reason for event, _, end in hears.heard if event == "ended"] == [type(error).__name__]
 
 
+@virtual_time
+async def test_a_failure_of_ours_in_the_answer_ends_the_call_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    hears = Hears()
+
+    def decode(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(RequestBuilder, "decode", decode)
+    async with FaultServer(PERSONAL) as server, client(server.url, observer=hears) as pandapon:
+        with pytest.raises(MemoryError):
+            await pandapon.v1.taobao.refunds.get(refund_id=110000235001)
+    assert [(end.reason, end.request_id) for event, _, end in hears.heard if event == "ended"] == [
+        ("MemoryError", "r-1")
+    ]
+
+
+@pytest.mark.parametrize("failure", [LookupError("metrics are down"), asyncio.CancelledError()])
 @pytest.mark.parametrize("method", ["started", "attempt", "ended"])
 @virtual_time
 async def test_an_object_may_hear_of_one_thing_and_fail_at_it_in_peace(
-    method: str, caplog: pytest.LogCaptureFixture
+    method: str, failure: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line in the log, however many calls and copies there are."""
 
     def fails(self: object, *facts: Any) -> None:
-        raise LookupError("metrics are down")
+        raise failure
 
     broken = type("Broken", (), {method: fails})()
     async with FaultServer(then=ok()) as server, client(server.url, observer=broken) as pandapon:
@@ -219,9 +248,54 @@ async def test_an_object_may_hear_of_one_thing_and_fail_at_it_in_peace(
             assert await pandapon.with_settings(timeout=9).request("GET", "/t", safety=Safety.READ)
         at_rest(pandapon)
     assert caplog.text.count("the observer failed") == 1
+    assert str(failure) in caplog.text
+
+
+@pytest.mark.parametrize("method", ["attempt", "ended"])
+@virtual_time
+async def test_the_log_of_a_failed_observer_names_no_path_of_the_call(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its failure is not told as one during the failure of the call, whose text has the path."""
+
+    def fails(self: object, *facts: Any) -> None:
+        try:
+            raise KeyError("first")
+        except KeyError:
+            raise LookupError("metrics are down")  # noqa: B904
+
+    broken = type("Broken", (), {method: fails})()
+    async with (
+        FaultServer(then=faults.close_before_answer) as server,
+        client(server.url, observer=broken) as pandapon,
+    ):
+        assert isinstance(await outcome(pandapon.request("POST", "/a/9001TQ")), OutcomeUnknownError)
+    assert "first" in caplog.text
     assert "metrics are down" in caplog.text
+    assert "9001TQ" not in caplog.text
+    assert "OutcomeUnknownError" not in caplog.text
 
 
-def test_what_hears_nothing_is_refused_with_its_name() -> None:
-    with pytest.raises(ConfigurationError, match=r"started, attempt or ended; dict has none"):
-        Settings(observer={})  # type: ignore[arg-type]
+class Async:
+    async def ended(self, call: CallStarted, end: CallEnded) -> None: ...
+
+    async def __call__(self, name: str, attempt: Attempt) -> None: ...
+
+
+class AsyncFunction:
+    async def __call__(self, name: str, attempt: Attempt) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("observer", "problem"),
+    [
+        ({}, r"started, attempt or ended; dict has none"),
+        (Hears, r"must be an object: Hears\(\), not Hears"),
+        (Async(), r"must not be async.*: ended"),
+        (AsyncFunction(), r"must not be async.*: attempt"),
+        (Async().__call__, r"must not be async.*: attempt"),
+    ],
+)
+def test_what_would_hear_nothing_is_refused(observer: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        Settings(observer=observer)

@@ -35,6 +35,7 @@ from pandapon_async.callbacks.push import (
 from pandapon_async.callbacks.settings import CallbackSettings
 from pandapon_async.callbacks.statistics import Statistics
 from pandapon_async.callbacks.store import (
+    Backlog,
     CallbackStoreUnavailableError,
     Entry,
     MessageState,
@@ -49,7 +50,7 @@ from pandapon_async.core.json_codec import loads
 from pandapon_async.core.options import clean_frames
 from pandapon_async.environment import tell
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
-from pandapon_async.events import Observed
+from pandapon_async.events import MESSAGES, Observed
 from pandapon_async.settings import Credentials
 from pandapon_async.settings.settings import shared_database
 from pandapon_async.storage.batch_writer import BatchWriter
@@ -116,7 +117,7 @@ class Receiver:
             self.settings,
             self.statistics,
             self._clock,
-            Observed.of(observer),
+            Observed.of(observer, events=MESSAGES),
         )
         self._uptime = Uptime(self._writer, self._clock)
         self._hearing = None if database is None else self._hearing_of(database)
@@ -215,6 +216,13 @@ class Receiver:
     async def counts(self) -> dict[MessageState, int]:
         """Count the messages in each state."""
         return await self._writer.run(lambda store: store.counts())
+
+    def count_open_soon(self, told: Callable[[Backlog | None], object]) -> None:
+        """From any thread: count the messages that are not done with, and pass the counts to `told`.
+
+        It gets None if the store is closed or cannot be used.
+        """
+        self._writer.look(lambda store: store.backlog(), told)
 
     async def find(
         self, state: MessageState | None = None, *, unhandled: bool = False, limit: int = 100

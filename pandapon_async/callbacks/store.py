@@ -28,7 +28,10 @@ from pandapon_async.storage import IN_MEMORY
 from pandapon_async.storage.damage import DamagedRowError, checksum, with_checksum
 from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore
 
-__all__ = ["IN_MEMORY", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore", "Record"]
+__all__ = [
+    "IN_MEMORY", "Backlog", "CallbackStoreUnavailableError", "Entry", "MessageState", "MessageStore",
+    "Record",
+]  # fmt: skip
 
 log: Final = logging.getLogger(LOGGER)
 FORMAT = 5
@@ -124,6 +127,17 @@ class MessageState(enum.StrEnum):
     """Handled, or without a handler."""
     DEAD = "dead"
     """Given up, or signed but unreadable; kept until it is replayed."""
+
+
+@attrs.frozen(kw_only=True)
+class Backlog:
+    """How many messages are not done with, by state."""
+
+    pending: int
+    handling: int
+    dead: int
+    oldest: float | None
+    """When the oldest pending or handled one came, in seconds since 1970."""
 
 
 @attrs.define(kw_only=True)
@@ -387,6 +401,26 @@ class MessageStore(SqliteStore):
         if found.keys() - set(MessageState):
             raise DamagedRowError("state")
         return {state: found.get(state.value, 0) for state in MessageState}
+
+    def backlog(self) -> Backlog:
+        """Count the messages that are not done with; quick however many are done."""
+        counted = self._connection.execute(
+            "SELECT state, count(*), min(seq) FROM messages"
+            f" WHERE state IN ('{MessageState.PENDING}', '{MessageState.HANDLING}', '{MessageState.DEAD}')"
+            " GROUP BY state"
+        ).fetchall()
+        waiting = [seq for state, _, seq in counted if state != MessageState.DEAD]
+        received = None
+        if waiting:
+            query = "SELECT min(received) FROM messages WHERE seq = ?"
+            (received,) = self._connection.execute(query, (min(waiting),)).fetchone()
+        found = {state: count for state, count, _ in counted}
+        return Backlog(
+            pending=found.get(MessageState.PENDING, 0),
+            handling=found.get(MessageState.HANDLING, 0),
+            dead=found.get(MessageState.DEAD, 0),
+            oldest=received,
+        )
 
     def close(self) -> None:
         """Close the file, and let another process claim the messages."""

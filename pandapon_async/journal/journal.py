@@ -329,15 +329,12 @@ class Journal:
         """Count the intents in each state; with `open_only` only the open states."""
         return await self._run(lambda store: store.counts(open_only=open_only))
 
-    def count_open_soon(self, told: Callable[[dict[IntentState, int]], object]) -> None:
-        """Count the open writes without waiting, unless the file is closed; pass the counts to `told`."""
+    def count_open_soon(self, told: Callable[[dict[IntentState, int] | None], object]) -> None:
+        """From any thread: count the open writes, and pass the counts to `told`.
 
-        def look(counted: asyncio.Future[Any]) -> None:
-            if not counted.cancelled() and counted.exception() is None:
-                told(counted.result())
-
-        if self._writer.is_open:  # a count must never open the file: it may just have been closed
-            self._writer.submit(lambda store: store.counts(open_only=True)).add_done_callback(look)
+        It gets None if the file is closed, as it may just have been, or cannot be used.
+        """
+        self._writer.look(lambda store: store.counts(open_only=True), told)
 
     async def identity(self) -> str:
         """Return the id of this journal; a new one in its place has another id."""

@@ -47,12 +47,13 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class _Change:
-    """One change to commit, and the future of its caller."""
+    """One change to commit, and the future of its caller; one `apart` has a group of its own."""
 
     work: Callable[[Any], Any]
     durable: bool
     done: asyncio.Future[Any]
     order: str | None
+    apart: bool
 
 
 class BatchWriter(Generic[S]):
@@ -73,6 +74,7 @@ class BatchWriter(Generic[S]):
         self._waiting: list[_Change] = []
         self._flush: asyncio.Future[list[Any]] | None = None
         self._due_in: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # of its latest user
         self._holders = 0
         self._closing = False
 
@@ -82,12 +84,13 @@ class BatchWriter(Generic[S]):
         await self._open()
 
     async def _open(self) -> None:
+        self._loop = asyncio.get_running_loop()
         while self._store is None:
             if _is_over(self._opening):
                 self._opening = None
             if self._opening is None:
                 executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
-                self._opening = asyncio.get_running_loop().run_in_executor(executor, self._opener)
+                self._opening = self._loop.run_in_executor(executor, self._opener)
                 self._opening.add_done_callback(functools.partial(self._opened, executor))
             opening = self._opening
             await asyncio.wait([opening])
@@ -127,26 +130,59 @@ class BatchWriter(Generic[S]):
             self.release()
 
     def submit(
-        self, work: Callable[[S], Any], *, durable: bool = False, order: str | None = None
+        self,
+        work: Callable[[S], Any],
+        *,
+        durable: bool = False,
+        order: str | None = None,
+        apart: bool = False,
     ) -> asyncio.Future[Any]:
         """Submit a change to an open store without waiting; the result may be ignored."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         if _is_over(self._flush) or (self._waiting and _is_over(self._waiting[0].done)):
             self._flush, self._waiting = None, []  # no caller waits for these any more
         done: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Change(work, durable, done, order))
+        self._waiting.append(_Change(work, durable, done, order, apart))
         if self._flush is None and self._due_in is not loop:
             # Not at once: other changes of this turn of the loop join the same group.
             self._due_in = loop
             loop.call_soon(self._begin_flush)
         return done
 
+    def look(self, work: Callable[[S], T], told: Callable[[T | None], object]) -> None:
+        """Read something without waiting, from any thread; the read cannot fail a change.
+
+        Args:
+            work: The function that reads the store.
+            told: Gets the result in the event loop of the store. Gets None if the store is closed, because a
+                look must not open it, or if it cannot be used.
+        """
+
+        def ended(done: asyncio.Future[T]) -> None:
+            told(None if done.cancelled() or done.exception() is not None else done.result())
+
+        def submit() -> None:
+            if self.is_open:
+                self.submit(work, apart=True).add_done_callback(ended)
+            else:
+                told(None)
+
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(submit)
+                return
+        except RuntimeError:  # the loop is closed
+            pass
+        told(None)
+
     def _begin_flush(self) -> None:
         """Pass the waiting changes to the thread. This is not a task, so nothing can cancel a commit."""
         self._due_in = None
         if self._flush is not None or not self._waiting or self._store is None or self._executor is None:
             return
-        group, self._waiting = self._waiting, []
+        waiting = self._waiting
+        together = next((place for place, change in enumerate(waiting) if change.apart), len(waiting)) or 1
+        group, self._waiting = waiting[:together], waiting[together:]
         group.sort(key=lambda change: (change.order is None, change.order or ""))
         loop = asyncio.get_running_loop()
         self._flush = loop.run_in_executor(self._executor, self._commit, self._store, group)

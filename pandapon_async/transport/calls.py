@@ -50,7 +50,7 @@ class CallContext:
     started: float
     waited: float = 0.0
     pending: float = 0.0  # waits before the next attempt
-    http_status: int = 0
+    http_status: int = 0  # of the current attempt's answer
     error: PandaponError | None = None
     write: Write | None = None
     history: list[Attempt] = attrs.field(factory=list)
@@ -68,6 +68,7 @@ class CallContext:
     def begin_attempt(self) -> None:
         """Begin another attempt."""
         self.permit, self.sent, self.admitted, self.on_wire = -math.inf, None, False, False
+        self.http_status = 0
 
     def ended(self, error: PandaponError | None) -> None:
         """Record the end of an attempt, with this error or None."""
@@ -91,7 +92,7 @@ class CallContext:
             now - self.started,
             self.waited,
             len(self.history),
-            self.write.intent.id if self.write is not None else None,
+            self.write.intent.id if self.write is not None and self.write.written else None,
             request_id,
         )
 

@@ -30,6 +30,7 @@ from pandapon_async.errors import (
     AuthenticationError,
     ConnectionLostError,
     DeadlineExceededError,
+    DuplicateIntentError,
     Outcome,
     PandaponError,
     RateLimitError,
@@ -147,7 +148,7 @@ class Pipeline:
     ) -> None:
         """Pass the end of a call to the observer, if there is one."""
         if self.observed is not None:
-            request_id = getattr(error, "request_id", request_id)
+            request_id = request_id or getattr(error, "request_id", None)
             end = context.end(error, request_id, self.settings.clock.now())
             self.observed.tell("ended", context.told, end)
 
@@ -296,8 +297,8 @@ class Pipeline:
                 context.http_status = response.http_status
                 self.server_time.heard(response.headers)
                 envelope = read_response(response, prepared.endpoint, self.settings.vendor.codes)
-            except EarlierWriteError:
-                raise  # not an attempt: it never began
+            except (EarlierWriteError, DuplicateIntentError):
+                raise  # not an attempt: the journal refused it, so it never began
             except PandaponError as error:
                 if isinstance(error, AuthenticationError) and response is not None:
                     self._look_at_the_clock(error, response, exchange)
