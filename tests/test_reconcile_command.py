@@ -21,7 +21,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pandapon_async.cli.exit_codes import exit_code
 from pandapon_async.reconcile import Summary, rows_digest, state_path
+from pandapon_async.reconcile.prometheus import write_metrics
 from pandapon_async.reconcile.summary import Totals
 from pandapon_async.sandbox import Sandbox
 
@@ -176,31 +178,58 @@ async def test_json_for_a_pipe(tmp_path: Path, ledger: Path, runner: CliRunner) 
     assert "looking up:" in result.stderr
 
 
+def series(file: Path) -> dict[str, str]:
+    """The samples of a file for node_exporter, by name and labels."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    sample = re.compile(r"([a-z_]+){name=\"shop-a\"(?:,verdict=\"(\w+)\")?} ([0-9.]+)")
+    found = [match.groups() for line in samples if (match := sample.fullmatch(line))]
+    assert len(found) == len(samples)
+    told = {line.split()[2] for line in lines if line.startswith("# TYPE") and line.endswith(" gauge")}
+    assert told == {name for name, _, _ in found}
+    return {f"{name} {verdict}" if verdict else name: value for name, verdict, value in found}
+
+
 async def test_counts_for_node_exporter(tmp_path: Path, ledger: Path, runner: CliRunner) -> None:
-    """Readable by all, as another user collects it; replaced by the next run, and by no run that fails."""
-    file = tmp_path / "pandapon.prom"
+    """Readable by all, as another user collects it; replaced by the next run, however that one ends."""
+    file = tmp_path / "shop-a.prom"
     async with Sandbox(refunds=REFUNDS, seed=7) as server:
         result = await invoke(runner, server, ledger, "--out", tmp_path / "out", "--metrics", file)
-        first = file.read_text(encoding="utf-8")
-        again = await invoke(
-            runner, server, ledger, "--out", tmp_path / "b", "--metrics", file, PANDAPON_ACCESS_KEY="other"
-        )
-        assert (again.exit_code, file.read_text(encoding="utf-8")) == (4, first)
+        first = series(file)
+        for out, changes, code in (
+            ("b", {"PANDAPON_ACCESS_KEY": "other"}, 4),
+            ("c", {"PANDAPON_RATE": "fast"}, 2),
+        ):
+            again = await invoke(
+                runner, server, ledger, "--out", tmp_path / out, "--metrics", file, **changes
+            )
+            failed = series(file)
+            ended = again.exception
+            assert code == (ended.code if isinstance(ended, SystemExit) else exit_code(ended or typer.Exit()))
+            assert failed.keys() == {
+                "pandapon_reconcile_exit_code",
+                "pandapon_reconcile_ended_timestamp_seconds",
+            }
+            assert failed["pandapon_reconcile_exit_code"] == str(code)
         nowhere = tmp_path / "none" / "a.prom"
-        wrong = await invoke(runner, server, ledger, "--out", tmp_path / "c", "--metrics", nowhere)
+        wrong = await invoke(runner, server, ledger, "--out", tmp_path / "d", "--metrics", nowhere)
         assert str(wrong.exception) == f"--metrics: the folder {nowhere.parent} does not exist"
-        assert not (tmp_path / "c").exists()
+        wrong = await invoke(runner, server, ledger, "--out", tmp_path / "d", "--metrics", tmp_path / "a.txt")
+        assert str(wrong.exception) == "--metrics: node_exporter reads only files named *.prom, not a.txt"
+        assert not (tmp_path / "d").exists()
     verdicts = json.loads(result.stdout)["verdicts"]
-    lines = first.splitlines()
-    for verdict, count in verdicts.items():
-        assert f'pandapon_reconcile_rows{{verdict="{verdict}"}} {count}' in lines
-    assert "pandapon_reconcile_exit_code 1" in lines
-    (ended,) = [line.split()[1] for line in lines if line.startswith("pandapon_reconcile_ended_t")]
-    assert abs(float(ended) - time.time()) < 60
-    assert all(
-        line.startswith("#") or re.fullmatch(r"[a-z_]+({[a-z]+=\"\w+\"})? [0-9.]+", line) for line in lines
-    )
+    assert {f"pandapon_reconcile_rows {verdict}": str(count) for verdict, count in verdicts.items()} == {
+        name: value for name, value in first.items() if name.startswith("pandapon_reconcile_rows")
+    }
+    assert first["pandapon_reconcile_exit_code"] == "1"
+    assert abs(float(first["pandapon_reconcile_ended_timestamp_seconds"]) - time.time()) < 60
     assert file.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_name_of_a_metrics_file_may_be_any(tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b'a"b\\c\n\xff.prom')
+    write_metrics(file, 70, 1.0)
+    assert 'exit_code{name="a\\"b\\\\c\\n?"} 70\n' in file.read_text(encoding="utf-8")
 
 
 async def test_options_reach_the_job(tmp_path: Path, runner: CliRunner) -> None:

@@ -9,43 +9,24 @@ from __future__ import annotations
 
 import sys
 import traceback
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from pandapon_async import __version__
+from pandapon_async.cli.exit_codes import ExitCode, exit_code
 from pandapon_async.cli.lazy import LazyGroup, Place
 from pandapon_async.cli.output import OutputError, note, plain_output
 from pandapon_async.cli.parsing import ADDRESS, HERE
 from pandapon_async.cli.usage import USAGE_ERRORS, explain_usage
-from pandapon_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConfigurationError,
-    InvalidArgumentError,
-    Outcome,
-    PandaponError,
-    RejectedError,
-)
+from pandapon_async.errors import ApiError, PandaponError, RejectedError
 from pandapon_async.plain_text import one_line
 
 __all__ = ["ExitCode", "app", "main"]
 
 
 PACKAGE: Final = Path(__file__).parent.parent
-
-
-class ExitCode(IntEnum):
-    """The exit codes of the process."""
-
-    OK = 0
-    DIFFERENCES = 1
-    USAGE = 2
-    INCOMPLETE = 3
-    AUTHENTICATION = 4
-    UNFORESEEN = 70
 
 
 class _Root(LazyGroup):
@@ -186,35 +167,33 @@ def _run() -> int:
         return exit_code(error)
     except USAGE_ERRORS as error:
         _say(explain_usage(error))
-        return ExitCode.USAGE
-    except (typer.Abort, KeyboardInterrupt):
+        return exit_code(error)
+    except (typer.Abort, KeyboardInterrupt) as error:
         _say("stopped.")
-        return ExitCode.INCOMPLETE
+        return exit_code(error)
     except OutputError as error:
         if error.reason is not None:
             _say(f"error: the output is incomplete: {error.reason}")
-        return ExitCode.INCOMPLETE
+        return exit_code(error)
     except OSError as error:
-        return _of_system(error)
+        _say("\n".join([_of_system(error), *getattr(error, "__notes__", ())]))
+        return exit_code(error)
     except Exception as error:  # an unforeseen error has an exit code of its own
         _say(unforeseen(error))
-        return ExitCode.UNFORESEEN
+        return exit_code(error)
 
 
-def _of_system(error: OSError) -> int:
-    """Print an error of a file or the system; return the exit code."""
+def _of_system(error: OSError) -> str:
+    """Return the message for an error of a file or the system."""
     from pandapon_async.storage.damage import is_full
 
     reason = error.strerror or type(error).__name__
     if is_full(error):
         where = f"{error.filename}: " if error.filename else ""
-        said, code = f"error: {where}{reason}; free space and run the command again", ExitCode.INCOMPLETE
-    elif error.filename is None:
-        said, code = unforeseen(error), ExitCode.UNFORESEEN
-    else:
-        said, code = f"error: {error.filename} cannot be used: {reason}", ExitCode.USAGE
-    _say("\n".join([said, *getattr(error, "__notes__", ())]))
-    return code
+        return f"error: {where}{reason}; free space and run the command again"
+    if error.filename is None:
+        return unforeseen(error)
+    return f"error: {error.filename} cannot be used: {reason}"
 
 
 def _say(text: str) -> None:
@@ -233,17 +212,3 @@ def unforeseen(error: Exception) -> str:
         f"error: unforeseen {type(error).__name__} in {frame.name}, {where} (pandapon-async "
         f"{__version__}, {python}); please report this line and the command"
     )
-
-
-def exit_code(error: PandaponError) -> int:
-    """Return the exit code for an error."""
-    from pandapon_async.storage.damage import is_damage, is_misplaced
-
-    if isinstance(error, AuthenticationError):
-        return ExitCode.AUTHENTICATION
-    usage = isinstance(error, ConfigurationError | InvalidArgumentError)
-    if usage or is_damage(error) or is_misplaced(error):
-        return ExitCode.USAGE
-    if isinstance(error, ApiError) and error.outcome is Outcome.ANSWERED:
-        return ExitCode.DIFFERENCES
-    return ExitCode.INCOMPLETE

@@ -12,6 +12,7 @@ import shlex
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from rich.text import Text
 
 from pandapon_async import reconcile as job
 from pandapon_async.accounts import Accounts
+from pandapon_async.cli.metrics import Metrics, end_in
 from pandapon_async.cli.output import Console, for_people, print_lines, progress
 from pandapon_async.cli.parsing import HERE
 from pandapon_async.cli.plan_options import (
@@ -77,7 +79,6 @@ from pandapon_async.clock import Clock, duration
 from pandapon_async.errors import AuthenticationError, ErrorKind
 from pandapon_async.reconcile.explain import money, moneys
 from pandapon_async.reconcile.missing_report import missing_sentences
-from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
 from pandapon_async.reconcile.words import words_of
 from pandapon_async.storage.damage import is_misplaced, reason_of
 
@@ -135,9 +136,7 @@ def reconcile(
     report_rows: ReportRows = 20_000,
     language: ReportLanguage = None,
     group_readable: GroupReadable = False,
-    metrics: Annotated[
-        Path | None, typer.Option(metavar="FILE.prom", help="Counts for node_exporter's textfile collector.")
-    ] = None,
+    metrics: Metrics = None,
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
@@ -154,51 +153,50 @@ def reconcile(
     Exit codes: 0 all matched, 1 differences, 2 usage, 3 incomplete (something unverified, or stopped),
     4 authentication. A dry run ends with 1 if a row cannot be read.
     """
-    options = job.Options(
-        map=dict(pairs(map_ or (), "--map")),
-        platform=platform,
-        amount_unit=amount_unit,
-        amount_basis=amount_basis,
-        tolerance_fen=tolerance,
-        status_map=grouped(pairs(status_map or (), "--status-map")),
-        negative=negative,
-        sheet=sheet,
-        all_sheets=all_sheets,
-        header_row=header_row,
-        quoting=quoting,
-        multiline=multiline,
-        as_of=time_of(as_of),
-        second_pass=second_pass,
-        concurrency=concurrency,
-        fresh=fresh,
-        reuse=span(reuse, "--reuse"),
-        stop_at=stop_time(stop_at, Clock().wall()),
-        by_list=by_list,
-        reuse_final=span(reuse_final, "--reuse-final"),
-        recheck=recheck,
-        callbacks=callbacks,
-        lookups=lookups,
-        find_missing=find_missing,
-        whole_account=whole_account,
-        since=day_of(since, "--since"),
-        until=day_of(until, "--until"),
-        accept_missing=accept_missing,
-        report_rows=report_rows,
-        language=language,
-        group_readable=group_readable,
-    )
-    if dry_run:
-        raise typer.Exit(_tell_preview(job.preview(ledger, options)))
-    if out is None:
-        raise typer.BadParameter(
-            "name a folder for the results with --out, or use --dry-run", param_hint="--out"
+    with end_in(None if dry_run else metrics) as told:
+        options = job.Options(
+            map=dict(pairs(map_ or (), "--map")),
+            platform=platform,
+            amount_unit=amount_unit,
+            amount_basis=amount_basis,
+            tolerance_fen=tolerance,
+            status_map=grouped(pairs(status_map or (), "--status-map")),
+            negative=negative,
+            sheet=sheet,
+            all_sheets=all_sheets,
+            header_row=header_row,
+            quoting=quoting,
+            multiline=multiline,
+            as_of=time_of(as_of),
+            second_pass=second_pass,
+            concurrency=concurrency,
+            fresh=fresh,
+            reuse=span(reuse, "--reuse"),
+            stop_at=stop_time(stop_at, Clock().wall()),
+            by_list=by_list,
+            reuse_final=span(reuse_final, "--reuse-final"),
+            recheck=recheck,
+            callbacks=callbacks,
+            lookups=lookups,
+            find_missing=find_missing,
+            whole_account=whole_account,
+            since=day_of(since, "--since"),
+            until=day_of(until, "--until"),
+            accept_missing=accept_missing,
+            report_rows=report_rows,
+            language=language,
+            group_readable=group_readable,
         )
-    on_dask = _on_dask(dask, parts, workers, by_account, state)
-    if metrics is not None:
-        check_metrics_file(metrics)
-    settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url, "freight": freight}
-    given = {name: value for name, value in settings.items() if value is not None}
-    raise typer.Exit(_run_and_tell(ledger, out, state, options, given, metrics, on_dask))
+        if dry_run:
+            raise typer.Exit(_tell_preview(job.preview(ledger, options)))
+        if out is None:
+            raise typer.BadParameter(
+                "name a folder for the results with --out, or use --dry-run", param_hint="--out"
+            )
+        on_dask = _on_dask(dask, parts, workers, by_account, state)
+        settings = {"rate": rate, "concurrency": concurrency, "base_url": base_url, "freight": freight}
+        given = {name: value for name, value in settings.items() if value is not None}
+        raise typer.Exit(_run_and_tell(ledger, out, state, options, given, on_dask, told))
 
 
 def _on_dask(
@@ -244,13 +242,12 @@ def _run_and_tell(
     state: Path | None,
     options: job.Options,
     settings: dict[str, Any],
-    metrics: Path | None,
     dask: DaskOptions | None,
+    told: Callable[[job.Summary], None],
 ) -> int:
     try:
         summary = asyncio.run(_run(ledger, out, state, options, settings, dask))
-        if metrics is not None:
-            write_metrics(metrics, summary, Clock().wall())
+        told(summary)
     except AuthenticationError as error:
         said = f"the vendor says: {error.msg}\n" if error.msg else ""
         _say(f"error: {error}\n{said}{CHECK_ACCESS}\n{_resume()}")

@@ -15,6 +15,7 @@ import typer
 
 from pandapon_async import reconcile as job
 from pandapon_async.accounts import Accounts
+from pandapon_async.cli.metrics import Metrics, end_in
 from pandapon_async.cli.output import note, print_lines, progress
 from pandapon_async.cli.plan_options import (
     AllSheets,
@@ -173,22 +174,25 @@ def merge(
     report_rows: ReportRows = 20_000,
     language: ReportLanguage = None,
     group_readable: GroupReadable = False,
+    metrics: Metrics = None,
 ) -> None:
     """Judge the rows of all parts together and write the same files as one run of the whole ledger.
 
     Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or incomplete.
     """
-    options = job.Options(
-        lookups=lookups,
-        accept_missing=accept_missing,
-        report_rows=report_rows,
-        language=language,
-        group_readable=group_readable,
-    )
-    reading = freight or Settings.from_env().vendor.freight
-    summary = _run(job.merge(folder, out, options=options, freight=reading))
-    tell_summary(summary, out)
-    raise typer.Exit(summary.exit_code)
+    with end_in(metrics) as told:
+        options = job.Options(
+            lookups=lookups,
+            accept_missing=accept_missing,
+            report_rows=report_rows,
+            language=language,
+            group_readable=group_readable,
+        )
+        reading = freight or Settings.from_env().vendor.freight
+        summary = _run(job.merge(folder, out, options=options, freight=reading))
+        told(summary)
+        tell_summary(summary, out)
+        raise typer.Exit(summary.exit_code)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

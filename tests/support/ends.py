@@ -614,10 +614,10 @@ ENDS: tuple[End, ...] = (
     ),
     End(
         "--metrics of somebody else",
-        "reconcile ledger.csv --out out --metrics returns.csv",
+        "reconcile ledger.csv --out out --metrics other.prom",
         2,
-        "returns.csv",
-        sandbox,
+        "other.prom",
+        with_file("other.prom", "up 1\n", sandbox),
     ),
     End(
         "a row is unverified",

@@ -1,0 +1,49 @@
+"""`--metrics FILE.prom`: how a job ended, for node_exporter, however it ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pandapon_async.cli.exit_codes import exit_code
+from pandapon_async.cli.output import note
+from pandapon_async.clock import Clock
+from pandapon_async.errors import PandaponError
+from pandapon_async.reconcile import Summary
+from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
+
+__all__ = ["Metrics", "end_in"]
+
+Metrics = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.prom", help="Counts and exit code, for node_exporter's textfile collector."),
+]
+
+
+@contextlib.contextmanager
+def end_in(path: Path | None) -> Iterator[Callable[[Summary], None]]:
+    """Write to a file, if one is named, how the work inside ends: with typer.Exit, or with an error.
+
+    Gives a function that takes the summary. Work without a summary has failed already: then a file that
+    cannot be written changes nothing.
+    """
+    if path is None:
+        yield lambda summary: None
+        return
+    check_metrics_file(path)
+    told: list[Summary] = []
+    try:
+        yield told.append
+    except BaseException as error:
+        summary = told[0] if told else None
+        try:
+            write_metrics(path, exit_code(error), Clock().wall(), summary)
+        except (PandaponError, OSError) as failure:
+            if summary is not None:
+                raise
+            note(f"--metrics: {path} was not written ({type(failure).__name__})")
+        raise
