@@ -22,6 +22,8 @@ from pandapon_async.tables.cells import (
     platform_of_id,
     refund_id_text,
     shown,
+    tidy,
+    unwrap,
 )
 from pandapon_async.tables.moments import moment_text
 
@@ -226,7 +228,7 @@ def test_any_text_is_an_id_or_refused(text: str) -> None:
     except Refused:
         return
     assert found is None or found == found.strip()
-    assert (plain_text(text) is None) == blank(text)
+    assert (plain_text(text) is None) == blank(unwrap(tidy(text)))
 
 
 @pytest.mark.parametrize(

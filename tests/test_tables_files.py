@@ -182,17 +182,44 @@ def test_an_empty_file_and_a_sheet_of_a_csv(tmp_path: Path) -> None:
 
 def test_shifted_columns_make_a_row_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
-    path.write_text("refund_id,amount_yuan,shop\nTQ1,1,250.00,A\nTQ2,1.00,B,,\n", encoding="utf-8")
-    shifted, padded = rows(path)
-    assert shifted.problem == "the row has 4 cells, the header has 3: columns may be shifted"
-    assert padded.problem is None
+    shifted = "TQ1,1,250.00,A"
+    path.write_text(f"refund_id,amount_yuan,shop\n{shifted}\nTQ2,1.00,B\n", encoding="utf-8")
+    assert [row.problem for row in rows(path)] == [
+        "the row has 4 cells, the header has 3: columns may be shifted",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "problem"),
+    [
+        ("shop", ["TQ1,1,250.00,", "TQ2,91.68,A", "TQ3,2.00,B"], "the row has 4 cells, the header has 3"),
+        ("shop,", ["TQ1,1,250.00,A", "TQ2,91.68,A", "TQ3,2.00,B"], "the row has 4 cells, most have 3"),
+        ("shop,remark", ["TQ1,1,250.00", "TQ2,91.68", "TQ3,2.00"], "'1,250.00' may be one amount"),
+        ("shop", ["TQ1,1,250.00,"], "'1,250.00' may be one amount"),
+        ("shop", ["TQ1,12.50,A,", "TQ2,91.68,A,", "TQ3,2.00,B,"], None),
+        ("shop,", ["TQ1,12.50,A", "TQ2,91.68,A", "TQ3,2.00,B"], None),
+        ("shop,remark", ["TQ1,12.50,A,late", "TQ2,91.68,A", "TQ3,2.00,B"], None),
+    ],
+)
+def test_an_amount_is_never_half_of_one(
+    tmp_path: Path, header: str, lines: list[str], problem: str | None
+) -> None:
+    """A thousands comma without quotation marks leaves 1 of 1,250.00, also where an empty cell hides it."""
+    path = tmp_path / "ledger.csv"
+    path.write_text("\n".join([f"refund_id,amount_yuan,{header}", *lines]), encoding="utf-8")
+    first, *others = rows(path)
+    assert (first.problem or "").startswith(problem or "")
+    assert (first.problem is None, first.amount_fen) == (problem is None, None if problem else 1250)
+    assert [row.amount_fen for row in others] == [9168, 200][: len(others)]
 
 
 def test_broken_quotes_within_a_line_cost_one_row(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     path.write_text('refund_id,amount_fen\nTQ1,"5"x\nTQ2,6\n', encoding="utf-8")
     broken, whole = rows(path)
-    assert (broken.row, broken.problem) == (2, "the quotation marks are broken")
+    assert broken.row == 2
+    assert (broken.problem or "").startswith("the quotation marks are broken; ")
     assert (whole.row, whole.refund_id) == (3, "TQ2")
 
 
@@ -477,3 +504,16 @@ def test_a_number_that_the_workbook_shows_as_a_date_is_no_amount(tmp_path: Path)
     for row in found[1::2]:
         assert row.problem is not None
         assert "is a date, not an amount" in row.problem
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shop"),
+    [("utf-8", "颜色"), ("gb18030", "广州仓"), ("big5", "臺北倉庫"), ("big5hkscs", "客戶說太小")],
+)
+def test_a_broken_byte_changes_no_other_text(tmp_path: Path, encoding: str, shop: str) -> None:
+    """Read in another encoding, every text would be another one: mojibake in what the seller is sent."""
+    path = tmp_path / "ledger.csv"
+    lines = [b"refund_id,amount_fen,shop,remark", *[f"TQ{at},5,{shop},".encode(encoding) for at in range(9)]]
+    for broken in (b"", b"\xb0A", b"\xff", shop.encode(encoding)[:1] + b" x"):
+        path.write_bytes(b"\n".join(lines) + broken)
+        assert [row.shop for row in rows(path)] == [shop] * 9, broken

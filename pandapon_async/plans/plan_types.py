@@ -26,12 +26,19 @@ from pandapon_async.tables.cells import (
     id_text,
     no_value,
     plain_text,
+    unwrap,
 )
-from pandapon_async.tables.fields import ColumnSpec, names_of
+from pandapon_async.tables.fields import ColumnSpec, names_of, plain_name
 
 __all__ = ["REFUNDS", "RETURNS", "SEPARATORS", "PlanKind", "PlanType", "plan_type_of"]
 
-_DATE = re.compile(r"(?:19|20)[0-9]{2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?: .*)?\Z")
+_DATE = re.compile(
+    r"(?:19|20)[0-9]{2}([-/.])[0-9]{1,2}\1[0-9]{1,2}(?: .*)?|[0-9]{1,2}/[0-9]{1,2}(?:/[0-9]{2,4})?"
+    r"|(?:[0-9]{1,2}[- ])?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?:[- ][0-9]{1,4}){0,2}",
+    re.IGNORECASE,
+)
+"""Dates as spreadsheets show them, those of 1/2 and 8-1 included."""
+_WAYBILL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]*")
 SEPARATORS = re.compile(r"[;,|\n；，、｜]+")
 """The separators of several ids or paths in one cell."""
 _DISPUTES: Mapping[str, DisputeRequest] = {
@@ -86,8 +93,12 @@ def _waybill(cell: Cell, _: AmountUnit | None) -> str | None:
         raise Refused("is not a waybill: it has no digit other than 0")
     if not text.isascii():
         raise Refused("is not a waybill: a waybill has letters and digits")
-    if _DATE.match(text):
+    if _DATE.fullmatch(text):
         raise Refused("is a date, not a waybill")
+    if re.fullmatch(r"[0-9]+\.[0-9]+", text):
+        raise Refused("is a number with decimals, not a waybill")
+    if not _WAYBILL.fullmatch(text):
+        raise Refused("is not one waybill: a waybill has letters, digits and hyphens")
     return text
 
 
@@ -116,10 +127,13 @@ def _money(cell: Cell, unit: AmountUnit | None) -> int:
 
 
 def _free_text(cell: Cell, _: AmountUnit | None) -> str | None:
-    """Read free text for the seller, unchanged: unlike names and ids it is not normalised."""
+    """Read free text for the seller: unlike names and ids it is not normalised, only freed of `="..."`."""
     if blank(cell):
         return None
-    return cell.strip() if isinstance(cell, str) else plain_text(cell)
+    if not isinstance(cell, str):
+        return plain_text(cell)
+    text = cell.strip()
+    return unwrap(text) if text.startswith('="') else text
 
 
 def _name(cell: Cell, _: AmountUnit | None) -> str | None:
@@ -128,7 +142,7 @@ def _name(cell: Cell, _: AmountUnit | None) -> str | None:
 
 def _dispute(cell: Cell, _: AmountUnit | None) -> str | None:
     text = plain_text(cell)
-    return None if text is None else _DISPUTES.get(text.lower(), text)
+    return None if text is None else _DISPUTES.get(plain_name(text), text)
 
 
 def _currency(cell: Cell, _: AmountUnit | None) -> str:

@@ -183,6 +183,10 @@ class RowParser:
         try:
             return encode_row(self.plan_type, row)
         except InvalidArgumentError as error:
-            argument = error.argument
-            field = next((field.name for field in self.plan_type.fields if field.argument == argument), "")
-            raise _Problem(field, str(error)) from None
+            field = next((field for field in self.plan_type.fields if field.argument == error.argument), None)
+            if field is None:
+                raise _Problem("", str(error)) from None
+            value = row.arguments.get(field.argument or "")
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+            quoted = f"{shown(text)}: " if text and field.may_quote(text) else ""
+            raise _Problem(field.name, f"{quoted}{error}") from None

@@ -27,7 +27,7 @@ __all__ = ["amount_fen"]
 LARGEST_FEN = 10**15
 _MINUS = {0x2212: "-", 0xFE63: "-"}
 _AMOUNT = re.compile(
-    r"""(?P<open>\()?\s*(?P<sign>[+-])?\s*(?:¥|RMB|CNY|人民币)?\s*(?P<inner>[+-])?\s*
+    r"""(?P<open>\()?\s*(?P<sign>[+-])?\s*(?:(?:CN|RMB)?¥|RMB|CNY|人民币)?\s*(?P<inner>[+-])?\s*
     (?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.(?P<decimals>[0-9]+))?
     \s*(?P<unit>元整?|圆|分|RMB|CNY|人民币)?\s*(?P<last>-)?\s*(?P<close>\))?""",
     re.VERBOSE | re.IGNORECASE,

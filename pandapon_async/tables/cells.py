@@ -87,10 +87,15 @@ _LONGEST_NO_VALUE = 16
 _NO_VALUES = frozenset((
     "null", "(null)", "<null>", "[null]", "none", "<none>", "nan", "<nan>", "nat", "<nat>", "nil", "na",
     "n/a", "<na>", "n.a.", "undefined", "\\n", "#", "unknown", "pending", "tbd", "todo", "true", "false",
+    "-nan", "inf", "-inf", "infinity", "missing", "blank",
     "是", "否", "无", "無", "暂无", "暫無", "没有", "沒有", "空", "空白", "待补", "待補", "待补充", "待定",
-    "待填", "待填写", "待确认", "待查", "未知", "未填", "未填写", "不详", "缺", "缺失",
+    "待填", "待填写", "待确认", "待查", "未知", "未填", "未填写", "不详", "缺", "缺失", "暂缺", "略", "同上",
+    "无单号", "暂无单号", "没有单号",
 ))  # fmt: skip
-_ERROR = re.compile(r"#[A-Z][A-Z0-9/_]*[!?]?|#¡[A-Z/0-9]+!|err(?:or)?[ :][0-9]{3,4}", re.IGNORECASE)
+_ERROR = re.compile(
+    r"#[A-Z][A-Z0-9/_]*[!?]?|#N/A(?: N/A)+|#[^\W\d_][\w/]*[!?]|#¡[A-Z/0-9]+!|err(?:or)?[ :][0-9]{3,4}",
+    re.IGNORECASE,
+)
 
 PLATFORM_NAMES: dict[str, Platform] = {
     **dict.fromkeys(("1688", "1688.com", "alibaba", "alibaba1688", "阿里巴巴", "阿里", "1688平台"), "1688"),
@@ -172,7 +177,7 @@ def shown(cell: Cell) -> str:
 
 
 def plain_text(cell: Cell) -> str | None:
-    """Read a cell as tidy text on one line, at most 120 characters; None if empty."""
+    """Read a cell as tidy text on one line without wrapper, at most 120 characters; None if empty."""
     if cell is None:
         return None
     return _plain(cell.isoformat() if isinstance(cell, datetime) else _digits(cell))
@@ -180,7 +185,7 @@ def plain_text(cell: Cell) -> str | None:
 
 @lru_cache(maxsize=REMEMBERED)
 def _plain(text: str) -> str | None:
-    return " ".join(tidy(text).split())[:LONGEST_TEXT] or None
+    return " ".join(unwrap(tidy(text)).split())[:LONGEST_TEXT] or None
 
 
 def _digits(cell: Cell) -> str:
@@ -194,7 +199,7 @@ def id_text(cell: Cell) -> str | None:
     """Read an id as text; None if empty.
 
     Wrappers that protect ids from spreadsheets are removed: `'123`, `="123"`. Raises Refused for a number
-    that a spreadsheet has already shortened, for dates and for broken bytes.
+    that a spreadsheet has already shortened, for dates, control characters and broken bytes.
     """
     if blank(cell):
         return None
@@ -211,6 +216,8 @@ def id_text(cell: Cell) -> str | None:
         return _id_of_number(Decimal(whole[1]))
     if BROKEN in text:
         raise Refused("contains broken bytes")
+    if _CONTROL.search(text):
+        raise Refused("contains control characters")
     return text or None
 
 

@@ -16,7 +16,7 @@ from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.tables.cells import AmountUnit, Refused, tidy
 from pandapon_async.tables.fields import ColumnSpec, plain_name, split_unit
 
-__all__ = ["Columns", "Resolver"]
+__all__ = ["Columns", "Resolver", "columns_named", "listed_names"]
 
 _SUFFIXES: Mapping[str, AmountUnit] = {"_fen": "fen", "_yuan": "yuan"}
 _POSITION = re.compile(r"#?([0-9]{1,5})")
@@ -70,7 +70,7 @@ class Resolver:
         """Return the fields that match at least one column; raises nothing."""
         found = set()
         for key, wanted in self.mapping.items():
-            if wanted and _columns_named(names, wanted):
+            if wanted and columns_named(names, wanted):
                 found.add(key.removesuffix("_fen").removesuffix("_yuan"))
         plain = [plain_name(name) for name in names]
         for spec in self.specs:
@@ -104,7 +104,7 @@ class Resolver:
         return Columns(search.names, positions, units, fixed, tuple(search.notes))
 
 
-def _columns_named(names: Sequence[str], wanted: str) -> list[int]:
+def columns_named(names: Sequence[str], wanted: str) -> list[int]:
     """Return the columns for a name or a position (`#3`; 3 if no column has that name)."""
     tidied = " ".join(tidy(wanted).split())
     exact = [at for at, name in enumerate(names) if " ".join(tidy(name).split()) == tidied]
@@ -114,6 +114,13 @@ def _columns_named(names: Sequence[str], wanted: str) -> list[int]:
         at = int(position[1]) - 1
         return [at] if 0 <= at < len(names) else []
     return found
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """List the column names for a message."""
+    listed = [name or f"#{at + 1}" for at, name in enumerate(names[:MOST_LISTED])]
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"{', '.join(listed) or 'none'}{more}"
 
 
 class _Search:
@@ -137,7 +144,7 @@ class _Search:
             self._said[spec.name] = unit
         if not wanted:
             return
-        found = _columns_named(self.names, wanted)
+        found = columns_named(self.names, wanted)
         if len(found) != 1:
             several = " or ".join(f"--map {key}=#{at + 1}" for at in found)
             problem = f"more than one column; write {several}" if found else "no column"
@@ -242,6 +249,4 @@ class _Search:
 
     def _found(self) -> str:
         recognised = ", ".join(f"{name}={self.names[at]}" for name, at in self.positions.items()) or "none"
-        names = [name or f"#{at + 1}" for at, name in enumerate(self.names[:MOST_LISTED])]
-        more = f" and {len(self.names) - MOST_LISTED} more" if len(self.names) > MOST_LISTED else ""
-        return f"Columns: {', '.join(names) or 'none'}{more}. Recognised: {recognised}."
+        return f"Columns: {listed_names(self.names)}. Recognised: {recognised}."

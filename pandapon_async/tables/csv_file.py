@@ -3,20 +3,26 @@
 Quotation marks can lose rows. An unclosed one swallows the lines below it, and two stray ones pair up and do
 so silently. So a quoted cell with line breaks is checked, and the file is refused if the cell seems to
 contain rows. Broken quotes within one line affect only that row.
+
+A delimiter that should have been quoted shifts the cells behind it: 1,961.89 becomes 1 and 961.89. The row
+then has one cell more than the others. It is refused even if the last cell is empty, because it would be read
+with an amount of 1.
 """
 
 from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import IO
 
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.tables.cells import BROKEN, Cell, blank, shown, tidy, unwrap
-from pandapon_async.tables.fields import plain_name
+from pandapon_async.tables.columns import columns_named
 from pandapon_async.tables.headers import SEARCHED, HeadRow
 from pandapon_async.tables.moments import DAY_ZERO
 from pandapon_async.tables.source import RawRow, Sheet
@@ -28,6 +34,16 @@ LONGEST_LINE = 1 << 20
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 _SHORT_ID = re.compile(r"[0-9]{10,}", re.ASCII)
+_THOUSANDS = re.compile(r"[^0-9,.]*[0-9]{1,3}", re.ASCII)
+_HUNDREDS = re.compile(r"[0-9]{3}(?:\.[0-9]{1,2})?[^0-9,.]*", re.ASCII)
+SAMPLED = 100
+"""How many rows show how many cells a row of this file usually has."""
+END_OF_FILE = "\x1a"
+"""What DOS programs write at the end of a text file."""
+BROKEN_MARKS = (
+    "the quotation marks are broken; write a mark within a cell twice, or use --quoting none if marks are "
+    "ordinary characters"
+)
 
 
 class CsvSource:
@@ -56,13 +72,17 @@ class CsvSource:
         self.delimiter = delimiter
         self.sheets: Sequence[Sheet] = (Sheet(""),)
         self._quoting = quoting
-        self._multiline = {plain_name(column) for column in multiline}
-        blanks = "[ ]" if delimiter == "\t" else "[ \t]"
+        self._multiline = tuple(multiline)
+        blanks = "[ \u00a0\u3000]" if delimiter == "\t" else "[ \t\u00a0\u3000]"
         self._blank_quote = re.compile(rf'(?:^|{re.escape(delimiter)}){blanks}+"')
-        self._field = re.compile(
-            rf'{blanks}*"((?:[^"]|"")*+)"{blanks}*(?={re.escape(delimiter)}|[\r\n]*\Z)'
-            rf"|([^{re.escape(delimiter)}\r\n]*)"
-        )
+        self._fields = {
+            escape: re.compile(
+                rf'{blanks}*"((?:{inner})*+)"{blanks}*(?={re.escape(delimiter)}|[\r\n]*\Z)'
+                rf"|([^{re.escape(delimiter)}\r\n]*)"
+            )
+            for escape, inner in (('""', '[^"]|""'), ('\\"', r'[^"\\]|\\.|""'))
+        }
+        self._open = re.compile(rf'{blanks}*"(?:[^"\\]|\\.|"")*+\\?\Z', re.DOTALL)
 
     def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
         """Return some non-empty rows from row `first` on."""
@@ -80,18 +100,32 @@ class CsvSource:
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:
         """Iterate over the rows below the column names."""
-        width = len(names)
-        for record in self._records(names):
+        records = (record for record in self._records(names) if record[0] > last)
+        sample = list(islice(records, SAMPLED))
+        usual = _usual_width(sample, len(names))
+        for record in chain(sample, records):
             row, cells, problem = record
-            if row <= last:
-                continue
-            if len(cells) > width and not all(map(blank, cells[width:])):
-                problem = f"the row has {len(cells)} cells, the header has {width}: columns may be shifted"
+            if problem is None and (problem := self._shifted(cells, names, usual)):
                 yield row, cells, problem
-            elif 1 < len(cells) < width and self._swallows_columns(cells, width):
-                yield row, cells, "wrongly paired quotation marks join columns"
             else:
                 yield record
+
+    def _shifted(self, cells: Sequence[str], names: Sequence[str], usual: int) -> str | None:
+        """Why the cells of a row may not be those of their columns, if so. `usual` rows have that many."""
+        have, width = len(cells), len(names)
+        if have == width == usual:
+            return None
+        if have > width and (have > usual or not all(map(blank, cells[width:]))):
+            return f"the row has {have} cells, the header has {width}: columns may be shifted"
+        if usual < have <= width and any(
+            not (blank(cell) or name) for cell, name in zip(cells[usual:], names[usual:], strict=False)
+        ):
+            return f"the row has {have} cells, most have {usual}: columns may be shifted"
+        if have > min(usual, width) and self.delimiter == "," and (split := _split_amount(cells)):
+            return f"{shown(split)} may be one amount without quotation marks: columns may be shifted"
+        if 1 < have < width and self._swallows_columns(cells, {width, usual}):
+            return "wrongly paired quotation marks join columns"
+        return None
 
     def pick(self, cells: Sequence[str], wanted: Sequence[int]) -> Sequence[Cell]:
         """Return the cells of the wanted columns; a short row is filled with empty cells."""
@@ -100,7 +134,7 @@ class CsvSource:
 
     def is_blank(self, cells: Sequence[str]) -> bool:
         """Whether a row is empty."""
-        return all(map(blank, cells))
+        return all(map(blank, cells)) or cells == [END_OF_FILE]
 
     def filled(self, cells: Sequence[str]) -> Iterable[Cell]:
         """Return all cells of a row."""
@@ -112,7 +146,7 @@ class CsvSource:
 
     def _records(self, names: Sequence[str]) -> Iterator[tuple[int, list[str], str | None]]:
         """Iterate over the records from the beginning of the file, each with its problem if any."""
-        allowed = {at for at, name in enumerate(names) if plain_name(name) in self._multiline}
+        allowed = {at for column in self._multiline for at in columns_named(names, column)}
         delimiter, row = self.delimiter, 0
         with self.path.open(encoding=self.encoding, errors="replace", newline="") as file:
             lines = _Lines(file, self.name)
@@ -122,33 +156,55 @@ class CsvSource:
                 if '"' not in line or not self._quoting:
                     yield row, line.rstrip("\r\n").split(delimiter), None
                     continue
-                began, problem = lines.number, None
+                began = lines.number
+                found: list[str] | None
                 try:
-                    cells = next(reader)
+                    found = next(reader)
                 except csv.Error as error:
-                    if lines.number != began or "unexpected end" in str(error):
+                    if "unexpected end" in str(error):
                         raise self._not_closed(row, began, lines.number) from None
-                    cells = self._split(line) or []
-                    problem = None if cells else "the quotation marks are broken"
+                    found = self._loose(row, began, lines)
+                    if found is None and lines.number != began:
+                        raise self._not_closed(row, began, lines.number) from None
                 else:
-                    if lines.number != began:
-                        self._look_into(row, began, lines.number, cells, len(names) or len(cells), allowed)
-                    elif self._blank_quote.search(line):
-                        cells = self._split(line) or cells
-                yield row, cells, problem
+                    if lines.number == began and self._blank_quote.search(line):
+                        found = self._loose(row, began, lines) or found
+                if found is not None and lines.number != began:
+                    self._look_into(row, began, lines.number, found, len(names) or len(found), allowed)
+                yield row, found or [], None if found else BROKEN_MARKS
 
-    def _split(self, line: str) -> list[str] | None:
-        """Split a line with spaces around its quotation marks; None if the marks are broken."""
-        cells, at = [], 0
+    def _loose(self, row: int, began: int, lines: _Lines) -> list[str] | None:
+        """Split a record that csv does not understand; None if its marks are broken.
+
+        It may have blanks around its quotation marks, or backslashes before those within a cell.
+        """
         while True:
-            match = self._field.match(line, at)
+            text = lines.record
+            goes_on = False
+            for escape, field in self._fields.items():
+                cells, is_open = self._split(text, field, escape)
+                if cells is not None:
+                    return cells
+                goes_on = goes_on or is_open
+            if not goes_on:
+                return None
+            if not lines.go_on():
+                raise self._not_closed(row, began, lines.number)
+
+    def _split(self, text: str, field: re.Pattern[str], escape: str) -> tuple[list[str] | None, bool]:
+        """Split a record; without cells, whether its last cell goes on in the next line."""
+        cells: list[str] = []
+        at, quoted = 0, False
+        while True:
+            match = field.match(text, at)
             assert match is not None, "the pattern also matches the empty text"
             if match[1] is None and match[2].lstrip().startswith('"'):
-                return None
-            cells.append(match[2] if match[1] is None else match[1].replace('""', '"'))
+                return None, quoted and self._open.match(text, at) is not None
+            quoted = quoted or match[1] is not None
+            cells.append(match[2] if match[1] is None else match[1].replace(escape, '"').replace('""', '"'))
             at = match.end()
-            if not line.startswith(self.delimiter, at):
-                return cells
+            if not text.startswith(self.delimiter, at):
+                return (None, False) if text[at:].strip("\r\n") else (cells, False)
             at += 1
 
     def _not_closed(self, row: int, began: int, ended: int) -> InvalidArgumentError:
@@ -174,8 +230,8 @@ class CsvSource:
                     "characters, use --quoting none"
                 )
 
-    def _swallows_columns(self, cells: Sequence[str], width: int) -> bool:
-        return sum(cell.count(self.delimiter) + 1 for cell in cells) == width
+    def _swallows_columns(self, cells: Sequence[str], widths: set[int]) -> bool:
+        return sum(cell.count(self.delimiter) + 1 for cell in cells) in widths - {len(cells)}
 
 
 class _Lines:
@@ -186,19 +242,38 @@ class _Lines:
         self._file = file
         self._name = name
         self._pending = ""
+        self._record: list[str] = []
+
+    @property
+    def record(self) -> str:
+        """The lines of the current record so far."""
+        return "".join(self._record)
 
     def begin(self) -> str:
         """Return the first line of a record, which csv.reader gets as well; "" at the end."""
         self._pending = self._read()
+        self._record = [self._pending]
         return self._pending
+
+    def go_on(self) -> bool:
+        """Add lines to the record up to the next one with a quotation mark; False at the end."""
+        while line := self._read():
+            self._record.append(line)
+            if '"' in line:
+                return True
+        return False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        line, self._pending = self._pending or self._read(), ""
+        if line := self._pending:
+            self._pending = ""
+            return line
+        line = self._read()
         if not line:
             raise StopIteration
+        self._record.append(line)
         return line
 
     def _read(self) -> str:
@@ -208,7 +283,21 @@ class _Lines:
                 f"{self._name}: line {self.number + 1} is longer than {LONGEST_LINE:,} characters"
             )
         self.number += bool(line)
-        return line
+        return line.removeprefix("\ufeff")  # of another file that was appended
+
+
+def _usual_width(sample: Iterable[RawRow], width: int) -> int:
+    """Return how many cells most rows have; `width` if it is as frequent as another."""
+    counts = Counter(len(cells) for _, cells, problem in sample if not problem and len(cells) > 1)
+    return max(counts, key=lambda have: (counts[have], have == width), default=width)
+
+
+def _split_amount(cells: Sequence[str]) -> str | None:
+    """Return an amount that its thousands comma splits into two cells, if any."""
+    for first, second in pairwise(cells):
+        if _THOUSANDS.fullmatch(tidy(first)) and _HUNDREDS.fullmatch(tidy(second)):
+            return f"{tidy(first)},{tidy(second)}"
+    return None
 
 
 def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> str | None:
@@ -224,7 +313,7 @@ def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> st
     for line, count in zip(lines[1:], counts[1:], strict=True):
         if count >= about or _has_id(line, delimiter) or _begins_alike(line.split(delimiter), beginning):
             return line
-    if _has_id(lines[0], delimiter) or (at + counts[0] == width == counts[-1] + have - 1 - at):
+    if _has_id(lines[0], delimiter) or (at + counts[0] == width == counts[-1] + have - 1 - at > 1):
         return lines[-1]
     return None
 

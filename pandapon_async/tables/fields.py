@@ -77,8 +77,8 @@ _UNIT = re.compile(
     r"(?P<stem>.+?)(?:[(\[【](?:单位|unit|人民币|rmb|cny)?(?P<inside>fen|yuan|分|元|¥)[)\]】]|(?P<after>fen|yuan|分|元))"
 )
 _SIMPLIFIED = str.maketrans(
-    "編號單訂計筆額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條應選問題舉據購採來網際後個開關碼",
-    "编号单订计笔额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条应选问题举据购采来网际后个开关码",
+    "僅編號單訂計筆額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條應選問題舉據購採來網際後個開關碼",
+    "仅编号单订计笔额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条应选问题举据购采来网际后个开关码",
 )
 
 
@@ -152,11 +152,11 @@ class ColumnSpec:
                 return None
             return (read or self.read)(cell, unit)
         except Refused as refused:
-            if blank(cell) or not (no_value(cell) or self._may_quote(str(cell))):
+            if blank(cell) or not (no_value(cell) or self.may_quote(str(cell))):
                 raise
             raise Refused(f"{shown(cell)} {refused}") from None
 
-    def _may_quote(self, text: str) -> bool:
+    def may_quote(self, text: str) -> bool:
         """Whether a message may quote a cell: with shifted columns it may be a phone number."""
         if self.private or _PERSONAL.search(text):
             return False

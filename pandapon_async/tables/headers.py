@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import attrs
 
-from pandapon_async.tables.cells import Cell, blank, plain_text, tidy
+from pandapon_async.tables.cells import Cell, blank, plain_text, tidy, unwrap
 from pandapon_async.tables.columns import Resolver
 
 __all__ = ["SEARCHED", "HeadRow", "Header", "find_header"]
@@ -79,6 +79,10 @@ def _header_at(rows: Sequence[HeadRow], at: int, resolver: Resolver) -> Header |
         is_data = resolver.identifier in alone and not _is_blank_under(resolver, names, below[1])
         if _is_header(both, resolver) and not is_data and len(both) >= len(alone):
             return Header(number, below[0], joined, at)
+        again = resolver.recognised(_names(below[1]))
+        if _is_header(alone, resolver) and _is_header(again, resolver):  # names in two languages
+            better = names if len(alone) >= len(again) else _names(below[1])
+            return Header(number, below[0], better, at)
     return Header(number, number, names, at) if _is_header(alone, resolver) else None
 
 
@@ -111,7 +115,8 @@ def _joined(upper: Sequence[str], lower: Sequence[str]) -> tuple[str, ...]:
 
 def _names(cells: Sequence[Cell]) -> tuple[str, ...]:
     return tuple(
-        " ".join(tidy(cell).split()) if isinstance(cell, str) else plain_text(cell) or "" for cell in cells
+        " ".join(unwrap(tidy(cell)).split()) if isinstance(cell, str) else plain_text(cell) or ""
+        for cell in cells
     )
 
 

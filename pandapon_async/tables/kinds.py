@@ -29,6 +29,7 @@ _PASSWORD = "EncryptedPackage".encode("utf-16-le")
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"ARROW1", "a Feather (Arrow) file", "save it as Parquet or CSV"),
     (b"FEA1", "a Feather file", "save it as Parquet or CSV"),
+    (b"ORC", "an ORC file", "save it as Parquet or CSV"),
     (b"Obj\x01", "an Avro file", "save it as Parquet or CSV"),
     (b"SQLite format 3\0", "a SQLite database", "save the table as CSV"),
     (b"%PDF", "a PDF", "export the table as .xlsx or CSV"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from typing import Literal
 import attrs
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import blank
-from pandapon_async.tables.columns import Resolver
+from pandapon_async.tables.cells import blank, shown
+from pandapon_async.tables.columns import Resolver, columns_named, listed_names
 from pandapon_async.tables.csv_file import DELIMITERS, CsvSource
 from pandapon_async.tables.csv_text import Encodings, encodings_of
 from pandapon_async.tables.file_set import SPAN, FileSet
@@ -31,6 +32,8 @@ from pandapon_async.tables.xlsx_file import XlsxSource
 
 __all__ = ["Quoting", "ReadOptions", "file_digest", "open_table", "usable"]
 
+_SEPARATOR = re.compile(r" {2,}|[^\w\s(),;|]|[\x01-\x08\x1c-\x1f]")
+"""Separators of columns that are told apart to name them: ^, ~, control characters, several spaces."""
 Quoting = Literal["auto", "none"]
 _UNUSABLE = (
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP,
@@ -135,10 +138,17 @@ def _parquet(path: Path, source: ParquetSource, resolver: Resolver) -> Table:
 def _csv(path: Path, real: Path, name: str, resolver: Resolver, options: ReadOptions) -> Table:
     encodings = encodings_of(real)
     source, header = _best_csv(real, name, encodings, resolver, options)
-    notes = []
-    if encodings.broken:
-        notes.append(f"bytes that are not {source.encoding}, marked with \ufffd: {encodings.broken:,}")
+    if options.header_row is not None and not _identifies(header, resolver):
+        found = find_header(source.head(source.sheets[0]), resolver, None)
+        header = attrs.evolve(header, better=found.first if found is not None and found.sure else None)
+    for column in options.multiline:
+        if not columns_named(header.names, column):
+            raise InvalidArgumentError(
+                f"--multiline {column} matches no column. Columns: {listed_names(header.names)}",
+                argument="multiline",
+            )
     columns = resolver.resolve(header.names, header.hint)
+    notes = encodings.notes(source.encoding)
     return Table(path, source, [Section(source.sheets[0], header, columns)], resolver.identifier, notes)
 
 
@@ -173,9 +183,25 @@ def _best_csv(
                 best = rank, source, header
     if best is None:
         raise problem or _no_names(name, options)
+    if not best[2].sure and (separator := _unsupported_separator(best[1], resolver)):
+        raise InvalidArgumentError(
+            f"{name}: its columns are separated by {shown(separator)}, which is not supported; save it with "
+            "commas, TABs, semicolons or bars"
+        )
     if problem is not None and not best[2].sure and len(best[2].names) == 1:  # not split at all
         raise problem
     return best[1], best[2]
+
+
+def _unsupported_separator(source: CsvSource, resolver: Resolver) -> str | None:
+    """Return a separator that no CSV file should have, if the column names are recognised with it."""
+    for _, cells in source.head(source.sheets[0]):
+        line = source.delimiter.join(map(str, cells))
+        for separator in dict.fromkeys(match[0] for match in _SEPARATOR.finditer(line)):
+            fields = resolver.recognised(line.split(separator))
+            if len(fields) >= 2 and resolver.identifier in fields:
+                return separator
+    return None
 
 
 def _no_names(name: str, options: ReadOptions) -> InvalidArgumentError:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from pandapon_async.tables.cells import Cell, blank, plain_text, tidy
+from pandapon_async.tables.cells import Cell, blank, plain_text, tidy, unwrap
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.fields import plain_name
 from pandapon_async.tables.file_set import place_of
@@ -27,12 +27,23 @@ MOST_TOTALS = 20
 """How many rows at the end of a table can be its totals."""
 _TOTALS = (
     "合计", "总计", "小计", "汇总", "总金额", "累计", "共计", "本页合计", "总交易单数", "交易合计",
-    "导出时间", "total", "subtotal", "grand total", "sum",
+    "导出时间", "合计金额", "金额合计", "总计金额", "本页小计", "平均", "平均值",
+    "total", "totals", "subtotal", "grand total", "sum", "average",
 )  # fmt: skip
 _COUNT = re.compile(r"共 ?[0-9,]+ ?[条笔行单项个件]", re.ASCII)
 _MARK = re.compile(r"\s*#(?![A-Za-z0-9¡])")
 """The begin of the lines below an Alipay bill; #N/A and #12345 are cells of a row."""
-_FOOTERS = ("制表", "审核", "打印", "导出", "统计", "以上", "注:", "说明:", "备注:")
+_FOOTERS = (
+    "制表", "制单", "审核", "复核", "经办", "签字", "签名", "盖章", "打印", "导出", "统计", "笔数",
+    "数据来源", "以上", "以下", "注:", "说明:", "备注:",
+)  # fmt: skip
+_END = re.compile(
+    r"\W*第? ?[0-9]+ ?页.*|page [0-9]+.*|\(?[0-9,]+ rows?\b.*|\W*end of .*|query ok.*|\W*结束\W*",
+    re.IGNORECASE,
+)
+"""Other last lines: page numbers, and what database programs say."""
+_RULE = re.compile(r"[-=_+|:*~—]{3,}")
+_ORDER_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 
 
 @attrs.define
@@ -72,6 +83,8 @@ class Table:
         """How many empty rows the last reading had."""
         self.totals: int = 0
         """How many rows of totals the last reading had."""
+        self.repeated: int = 0
+        """How many rows of the last reading only repeated the column names or ruled them off."""
         self.source: Source = source
         """The file that is open."""
         self._fields = list(self.columns.positions)
@@ -84,7 +97,7 @@ class Table:
 
     def records(self) -> Iterator[Record]:
         """Iterate over the rows, each with its cells in the order of `columns.positions`."""
-        self.blank_lines = self.totals = 0
+        self.blank_lines = self.totals = self.repeated = 0
         for section in self.sections:
             yield from self._records(section)
 
@@ -106,12 +119,15 @@ class Table:
             notes += [f"{where}{note}" for note in section.columns.notes]
         if self.totals:
             notes.append(f"rows of totals at the end, not read: {self.totals:,}")
+        if self.repeated:
+            notes.append(f"repeated column names and ruled lines, not read: {self.repeated:,}")
         return [*notes, *self.source.notes()]
 
     def _records(self, section: Section) -> Iterator[Record]:
         wanted = [section.columns.positions[field] for field in self._fields]
         source, at_id, offset = self.source, self._id, section.offset
         held: list[Record] = []  # rows that are totals unless a row with an id follows
+        names, began = [plain_name(name) for name in section.columns.names if name], False
         rows = source.rows(section.sheet, section.columns.names, section.header.last, wanted)
         for row, cells, problem in rows:
             if problem is None and source.is_blank(cells):
@@ -119,17 +135,18 @@ class Table:
                 continue
             picked = source.pick(cells, wanted)
             record = Record(row + offset, picked, problem)
-            if at_id is not None and problem is None and not _may_be_id(picked[at_id]):
+            if at_id is not None and not _may_be_id(picked[at_id]):
                 filled = [cell for cell in source.filled(cells) if not blank(cell)]
-                if (
-                    filled
-                    and len(held) < MOST_TOTALS
-                    and _says_total(picked[at_id], filled, after=bool(held))
-                ):
+                if filled and ((not began and _is_rule(filled)) or _repeats(filled, names)):
+                    self.repeated += 1
+                    continue
+                after = bool(held)
+                if filled and len(held) < MOST_TOTALS and _says_total(picked[at_id], filled, after=after):
                     held.append(record)
                     continue
             yield from held
             held.clear()
+            began = True
             yield record
         self.totals += len(held)
 
@@ -151,17 +168,38 @@ def _is_total(cell: Cell) -> bool:
     return False
 
 
+def _is_footer(cell: Cell) -> bool:
+    return isinstance(cell, str) and (
+        tidy(cell).startswith(_FOOTERS) or _END.fullmatch(tidy(cell)) is not None
+    )
+
+
+def _is_rule(filled: Sequence[Cell]) -> bool:
+    """Whether a row is a line drawn with dashes, as database programs have below the column names."""
+    return all(isinstance(cell, str) and _RULE.fullmatch(tidy(cell)) for cell in filled)
+
+
+def _repeats(filled: Sequence[Cell], names: Sequence[str]) -> bool:
+    """Whether a row repeats the column names, as in files that were joined."""
+    return len(filled) == len(names) and all(
+        isinstance(cell, str) and plain_name(unwrap(tidy(cell))) == name
+        for cell, name in zip(filled, names, strict=True)
+    )
+
+
 def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> bool:
     """Whether a row without an id is a total: it has a word for it, is a line of marks, or follows one.
 
     Its identifying cell is empty, or is the word itself, or is a word in a row that begins with one.
     """
     first = filled[0]
-    if len(filled) == 1 and isinstance(first, str) and tidy(first).startswith(_FOOTERS):
+    if all(map(_is_footer, filled)) or _is_rule(filled):
         return True
+    if any(isinstance(cell, str) and _ORDER_ID.fullmatch(unwrap(tidy(cell))) for cell in filled):
+        return False
     if _is_total(first) or (isinstance(first, str) and _MARK.match(first)):
         return not (
-            isinstance(identifier, str) and any(map(str.isdigit, identifier)) and identifier is not first
+            isinstance(identifier, str) and re.search(r"[1-9]", identifier) and identifier is not first
         )
     if blank(identifier) or _is_total(identifier):
         return any(map(_is_total, filled))

@@ -171,7 +171,7 @@ def _table(data: bytes) -> list[list[Any]] | None:
             with contextlib.suppress(InvalidArgumentError):
                 ledger = open_ledger(path, amount_unit="fen")
                 if ledger.table.columns.names == table.columns.names:
-                    rows = len(list(ledger.rows())) + ledger.table.totals
+                    rows = len(list(ledger.rows())) + ledger.table.totals + ledger.table.repeated
                     assert rows == len(records), "a row was dropped"
         except InvalidArgumentError:
             return None
