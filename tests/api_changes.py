@@ -18,12 +18,12 @@ PUBLIC = ("bulk", "callbacks", "errors", "planning", "reconcile", "sandbox")
 MOVED = {"planning": "plans"}
 
 
-def changes(commit: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+def changes(commit: str, root: Path = ROOT) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each difference in a sentence, with the names that have to be told."""
     import griffe  # only here: it comes with what `make release-check` installs
 
-    before: Any = griffe.load_git("pandapon_async", ref=commit, repo=ROOT)
-    now: Any = griffe.load("pandapon_async", search_paths=[str(ROOT)])
+    before: Any = griffe.load_git("pandapon_async", ref=commit, repo=root)
+    now: Any = griffe.load("pandapon_async", search_paths=[str(root)], try_relative_path=False)
     seen: set[str] = set()
     for module in ("", *PUBLIC):
         old = before[module] if module else before

@@ -310,10 +310,22 @@ async def test_send_tries_a_receiver_and_says_what_is_wrong(
         monkeypatch.setenv("PANDAPON_CALLBACK_BASE", "body")
         assert json.loads((await shell.beside("callbacks", "send", url)).out)["answer"] == "signed_otherwise"
         lost = await shell.beside("callbacks", "send", url[:-1])
+        tls = await shell.beside("callbacks", "send", url.replace("http:", "https:"))
+        assert (tls.code, "no TLS with https://127.0.0.1:" in tls.err) == (3, True), tls
         assert (lost.code, json.loads(lost.out)["status"]) == (1, 404)
         assert "compare it with the receiver's" in lost.err
     finally:
         await runner.cleanup()
+    for wrong, told in (
+        ("nowhere", "nowhere is not a URL of a receiver; write http://HOST:PORT/PATH"),
+        ("ftp://127.0.0.1/x?token=canary-token", "ftp://127.0.0.1/x is not a URL"),
+        ("http://[::1/x", "is not a URL of a receiver"),
+        ("http://user:canary-password@127.0.0.1/x", "the URL must name no user"),
+        ("http://user:canary-password@", "the URL must name no user"),
+    ):
+        refused = await shell.beside("callbacks", "send", wrong)
+        assert (refused.code, told in refused.err) == (2, True), refused
+        assert "canary" not in refused.out + refused.err
     gone = await shell.beside("callbacks", "send", url)
     assert gone.code == 3
     assert f"no answer from {url}" in gone.err

@@ -268,6 +268,7 @@ async def test_an_answer_that_does_not_fit_or_refuses_is_recorded_too(
             "refund_id=TQ1",
         )
         first = await shell.beside("record", *words)
+        assert first.code == 0, first
         assert json.loads(first.out)["answer"]["data"][0].keys() == {"phone"}
         second = await shell.beside("record", *words)
         form = json.loads(second.out)["answer"]

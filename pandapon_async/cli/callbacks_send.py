@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -33,6 +34,7 @@ async def send_push(
 
     Raises NotSentError if nothing answers at the url, InvalidArgumentError if it is not one.
     """
+    shown = _check_url(url)
     if callable(settings.base):
         raise ConfigurationError('PANDAPON_CALLBACK_BASE must be "key+body", "body" or "either"')
     pushed = message_frame(platform, message_type, body, round(time.time() * 1000))
@@ -50,10 +52,12 @@ async def send_push(
         ):
             text = (await response.content.read(200)).decode("utf-8", "replace").strip()
             status = response.status
+    except aiohttp.ClientSSLError:
+        raise NotSentError(f"no TLS with {shown}; check its certificate, or write http://") from None
     except ValueError:  # also what aiohttp raises for a URL
-        raise InvalidArgumentError(f"{url[:80]} is not a URL of a receiver", argument="URL") from None
+        raise InvalidArgumentError(f"{shown} is not a URL of a receiver", argument="URL") from None
     except (aiohttp.ClientError, OSError, TimeoutError):
-        raise NotSentError(f"no answer from {url[:80]}; check that the receiver runs there") from None
+        raise NotSentError(f"no answer from {shown}; check that the receiver runs there") from None
     return {
         "id": hashlib.sha256(pushed).hexdigest(),
         "type": message_type,
@@ -61,6 +65,22 @@ async def send_push(
         "answer": text,
         "seconds": round(time.perf_counter() - begun, 3),
     }
+
+
+def _check_url(url: str) -> str:
+    """Check a receiver's URL and return what a message may show of it: neither a password nor a query."""
+    try:
+        parts = urlsplit(url)
+        host, user = parts.hostname, parts.username
+    except ValueError:
+        host = user = None
+    if "@" in url and (user is not None or not host):
+        problem = "the URL must name no user: the signature takes the place of a password"
+    elif not host or parts.scheme not in ("http", "https"):
+        problem = f"{url.partition('?')[0][:80]} is not a URL of a receiver; write http://HOST:PORT/PATH"
+    else:
+        return url.partition("?")[0][:80]
+    raise InvalidArgumentError(problem, argument="URL")
 
 
 def advice(answer: dict[str, Any]) -> str | None:
