@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import asyncpg
 import pytest
@@ -56,10 +57,10 @@ async def forget(postgres: Postgres, what: str) -> None:
 async def test_an_unknown_past_counts_as_full_and_slots_stand_a_gap_apart(postgres: Postgres) -> None:
     async with Books(postgres, "past") as books:
         one, other = books.another(), books.another()
-        now = Clock().now()
+        before = Clock().now()
         new = await ask(one, 5)
         assert new.count == 0
-        assert SPAN - 0.001 <= new.first - now < SPAN + 0.5
+        assert before + SPAN - 0.001 <= new.first <= Clock().now() + SPAN + 0.001
         await forget(postgres, "next_slot = 0")
         first, second = await ask(one, 3), await ask(other, 4)
         assert (first.count, second.count) == (3, 4)
@@ -94,6 +95,26 @@ async def test_a_pause_is_heard_by_all_and_nothing_is_booked_in_it(postgres: Pos
             assert booking.first == pytest.approx(end, abs=0.5)
             assert booking.paused_until == pytest.approx(end, abs=0.5)
         assert heard[0] == pytest.approx(end, abs=0.5)
+
+
+def test_a_pause_is_passed_on_once_the_clocks_are_compared_and_only_of_this_quota() -> None:
+    announced: list[Callable[[str], None]] = []
+
+    class Announcing:
+        def listen(self, name: str, heard: Callable[[str], None]) -> None:
+            announced.append(heard)
+
+    book = QuotaBook(cast(Database, Announcing()), "this one", Clock())
+    (announce,) = announced
+    announce("this one 130.0")
+    heard: list[float] = []
+    book.on_pause(heard.append)
+    announce("this one 130.0")
+    assert heard == []
+    book._learn(moment=100.0, sent=5.0, received=5.0)
+    announce("another one 130.0")
+    announce("this one 130.0")
+    assert heard == [35.0]
 
 
 async def test_the_lowest_rate_holds_while_somebody_says_it(postgres: Postgres) -> None:

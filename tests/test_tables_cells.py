@@ -145,6 +145,7 @@ def test_the_noise_of_a_stored_number_is_not_a_third_decimal(stored: str) -> Non
         ("", "fen"),
         (None, "fen"),
         ("9" * 17, "fen"),
+        ("0" * 16 + "12", "fen"),  # so long a number is an id
         (10**16, "fen"),
         (Decimal("1E+40"), "fen"),
         (Decimal("12.345"), "yuan"),

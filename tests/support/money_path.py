@@ -57,6 +57,13 @@ _MISSING = _in(
     "test_a_list_that_cannot_be_read_is_told",
     "test_what_1688_pushed_and_no_row_names_is_found",
 )
+_QUOTA = _in(
+    "test_shared_quota.py",
+    "test_a_pause_is_passed_on_once_the_clocks_are_compared_and_only_of_this_quota",
+    "test_a_pause_is_heard_by_all_and_nothing_is_booked_in_it",
+    "test_a_clock_that_was_set_back_does_not_stop_the_quota",
+    "test_slots_of_a_database_whose_clock_was_set_back_are_not_of_long_ago",
+)
 
 
 def _of(kind: str, *methods: str) -> tuple[str, ...]:
@@ -207,7 +214,7 @@ _SHARED = (
         ),
         ("test_callbacks_shared.py", "test_callbacks_store.py"),
     ),
-    Rules("shared/quota.py", _of("QuotaBook", "_learn", "_hear"), ("test_shared_quota.py",)),
+    Rules("shared/quota.py", _of("QuotaBook", "_learn", "_hear"), _QUOTA),
     Rules("shared/runs.py", ("only_run",), ("test_shared_runs.py",)),
 )
 # Amounts: from a cell or an answer to whole fen.
