@@ -104,16 +104,17 @@ def test_a_pause_is_passed_on_once_the_clocks_are_compared_and_only_of_this_quot
         def listen(self, name: str, heard: Callable[[str], None]) -> None:
             announced.append(heard)
 
-    book = QuotaBook(cast(Database, Announcing()), "this one", Clock())
-    (announce,) = announced
-    announce("this one 130.0")
+    new, known = (QuotaBook(cast(Database, Announcing()), "this one", Clock()) for _ in range(2))
+    to_new, to_known = announced
     heard: list[float] = []
-    book.on_pause(heard.append)
-    announce("this one 130.0")
+    new.on_pause(heard.append)
+    to_new("this one 130.0")
+    known._learn(moment=100.0, sent=5.0, received=5.0)
+    to_known("this one 120.0")
     assert heard == []
-    book._learn(moment=100.0, sent=5.0, received=5.0)
-    announce("another one 130.0")
-    announce("this one 130.0")
+    known.on_pause(heard.append)
+    to_known("another one 140.0")
+    to_known("this one 130.0")
     assert heard == [35.0]
 
 
