@@ -127,21 +127,77 @@ def test_after_a_restore_of_both_every_row_is_read_first(tmp_path: Path) -> None
     _both_restored(tmp_path)
 
 
+def show_no_forms(made: Bench) -> None:
+    """From now on orders say nothing of their refund forms."""
+    handlers = made.server._pipeline.handlers
+
+    def bare(*args: Any) -> Any:
+        order = handlers["alibaba.orders.get"](*args)
+        for line in order["productItems"]:
+            line.pop("refundId", None)
+            line.pop("refundIdForAs", None)
+            line.pop("refundStatus", None)
+        return order
+
+    made.server._pipeline.handlers = {**handlers, "alibaba.orders.get": bare}
+
+
+@virtual_time
+async def _begun_and_not_seen(folder: Path) -> None:
+    """However long ago it was begun: what no read shows is not absent, and is not sent again."""
+    async with bench(folder, "refunds", rows=2) as made:
+        other = copied(made, folder / "b")
+        show_no_forms(made)
+        await made.apply()
+        plan_files.edit(other.plan, "UPDATE rows SET state = 'applying' WHERE row = 2")
+        for result in (await other.apply(adopt_journal=True), await other.apply(resend_absent=True)):
+            assert (result.exit_code, other.states) == (3, {"unknown": 1, "not_sent": 1})
+        assert list(made.succeeded.values()) == [1] * 2
+
+
+def test_what_was_begun_elsewhere_and_no_read_shows_stays_unknown(tmp_path: Path) -> None:
+    _begun_and_not_seen(tmp_path)
+
+
+@virtual_time
+async def _found_absent_late(folder: Path) -> None:
+    """The read takes so long that its absence is believed before the rows are sent: not by this run."""
+    async with bench(folder, rows=1) as made:
+        plan_files.edit(made.plan, "UPDATE rows SET state = 'applying'")
+        plan_files.misbehave(made.server, "latency:1.0:endpoint=*.refunds.get:delay=100:times=1")
+        other = {"journal": folder / "other.sqlite"}
+        settings = {**other, "timeout": 200.0}
+        await made.apply(adopt_journal=True, resend_absent=True, settings=settings)
+        assert (made.states, made.succeeded) == ({"settled_absent": 1}, {})
+        assert (await made.apply(resend_absent=True, settings=other)).exit_code == 0
+        assert list(made.succeeded.values()) == [1]
+
+
+def test_the_run_that_finds_a_row_of_another_journal_absent_does_not_send_it(tmp_path: Path) -> None:
+    _found_absent_late(tmp_path)
+
+
+@virtual_time
+async def _not_read(folder: Path) -> None:
+    async with bench(folder, rows=1) as made:
+        plan_files.misbehave(made.server, "error_500:1.0:endpoint=*.refunds.get:after=1")
+        result = await made.apply(check_first=True)
+        assert (result.exit_code, made.states) == (1, {"not_sent": 1})
+        assert "it could not be read before sending" in (result.problems[0].reason or "")
+        assert not made.succeeded
+        plan_files.misbehave(made.server, "")
+        assert ((await made.apply()).exit_code, made.states) == (0, {"confirmed": 1})
+
+
+def test_a_row_that_cannot_be_read_before_it_is_sent_stays_unsent(tmp_path: Path) -> None:
+    _not_read(tmp_path)
+
+
 @virtual_time
 async def _cannot_be_seen(folder: Path) -> None:
     async with bench(folder, "refunds", rows=2) as made:
         other = copied(made, folder / "b")
-        handlers = made.server._pipeline.handlers
-
-        def bare(*args: Any) -> Any:
-            order = handlers["alibaba.orders.get"](*args)
-            for line in order["productItems"]:
-                line.pop("refundId", None)
-                line.pop("refundIdForAs", None)
-                line.pop("refundStatus", None)
-            return order
-
-        made.server._pipeline.handlers = {**handlers, "alibaba.orders.get": bare}
+        show_no_forms(made)
         await made.apply()
         result = await other.apply(adopt_journal=True)
         assert (result.exit_code, other.states) == (1, {"not_sent": 2})

@@ -259,7 +259,7 @@ _PLANS = (
             *_of("RowLooker", "resolve", "look_again", "_resolve_without_intent", "may_send", "_keep_back"),
             *("RowLooker.absence_is_believed", "_is_an_answer"),
         ),
-        ("test_plans_past.py", "test_plans_resend.py", "test_plans_apply.py"),
+        ("test_plans_past.py", "test_plans_resend.py", "test_plans_apply.py", "test_plans_journal.py"),
     ),
     Rules(
         "plans/execute.py",
@@ -273,7 +273,10 @@ _PLANS = (
             "_take_over",
             "_urls",
         ),
-        ("test_plans_apply.py", "test_plans_past.py", "test_plans_resend.py", "test_plans_lines.py"),
+        (
+            *("test_plans_apply.py", "test_plans_past.py", "test_plans_resend.py", "test_plans_lines.py"),
+            "test_plans_journal.py",
+        ),
     ),
     Rules(
         "plans/record.py",
@@ -281,7 +284,7 @@ _PLANS = (
             *_of("RowRecorder", "same_write", "learn", "_most_telling", "ended"),
             *("_surely_ours", "_code_of"),
         ),
-        ("test_plans_apply.py", "test_plans_past.py", "test_plans_resend.py"),
+        ("test_plans_apply.py", "test_plans_past.py", "test_plans_resend.py", "test_plans_journal.py"),
     ),
     Rules(
         "plans/apply.py",
@@ -290,7 +293,10 @@ _PLANS = (
             *_of("_Application", "_check_expected", "_take_possession", "_work", "_send_what_was_too_young"),
             *_of("_Application", "_vendor_answers", "_wait_until_believed"),
         ),
-        ("test_plans_apply.py", "test_plans_past.py", "test_plans_resend.py", "test_plans_put_off.py"),
+        (
+            *("test_plans_apply.py", "test_plans_past.py", "test_plans_resend.py", "test_plans_put_off.py"),
+            "test_plans_journal.py",
+        ),
     ),
     Rules(
         "plans/rows.py",
