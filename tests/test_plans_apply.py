@@ -51,6 +51,20 @@ def test_an_applied_plan_is_done_and_stays_so(tmp_path: Path, kind: str) -> None
 
 
 @virtual_time
+async def nobody_answers(folder: Path, fault: str) -> None:
+    async with bench(folder, rows=2) as made:
+        plan_files.misbehave(made.server, f"{fault}:endpoint=*.refunds.get")
+        result = await made.apply()
+        assert "no read from the vendor succeeded, so nothing was sent" in (result.stopped or "")
+        assert (made.states, made.succeeded) == ({"planned": 2}, {})
+
+
+@pytest.mark.parametrize("fault", ["reset_before:1.0", "error_500:1.0", "throttle_429:1.0:retry_after=3600"])
+def test_without_an_answer_from_the_vendor_nothing_is_sent(tmp_path: Path, fault: str) -> None:
+    nobody_answers(tmp_path, fault)
+
+
+@virtual_time
 async def unknown_outcomes(folder: Path) -> None:
     async with bench(folder, rows=6) as made:
         plan_files.misbehave(
