@@ -130,6 +130,19 @@ def _blind(server: Sandbox) -> None:
 
 
 @virtual_time
+async def _failing_again(folder: Path) -> None:
+    async with bench(folder, rows=3) as made:
+        plan_files.misbehave(made.server, "throttle_429:1.0:endpoint=*.return_goods:retry_after=1")
+        result = await made.apply(stop_after_failures=4, concurrency=1)
+        assert result.stopped == "4 rows failed; the limit is 4"
+        assert (made.states, made.succeeded) == ({"not_sent": 3}, {})
+
+
+def test_what_is_sent_once_more_counts_as_failed_too(tmp_path: Path) -> None:
+    _failing_again(tmp_path)
+
+
+@virtual_time
 async def _throttled_and_blind(folder: Path) -> None:
     async with bench(folder, "refunds", rows=2) as made:
         _blind(made.server)
