@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,14 +18,10 @@ from pandapon_async import (
     OutcomeUnknownError,
     PandaponError,
     Safety,
-    bulk,
 )
 from pandapon_async.callbacks import Message, Receiver
-from pandapon_async.journal import IntentState
-from pandapon_async.reconcile import Options, reconcile
 from pandapon_async.sandbox import Fault, Sandbox
 from pandapon_async.sandbox.callbacks import CallbackSender
-from pandapon_async.sandbox.ledger import csv_chunks
 from tests.support import faults
 from tests.support.clients import client
 from tests.support.server import FaultServer, ok
@@ -266,52 +260,3 @@ def test_without_the_api_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delitem(sys.modules, "pandapon_async.otel")
     with pytest.raises(ImportError, match=r"pip install 'pandapon-async\[otel\]'"):
         importlib.import_module("pandapon_async.otel")
-
-
-@pytest.mark.nightly
-async def test_a_night_under_faults_adds_up_and_tells_nothing_personal(
-    watched: Watched, tmp_path: Any
-) -> None:
-    """What the SDK gets is what the client counted, and holds no id, key or url."""
-    async with Sandbox(refunds=2000, seed=7, rate=400, faults="chaos:0.1") as sandbox:
-        ledger = tmp_path / "ledger.csv"
-        ledger.write_text("".join(csv_chunks(sandbox.seed, 600)), encoding="utf-8")
-        async with watched.client(sandbox, rate=400.0) as pandapon:
-            watched.telemetry.watch(pandapon)
-            summary = await reconcile(pandapon, ledger, tmp_path / "out", options=Options())
-            forms = [sandbox.find("1688", "waitbuyersend", skip) for skip in range(60)]
-
-            async def send(refund_id: str) -> Any:
-                return await pandapon.alibaba.refunds.return_goods(
-                    refund_id=refund_id, logistics_company_no="SF", freight_bill=f"SF{refund_id}"
-                )
-
-            results = [result async for result in bulk.run(send, [form.refund_id for form in forms])]
-            ended = Counter(type(result).__name__ for result in results)
-            statistics = pandapon.statistics
-            states = await pandapon.journal.counts(open_only=True)
-            points = await watched.counted()
-        text = watched.text()
-    kinds = Counter(span.kind for span in watched.spans)
-    assert (
-        kinds[SpanKind.INTERNAL] == statistics.calls == sum(points["pandapon.client.call.duration"].values())
-    )
-    assert (
-        kinds[SpanKind.CLIENT] == statistics.attempts == sum(points["http.client.request.duration"].values())
-    )
-    rows = {dict(key)["pandapon.verdict"]: value for key, value in points["pandapon.reconcile.rows"].items()}
-    assert rows == {str(verdict): count for verdict, count in summary.verdicts.items() if count}
-    gauged = {dict(key)["pandapon.state"]: value for key, value in points["pandapon.journal.intents"].items()}
-    assert gauged == {state: states.get(IntentState(state), 0) for state in gauged}
-    print({kind.name: count for kind, count in kinds.items()}, dict(ended), rows, gauged, sorted(points))
-    credentials = sandbox.credentials
-    canaries = [
-        credentials.access_key,
-        credentials.access_secret,
-        credentials.user_id,
-        f"{sandbox._address}",
-        *(form.refund_id for form in forms),
-        *(form.order_id for form in forms),
-        *sandbox.refund_ids(),
-    ]
-    assert not [canary for canary in canaries if canary in text]

@@ -75,7 +75,8 @@ class Watched:
         """A client that repeats without waiting."""
         retry = RetryPolicy(base=0.0, throttle_base=0.0, throttle_pause=0.001)
         given = {"rate": rate, "observer": self.telemetry, "retry": retry, **settings}
-        return Client(sandbox.credentials, Settings(base_url=sandbox.base_url, **given))
+        credentials = given.pop("credentials", sandbox.credentials)
+        return Client(credentials, Settings(base_url=sandbox.base_url, **given))
 
 
 def signed_push(number: int, **frame: Any) -> tuple[bytes, str]:
