@@ -517,3 +517,30 @@ def test_a_broken_byte_changes_no_other_text(tmp_path: Path, encoding: str, shop
     for broken in (b"", b"\xb0A", b"\xff", shop.encode(encoding)[:1] + b" x"):
         path.write_bytes(b"\n".join(lines) + broken)
         assert [row.shop for row in rows(path)] == [shop] * 9, broken
+
+
+ROW = ("shop", "refund_id", "amount_yuan", "remark", "status", "note")
+
+
+@pytest.mark.parametrize("ids", [("115289488050", "112983074068"), ("TQ2000000014426", "112983074068")])
+@pytest.mark.parametrize("opened", range(6))
+@pytest.mark.parametrize("closed", range(6))
+@pytest.mark.parametrize("filled", [("A", "late", "100", "x"), ("A", "late", "100", ""), ("", "", "", "")])
+def test_a_pair_of_stray_marks_swallows_no_row_silently(
+    tmp_path: Path, ids: tuple[str, str], opened: int, closed: int, filled: tuple[str, ...]
+) -> None:
+    """Wherever the marks are, also where the rows end early or the marks are the only text of their cells."""
+    shop, remark, status, note = filled
+    lines = [[shop, one, "12.50", remark, status, note] for one in (*ids, "118370246104")]
+    lines[0][opened] = '"' + lines[0][opened]
+    lines[1][closed] += '"'
+    path = tmp_path / "ledger.csv"
+    text = "\n".join(",".join(line).rstrip(",") for line in [list(ROW), *lines])
+    path.write_text(text, encoding="utf-8")
+    try:
+        found = rows(path)
+    except InvalidArgumentError:
+        return
+    assert len(found) == 3 or any(row.problem for row in found)
+    assert {row.refund_id for row in found if row.problem is None} <= {*ids, "118370246104"}
+    assert all(row.amount_fen == 1250 for row in found if row.problem is None)

@@ -34,6 +34,7 @@ LONGEST_LINE = 1 << 20
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 _SHORT_ID = re.compile(r"[0-9]{10,}", re.ASCII)
+TAOBAO_DIGITS = 12
 _THOUSANDS = re.compile(r"[^0-9,.]*[0-9]{1,3}", re.ASCII)
 _HUNDREDS = re.compile(r"[0-9]{3}(?:\.[0-9]{1,2})?[^0-9,.]*", re.ASCII)
 SAMPLED = 100
@@ -220,7 +221,8 @@ class CsvSource:
         for at, cell in enumerate(cells):
             if at in allowed or not _BREAKS.search(cell):
                 continue
-            if inner := _row_within(cells, at, self.delimiter, width):
+            inner = _row_within(cells, at, self.delimiter, width)
+            if inner is not None:
                 first = shown(_first_cell(inner, self.delimiter))
                 raise InvalidArgumentError(
                     f"{self.name}: quotation marks pair up wrongly between row {row} and row "
@@ -304,30 +306,42 @@ def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> st
     """Return the line of cell `at` that looks like a row or the rest of one.
 
     Such a line has about as many cells as the header, or a cell in the form of a refund id or an order id, or
-    begins like its own row.
+    begins like its own row. Or the first and the last line complete two rows, the first of which begins with
+    the cells before and the second of which ends with the cells behind.
     """
     lines, have = _BREAKS.split(cells[at]), len(cells)
-    counts = [line.count(delimiter) + 1 for line in lines]
+    pieces = [line.split(delimiter) for line in lines]
     about = max(2, width if width <= 3 else width - 1)
-    beginning = [*cells[:at], *lines[0].split(delimiter)]
-    for line, count in zip(lines[1:], counts[1:], strict=True):
-        if count >= about or _has_id(line, delimiter) or _begins_alike(line.split(delimiter), beginning):
+    first, last = [*cells[:at], *pieces[0]], [*pieces[-1], *cells[at + 1 :]]
+    for line, parts in zip(lines[1:], pieces[1:], strict=True):
+        if len(parts) >= about or _has_id(parts) or (len(parts) > 1 and _is_alike(parts, first, other=True)):
             return line
-    if _has_id(lines[0], delimiter) or (at + counts[0] == width == counts[-1] + have - 1 - at > 1):
-        return lines[-1]
+    whole = len(first) == width == len(last) and have > 1
+    if whole or _has_id(pieces[0]) or (max(map(len, pieces)) > 1 and _is_alike(last, first)):
+        return lines[-1] or lines[0]
     return None
 
 
-def _has_id(line: str, delimiter: str) -> bool:
-    return any(_ID.fullmatch(_bare(piece)) for piece in line.split(delimiter))
+def _has_id(pieces: Sequence[str]) -> bool:
+    """Whether a line has an id; with few other cells, one as short as those of Taobao may be a waybill."""
+    bare = list(map(_bare, pieces))
+    if any(map(_ID.fullmatch, bare)):
+        return True
+    return len(bare) > 2 and any(len(one) >= TAOBAO_DIGITS and _SHORT_ID.fullmatch(one) for one in bare)
 
 
-def _begins_alike(pieces: Sequence[str], beginning: Sequence[str]) -> bool:
-    """Whether several lines have a number of equally many digits in the same place as the row: a short id."""
-    return len(pieces) > 1 and any(
-        len(piece) == len(cell) and _SHORT_ID.fullmatch(piece) and _SHORT_ID.fullmatch(cell)
-        for piece, cell in zip(map(_bare, pieces), map(_bare, beginning), strict=False)
-    )
+def _is_alike(row: Sequence[str], other_row: Sequence[str], *, other: bool = False) -> bool:
+    """Whether two rows have a number of equally many digits in the same place, unlike a phone in a remark.
+
+    With `other`, the ids may be of two platforms.
+    """
+    for one, two in zip(map(_bare, row), map(_bare, other_row), strict=False):
+        if _SHORT_ID.fullmatch(one) and (
+            (len(one) == len(two) and _SHORT_ID.fullmatch(two))
+            or (other and len(one) >= TAOBAO_DIGITS and _ID.fullmatch(two))
+        ):
+            return True
+    return False
 
 
 def _bare(piece: str) -> str:

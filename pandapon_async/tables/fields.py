@@ -14,7 +14,7 @@ import attrs
 
 from pandapon_async.tables.cells import AmountUnit, Cell, Refused, blank, no_value, shown, tidy
 
-__all__ = ["NAMES", "UNITS", "ColumnSpec", "names_of", "plain_name", "split_unit"]
+__all__ = ["NAMES", "UNITS", "ColumnSpec", "names_of", "plain_name", "simplified", "split_unit"]
 
 Read = Callable[[Cell, AmountUnit | None], Any]
 
@@ -77,8 +77,8 @@ _UNIT = re.compile(
     r"(?P<stem>.+?)(?:[(\[【](?:单位|unit|人民币|rmb|cny)?(?P<inside>fen|yuan|分|元|¥)[)\]】]|(?P<after>fen|yuan|分|元))"
 )
 _SIMPLIFIED = str.maketrans(
-    "僅編號單訂計筆額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條應選問題舉據購採來網際後個開關碼",
-    "仅编号单订计笔额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条应选问题举据购采来网际后个开关码",
+    "審覈複經辦簽蓋製頁據結數導僅編號單訂計筆額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條應選問題舉據購採來網際後個開關碼",
+    "审核复经办签盖制页据结数导仅编号单订计笔额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条应选问题举据购采来网际后个开关码",
 )
 
 
@@ -88,8 +88,13 @@ def plain_name(column: str) -> str:
     >>> plain_name("*退款編號（必填）")
     '退款编号'
     """
-    name = _SEPARATORS.sub("", tidy(column).lower()).translate(_SIMPLIFIED)
+    name = simplified(_SEPARATORS.sub("", tidy(column).lower()))
     return _REMARK.sub("", name)
+
+
+def simplified(text: str) -> str:
+    """Replace the traditional characters of column names and footers by simplified ones."""
+    return text.translate(_SIMPLIFIED)
 
 
 def split_unit(name: str) -> tuple[str, AmountUnit | None]:

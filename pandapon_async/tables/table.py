@@ -15,7 +15,7 @@ import attrs
 
 from pandapon_async.tables.cells import Cell, blank, plain_text, tidy, unwrap
 from pandapon_async.tables.columns import Columns
-from pandapon_async.tables.fields import plain_name
+from pandapon_async.tables.fields import plain_name, simplified
 from pandapon_async.tables.file_set import place_of
 from pandapon_async.tables.headers import Header
 from pandapon_async.tables.source import Sheet, Source
@@ -169,9 +169,10 @@ def _is_total(cell: Cell) -> bool:
 
 
 def _is_footer(cell: Cell) -> bool:
-    return isinstance(cell, str) and (
-        tidy(cell).startswith(_FOOTERS) or _END.fullmatch(tidy(cell)) is not None
-    )
+    if not isinstance(cell, str):
+        return False
+    text = simplified(tidy(cell))
+    return text.startswith(_FOOTERS) or _END.fullmatch(text) is not None
 
 
 def _is_rule(filled: Sequence[Cell]) -> bool:

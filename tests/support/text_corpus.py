@@ -26,6 +26,9 @@ def _quotation_marks(case: Case) -> None:
     case("q_blanks_and_lines.csv", blanks, rows=GOOD)
     swallowed = tabs.replace('退"', "退", 1).replace('退"', '退" ', 1)
     case("q_tabs_swallow.csv", swallowed, refused="opened in row 3 .* is not closed")
+    first = csv_text([["备注", *HEADER], *[["", *row] for row in texts()]]).replace("\n,1688", '\n",1688', 1)
+    first = first.replace("\n,taobao", '\n",taobao', 1)
+    case("q_pair_first.csv", first, refused="between row 2 and row 3 .* swallow rows")
     escaped = csv_text([[*HEADER[:2], "商品", *HEADER[2:]], *([*row[:2], "x", *row[2:]] for row in texts())])
     case("q_backslash.csv", escaped.replace(",x,", ',"27\\" 屏, 黑",'), rows=GOOD)
     title = csv_text([["七月退款\n(全部)"], HEADER, *texts()])
@@ -70,6 +73,8 @@ def _around_the_table(case: Case) -> None:
     english = "platform,refund_id,order_id,amount_yuan,status"
     languages = "\r\n".join([lines[0], english, *lines[1:]])
     case("t_two_languages.csv", languages, rows=GOOD, notes=["rows 1 and 2 are the column names"])
+    printed = [["製表人：張三", "", "審核：李四"], ["第1頁"]]
+    case("t_printed.csv", csv_text([HEADER, *texts(), *printed]), rows=GOOD, notes=["totals .*: 2"])
     signed = [["制表人：张三", "", "审核：李四"], ["签字："], ["第1页/共1页"], ["\x1a"]]
     case("t_signed.csv", csv_text([HEADER, *texts(), *signed]), rows=GOOD, notes=["totals .*: 3"])
     lost = ["taobao", "", "1020681120676660086", "合计 397.36", "30"]
