@@ -28,7 +28,7 @@ from pandapon_async.sandbox import Fault, Sandbox
 from tests.support import faults
 from tests.support.clients import client
 from tests.support.faults import HTML, sent
-from tests.support.server import Behaviour, Exchange, FaultServer, free_port, http, ok
+from tests.support.server import Behaviour, Exchange, FaultServer, envelope, free_port, http, ok
 from tests.support.virtual import virtual_time
 
 ONE = RetryPolicy(attempts=1)
@@ -98,6 +98,55 @@ async def test_what_a_users_tenacity_repeats(
             with pytest.raises(raised):
                 await three()(once)
         assert len(server.requests) == requests
+
+
+ENDS = [
+    faults.reset_after_head,
+    faults.reset_before_answer,
+    faults.close_before_answer,
+    faults.half_open,
+    faults.drip,
+    faults.cut(faults.GOOD, 10),
+    faults.cut(faults.GOOD, len(faults.GOOD) - 5, reset=True),
+    faults.says(b"garbage"),
+    faults.says(faults.chunked(b"zz\r\n")),
+    sent(http(b"hello")),
+    *(sent(http(HTML, f"{status} X")) for status in (302, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503)),
+    *(sent(http(envelope(code=code), f"{code} X")) for code in (400, 401, 403, 404, 429, 500, 503)),
+    *(sent(http(envelope(code=code))) for code in (401, 403, 404, 429, 500, 4007, 99999)),
+    *(sent(http(envelope({"success": said}))) for said in (False, "false", None)),
+]
+
+
+@pytest.mark.parametrize(
+    "safety",
+    [
+        Safety.ONCE,
+        *(pytest.param(one, marks=pytest.mark.nightly) for one in WRITES if one is not Safety.ONCE),
+    ],
+)
+@virtual_time
+async def test_no_write_that_reached_the_server_is_made_again(safety: Safety) -> None:
+    """However it ends, by any error."""
+    ended: set[str] = set()
+    for number, behaviour in enumerate(ENDS):
+        async with FaultServer(behaviour) as server, client(server.url, retry=ONE, timeout=20) as pandapon:
+
+            async def once(client: Client = pandapon) -> Any:
+                return await client.request("POST", "/thing", safety=safety)
+
+            try:
+                await three()(once)
+            except PandaponError as error:
+                ended.add(type(error).__name__)
+            assert len(server.requests) == 1, (number, server.requests)
+    assert ended >= {
+        "ApiError",
+        "AuthenticationError",
+        "OutcomeUnknownError",
+        "RateLimitError",
+        "RejectedError",
+    }
 
 
 @pytest.mark.parametrize(("safety", "tries"), [(Safety.ONCE, 3), (Safety.NEVER_AUTOMATIC, 1)])
