@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib.metadata
 import itertools
@@ -44,6 +45,17 @@ MODULES = {module_of(file): file for file in FILES}
 each = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 
 
+@functools.cache  # each test looks at all of them
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imported_by(file: Path) -> frozenset[str]:
+    """What a file imports at run time."""
+    return frozenset(imports(tree_of(file)))
+
+
 def unit_of(file: Path) -> str:
     parts = file.relative_to(ROOT).with_suffix("").parts
     return parts[0]
@@ -69,8 +81,7 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 
 def own_units(file: Path) -> set[str]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    names = {name.split(".")[1] for name in imports(tree) if name.startswith(f"{PACKAGE}.")}
+    names = {name.split(".")[1] for name in imported_by(file) if name.startswith(f"{PACKAGE}.")}
     return {name for name in names if (ROOT / name).is_dir() or (ROOT / f"{name}.py").is_file()}
 
 
@@ -94,7 +105,7 @@ def test_imports_go_down_only(file: Path) -> None:
 def test_no_module_imports_itself_through_others() -> None:
     """Inside a room too: whoever reads one file must not have to read its readers first."""
     arrows = {
-        module: set(imports(ast.parse(file.read_text(encoding="utf-8")))) & MODULES.keys() - {module}
+        module: imported_by(file) & MODULES.keys() - {module}
         for module, file in MODULES.items()
     }
     try:
@@ -112,9 +123,8 @@ def test_what_checks_the_client_does_not_stand_on_it(file: Path) -> None:
 @each
 def test_core_is_pure(file: Path) -> None:
     if unit_of(file) == "core":
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-        assert not {name.split(".")[0] for name in imports(tree)} & IMPURE
-        assert "open(" not in ast.unparse(tree)
+        assert not {name.split(".")[0] for name in imported_by(file)} & IMPURE
+        assert "open(" not in ast.unparse(tree_of(file))
 
 
 @each
@@ -122,7 +132,7 @@ def test_declarations_only_declare(file: Path) -> None:
     """No call in `api` has a body: what it does is told elsewhere, once."""
     if unit_of(file) != "api":
         return
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.FunctionDef) and any(
             "call(" in ast.unparse(one) for one in node.decorator_list
         ):
@@ -133,7 +143,7 @@ def test_declarations_only_declare(file: Path) -> None:
 @each
 def test_every_module_says_why_it_exists_and_stays_small(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert ast.get_docstring(tree_of(file)), "no docstring"
     assert len(text.splitlines()) <= 500
 
 
@@ -160,7 +170,7 @@ def test_what_is_imported_is_a_dependency() -> None:
     declared.add("yarl")  # a part of aiohttp's own interface
     owners = importlib.metadata.packages_distributions()
     for file in FILES:
-        for module in imports(ast.parse(file.read_text("utf-8"))):
+        for module in imported_by(file):
             name = module.partition(".")[0]
             if name != PACKAGE and name not in sys.stdlib_module_names:
                 assert declared & {one.lower() for one in owners.get(name, [name])}, f"{file}: {name}"

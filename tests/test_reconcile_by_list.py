@@ -36,6 +36,7 @@ from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import Stopper, client, read_rows, sandbox, verdicts, write_ledger
 
 REFUNDS = 1200
+sizes = pytest.mark.parametrize("refunds", [600, pytest.param(REFUNDS, marks=pytest.mark.nightly)])
 BY_LIST = Options(by_list=True)
 
 
@@ -112,9 +113,10 @@ LIES = {
 
 
 @pytest.mark.parametrize("name", LIES)
+@sizes
 @virtual_time
-async def test_however_a_list_lies_no_row_is_judged_wrongly(tmp_path: Path, name: str) -> None:
-    async with sandbox(REFUNDS, lists=LIES[name]) as server:
+async def test_however_a_list_lies_no_row_is_judged_wrongly(tmp_path: Path, name: str, refunds: int) -> None:
+    async with sandbox(refunds, lists=LIES[name]) as server:
         summary, notes = await by_list(tmp_path, server)
         assert verdicts(tmp_path / "out") == list(server.truth())
     assert any("confirmed by" in note or "confirms no row" in note for note in notes)
@@ -185,13 +187,14 @@ async def test_a_list_that_is_not_believed_is_named_with_its_reason(
     ],
     ids=repr,
 )
+@sizes
 @virtual_time
-async def test_lists_are_read_as_the_profile_says(tmp_path: Path, facts: ListFacts) -> None:
+async def test_lists_are_read_as_the_profile_says(tmp_path: Path, facts: ListFacts, refunds: int) -> None:
     profile = VendorProfile(list=facts)
-    async with sandbox(REFUNDS, profile=profile) as server:
+    async with sandbox(refunds, profile=profile) as server:
         summary, _ = await by_list(tmp_path, server, profile)
         assert verdicts(tmp_path / "out") == list(server.truth())
-    assert summary.run["by_list"] > 250
+    assert summary.run["by_list"] > refunds / 5
 
 
 @virtual_time
@@ -235,26 +238,28 @@ async def cut_off(server: Sandbox, ledger: Path, out: Path, requests: int, **set
 
 
 @pytest.mark.parametrize("requests", [15, 30, 38, 41, 45, 60, 300])
+@sizes
 @virtual_time
-async def test_a_run_that_is_cut_off_comes_to_the_same(tmp_path: Path, requests: int) -> None:
-    async with sandbox(REFUNDS) as server:
+async def test_a_run_that_is_cut_off_comes_to_the_same(tmp_path: Path, requests: int, refunds: int) -> None:
+    async with sandbox(refunds) as server:
         ledger, out = write_ledger(tmp_path / "ledger.csv", server), tmp_path / "out"
         await cut_off(server, ledger, out, requests)
         async with client(server) as pandapon:
             await reconcile(pandapon, ledger, out, options=BY_LIST)
         assert verdicts(out) == list(server.truth())
         pages = sum(one.endpoint == "taobao.refunds.page" for one in server.log)
-    assert sources(out)["list"] > 270
+    assert sources(out)["list"] > refunds / 5
     assert pages < 45
 
 
 @pytest.mark.parametrize("requests", [25, 32, 36, 45])
+@sizes
 @virtual_time
 async def test_what_an_unproved_list_said_is_forgotten_without_the_option(
-    tmp_path: Path, requests: int
+    tmp_path: Path, requests: int, refunds: int
 ) -> None:
     """A list that lies in every item, cut off anywhere before its proof was over."""
-    async with sandbox(REFUNDS, lists=ListShape(wrong=1000)) as server:
+    async with sandbox(refunds, lists=ListShape(wrong=1000)) as server:
         ledger, out = write_ledger(tmp_path / "ledger.csv", server), tmp_path / "out"
         await cut_off(server, ledger, out, requests, concurrency=2)
         async with client(server) as pandapon:
