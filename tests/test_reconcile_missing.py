@@ -33,6 +33,7 @@ from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import client, read_rows, sandbox, verdicts
 
 REFUNDS = 1200
+sizes = pytest.mark.parametrize("refunds", [600, pytest.param(REFUNDS, marks=pytest.mark.nightly)])
 FIND = Options(find_missing=True, whole_account=True)
 BOTH = Options(find_missing=True, whole_account=True, by_list=True)
 INNER = (1_688_140_800_000 + 86_400_000, 1_688_140_800_000 + 44 * 86_400_000)
@@ -58,13 +59,13 @@ def ledger_without(path: Path, server: Sandbox, every: int = 40) -> Path:
     return write(path, rows)
 
 
-def lacking(server: Sandbox, ledger: Path) -> tuple[set[str], set[str]]:
+def lacking(server: Sandbox, ledger: Path, refunds: int = REFUNDS) -> tuple[set[str], set[str]]:
     """The truth: the Taobao refunds that no row names, inside the time and in the days at its edges."""
     with ledger.open(encoding="utf-8", newline="") as file:
         named = {row["refund_id"] for row in csv.DictReader(file)}
     absent = [
         server.refund(number)
-        for number in range(1, REFUNDS, 2)
+        for number in range(1, refunds, 2)
         if server.refund(number).refund_id not in named
     ]
     inner = {one.refund_id for one in absent if INNER[0] <= one.applied_ms < INNER[1]}
@@ -109,16 +110,17 @@ SHAPES = {
 
 @pytest.mark.parametrize("options", [FIND, BOTH], ids=["alone", "by list"])
 @pytest.mark.parametrize("name", SHAPES)
+@sizes
 @virtual_time
 async def test_what_the_ledger_lacks_is_found_and_nothing_else(
-    tmp_path: Path, name: str, options: Options
+    tmp_path: Path, name: str, options: Options, refunds: int
 ) -> None:
     facts, shape = SHAPES[name]
     profile = VendorProfile(list=facts)
-    async with sandbox(REFUNDS, profile=profile, lists=shape) as server:
+    async with sandbox(refunds, profile=profile, lists=shape) as server:
         ledger = ledger_without(tmp_path / "ledger.csv", server)
-        inner, edge = lacking(server, ledger)
-        assert len(inner) >= 20
+        inner, edge = lacking(server, ledger, refunds)
+        assert len(inner) >= refunds // 60
         summary, missing = await find(tmp_path, server, ledger, options, profile)
     found = told(tmp_path / "out")
     assert found["missing_local"] | found["edge"] == inner | edge
@@ -133,15 +135,18 @@ async def test_what_the_ledger_lacks_is_found_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", ["as single answers", "a bare list, capped, without totals", "invents"])
+@sizes
 @virtual_time
-async def test_faults_and_kills_hide_nothing_and_invent_nothing(tmp_path: Path, name: str) -> None:
+async def test_faults_and_kills_hide_nothing_and_invent_nothing(
+    tmp_path: Path, name: str, refunds: int
+) -> None:
     """Cut off four times on the way, through faults; the last run finds all of it."""
     facts, shape = SHAPES[name]
     profile, out = VendorProfile(list=facts), tmp_path / "out"
-    async with sandbox(REFUNDS, profile=profile, lists=shape, faults=chaos(0.05)) as server:
+    async with sandbox(refunds, profile=profile, lists=shape, faults=chaos(0.05)) as server:
         ledger = ledger_without(tmp_path / "ledger.csv", server)
-        inner, edge = lacking(server, ledger)
-        for more in (30, 20, 200, 500):
+        inner, edge = lacking(server, ledger, refunds)
+        for more in (30, 20, refunds // 6, refunds // 3):
             async with client(server, vendor=profile) as pandapon:
                 running = asyncio.ensure_future(reconcile(pandapon, ledger, out, options=BOTH))
                 end = len(server.log) + more

@@ -21,7 +21,7 @@ P = ParamSpec("P")
 
 START = 1_000.0
 PATIENCE = 0.003  # real seconds for the kernel to carry a byte from one end to the other
-STUCK = 5.0  # real seconds after which a thread that was waited for counts as lost
+STUCK = 30.0  # real seconds after which a thread that was waited for counts as lost; machines are busy
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type,unused-ignore]
