@@ -22,6 +22,7 @@ from pandapon_async.api.registry import operations
 from pandapon_async.errors import ErrorKind, NextStep, Outcome
 from pandapon_async.journal import IntentState
 from tests.support.clients import client
+from tests.support.examples import examples
 from tests.support.refunding import MODES, Mode
 from tests.support.refunding_house import applied, house
 from tests.support.server import FaultServer, answer, envelope, http, ok
@@ -424,7 +425,8 @@ EVENTS = st.lists(
     True,
     False,
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25, 100), deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(300)
 def test_whatever_happens_a_line_gets_one_form(
     events: list[tuple[Any, ...]], shows_all: bool, told_time: bool
 ) -> None:

@@ -87,13 +87,13 @@ async def refunds(tmp_path: Path, rows: int, kills: int, between: range) -> Coun
 
 
 async def test_returns_killed_three_times(tmp_path: Path) -> None:
-    states = await returns(tmp_path, 300, 3, range(40, 100))
-    assert states["confirmed"] > 200
+    states = await returns(tmp_path, 150, 3, range(25, 50))
+    assert states["confirmed"] > 80
 
 
 async def test_refunds_killed_three_times(tmp_path: Path) -> None:
-    states = await refunds(tmp_path, 100, 3, range(20, 40))
-    assert states["confirmed"] + states["settled_done"] > 60
+    states = await refunds(tmp_path, 70, 3, range(15, 30))
+    assert states["confirmed"] + states["settled_done"] > 40
 
 
 @pytest.mark.nightly

@@ -26,6 +26,7 @@ from pandapon_async.reconcile.list_windows import (
 )
 from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.sandbox import ListShape, Sandbox
+from tests.support.examples import examples
 from tests.support.virtual import LoopClock
 from tests.support.virtual import run as run_virtually
 from tests.test_reconcile_job import client
@@ -75,7 +76,9 @@ SHAPES = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(20, 120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(SHAPES, st.integers(1, 7), st.booleans())
 def test_whatever_the_form_of_a_list_every_refund_is_found(
     tmp_path: Path, shape: ListShape, pieces: int, cut: bool

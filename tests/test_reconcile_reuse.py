@@ -36,6 +36,7 @@ from pandapon_async.reconcile.lookup_store import LookupStore, LookupsUnusableEr
 from pandapon_async.reconcile.reuse import changed, is_settled
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.settings import Settings
+from tests.support.examples import examples
 from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import (
     FreshClock,
@@ -292,7 +293,9 @@ async def test_what_the_sample_misses_is_found_within_the_span(tmp_path: Path) -
     assert summary.verdicts[Verdict.STATUS_DRIFT] > 0
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(7, 30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     stops=st.lists(st.integers(1, 70) | st.sampled_from(["reading", "writing"]), max_size=4),
     recheck=st.sampled_from([0.001, 1, 30, 100]),
