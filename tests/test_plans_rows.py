@@ -376,3 +376,15 @@ def test_an_image_that_cannot_be_read_is_refused_in_words(tmp_path: Path) -> Non
 
     looked._rule = Broken()  # type: ignore[assignment]
     assert looked._look("proof-0.jpg") == "cannot be read (Permission denied)"
+
+
+def test_a_state_is_done_open_failed_or_waits_to_be_sent() -> None:
+    kinds = {
+        "done": {"confirmed", "settled_done"},
+        "open": {"applying", "unknown"},
+        "failed": {"rejected", "not_sent", "settled_absent", "duplicate", "held"},
+        "neither": {"planned", "refused"},
+    }
+    for kind in ("done", "open", "failed"):
+        assert {state.value for state in RowState if getattr(state, kind)} == kinds[kind]
+    assert set().union(*kinds.values()) == {state.value for state in RowState}

@@ -310,7 +310,11 @@ _PLANS = (
         ),
         ("test_plans_file.py", "test_plans_limits.py", "test_plans_past.py", "test_plans_rows.py"),
     ),
-    Rules("plans/summary.py", ("summary_of", "sendable_states", "_money"), ("test_plans_limits.py",)),
+    Rules(
+        "plans/summary.py",
+        ("summary_of", "sendable_states", "_money"),
+        ("test_plans_limits.py", "test_plans_checks.py", "test_plans_rows.py"),
+    ),
     Rules(
         "plans/row_parser.py",
         _of("RowParser", "_row", "_values", "_fill", "_check_freight"),
@@ -322,7 +326,7 @@ _RECONCILE = (
     Rules(
         "reconcile/verdict.py",
         ("judge", "counted_fen", "_findings", "_passed", "_age_days"),
-        ("test_reconcile_verdict.py",),
+        ("test_reconcile_verdict.py", "test_vendor_freight.py"),
     ),
     Rules(
         "reconcile/statuses.py",
