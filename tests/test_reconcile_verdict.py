@@ -303,12 +303,18 @@ def test_facts_of_a_1688_answer() -> None:
         deadline="2024-05-01T00:00:00+08:00",
         applied_at="2024-05-01T00:00:00+08:00",
     )
-    answer.time_out_freeze = True
-    assert lookup_of_answer("TQ1", answer).deadline is None
+    answer.time_out_freeze, answer.gmt_apply = True, datetime(2024, 4, 30, tzinfo=BEIJING)
+    later = lookup_of_answer("TQ1", answer)
+    assert (later.deadline, later.applied_at) == (None, "2024-04-30T00:00:00+08:00")
     other = lookup_of_answer("TQ2", answer)
     assert (other.outcome, other.error) == (Outcome.FAILED, "the answer was about another refund")
     nothing = lookup_of_answer("TQ1", refund_1688())
     assert (nothing.outcome, nothing.error) == (Outcome.FAILED, "the answer is empty")
+    for facts in ({"apply_payment": Fen(5)}, {"status": alibaba.RefundStatus.REFUND_CLOSE}):
+        assert lookup_of_answer("TQ1", refund_1688(**facts)).outcome is Outcome.FOUND
+    unseen = lookup_of_answer("TQ1", refund_1688(refund_id="TQ1", problems=("applyPayment",)))
+    assert (unseen.outcome, unseen.problems) == (Outcome.FAILED, "applyPayment")
+    assert unseen.error == "cannot be seen: applyPayment has another type than expected"
 
 
 def test_facts_of_a_taobao_answer() -> None:

@@ -336,12 +336,12 @@ _RECONCILE = (
     Rules(
         "reconcile/lookup.py",
         ("lookup_of_answer", "_of_1688", "_of_taobao", "_whole", "lookup_of_error"),
-        ("test_reconcile_verdict.py", "test_reconcile_engine.py"),
+        ("test_reconcile_verdict.py", "test_vendor_fields.py", "test_reconcile_engine.py"),
     ),
     Rules(
         "reconcile/summary.py",
         (*_of("Totals", "add", "check"), "Summary.exit_code"),
-        ("test_reconcile_verdict.py",),
+        ("test_reconcile_verdict.py", "test_vendor_freight.py"),
     ),
     Rules(
         "reconcile/by_list.py",
