@@ -163,6 +163,7 @@ async def test_an_old_state_that_the_ledger_has_too_confirms_nothing(tmp_path: P
         ("ignores the time", "it ignores the requested time"),
         ("leaves out nearly all", "but 10 are needed"),
         ("ids alone", "it shows 0"),
+        ("items without an amount", "it shows 0"),
     ],
 )
 @virtual_time
