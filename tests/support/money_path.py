@@ -355,10 +355,15 @@ _RECONCILE = (
     Rules(
         "reconcile/list_store.py",
         (
-            *("_PENDING_ROW", "_DATED", "_LACKING", "_FOUND"),
-            *_of("ListTables", "forget_unproved", "forget_list_lookups", "add_listed", "lacking_pending"),
+            *("_PENDING_ROW", "_DATED"),
+            *_of("ListTables", "forget_unproved", "forget_list_lookups"),
         ),
-        (*_BY_LIST, *_MISSING),
+        _BY_LIST,
+    ),
+    Rules(
+        "reconcile/list_store.py",
+        (*("_LACKING", "_FOUND"), *_of("ListTables", "add_listed", "lacking_pending")),
+        _MISSING,
     ),
     Rules(
         "reconcile/reuse.py",
