@@ -16,11 +16,13 @@ from pandapon_async.tables.cells import (
     AmountUnit,
     Cell,
     DateNumber,
+    FormattedNumber,
     Refused,
     blank,
     tidy,
     unwrap,
 )
+from pandapon_async.tables.number_formats import OTHER_CURRENCY, is_percentage, other_currency
 
 __all__ = ["amount_fen"]
 
@@ -32,7 +34,6 @@ _AMOUNT = re.compile(
     \s*(?P<unit>元整?|圆|分|RMB|CNY|人民币)?\s*(?P<last>-)?\s*(?P<close>\))?""",
     re.VERBOSE | re.IGNORECASE,
 )
-_OTHER_CURRENCY = re.compile(r"[$€£₫₩₽฿]|USD|EUR|HKD|JPY|VND|GBP", re.IGNORECASE)
 
 
 def amount_fen(cell: Cell, unit: AmountUnit) -> int:
@@ -45,6 +46,8 @@ def amount_fen(cell: Cell, unit: AmountUnit) -> int:
         raise Refused("no amount")
     if isinstance(cell, datetime | DateNumber):
         raise Refused("is a date, not an amount; if it is an amount, give the column a number format")
+    if isinstance(cell, FormattedNumber):
+        _check_format(cell.format)
     if isinstance(cell, Decimal):
         fen = _fen_of_number(cell, unit)
     elif isinstance(cell, int):
@@ -58,6 +61,13 @@ def amount_fen(cell: Cell, unit: AmountUnit) -> int:
     if abs(fen) > LARGEST_FEN:
         raise Refused("is too large for an amount")
     return fen
+
+
+def _check_format(code: str) -> None:
+    if is_percentage(code):
+        raise Refused("is shown as a percentage; if it is an amount, give the column a number format")
+    if other_currency(code):
+        raise Refused(f"has another currency than CNY: the workbook shows it in the format {code}")
 
 
 def _fen_of_number(number: Decimal, unit: AmountUnit) -> int:
@@ -75,7 +85,7 @@ def _fen_of_number(number: Decimal, unit: AmountUnit) -> int:
 def _fen_of_text(text: str, unit: AmountUnit) -> int:
     match = _AMOUNT.fullmatch(text)
     if match is None or not (match["whole"] or match["decimals"]):
-        if _OTHER_CURRENCY.search(text):
+        if OTHER_CURRENCY.search(text):
             raise Refused("has another currency than CNY")
         raise Refused("is not an amount such as 1,250.00")
     signs = [match["sign"], match["inner"], match["last"], match["open"]]

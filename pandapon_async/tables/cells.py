@@ -13,11 +13,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Literal
 
+from pandapon_async.tables.number_formats import adds_to
+
 __all__ = [
     "AmountUnit",
     "BadCell",
     "Cell",
     "DateNumber",
+    "FormattedNumber",
     "Platform",
     "Refused",
     "blank",
@@ -41,6 +44,18 @@ class DateNumber(Decimal):
     """A number that its workbook shows as a date: days since its first day, never an amount."""
 
     __slots__ = ()
+
+
+class FormattedNumber(Decimal):
+    """A number that its workbook shows in a format that changes or adds to its digits: 0.00%, 000000."""
+
+    format: str
+
+    def __new__(cls, number: Decimal, code: str) -> FormattedNumber:
+        """`number` is what is stored, `code` the number format."""
+        cell = super().__new__(cls, number)
+        cell.format = code
+        return cell
 
 
 class BadCell(str):
@@ -203,10 +218,10 @@ def id_text(cell: Cell) -> str | None:
     """
     if blank(cell):
         return None
+    if isinstance(cell, datetime | DateNumber):
+        raise Refused("is a date, not an id")
     if isinstance(cell, Decimal):
         return _id_of_number(cell)
-    if isinstance(cell, datetime):
-        raise Refused("is a date, not an id")
     text = unwrap(tidy(str(cell)))
     if text.isascii() and text.isdigit():
         return text
@@ -229,7 +244,13 @@ def _id_of_number(number: Decimal) -> str:
         )
     if number != number.to_integral_value() or number < 0:
         raise Refused("is a number, but not an id")
-    return str(int(number))
+    digits = str(int(number))
+    if isinstance(number, FormattedNumber) and adds_to(digits, number.format):
+        raise Refused(
+            f"is a number that the workbook shows in the format {number.format}, so with other characters "
+            "than it stores (store ids in text cells)"
+        )
+    return digits
 
 
 def refund_id_text(cell: Cell, platform: Platform) -> str:

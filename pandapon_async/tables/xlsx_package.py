@@ -28,15 +28,18 @@ import attrs
 
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.tables.moments import DAY_ZERO
+from pandapon_async.tables.number_formats import shows_a_date, shows_more
 from pandapon_async.tables.source import Sheet
 
-__all__ = ["Archive", "Package", "SharedTexts", "bounded", "grow", "parse", "unescape", "whole"]
+__all__ = ["Archive", "Package", "SharedTexts", "Unreadable", "bounded", "grow", "parse", "unescape", "whole"]
 
 BLOCK = 1 << 16
 LONGEST_CELL = 1 << 17
 LONGEST_TOKEN = 1 << 20  # bytes of one tag with its attributes, or of one comment
 MOST_TEXTS = 1 << 23
 LARGEST_PART = 4 << 30  # bytes of a part, unpacked
+LARGEST_INDEX = 64 << 20  # bytes of the list of sheets or of the styles, unpacked
+LARGEST_RELATIONS = 8 << 20  # bytes of the relations of a part, unpacked
 LARGEST_TEXTS = 512 << 20  # bytes of the shared texts, unpacked: they go to a temporary file
 DEEPEST = 256  # nested elements: the parser remembers every open one
 MOST_PIECES, LONGEST_PIECE = 1 << 6, 1 << 12  # pieces of a text before they are joined
@@ -47,6 +50,10 @@ _DAMAGE = (
     NotImplementedError,
 )  # fmt: skip
 _ESCAPED = re.compile(r"_x((?![dD][89a-fA-F])[0-9A-Fa-f]{4})_")  # half a surrogate pair is not a character
+
+
+class Unreadable(ValueError):
+    """Why a workbook is damaged, for people: the message is a part of a sentence."""
 
 
 class Archive(zipfile.ZipFile):
@@ -60,7 +67,13 @@ class Archive(zipfile.ZipFile):
             if not _is_damage(error):
                 raise
             raise InvalidArgumentError(f"{self._name} is not a readable workbook") from None
-        self._parts = {_plain_part(info.filename): info for info in self.infolist()}
+        self._parts: dict[str, zipfile.ZipInfo] = {}
+        self._twice: set[str] = set()
+        for info in self.infolist():
+            part = _plain_part(info.filename)
+            if part in self._parts:
+                self._twice.add(part)
+            self._parts[part] = info
 
     def has(self, name: str) -> bool:
         """Whether the package has a part of this name, in any case."""
@@ -71,8 +84,13 @@ class Archive(zipfile.ZipFile):
 
         Raises InvalidArgumentError if its declared size exceeds `largest` bytes, which it cannot outgrow.
         """
-        info = self._parts[_plain_part(name)]
-        if info.compress_type not in _METHODS or info.flag_bits & 1:
+        part = _plain_part(name)
+        info = self._parts[part]
+        if part in self._twice:  # programs disagree about which one counts
+            raise Unreadable(f"it has the part {posixpath.basename(part)} twice")
+        if info.flag_bits & 1:
+            raise InvalidArgumentError(f"{self._name} has a password; unpack it and save it without one")
+        if info.compress_type not in _METHODS:
             raise zipfile.BadZipFile("an unusual compression")
         if info.file_size > largest:
             raise InvalidArgumentError(
@@ -87,8 +105,10 @@ class Archive(zipfile.ZipFile):
     ) -> None:
         super().__exit__(kind, error, trace)
         if error is not None and _is_damage(error):
+            why = f" ({error})" if isinstance(error, Unreadable) else ""
             raise InvalidArgumentError(
-                f"{self._name} is a damaged workbook; open it and save it again"
+                f"{self._name} is a damaged workbook{why}; open it in Excel, WPS or LibreOffice and save it "
+                "again"
             ) from None
 
 
@@ -145,17 +165,10 @@ def _refuse_doctype(*_: Any) -> None:
 
 _DATE_FORMATS = frozenset(map(str, (*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59))))
 """The numbers of the built-in formats for dates and times, including the Chinese ones."""
-_NO_PLACEHOLDER = re.compile(r'"[^"]*"|\\.|_.|\[(?![hms]+\])[^\]]*\]', re.IGNORECASE)
-
-
-def _shows_a_date(code: str) -> bool:
-    """Whether a number format shows a year, month, day, hour, minute or second.
-
-    >>> _shows_a_date("yyyy\\\\-mm\\\\-dd"), _shows_a_date('[Red]#,##0.00"days"'), _shows_a_date("General")
-    (True, False, False)
-    """
-    plain = _NO_PLACEHOLDER.sub("", code).lower()
-    return plain != "general" and any(letter in plain for letter in "ymdhs")
+_PERCENTAGES = {"9": "0%", "10": "0.00%"}
+"""The built-in formats that show a percentage."""
+_CUSTOM = 164
+"""The first number of a workbook's own formats; those before it show the currency of the reader's system."""
 
 
 def _nothing(*_: Any) -> None:
@@ -171,10 +184,16 @@ class _Relation:
 
 
 class Package:
-    """Read the sheets of a workbook with their parts, the part of its shared texts, and its first day."""
+    """Read the sheets of a workbook with their parts, the part of its shared texts, and its first day.
+
+    `calculated`: the stored results of formulas are real; a program that cannot calculate stores 0 and asks
+    for a calculation when the workbook is opened. `formats` has the number formats that show more than the
+    digits, by style.
+    """
 
     def __init__(self, archive: Archive) -> None:
         self.day_zero: date = DAY_ZERO
+        self.calculated: bool = True
         self.sheets: list[Sheet] = []
         self._named: list[tuple[str, str, bool]] = []
         self._found: dict[str, _Relation] = {}
@@ -183,30 +202,39 @@ class Package:
             (one.part for one in root.values() if one.type == "officeDocument"), "xl/workbook.xml"
         )
         relations = self._relations(archive, workbook)
-        for _ in parse(archive.part(workbook), self._in_workbook, _nothing, _nothing):
+        for _ in parse(archive.part(workbook, LARGEST_INDEX), self._in_workbook, _nothing, _nothing):
             pass
         for name, relation, visible in self._named:
             target = relations.get(relation)
-            if target is not None and target.type in ("worksheet", ""):  # a chart can have its own sheet
+            if target is None:
+                raise Unreadable(f"the sheet {name} is missing")
+            if target.type in ("worksheet", ""):  # a chart can have its own sheet
                 self.sheets.append(Sheet(name, visible, target.part))
         beside = posixpath.join(posixpath.dirname(workbook), "sharedStrings.xml")
         texts = next((one.part for one in relations.values() if one.type == "sharedStrings"), beside)
         self.texts: str | None = texts if archive.has(texts) else None
-        self.date_styles: frozenset[str] = self._date_styles(archive, relations)
+        self.date_styles: frozenset[str] = frozenset()
+        self.formats: dict[str, str] = {}
+        self._read_styles(archive, relations)
 
-    def _date_styles(self, archive: Archive, relations: Mapping[str, _Relation]) -> frozenset[str]:
-        """Return the indices of the styles that show a number as a date or a time."""
+    def _read_styles(self, archive: Archive, relations: Mapping[str, _Relation]) -> None:
+        """Find the styles that show a number as a date or a time, or not as its digits."""
         part = next((one.part for one in relations.values() if one.type == "styles"), None)
         if part is None or not archive.has(part):
-            return frozenset()
+            return
         dates = set(_DATE_FORMATS)
+        formats = dict(_PERCENTAGES)
         styles: list[str] = []
         inside = False
 
         def begin(name: str, attributes: dict[str, str]) -> None:
             nonlocal inside
-            if name == "numFmt" and _shows_a_date(attributes.get("formatCode", "")):
-                dates.add(attributes["numFmtId"])
+            if name == "numFmt":
+                number, code = whole(attributes["numFmtId"]), attributes.get("formatCode", "")
+                if shows_a_date(code):
+                    dates.add(str(number))
+                elif number >= _CUSTOM and shows_more(code):
+                    formats[str(number)] = code
             elif name == "cellXfs":
                 inside = True
             elif name == "xf" and inside:
@@ -216,9 +244,12 @@ class Package:
             nonlocal inside
             inside = inside and name != "cellXfs"
 
-        for _ in parse(archive.part(part), begin, end, _nothing):
+        for _ in parse(archive.part(part, LARGEST_INDEX), begin, end, _nothing):
             pass
-        return frozenset(str(number) for number, style in enumerate(styles) if style in dates)
+        self.date_styles = frozenset(str(number) for number, style in enumerate(styles) if style in dates)
+        self.formats = {
+            str(number): formats[style] for number, style in enumerate(styles) if style in formats
+        }
 
     def _relations(self, archive: Archive, of: str) -> dict[str, _Relation]:
         """Return the relations of a part; "" is the package itself."""
@@ -226,7 +257,7 @@ class Package:
         self._found, self._folder, self._archive = {}, folder, archive
         part = posixpath.join(folder, "_rels", f"{name}.rels")
         if archive.has(part):
-            for _ in parse(archive.part(part), self._in_relations, _nothing, _nothing):
+            for _ in parse(archive.part(part, LARGEST_RELATIONS), self._in_relations, _nothing, _nothing):
                 pass
         return self._found
 
@@ -249,6 +280,8 @@ class Package:
             self._named.append((attributes["name"], relation, visible))
         elif name == "workbookPr" and attributes.get("date1904") in ("1", "true"):
             self.day_zero = date(1904, 1, 1)
+        elif name == "calcPr" and attributes.get("fullCalcOnLoad") in ("1", "true"):
+            self.calculated = False
 
 
 class SharedTexts:
@@ -312,6 +345,8 @@ class SharedTexts:
             self._ends.append(self._ends[-1] + self._file.write(piece.encode("utf-8", "replace")))
 
     def _read(self, index: int) -> str:
+        if index + 1 >= len(self._ends):
+            raise Unreadable("a shared text is missing")
         start, end = self._ends[index], self._ends[index + 1]
         self._file.seek(start)
         return unescape(self._file.read(end - start).decode())
@@ -334,7 +369,7 @@ def grow(pieces: list[str], more: str) -> None:
 def whole(text: str) -> int:
     """Read a whole number strictly: int() would also accept -1, 1_0 and digits of any script."""
     if not (text.isascii() and text.isdigit()):
-        raise ValueError("not a whole number")
+        raise Unreadable(f"{text[:20]!r} is not a whole number")
     return int(text)
 
 

@@ -286,6 +286,8 @@ def _slow_cell(kind: str | None, text: str) -> Any:
         return SHARED[int(text)]
     if kind == "b":
         return "TRUE" if text == "1" else "FALSE"
+    if kind == "zz":
+        raise LookupError(kind)
     return text
 
 
