@@ -97,3 +97,59 @@ def test_the_rows_of_a_parquet_are_not_counted(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"refund_id": ["TQ1"] * 30_000, "amount_fen": [5] * 30_000}), path)
     assert len(ledger_rows(path)) == 30_000
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"ORC" + bytes(50), "an ORC file"),
+        (b"PARE" + bytes(50), "an encrypted Parquet file"),
+        (b"a.csv".ljust(257, b"\0") + b"ustar" + bytes(300), "a tar archive: unpack it first"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_other_kinds_are_named(tmp_path: Path, head: bytes, said: str, packed: bool) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(gzip.compress(head) if packed else head)
+    with pytest.raises(InvalidArgumentError, match=rf"^t(.csv)? is {said}"):
+        records(path)
+
+
+def test_what_a_system_puts_into_a_zip_is_not_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "t.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("t/refunds.csv", "refund_id,amount_fen\nTQ1,5\n")
+        for name in ("t/Thumbs.db", "desktop.ini", "__MACOSX/t/._refunds.csv", "t/.DS_Store"):
+            archive.writestr(name, b"x")
+    assert [row.refund_id for row in ledger_rows(path)] == ["TQ1"]
+
+
+@pytest.mark.parametrize("kind", ["string", "large_string", "string_view"])
+def test_broken_bytes_in_parquet_cost_their_cell(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "t.parquet"
+    raw = {"string": pa.binary(), "large_string": pa.large_binary(), "string_view": pa.binary_view()}[kind]
+
+    def column(*values: bytes) -> Any:
+        return pa.array(values, type=raw).view(getattr(pa, kind)())
+
+    pq.write_table(
+        pa.table(
+            {
+                "refund_id": column(b"TQ1", b"TQ\xff"),
+                "amount_fen": [5, 6],
+                "shop": column("店".encode("gbk"), b""),
+            }
+        ),
+        path,
+    )
+    assert [row.problem for row in ledger_rows(path)] == [None, "'TQ\ufffd' contains broken bytes"]
+
+
+def test_lists_and_structures_are_not_values(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"refund_id": [["TQ1"]], "amount_fen": [5]}), path)
+    (row,) = ledger_rows(path)
+    assert row.problem == "'…' is a list or a structure, not one value"
+    pq.write_table(pa.table({"refund_id": ["TQ1"], "amount_fen": [5], "order_id": [["7"]]}), path)
+    (row,) = ledger_rows(path)
+    assert (row.problem, row.order_id) == (None, None)

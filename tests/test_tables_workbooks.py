@@ -186,3 +186,113 @@ def test_a_sheet_without_a_part_is_not_passed_over(tmp_path: Path) -> None:
     path = written(tmp_path / "t.xlsx", row(), **{"xl/workbook.xml": book})
     with pytest.raises(InvalidArgumentError, match="the sheet 二月 is missing"):
         ledger_rows(path)
+
+
+NAMES = ["refund_id", "amount_yuan", "status"]
+
+
+def texts(*values: str) -> str:
+    return "".join(f'<c t="inlineStr"><is><t>{value}</t></is></c>' for value in values)
+
+
+def book(path: Path, **sheets: list[list[str]]) -> Path:
+    """A workbook of sheets of texts."""
+    named = "".join(f'<sheet name="{name}" r:id="{at}"/>' for at, name in enumerate(sheets))
+    parts: dict[str, str | bytes] = {
+        "xl/workbook.xml": f'<workbook xmlns:r="r"><sheets>{named}</sheets></workbook>',
+        RELATIONS: "<Relationships>"
+        + "".join(f'<Relationship Id="{at}" Target="{at}.xml"/>' for at in range(len(sheets)))
+        + "</Relationships>",
+    }
+    for at, rows in enumerate(sheets.values()):
+        body = "".join(f"<row>{texts(*cells)}</row>" for cells in rows)
+        parts[f"xl/{at}.xml"] = f"<worksheet><sheetData>{body}</sheetData></worksheet>"
+    path.write_bytes(workbook(parts))
+    return path
+
+
+ROW = ["TQ1", "12.50", "refundsuccess"]
+TITLES = [["说明"]] * 40
+
+
+def test_the_advice_names_the_row_and_the_sheet(tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", 说明=[["x"]], 明细=[*TITLES, NAMES, ROW])
+    with pytest.raises(InvalidArgumentError, match=r"--sheet '明细' --header-row 41\. "):
+        ledger_rows(path)
+    assert len(ledger_rows(path, sheet=("明细",), header_row=41)) == 1
+    with pytest.raises(InvalidArgumentError, match=r"Row 41 looks like column names: --header-row 41\. "):
+        ledger_rows(path, sheet=("明细",), header_row=40)
+
+
+def test_a_sheet_without_a_needed_column_is_only_named(tmp_path: Path) -> None:
+    other = [["refund_id", "status"], ["TQ2", "refundsuccess"]]
+    path = book(tmp_path / "t.xlsx", 一月=[NAMES, ROW], 二月=other)
+    ledger = open_ledger(path)
+    assert [one.refund_id for one in ledger.rows()] == ["TQ1"]
+    assert "other sheets, not read: 二月" in ledger.notes()
+    with pytest.raises(InvalidArgumentError, match=r"^sheet 二月: no amount column found"):
+        ledger_rows(path, all_sheets=True)
+
+
+def test_a_sheet_is_found_in_any_case_and_read_once(tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", Refunds=[NAMES, ROW], Other=[NAMES, ROW])
+    assert len(ledger_rows(path, sheet=("refunds", "REFUNDS "))) == 1
+    with pytest.raises(
+        InvalidArgumentError, match=r"no sheet Refund; did you mean Refunds\? It has: Refunds, Other"
+    ):
+        ledger_rows(path, sheet=("Refund",))
+
+
+def test_advice_can_be_pasted_whatever_the_name(tmp_path: Path) -> None:
+    path = book(tmp_path / "t.xlsx", **{"O'Brien": [NAMES, ROW], "B": [NAMES, ROW]})
+    with pytest.raises(InvalidArgumentError, match="""--sheet 'O'"'"'Brien' --sheet 'B'"""):
+        ledger_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("above", "row", "rows"),
+    [
+        (
+            [["平台", "退款编号", "金额", "", "状态"], ["", "", "退款金额(元)", "订单金额(元)", ""]],
+            0,
+            "1 and 2",
+        ),
+        ([["", "", "金额", "", ""], ["平台", "退款编号", "退款金额(元)", "订单金额(元)", "退款状态"]], 1, ""),
+    ],
+)
+def test_names_below_a_merged_name(tmp_path: Path, above: list[list[str]], row: int, rows: str) -> None:
+    path = book(tmp_path / "t.xlsx", S=[*above, ["1688", "TQ1", "12.50", "99", "refundsuccess"]])
+    ledger = open_ledger(path)
+    assert [(one.refund_id, one.amount_fen) for one in ledger.rows()] == [("TQ1", 1250)]
+    assert ledger.notes() == (
+        [f"rows {rows} are the column names"] if rows else [f"rows above the column names, not read: {row}"]
+    )
+
+
+def test_two_amounts_below_one_name_are_asked_for(tmp_path: Path) -> None:
+    names = [["平台", "退款编号", "金额(元)", "", "状态"], ["", "", "申请", "实退", ""]]
+    path = book(tmp_path / "t.xlsx", S=[*names, ["1688", "TQ1", "12.50", "99", "refundsuccess"]])
+    with pytest.raises(InvalidArgumentError, match=r"no amount column found.*金额\(元\)申请, 金额\(元\)实退"):
+        ledger_rows(path)
+    (found,) = ledger_rows(path, map={"amount_yuan": "金额(元)实退"})
+    assert found.amount_fen == 9900
+
+
+@pytest.mark.parametrize(
+    "again",
+    [NAMES, ["退款编号", "退款金额(元)", "状态"], ["必填", "(必填)", "选填"]],
+    ids=["same", "Chinese", "hints"],
+)
+def test_names_and_hints_again_are_no_rows(tmp_path: Path, again: list[str]) -> None:
+    first = [NAMES] if again[0] == "必填" else [NAMES, ROW]
+    ledger = open_ledger(book(tmp_path / "t.xlsx", S=[*first, again, ROW]))
+    assert {one.refund_id for one in ledger.rows()} == {"TQ1"}
+    assert ledger.notes() == ["repeated column names and ruled lines, not read: 1"]
+
+
+def test_another_table_below_is_refused(tmp_path: Path) -> None:
+    path = book(
+        tmp_path / "t.xlsx", S=[NAMES, ROW, ["订单编号", "退款编号", "状态"], ["12", "TQ2", "refundsuccess"]]
+    )
+    with pytest.raises(InvalidArgumentError, match=r"t\.xlsx, row 3 has column names in another order"):
+        ledger_rows(path)

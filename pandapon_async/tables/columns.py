@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import AmountUnit, Refused, tidy
+from pandapon_async.tables.cells import AmountUnit, Cell, Refused, tidy
 from pandapon_async.tables.fields import ColumnSpec, plain_name, split_unit
 
 __all__ = ["Columns", "Resolver", "columns_named", "listed_names"]
@@ -28,7 +28,7 @@ MOST_LISTED = 40
 class Columns:
     """The position of each field, the unit of money, and values for all rows.
 
-    `notes` has a sentence for each ignored column.
+    `notes` has a sentence for each ignored column, `known` the usual names of each field.
     """
 
     names: tuple[str, ...]
@@ -36,6 +36,15 @@ class Columns:
     units: Mapping[str, AmountUnit]
     constants: Mapping[str, Any] = attrs.field(factory=dict)
     notes: tuple[str, ...] = ()
+    known: Mapping[str, Collection[str]] = attrs.field(factory=dict)
+
+    def named_by(self, field: str, cell: Cell) -> bool:
+        """Whether a cell has a name of this field's column instead of a value."""
+        if not isinstance(cell, str):
+            return False
+        name = plain_name(cell)
+        known = self.known.get(field, ())
+        return name == plain_name(self.name_of(field)) or name in known or split_unit(name)[0] in known
 
     def name_of(self, field: str) -> str:
         """Return the table's name of a field's column, or the field's name if it has none."""
@@ -79,6 +88,18 @@ class Resolver:
                 found.add(spec.name)
         return found
 
+    def satisfied(self, names: Sequence[str]) -> bool:
+        """Whether these columns have every required field, as far as their names tell; raises nothing."""
+        have = self.recognised(names)
+        return all(
+            spec.name in have
+            or spec.instead in have
+            or spec.default is not None
+            or any(key.removesuffix("_fen").removesuffix("_yuan") == spec.name for key in self.constants)
+            for spec in self.specs
+            if spec.name in self.required
+        )
+
     def resolve(self, names: Sequence[str], hint: str = "") -> Columns:
         """Find the columns. `hint` is added to the message about a missing required one.
 
@@ -101,7 +122,8 @@ class Resolver:
         positions = {
             spec.name: search.positions[spec.name] for spec in self.specs if spec.name in search.positions
         }
-        return Columns(search.names, positions, units, fixed, tuple(search.notes))
+        known = {spec.name: spec.outright | spec.general for spec in self.specs}
+        return Columns(search.names, positions, units, fixed, tuple(search.notes), known)
 
 
 def columns_named(names: Sequence[str], wanted: str) -> list[int]:

@@ -85,14 +85,14 @@ class CsvSource:
         }
         self._open = re.compile(rf'{blanks}*"(?:[^"\\]|\\.|"")*+\\?\Z', re.DOTALL)
 
-    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
-        """Return some non-empty rows from row `first` on."""
+    def head(self, sheet: Sheet, first: int = 1, most: int = SEARCHED) -> Sequence[HeadRow]:
+        """Return up to `most` non-empty rows from row `first` on."""
         found: list[HeadRow] = []
         try:
             for row, cells, problem in self._records(()):
                 if row >= first and (problem or not all(map(blank, cells))):
                     found.append((row, [""] if problem else cells))
-                if len(found) == SEARCHED:
+                if len(found) == most:
                     break
         except InvalidArgumentError:  # reported again when the rows are read
             if not found:

@@ -59,15 +59,19 @@ class Encodings:
         return notes
 
 
-def encodings_of(path: Path) -> Encodings:
-    """Return the possible encodings of a file. Raises InvalidArgumentError if it is not text."""
+def encodings_of(path: Path, name: str | None = None) -> Encodings:
+    """Return the possible encodings of a file. Raises InvalidArgumentError if it is not text.
+
+    `name` is the name for messages, if the file has another one for people.
+    """
+    said = name or path.name
     with path.open("rb") as file:
         head = file.read(1 << 14)
     if wide := _wide(head):
         return Encodings((wide,), {wide: _broken(path, wide)})
     if head.count(0) * 4 > len(head):
         raise InvalidArgumentError(
-            f"{path.name} is not text, because it consists mostly of zero bytes; export the table again"
+            f"{said} is not text, because it consists mostly of zero bytes; export the table again"
         )
     if _broken(path, "utf-8-sig", first=True) == 0:
         return Encodings(("utf-8-sig",))
@@ -83,7 +87,7 @@ def encodings_of(path: Path) -> Encodings:
             f"{title} (byte {_first_broken(path, name)} breaks it)"
             for title, name in (("UTF-8", "utf-8-sig"), ("GB18030", "gb18030"))
         )
-        raise InvalidArgumentError(f"{path.name} is neither {places}; save it as CSV in UTF-8")
+        raise InvalidArgumentError(f"{said} is neither {places}; save it as CSV in UTF-8")
     return _ranked(path, possible)
 
 

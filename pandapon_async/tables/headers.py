@@ -17,6 +17,8 @@ __all__ = ["SEARCHED", "HeadRow", "Header", "find_header"]
 
 SEARCHED = 30
 """The column names are searched in this many non-empty rows."""
+FURTHER = 2_000
+"""If they are not there, a message names their row if it is one of this many."""
 
 HeadRow = tuple[int, Sequence[Cell]]
 """A row's number and its cells from the first column on."""
@@ -45,7 +47,7 @@ class Header:
             return f"Row {self.better} looks like column names: --header-row {self.better}. "
         if self.more:
             return (
-                f"The names were searched in {SEARCHED} rows; if they are further down, use --header-row N. "
+                f"The names were searched in {FURTHER:,} rows; if they are further down, use --header-row N. "
             )
         return ""
 
@@ -74,14 +76,17 @@ def _header_at(rows: Sequence[HeadRow], at: int, resolver: Resolver) -> Header |
     alone = resolver.recognised(names)
     below = rows[at + 1] if at + 1 < len(rows) else None
     if below is not None and below[0] == number + 1 and _may_be_names(below[1]):
-        joined = _joined(names, _names(below[1]))
+        lower = _names(below[1])
+        joined = _joined(names, lower, resolver)
         both = resolver.recognised(joined)
+        again = resolver.recognised(lower)
+        adds = len(both) > len(again)  # otherwise the upper row is a title
         is_data = resolver.identifier in alone and not _is_blank_under(resolver, names, below[1])
-        if _is_header(both, resolver) and not is_data and len(both) >= len(alone):
+        below_groups = _is_below_groups(names, below[1])
+        if _is_header(both, resolver) and adds and not is_data and (below_groups or len(both) >= len(alone)):
             return Header(number, below[0], joined, at)
-        again = resolver.recognised(_names(below[1]))
         if _is_header(alone, resolver) and _is_header(again, resolver):  # names in two languages
-            better = names if len(alone) >= len(again) else _names(below[1])
+            better = names if len(alone) >= len(again) else lower
             return Header(number, below[0], better, at)
     return Header(number, number, names, at) if _is_header(alone, resolver) else None
 
@@ -104,12 +109,26 @@ def _is_blank_under(resolver: Resolver, names: Sequence[str], below: Sequence[Ce
     return True
 
 
-def _joined(upper: Sequence[str], lower: Sequence[str]) -> tuple[str, ...]:
-    """Merge two header rows. A name merged over several columns is in the first of them."""
+def _is_below_groups(upper: Sequence[str], below: Sequence[Cell]) -> bool:
+    """Whether a row only has names below the names that span several columns, so is not a row of data."""
+    groups: set[int] = set()
+    for at, cell in enumerate(below):
+        spanned = at > 0 and not (upper[at] if at < len(upper) else "") and not blank(cell)
+        if spanned and (at - 1 in groups or (at - 1 < len(upper) and upper[at - 1])):
+            groups |= {at - 1, at}
+    return bool(groups) and all(blank(cell) or at in groups for at, cell in enumerate(below))
+
+
+def _joined(upper: Sequence[str], lower: Sequence[str], resolver: Resolver) -> tuple[str, ...]:
+    """Merge two header rows. A name merged over several columns is in the first of them.
+
+    A lower name that says enough by itself stays as it is: 退款金额 below 金额.
+    """
     names, over = [], ""
     for above, below in zip_longest(upper, lower, fillvalue=""):
         over = above or (over if below else "")
-        names.append(f"{over}{below}" if below else above)
+        both = f"{over}{below}" if below else above
+        names.append(below if resolver.recognised([below]) > resolver.recognised([both]) else both)
     return tuple(names)
 
 

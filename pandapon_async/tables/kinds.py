@@ -31,6 +31,8 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"FEA1", "a Feather file", "save it as Parquet or CSV"),
     (b"ORC", "an ORC file", "save it as Parquet or CSV"),
     (b"Obj\x01", "an Avro file", "save it as Parquet or CSV"),
+    (b"ORC", "an ORC file", "save it as Parquet or CSV"),
+    (b"PARE", "an encrypted Parquet file", "save it as Parquet without encryption, or as CSV"),
     (b"SQLite format 3\0", "a SQLite database", "save the table as CSV"),
     (b"%PDF", "a PDF", "export the table as .xlsx or CSV"),
     (b"Rar!", "a RAR archive", "unpack it first"),
@@ -44,6 +46,9 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (b"\x09\x04", "an old .xls workbook", _RESAVE),
     (b"\x09\x02", "an old .xls workbook", _RESAVE),
 )
+_TAR = slice(257, 262), b"ustar"
+_CLUTTER = re.compile(r"(?:^|/)(?:__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
+"""Files that systems put into archives."""
 _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(form, re.IGNORECASE), name)
     for form, name in (
@@ -72,6 +77,9 @@ _ZIP_PARTS: tuple[tuple[str, str], ...] = (
     ("word/document.xml", "a Word document"),
     ("ppt/presentation.xml", "a presentation"),
 )
+
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 class _Readable(Protocol):
@@ -104,6 +112,8 @@ def refusal_of(path: Path, name: str) -> InvalidArgumentError | None:
     for magic, what, todo in _MAGIC:
         if head.startswith(magic):
             return InvalidArgumentError(f"{name} is {what}: {todo}")
+    if head[_TAR[0]] == _TAR[1]:
+        return InvalidArgumentError(f"{name} is a tar archive: unpack it first")
     if not head:
         return InvalidArgumentError(f"{name} is empty")
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
@@ -150,9 +160,7 @@ def unpacked(path: Path, kind: str) -> tuple[Path, str] | None:
             files = [
                 info
                 for info in archive.infolist()
-                if not info.is_dir()
-                and not info.filename.startswith("__MACOSX/")
-                and not info.filename.endswith(".DS_Store")
+                if not info.is_dir() and not _CLUTTER.search(info.filename)
             ]
             if not files:
                 raise InvalidArgumentError(f"{path.name} is an empty archive")
@@ -163,6 +171,8 @@ def unpacked(path: Path, kind: str) -> tuple[Path, str] | None:
                 )
             if files[0].flag_bits & 1:
                 raise InvalidArgumentError(f"{path.name} has a password; unpack it first")
+            if files[0].compress_type not in _METHODS:
+                raise InvalidArgumentError(f"{path.name} is packed in an unusual way; unpack it first")
             with archive.open(files[0]) as stream:
                 return _copied(stream, path.name), f"{path.name}/{_name_of(files[0])}"
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, LookupError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
+import shlex
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +18,17 @@ from typing import Literal
 import attrs
 
 from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.plain_text import meant
 from pandapon_async.tables.cells import blank, shown
 from pandapon_async.tables.columns import Resolver, columns_named, listed_names
 from pandapon_async.tables.csv_file import DELIMITERS, CsvSource
 from pandapon_async.tables.csv_text import Encodings, encodings_of
 from pandapon_async.tables.file_set import SPAN, FileSet
 from pandapon_async.tables.files_table import FilesTable
-from pandapon_async.tables.headers import Header, HeadRow, find_header
+from pandapon_async.tables.headers import FURTHER, SEARCHED, Header, HeadRow, find_header
 from pandapon_async.tables.kinds import kind_of, refusal_of, unpacked
 from pandapon_async.tables.parquet_file import FLOAT32_DIGITS, ParquetSource
-from pandapon_async.tables.source import Sheet
+from pandapon_async.tables.source import Sheet, Source
 from pandapon_async.tables.table import Section, Table
 from pandapon_async.tables.xlsx_file import XlsxSource
 
@@ -136,20 +138,29 @@ def _parquet(path: Path, source: ParquetSource, resolver: Resolver) -> Table:
 
 
 def _csv(path: Path, real: Path, name: str, resolver: Resolver, options: ReadOptions) -> Table:
-    encodings = encodings_of(real)
+    encodings = encodings_of(real, name)
     source, header = _best_csv(real, name, encodings, resolver, options)
-    if options.header_row is not None and not _identifies(header, resolver):
-        found = find_header(source.head(source.sheets[0]), resolver, None)
-        header = attrs.evolve(header, better=found.first if found is not None and found.sure else None)
     for column in options.multiline:
         if not columns_named(header.names, column):
             raise InvalidArgumentError(
                 f"--multiline {column} matches no column. Columns: {listed_names(header.names)}",
                 argument="multiline",
             )
-    columns = resolver.resolve(header.names, header.hint)
+    columns = resolver.resolve(
+        header.names, _further(source, source.sheets[0], header, resolver) or header.hint
+    )
     notes = encodings.notes(source.encoding)
     return Table(path, source, [Section(source.sheets[0], header, columns)], resolver.identifier, notes)
+
+
+def _further(source: Source, sheet: Sheet, header: Header | None, resolver: Resolver) -> str:
+    """Return the row of the column names for the message about a missing one, also far down."""
+    if header is not None and resolver.satisfied(header.names):
+        return ""
+    found = find_header(source.head(sheet, 1, FURTHER), resolver, None)
+    if found is None or not found.sure or (header is not None and found.first == header.first):
+        return ""
+    return f"Row {found.first} looks like column names: --header-row {found.first}. "
 
 
 def _best_csv(
@@ -224,8 +235,13 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
         if header is None:
             raise _no_names(f"{source.name}, sheet {sheet.name}", options)
         offset = SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
-        hint = _other_sheet(source, sheet, headers, resolver, options) or header.hint
-        sections.append(Section(sheet, header, resolver.resolve(header.names, hint), offset))
+        try:
+            columns = resolver.resolve(header.names, _sheet_hint(source, sheet, headers, resolver, options))
+        except InvalidArgumentError as error:
+            if len(source.sheets) == 1:
+                raise
+            raise InvalidArgumentError(f"sheet {sheet.name}: {error}", argument=error.argument) from None
+        sections.append(Section(sheet, header, columns, offset))
     columns = sections[0].columns
     for section in sections[1:]:
         if (
@@ -249,12 +265,17 @@ def _named_sheets(source: XlsxSource, options: ReadOptions) -> list[Sheet]:
     chosen = []
     for name in dict.fromkeys(options.sheets):
         found = [sheet for sheet in source.sheets if sheet.name == name] or [
-            sheet for sheet in source.sheets if sheet.name.strip() == name.strip()
+            sheet for sheet in source.sheets if sheet.name.strip().lower() == name.strip().lower()
         ]
         if not found:
-            names = ", ".join(sheet.name for sheet in source.sheets)
-            raise InvalidArgumentError(f"the workbook has no sheet {name}; it has: {names}", argument="sheet")
-        chosen.append(found[0])
+            names = [sheet.name for sheet in source.sheets]
+            near = meant(name, names)
+            raise InvalidArgumentError(
+                f"the workbook has no sheet {name}{near}{' It' if near else '; it'} has: {', '.join(names)}",
+                argument="sheet",
+            )
+        if found[0] not in chosen:
+            chosen.append(found[0])
     return chosen
 
 
@@ -267,12 +288,15 @@ def _only_sheet(
 ) -> Sheet:
     """Return the only sheet with the columns, if any; with two of them the user must choose."""
     having = _having(heads, headers, resolver)
+    complete = [sheet for sheet in having if (head := headers[sheet]) and resolver.satisfied(head.names)]
+    every = ", or all of them with --all-sheets" if complete in ([], having) else ""
+    having = complete or having
     if len(having) > 1:
         names = ", ".join(sheet.name for sheet in having)
-        several = " ".join(f"--sheet '{sheet.name}'" for sheet in having)
+        several = " ".join(f"--sheet {_quoted(sheet.name)}" for sheet in having)
         raise InvalidArgumentError(
             f"{name}: {len(having)} sheets have these columns: {names}; read one with --sheet "
-            f"'{having[0].name}', several with {several}, or all of them with --all-sheets",
+            f"{_quoted(having[0].name)}, several with {several}{every}",
             argument="sheet",
         )
     if having:
@@ -304,26 +328,49 @@ def _has_rows(head: Sequence[HeadRow], header: Header) -> bool:
     return any(number > header.last and not all(map(blank, cells)) for number, cells in head)
 
 
-def _other_sheet(
+def _sheet_hint(
     source: XlsxSource,
     sheet: Sheet,
     headers: dict[Sheet, Header | None],
     resolver: Resolver,
     options: ReadOptions,
 ) -> str:
-    """Return the sheet to suggest if this one lacks a column; it may be hidden."""
+    """Return where the columns are, if this sheet lacks one: on another sheet or further down."""
+    header = headers[sheet]
+    if header is not None and resolver.satisfied(header.names):
+        return ""
+    return (
+        _other_sheet(source, sheet, headers, resolver, options.header_row, SEARCHED)
+        or _further(source, sheet, header, resolver)
+        or _other_sheet(source, sheet, headers, resolver, None, FURTHER)
+        or ("" if header is None else header.hint)
+    )
+
+
+def _other_sheet(
+    source: XlsxSource,
+    sheet: Sheet,
+    headers: dict[Sheet, Header | None],
+    resolver: Resolver,
+    header_row: int | None,
+    most: int,
+) -> str:
+    """Return the sheet to suggest if this one has no rows of refunds; it may be hidden."""
     if _identifies(headers[sheet], resolver):
         return ""
     for other in sorted(source.sheets, key=lambda other: not other.visible):
-        header = headers[other] if other in headers else _header_of(source, other, resolver, options)
-        if other is not sheet and _identifies(header, resolver):
+        if other is sheet:
+            continue
+        header = find_header(source.head(other, header_row or 1, most), resolver, header_row)
+        if header is not None and _identifies(header, resolver):
             what = "Sheet" if other.visible else "The hidden sheet"
-            return f"{what} {other.name} has one: --sheet '{other.name}'. "
+            row = f" --header-row {header.first}" if most > SEARCHED else ""
+            return f"{what} {other.name} has one: --sheet {_quoted(other.name)}{row}. "
     return ""
 
 
-def _header_of(source: XlsxSource, sheet: Sheet, resolver: Resolver, options: ReadOptions) -> Header | None:
-    return find_header(source.head(sheet, options.header_row or 1), resolver, options.header_row)
+def _quoted(name: str) -> str:
+    return shlex.quote(name) if "'" in name else f"'{name}'"
 
 
 def _identifies(header: Header | None, resolver: Resolver) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from pandapon_async.core.model import EPOCH
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, PandaponError
 from pandapon_async.tables.cells import BadCell, Cell
-from pandapon_async.tables.headers import HeadRow
+from pandapon_async.tables.headers import SEARCHED, HeadRow
 from pandapon_async.tables.moments import DAY_ZERO
 from pandapon_async.tables.source import RawRow, Sheet
 
@@ -27,6 +27,7 @@ __all__ = ["ParquetSource"]
 BATCH = 2_000
 LARGEST_GROUP = 512 << 20  # bytes of the wanted columns of a row group, unpacked
 FLOAT32_DIGITS = 7
+NESTED = "is a list or a structure, not one value"
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
@@ -64,7 +65,7 @@ class ParquetSource:
         except Exception:
             raise InvalidArgumentError(f"{self.name} is not a readable Parquet file") from None
 
-    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
+    def head(self, sheet: Sheet, first: int = 1, most: int = SEARCHED) -> Sequence[HeadRow]:
         """Return the names, which are not in a row."""
         return [(0, self.names)]
 
@@ -135,10 +136,21 @@ class ParquetSource:
             return [_of_ticks(value, "d", None) for value in column.to_pylist()]
         if types.is_float32(kind) or types.is_float16(kind):
             return [None if value is None else _of_float32(value) for value in column.to_pylist()]
+        if types.is_nested(kind):
+            return [BadCell("…", NESTED) if valid else None for valid in column.is_valid().to_pylist()]
+        if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+            return self._texts(column)
         values: list[Any] = column.to_pylist()
-        if types.is_string(kind) or types.is_large_string(kind):
-            return values
         return [None if value is None else _convert(value) for value in values]
+
+    def _texts(self, column: Any) -> Sequence[Cell]:
+        """Return the texts of a column; broken bytes, which some programs write, cost their cell only."""
+        try:
+            values: list[Cell] = column.to_pylist()
+        except UnicodeDecodeError:
+            raw = column.cast(self._arrow.large_binary()).to_pylist()
+            values = [None if value is None else value.decode("utf-8", "replace") for value in raw]
+        return values
 
 
 def _of_ticks(value: int | None, unit: str, zone: str | None) -> Cell:

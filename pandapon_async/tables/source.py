@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import attrs
 
 from pandapon_async.tables.cells import Cell
-from pandapon_async.tables.headers import HeadRow
+from pandapon_async.tables.headers import SEARCHED, HeadRow
 
 __all__ = ["RawRow", "Sheet", "Source"]
 
@@ -38,8 +38,8 @@ class Source(Protocol):
     day_zero: date
     sheets: Sequence[Sheet]
 
-    def head(self, sheet: Sheet, first: int = 1) -> Sequence[HeadRow]:
-        """Return some non-empty rows from row `first` on."""
+    def head(self, sheet: Sheet, first: int = 1, most: int = SEARCHED) -> Sequence[HeadRow]:
+        """Return up to `most` non-empty rows from row `first` on."""
         ...
 
     def rows(self, sheet: Sheet, names: Sequence[str], last: int, wanted: Sequence[int]) -> Iterator[RawRow]:

@@ -1,7 +1,7 @@
 """A table: the columns found in a file, its rows in order, and what was skipped.
 
-Every row of a file ends in exactly one place: it is a record, or it is counted as an empty line, a preamble
-or a total at the end.
+Every row of a file ends in exactly one place: it is a record, or it is counted as an empty line, a preamble,
+a total at the end, or column names that stand among the rows again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import attrs
 
+from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.tables.cells import Cell, blank, plain_text, tidy, unwrap
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.fields import plain_name, simplified
@@ -30,6 +31,8 @@ _TOTALS = (
     "导出时间", "合计金额", "金额合计", "总计金额", "本页小计", "平均", "平均值",
     "total", "totals", "subtotal", "grand total", "sum", "average",
 )  # fmt: skip
+_HINTS = frozenset(("必填", "选填", "可选", "必须", "非必填", "可不填", "required", "optional"))
+"""What templates write below the column names."""
 _COUNT = re.compile(r"共 ?[0-9,]+ ?[条笔行单项个件]", re.ASCII)
 _MARK = re.compile(r"\s*#(?![A-Za-z0-9¡])")
 """The begin of the lines below an Alipay bill; #N/A and #12345 are cells of a row."""
@@ -127,7 +130,7 @@ class Table:
         wanted = [section.columns.positions[field] for field in self._fields]
         source, at_id, offset = self.source, self._id, section.offset
         held: list[Record] = []  # rows that are totals unless a row with an id follows
-        names, began = [plain_name(name) for name in section.columns.names if name], False
+        began = False
         rows = source.rows(section.sheet, section.columns.names, section.header.last, wanted)
         for row, cells, problem in rows:
             if problem is None and source.is_blank(cells):
@@ -136,8 +139,11 @@ class Table:
             picked = source.pick(cells, wanted)
             record = Record(row + offset, picked, problem)
             if at_id is not None and not _may_be_id(picked[at_id]):
+                if problem is None and self._is_heading(section, record):
+                    self.repeated += 1
+                    continue
                 filled = [cell for cell in source.filled(cells) if not blank(cell)]
-                if filled and ((not began and _is_rule(filled)) or _repeats(filled, names)):
+                if filled and not began and _is_rule(filled):
                     self.repeated += 1
                     continue
                 after = bool(held)
@@ -149,6 +155,27 @@ class Table:
             began = True
             yield record
         self.totals += len(held)
+
+    def _is_heading(self, section: Section, record: Record) -> bool:
+        """Whether a row has the column names again, as in joined files, or hints of a template.
+
+        Raises InvalidArgumentError if they are names of other columns: another table begins there.
+        """
+        columns, cells = section.columns, dict(zip(self._fields, record.cells, strict=True))
+        identifier = self._fields[self._id] if self._id is not None else ""
+        if all(blank(cell) or tidy(str(cell)).lower().strip("()") in _HINTS for cell in record.cells):
+            return not blank(cells[identifier])
+        if sum(columns.named_by(field, cell) for field, cell in cells.items()) >= min(2, len(cells)):
+            if columns.named_by(identifier, cells[identifier]):
+                return True
+        elif sum(any(columns.named_by(other, cell) for other in columns.known) for cell in record.cells) < 2:
+            return False
+        if not any(columns.named_by(other, cells[identifier]) for other in columns.known):
+            return False
+        raise InvalidArgumentError(
+            f"{self.path.name}, {self.place(record.row)} has column names in another order: another table "
+            "begins there. Put it on a sheet or into a file of its own"
+        )
 
 
 def _may_be_id(cell: Cell) -> bool:
@@ -178,14 +205,6 @@ def _is_footer(cell: Cell) -> bool:
 def _is_rule(filled: Sequence[Cell]) -> bool:
     """Whether a row is a line drawn with dashes, as database programs have below the column names."""
     return all(isinstance(cell, str) and _RULE.fullmatch(tidy(cell)) for cell in filled)
-
-
-def _repeats(filled: Sequence[Cell], names: Sequence[str]) -> bool:
-    """Whether a row repeats the column names, as in files that were joined."""
-    return len(filled) == len(names) and all(
-        isinstance(cell, str) and plain_name(unwrap(tidy(cell))) == name
-        for cell, name in zip(filled, names, strict=True)
-    )
 
 
 def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> bool:
