@@ -308,10 +308,13 @@ async def test_the_command_in_parts(shell: Shell, tmp_path: Path) -> None:
         shell.use(server)
         await asyncio.to_thread(write_ledger, tmp_path / "ledger.csv", server)
         made = await shell.beside("reconcile", "split", "ledger.csv", "--parts", "2", "--out", "parts")
-        early = await shell.beside("reconcile", "merge", "--in", "parts", "--out", "report")
+        merge = ("reconcile", "merge", "--in", "parts", "--out", "report", "--metrics", "night.prom")
+        early = await shell.beside(*merge)
+        metrics = [(tmp_path / "night.prom").read_text("utf-8")]
         runs = [await shell.beside("reconcile", "part", str(part), "--in", "parts") for part in (1, 2, 2)]
         wrong = await shell.beside("reconcile", "part", "3", "--in", "parts")
-        merged = await shell.beside("reconcile", "merge", "--in", "parts", "--out", "report")
+        merged = await shell.beside(*merge)
+        metrics.append((tmp_path / "night.prom").read_text("utf-8"))
         whole = await shell.beside("reconcile", "ledger.csv", "--out", "whole")
     asked = json.loads(made.out)["to_look_up"]
     assert (made.code, sum(json.loads(made.out)["rows"])) == (0, 40)
@@ -321,4 +324,7 @@ async def test_the_command_in_parts(shell: Shell, tmp_path: Path) -> None:
     assert [json.loads(run.out)["lookups"] for run in runs] == [*asked, 0]
     assert (wrong.code, "there is no part 3; the parts are 1 to 2" in wrong.err) == (2, True)
     assert merged.code == whole.code == 1
+    for code, text in zip((3, 1), metrics, strict=True):
+        assert f'pandapon_reconcile_exit_code{{name="night"}} {code}\n' in text
+    assert ["pandapon_reconcile_rows{" in text for text in metrics] == [False, True]
     assert json.loads(merged.out)["rows_digest"] == json.loads(whole.out)["rows_digest"]
