@@ -316,8 +316,11 @@ def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> st
     for line, parts in zip(lines[1:], pieces[1:], strict=True):
         if len(parts) >= about or _has_id(parts) or (len(parts) > 1 and _is_alike(parts, first, other=True)):
             return line
+    several = max(map(len, pieces)) > 1
+    alone = not several and not any(line.strip() for line in lines[1:])  # the cell's own id and an empty line
     whole = len(first) == width == len(last) and have > 1
-    if whole or _has_id(pieces[0]) or (max(map(len, pieces)) > 1 and _is_alike(last, first)):
+    two_rows = (several or alone) and _is_alike(last, first, other=len(pieces[0]) > 2)
+    if whole or two_rows or (_has_id(pieces[0]) and not alone):
         return lines[-1] or lines[0]
     return None
 

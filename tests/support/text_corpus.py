@@ -29,6 +29,8 @@ def _quotation_marks(case: Case) -> None:
     first = csv_text([["备注", *HEADER], *[["", *row] for row in texts()]]).replace("\n,1688", '\n",1688', 1)
     first = first.replace("\n,taobao", '\n",taobao', 1)
     case("q_pair_first.csv", first, refused="between row 2 and row 3 .* swallow rows")
+    broken = [[row[0], f"{row[1]}\n", *row[2:]] for row in texts()]
+    case("q_id_and_line.csv", csv_text([HEADER, *broken]), rows=GOOD)
     escaped = csv_text([[*HEADER[:2], "商品", *HEADER[2:]], *([*row[:2], "x", *row[2:]] for row in texts())])
     case("q_backslash.csv", escaped.replace(",x,", ',"27\\" 屏, 黑",'), rows=GOOD)
     title = csv_text([["七月退款\n(全部)"], HEADER, *texts()])
