@@ -190,6 +190,8 @@ class Run:
                 self._share(copies, _by_file(cases), self._as_is)
                 if not self.broken:
                     self._share(copies, cases, self._one)
+                    ended = {*self.noticed, *self.hung, *self.survived}
+                    self.not_run = [case.name for case in cases if case.name not in ended]
             finally:
                 for copy in copies:
                     copy.close()
@@ -215,15 +217,14 @@ class Run:
 
     def _as_is(self, copy: Copy, tests: Sequence[str]) -> None:
         begun = time.monotonic()
-        why = copy.failing(tests)
+        why, file = copy.failing(tests), tests[0].partition("::")[0]
         if why is not None:
-            self.broken.append(why)
-        file, seconds = tests[0].partition("::")[0], time.monotonic() - begun
+            self.broken.append(f"{file}: {why}")
+        seconds = time.monotonic() - begun
         print(f"{'passes ' if why is None else 'FAILS  '}   {file}, {seconds:.0f} s", flush=True)
 
     def _one(self, copy: Copy, case: Case) -> None:
         if time.monotonic() > self.end:
-            self.not_run.append(case.name)
             return
         by = copy.noticed_by(case)
         ended = self.survived if by is None else self.hung if by == NO_END else self.noticed
@@ -259,7 +260,7 @@ def main() -> int:
         "no test notices, and no reason is given": new,
         f"is noticed, and need not be in {SURVIVORS.name}": sorted(set(run.noticed) & set(known)),
         f"is in {SURVIVORS.name}, but there is no such mutant": lost,
-        "was not run, as the time was over": run.not_run,
+        "was not run to its end": run.not_run,
     }
     for what, names in told.items():
         for name in names:
