@@ -83,7 +83,7 @@ MISTAKES: dict[str, tuple[str, ...]] = {
     "error: --platform 'ebay' must be one of 1688, taobao\nsee `pandapon reconcile --help`\n": (
         "reconcile", "x", "--out", "y", "--platform", "ebay",
     ),
-    "error: --map: 'foo' has no '='; write NAME=VALUE\nsee `pandapon reconcile --help`\n": (
+    "error: --map: 'foo' has no '='; write FIELD=COLUMN\nsee `pandapon reconcile --help`\n": (
         "reconcile", "x", "--out", "y", "--map", "foo",
     ),
     "error: --env-file 'none' must be a file that can be read\nsee `pandapon journal list --help`\n": (

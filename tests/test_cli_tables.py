@@ -93,6 +93,41 @@ async def test_an_unknown_word_is_told_once_with_the_option(shell: Shell) -> Non
     assert ended.err.count("--status-map 处理中了=STATE") == 1
 
 
+@pytest.mark.parametrize("word", ["Done", " done\u3000", "ＤＯＮＥ", "DONE"])
+@pytest.mark.parametrize("state", ["RefundSuccess", "退款成功", "REFUND_SUCCESS"])
+async def test_neither_case_nor_width_makes_another_word(
+    shell: Shell, tmp_path: Path, word: str, state: str
+) -> None:
+    (tmp_path / "ledger.csv").write_text(
+        f"退款编号,退款金额(元),退款状态\nTQ228272449136281059,1961.89,{word}\n", encoding="utf-8"
+    )
+    async with Sandbox(refunds=400, seed=7) as server:
+        shell.use(server)
+        ended = await shell.beside("reconcile", "ledger.csv", "--out", "out", "--status-map", f"done={state}")
+    assert ended.code == 0, ended.err
+
+
+async def test_a_word_that_is_mapped_for_the_other_platform_is_told_so(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "ledger.csv").write_text(
+        "退款编号,退款金额(元),退款状态\n115289488050,91.68,a=b\n", encoding="utf-8"
+    )
+    run = ("reconcile", "ledger.csv", "--out", "out")
+    async with Sandbox(refunds=400, seed=7) as server:
+        shell.use(server)
+        told = await shell.beside(*run, "--status-map", "a=b=refundsuccess")
+        right = await shell.beside(*run, "--status-map", "a=b=refundsuccess", "--status-map", "a=b=100")
+    assert (told.code, right.code) == (1, 0)
+    assert "'a=b' is mapped to no state of taobao (1 row); define it with --status-map a=b=STATE" in told.err
+
+
+@pytest.mark.parametrize("option", ["--map", "--set"])
+def test_a_field_said_twice_is_refused(shell: Shell, option: str) -> None:
+    said = (option, "refund_id=a", option, "refund_id=b")
+    ended = shell("returns", "plan", "t.csv", "--dry-run", *said)
+    assert ended.code == 2
+    assert "refund_id is said twice: 'a' and 'b'" in ended.err
+
+
 async def test_carriers_that_are_not_known_are_told(shell: Shell, tmp_path: Path) -> None:
     rows = [f"TQ2000000{at},{code},SF100{at},已寄出" for at, code in enumerate(("SF", "SF", "YTO", "ZZZ"))]
     (tmp_path / "returns.csv").write_text(

@@ -53,7 +53,8 @@ async def test_a_table_is_watched_until_time_is_up_and_the_next_run_resumes(shel
     ("table", "said"),
     [
         ("退款编号\nTQ1\nTQx\n", "ids.csv, row 3, column 退款编号: 'TQx' is not a refund id of 1688"),
-        ("order_id\n1\n", "no refund_id column"),
+        ("order_id\n1\n", "ids.csv: no refund_id column"),
+        ("refund_id\n", "ids.csv has no rows below its column names"),
         ("refund_id,platform\n12,1688\n", "row 2, column refund_id: '12' is not a refund id of 1688"),
     ],
 )
@@ -89,3 +90,16 @@ async def test_a_refused_key_ends_it_with_its_own_code(shell: Shell) -> None:
         ended = await shell.beside("refunds", "watch", next(server.refund_ids("1688")))
         assert (ended.code, ended.out) == (4, "")
         assert "Check, in this order" in ended.err
+
+
+async def test_the_sheet_of_a_workbook_is_chosen_and_the_others_are_told(shell: Shell) -> None:
+    table = Path(__file__).parent / "data" / "tables" / "split_sheets.xlsx"
+    async with Sandbox(refunds=400, seed=7) as server:
+        shell.use(server)
+        watch = ("refunds", "watch", str(table), "--stop-after", "1s")
+        asked = await shell.beside(*watch)
+        assert asked.code == 2
+        assert "--sheet '退款1'" in asked.err
+        ended = await shell.beside(*watch, "--sheet", "退款1")
+        assert len(ended.out.splitlines()) == 3
+        assert "note: other sheets, not read: 退款2" in ended.err

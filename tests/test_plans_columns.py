@@ -45,6 +45,7 @@ def refused(*arguments: Any, **more: Any) -> str:
         ["Refund ID", "Carrier", "Waybill No.", "Remark", "Images", "Store"],
         ["退款编号", "快递公司代码", "退货快递单号", "退货说明", "凭证", "店铺"],
         ["售后单号", "物流公司", "运单号", "说明", "图片", "店铺名称"],
+        ["退款單號", "物流公司編碼", "快遞單號", "退貨說明", "憑證圖片", "店鋪名稱"],
     ],
 )
 def test_columns_of_returns_are_known_by_name(names: list[str]) -> None:
@@ -122,6 +123,15 @@ def test_a_value_for_all_rows_stands_for_a_column() -> None:
 )
 def test_a_value_for_all_rows_is_read_like_a_cell(constants: dict[str, str], message: str) -> None:
     assert message in refused(REFUNDS, CONTRACT, constants=constants)
+
+
+@pytest.mark.parametrize("mapping", [{}, {"logistics_company_no": "carrier"}])
+def test_a_value_for_all_rows_never_replaces_a_column(mapping: dict[str, str]) -> None:
+    names, constants = ["refund_id", "carrier", "waybill"], {"logistics_company_no": "SF"}
+    message = refused(RETURNS, names, mapping, constants)
+    assert "the table has the column carrier for it" in message
+    assert "--map logistics_company_no=" in message
+    assert resolve(RETURNS, names, {"logistics_company_no": ""}, constants).constants == constants
 
 
 def test_the_unit_of_money_is_never_guessed() -> None:

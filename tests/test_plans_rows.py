@@ -268,6 +268,19 @@ async def test_images_are_looked_into(tmp_path: Path, cell: str, reason: str | N
         assert "nope" not in row["reason"]
 
 
+async def test_a_refused_row_keeps_its_id_and_its_amount(tmp_path: Path) -> None:
+    rows = [
+        {**REFUND, "vouchers": "none.jpg", "shop": "东仓"},
+        {**plan_files.refund_rows(2)[1], "goods_status": "收到了"},
+    ]
+    overview = await planned("refunds", plan_files.write_table(tmp_path / "table.csv", rows))
+    for refused, row in zip(overview.refused, rows, strict=True):
+        assert (refused.id, refused.amount_fen) == (row["order_id"], int(row["apply_payment_fen"]))
+        assert refused.currency == "CNY"
+    assert overview.refused[0].shop == "东仓"
+    assert "'收到了'" in overview.refused[1].reason or overview.refused[1].column == "goods_status"
+
+
 async def test_an_image_under_many_names_is_one_image(tmp_path: Path) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         picture(tmp_path / name)

@@ -10,6 +10,7 @@ import pytest
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.columns import inferred, resolver
 from pandapon_async.reconcile.options import AmountBasis, Options
+from pandapon_async.tables.cells import tidy
 
 SANDBOX = ("platform", "shop", "refund_id", "order_id", "amount_fen", "currency", "status", "applied_at")
 
@@ -154,9 +155,66 @@ def test_what_was_concluded_is_said() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "*退款編號（必填）", "退款编号【必填】", "[退款编号]", "退款编号(必填项)", "退款编号（必填，TQ开头）",
+        "★退款编号", "①退款编号", "1.退款编号", "退款编号↑", "\u200b退款\u3000编号", "退款编号(Refund ID)",
+        "Refund ID 退款编号", "退款单号/Refund No.", "線上退款單號",
+    ],
+)  # fmt: skip
+def test_marks_brackets_and_a_second_language_make_no_other_column(name: str) -> None:
+    assert resolved((name, "退款金额【元】"))["refund_id"] == " ".join(tidy(name).split())
+
+
+@pytest.mark.parametrize(
+    "amount",
+    ["退款金额(RMB)", "退款金额（人民币）", "退款金额[CNY]", "退款金额(元,必填)", "退款金额(人民币元)"],
+)
+def test_the_currency_in_brackets_says_yuan(amount: str) -> None:
+    assert resolved(("退款编号", amount))["unit"] == "yuan"
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "订单金额(元)", "买家实付(元)", "交易金额(元)", "商品金额(元)", "可退款金额(元)", "最大可退金额(元)",
+        "退款运费(元)", "累计退款金额(元)", "退款金额占比", "退款金额(美元)", "退款金额(万元)", "退款数量",
+    ],
+)  # fmt: skip
+def test_another_amount_is_never_the_refund(amount: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="no amount column"):
+        resolved(("退款编号", amount))
+    assert resolved(("退款编号", amount, "退款金额(元)"))["amount"] == "退款金额(元)"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "problem"),
+    [
+        ({"refund_id": "退款编好"}, r"matches no column; did you mean 退款编号\? Columns: "),
+        ({"refundid": "退款编号"}, "unknown field refundid in --map; did you mean refund_id"),
+        ({"退款编号": "refund_id"}, "write the field first: --map refund_id=退款编号"),
+        ({"amount": "#2", "freight": "#2"}, "退款金额.元. cannot be amount and freight at once"),
+    ],
+)
+def test_a_mapping_that_is_wrong_says_what_is_meant(mapping: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=problem):
+        resolved(("退款编号", "退款金额(元)"), map=mapping)
+
+
+@pytest.mark.parametrize(
+    "mapping", [{}, {"refund_id": "#1", "amount_yuan": "#2"}, {"refund_id": "TQ200000001442695041"}]
+)
+def test_a_row_of_data_never_becomes_the_column_names(mapping: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgumentError, match="'TQ200000001442695041' stands where the names"):
+        resolved(("TQ200000001442695041", "12.50"), map=mapping)
+
+
+@pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"map": {"colour": "x"}}, "unknown field to map: colour"),
+        ({"status_map": {"done": ("refundsucess",)}}, "unknown state; did you mean refundsuccess"),
+        ({"status_map": {"Done": ("100",), "done": ("20",)}}, "two states of taobao for done: 100 and 20"),
+        ({"map": {"colour": "x"}}, "unknown field colour in --map. Known: platform"),
         ({"as_of": datetime(2024, 5, 1)}, "time zone"),
         ({"tolerance_fen": -1}, "a whole number, 0 or more"),
         ({"tolerance_fen": 0.5}, "a whole number, 0 or more"),
@@ -172,7 +230,7 @@ def test_options_that_change_the_meaning() -> None:
     plain = Options().meaning()
     assert Options(concurrency=3, fresh=True, second_pass=False, report_rows=1).meaning() == plain
     assert Options(amount_basis="applied").meaning()["amount_basis"] == AmountBasis.APPLIED
-    assert Options(status_map={"b": ("20", "10"), "a": ()}).meaning()["status_map"] == {
+    assert Options(status_map={"b": ("refundsuccess", "100"), "a": ()}).meaning()["status_map"] == {
         "a": [],
-        "b": ["10", "20"],
+        "b": ["100", "refundsuccess"],
     }

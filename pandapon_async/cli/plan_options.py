@@ -46,6 +46,7 @@ __all__ = [
     "fen",
     "given",
     "pairs",
+    "split_pair",
 ]
 
 Table = Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet, one row per write.", show_default=False)]
@@ -135,14 +136,25 @@ AnyAccount = Annotated[
 _AMOUNT = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]{1,2})?)\s*(?P<unit>fen|yuan|分|元)?")
 
 
+_FORMS = {"--map": "FIELD=COLUMN", "--set": "FIELD=VALUE", "--status-map": "WORD=STATE"}
+
+
+def split_pair(text: str, option: str) -> tuple[str, str]:
+    """Split `NAME=VALUE`. A word of a ledger may have an equals sign, a state has none."""
+    name, equals, value = text.rpartition("=") if option == "--status-map" else text.partition("=")
+    if not equals or not name.strip():
+        raise typer.BadParameter(f"{text!r} has no '='; write {_FORMS[option]}", param_hint=option)
+    return name.strip(), value.strip()
+
+
 def pairs(texts: Iterable[str] | None, option: str) -> dict[str, str]:
     """Parse `NAME=VALUE` texts to a mapping."""
     found: dict[str, str] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{text!r} has no '='; write NAME=VALUE", param_hint=option)
-        found[name.strip()] = value.strip()
+    for name, value in (split_pair(text, option) for text in texts or ()):
+        if found.setdefault(name, value) != value:
+            raise typer.BadParameter(
+                f"{name} is said twice: {found[name]!r} and {value!r}", param_hint=option
+            )
     return found
 
 

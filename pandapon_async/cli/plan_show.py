@@ -112,13 +112,17 @@ def _listed(console: Console, title: str, rows: Iterable[Refusal], count: int) -
         return
     table = Table(title=f"{title}: {count:,}", title_justify="left")
     table.add_column("row", justify="right")
+    table.add_column("id", overflow="fold")
     table.add_column("column")
     table.add_column("reason")
     shown = list(rows)[:SHOWN]
     for refusal in shown:
-        table.add_row(str(refusal.row), Text(refusal.column), Text(refusal.reason))
+        money = "" if refusal.amount_fen is None else amount(refusal.amount_fen, refusal.currency or "CNY")
+        name = Text("\n".join(filter(None, (refusal.id, money))))
+        table.add_row(str(refusal.row), name, Text(refusal.column), Text(refusal.reason))
     if count > len(shown):
-        table.add_row("", "", f"and {count - len(shown):,} more (in the plan and in the JSON)", style="dim")
+        more = f"and {count - len(shown):,} more (in the plan and in the JSON)"
+        table.add_row("", "", "", more, style="dim")
     console.print(table)
 
 

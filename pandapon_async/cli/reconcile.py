@@ -33,6 +33,7 @@ from pandapon_async.cli.plan_options import (
     Multiline,
     Quotes,
     Sheet,
+    pairs,
 )
 from pandapon_async.cli.reconcile_dask import DaskOptions, reconcile_on_dask
 from pandapon_async.cli.reconcile_options import (
@@ -68,9 +69,8 @@ from pandapon_async.cli.reconcile_options import (
     Until,
     WholeAccount,
     day_of,
-    grouped,
-    pairs,
     span,
+    status_words,
     stop_time,
     time_of,
 )
@@ -155,12 +155,12 @@ def reconcile(
     """
     with end_in(None if dry_run else metrics) as told:
         options = job.Options(
-            map=dict(pairs(map_ or (), "--map")),
+            map=pairs(map_, "--map"),
             platform=platform,
             amount_unit=amount_unit,
             amount_basis=amount_basis,
             tolerance_fen=tolerance,
-            status_map=grouped(pairs(status_map or (), "--status-map")),
+            status_map=status_words(status_map),
             negative=negative,
             sheet=sheet,
             all_sheets=all_sheets,

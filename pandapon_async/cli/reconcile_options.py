@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from pandapon_async import reconcile as job
-from pandapon_async.cli.plan_options import age
+from pandapon_async.cli.plan_options import age, split_pair
 from pandapon_async.core.model import BEIJING
 
 __all__ = [
@@ -46,9 +46,8 @@ __all__ = [
     "Until",
     "WholeAccount",
     "day_of",
-    "grouped",
-    "pairs",
     "span",
+    "status_words",
     "stop_time",
     "time_of",
 ]
@@ -176,24 +175,15 @@ Concurrency = Annotated[int | None, typer.Option(min=1, help="Most lookups in fl
 BaseUrl = Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")]
 
 
-def pairs(texts: Iterable[str], option: str) -> Iterable[tuple[str, str]]:
-    """Split NAME=VALUE texts."""
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{text!r} has no '='; write NAME=VALUE", param_hint=option)
-        yield name.strip(), value.strip()
-
-
 def span(text: str | None, option: str) -> timedelta | None:
     """Parse an age such as 36h; None without one."""
     return None if text is None else timedelta(seconds=age(text, option))
 
 
-def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
-    """Return all values of each name."""
+def status_words(texts: Iterable[str] | None) -> dict[str, tuple[str, ...]]:
+    """Parse `WORD=STATE` texts; a word may have a state on each platform."""
     found: dict[str, tuple[str, ...]] = {}
-    for word, state in pairs:
+    for word, state in (split_pair(text, "--status-map") for text in texts or ()):
         found[word] = (*found.get(word, ()), state)
     return found
 

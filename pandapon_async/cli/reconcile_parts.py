@@ -26,6 +26,7 @@ from pandapon_async.cli.plan_options import (
     Quotes,
     Sheet,
     given,
+    pairs,
 )
 from pandapon_async.cli.reconcile import tell_summary
 from pandapon_async.cli.reconcile_options import (
@@ -52,9 +53,8 @@ from pandapon_async.cli.reconcile_options import (
     StopAt,
     Tolerance,
     Unit,
-    grouped,
-    pairs,
     span,
+    status_words,
     stop_time,
     time_of,
 )
@@ -94,12 +94,12 @@ def split(
     ledger file named split, part or merge as ./split.)
     """
     options = job.Options(
-        map=dict(pairs(map_ or (), "--map")),
+        map=pairs(map_, "--map"),
         platform=platform,
         amount_unit=amount_unit,
         amount_basis=amount_basis,
         tolerance_fen=tolerance,
-        status_map=grouped(pairs(status_map or (), "--status-map")),
+        status_map=status_words(status_map),
         negative=negative,
         sheet=sheet,
         all_sheets=all_sheets,

@@ -13,7 +13,20 @@ from typing import Annotated, Any
 import typer
 
 from pandapon_async.cli.output import for_people, note, print_lines
-from pandapon_async.cli.plan_options import BaseUrl, Concurrency, Map, Rate, age, given, pairs
+from pandapon_async.cli.plan_options import (
+    AllSheets,
+    BaseUrl,
+    Concurrency,
+    HeaderRow,
+    Map,
+    Multiline,
+    Quotes,
+    Rate,
+    Sheet,
+    age,
+    given,
+    pairs,
+)
 from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.cli.reconcile_options import OnePlatform
 from pandapon_async.client import Client
@@ -25,6 +38,7 @@ from pandapon_async.follow.given import refunds_of_table
 from pandapon_async.reconcile.explain import money
 from pandapon_async.reconcile.statuses import state_label
 from pandapon_async.tables.cells import Platform
+from pandapon_async.tables.open import ReadOptions
 
 __all__ = ["watch"]
 
@@ -60,6 +74,11 @@ def watch(
         str | None, typer.Option(metavar="AGE", help="End after this time, even if refunds are left.")
     ] = None,
     map_: Map = None,
+    sheet: Sheet = None,
+    all_sheets: AllSheets = False,
+    header_row: HeaderRow = None,
+    quoting: Quotes = "auto",
+    multiline: Multiline = None,
     rate: Rate = None,
     concurrency: Concurrency = None,
     base_url: BaseUrl = None,
@@ -73,7 +92,16 @@ def watch(
     """
     of_table: dict[str, Platform] = {}
     if len(refunds) == 1 and Path(refunds[0]).is_file():
-        of_table = refunds_of_table(Path(refunds[0]), platform, pairs(map_, "--map"))
+        reading = ReadOptions(
+            sheets=tuple(sheet or ()),
+            all_sheets=all_sheets,
+            header_row=header_row,
+            quoting=quoting,
+            multiline=tuple(multiline or ()),
+        )
+        of_table, notes = refunds_of_table(Path(refunds[0]), platform, pairs(map_, "--map"), reading)
+        for one in notes:
+            note(one)
         ids = list(of_table)
     else:
         ids = refunds

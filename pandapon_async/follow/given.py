@@ -34,11 +34,11 @@ def refunds_of_table(
     platform: Platform | None = None,
     mapping: Mapping[str, str] | None = None,
     options: ReadOptions | None = None,
-) -> dict[str, Platform]:
-    """The refunds that a table names, each with its platform, in order.
+) -> tuple[dict[str, Platform], list[str]]:
+    """The refunds that a table names, each with its platform, in order; and notes about what was not read.
 
-    Raises InvalidArgumentError for a table without a column of refund ids, and for the first cell of it
-    that is not the id of a refund.
+    Raises InvalidArgumentError for a table without rows or a column of refund ids, and for the first cell of
+    it that is not the id of a refund.
     """
     specs = [SPECS[name] for name in _FIELDS]
     table = open_table(path, Resolver(specs=specs, required=_FIELDS[1:], mapping=mapping or {}), options)
@@ -62,7 +62,9 @@ def refunds_of_table(
             raise InvalidArgumentError(
                 f"{path.name}, row {record.row}: {refund_id} is of {found[refund_id]} in an earlier row"
             )
-    return found
+    if not found:
+        raise InvalidArgumentError(f"{path.name} has no rows below its column names", argument="refund_ids")
+    return found, table.notes()
 
 
 def states_of(wanted: Iterable[str], platforms: Iterable[Platform]) -> frozenset[str]:

@@ -279,11 +279,14 @@ REFUNDS = PlanType(
             _name,
             "goods_status",
             needed=True,
+            word=True,
         ),
         _VOUCHERS,
         _SHOP,
         _ACCOUNT,
-        ColumnSpec("currency", *names_of("", of="currency"), _currency, default="CNY", needed=True),
+        ColumnSpec(
+            "currency", *names_of("", of="currency"), _currency, default="CNY", needed=True, word=True
+        ),
     ),
     identified_by=("order_id", "order_entry_ids"),
     amount="apply_payment",

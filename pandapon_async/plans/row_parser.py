@@ -5,6 +5,7 @@ These checks need no network: cells, images, and the rules of the call's declara
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,12 +18,13 @@ from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.plan_types import PlanType
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
-from pandapon_async.tables.cells import Cell, Refused, shown
+from pandapon_async.tables.cells import Cell, Refused, id_text, shown
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.table import Record, Table
 
 __all__ = ["RowParser", "encode_row", "whose_row"]
 
+_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 UNRESOLVED = 1
 """A placeholder for a reason's id while only its name is known; checked like an id, never sent."""
 
@@ -85,6 +87,7 @@ class RowParser:
         found: list[PlannedPicture] = []
         try:
             if record.problem is not None:
+                self._keep_id(row, cells)
                 raise _Problem("", record.problem)
             values, problem = self._values(cells)
             row.shop = values.pop("shop", None)
@@ -92,8 +95,8 @@ class RowParser:
             if self.route is None and account is not None and account != self.account:
                 problem = problem or _Problem("account", f"it belongs to account {shown(account)}")
             paths = values.pop("vouchers", None)
+            self._keep(row, values)
             if problem is not None:
-                self._keep(row, values)
                 raise problem
             found = self._pictures(paths)
             row.pictures = [picture.digest for picture in found]
@@ -108,7 +111,7 @@ class RowParser:
         return row, found
 
     def _keep(self, row: PlanRow, values: Mapping[str, Any]) -> None:
-        """Return the known values of a refused row: the results show its ids and its amount."""
+        """Put the values into the row. If it is refused, its ids and its amount are shown."""
         row.currency = values.get("currency")
         for field in self.plan_type.fields:
             value = values.get(field.name)
@@ -116,6 +119,16 @@ class RowParser:
                 row.arguments[field.argument] = value
         if self.plan_type.amount is not None:
             row.amount_fen = row.arguments.get(self.plan_type.amount)
+
+    def _keep_id(self, row: PlanRow, cells: Mapping[str, Cell]) -> None:
+        """Keep the id of a row with shifted columns if it is certainly one; no other cell is trusted."""
+        name = self.plan_type.identified_by[0]
+        try:
+            text = id_text(cells.get(name))
+        except Refused:
+            return
+        if text is not None and _ID.fullmatch(text):
+            row.arguments[name] = text
 
     def _forget(self, row: PlanRow) -> None:
         """Drop values that the call does not accept: with shifted columns they may be a name."""
@@ -149,12 +162,7 @@ class RowParser:
             raise _Problem("vouchers", str(refused)) from None
 
     def _fill(self, row: PlanRow, values: dict[str, Any]) -> None:
-        row.reason_text = values.pop("reason", None)
-        row.currency = values.pop("currency", None)
-        for field in self.plan_type.fields:
-            value = values.get(field.name)
-            if field.argument is not None and value is not None:
-                row.arguments[field.argument] = value
+        row.reason_text = values.get("reason")
         if row.reason_text is not None and "apply_reason_id" not in row.arguments:
             row.arguments["apply_reason_id"] = UNRESOLVED
         else:

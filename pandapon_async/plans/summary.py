@@ -49,6 +49,14 @@ class Refusal(Result):
     """The column; empty for the row as a whole."""
     reason: str
     """Why."""
+    id: str = ""
+    """The refund or the order; empty if it cannot be read."""
+    shop: str | None = None
+    """The shop."""
+    amount_fen: int | None = None
+    """The amount, if it is known."""
+    currency: str | None = None
+    """The currency of the amount."""
 
 
 @attrs.frozen(kw_only=True)
@@ -135,8 +143,8 @@ def summary_of(file: PlanFile, options: ApplyOptions) -> PlanSummary:
         to_send=_money(file, f"state IN ({_quoted(to_send)})"),
         shops=_shops(file),
         largest=_largest(file, plan_type),
-        refused=_refused(file),
-        notes=_noted(file),
+        refused=_listed(file, plan_type, "state = 'refused'"),
+        notes=_listed(file, plan_type, _NOTED),
         noted=int(file.select(f"SELECT count(*) FROM rows WHERE {_NOTED}")[0][0]),
         unchecked=int(
             file.select("SELECT count(*) FROM rows WHERE state <> 'refused' AND NOT checked")[0][0]
@@ -194,18 +202,26 @@ def identity(plan_type: PlanType, row: PlanRow) -> str:
 _NOTED = "state <> 'refused' AND (state = 'held' OR remarks <> '[]' OR resolution_note IS NOT NULL)"
 
 
-def _refused(file: PlanFile) -> tuple[Refusal, ...]:
-    query = "SELECT row, coalesce(column, ''), reason FROM rows WHERE state = 'refused' ORDER BY row LIMIT ?"
-    return tuple(Refusal(*values) for values in file.select(query, (LISTED,)))
-
-
-def _noted(file: PlanFile) -> tuple[Refusal, ...]:
-    numbers = file.select(f"SELECT row FROM rows WHERE {_NOTED} ORDER BY row LIMIT ?", (LISTED,))
+def _listed(file: PlanFile, plan_type: PlanType, where: str) -> tuple[Refusal, ...]:
+    numbers = file.select(f"SELECT row FROM rows WHERE {where} ORDER BY row LIMIT ?", (LISTED,))
     rows = (file.page(tuple(RowState), number - 1, 1)[0] for (number,) in numbers)
-    return tuple(Refusal(row.row, row.column or "", _worth_knowing(row)) for row in rows)
+    return tuple(
+        Refusal(
+            row.row,
+            row.column or "",
+            _worth_knowing(row),
+            identity(plan_type, row),
+            row.shop,
+            row.amount_fen,
+            None if row.amount_fen is None else row.currency or "CNY",
+        )
+        for row in rows
+    )
 
 
 def _worth_knowing(row: PlanRow) -> str:
+    if row.state is RowState.REFUSED:
+        return row.reason or ""
     held_back = row.reason if row.state is RowState.HELD else None
     return "; ".join(filter(None, (held_back, row.note)))
 

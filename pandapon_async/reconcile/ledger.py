@@ -6,6 +6,8 @@ compared (such as an order's id) never fails the row; its unreadable cells are c
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ import attrs
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.reconcile.columns import SPECS
 from pandapon_async.reconcile.options import Options
-from pandapon_async.reconcile.statuses import is_known, status_of_ledger
+from pandapon_async.reconcile.statuses import is_known, plain_word, status_of_ledger
 from pandapon_async.reconcile.verdict import LedgerRow
 from pandapon_async.tables.cells import Cell, Platform, Refused, platform_of_id, refund_id_text, shown
 from pandapon_async.tables.moments import moment_text
@@ -24,6 +26,7 @@ from pandapon_async.tables.table import Record, Table
 __all__ = ["LedgerReader"]
 
 T = TypeVar("T")
+_PLAIN = re.compile(r"\w+")
 
 MOST_WORDS = 20
 """How many unknown status words are reported one by one."""
@@ -58,7 +61,12 @@ class LedgerReader:
     route: Callable[[str | None, str | None], str] | None = None
     """A function that returns the account of a row from its account and shop; None if all rows have one."""
     _uncompared: dict[str, _Uncompared] = attrs.field(init=False, factory=dict)
-    _status_words: Counter[str] = attrs.field(init=False, factory=Counter)
+    _status_words: Counter[tuple[str, Platform | None]] = attrs.field(init=False, factory=Counter)
+    """The unknown status words; with the platform, if they are mapped to states of the other one only."""
+    _status_map: Mapping[str, tuple[str, ...]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._status_map = {plain_word(word): states for word, states in self.options.status_map.items()}
 
     def rows(self) -> Iterator[LedgerRow]:
         """Iterate over all rows of the ledger in order."""
@@ -74,10 +82,12 @@ class LedgerReader:
         for field, found in self._uncompared.items():
             cells = f"{found.count:,} cell{'s' * (found.count > 1)}"
             notes.append(f"{field}: {cells} cannot be read and are not compared; {found.first}")
-        for word, count in self._status_words.most_common(MOST_WORDS):
+        for (word, platform), count in self._status_words.most_common(MOST_WORDS):
             rows = f"{count:,} row{'s' * (count > 1)}"
+            missing = "not known" if platform is None else f"mapped to no state of {platform}"
             notes.append(
-                f"status {shown(word)} is not known ({rows}); define it with --status-map {word}=STATE"
+                f"status {shown(word)} is {missing} ({rows}); define it with --status-map "
+                f"{word if _PLAIN.fullmatch(word) else shlex.quote(word)}=STATE"
             )
         if len(self._status_words) > MOST_WORDS:
             notes.append(f"other unknown status words: {len(self._status_words) - MOST_WORDS:,}")
@@ -113,6 +123,8 @@ class LedgerReader:
             row.refund_id = self._checked(
                 "refund_id", cells, problems, lambda cell: refund_id_text(cell, platform)
             )
+        if row.refund_id is None and problems.reason is not None:
+            row.refund_id = _id_of_any(cells.get("refund_id"))
         if self.route is not None:
             self._find_account(self.route, row, cells, problems)
         row.order_id = self._value("order_id", row, cells, problems)
@@ -126,12 +138,15 @@ class LedgerReader:
         if "status" in cells:
             word = self._value("status", row, cells, problems)
             if word is not None and platform is not None:
-                row.status = status_of_ledger(platform, word, self.options.status_map)
+                row.status = status_of_ledger(platform, word, self._status_map)
                 row.status_word = word
-                if not is_known(platform, row.status) and (
-                    word in self._status_words or len(self._status_words) < 1_000
-                ):
-                    self._status_words[word] += 1
+                if not is_known(platform, row.status):
+                    self._count_word(word, platform)
+
+    def _count_word(self, word: str, platform: Platform) -> None:
+        key = (word, platform if plain_word(word) in self._status_map else None)
+        if key in self._status_words or len(self._status_words) < 1_000:
+            self._status_words[key] += 1
 
     def _find_account(
         self,
@@ -180,3 +195,11 @@ class LedgerReader:
                 )
                 self._uncompared.setdefault(field, _Uncompared(first)).count += 1
             return None
+
+
+def _id_of_any(cell: Cell) -> str | None:
+    """Return the id in a cell if it has the form of one on some platform: the row's own may be unreadable."""
+    try:
+        return refund_id_text(cell, platform_of_id(cell))
+    except Refused:
+        return None

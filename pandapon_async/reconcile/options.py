@@ -13,8 +13,10 @@ import attrs
 
 from pandapon_async.callbacks.push_log import check_file
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.reconcile.statuses import known_states
+from pandapon_async.plain_text import meant
+from pandapon_async.reconcile.statuses import known_states, plain_word, platform_of_state, states_named
 from pandapon_async.tables.cells import AmountUnit, Platform
+from pandapon_async.tables.fields import unknown_field
 from pandapon_async.tables.open import Quoting, ReadOptions
 
 __all__ = ["FIELDS", "LONGEST_REUSE", "AmountBasis", "Language", "Options"]
@@ -43,20 +45,34 @@ class AmountBasis(enum.StrEnum):
 
 
 def _known_fields(_: Any, __: Any, mapping: Mapping[str, str]) -> None:
-    for field in mapping:
+    for field, column in mapping.items():
         if field not in MAPPABLE:
-            raise InvalidArgumentError(
-                f"unknown field to map: {field}; known: {', '.join(MAPPABLE)}", argument="map"
-            )
+            raise unknown_field(field, column, MAPPABLE, "map")
+
+
+def _states(mapping: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the states in the spelling of the platforms; an unknown one stays as it is."""
+    return {
+        word: tuple(dict.fromkeys(named for state in states for named in states_named(state) or (state,)))
+        for word, states in mapping.items()
+    }
 
 
 def _known_states(_: Any, __: Any, mapping: Mapping[str, tuple[str, ...]]) -> None:
-    known = known_states()
+    known, said = known_states(), dict[tuple[str, str], str]()
     for word, states in mapping.items():
         for state in states:
-            if state not in known:
+            platform = platform_of_state(state)
+            if platform is None:
                 raise InvalidArgumentError(
-                    f"--status-map {word}={state}: unknown state; known: {', '.join(known)}",
+                    f"--status-map {word}={state}: unknown state{meant(state, known) or ';'} known: "
+                    f"{', '.join(known)}",
+                    argument="status_map",
+                )
+            first = said.setdefault((plain_word(word), platform), state)
+            if first != state:
+                raise InvalidArgumentError(
+                    f"--status-map has two states of {platform} for {word}: {first} and {state}",
                     argument="status_map",
                 )
 
@@ -127,7 +143,9 @@ class Options:
     """Which amount of 1688 is compared."""
     tolerance_fen: int = attrs.field(default=0, validator=_not_negative)
     """The largest difference in fen that counts as equal."""
-    status_map: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, validator=_known_states)
+    status_map: Mapping[str, tuple[str, ...]] = attrs.field(
+        factory=dict, converter=_states, validator=_known_states
+    )
     """The meaning of the ledger's own words: `{"done": ("refundsuccess", "100")}`."""
     negative: bool = False
     """Whether the ledger has refunds as negative amounts."""

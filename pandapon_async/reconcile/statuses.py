@@ -12,14 +12,17 @@ from typing import Any, Literal
 
 from pandapon_async.models.alibaba import refunds as alibaba
 from pandapon_async.models.taobao import refunds as taobao
-from pandapon_async.tables.cells import Platform
+from pandapon_async.tables.cells import Platform, tidy
 
 __all__ = [
     "is_final",
     "is_known",
     "is_open",
     "known_states",
+    "plain_word",
+    "platform_of_state",
     "state_label",
+    "states_named",
     "status_of_ledger",
     "status_of_platform",
     "succeeded",
@@ -58,11 +61,20 @@ _SEPARATORS = re.compile(r"[\s_,-]+")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,6}", re.ASCII)
 
 
+def plain_word(text: str) -> str:
+    """Normalise a word of the ledger: neither case nor width nor spaces make another word."""
+    return " ".join(tidy(text).lower().split())
+
+
 def status_of_ledger(platform: Platform, text: str, status_map: Mapping[str, tuple[str, ...]]) -> str:
-    """Return the state that a ledger's word means on this platform; the word itself if it is unknown."""
-    for state in status_map.get(text, ()):
-        if state in _STATES[platform]:
-            return state
+    """Return the state that a ledger's word means on this platform; the word itself if it is unknown.
+
+    `status_map` has plain words.
+    """
+    if status_map:
+        for state in status_map.get(plain_word(text), ()):
+            if state in _STATES[platform]:
+                return state
     if platform == "taobao" and _NUMBER.fullmatch(text):
         return str(int(text))
     plain = _SEPARATORS.sub("", text).lower()
@@ -82,6 +94,23 @@ def status_of_platform(value: Any) -> str | None:
 def known_states() -> list[str]:
     """Return every state of both platforms, in the spelling of their answers."""
     return [state for states in _STATES.values() for state in states]
+
+
+def states_named(text: str) -> tuple[str, ...]:
+    """Return the states that a word means, at most one of each platform.
+
+    >>> states_named("退款成功"), states_named("RefundSuccess"), states_named("gone")
+    (('refundsuccess', '100'), ('refundsuccess',), ())
+    """
+    word = " ".join(tidy(text).split())
+    platforms: tuple[Platform, ...] = ("1688", "taobao")
+    found = {platform: status_of_ledger(platform, word, {}) for platform in platforms}
+    return tuple(state for platform, state in found.items() if is_known(platform, state))
+
+
+def platform_of_state(state: str) -> Platform | None:
+    """Return the platform that has this state; None for another word."""
+    return next((platform for platform, states in _STATES.items() if state in states), None)
 
 
 def state_label(platform: Platform, state: str, language: Literal["en", "zh"]) -> str | None:

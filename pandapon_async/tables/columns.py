@@ -13,13 +13,15 @@ from typing import Any
 import attrs
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import AmountUnit, Cell, Refused, tidy
-from pandapon_async.tables.fields import ColumnSpec, plain_name, split_unit
+from pandapon_async.plain_text import meant
+from pandapon_async.tables.cells import AmountUnit, Cell, Refused, shown, tidy, unwrap
+from pandapon_async.tables.fields import ColumnSpec, plain_name, split_unit, unknown_field
 
 __all__ = ["Columns", "Resolver", "columns_named", "listed_names"]
 
 _SUFFIXES: Mapping[str, AmountUnit] = {"_fen": "fen", "_yuan": "yuan"}
-_POSITION = re.compile(r"#?([0-9]{1,5})")
+_POSITION = re.compile(r"#? ?([0-9]{1,5})")
+_ID = re.compile(r"T[QD][0-9]{5,}|[0-9]{10,}", re.ASCII)
 MOST_LISTED = 40
 """How many columns a message lists."""
 
@@ -113,8 +115,11 @@ class Resolver:
             search.read_constant(key, text, self.amount_unit) for key, text in self.constants.items()
         )
         for spec in self.specs:
-            if spec.name not in search.settled and spec.name not in fixed:
+            if spec.name not in search.settled:
                 search.guess(spec)
+        search.check_constants(fixed)
+        search.check_names(self.identifier, hint)
+        search.check_amounts()
         search.check_required(self.required, fixed, hint)
         units: dict[str, AmountUnit] = {}
         for spec in search.money():
@@ -158,7 +163,7 @@ class _Search:
 
     def map(self, key: str, wanted: str) -> None:
         """Apply what the user says about one field."""
-        spec, unit = self._spec(key, "map")
+        spec, unit = self._spec(key, wanted, "map")
         if spec.name in self.settled:
             raise InvalidArgumentError(f"--map has {spec.name} twice", argument="map")
         self.settled.add(spec.name)
@@ -169,15 +174,16 @@ class _Search:
         found = columns_named(self.names, wanted)
         if len(found) != 1:
             several = " or ".join(f"--map {key}=#{at + 1}" for at in found)
-            problem = f"more than one column; write {several}" if found else "no column"
+            none = f"no column{meant(wanted, filter(None, self.names)) or '.'}"
+            problem = f"more than one column; write {several}." if found else none
             raise InvalidArgumentError(
-                f"--map {key}={wanted} matches {problem}. {self._found()}", argument="map"
+                f"--map {key}={wanted} matches {problem} {self._found()}", argument="map"
             )
         self.positions[spec.name] = found[0]
 
     def read_constant(self, key: str, text: str, amount_unit: AmountUnit | None) -> tuple[str, Any]:
         """Read a value for all rows like a cell."""
-        spec, unit = self._spec(key, "set")
+        spec, unit = self._spec(key, text, "set")
         unit = unit or amount_unit
         if spec.money and unit is None:
             raise InvalidArgumentError(f"--set {key}: write {key}_fen or {key}_yuan", argument="set")
@@ -186,7 +192,7 @@ class _Search:
         except Refused as refused:
             raise InvalidArgumentError(f"--set {key}: {refused}", argument="set") from None
 
-    def _spec(self, key: str, argument: str) -> tuple[ColumnSpec, AmountUnit | None]:
+    def _spec(self, key: str, text: str, argument: str) -> tuple[ColumnSpec, AmountUnit | None]:
         for spec in self._specs:
             if spec.name == key:
                 return spec, None
@@ -194,8 +200,10 @@ class _Search:
                 for suffix, unit in _SUFFIXES.items():
                     if spec.name + suffix == key:
                         return spec, unit
-        known = ", ".join(spec.name for spec in self._specs)
-        raise InvalidArgumentError(f"unknown field {key}; known: {known}", argument=argument)
+        known = [
+            spec.name + suffix for spec in self._specs for suffix in ("", *(_SUFFIXES if spec.money else ()))
+        ]
+        raise unknown_field(key, text, known, argument)
 
     def guess(self, spec: ColumnSpec) -> None:
         """Find a field by its usual names, specific names first."""
@@ -220,6 +228,41 @@ class _Search:
         if spec.compared:
             raise InvalidArgumentError(f"{message}. {self._found()}", argument="map")
         self.notes.append(f"{message}; none of them is read")
+
+    def check_constants(self, constants: Mapping[str, Any]) -> None:
+        """Refuse a value for all rows where the table has a column: one of them would be lost."""
+        for name in constants.keys() & self.positions.keys():
+            column = self.names[self.positions[name]]
+            raise InvalidArgumentError(
+                f"--set {name}: the table has the column {column} for it; remove --set, or ignore the column "
+                f"with --map {name}=",
+                argument="set",
+            )
+
+    def check_amounts(self) -> None:
+        """Refuse an amount whose column is also that of another field."""
+        for spec in self.money():
+            at = self.positions[spec.name]
+            for name, other in self.positions.items():
+                if other == at and name != spec.name:
+                    raise InvalidArgumentError(
+                        f"--map: the column {self.names[at]} cannot be {spec.name} and {name} at once",
+                        argument="map",
+                    )
+
+    def check_names(self, identifier: str, hint: str) -> None:
+        """Refuse a row of data where the names of columns are expected: it would be lost."""
+        at = self.positions.get(identifier)
+        for name in self.names if at is None else (self.names[at],):
+            if _ID.fullmatch(unwrap(name)):
+                where = hint or (
+                    "Add a row with column names above it, or say where it is with --header-row N"
+                )
+                raise InvalidArgumentError(
+                    f"{shown(name)} stands where the names of the columns are expected: that row is a row "
+                    f"of data. {where}",
+                    argument="header_row",
+                )
 
     def check_required(self, required: Collection[str], constants: Mapping[str, Any], hint: str) -> None:
         """Refuse a table without a required field."""

@@ -7,14 +7,25 @@ Specific names are tried before general ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
+from pandapon_async.errors import InvalidArgumentError
+from pandapon_async.plain_text import meant
 from pandapon_async.tables.cells import AmountUnit, Cell, Refused, blank, no_value, shown, tidy
 
-__all__ = ["NAMES", "UNITS", "ColumnSpec", "names_of", "plain_name", "simplified", "split_unit"]
+__all__ = [
+    "NAMES",
+    "UNITS",
+    "ColumnSpec",
+    "names_of",
+    "plain_name",
+    "simplified",
+    "split_unit",
+    "unknown_field",
+]
 
 Read = Callable[[Cell, AmountUnit | None], Any]
 
@@ -68,28 +79,44 @@ UNITS: Mapping[str, AmountUnit] = {
     **dict.fromkeys(("yuan", "元", "¥"), "yuan"),
 }
 _SEPARATORS = re.compile(r"[\s_\-.:/#*`'\"]+")
+_BRACKETS = str.maketrans("[]【】〔〕「」『』《》〈〉{}", "()" * 8)
+_MARKS = re.compile(r"^(?:[0-9]{1,2}[.、)](?![0-9])|[\u2460-\u2473])|[\u2190-\u21ff\u25a0-\u27bf※•·!?]+")
+"""Numbers of columns, stars and arrows around a name."""
 _PERSONAL = re.compile(r"@|(?<![0-9])1[3-9][0-9]{9}(?![0-9])|[^\W\d_]{2,}\s+[^\W\d_]{2,}")
 """Mail addresses, mobile phones, and several words: a name, an address."""
+_OF_MONEY = frozenset(
+    "元角分厘圆圓块塊毛万萬仟佰拾千百十整正人民币幣约約零〇一二三四五六七八九两壹贰叁肆伍陆柒捌玖貳參陸¥−"
+)
+"""The characters of an amount in words."""
 LONGEST_QUOTED = 64
 LONGEST_WORD = 12
-_REMARK = re.compile(r"\((?:必填|选填|必须|可选|可不填|非必填|required|optional)\)")
-_UNIT = re.compile(
-    r"(?P<stem>.+?)(?:[(\[【](?:单位|unit|人民币|rmb|cny)?(?P<inside>fen|yuan|分|元|¥)[)\]】]|(?P<after>fen|yuan|分|元))"
+_REMARK = re.compile(
+    r"[,;、|]?(?:必填|选填|必须|必输|可选|可不填|非必填|非空|required|optional|mandatory)[^()]*(?=\))"
 )
+_UNIT = re.compile(
+    r"(?P<stem>.+?)(?:\((?:单位|unit)?(?:人民币|rmb|cny)?(?P<inside>fen|yuan|分|元|¥)\)"
+    r"|\((?:单位|unit)?(?P<currency>人民币|rmb|cny)\)|(?P<after>fen|yuan|分|元))"
+)
+_BILINGUAL = re.compile(r"(?P<one>[^\x00-\x7f]+)\(?(?P<other>[\x00-\x27\x2a-\x7f]+)\)?")
+_REVERSED = re.compile(r"(?P<other>[\x00-\x27\x2a-\x7f]+)\(?(?P<one>[^\x00-\x7f]+)\)?")
 _SIMPLIFIED = str.maketrans(
-    "審覈複經辦簽蓋製頁據結數導僅編號單訂計筆額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條應選問題舉據購採來網際後個開關碼",
-    "审核复经办签盖制页据结数导仅编号单订计笔额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条应选问题举据购采来网际后个开关码",
+    "僅編號單訂計筆額狀態鋪幣種請時間貨運費說憑證圖淘寶總實應類買賣親備註條選問題舉據購採來網際後個開關碼遞線稱結屬還給賬帳戶發對處標質數轉電鏈與"
+    "約從優複製審覈確認寫輸補倉庫調營銷廣細節經辦簽蓋頁導",
+    "仅编号单订计笔额状态铺币种请时间货运费说凭证图淘宝总实应类买卖亲备注条选问题举据购采来网际后个开关码递线称结属还给账账户发对处标质数转电链与"
+    "约从优复制审核确认写输补仓库调营销广细节经办签盖页导",
 )
 
 
 def plain_name(column: str) -> str:
-    """Normalise a column name: no case, spaces, separators or required marks; simplified characters.
+    """Normalise a column name: no case, spaces, separators, stars or required marks; simplified characters.
 
     >>> plain_name("*退款編號（必填）")
     '退款编号'
     """
-    name = simplified(_SEPARATORS.sub("", tidy(column).lower()))
-    return _REMARK.sub("", name)
+    name = _MARKS.sub("", simplified(tidy(column).lower().translate(_BRACKETS)))
+    name = _REMARK.sub("", _SEPARATORS.sub("", name)).replace("()", "")
+    bare = name.removeprefix("(").removesuffix(")")
+    return bare if len(bare) == len(name) - 2 and not {*"()"} & {*bare} else name
 
 
 def simplified(text: str) -> str:
@@ -106,7 +133,18 @@ def split_unit(name: str) -> tuple[str, AmountUnit | None]:
     match = _UNIT.fullmatch(name)
     if match is None:
         return name, None
+    if match["currency"]:
+        return match["stem"], "yuan"
     return match["stem"], UNITS[match["inside"] or match["after"]]
+
+
+def unknown_field(key: str, value: str, known: Sequence[str], argument: str) -> InvalidArgumentError:
+    """Return the error about a field that does not exist, with the one that is probably meant."""
+    if value in known:
+        text = f"unknown field {key} in --{argument}; write the field first: --{argument} {value}={key}"
+    else:
+        text = f"unknown field {key} in --{argument}{meant(key, known) or '.'} Known: {', '.join(known)}"
+    return InvalidArgumentError(text, argument=argument)
 
 
 def names_of(
@@ -171,9 +209,14 @@ class ColumnSpec:
         return (
             foreign == 0
             or (self.word and len(text) <= LONGEST_WORD)
+            or (self.money and all(letter.isascii() or letter in _OF_MONEY for letter in tidy(text)))
             or (foreign == 1 and any(map(str.isdigit, text)))
         )
 
     def is_named(self, column: str, known: frozenset[str]) -> bool:
-        """Whether a plain column name is a known one, ignoring its unit."""
-        return column in known or (self.money and split_unit(column)[0] in known)
+        """Whether a plain column name is a known one, ignoring its unit, or has two languages for one."""
+        name = split_unit(column)[0] if self.money else column
+        if column in known or name in known:
+            return True
+        both = _BILINGUAL.fullmatch(name) or _REVERSED.fullmatch(name)
+        return both is not None and both["one"] in known and both["other"] in self.outright | self.general

@@ -20,7 +20,7 @@ import attrs
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.plain_text import meant
 from pandapon_async.tables.cells import blank, shown
-from pandapon_async.tables.columns import Resolver, columns_named, listed_names
+from pandapon_async.tables.columns import Columns, Resolver, columns_named, listed_names
 from pandapon_async.tables.csv_file import DELIMITERS, CsvSource
 from pandapon_async.tables.csv_text import Encodings, encodings_of
 from pandapon_async.tables.file_set import SPAN, FileSet
@@ -121,7 +121,7 @@ def _open(path: Path, real: Path, name: str, kind: str, resolver: Resolver, opti
 
 
 def _parquet(path: Path, source: ParquetSource, resolver: Resolver) -> Table:
-    columns = resolver.resolve(source.names)
+    columns = _columns(source.name, resolver, source.names)
     notes = []
     for spec in resolver.specs:
         at = columns.positions.get(spec.name)
@@ -146,9 +146,8 @@ def _csv(path: Path, real: Path, name: str, resolver: Resolver, options: ReadOpt
                 f"--multiline {column} matches no column. Columns: {listed_names(header.names)}",
                 argument="multiline",
             )
-    columns = resolver.resolve(
-        header.names, _further(source, source.sheets[0], header, resolver) or header.hint
-    )
+    hint = _further(source, source.sheets[0], header, resolver) or header.hint
+    columns = _columns(name, resolver, header.names, hint)
     notes = encodings.notes(source.encoding)
     return Table(path, source, [Section(source.sheets[0], header, columns)], resolver.identifier, notes)
 
@@ -161,6 +160,14 @@ def _further(source: Source, sheet: Sheet, header: Header | None, resolver: Reso
     if found is None or not found.sure or (header is not None and found.first == header.first):
         return ""
     return f"Row {found.first} looks like column names: --header-row {found.first}. "
+
+
+def _columns(name: str, resolver: Resolver, names: Sequence[str], hint: str = "") -> Columns:
+    """Find the columns; an error names the file."""
+    try:
+        return resolver.resolve(names, hint)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{name}: {error}", argument=error.argument) from None
 
 
 def _best_csv(
@@ -235,13 +242,9 @@ def _workbook(path: Path, source: XlsxSource, resolver: Resolver, options: ReadO
         if header is None:
             raise _no_names(f"{source.name}, sheet {sheet.name}", options)
         offset = SPAN * (source.sheets.index(sheet) + 1) if len(chosen) > 1 else 0
-        try:
-            columns = resolver.resolve(header.names, _sheet_hint(source, sheet, headers, resolver, options))
-        except InvalidArgumentError as error:
-            if len(source.sheets) == 1:
-                raise
-            raise InvalidArgumentError(f"sheet {sheet.name}: {error}", argument=error.argument) from None
-        sections.append(Section(sheet, header, columns, offset))
+        hint = _sheet_hint(source, sheet, headers, resolver, options)
+        of_sheet = f"{source.name}, sheet {sheet.name}" if len(source.sheets) > 1 else source.name
+        sections.append(Section(sheet, header, _columns(of_sheet, resolver, header.names, hint), offset))
     columns = sections[0].columns
     for section in sections[1:]:
         if (
