@@ -410,6 +410,16 @@ def test_a_push_that_spells_an_id_otherwise_names_the_refund_of_the_ledger(tmp_p
         assert [one.refund_id for one in state.lacking()] == ["TQ52", "TQ53"]
 
 
+def test_what_several_windows_show_was_applied_for_in_all_of_them(tmp_path: Path) -> None:
+    with closing(RunStore.open(tmp_path / "state.sqlite")) as state:
+        for new, (earliest, latest) in zip(
+            (1, 0, 0, 0), ((None, 300), (50, 200), (0, 400), (80, None)), strict=True
+        ):
+            assert state.add_listed([Listed("taobao", "51", None, earliest, latest)]) == new
+        (one,) = state.lacking()
+        assert (one.earliest, one.latest) == (80, 200)
+
+
 @virtual_time
 async def test_1688_without_a_store_of_callbacks_is_told(tmp_path: Path) -> None:
     async with sandbox(100) as server:
