@@ -69,14 +69,15 @@ async def send_push(
 
 def _check_url(url: str) -> str:
     """Check a receiver's URL and return what a message may show of it: neither a password nor a query."""
+    scheme, host, user = "", None, None
     try:
         parts = urlsplit(url)
-        host, user = parts.hostname, parts.username
+        scheme, host, user = parts.scheme, parts.hostname, parts.username
     except ValueError:
-        host = user = None
+        pass
     if "@" in url and (user is not None or not host):
         problem = "the URL must name no user: the signature takes the place of a password"
-    elif not host or parts.scheme not in ("http", "https"):
+    elif not host or scheme not in ("http", "https"):
         problem = f"{url.partition('?')[0][:80]} is not a URL of a receiver; write http://HOST:PORT/PATH"
     else:
         return url.partition("?")[0][:80]
