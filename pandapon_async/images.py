@@ -77,7 +77,7 @@ class Image:
             size, head = len(kept), kept[:16]
         found = image_format(head)
         if size == 0:
-            raise ValueError("the image is empty")
+            raise ValueError("is empty")
         if found is None or found not in formats:
             is_now = found or "not a known image format (a base64 text must be decoded first)"
             helps = _HELP.get(found or "", "")
@@ -96,7 +96,7 @@ class Image:
         except OSError:
             data = b""
         if len(data) != self.size:
-            raise ValueError("the image file changed while it was waiting")
+            raise ValueError("changed while it was waiting")
         return data
 
     def digest(self) -> str:
@@ -116,9 +116,8 @@ def _look_into(source: str | os.PathLike[str]) -> tuple[Path, int, bytes]:
                 return path, os.fstat(file.fileno()).st_size, file.read(16)
     except (OSError, TypeError):  # no permission; a base64 text that is too long for a name; bytes
         pass
-    raise ValueError(
-        "must be the path of an image file that can be read (a base64 text must be decoded first)"
-    )
+    hint = " (a base64 text must be decoded first)" if isinstance(source, str) else ""
+    raise ValueError(f"must be the path of an image file that can be read{hint}")
 
 
 def _bytes_of(source: Any, maximum_bytes: int) -> bytes:

@@ -83,7 +83,7 @@ async def test_paths_bytes_and_files_are_uploaded(tmp_path: Path) -> None:
     ("image", "message"),
     [
         (b"no image", "must be one of jpeg, png, gif, bmp"),
-        (b"", "the image is empty"),
+        (b"", "image is empty"),
         (plan_files.JPEG + bytes(LIMIT), "must have at most 999999 bytes, but has 1000003"),
         ("nope.jpg", "image file that can be read"),
         (12, "must be bytes, a path or a binary file"),

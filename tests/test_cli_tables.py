@@ -147,6 +147,35 @@ async def test_carriers_that_are_not_known_are_told(shell: Shell, tmp_path: Path
     assert "carriers" not in silent.err
 
 
+@pytest.mark.parametrize(
+    ("listed", "unknown"),
+    [
+        (b"YTO\r\nSF", ""),
+        (b"\xef\xbb\xbf# ours\n\tYTO\nSF # express\n", ""),
+        ("圆通速递,YTO\n顺丰,SF\n".encode("gb18030"), ""),
+        ("名称,编码\nYuantong,YTO\nShunfeng,SF\n".encode("utf-16"), ""),
+        (b"YTO\n", "'SF' in row 3"),
+        (b"YTO,SF\n", "codes.txt, line 1: 'YTO,SF' has 2 codes; write one code per line"),
+        (b"\n \n", "codes.txt has no codes; write one per line"),
+        (b"PK\x03\x04", "codes.txt is not a text file"),
+        (bytes(range(64)), "codes.txt is not a text file"),
+    ],
+)
+def test_a_list_of_carriers_is_read_in_full_or_refused(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: bytes, unknown: str
+) -> None:
+    (tmp_path / "codes.txt").write_bytes(listed)
+    (tmp_path / "returns.csv").write_text(
+        "refund_id,carrier,waybill\nTQ20000001,YTO,SF1001\nTQ20000002,SF,SF1002\n"
+    )
+    for name in ("ACCESS_KEY", "ACCESS_SECRET", "USER_ID"):
+        monkeypatch.setenv(f"PANDAPON_{name}", "1")
+    ended = shell("returns", "plan", "returns.csv", "--offline", "--dry-run", "--carriers", "codes.txt")
+    assert ended.code == (2 if "codes.txt" in unknown else 0)
+    assert unknown in ended.err
+    assert ("unknown carriers" in ended.err) == ("row" in unknown)
+
+
 async def test_rows_that_fail_keep_what_is_known(shell: Shell, tmp_path: Path) -> None:
     ended = await reconciled(shell, "c_known_kept.csv")
     assert ended.code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,29 @@ async def test_what_a_folder_holds_besides_is_named(shell: Shell, images: Path) 
     assert passed_over == [
         "ignored: proofs/notes.txt (its name does not end in .jpg, .jpeg, .jfif, .jpe, .png, .gif, .bmp)"
     ]
+
+
+async def test_each_file_is_ignored_for_its_own_reason(shell: Shell, images: Path) -> None:
+    for name in ("._proof-0.jpg", ".trash/old.jpg", "deep/._x.JPG"):
+        (images / name).parent.mkdir(exist_ok=True)
+        (images / name).write_bytes(b"\xff\xd8\xff")
+    (images / "gone.jpg").symlink_to(images / "nowhere.jpg")
+    (images / "linked").symlink_to(images / "deep")
+    os.mkfifo(images / "pipe.jpg")
+    (images / "notes.txt").unlink()
+    async with Sandbox(refunds=1) as server:
+        shell.use(server)
+        ended = await shell.beside("vouchers", "upload", "proofs")
+        assert (ended.code, uploads(server)) == (0, 3)
+        (images.parent / "empty").mkdir()
+        nothing = await shell.beside("vouchers", "upload", "empty")
+    assert [line for line in ended.err.splitlines() if line.startswith("ignored: ")] == [
+        "ignored: proofs/._proof-0.jpg (it is hidden)",
+        "ignored: proofs/.trash (it is hidden)",
+        "ignored: proofs/deep/._x.JPG (it is hidden)",
+        "ignored: proofs/gone.jpg (the file that it links to does not exist)",
+        "ignored: proofs/linked (links to folders are not followed)",
+        "ignored: proofs/pipe.jpg (it is not a file)",
+    ]
+    assert nothing.code == 2
+    assert "no images in empty: name files, or folders with .jpg" in nothing.err

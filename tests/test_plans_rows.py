@@ -245,7 +245,7 @@ def link(path: Path, target: Path) -> None:
         ("sub", "does not exist"),
         ("a.jpg\0", "not the path of a file"),
         ("text.jpg", "must be one of jpeg, png, gif, bmp; by its first bytes it is not"),
-        ("empty.jpg", "the image is empty"),
+        ("empty.jpg", "is empty"),
         ("large.jpg", "must have at most 999999 bytes, but has 1048577"),
         (";".join(["a.jpg", "b.jpg"] * 6), "must have 1 to 10 items, has 12"),
     ],

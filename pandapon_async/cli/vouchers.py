@@ -73,7 +73,8 @@ def upload(
     """
     images = list(_images(paths, out))
     if not images:
-        raise ConfigurationError("no images found: name files, or folders with " + ", ".join(ENDINGS))
+        where = ", ".join(map(str, paths))
+        raise ConfigurationError(f"no images in {where}: name files, or folders with {', '.join(ENDINGS)}")
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
     if dry_run:
         raise typer.Exit(_check(images, Settings.from_env(**settings).vendor.images, compress))
@@ -88,11 +89,41 @@ def _images(paths: Iterable[Path], out: Path | None) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        for found in sorted(path.rglob("*")):
-            if found.suffix.lower() in ENDINGS + OTHER_ENDINGS and found.is_file():
+        for found, why in sorted(_inside(path).items()):
+            if why is None:
                 yield found
-            elif not found.is_dir() and found not in own:
-                _say(f"ignored: {found} (its name does not end in {', '.join(ENDINGS)})")
+            elif found not in own:
+                _say(f"ignored: {found} ({why})")
+
+
+def _inside(folder: Path) -> dict[Path, str | None]:
+    """Return the files below a folder, each with the reason why it is ignored, None for an image."""
+    found: dict[Path, str | None] = {}
+
+    def unreadable(error: OSError) -> None:
+        found[Path(os.fsdecode(error.filename))] = "the folder cannot be read"
+
+    for root, folders, names in os.walk(folder, onerror=unreadable):
+        here = Path(root)
+        for name in names:
+            found[here / name] = _why_ignored(here / name)
+        for name in [*folders]:
+            if (here / name).is_symlink():
+                found[here / name] = "links to folders are not followed"
+            elif name.startswith("."):
+                found[here / name] = "it is hidden"
+                folders.remove(name)
+    return found
+
+
+def _why_ignored(path: Path) -> str | None:
+    if path.suffix.lower() not in ENDINGS + OTHER_ENDINGS:
+        return f"its name does not end in {', '.join(ENDINGS)}"
+    if path.name.startswith("."):  # macOS keeps one beside each image on a disk of another system
+        return "it is hidden"
+    if not path.exists():
+        return "the file that it links to does not exist"
+    return None if path.is_file() else "it is not a file"
 
 
 def _check(images: Iterable[Path], limits: ImageLimits, compress: bool) -> int:

@@ -6,7 +6,8 @@ compared with a list of the user's, and with the confirmed returns in the journa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -17,24 +18,63 @@ from pandapon_async.plans.plan_types import RETURNS, PlanType
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.tables.cells import shown, tidy
 from pandapon_async.tables.csv_text import encodings_of
+from pandapon_async.tables.fields import plain_name
+from pandapon_async.tables.kinds import kind_of
 
 __all__ = ["Carriers", "confirmed_codes", "listed_codes"]
 
 ARGUMENT = "logistics_company_no"
 FACT = "logisticsCompanyNo"
 CONFIRMED = (IntentState.CONFIRMED, IntentState.SETTLED_DONE)
+_CELLS = re.compile(r"[,;|\t]")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}")
+_NAMES = frozenset(["code", "codes", "编码", "代码", "编号", "公司编码", "公司代码"])
 MOST_TOLD = 20
 MOST_COUNTED = 1_000
 
 
 def listed_codes(path: Path) -> set[str]:
-    """Read the codes in a file, one at the beginning of each line; text after a comma or a TAB is ignored."""
+    """Read the codes in a file, one per line, alone or beside the carrier's name.
+
+    Raises InvalidArgumentError for a file without codes, and for a line whose code is not certain.
+    """
     if not path.is_file():
         raise InvalidArgumentError(f"the file {path} does not exist; check --carriers", argument="carriers")
     encoding = encodings_of(path).names[0]
-    lines = path.read_text(encoding=encoding, errors="replace").splitlines()
-    codes = {tidy(line.replace("\t", ",").replace(";", ",").split(",")[0].strip(' "')) for line in lines}
-    return codes - {""}
+    text = path.read_text(encoding=encoding, errors="replace")
+    if kind_of(path) != "csv" or "\0" in text:
+        raise _unusable(f"{path.name} is not a text file; save the codes as text, one per line")
+    codes: set[str] = set()
+    at: int | None = None
+    for number, line in enumerate(text.splitlines(), start=1):
+        cells = [tidy(cell.strip(' "')) for cell in _CELLS.split(line.partition("#")[0])]
+        if number == 1 and (named := _column_of_codes(cells)) is not None:
+            at = named
+            continue
+        if at is not None:
+            cells = cells[at : at + 1]
+        filled = {cell for cell in cells if cell}
+        found = filled if len(filled) < 2 else {cell for cell in filled if _CODE.fullmatch(cell)}
+        if filled and len(found) != 1:
+            raise _unusable(
+                f"{path.name}, line {number}: {shown(line)} has {len(found) or 'no'} codes; write one code "
+                "per line, followed by a comma and the name if you like"
+            )
+        codes |= found
+    if not codes:
+        raise _unusable(f"{path.name} has no codes; write one per line")
+    return codes
+
+
+def _column_of_codes(cells: Sequence[str]) -> int | None:
+    """Return the position of the codes if this is a line of column names."""
+    spec = next(spec for spec in RETURNS.fields if spec.name == ARGUMENT)
+    names = [plain_name(cell) for cell in cells]
+    return next((at for at, name in enumerate(names) if name in spec.outright | _NAMES), None)
+
+
+def _unusable(message: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"--carriers: {message}", argument="carriers")
 
 
 async def confirmed_codes(journal: Journal) -> set[str]:
