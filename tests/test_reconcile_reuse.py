@@ -33,8 +33,7 @@ from pandapon_async.reconcile import (
     reconcile,
 )
 from pandapon_async.reconcile.lookup_store import LookupStore, LookupsUnusableError, Scope
-from pandapon_async.reconcile.reuse import Reuse, ReuseRule, changed, is_settled
-from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.reuse import changed, is_settled
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.settings import Settings
 from tests.support.examples import examples
@@ -494,25 +493,3 @@ def test_a_scope_tells_whose_lookups_they_are_and_holds_no_secret(tmp_path: Path
     others = [attrs.evolve(one, access_key="key-2"), attrs.evolve(one, user_id="8")]
     assert len({scope(one), *map(scope, others), scope(one, vendor_id="x"), scope(one, freight="added")}) == 5
     assert "key-1" not in repr(Scope.of(Client(one)))
-
-
-def test_a_run_that_goes_on_knows_for_which_platform_reuse_has_ended(tmp_path: Path) -> None:
-    rule = ReuseRule(
-        now=0.0,
-        night="2024-05-01",
-        reuse_final=timedelta(days=30),
-        reuse_silent=None,
-        recheck=5.0,
-        silence={},
-        urgent="",
-    )
-    with (
-        closing(LookupStore.open(tmp_path / "lookups.sqlite")) as store,
-        closing(RunStore.open(tmp_path / "state.sqlite")) as state,
-    ):
-        first = Reuse(store, {}, rule, lambda: None, ended_elsewhere=lambda: ["taobao"])
-        first.choose(state)
-        assert [first.compare(state), first.compare(state)] == [["taobao"], []]
-        resumed = Reuse(store, {}, rule, lambda: None)
-        resumed.choose(state)
-        assert resumed.result.ended == ["taobao"]

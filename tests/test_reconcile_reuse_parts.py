@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,10 @@ from pandapon_async.reconcile import (
     run_part,
     split,
 )
+from pandapon_async.reconcile.lookup_store import LookupStore
 from pandapon_async.reconcile.parts import ended_reuse
+from pandapon_async.reconcile.reuse import Reuse, ReuseRule
+from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.sandbox import Sandbox
 from tests.support.command import Shell
 from tests.support.virtual import virtual_time
@@ -143,3 +148,25 @@ async def test_the_command(shell: Shell, tmp_path: Path) -> None:
     assert "--callbacks" in wrong[2].err
     assert "does not exist" in wrong[2].err
     assert ledger.is_file()
+
+
+def test_a_run_that_goes_on_knows_for_which_platform_reuse_has_ended(tmp_path: Path) -> None:
+    rule = ReuseRule(
+        now=0.0,
+        night="2024-05-01",
+        reuse_final=timedelta(days=30),
+        reuse_silent=None,
+        recheck=5.0,
+        silence={},
+        urgent="",
+    )
+    with (
+        closing(LookupStore.open(tmp_path / "lookups.sqlite")) as store,
+        closing(RunStore.open(tmp_path / "state.sqlite")) as state,
+    ):
+        first = Reuse(store, {}, rule, lambda: None, ended_elsewhere=lambda: ["taobao"])
+        first.choose(state)
+        assert [first.compare(state), first.compare(state)] == [["taobao"], []]
+        resumed = Reuse(store, {}, rule, lambda: None)
+        resumed.choose(state)
+        assert resumed.result.ended == ["taobao"]

@@ -369,7 +369,10 @@ _RECONCILE = (
             *_of("ReuseRule", "choose", "_use", "_waits", "_is_silent"),
             *_of("Reuse", "choose", "_choices", "use", "compare", "_differing"),
         ),
-        ("test_reconcile_reuse.py", "test_reconcile_silence.py"),
+        (
+            "test_reconcile_reuse_parts.py::test_a_run_that_goes_on_knows_for_which_platform_reuse_has_ended",
+            *("test_reconcile_reuse.py", "test_reconcile_silence.py"),
+        ),
     ),
     Rules(
         "reconcile/lookup_store.py",
