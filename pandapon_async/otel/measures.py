@@ -108,15 +108,19 @@ class Measures:
                 name, "s", description, explicit_bucket_boundaries_advisory=list(SECONDS)
             )
 
-        self.calls = seconds("pandapon.client.call.duration", "Calls with all their waits and attempts")
-        self.waits = seconds(
+        self.calls: metrics.Histogram = seconds(
+            "pandapon.client.call.duration", "Calls with all their waits and attempts"
+        )
+        self.waits: metrics.Histogram = seconds(
             "pandapon.client.wait.duration", "What calls waited for slots, permits, back-off"
         )
-        self.requests = seconds("http.client.request.duration", "Single attempts")
-        self.unknown = meter.create_counter(
+        self.requests: metrics.Histogram = seconds("http.client.request.duration", "Single attempts")
+        self.unknown: metrics.Counter = meter.create_counter(
             "pandapon.client.outcome_unknown", "{write}", "Writes with an unknown outcome"
         )
-        self.rows = meter.create_counter("pandapon.reconcile.rows", "{row}", "Rows of ledgers by verdict")
+        self.rows: metrics.Counter = meter.create_counter(
+            "pandapon.reconcile.rows", "{row}", "Rows of ledgers by verdict"
+        )
         for name, unit, description, read in (
             ("quota.limit", "{call}/s", "Calls a second that are allowed now", self._limits),
             ("quota.waiting", "{call}", "Calls that wait for a permit", self._waiting),

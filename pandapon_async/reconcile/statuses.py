@@ -103,9 +103,8 @@ def states_named(text: str) -> tuple[str, ...]:
     (('refundsuccess', '100'), ('refundsuccess',), ())
     """
     word = " ".join(tidy(text).split())
-    platforms: tuple[Platform, ...] = ("1688", "taobao")
-    found = {platform: status_of_ledger(platform, word, {}) for platform in platforms}
-    return tuple(state for platform, state in found.items() if is_known(platform, state))
+    found = ((status_of_ledger(platform, word, {}), states) for platform, states in _STATES.items())
+    return tuple(state for state, states in found if state in states)
 
 
 def platform_of_state(state: str) -> Platform | None:
