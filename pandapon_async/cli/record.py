@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -103,12 +104,21 @@ class _KeepingSession(Session):
         return self.response
 
 
+class _KeepingClient(Client):
+    """A refusal is an error, and errors carry no data of the answer: the session keeps it."""
+
+    @cached_property
+    def session(self) -> _KeepingSession:
+        self._pipeline.session = session = _KeepingSession()
+        return session
+
+
 async def _answer(
     endpoint: Endpoint, given: Mapping[str, Any], chosen: SettingsArguments
 ) -> tuple[int, dict[str, Any]]:
     """Return the status and the envelope of the answer, even of a refusal or of one that does not match."""
-    client = Client.from_env(**chosen)
-    session = client._pipeline.session = _KeepingSession()
+    client = _KeepingClient.from_env(**chosen)
+    session = client.session
     async with client:
         try:
             await client.call(operations()[endpoint.name], given, generation=endpoint.generation)
