@@ -147,6 +147,16 @@ async def test_carriers_that_are_not_known_are_told(shell: Shell, tmp_path: Path
     assert "carriers" not in silent.err
 
 
+async def test_negative_amounts_are_told_with_the_option(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "ledger.csv").write_text(
+        "退款编号,退款金额(元)\n115289488050,-91.68\nTQ228272449136281059,1961.89\n", encoding="utf-8"
+    )
+    plain = await shell.beside("reconcile", "ledger.csv", "--dry-run")
+    negative = await shell.beside("reconcile", "ledger.csv", "--dry-run", "--negative")
+    assert "1 row has a negative amount; if this ledger writes refunds" in plain.out
+    assert "1 row has a positive amount, which --negative reads as below zero" in negative.out
+
+
 @pytest.mark.parametrize(
     ("listed", "unknown"),
     [

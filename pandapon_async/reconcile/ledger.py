@@ -63,6 +63,7 @@ class LedgerReader:
     _uncompared: dict[str, _Uncompared] = attrs.field(init=False, factory=dict)
     _status_words: Counter[tuple[str, Platform | None]] = attrs.field(init=False, factory=Counter)
     """The unknown status words; with the platform, if they are mapped to states of the other one only."""
+    _below_zero: int = attrs.field(init=False, default=0)
     _status_map: Mapping[str, tuple[str, ...]] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -72,6 +73,7 @@ class LedgerReader:
         """Iterate over all rows of the ledger in order."""
         self._uncompared.clear()
         self._status_words.clear()
+        self._below_zero = 0
         fields = list(self.table.columns.positions)
         for record in self.table.records():
             yield self._row(record, dict(zip(fields, record.cells, strict=False)))
@@ -82,16 +84,25 @@ class LedgerReader:
         for field, found in self._uncompared.items():
             cells = f"{found.count:,} cell{'s' * (found.count > 1)}"
             notes.append(f"{field}: {cells} cannot be read and are not compared; {found.first}")
+        if self._below_zero:
+            notes.append(self._signs())
         for (word, platform), count in self._status_words.most_common(MOST_WORDS):
             rows = f"{count:,} row{'s' * (count > 1)}"
             missing = "not known" if platform is None else f"mapped to no state of {platform}"
             notes.append(
                 f"status {shown(word)} is {missing} ({rows}); define it with --status-map "
-                f"{word if _PLAIN.fullmatch(word) else shlex.quote(word)}=STATE"
+                f"{word if _PLAIN.fullmatch(word) else shlex.quote(word)}=STATE, "
+                "such as 退款成功"
             )
         if len(self._status_words) > MOST_WORDS:
             notes.append(f"other unknown status words: {len(self._status_words) - MOST_WORDS:,}")
         return notes
+
+    def _signs(self) -> str:
+        rows = "1 row has" if self._below_zero == 1 else f"{self._below_zero:,} rows have"
+        if self.options.negative:
+            return f"{rows} a positive amount, which --negative reads as below zero"
+        return f"{rows} a negative amount; if this ledger writes refunds as negative amounts, use --negative"
 
     def _row(self, record: Record, cells: Mapping[str, Cell]) -> LedgerRow:
         row, problems = LedgerRow(row=record.row), _Problems()
@@ -135,6 +146,7 @@ class LedgerReader:
         freight = self._value("freight", row, cells, problems) if "freight" in cells else 0
         if amount is not None and freight is not None:
             row.amount_fen = -(amount + freight) if self.options.negative else amount + freight
+            self._below_zero += row.amount_fen < 0
         if "status" in cells:
             word = self._value("status", row, cells, problems)
             if word is not None and platform is not None:
