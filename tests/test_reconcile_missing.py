@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import openpyxl
@@ -21,7 +21,7 @@ from pandapon_async import InvalidArgumentError, ListFacts, VendorProfile
 from pandapon_async.callbacks import MessageState, MessageStore
 from pandapon_async.callbacks.store import Entry
 from pandapon_async.reconcile import LackingVerdict, MissingSummary, Options, Summary, reconcile
-from pandapon_async.reconcile.find_missing import MissingRange, judge_lacking
+from pandapon_async.reconcile.find_missing import Finding, MissingRange, judge_lacking
 from pandapon_async.reconcile.list_store import Listed
 from pandapon_async.reconcile.list_windows import DAY_MS, start_of
 from pandapon_async.reconcile.looking_up import seconds_to_write
@@ -418,6 +418,27 @@ def test_what_several_windows_show_was_applied_for_in_all_of_them(tmp_path: Path
             assert state.add_listed([Listed("taobao", "51", None, earliest, latest)]) == new
         (one,) = state.lacking()
         assert (one.earliest, one.latest) == (80, 200)
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "applied"), [(0, 0, False), (19, 0, False), (20, 0, True), (20, 2, False)]
+)
+def test_windows_bound_the_application_only_if_enough_refunds_show_it(
+    tmp_path: Path, near: int, far: int, applied: bool
+) -> None:
+    asked = MissingRange(date(2024, 5, 1), date(2024, 5, 31))
+    days = ["2024-05-10T12:00:00+08:00"] * near + ["2024-05-20T12:00:00+08:00"] * far
+    with closing(RunStore.open(tmp_path / "state.sqlite")) as state:
+        state.add_rows(
+            LedgerRow(row=row, platform="taobao", refund_id=str(row), applied_at=day)
+            for row, day in enumerate(days, start=2)
+        )
+        first = start_of(date(2024, 5, 10))
+        state.add_listed(
+            Listed("taobao", str(row), None, first, first + DAY_MS) for row in range(2, 2 + len(days))
+        )
+        Finding(state, None, asked, None, cast(Any, None), date(2024, 6, 1)).conclude(())
+        assert state.list_fact(None)["finding"]["applied"] is applied
 
 
 @virtual_time
