@@ -183,9 +183,12 @@ async def test_the_first_look_says_where_each_stands_and_what_ended_is_left_alon
         ended = server.find("1688", "refundsuccess")
         waiting = server.find("1688", "waitselleragree")
         async with client(server) as pandapon, follow(pandapon, ids([ended, waiting]), pace=QUICK) as changes:
+            modified = (await pandapon.alibaba.refunds.get(refund_id=ended.refund_id)).gmt_modified
             first = {change.refund_id: change for change in await taken(changes, 2)}
             assert {change.kind for change in first.values()} == {ChangeKind.FIRST}
             assert first[ended.refund_id].done
+            assert modified is not None
+            assert datetime.fromisoformat(first[ended.refund_id].since) == modified
             assert first[ended.refund_id].after.refunded_fen == ended.refund_payment
             assert not first[waiting.refund_id].done
             server.advance(waiting.number, "refundclose")
@@ -193,6 +196,7 @@ async def test_the_first_look_says_where_each_stands_and_what_ended_is_left_alon
         assert [
             (change.kind, change.before and change.before.status, change.after.status) for change in rest
         ] == [(ChangeKind.CHANGED, "waitselleragree", "refundclose")]
+        assert rest[0].since == rest[0].seen_at > first[waiting.refund_id].seen_at
         assert changes.left() == 0
         assert [record.endpoint for record in server.log].count("alibaba.refunds.get") == len(server.log)
 

@@ -21,7 +21,7 @@ from pandapon_async import InvalidArgumentError, ListFacts, VendorProfile
 from pandapon_async.callbacks import MessageState, MessageStore
 from pandapon_async.callbacks.store import Entry
 from pandapon_async.reconcile import LackingVerdict, MissingSummary, Options, Summary, reconcile
-from pandapon_async.reconcile.find_missing import Finding, MissingRange, judge_lacking
+from pandapon_async.reconcile.find_missing import Finding, Lacking, MissingRange, judge_lacking
 from pandapon_async.reconcile.list_store import Listed
 from pandapon_async.reconcile.list_windows import DAY_MS, start_of
 from pandapon_async.reconcile.looking_up import seconds_to_write
@@ -395,6 +395,21 @@ async def test_what_1688_pushed_and_no_row_names_is_found(tmp_path: Path) -> Non
     assert found == {one.refund_id: "missing_local" for one in pushed[:4]}
     assert missing.invented == 1
     assert any("pushed into the store" in note for note in missing.notes)
+
+
+def test_the_amounts_of_what_is_missing_are_added_up_by_currency() -> None:
+    missing = MissingSummary(since="2024-05-01", until="2024-05-31")
+    for verdict, fen, currency in (
+        (LackingVerdict.MISSING_LOCAL, 500, "CNY"),
+        (LackingVerdict.MISSING_LOCAL, 700, None),
+        (LackingVerdict.MISSING_LOCAL, 900, "USD"),
+        (LackingVerdict.MISSING_LOCAL, None, "CNY"),
+        (LackingVerdict.EDGE, 40, "CNY"),
+    ):
+        lookup = Lookup(outcome=Outcome.FOUND, applied_fen=fen, currency=currency)
+        missing.add(Lacking(Listed("taobao", "51", None, None, None, None, lookup), verdict, ""))
+    assert missing.amounts_fen == {"CNY": 1200, "USD": 900}
+    assert (missing.verdicts[LackingVerdict.MISSING_LOCAL], missing.exit_code) == (4, 1)
 
 
 def test_a_push_that_spells_an_id_otherwise_names_the_refund_of_the_ledger(tmp_path: Path) -> None:

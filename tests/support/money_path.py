@@ -45,6 +45,7 @@ _MISSING = _in(
     "test_a_lacking_refund_is_missing_only_if_it_surely_belongs_to_the_time",
     "test_a_push_that_spells_an_id_otherwise_names_the_refund_of_the_ledger",
     "test_what_several_windows_show_was_applied_for_in_all_of_them",
+    "test_the_amounts_of_what_is_missing_are_added_up_by_currency",
     "test_windows_bound_the_application_only_if_enough_refunds_show_it",
     "test_1688_without_a_store_of_callbacks_is_told",
     "test_a_search_that_was_stopped_in_time_says_so",
