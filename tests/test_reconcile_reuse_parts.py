@@ -25,6 +25,7 @@ from pandapon_async.reconcile.lookup_store import LookupStore
 from pandapon_async.reconcile.parts import ended_reuse
 from pandapon_async.reconcile.reuse import Reuse, ReuseRule
 from pandapon_async.reconcile.run_store import RunStore
+from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.sandbox import Sandbox
 from tests.support.command import Shell
 from tests.support.virtual import virtual_time
@@ -150,23 +151,37 @@ async def test_the_command(shell: Shell, tmp_path: Path) -> None:
     assert ledger.is_file()
 
 
+RULE = ReuseRule(
+    now=0.0,
+    night="2024-05-01",
+    reuse_final=timedelta(days=30),
+    reuse_silent=None,
+    recheck=5.0,
+    silence={},
+    urgent="",
+)
+
+
 def test_a_run_that_goes_on_knows_for_which_platform_reuse_has_ended(tmp_path: Path) -> None:
-    rule = ReuseRule(
-        now=0.0,
-        night="2024-05-01",
-        reuse_final=timedelta(days=30),
-        reuse_silent=None,
-        recheck=5.0,
-        silence={},
-        urgent="",
-    )
     with (
         closing(LookupStore.open(tmp_path / "lookups.sqlite")) as store,
         closing(RunStore.open(tmp_path / "state.sqlite")) as state,
     ):
-        first = Reuse(store, {}, rule, lambda: None, ended_elsewhere=lambda: ["taobao"])
+        first = Reuse(store, {}, RULE, lambda: None, ended_elsewhere=lambda: ["taobao"])
         first.choose(state)
         assert [first.compare(state), first.compare(state)] == [["taobao"], []]
-        resumed = Reuse(store, {}, rule, lambda: None)
+        resumed = Reuse(store, {}, RULE, lambda: None)
         resumed.choose(state)
         assert resumed.result.ended == ["taobao"]
+
+
+def test_a_run_that_goes_on_chooses_anew_and_keeps_what_it_looked_up_itself(tmp_path: Path) -> None:
+    with (
+        closing(LookupStore.open(tmp_path / "lookups.sqlite")) as store,
+        closing(RunStore.open(tmp_path / "state.sqlite")) as state,
+    ):
+        state.add_rows(LedgerRow(row=row, platform="taobao", refund_id=str(row)) for row in (2, 3))
+        state.record(2, Lookup(outcome=Outcome.FOUND, source=LookupSource.REUSED))
+        state.record(3, Lookup(outcome=Outcome.FOUND))
+        Reuse(store, {}, RULE, lambda: None).choose(state)
+        assert [one.source for one in state.lookups_of([2, 3])] == [LookupSource.SINGLE]

@@ -372,7 +372,11 @@ _RECONCILE = (
             *_of("Reuse", "choose", "_choices", "use", "compare", "_differing"),
         ),
         (
-            "test_reconcile_reuse_parts.py::test_a_run_that_goes_on_knows_for_which_platform_reuse_has_ended",
+            *_in(
+                "test_reconcile_reuse_parts.py",
+                "test_a_run_that_goes_on_knows_for_which_platform_reuse_has_ended",
+                "test_a_run_that_goes_on_chooses_anew_and_keeps_what_it_looked_up_itself",
+            ),
             *("test_reconcile_reuse.py", "test_reconcile_silence.py"),
         ),
     ),
