@@ -145,8 +145,8 @@ class LedgerReader:
         amount = self._value("amount", row, cells, problems)
         freight = self._value("freight", row, cells, problems) if "freight" in cells else 0
         if amount is not None and freight is not None:
-            row.amount_fen = -(amount + freight) if self.options.negative else amount + freight
-            self._below_zero += row.amount_fen < 0
+            row.amount_fen = total = -(amount + freight) if self.options.negative else amount + freight
+            self._below_zero += total < 0
         if "status" in cells:
             word = self._value("status", row, cells, problems)
             if word is not None and platform is not None:
