@@ -123,6 +123,7 @@ async def test_a_thousand_clients_leave_nothing_behind(watched: Watched, provide
     """Also where nothing is ever collected, as without an SDK."""
     telemetry = watched.telemetry if provider == "sdk" else OpenTelemetry()
     measures = telemetry._measures
+    before = set(measures._totals)  # those of other tests: a provider's instruments are shared
     gone: list[weakref.ref[Client]] = []
 
     async def work() -> None:
@@ -136,7 +137,8 @@ async def test_a_thousand_clients_leave_nothing_behind(watched: Watched, provide
     assert not any(reference() for reference in gone)
     assert len(measures._clients) <= 1
     assert len(measures._seen) <= 1
-    assert len(measures._totals) == 2
+    assert len(measures._totals.keys() - before) <= 2
+    assert len(measures._totals) >= 2
 
 
 def test_a_provider_is_not_kept_alive() -> None:

@@ -284,9 +284,7 @@ REFUNDS = PlanType(
         _VOUCHERS,
         _SHOP,
         _ACCOUNT,
-        ColumnSpec(
-            "currency", *names_of("", of="currency"), _currency, default="CNY", needed=True, word=True
-        ),
+        ColumnSpec("currency", *names_of("", of="currency"), _currency, default="CNY", needed=True),
     ),
     identified_by=("order_id", "order_entry_ids"),
     amount="apply_payment",

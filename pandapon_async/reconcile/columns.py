@@ -60,7 +60,7 @@ def _freight(cell: Cell, unit: AmountUnit | None) -> int:
 SPECS = {
     spec.name: spec
     for spec in (
-        ColumnSpec("platform", *names_of("", of="platform"), _plain(platform_name), needed=True, word=True),
+        ColumnSpec("platform", *names_of("", of="platform"), _plain(platform_name), needed=True),
         ColumnSpec("shop", *names_of("", of="shop"), _plain(plain_text), compared=False, private=True),
         ColumnSpec("refund_id", *names_of("", of="refund_id"), _plain(_refund_id), needed=True, id=True),
         ColumnSpec("order_id", *names_of("", of="order_id"), _plain(_order_id), id=True, compared=False),
@@ -75,7 +75,7 @@ SPECS = {
             money=True,
             unit_of="amount",
         ),
-        ColumnSpec("currency", *names_of("", of="currency"), _plain(currency_code), needed=True, word=True),
+        ColumnSpec("currency", *names_of("", of="currency"), _plain(currency_code), needed=True),
         ColumnSpec("status", *names_of("", of="status"), _plain(_status), needed=True, word=True),
         ColumnSpec("applied_at", *names_of("", of="applied_at"), lambda cell, _: cell, compared=False),
         ColumnSpec("account", *names_of("", of="account"), _plain(plain_text), compared=False),
