@@ -279,7 +279,6 @@ REFUNDS = PlanType(
             _name,
             "goods_status",
             needed=True,
-            word=True,
         ),
         _VOUCHERS,
         _SHOP,

@@ -206,11 +206,11 @@ class ColumnSpec:
         if len(text) > LONGEST_QUOTED:
             return False
         foreign = sum(letter.isalpha() and not letter.isascii() for letter in text)
+        of_money = self.money and all(letter.isascii() or letter in _OF_MONEY for letter in tidy(text))
         return (
             foreign == 0
             or (self.word and len(text) <= LONGEST_WORD)
-            or (self.money and all(letter.isascii() or letter in _OF_MONEY for letter in tidy(text)))
-            or (foreign == 1 and any(map(str.isdigit, text)))
+            or ((foreign == 1 or of_money) and any(map(str.isdigit, text)))
         )
 
     def is_named(self, column: str, known: frozenset[str]) -> bool:
