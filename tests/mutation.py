@@ -259,7 +259,7 @@ def main() -> int:
     told = {
         "no test notices, and no reason is given": new,
         f"is noticed, and need not be in {SURVIVORS.name}": sorted(set(run.noticed) & set(known)),
-        f"is in {SURVIVORS.name}, but there is no such mutant": lost,
+        f"is in {SURVIVORS.name}, but no longer a mutant": lost,
         "was not run to its end": run.not_run,
     }
     for what, names in told.items():

@@ -175,7 +175,7 @@ def test_a_run_ends_well_only_if_all_were_run_and_those_that_survive_are_known(
     assert ends(monkeypatch, [one], [], noticed=[two], hung=[one]) == 0
     assert "1 noticed, 1 without an end, 0 survived" in capsys.readouterr().out
     assert ends(monkeypatch, ["money.py f: gone"], []) == 1
-    assert "but there is no such mutant: money.py f: gone\n" in capsys.readouterr().out
+    assert "but no longer a mutant: money.py f: gone\n" in capsys.readouterr().out
     assert ends(monkeypatch, [], [], not_run=[two]) == 1
     assert f"was not run to its end: {two}\n" in capsys.readouterr().out
     assert ends(monkeypatch, [], [], broken=["test_x.py::test_y"]) == 2
@@ -194,7 +194,7 @@ def test_each_run_of_tests_takes_the_module_as_it_is_then(tmp_path: Path) -> Non
     assert server.stdout is not None
     codes = []
     for number, body in enumerate(("return 1", "return 2", "import time; time.sleep(600)", "return 1")):
-        # Bytecode is told from its source by its size: so each has another.
+        # Python compares cached bytecode with the size of its source, so each version has a size of its own.
         (tmp_path / "rule.py").write_text(f"def rule():\n    {body}{' ' * number}\n")
         facts = {
             "folder": str(tmp_path),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pandapon_async.cli.exit_codes import exit_code
+from pandapon_async.cli.exit_codes import ExitCode, exit_code
 from pandapon_async.cli.output import note
 from pandapon_async.clock import Clock
 from pandapon_async.errors import PandaponError
@@ -26,7 +26,7 @@ Metrics = Annotated[
 
 @contextlib.contextmanager
 def end_in(path: Path | None) -> Iterator[Callable[[Summary], None]]:
-    """Write to a file, if one is named, how the work inside ends: with typer.Exit, or with an error.
+    """Write to a file, if one is named, how the work inside ends, also by typer.Exit or an error.
 
     Gives a function that takes the summary. Work without a summary has failed already: then a file that
     cannot be written changes nothing.
@@ -36,14 +36,16 @@ def end_in(path: Path | None) -> Iterator[Callable[[Summary], None]]:
         return
     check_metrics_file(path)
     told: list[Summary] = []
+    code: int = ExitCode.OK
     try:
         yield told.append
     except BaseException as error:
-        summary = told[0] if told else None
+        code = exit_code(error)
+        raise
+    finally:
         try:
-            write_metrics(path, exit_code(error), Clock().wall(), summary)
+            write_metrics(path, code, Clock().wall(), told[0] if told else None)
         except (PandaponError, OSError) as failure:
-            if summary is not None:
+            if told:
                 raise
             note(f"--metrics: {path} was not written ({type(failure).__name__})")
-        raise

@@ -8,7 +8,6 @@ import secrets
 import sys
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,7 @@ from pandapon_async.declare.arguments import encode_arguments
 from pandapon_async.declare.endpoint import Endpoint
 from pandapon_async.errors import ApiError, DecodeError, InvalidArgumentError, MalformedResponseError
 from pandapon_async.recording import Recording, Redactor
-from pandapon_async.settings import Settings, SettingsArguments
+from pandapon_async.settings import Credentials, Settings, SettingsArguments
 from pandapon_async.storage.files import Mark, whole_file
 from pandapon_async.transport.exchange import Exchange
 from pandapon_async.transport.session import Session
@@ -107,10 +106,9 @@ class _KeepingSession(Session):
 class _KeepingClient(Client):
     """A refusal is an error, and errors carry no data of the answer: the session keeps it."""
 
-    @cached_property
-    def session(self) -> _KeepingSession:
-        self._pipeline.session = session = _KeepingSession()
-        return session
+    def __init__(self, credentials: Credentials, settings: Settings | None = None) -> None:
+        super().__init__(credentials, settings)
+        self.session = self._pipeline.session = _KeepingSession()
 
 
 async def _answer(

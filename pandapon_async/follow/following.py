@@ -353,7 +353,7 @@ class Following:
     def _hurry_any(self, store: FollowStore, platform: str | None, refund_id: str) -> bool:
         """Look at once at a refund; None stands for either platform. False if it is not followed."""
         meant: list[Platform] = [one for one in PLATFORMS if platform in (None, one)]
-        return sum(self._hurry(store, (one, refund_id)) for one in meant) > 0
+        return sum(self._hurry(store, (one, refund_id)) for one in meant) > 0  # each is asked: not any()
 
     def _hurry(self, store: FollowStore, key: tuple[Platform, str]) -> bool:
         if key in self._busy:  # what is on its way may have been read before what the push is about

@@ -5,7 +5,6 @@ These checks need no network: cells, images, and the rules of the call's declara
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,13 +17,12 @@ from pandapon_async.journal.writes import natural_key
 from pandapon_async.plans.plan_types import PlanType
 from pandapon_async.plans.rows import PlanRow, RowState
 from pandapon_async.plans.voucher_files import Pictures, PlannedPicture
-from pandapon_async.tables.cells import Cell, Refused, id_text, shown
+from pandapon_async.tables.cells import CERTAIN_ID, Cell, Refused, id_text, shown
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.table import Record, Table
 
 __all__ = ["RowParser", "encode_row", "whose_row"]
 
-_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 UNRESOLVED = 1
 """A placeholder for a reason's id while only its name is known; checked like an id, never sent."""
 
@@ -127,7 +125,7 @@ class RowParser:
             text = id_text(cells.get(name))
         except Refused:
             return
-        if text is not None and _ID.fullmatch(text):
+        if text is not None and CERTAIN_ID.fullmatch(text):
             row.arguments[name] = text
 
     def _forget(self, row: PlanRow) -> None:

@@ -16,6 +16,7 @@ from typing import Literal
 from pandapon_async.tables.number_formats import adds_to
 
 __all__ = [
+    "CERTAIN_ID",
     "AmountUnit",
     "BadCell",
     "Cell",
@@ -92,6 +93,8 @@ _WRAPPERS = ('="', "'", "`")
 _SHORTENED = re.compile(r"\d(\.\d+)?[eE]\+?\d+", re.ASCII)
 _WHOLE_FLOAT = re.compile(r"(\d+)\.0+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+CERTAIN_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
+"""What is an id of a refund or an order wherever it stands; a shorter number may be something else."""
 _REFUND_IDS: dict[Platform, re.Pattern[str]] = {
     "1688": re.compile(r"T[QD][0-9]{1,20}", re.ASCII),
     "taobao": re.compile(r"[0-9]{1,20}", re.ASCII),

@@ -82,7 +82,7 @@ class Resolver:
         found = set()
         for key, wanted in self.mapping.items():
             if wanted and columns_named(names, wanted):
-                found.add(key.removesuffix("_fen").removesuffix("_yuan"))
+                found.add(_field_of(key))
         plain = [plain_name(name) for name in names]
         for spec in self.specs:
             known = spec.outright | spec.general
@@ -97,7 +97,7 @@ class Resolver:
             spec.name in have
             or spec.instead in have
             or spec.default is not None
-            or any(key.removesuffix("_fen").removesuffix("_yuan") == spec.name for key in self.constants)
+            or spec.name in map(_field_of, self.constants)
             for spec in self.specs
             if spec.name in self.required
         )
@@ -129,6 +129,11 @@ class Resolver:
         }
         known = {spec.name: spec.outright | spec.general for spec in self.specs}
         return Columns(search.names, positions, units, fixed, tuple(search.notes), known)
+
+
+def _field_of(key: str) -> str:
+    """Return the field that a key of `--map` or `--set` means: its own name, or that with a unit."""
+    return key.removesuffix("_fen").removesuffix("_yuan")
 
 
 def columns_named(names: Sequence[str], wanted: str) -> list[int]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import BROKEN, Cell, blank, shown, tidy, unwrap
+from pandapon_async.tables.cells import BROKEN, CERTAIN_ID, Cell, blank, shown, tidy, unwrap
 from pandapon_async.tables.columns import columns_named
 from pandapon_async.tables.headers import SEARCHED, HeadRow
 from pandapon_async.tables.moments import DAY_ZERO
@@ -32,7 +32,6 @@ __all__ = ["DELIMITERS", "CsvSource"]
 DELIMITERS = (",", "\t", ";", "|")
 LONGEST_LINE = 1 << 20
 _BREAKS = re.compile(r"\r\n|\r|\n")
-_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 _SHORT_ID = re.compile(r"[0-9]{10,}", re.ASCII)
 TAOBAO_DIGITS = 12
 _THOUSANDS = re.compile(r"[^0-9,.]*[0-9]{1,3}", re.ASCII)
@@ -328,7 +327,7 @@ def _row_within(cells: Sequence[str], at: int, delimiter: str, width: int) -> st
 def _has_id(pieces: Sequence[str]) -> bool:
     """Whether a line has an id; with few other cells, one as short as those of Taobao may be a waybill."""
     bare = list(map(_bare, pieces))
-    if any(map(_ID.fullmatch, bare)):
+    if any(map(CERTAIN_ID.fullmatch, bare)):
         return True
     return len(bare) > 2 and any(len(one) >= TAOBAO_DIGITS and _SHORT_ID.fullmatch(one) for one in bare)
 
@@ -341,7 +340,7 @@ def _is_alike(row: Sequence[str], other_row: Sequence[str], *, other: bool = Fal
     for one, two in zip(map(_bare, row), map(_bare, other_row), strict=False):
         if _SHORT_ID.fullmatch(one) and (
             (len(one) == len(two) and _SHORT_ID.fullmatch(two))
-            or (other and len(one) >= TAOBAO_DIGITS and _ID.fullmatch(two))
+            or (other and len(one) >= TAOBAO_DIGITS and CERTAIN_ID.fullmatch(two))
         ):
             return True
     return False

@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from pandapon_async.errors import InvalidArgumentError
-from pandapon_async.tables.cells import Cell, blank, plain_text, tidy, unwrap
+from pandapon_async.tables.cells import CERTAIN_ID, Cell, blank, plain_text, tidy, unwrap
 from pandapon_async.tables.columns import Columns
 from pandapon_async.tables.fields import plain_name, simplified
 from pandapon_async.tables.file_set import place_of
@@ -46,7 +46,6 @@ _END = re.compile(
 )
 """Other last lines: page numbers, and what database programs say."""
 _RULE = re.compile(r"[-=_+|:*~—]{3,}")
-_ORDER_ID = re.compile(r"T[QD][0-9]+|[0-9]{15,}", re.ASCII)
 
 
 @attrs.define
@@ -215,7 +214,7 @@ def _says_total(identifier: Cell, filled: Sequence[Cell], *, after: bool) -> boo
     first = filled[0]
     if all(map(_is_footer, filled)) or _is_rule(filled):
         return True
-    if any(isinstance(cell, str) and _ORDER_ID.fullmatch(unwrap(tidy(cell))) for cell in filled):
+    if any(isinstance(cell, str) and CERTAIN_ID.fullmatch(unwrap(tidy(cell))) for cell in filled):
         return False
     if _is_total(first) or (isinstance(first, str) and _MARK.match(first)):
         return not (
