@@ -55,9 +55,10 @@ def scene(
         @contextlib.asynccontextmanager
         async def play() -> AsyncIterator[Coroutine[Any, Any, Any]]:
             given = {"concurrency": 3, **changes}
-            folder = await asyncio.to_thread(stage.folder)
             if on_disk:
-                given["journal"] = folder / "journal.sqlite"
+                given["journal"] = await asyncio.to_thread(stage.folder) / "journal.sqlite"
+            else:
+                stage.plays += 1
             async with FaultServer(then=then) as server, client(server.url, **given) as pandapon:
                 if warm:
                     await pandapon.request("POST", "/warm", safety=Safety.READ)
@@ -281,8 +282,8 @@ def test_the_page_has_these_sweeps() -> None:
     assert lines[-1][3:] == ["0"] * 4
 
 
-LONG = {"plan": 4, "apply": 4, "reconcile": 2, "callbacks": 2}
-"""Of these the default suite takes every fourth await, or every second."""
+LONG = {"plan": 8, "apply": 8, "reconcile": 4, "callbacks": 2}
+"""Of these the default suite takes every eighth await, every fourth, or every second."""
 
 
 def sweeps() -> Iterator[Any]:
