@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-import pandapon_async
+from tests.support.sources import FILES, ROOT, trees
 
-ROOT = Path(pandapon_async.__file__).parent
 PACKAGE = ROOT.name
 
 # Who stands where, from the ground up. A unit (a package or a module of the top level) has a floor of its own
@@ -40,20 +39,13 @@ def module_of(file: Path) -> str:
     return ".".join((PACKAGE, *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
 
 
-FILES = sorted(ROOT.rglob("*.py"))
 MODULES = {module_of(file): file for file in FILES}
-each = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-
-
-@functools.cache  # each test looks at all of them
-def tree_of(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 @functools.cache
 def imported_by(file: Path) -> frozenset[str]:
     """What a file imports at run time."""
-    return frozenset(imports(tree_of(file)))
+    return frozenset(imports(trees()[file]))
 
 
 def unit_of(file: Path) -> str:
@@ -95,11 +87,12 @@ def test_every_room_is_a_package() -> None:
     assert {file.parent for file in FILES} == {file.parent for file in FILES if file.name == "__init__.py"}
 
 
-@each
-def test_imports_go_down_only(file: Path) -> None:
-    unit = unit_of(file)
-    up = {other for other in own_units(file) - {unit} if floor_of(other) >= floor_of(unit)}
-    assert not up, f"{unit} must not import {sorted(up)}, which stand above it"
+def test_imports_go_down_only() -> None:
+    up = []
+    for file in FILES:
+        unit = unit_of(file)
+        up += [(str(file), one) for one in own_units(file) - {unit} if floor_of(one) >= floor_of(unit)]
+    assert up == [], "each file with a unit that it must not import, as that stands above it"
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -111,37 +104,43 @@ def test_no_module_imports_itself_through_others() -> None:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
-@each
-def test_what_checks_the_client_does_not_stand_on_it(file: Path) -> None:
-    if unit_of(file) in STANDALONE:
-        assert not own_units(file) & FORBIDDEN_THERE
+def test_what_checks_the_client_does_not_stand_on_it() -> None:
+    standalone = [file for file in FILES if unit_of(file) in STANDALONE]
+    assert standalone
+    assert [str(file) for file in standalone if own_units(file) & FORBIDDEN_THERE] == []
 
 
-@each
-def test_core_is_pure(file: Path) -> None:
-    if unit_of(file) == "core":
-        assert not {name.split(".")[0] for name in imported_by(file)} & IMPURE
-        assert "open(" not in ast.unparse(tree_of(file))
+def test_core_is_pure() -> None:
+    core = [file for file in FILES if unit_of(file) == "core"]
+    assert core
+    for file in core:
+        assert not {name.split(".")[0] for name in imported_by(file)} & IMPURE, file
+        assert "open(" not in ast.unparse(trees()[file]), file
 
 
-@each
-def test_declarations_only_declare(file: Path) -> None:
+def test_declarations_only_declare() -> None:
     """No call in `api` has a body: what it does is told elsewhere, once."""
-    if unit_of(file) != "api":
-        return
-    for node in ast.walk(tree_of(file)):
-        if isinstance(node, ast.FunctionDef) and any(
-            "call(" in ast.unparse(one) for one in node.decorator_list
-        ):
-            assert [type(line) for line in node.body] == [ast.Expr, ast.Expr], node.name
-            assert ast.unparse(node.body[1]) == "..."
+    calls = [
+        (file, node)
+        for file in FILES
+        if unit_of(file) == "api"
+        for node in ast.walk(trees()[file])
+        if isinstance(node, ast.FunctionDef)
+        and any("call(" in ast.unparse(one) for one in node.decorator_list)
+    ]
+    assert calls
+    for file, node in calls:
+        assert [type(line) for line in node.body] == [ast.Expr, ast.Expr], f"{file}: {node.name}"
+        assert ast.unparse(node.body[1]) == "...", f"{file}: {node.name}"
 
 
-@each
-def test_every_module_says_why_it_exists_and_stays_small(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    assert ast.get_docstring(tree_of(file)), "no docstring"
-    assert len(text.splitlines()) <= 500
+def test_every_module_says_why_it_exists() -> None:
+    assert [str(file) for file in FILES if not ast.get_docstring(trees()[file])] == []
+
+
+def test_every_module_stays_small() -> None:
+    lengths = {str(file): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert {file: length for file, length in lengths.items() if length > 500} == {}
 
 
 def test_the_arrows_are_really_drawn() -> None:

@@ -425,7 +425,7 @@ EVENTS = st.lists(
     True,
     False,
 )
-@settings(max_examples=examples(25, 100), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(10, 100), deadline=None, suppress_health_check=list(HealthCheck))
 @pytest.mark.timeout(300)
 def test_whatever_happens_a_line_gets_one_form(
     events: list[tuple[Any, ...]], shows_all: bool, told_time: bool

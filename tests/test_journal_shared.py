@@ -34,6 +34,7 @@ from pandapon_async.sandbox import Sandbox
 from pandapon_async.shared.database import LOCK_CLASS, Database
 from tests.support.clients import borrowing
 from tests.support.clients import client as client_of
+from tests.support.examples import examples
 from tests.support.faults import close_before_answer
 from tests.support.journals import noted
 from tests.support.plan_files import returnable
@@ -208,9 +209,19 @@ class Jumping(Clock):
         return super().wall() + self.sleep
 
 
-@pytest.mark.parametrize("what", ["monotonic", "sleep"])
-@pytest.mark.parametrize("body", [{"n": 1}, None], ids=["body", "none"])
-@pytest.mark.parametrize("borrowed", [False, True], ids=["own", "borrowed"])
+@pytest.mark.parametrize(
+    ("borrowed", "body", "what"),
+    [
+        (False, {"n": 1}, "monotonic"),
+        (False, None, "sleep"),
+        (True, {"n": 1}, "sleep"),
+        (True, None, "monotonic"),
+        pytest.param(False, {"n": 1}, "sleep", marks=pytest.mark.nightly),
+        pytest.param(False, None, "monotonic", marks=pytest.mark.nightly),
+        pytest.param(True, {"n": 1}, "monotonic", marks=pytest.mark.nightly),
+        pytest.param(True, None, "sleep", marks=pytest.mark.nightly),
+    ],
+)
 async def test_no_first_byte_leaves_when_the_note_is_old(
     fresh: str, borrowed: bool, body: dict[str, int] | None, what: str
 ) -> None:
@@ -443,14 +454,15 @@ async def nothing(_: list[Process]) -> None:
 
 
 async def test_two_machines_with_the_same_writes_make_each_once(fresh: str) -> None:
+    count = examples(20, 40)
     async with Vendor(lost=0.1) as vendor:
-        said = await run_machines(vendor, fresh, count=40, machine_count=2, during=nothing)
+        said = await run_machines(vendor, fresh, count=count, machine_count=2, during=nothing)
     assert set(vendor.effects.values()) == {1}
-    assert len(vendor.effects) == 40
-    assert sum(one.get("done", 0) for one in said) <= 40
+    assert len(vendor.effects) == count
+    assert sum(one.get("done", 0) for one in said) <= count
     intents = await truth(fresh)
     assert {one.state for one in intents.values()} <= {IntentState.CONFIRMED, IntentState.UNKNOWN}
-    assert len(intents) == 40
+    assert len(intents) == count
 
 
 def midway(vendor: Vendor, what: Callable[[list[Process]], Any]) -> Callable[[list[Process]], Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandapon_async.errors import DuplicateIntentError, ErrorKind, JournalUnavailableError
@@ -25,6 +25,7 @@ from pandapon_async.journal import Intent, IntentState, Journal, Resolution
 from pandapon_async.journal.identity import Writer
 from pandapon_async.journal.store import Added, JournalStore, Reading
 from pandapon_async.storage.damage import DamagedRowError
+from tests.support.examples import examples
 from tests.support.journals import at, noted
 from tests.support.server import FaultServer, ok
 from tests.support.stores import Place
@@ -93,6 +94,7 @@ changes = st.one_of(
 )
 
 
+@settings(max_examples=examples(20, 2000))
 @given(st.lists(st.lists(changes, min_size=1, max_size=6), max_size=6))
 def test_however_changes_share_commits_the_rule_holds(
     place: Place, groups: list[list[tuple[Any, ...]]]
@@ -288,8 +290,17 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("number", range(1, 7))
+BY_DAY = [("before", 1), ("after", 1), ("before", 3), ("after", 4), ("before", 6)]
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        pytest.param(moment, number, marks=() if (moment, number) in BY_DAY else pytest.mark.nightly)
+        for number in range(1, 7)
+        for moment in ("before", "after")
+    ],
+)
 async def test_a_crash_at_any_commit_leaves_the_truth(tmp_path: Path, moment: str, number: int) -> None:
     """One write goes out at once, the other waits its turn: both ways into the journal are taken."""
     path = tmp_path / "journal.sqlite"

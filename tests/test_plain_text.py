@@ -132,9 +132,17 @@ async def test_the_journal_on_a_terminal(tmp_path: Path) -> None:
     assert commands_in(shown) == {}
 
 
-async def test_colours_and_help_stay(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("endpoints",),
+        ("reconcile", "--help"),
+        pytest.param(("call",), marks=pytest.mark.nightly),
+        pytest.param(("reconcile",), marks=pytest.mark.nightly),
+    ],
+)
+async def test_colours_and_help_stay(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """What is spelled out is what others wrote, not what rich draws."""
-    for arguments in (("endpoints",), ("reconcile", "--help"), ("call",), ("reconcile",)):
-        _, shown = await on_terminal(tmp_path, *arguments)
-        assert (b"\x1b[" in shown) == (arguments == ("endpoints",))  # a table has colours, help is plain
-        assert b"\\u001b" not in shown
+    _, shown = await on_terminal(tmp_path, *arguments)
+    assert (b"\x1b[" in shown) == (arguments == ("endpoints",))  # a table has colours, help is plain
+    assert b"\\u001b" not in shown

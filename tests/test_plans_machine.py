@@ -392,7 +392,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarnin
 
 
 def test_a_few_schedules() -> None:
-    run_machine(15)
+    run_machine(8)
 
 
 @pytest.mark.nightly

@@ -139,7 +139,9 @@ def test_a_file_of_another_kind_is_no_text(tmp_path: Path) -> None:
 
 def test_a_character_across_two_blocks(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
-    path.write_bytes(b"a" * ((1 << 18) - 1) + "店".encode() + b"\nx\n")
+    begin = b"refund_id,shop\n" + b"TQ1,x\n" * 20_000
+    path.write_bytes(begin + b"TQ2," + b"x" * ((1 << 18) - 5 - len(begin)) + "店".encode() + b"\n")
+    assert path.read_bytes()[(1 << 18) - 1 : (1 << 18) + 2] == "店".encode()
     assert whole_table(path).encoding == "utf-8-sig"
 
 

@@ -30,8 +30,9 @@ from pandapon_async import (
 from pandapon_async.errors import ResponseTooLargeError
 from tests.support import faults, matrix
 from tests.support.blocking import nothing_blocks  # noqa: F401  (a fixture that is used by all)
+from tests.support.examples import examples
 from tests.support.faults import GOOD, HTML, chunk, chunked, cut, gzipped, says, sent
-from tests.support.matrix import ATTEMPTS, KINDS, Fault, moved, row
+from tests.support.matrix import ALIKE, ATTEMPTS, COLUMNS, KINDS, Fault, moved, row
 from tests.support.network import slow_connects, slow_names
 from tests.support.server import Behaviour, Exchange, answer, envelope, http, ok
 
@@ -365,10 +366,17 @@ def fault_of(name: str) -> Fault:
     return behaviour if isinstance(behaviour, Fault) else Fault(behaviour)
 
 
+def kinds_for(name: str) -> list[str]:
+    """The kinds that are columns of the page; of those that must be as they are all at night, one by day."""
+    others = list(ALIKE)
+    turn = list(TABLE).index(name) % len(others)
+    return COLUMNS + (others if examples(1, len(others)) > 1 else [others[turn]])
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_fault(name: str) -> None:
     expected = TABLE[name][1]
-    cells = matrix.cells(fault_of(name))
+    cells = matrix.cells(fault_of(name), kinds_for(name))
     for kind, cell in cells.items():
         repeatable = KINDS[kind].safety.repeatable
         wanted = expected.read if repeatable else expected.write

@@ -5,14 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-import pandapon_async
-
-ROOT = Path(pandapon_async.__file__).parent
-FILES = [*sorted(ROOT.rglob("*.py")), ROOT.parent / "pytest_pandapon.py"]
+from tests.support.sources import trees
 
 RIDDLES = re.compile(
     r"(?<!there )\bis no (?!longer|more)[a-z]|\bsay --|\bsuch that\b|\bwhat became of\b|\b(some|any)body\b"
@@ -27,9 +21,8 @@ GIVEN_UP = {
 }  # fmt: skip
 
 
-def messages(file: Path) -> Iterator[str]:
+def messages(tree: ast.Module) -> Iterator[str]:
     """The texts of a file that may reach people: neither docstrings nor statements of SQL."""
-    tree = ast.parse(file.read_text("utf-8"))
     statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if id(node) in statements or not isinstance(node, ast.Constant | ast.JoinedStr):
@@ -40,16 +33,18 @@ def messages(file: Path) -> Iterator[str]:
             yield text
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT.parent)))
-def test_a_message_is_what_one_engineer_says_to_another(file: Path) -> None:
-    assert [text for text in messages(file) if RIDDLES.search(text)] == []
+def test_a_message_is_what_one_engineer_says_to_another() -> None:
+    found = [
+        (str(file), text) for file, tree in trees().items() for text in messages(tree) if RIDDLES.search(text)
+    ]
+    assert found == []
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT.parent)))
-def test_names_that_were_given_up_do_not_come_back(file: Path) -> None:
+def test_names_that_were_given_up_do_not_come_back() -> None:
     names = {
-        node.name
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        (str(file), node.name)
+        for file, tree in trees().items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    assert not names & GIVEN_UP
+    assert {(file, name) for file, name in names if name in GIVEN_UP} == set()
