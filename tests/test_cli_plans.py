@@ -21,6 +21,7 @@ from pandapon_async.money import Fen
 from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 from tests.support.command import Ended, Shell
+from tests.support.warm import interpreter
 
 RETURNED = "reset_after:1.0:endpoint=*.return_goods:times=1,reset_before:1.0:endpoint=*.return_goods:times=1"
 
@@ -138,7 +139,7 @@ async def test_without_a_terminal_it_wants_a_yes(shell: Shell, tmp_path: Path) -
 def terminal(server: Sandbox, folder: Path, answer: bytes, *arguments: str) -> tuple[int, str]:
     """Run `pandapon` on a terminal of its own, answer its question, and see what it shows."""
     screen, side = pty.openpty()
-    command = [sys.executable, "-c", plan_files.PROGRAM, *arguments]
+    command = [interpreter(), "-c", plan_files.PROGRAM, *arguments]
     given = plan_files.environment(server, COLUMNS="120", TERM="dumb")
     process = subprocess.Popen(
         command, cwd=folder, env=given, stdin=side, stdout=side, stderr=side, start_new_session=True

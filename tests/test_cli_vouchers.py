@@ -148,7 +148,7 @@ async def test_killed_in_the_middle_it_goes_on(shell: Shell, images: Path, tmp_p
     async with Sandbox(refunds=1, faults="latency:1.0:delay=0.02") as server:
         shell.use(server)
         command = ("vouchers", "upload", "proofs", "--out", out, "--concurrency", 4)
-        process = await plan_files.start(server, *command, folder=tmp_path)
+        process = await plan_files.start(server, *command, folder=tmp_path, fresh=True)
         await plan_files.seen(server, 25, process)
         process.kill()
         await plan_files.finish(process)

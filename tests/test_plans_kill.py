@@ -30,7 +30,7 @@ async def apply_killed(server: Sandbox, kind: str, plan: Path, kills: int, betwe
     command = (kind, "apply", plan, "--yes", "--settle-after", "0.5", "--concurrency", 16)
     killed = 0
     for _ in range(kills):
-        process = await plan_files.start(server, *command)
+        process = await plan_files.start(server, *command, fresh=True)
         await plan_files.seen(server, len(server.log) + chance.choice(between), process)
         killed += process.returncode is None
         if process.returncode is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +12,7 @@ import pytest
 
 from pandapon_async import Client, Credentials, Settings
 from pandapon_async.sandbox import Sandbox
+from tests.support.warm import interpreter
 
 RUN = "import typer; from pandapon_async.cli.sandbox import sandbox; typer.run(sandbox)"
 
@@ -22,7 +22,7 @@ async def started(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command as a process, which does not outlive the test."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", RUN, *arguments, stdout=pipe, stderr=pipe
+        interpreter(), "-c", RUN, *arguments, stdout=pipe, stderr=pipe
     )
     try:
         yield process

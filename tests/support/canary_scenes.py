@@ -17,7 +17,6 @@ import logging
 import os
 import pickle
 import stat
-import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -34,6 +33,7 @@ from tests.support import plan_files
 from tests.support.canaries import ADDRESS, NAME, NOTE, PERSONAL, PHONE, Evidence
 from tests.support.clients import CREDENTIALS, JPEG, KEY, REFUND, SECRET, client
 from tests.support.server import Behaviour, Exchange, FaultServer, http
+from tests.support.warm import interpreter
 
 REFUND_DETAIL = {
     "success": True,
@@ -93,7 +93,7 @@ async def _process(
     if server is not None:
         given |= {"PANDAPON_BASE_URL": server.url, "PANDAPON_RATE": "none"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, *arguments, cwd=folder, env=given,
+        interpreter(), "-c", program, *arguments, cwd=folder, env=given,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await process.communicate()
@@ -233,7 +233,7 @@ async def locals_of_frames(evidence: Evidence, _: Path) -> None:
         with console.file:
             shown = Traceback.from_exception(
                 type(error), error, error.__traceback__,
-                show_locals=True, locals_max_length=1_000, locals_max_string=10_000,
+                show_locals=True, locals_max_length=1_000, locals_max_string=10_000, extra_lines=0,
             )  # fmt: skip
             console.print(shown)
         evidence.add("locals, rich", console.export_text())

@@ -25,6 +25,7 @@ from pandapon_async.sandbox import Sandbox
 from tests.support import plan_files
 from tests.support.command import Ended, Shell
 from tests.support.mistakes import COMMANDS, Mistake, common_mistakes, mistakes
+from tests.support.warm import interpreter
 
 __all__ = ["ENDS", "PAGE", "End", "House", "page"]
 
@@ -58,7 +59,9 @@ class House:
 
     async def process(self, typed: str, **more: Any) -> subprocess.Popen[str]:
         """The same as a process of its own."""
-        command = [sys.executable, "-c", plan_files.PROGRAM, *self.words(typed)]
+        # Limits and closed descriptors are those of a fresh process only.
+        program = sys.executable if "preexec_fn" in more else interpreter()
+        command = [program, "-c", plan_files.PROGRAM, *self.words(typed)]
         pipes: dict[str, Any] = {
             "stdin": subprocess.DEVNULL,
             "stdout": subprocess.PIPE,

@@ -18,6 +18,7 @@ from pandapon_async.plans.plan_format import FORMAT
 from pandapon_async.sandbox import Sandbox
 from pandapon_async.sandbox.faults import FaultPlan, parse_faults
 from pandapon_async.storage.damage import checksum
+from tests.support.warm import interpreter
 
 PROGRAM = "from pandapon_async.cli import main; main()"
 JPEG = b"\xff\xd8\xff\xe0"
@@ -109,10 +110,12 @@ def environment(server: Sandbox | None, **changes: str) -> dict[str, str]:
     return given | changes
 
 
-async def start(server: Sandbox, *arguments: object, folder: Path | None = None, **changes: str) -> Process:
-    """`pandapon` with these arguments, as a process of its own."""
+async def start(
+    server: Sandbox, *arguments: object, folder: Path | None = None, fresh: bool = False, **changes: str
+) -> Process:
+    """`pandapon` with these arguments, as a process of its own; a fresh one for who kills it."""
     return await asyncio.create_subprocess_exec(
-        sys.executable,
+        sys.executable if fresh else interpreter(),
         "-c",
         PROGRAM,
         *map(str, arguments),

@@ -33,6 +33,7 @@ import attrs
 from pandapon_async import Client
 from pandapon_async.sandbox import Sandbox
 from tests.support.pages import ROOT, Block, typed
+from tests.support.warm import interpreter
 
 __all__ = ["ELSEWHERE", "Reader", "Terminal", "printed"]
 
@@ -50,6 +51,7 @@ ELSEWHERE = (
 """Commands that are not tried out: they install, belong to another system, or open a Python session."""
 
 _PORT = re.compile(r"(?:(?<=127\.0\.0\.1:)|(?<=localhost:)|(?<=--port ))\d{4,5}\b")
+_TOLD = re.compile(r">>? ?([\w./-]+) &$")
 _PROMPT = re.compile(rb"\x1e(\d+);([^\x1e]*)\x1e")
 _QUESTION = re.compile(rb"\[y/N\]: $")
 _ANSWER = re.compile(r"\[y/N\]: (\w+)$")
@@ -183,11 +185,15 @@ class Reader:
             if self._terminal is None:
                 self._terminal = await asyncio.to_thread(Terminal, Path.cwd())
             answers = [answer[1] for line in shown if (answer := _ANSWER.search(line))]
+            told = _TOLD.search(command)
+            file = Path(told[1]) if told else None
+            size = file.stat().st_size if file and file.exists() and ">>" in command else 0
             self._code, out = await asyncio.to_thread(self._terminal.run, command, answers)
             os.chdir(self._terminal.folder)
             printed(shown, out, where)
             if command.endswith("&"):
                 await self._serves(command)
+                await self._grows(file, size)
             elif not shown:
                 assert self._code == 0, f"{where}: {command} ended with {self._code}:\n{out}"
 
@@ -203,6 +209,14 @@ class Reader:
             await asyncio.sleep(0.05)
         raise AssertionError(f"{command} does not listen")
 
+    async def _grows(self, file: Path | None, size: int) -> None:
+        """Wait until it has written into its file what the next line of the page reads there."""
+        for _ in range(1200):
+            if file is None or file.stat().st_size > size:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"nothing was written into {file}")
+
     def _free_port(self, said: str) -> str:
         if said not in self._ports:
             with socket.socket() as free:
@@ -216,7 +230,7 @@ def _commands(folder: Path) -> Path:
     bin_folder = folder.with_name(f"{folder.name}-bin")
     bin_folder.mkdir()
     command = bin_folder / "pandapon"
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m pandapon_async "$@"\n')
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {interpreter()} -m pandapon_async "$@"\n')
     command.chmod(0o755)
     return bin_folder
 

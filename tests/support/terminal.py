@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.support.clients import KEY, SECRET
+from tests.support.warm import interpreter
 
 __all__ = ["HOSTILE", "commands_in", "on_terminal"]
 
@@ -29,7 +29,7 @@ async def on_terminal(folder: Path, *arguments: str, url: str = "", **variables:
     given |= {"PYTHONPATH": str(Path(__file__).parents[2]), **({"PANDAPON_BASE_URL": url} if url else {})}
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _PROGRAM, *arguments, cwd=folder, env=given | variables,
+        interpreter(), "-c", _PROGRAM, *arguments, cwd=folder, env=given | variables,
         stdin=asyncio.subprocess.DEVNULL, stdout=theirs, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
