@@ -1,12 +1,17 @@
-"""How many examples a costly property gets: a few in every run, many more at night."""
+"""How much a costly test gets, of examples, rows or parameters: little in every run, much more at night."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 from hypothesis import settings
 
 __all__ = ["examples"]
 
 
-def examples(usual: int, nightly: int) -> int:
+T = TypeVar("T")
+
+
+def examples(usual: T, nightly: T) -> T:
     """Choose by the profile that `--nightly` loads before any test is imported."""
     return nightly if settings().max_examples >= 1000 else usual
