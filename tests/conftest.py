@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Machines that run tests are slow and shared: a deadline per example would only measure them.
 _SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=_SLOW)
+settings.register_profile("default", max_examples=30, deadline=None, suppress_health_check=_SLOW)
 settings.register_profile("nightly", max_examples=2000, deadline=None, suppress_health_check=_SLOW)
 
 
@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("nightly" if config.getoption("--nightly") else "default")
     config.addinivalue_line("markers", "of_files: a journal in a file is meant, not any")
+    config.addinivalue_line("markers", "database_at_night: a journal in a database is tried at night only")
     config.addinivalue_line("markers", "may_block(reason): the event loop may be blocked here, and why")
 
 
@@ -65,7 +66,9 @@ def may_block(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What holds of a journal is tried in both places; a test of files says so with its mark."""
     if "new_journal" in metafunc.fixturenames:
-        places = ["file"] if metafunc.definition.get_closest_marker("of_files") else ["file", "database"]
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        at_night = pytest.mark.nightly if "database_at_night" in marks else ()
+        places = ["file"] if "of_files" in marks else ["file", pytest.param("database", marks=at_night)]
         metafunc.parametrize("new_journal", places, indirect=True)
 
 

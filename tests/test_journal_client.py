@@ -95,6 +95,7 @@ async def test_the_intent_is_on_disk_before_the_server_sees_the_request(tmp_path
         (reset_before_answer, IntentState.UNKNOWN, ErrorKind.CONNECTION_LOST),
     ],
 )
+@pytest.mark.database_at_night
 async def test_every_outcome_has_its_state(
     behaviour: Behaviour, state: IntentState, error_kind: ErrorKind | None
 ) -> None:

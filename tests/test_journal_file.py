@@ -15,6 +15,7 @@ from pandapon_async.journal.intent import IntentState
 from pandapon_async.journal.journal import Journal
 from pandapon_async.journal.store import JournalStore
 from pandapon_async.storage import sqlite_file
+from tests.support.examples import examples
 from tests.support.journals import noted
 
 KEY = {"refundId": "TQ1"}
@@ -121,7 +122,7 @@ def _open_and_write(path: str, barrier: Any, results: Any) -> None:
 def test_many_processes_make_the_same_new_file_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    for number in range(12):
+    for number in range(examples(4, 12)):
         barrier = context.Barrier(5)
         target = str(tmp_path / f"{number}.sqlite")
         processes = [

@@ -86,6 +86,7 @@ def form(status: str, **more: Any) -> dict[str, Any]:
         (form("something new", freightBill="SF 123"), DONE),
     ],
 )
+@pytest.mark.database_at_night
 def test_a_return_of_goods(data: dict[str, Any], state: IntentState) -> None:
     @virtual_time
     async def check() -> None:
@@ -154,6 +155,7 @@ NAMED = order(line(1, refundId="TQ9"), line(2, refundId="TQ9"))
         (({"baseInfo": {"id": 100}},), UNKNOWN),
     ],
 )
+@pytest.mark.database_at_night
 def test_an_application(answers: tuple[Any, ...], state: IntentState) -> None:
     @virtual_time
     async def check() -> None:

@@ -118,8 +118,8 @@ async def test_every_observer_of_a_provider_measures(watched: Watched) -> None:
     assert sum(points["pandapon.client.call.duration"].values()) == 1
 
 
-@pytest.mark.parametrize(("provider", "count"), [("sdk", 50), ("none", 1000)])
-async def test_a_thousand_clients_leave_nothing_behind(watched: Watched, provider: str, count: int) -> None:
+@pytest.mark.parametrize(("provider", "count"), [("sdk", 50), ("none", 300)])
+async def test_hundreds_of_clients_leave_nothing_behind(watched: Watched, provider: str, count: int) -> None:
     """Also where nothing is ever collected, as without an SDK."""
     telemetry = watched.telemetry if provider == "sdk" else OpenTelemetry()
     measures = telemetry._measures

@@ -214,13 +214,10 @@ def test_a_session_that_does_not_ask_loads_nothing_and_is_measured_the_same(tmp_
     (tmp_path / "shop.py").write_text("PRICE = 7\n\n\ndef price():\n    return PRICE\n", encoding="utf-8")
     text = UNUSED + "\n\ndef test_shop():\n    import shop\n\n    assert shop.price() == 7\n"
     options = ("-p", "pytest_cov.plugin", "--cov=shop", "--cov-report=term")
-    reports = []
-    for plugins in (ASYNCIO, ASYNCIO[:4]):
-        _, report = session(tmp_path, text, *plugins, options=options)
-        reports.append(next(line for line in report.splitlines() if line.startswith("TOTAL")))
-        if plugins is ASYNCIO:
-            assert "2 passed" in report, report
-    assert [line.split() for line in reports] == [["TOTAL", "3", "0", "100%"]] * 2
+    _, report = session(tmp_path, text, *ASYNCIO, options=options)
+    assert "2 passed" in report, report
+    total = next(line for line in report.splitlines() if line.startswith("TOTAL"))
+    assert total.split() == ["TOTAL", "3", "0", "100%"], "as without the plugin"
 
 
 @pytest.mark.nightly

@@ -16,6 +16,7 @@ import pytest
 
 from pandapon_async.storage import sqlite_file
 from pandapon_async.storage.sqlite_file import FileFormat, SqliteStore, link_into_place
+from tests.support.examples import examples
 
 
 class Unusable(Exception):
@@ -100,7 +101,7 @@ def _write_one(path: str, number: int, barrier: Any, results: Any) -> None:
 def test_processes_that_make_the_same_file_lose_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    for round_ in range(10):
+    for round_ in range(examples(4, 10)):
         barrier, target = context.Barrier(4), tmp_path / f"{round_}.sqlite"
         processes = [
             context.Process(target=_write_one, args=(str(target), number, barrier, results))
@@ -205,8 +206,9 @@ def test_what_is_no_database_is_told_in_our_words(path: Path, content: bytes, re
 
 
 def test_a_damaged_page_is_told_in_our_words(path: Path) -> None:
-    for number in range(300):
-        keep(path, f"{number}" * 20)
+    connection = FIRST.open(path)
+    connection.executemany("INSERT INTO notes VALUES (?)", [(f"{number}" * 20,) for number in range(300)])
+    connection.close()
     content = bytearray(path.read_bytes())
     content[4096:-2048] = b"x" * (len(content) - 6144)
     path.write_bytes(content)

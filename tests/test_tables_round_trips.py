@@ -20,12 +20,15 @@ from hypothesis import strategies as st
 
 from pandapon_async.errors import InvalidArgumentError
 from pandapon_async.tables.cells import Cell, blank
+from tests.support.examples import examples
 from tests.support.tables import records
 
 xlsxwriter = importlib.import_module("xlsxwriter")  # has no types
 
 REFUSED = re.compile("swallow rows|not closed properly")
-_few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_few = settings(
+    max_examples=examples(20, 200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 LETTERS = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff\ufeff")
 TEXT = st.text(LETTERS | st.sampled_from("\",\t; \n|'`=#TQ0123456789¥元"), max_size=24)

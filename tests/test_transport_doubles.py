@@ -306,7 +306,12 @@ BEFORE = {
 }
 
 
-@pytest.mark.parametrize("what", BEFORE)
+BY_DAY = {"a function", "the class", "the connector"}
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=() if what in BY_DAY else pytest.mark.nightly) for what in BEFORE]
+)
 async def test_a_double_that_was_there_before_the_import(what: str) -> None:
     async with FaultServer() as server:
         program = textwrap.dedent(BEFORE[what]) + textwrap.dedent(f"""

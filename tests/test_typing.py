@@ -54,20 +54,33 @@ async def main(pandapon: Client) -> None:
 """
 
 
-def mypy(text: str, folder: Path) -> list[str]:
-    """What mypy --strict says of a file of a user."""
-    file = folder / "program.py"
-    file.write_text(text, encoding="utf-8")
+def snippet() -> str:
+    """The first program of the README, as a function."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    program = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]
+    imports, _, body = program.partition("\n\n")
+    lines = (f"    {line}\n" for line in body.splitlines() if line)
+    return f"{imports}\n\nasync def main() -> None:\n" + "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def mypy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What mypy --strict says of each file of a user."""
+    folder = tmp_path_factory.mktemp("programs")
+    programs = {"revealed.py": REVEALED, "refused.py": REFUSED, "readme.py": snippet()}
+    for name, text in programs.items():
+        (folder / name).write_text(text, encoding="utf-8")
     options = ["--strict", "--no-error-summary", "--no-pretty", f"--cache-dir={ROOT / '.mypy_cache'}"]
     ended = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, str(file)],
+        [sys.executable, "-m", "mypy", *options, *programs],
         cwd=folder,
         env={**os.environ, "MYPYPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert not ended.stderr, ended.stderr
-    return ended.stdout.splitlines()
+    lines = ended.stdout.splitlines()
+    return {name: [line for line in lines if line.startswith(f"{name}:")] for name in programs}
 
 
 def pyright(text: str, folder: Path) -> tuple[dict[int, str], set[int]]:
@@ -96,8 +109,8 @@ def wanted(text: str) -> list[str]:
 
 
 @pytest.mark.timeout(240)
-def test_results_are_typed(tmp_path: Path) -> None:
-    lines = mypy(REVEALED, tmp_path)
+def test_results_are_typed(mypy: dict[str, list[str]]) -> None:
+    lines = mypy["revealed.py"]
     assert [line for line in lines if " error: " in line] == []
     revealed = [
         re.sub(r"\b[a-z_]\w*\.", "", line.partition("Revealed type is ")[2].strip('"')) for line in lines
@@ -106,8 +119,8 @@ def test_results_are_typed(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_what_cannot_work_is_an_error_before_it_runs(tmp_path: Path) -> None:
-    errors = {int(line.split(":")[1]) for line in mypy(REFUSED, tmp_path) if " error: " in line}
+def test_what_cannot_work_is_an_error_before_it_runs(mypy: dict[str, list[str]]) -> None:
+    errors = {int(line.split(":")[1]) for line in mypy["refused.py"] if " error: " in line}
     assert errors == set(range(4, 4 + REFUSED.count("\n") - 3))
 
 
@@ -122,11 +135,5 @@ def test_pyright_sees_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_the_first_snippet_of_the_readme_is_well_typed(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    snippet = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)[0]
-    imports, _, body = snippet.partition("\n\n")
-    program = f"{imports}\n\nasync def main() -> None:\n" + "".join(
-        f"    {line}\n" for line in body.splitlines() if line
-    )
-    assert mypy(program, tmp_path) == []
+def test_the_first_snippet_of_the_readme_is_well_typed(mypy: dict[str, list[str]]) -> None:
+    assert mypy["readme.py"] == []
