@@ -138,12 +138,20 @@ def tables() -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
-def _is_public(error: type[PandaponError]) -> bool:
+@functools.cache
+def public_names() -> set[str]:
+    """The names of all public packages; each is loaded, as it may be imported on first access only."""
     rooms = ("", ".journal", ".reconcile", ".plans", ".bulk", ".callbacks", ".sandbox", ".errors")
-    return any(hasattr(importlib.import_module(f"pandapon_async{room}"), error.__name__) for room in rooms)
+    packages = [importlib.import_module(f"pandapon_async{room}") for room in rooms]
+    return {name for package in packages for name in package.__all__ if hasattr(package, name)}
+
+
+def _is_public(error: type[PandaponError]) -> bool:
+    return error.__name__ in public_names()
 
 
 def all_errors(kind: type[PandaponError] = PandaponError) -> Iterator[type[PandaponError]]:
+    public_names()
     for one in kind.__subclasses__():
         if one.__module__.startswith("pandapon_async") and _is_public(one):
             yield one

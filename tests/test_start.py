@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import typer.main
 
 import pandapon_async
 from pandapon_async import cli
+from pandapon_async.journal import Journal
 
 INIT = Path(pandapon_async.__file__)
 
@@ -72,24 +74,69 @@ def test_the_client_alone_loads_no_call_and_making_one_loads_all() -> None:
     assert whole <= loaded_by(program)
 
 
-def test_help_loads_no_command() -> None:
-    program = """
+def loaded_by_command(folder: Path, *arguments: str) -> set[str]:
+    """The modules that a command has loaded when it ends."""
+    settings = {
+        "ACCESS_KEY": "key",
+        "ACCESS_SECRET": "secret",
+        "USER_ID": "1",
+        "BASE_URL": "http://127.0.0.1:1",
+    }
+    program = f"""
+import os
+os.chdir({str(folder)!r})
+for name, value in {settings!r}.items():
+    os.environ[f"PANDAPON_{{name}}"] = value
 from pandapon_async.cli import main
-sys.argv = ["pandapon", "--help"]
+sys.argv = ["pandapon", *{arguments!r}]
 try:
     main()
-except SystemExit:
-    pass
+except SystemExit as ended:
+    assert not ended.code, ended.code
 """
-    loaded = loaded_by(program)
+    return loaded_by(program)
+
+
+CLIENT = {"aiohttp", "pandapon_async.client", "pandapon_async.transport.pipeline", "rich.console"}
+
+
+def test_help_loads_no_command(tmp_path: Path) -> None:
+    loaded = loaded_by_command(tmp_path, "--help")
     assert "pandapon_async.cli.lazy" in loaded
-    assert not loaded & {
-        "aiohttp",
-        "attrs",
-        "pandapon_async.client",
-        "pandapon_async.cli.call",
-        "typer.testing",
-    }
+    assert not loaded & (CLIENT | {"asyncio", "attrs", "pandapon_async.cli.call", "rich", "typer.testing"})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "call --help",
+        "call alibaba.refunds.get --help",
+        "callbacks list --help",
+        "journal resolve --help",
+        "reconcile --help",
+        "reconcile part --help",
+        "refunds apply --help",
+        "refunds watch --help",
+        "returns plan --help",
+        "vouchers upload --help",
+    ],
+)
+def test_the_help_of_a_command_loads_no_client(tmp_path: Path, command: str) -> None:
+    work = {"bulk", "plans", "follow", "reconcile.job", "callbacks.receiver"}
+    assert not loaded_by_command(tmp_path, *command.split()) & (
+        CLIENT | {f"pandapon_async.{one}" for one in work}
+    )
+
+
+async def test_the_journal_is_read_without_a_client(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite")
+    await journal.open()
+    await journal.aclose()
+    loaded = await asyncio.to_thread(
+        loaded_by_command, tmp_path, "journal", "list", "--journal", "journal.sqlite"
+    )
+    assert "pandapon_async.journal.store" in loaded
+    assert not loaded & (CLIENT | {"pandapon_async.api", "pandapon_async.bulk", "pandapon_async.plans"})
 
 
 def test_help_says_of_each_command_what_the_command_says() -> None:

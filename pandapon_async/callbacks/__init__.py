@@ -3,21 +3,32 @@
 `verify` and `read` are pure functions for your own receiver; `Receiver` does everything.
 """
 
-from pandapon_async.callbacks.bodies import (
-    RefundChange,
-    StatusChange,
-    TaobaoOrderView,
-    TaobaoRefundChange,
-    TaobaoSubOrder,
-)
-from pandapon_async.callbacks.messages import CallbackType, Message, MessageOrder, read
-from pandapon_async.callbacks.push import Push, ReceiverResponse
-from pandapon_async.callbacks.receiver import Receiver
-from pandapon_async.callbacks.settings import CallbackSettings
-from pandapon_async.callbacks.statistics import Statistics
-from pandapon_async.callbacks.store import CallbackStoreUnavailableError, MessageState, MessageStore, Record
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from pandapon_async.callbacks.verify import verify
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
+
+if TYPE_CHECKING:
+    from pandapon_async.callbacks.bodies import (
+        RefundChange,
+        StatusChange,
+        TaobaoOrderView,
+        TaobaoRefundChange,
+        TaobaoSubOrder,
+    )
+    from pandapon_async.callbacks.messages import CallbackType, Message, MessageOrder, read
+    from pandapon_async.callbacks.push import Push, ReceiverResponse
+    from pandapon_async.callbacks.receiver import Receiver
+    from pandapon_async.callbacks.settings import CallbackSettings
+    from pandapon_async.callbacks.statistics import Statistics
+    from pandapon_async.callbacks.store import (
+        CallbackStoreUnavailableError,
+        MessageState,
+        MessageStore,
+        Record,
+    )
 
 __all__ = [
     "CallbackReason",
@@ -42,3 +53,42 @@ __all__ = [
     "read",
     "verify",
 ]
+
+_LATER = {
+    "callbacks.bodies": (
+        "RefundChange",
+        "StatusChange",
+        "TaobaoOrderView",
+        "TaobaoRefundChange",
+        "TaobaoSubOrder",
+    ),
+    "callbacks.messages": (
+        "CallbackType",
+        "Message",
+        "MessageOrder",
+        "read",
+    ),
+    "callbacks.push": (
+        "Push",
+        "ReceiverResponse",
+    ),
+    "callbacks.receiver": ("Receiver",),
+    "callbacks.settings": ("CallbackSettings",),
+    "callbacks.statistics": ("Statistics",),
+    "callbacks.store": (
+        "CallbackStoreUnavailableError",
+        "MessageState",
+        "MessageStore",
+        "Record",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part on first access: `verify` and `read` need no store and no receiver."""
+    import importlib
+
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"pandapon_async.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,6 @@ from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
 from pandapon_async.cli.output import confirmed, note, print_result
 from pandapon_async.cli.plan_options import AllowSecond, AnyAccount, ResendThrottled
 from pandapon_async.cli.values import read_arguments, read_document
-from pandapon_async.client import Client
 from pandapon_async.core.model import Model
 from pandapon_async.core.outcome import Safety
 from pandapon_async.core.unstructure import count_extra, to_json
@@ -25,7 +24,6 @@ from pandapon_async.declare.arguments import encode_arguments, open_images
 from pandapon_async.declare.endpoint import Endpoint, Evidence, Stage
 from pandapon_async.declare.response import Response
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError, OutcomeUnknownError
-from pandapon_async.journal.place import forgets
 from pandapon_async.settings import Credentials, Settings, SettingsArguments, VendorProfile
 
 __all__ = ["call", "choose_endpoint", "find_candidates"]
@@ -229,6 +227,8 @@ def _make(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> R
 
 
 def _how_to_find_out(lost: OutcomeUnknownError, settings: Settings) -> str:
+    from pandapon_async.journal.place import forgets
+
     if forgets(settings):
         return (
             "The journal was in memory, the default for a sandbox, and is gone; set PANDAPON_JOURNAL to "
@@ -238,6 +238,8 @@ def _how_to_find_out(lost: OutcomeUnknownError, settings: Settings) -> str:
 
 
 async def _send(endpoint: Endpoint, given: Mapping[str, Any], settings: Settings) -> Response[Any]:
+    from pandapon_async.client import Client
+
     async with Client(Credentials.from_env(), settings) as client:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # already printed for people

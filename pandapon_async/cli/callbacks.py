@@ -12,32 +12,25 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from pandapon_async.accounts import Accounts
-from pandapon_async.callbacks import (
-    CallbackSettings,
-    Message,
-    MessageState,
-    MessageStore,
-    Receiver,
-    Record,
-)
-from pandapon_async.callbacks.receiver import DEFAULT_STORE
-from pandapon_async.callbacks.store import FILE_FORMAT
+from pandapon_async.callbacks.store import FILE_FORMAT, MessageState, MessageStore, Record
 from pandapon_async.cli.output import for_people, note, print_lines, print_result, print_table
 from pandapon_async.cli.usage import cannot_listen
-from pandapon_async.client import Client
 from pandapon_async.clock import Clock
 from pandapon_async.core.database_url import DatabaseUrl, is_database_address
 from pandapon_async.core.options import clean_frames, where_raised
 from pandapon_async.environment import WORKING_FOLDER, environment
 from pandapon_async.errors import ConfigurationError
-from pandapon_async.journal import settler_by_key
 from pandapon_async.settings import Credentials, Settings
 from pandapon_async.settings.sources import Sources
+
+if TYPE_CHECKING:
+    from pandapon_async.accounts import Accounts
+    from pandapon_async.callbacks import CallbackSettings, Message, Receiver
+    from pandapon_async.client import Client
 
 __all__ = ["callbacks_app"]
 
@@ -153,6 +146,9 @@ def serve(
     from PANDAPON_OLD_ACCESS_SECRETS. PANDAPON_CALLBACK_BASE is "key+body" (the default), "body" or "either",
     PANDAPON_CALLBACK_HEX_CASE "lower" (the default), "upper" or "any".
     """
+    from pandapon_async.accounts import Accounts
+    from pandapon_async.callbacks import Receiver
+
     accounts = Accounts.found()
     credentials, settings = _configured(verifying, accounts)
     receiver = Receiver(credentials, settings, store=store, shared=_shared_database(accounts))
@@ -234,6 +230,8 @@ def send(
 
 def _settling(credentials: list[Credentials], accounts: Accounts | None) -> dict[str, Client]:
     """Return the clients that read the forms of messages, by the access key that signs a message."""
+    from pandapon_async.client import Client
+
     if accounts is None:
         client = Client(credentials[0], Settings.from_env())
         return {one.access_key: client for one in credentials}
@@ -245,6 +243,7 @@ async def _serve(receiver: Receiver, settling: Mapping[str, Client], host: str, 
     from aiohttp import web  # imported here, because every other command starts without a server
 
     from pandapon_async.callbacks.connections import ConnectionGuard
+    from pandapon_async.journal import settler_by_key
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -275,6 +274,8 @@ async def _serve(receiver: Receiver, settling: Mapping[str, Client], host: str, 
 def _configured(
     verifying: bool, accounts: Accounts | None = None
 ) -> tuple[list[Credentials], CallbackSettings]:
+    from pandapon_async.callbacks import CallbackSettings
+
     values = environment()
     base: Any = values.get("PANDAPON_CALLBACK_BASE") or "key+body"
     hex_case: Any = values.get("PANDAPON_CALLBACK_HEX_CASE") or "lower"
@@ -334,9 +335,14 @@ def _shared_database(accounts: Accounts | None) -> DatabaseUrl | None:
 @contextlib.contextmanager
 def _opened(path: Path | None) -> Iterator[MessageStore]:
     """Open the store for one group of changes, which is committed if nothing fails."""
-    database = _shared_database(Accounts.found()) if path is None else None
+    database = None
+    if path is None:
+        from pandapon_async.accounts import Accounts
+        from pandapon_async.callbacks.receiver import DEFAULT_STORE
+
+        database = _shared_database(Accounts.found())
+        path = Path(DEFAULT_STORE)
     if database is None:
-        path = path or Path(DEFAULT_STORE)
         if not path.is_file():
             raise typer.BadParameter(f"the store {path} does not exist", param_hint="--store")
         store = MessageStore(path)

@@ -10,13 +10,11 @@ from typing import Annotated
 
 import attrs
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from pandapon_async.cli import doctor_local as local
 from pandapon_async.cli import doctor_network as network
 from pandapon_async.cli.doctor_check import Check, DoctorContext
-from pandapon_async.cli.output import Console, for_people
+from pandapon_async.cli.output import for_people
 from pandapon_async.errors import ConfigurationError
 from pandapon_async.settings import Credentials, Settings, SettingsArguments
 
@@ -64,6 +62,11 @@ async def _examine(context: DoctorContext, online: bool) -> list[Check]:
 
 
 def _show(checks: list[Check]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from pandapon_async.cli.console import Console
+
     colours = {"ok": "green", "warning": "yellow", "bad": "red"}
     table = Table(show_edge=False)
     for column in ("check", "", "found", "what to do"):

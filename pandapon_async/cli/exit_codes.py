@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from enum import IntEnum
 
 import typer
@@ -18,7 +17,16 @@ from pandapon_async.errors import (
     PandaponError,
 )
 
-__all__ = ["ExitCode", "exit_code"]
+__all__ = ["CHECK_ACCESS", "ExitCode", "exit_code"]
+
+CHECK_ACCESS = """\
+The vendor refused the credentials, so nothing more was asked. Check, in this order:
+  PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID (environment or .env);
+  that the key is enabled in the vendor's console, for the account of this user id;
+  the clock of this machine: the vendor accepts 600 seconds of difference;
+  the unit of the timestamp: `pandapon calibrate` tries both, with at most 20 reads;
+  PANDAPON_BASE_URL, if you set it."""
+"""The advice that comes with the code of AUTHENTICATION."""
 
 
 class ExitCode(IntEnum):
@@ -34,6 +42,8 @@ class ExitCode(IntEnum):
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code for an error that ends the command."""
+    from asyncio import CancelledError
+
     from pandapon_async.storage.damage import is_full
 
     if isinstance(error, typer.Exit):
@@ -42,7 +52,7 @@ def exit_code(error: BaseException) -> int:
         return _of_ours(error)
     if isinstance(error, USAGE_ERRORS):
         return ExitCode.USAGE
-    if isinstance(error, typer.Abort | KeyboardInterrupt | asyncio.CancelledError | OutputError):
+    if isinstance(error, typer.Abort | KeyboardInterrupt | CancelledError | OutputError):
         return ExitCode.INCOMPLETE
     if isinstance(error, OSError) and is_full(error):
         return ExitCode.INCOMPLETE

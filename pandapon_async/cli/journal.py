@@ -6,6 +6,7 @@ Nothing here sends a write. `resolve` reads the state; if no read shows it, an o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import getpass
 import json
@@ -16,31 +17,27 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import attrs
 import typer
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
-from pandapon_async import bulk
+from pandapon_async.cli.journal_named import named_journal, refuse_memory, writer_of
+from pandapon_async.cli.journal_text import reasons, what
 from pandapon_async.cli.journal_upkeep import a_file, check, prune, salvage
-from pandapon_async.cli.output import Console, confirmed, for_people
+from pandapon_async.cli.output import confirmed, for_people
 from pandapon_async.cli.plan_options import AnyAccount, BaseUrl, JournalFile, Rate, SettleAfter, Yes, given
-from pandapon_async.client import Client
 from pandapon_async.clock import duration
 from pandapon_async.errors import (
     AuthenticationError,
     ConfigurationError,
-    ErrorKind,
     InvalidArgumentError,
     PandaponError,
 )
 from pandapon_async.journal import Intent, IntentState, Journal, Resolution
-from pandapon_async.journal.resolve import LOOKED_AT_AGAIN
-from pandapon_async.plans import Stop
-from pandapon_async.storage import IN_MEMORY
+
+if TYPE_CHECKING:
+    from pandapon_async.client import Client
 
 __all__ = ["journal_app"]
 
@@ -63,7 +60,6 @@ TABLE = 4
 """A table shows at most this many times the requested rows."""
 _WHOLE_ID = re.compile("[0-9a-f]{32}")
 OPEN = tuple(state for state in IntentState if state.open)
-_STYLES = {IntentState.UNKNOWN: "red", IntentState.SENT: "yellow", IntentState.INTENDED: "yellow"}
 _OF_THE_PROCESS = ("session", "scope", "account", "wrote", "boot", "uptime", "served", "resolver", "extra")
 _ADVICE = {
     IntentState.UNKNOWN: "resolve it by reading: pandapon journal resolve {id} --wait{where}",
@@ -94,51 +90,49 @@ def list_(
 ) -> None:
     """List the intents, oldest first; on a terminal the open ones and the newest."""
 
-    async def work(client: Client) -> None:
+    async def work(opened: Journal) -> None:
         if not for_people():
-            await _write_lines(_newest(client.journal.all(state), limit))
+            await _write_lines(_newest(opened.all(state), limit))
             return
-        counts = await client.journal.counts()
-        newest = await client.journal.latest(state, limit or SHOWN)
+        from pandapon_async.cli.journal_table import show_table
+
+        counts = await opened.counts()
+        newest = await opened.latest(state, limit or SHOWN)
         if limit is not None:
             newest = newest[-limit:]
         # A long table is slow to draw; the older of many open intents are printed above it, one per line.
         for intent in newest[: -TABLE * SHOWN]:
             _tell(intent)
-        _show_table(client.journal, newest[-TABLE * SHOWN :], counts, state)
+        show_table(opened, newest[-TABLE * SHOWN :], counts, state)
         if counts.get(IntentState.UNKNOWN):
             _say("To resolve the unknown ones by reading:")
             _say(f"  pandapon journal resolve --all --wait{_where(journal)}")
 
-    _run(work, given(journal=journal, base_url=base_url))
+    _read(work, given(journal=journal, base_url=base_url))
 
 
 @journal_app.command()
 def show(id: Id, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
     """Show one intent: its write, its state, and the advice."""
 
-    async def work(client: Client) -> None:
-        intent = await _intent(client.journal, id)
+    async def work(opened: Journal) -> None:
+        intent = await _intent(opened, id)
         if not for_people():
             _write(_plain(intent))
             return
-        table = Table(show_header=False, box=None, pad_edge=False)
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for name, value in _plain(intent).items():
-            shown = value if isinstance(value, str | int) else json.dumps(value, ensure_ascii=False)
-            table.add_row(name, Text("" if value is None else str(shown)))
-        Console().print(table)
+        from pandapon_async.cli.journal_table import show_facts
+
+        show_facts(_plain(intent))
         if advice := _ADVICE.get(intent.state):
             _say(advice.format(id=intent.id[:12], where=_where(journal)))
 
-    _run(work, given(journal=journal, base_url=base_url))
+    _read(work, given(journal=journal, base_url=base_url))
 
 
 @journal_app.command()
 def export(state: States = None, journal: JournalFile = None, base_url: BaseUrl = None) -> None:
     """Write every intent as a line of JSON, oldest first."""
-    _run(lambda client: _write_lines(client.journal.all(state)), given(journal=journal, base_url=base_url))
+    _read(lambda opened: _write_lines(opened.all(state)), given(journal=journal, base_url=base_url))
 
 
 @journal_app.command()
@@ -213,15 +207,17 @@ def adopt(
     if not file.is_file():
         raise ConfigurationError(f"the journal {file} does not exist")
 
-    async def work(client: Client) -> int:
-        return await client.journal.adopt(file, attrs.evolve(client.writer, user_id=user_id))
-
-    taken = _run(work, given(journal=journal, base_url=base_url), must_exist=False)
+    settings = given(journal=journal, base_url=base_url)
+    writer = attrs.evolve(writer_of(settings), user_id=user_id)
+    taken = _read(lambda opened: opened.adopt(file, writer), settings, must_exist=False)
     _say(f"{taken:,} rows of user id {user_id} are in the journal now.")
 
 
 async def _resolve(client: Client, id: str | None, look: _Look) -> int:
     """Resolve one or all; return how many are still open."""
+    from pandapon_async.journal.resolve import LOOKED_AT_AGAIN
+    from pandapon_async.plans.stop import Stop
+
     journal = client.journal
     if id is not None:
         intents = [await _intent(journal, id)]
@@ -291,6 +287,7 @@ def _where(journal: Path | None) -> str:
 
 async def _asked(client: Client, intents: list[Intent], look: _Look) -> list[Intent]:
     """Resolve every intent; return them afterwards in the same order."""
+    from pandapon_async import bulk
 
     async def ask(intent: Intent) -> Intent:
         return await _look(client, intent, as_account=look.any_account, dry_run=look.dry_run)
@@ -372,23 +369,40 @@ async def _intent(journal: Journal, id: str) -> Intent:
     )
 
 
-def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, must_exist: bool = True) -> T:
-    """Open the journal that the settings name, if it exists."""
-
-    client = Client.from_env(**settings)
-    path = client.journal.path
-    if path == IN_MEMORY:
-        raise ConfigurationError(
-            "for a sandbox on this machine the journal is in memory; name a file with --journal FILE"
-        )
+def _read(work: Callable[[Journal], Awaitable[T]], settings: dict[str, Any], *, must_exist: bool = True) -> T:
+    """Open the journal that the settings name, if it exists, without a client."""
+    journal = named_journal(settings)
 
     async def opened() -> T:
-        if must_exist and not await client.journal.exists() and not client.journal.earlier_files():
-            raise ConfigurationError(f"the journal {path} does not exist: no write was recorded there yet")
+        if must_exist:
+            await _refuse_missing(journal)
+        async with contextlib.aclosing(journal):
+            return await work(journal)
+
+    return asyncio.run(opened())
+
+
+def _run(work: Callable[[Client], Awaitable[T]], settings: dict[str, Any], *, must_exist: bool = True) -> T:
+    """Open a client with the journal that the settings name, if it exists."""
+    from pandapon_async.client import Client
+
+    client = Client.from_env(**settings)
+    refuse_memory(client.journal)
+
+    async def opened() -> T:
+        if must_exist:
+            await _refuse_missing(client.journal)
         async with client:
             return await work(client)
 
     return asyncio.run(opened())
+
+
+async def _refuse_missing(journal: Journal) -> None:
+    if not await journal.exists() and not journal.earlier_files():
+        raise ConfigurationError(
+            f"the journal {journal.path} does not exist: no write was recorded there yet"
+        )
 
 
 async def _newest(intents: AsyncIterator[Intent], limit: int | None) -> AsyncIterator[Intent]:
@@ -404,67 +418,14 @@ async def _newest(intents: AsyncIterator[Intent], limit: int | None) -> AsyncIte
         yield intent
 
 
-def _show_table(
-    journal: Journal, shown: list[Intent], counts: dict[IntentState, int], states: list[IntentState] | None
-) -> None:
-    wanted = sum(count for state, count in counts.items() if states is None or state in states)
-    title = f"{journal.path}: {wanted:,} {'intent' if wanted == 1 else 'intents'}"
-    if wanted > len(shown):
-        title += f"; {len(shown):,} in this table"
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("id", "since (UTC)", "state"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("what", overflow="fold")
-    for intent in shown:
-        style = _STYLES.get(intent.state, "")
-        since = datetime.fromtimestamp(intent.updated, UTC).strftime("%Y-%m-%d %H:%M")
-        table.add_row(intent.id[:12], since, intent.state.value, Text(_story(intent)), style=style)
-    console = Console()
-    console.print(table)
-    in_all = ", ".join(f"{count:,} {state.value}" for state, count in counts.items())
-    console.print(in_all or "empty", highlight=False)
-
-
-def _story(intent: Intent) -> str:
-    """Describe an intent's write, its result and the reason of its state, one line each."""
-    lines = [f"{intent.operation} {_what(intent)}"]
-    if intent.result:
-        lines.append(f"-> {intent.result}")
-    lines += _reasons(intent)
-    return "\n".join(lines)
-
-
-def _reasons(intent: Intent) -> list[str]:
-    """Describe the reason of an intent's state, one line each."""
-    kind, lines = intent.error_kind, list(intent.remarks)
-    if intent.resolution is not None and lines:
-        lines[-1] = f"{intent.resolution}: {lines[-1]}"
-    if kind is ErrorKind.CANCELLED:
-        lines.insert(0, "the caller cancelled it")
-    elif kind is ErrorKind.PROCESS_ENDED:
-        lines.insert(0, "the process ended before it recorded the result")
-    elif kind is not None:
-        lost = intent.state is IntentState.UNKNOWN
-        lines.insert(0, f"the answer was lost or unclear ({kind})" if lost else f"ended by: {kind}")
-    return lines
-
-
-def _what(intent: Intent) -> str:
-    """Describe the natural key briefly."""
-    return " ".join(
-        f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
-        for name, value in intent.natural_key.items()
-    )
-
-
 def _tell(intent: Intent) -> None:
     """Print one intent with its state: a line for people or for machines."""
     if not for_people():
         _write(_plain(intent))
         return
     result = f" -> {intent.result}" if intent.result else ""
-    print(f"{intent.id[:12]} {intent.operation} {_what(intent)}: {intent.state.value}{result}")
-    for line in _reasons(intent):
+    print(f"{intent.id[:12]} {intent.operation} {what(intent)}: {intent.state.value}{result}")
+    for line in reasons(intent):
         print(f"  {line}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from datetime import UTC, datetime
@@ -11,17 +12,12 @@ from typing import Annotated
 
 import typer
 
+from pandapon_async.cli.journal_named import named_journal
 from pandapon_async.cli.new_journal import ADVICE
 from pandapon_async.cli.output import confirmed
 from pandapon_async.cli.plan_options import BaseUrl, JournalFile, Yes, age, given
-from pandapon_async.client import Client
 from pandapon_async.core.database_url import is_database_address
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
-from pandapon_async.journal.adopt import salvage_file
-from pandapon_async.journal.file_format import FILE_FORMAT
-from pandapon_async.journal.prune import prunable
-from pandapon_async.journal.prune import prune as take_out
-from pandapon_async.storage import IN_MEMORY
 
 __all__ = ["check", "prune", "salvage"]
 
@@ -50,6 +46,8 @@ def check(
 
     Exit codes: 0 it is sound, 2 it is damaged or cannot be read.
     """
+    from pandapon_async.journal.file_format import FILE_FORMAT
+
     path = file or Path(_path(journal, base_url))
     if not path.is_file() and not path.is_symlink():
         raise ConfigurationError(f"the journal {path} does not exist: no write was recorded there yet")
@@ -95,7 +93,9 @@ def salvage(
 
     Exit codes: 0 all rows were sound, 3 some are lost.
     """
-    client = Client.from_env(**given(journal=journal, base_url=base_url))
+    from pandapon_async.journal.adopt import salvage_file
+
+    current = named_journal(given(journal=journal, base_url=base_url))
     path = Path(_path(journal, base_url))
     if not file.is_file():
         raise ConfigurationError(f"the journal {file} does not exist")
@@ -103,8 +103,8 @@ def salvage(
         raise ConfigurationError(f"{file} is the current journal; rename it first with --new-journal")
 
     async def work() -> tuple[int, bool]:
-        async with client:
-            return await client.journal.alone(lambda store: salvage_file(store, file))
+        async with contextlib.aclosing(current):
+            return await current.alone(lambda store: salvage_file(store, file))
 
     taken, more = asyncio.run(work())
     _say(f"{taken:,} rows of {file} are in {path} now." + (" Others are lost." if more else ""))
@@ -124,31 +124,30 @@ def prune(
     Only ended writes are removed. A write that was found absent stays for 45 days, because it may still
     appear. A removed write no longer blocks a repeat: the same write counts as a new one.
     """
+    from pandapon_async.journal.prune import prunable
+    from pandapon_async.journal.prune import prune as take_out
+
     seconds = age(older_than, "--older-than")
-    client = Client.from_env(**given(journal=journal, base_url=base_url))
-    path = client.journal.path
-    if path == IN_MEMORY:
-        raise ConfigurationError(
-            "for a sandbox on this machine the journal is in memory; name a file with --journal FILE"
-        )
-    if not client.journal.in_file:
+    current = named_journal(given(journal=journal, base_url=base_url))
+    path = current.path
+    if not current.in_file:
         raise ConfigurationError(f"the journal is in {path}, but prune needs one in a file (--journal FILE)")
     if not Path(path).is_file():
         raise ConfigurationError(f"the journal {path} does not exist: no write was recorded there yet")
-    now = client.settings.clock.wall()
+    _, now = current.clocks()
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
     out = Path(f"{path}.pruned-{stamp}.jsonl")
 
     async def work() -> int | None:
-        async with client:
-            count = await prunable(client.journal, now - seconds, now)
+        async with contextlib.aclosing(current):
+            count = await prunable(current, now - seconds, now)
             moment = datetime.fromtimestamp(now - seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
             _say(f"{count:,} writes ended before {moment}.")
             if not count:
                 return 0
             if not (yes or await asyncio.to_thread(_sure, count, out)):
                 return None
-            return (await take_out(client.journal, now - seconds, now, out)).intents
+            return (await take_out(current, now - seconds, now, out)).intents
 
     count = asyncio.run(work())
     _say(f"{count:,} removed; they are in {out}." if count else "nothing was removed.")
@@ -164,15 +163,10 @@ def _sure(count: int, out: Path) -> bool:
 
 def _path(journal: Path | None, base_url: str | None) -> str:
     """Return the journal in the settings."""
-    found = Client.from_env(**given(journal=journal, base_url=base_url)).journal
-    path = found.path
-    if path != IN_MEMORY and not found.in_file:
-        raise ConfigurationError(f"the journal is in {path}; check it with: pandapon shared check")
-    if path == IN_MEMORY:
-        raise ConfigurationError(
-            "for a sandbox on this machine the journal is in memory; name a file with --journal FILE"
-        )
-    return path
+    found = named_journal(given(journal=journal, base_url=base_url))
+    if not found.in_file:
+        raise ConfigurationError(f"the journal is in {found.path}; check it with: pandapon shared check")
+    return found.path
 
 
 def _say(text: str) -> None:

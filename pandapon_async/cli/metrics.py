@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +13,9 @@ from pandapon_async.cli.exit_codes import ExitCode, exit_code
 from pandapon_async.cli.output import note
 from pandapon_async.clock import Clock
 from pandapon_async.errors import PandaponError
-from pandapon_async.reconcile import Summary
-from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
+
+if TYPE_CHECKING:
+    from pandapon_async.reconcile import Summary
 
 __all__ = ["Metrics", "end_in"]
 
@@ -34,6 +35,8 @@ def end_in(path: Path | None) -> Iterator[Callable[[Summary], None]]:
     if path is None:
         yield lambda summary: None
         return
+    from pandapon_async.reconcile.prometheus import check_metrics_file, write_metrics
+
     check_metrics_file(path)
     told: list[Summary] = []
     code: int = ExitCode.OK

@@ -10,9 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pandapon_async.cli.output import note
-from pandapon_async.client import Client
 from pandapon_async.errors import ConfigurationError, JournalUnavailableError
-from pandapon_async.journal.place import set_aside
 from pandapon_async.storage.damage import is_damage
 
 __all__ = ["ADVICE", "NewJournal", "begin_new_journal", "is_damaged_journal"]
@@ -36,6 +34,8 @@ def is_damaged_journal(error: BaseException) -> bool:
 
 def begin_new_journal(settings: Mapping[str, Any]) -> None:
     """Rename the damaged journal of these settings. Raises ConfigurationError if it is sound."""
+    from pandapon_async.client import Client
+    from pandapon_async.journal.place import set_aside
 
     async def work() -> Path:
         async with Client.from_env(**settings) as client:

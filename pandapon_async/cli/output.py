@@ -1,8 +1,8 @@
 """Print results: for people on a terminal, one line of JSON each when piped.
 
 All output of the command goes through here: `main` runs under `plain_output`, which spells out control
-characters in everything that is printed, and rich draws with the `Console` of this module, which does the
-same. So code that prints the vendor's messages does not need to handle it.
+characters in everything that is printed, and rich draws with the `Console` of `console`, which does the
+same. So code that prints the vendor's messages does not need to handle it. Help and JSON do not load rich.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
-from rich.console import Console as RichConsole
-from rich.console import ConsoleOptions, RenderableType
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
 
 from pandapon_async.plain_text import visible
-from pandapon_async.progress import ConsoleProgress, NullProgress, Progress
+
+if TYPE_CHECKING:
+    from pandapon_async.progress import Progress
 
 __all__ = [
-    "Console",
     "OutputError",
     "as_json",
     "ask",
@@ -115,15 +111,6 @@ def plain_output() -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
 
 
-class Console(RichConsole):
-    """Rich's console, which only writes its own control characters."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Return the segments to draw."""
-        for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else visible(text), style, control)
-
-
 as_json: ContextVar[bool | None] = ContextVar("as_json", default=None)
 """The value of `--json` and `--no-json`; None: the terminal decides."""
 quiet: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -160,12 +147,16 @@ def confirmed(question: str) -> bool:
 
 def progress() -> Progress:
     """Return the progress display on stderr, unless the command is quiet."""
+    from pandapon_async.progress import ConsoleProgress, NullProgress
+
     return NullProgress() if quiet.get() else ConsoleProgress(sys.stderr)
 
 
 def print_result(value: Any) -> None:
     """Print a JSON value: on several lines on a terminal, on one line when piped."""
     if for_people():
+        from pandapon_async.cli.console import Console
+
         Console().print_json(json.dumps(value, ensure_ascii=False))
     else:
         print_lines([value])
@@ -179,6 +170,11 @@ def print_lines(rows: Iterable[Any]) -> None:
 
 def print_table(heads: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Print a table; a missing value is a dash."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pandapon_async.cli.console import Console
+
     heads = tuple(heads)
     table = Table(show_edge=False, pad_edge=False)
     for head in heads:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pandapon_async.accounts import Accounts
 from pandapon_async.clock import seconds_of
-from pandapon_async.journal.place import forgets
 from pandapon_async.money import Fen
-from pandapon_async.settings import Settings
+
+if TYPE_CHECKING:
+    from pandapon_async.accounts import Accounts
 
 __all__ = [
     "AllSheets",
@@ -31,6 +31,7 @@ __all__ = [
     "Map",
     "Multiline",
     "Offline",
+    "OnePlatform",
     "Out",
     "Plan",
     "Quotes",
@@ -88,6 +89,9 @@ Freight = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and show everything; write and send nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+OnePlatform = Annotated[
+    Literal["1688", "taobao"] | None, typer.Option(help="All rows belong to this platform.")
+]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="Most calls per second.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Most calls in flight at once.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Another PandaPon, such as a sandbox.")]
@@ -192,6 +196,9 @@ def given(**settings: Any) -> dict[str, Any]:
 
 def accounts_beside(plan: Path | None, settings: dict[str, Any]) -> Accounts | None:
     """Return the configured accounts, if any, with a journal that outlives the process."""
+    from pandapon_async.accounts import Accounts
+    from pandapon_async.journal.place import forgets
+
     accounts = Accounts.found(**settings)
     if accounts is None or plan is None:
         return accounts
@@ -206,6 +213,9 @@ def beside_the_plan(plan: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
     For loopback the automatic journal is in memory, but a plan that is applied again must find what it sent.
     """
+    from pandapon_async.journal.place import forgets
+    from pandapon_async.settings import Settings
+
     chosen = Settings.from_env(**settings)
     if forgets(chosen):
         return {**settings, "journal": plan.parent / "journal.sqlite"}

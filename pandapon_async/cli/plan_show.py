@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from pandapon_async.cli.output import Console
+from pandapon_async.cli.console import Console
 from pandapon_async.money import Fen
 from pandapon_async.plans import ApplyResult, Money, PlanSummary, Refusal, RowState
 

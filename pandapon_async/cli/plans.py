@@ -12,37 +12,20 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import attrs
 import typer
 
 from pandapon_async import plans
-from pandapon_async.cli.new_journal import NewJournal, begin_new_journal
-from pandapon_async.cli.output import Console, confirmed, for_people, progress
-from pandapon_async.cli.plan_options import (
-    AllowSecond,
-    AnyAccount,
-    BaseUrl,
-    Concurrency,
-    DryRun,
-    GroupReadable,
-    JournalFile,
-    Plan,
-    Rate,
-    ResendThrottled,
-    SettleAfter,
-    Yes,
-    accounts_beside,
-    beside_the_plan,
-    fen,
-    given,
-)
+from pandapon_async.cli.console import Console
+from pandapon_async.cli.exit_codes import CHECK_ACCESS
+from pandapon_async.cli.new_journal import begin_new_journal
+from pandapon_async.cli.output import confirmed, for_people, progress
+from pandapon_async.cli.plan_options import accounts_beside, beside_the_plan
 from pandapon_async.cli.plan_show import amount, rows, show_result, show_summary, what_it_does
 from pandapon_async.cli.plans_by_account import agreed_to_all, apply_all, exit_code_of, plan_all, show_all
-from pandapon_async.cli.reconcile import CHECK_ACCESS
 from pandapon_async.client import Client
 from pandapon_async.environment import ACCOUNT
 from pandapon_async.errors import (
@@ -54,7 +37,7 @@ from pandapon_async.errors import (
 from pandapon_async.plans import ApplyOptions, ApplyResult, PlanKind, PlanOptions, PlanSummary, RowState, Stop
 from pandapon_async.storage.damage import is_damage, is_misplaced
 
-__all__ = ["apply_command", "run_plan", "show_command"]
+__all__ = ["run_apply", "run_plan", "run_show"]
 
 
 def run_plan(
@@ -132,7 +115,7 @@ def _told_of_all(kind: PlanKind, summaries: dict[str, PlanSummary], out: Path | 
 
 
 def _apply_folder(
-    kind: PlanKind, folder: Path, options: ApplyOptions, settings: dict[str, Any], *, yes: bool
+    kind: str, folder: Path, options: ApplyOptions, settings: dict[str, Any], *, yes: bool
 ) -> int:
     """Carry out the plans of several accounts after one confirmation; return the exit code."""
     paths = plans.plans_in(folder)
@@ -167,151 +150,53 @@ def _apply_folder(
     return exit_code_of(results)
 
 
-def show_command(kind: PlanKind) -> Callable[[Path], None]:
-    """Return the command that shows a plan again."""
-
-    def show(plan: Plan) -> None:
-        """Show the summary and the state of a plan; makes no request, changes nothing."""
-        if plan.is_dir():
-            summaries = plans.summarize_by_account(plans.plans_in(plan), ApplyOptions())
-            show_all(summaries, _say)
-            _write_json({name: one.to_dict() for name, one in summaries.items()})
-            return
-        summary = plans.summarize(plan)
-        _check_plan_type(kind, summary, plan)
-        if for_people():
-            show_summary(Console(), summary)
-        else:
-            _write_json({"plan": str(plan), **summary.to_dict()})
-
-    return show
+def run_show(kind: str, plan: Path) -> None:
+    """Print what a plan would do."""
+    if plan.is_dir():
+        summaries = plans.summarize_by_account(plans.plans_in(plan), ApplyOptions())
+        show_all(summaries, _say)
+        _write_json({name: one.to_dict() for name, one in summaries.items()})
+        return
+    summary = plans.summarize(plan)
+    _check_plan_type(kind, summary, plan)
+    if for_people():
+        show_summary(Console(), summary)
+    else:
+        _write_json({"plan": str(plan), **summary.to_dict()})
 
 
-def apply_command(kind: PlanKind) -> Callable[..., None]:
-    """Return the command that carries out a plan."""
-
-    def apply(
-        plan: Plan,
-        yes: Yes = False,
-        dry_run: DryRun = False,
-        out: Annotated[
-            Path | None,
-            typer.Option(help="One line of JSON per row; default: PLAN.results.jsonl."),
-        ] = None,
-        max_total: Annotated[
-            str | None,
-            typer.Option(
-                metavar="FEN", help="Send nothing if the sum of all rows is larger: 500000, or 5000yuan."
-            ),
-        ] = None,
-        max_each: Annotated[
-            str | None, typer.Option(metavar="FEN", help="Send nothing if the amount of one row is larger.")
-        ] = None,
-        stop_after_failures: Annotated[
-            int | None, typer.Option(min=1, help="Send no more rows after this many failures.")
-        ] = None,
-        resend_absent: Annotated[
-            bool,
-            typer.Option(
-                "--resend-absent",
-                help="Send rows again that an earlier run did not find, if one more read does not find "
-                "them either.",
-            ),
-        ] = False,
-        resend_throttled: ResendThrottled = False,
-        check_first: Annotated[
-            bool,
-            typer.Option("--check-first", help="Read every row before it is sent; use it after any restore."),
-        ] = False,
-        adopt_journal: Annotated[
-            bool,
-            typer.Option(
-                "--adopt-journal", help="Continue with another journal; every row is read before it is sent."
-            ),
-        ] = False,
-        new_journal: NewJournal = False,
-        never_applied: Annotated[
-            bool,
-            typer.Option(
-                "--never-applied", help="Nobody else applied this plan: also send rows that no read can show."
-            ),
-        ] = False,
-        allow_second: AllowSecond = False,
-        any_account: AnyAccount = False,
-        allow_repeat: Annotated[
-            bool, typer.Option("--allow-repeat", help="Send rows again that the journal has as done.")
-        ] = False,
-        wait: Annotated[
-            bool, typer.Option(help="Wait at the end until unknown outcomes can be looked up.")
-        ] = True,
-        words: Annotated[
-            bool,
-            typer.Option(
-                "--words", help="Keep the platform's messages about refusals, which may name people."
-            ),
-        ] = False,
-        group_readable: GroupReadable = False,
-        journal: JournalFile = None,
-        settle_after: SettleAfter = None,
-        rate: Rate = None,
-        concurrency: Concurrency = None,
-        base_url: BaseUrl = None,
-    ) -> None:
-        """Carry out a plan. An interrupted one resumes where it stopped; nothing is sent twice.
-
-        A folder of plans is carried out with all its accounts after you type the total.
-
-        Exit codes: 0 all done, 1 some failed or were refused, 2 usage, 3 incomplete (something not sent, or
-        an unknown outcome), 4 authentication.
-        """
-        options = ApplyOptions(
-            max_total=fen(max_total, "--max-total"),
-            max_each=fen(max_each, "--max-each"),
-            stop_after_failures=stop_after_failures,
-            resend_absent=resend_absent,
-            allow_repeat=allow_repeat,
-            wait=wait,
-            vendor_message=words,
-            group_readable=group_readable,
-            dry_run=dry_run,
-            resend_throttled=resend_throttled,
-            check_first=check_first,
-            adopt_journal=adopt_journal,
-            never_applied=never_applied,
-            allow_second=allow_second,
-            any_account=any_account,
-            concurrency=concurrency,
-        )
-        if plan.is_dir():
-            if out is not None or new_journal:
-                raise typer.BadParameter("has several plans; name one of them", param_hint="PLAN")
-            given_all = given(rate=rate, concurrency=concurrency, journal=journal, settle_after=settle_after)
-            raise typer.Exit(_apply_folder(kind, plan, options, given_all, yes=yes))
-        summary = plans.summarize(plan, options=options)
-        _check_plan_type(kind, summary, plan)
-        agreed = (summary.sendable, sum(money.amount_fen for money in summary.to_send))
-        options = attrs.evolve(options, expected=agreed)
-        settings = given(
-            rate=rate,
-            concurrency=concurrency,
-            base_url=base_url,
-            journal=journal,
-            settle_after=settle_after,
-        )
-        settings = beside_the_plan(plan, settings)
-        show_summary(Console(stderr=True), summary)
-        # Reasons against the run are reported before the question.
-        plans.check_limits(plan, options)
-        if new_journal:
-            begin_new_journal(settings)
-        if not adopt_journal:
-            _check_journal(plan, settings)
-        if not dry_run and not yes and not _agreed(summary):
-            _say("nothing was sent.")
-            raise typer.Exit(3)
-        raise typer.Exit(_run_apply(kind, plan, out, options, settings))
-
-    return apply
+def run_apply(
+    kind: str,
+    plan: Path,
+    out: Path | None,
+    options: ApplyOptions,
+    settings: dict[str, Any],
+    *,
+    yes: bool,
+    new_journal: bool,
+) -> int:
+    """Carry out a plan after a confirmation; return the exit code."""
+    if plan.is_dir():
+        if out is not None or new_journal:
+            raise typer.BadParameter("has several plans; name one of them", param_hint="PLAN")
+        of_all = {name: value for name, value in settings.items() if name != "base_url"}
+        return _apply_folder(kind, plan, options, of_all, yes=yes)
+    summary = plans.summarize(plan, options=options)
+    _check_plan_type(kind, summary, plan)
+    agreed = (summary.sendable, sum(money.amount_fen for money in summary.to_send))
+    options = attrs.evolve(options, expected=agreed)
+    settings = beside_the_plan(plan, settings)
+    show_summary(Console(stderr=True), summary)
+    # Reasons against the run are reported before the question.
+    plans.check_limits(plan, options)
+    if new_journal:
+        begin_new_journal(settings)
+    if not options.adopt_journal:
+        _check_journal(plan, settings)
+    if not options.dry_run and not yes and not _agreed(summary):
+        _say("nothing was sent.")
+        return 3
+    return _run_apply(kind, plan, out, options, settings)
 
 
 def _check_journal(plan: Path, settings: dict[str, Any]) -> None:
@@ -322,7 +207,7 @@ def _check_journal(plan: Path, settings: dict[str, Any]) -> None:
     asyncio.run(check())
 
 
-def _check_plan_type(kind: PlanKind, summary: PlanSummary, plan: Path) -> None:
+def _check_plan_type(kind: str, summary: PlanSummary, plan: Path) -> None:
     if summary.kind != kind:
         raise ConfigurationError(f"{plan} is a plan of {summary.kind}: use `pandapon {summary.kind}`")
 
@@ -341,7 +226,7 @@ def _agreed(summary: PlanSummary) -> bool:
 
 
 def _run_apply(
-    kind: PlanKind, plan: Path, out: Path | None, options: ApplyOptions, settings: dict[str, Any]
+    kind: str, plan: Path, out: Path | None, options: ApplyOptions, settings: dict[str, Any]
 ) -> int:
     try:
         result = asyncio.run(_apply(plan, out, options, settings))
@@ -399,7 +284,7 @@ def _stop_at_signals() -> Stop:
     return stop
 
 
-def _advise(kind: PlanKind, result: ApplyResult) -> None:
+def _advise(kind: str, result: ApplyResult) -> None:
     """Print what is left to do, and how."""
     if result.stopped:
         _say(f"stopped early: {result.stopped}.")

@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from pandapon_async import reconcile as job
-from pandapon_async.accounts import Accounts
+from pandapon_async.cli.exit_codes import CHECK_ACCESS
 from pandapon_async.cli.metrics import Metrics, end_in
-from pandapon_async.cli.output import Console, for_people, print_lines, progress
+from pandapon_async.cli.output import for_people, print_lines, progress
 from pandapon_async.cli.parsing import HERE
 from pandapon_async.cli.plan_options import (
     AllSheets,
@@ -31,6 +29,7 @@ from pandapon_async.cli.plan_options import (
     GroupReadable,
     HeaderRow,
     Multiline,
+    OnePlatform,
     Quotes,
     Sheet,
     pairs,
@@ -53,7 +52,6 @@ from pandapon_async.cli.reconcile_options import (
     MapColumn,
     Negative,
     OnDask,
-    OnePlatform,
     Rate,
     Recheck,
     ReportLanguage,
@@ -74,23 +72,11 @@ from pandapon_async.cli.reconcile_options import (
     stop_time,
     time_of,
 )
-from pandapon_async.client import Client
 from pandapon_async.clock import Clock, duration
 from pandapon_async.errors import AuthenticationError, ErrorKind
-from pandapon_async.reconcile.explain import money, moneys
-from pandapon_async.reconcile.missing_report import missing_sentences
-from pandapon_async.reconcile.words import words_of
 from pandapon_async.storage.damage import is_misplaced, reason_of
 
 __all__ = ["reconcile", "tell_summary"]
-
-CHECK_ACCESS = """\
-The vendor refused the credentials, so nothing more was asked. Check, in this order:
-  PANDAPON_ACCESS_KEY, PANDAPON_ACCESS_SECRET and PANDAPON_USER_ID (environment or .env);
-  that the key is enabled in the vendor's console, for the account of this user id;
-  the clock of this machine: the vendor accepts 600 seconds of difference;
-  the unit of the timestamp: `pandapon calibrate` tries both, with at most 20 reads;
-  PANDAPON_BASE_URL, if you set it."""
 
 
 def reconcile(
@@ -220,6 +206,9 @@ def _tell_preview(found: job.LedgerPreview) -> int:
     if not for_people():
         print_lines([found.to_dict()])
         return found.exit_code
+    from pandapon_async.cli.console import Console
+    from pandapon_async.reconcile.explain import moneys
+
     console = Console()
     console.print(f"{found.name}: {found.rows:,} rows, amounts in {found.amount_unit}", markup=False)
     for field, column in found.columns.items():
@@ -276,6 +265,10 @@ def _run_and_tell(
 
 def tell_summary(summary: job.Summary, out: Path, *, resumable: bool = False) -> None:
     """Print the result of a run: for people on a terminal, as a line of JSON elsewhere."""
+    from pandapon_async.reconcile.explain import moneys
+    from pandapon_async.reconcile.missing_report import missing_sentences
+    from pandapon_async.reconcile.words import words_of
+
     if (stopped := summary.run.get("stopped")) is not None:
         _say(
             f"stopped in time for --stop-at: {stopped['left']:,} refunds were not looked up, "
@@ -310,6 +303,9 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if dask is not None:
         return await reconcile_on_dask(ledger, out, dask, options, settings)
+    from pandapon_async.accounts import Accounts
+    from pandapon_async.client import Client
+
     async with Accounts.found(**settings) or Client.from_env(**settings) as client:
         return await job.reconcile(client, ledger, out, options=options, state=state, progress=progress())
 
@@ -325,6 +321,12 @@ def _resume() -> str:
 
 def _show(summary: job.Summary, out: Path) -> None:
     """Print the verdicts and their money as a table, and the calls and time of the run."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from pandapon_async.cli.console import Console
+    from pandapon_async.reconcile.explain import money, moneys
+
     title = Text(f"{summary.ledger['name']}: {summary.rows:,} rows")  # a file name may look like markup
     table = Table(title=title, title_justify="left")
     table.add_column("verdict")

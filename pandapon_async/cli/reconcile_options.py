@@ -30,7 +30,6 @@ __all__ = [
     "MapColumn",
     "Negative",
     "OnDask",
-    "OnePlatform",
     "Rate",
     "Recheck",
     "ReportLanguage",
@@ -63,9 +62,6 @@ MapColumn = Annotated[
     typer.Option(
         "--map", metavar="FIELD=COLUMN", help="Name a column: --map refund_id=退款编号. Repeatable."
     ),
-]
-OnePlatform = Annotated[
-    Literal["1688", "taobao"] | None, typer.Option(help="All rows belong to this platform.")
 ]
 Unit = Annotated[Literal["fen", "yuan"] | None, typer.Option(help="The unit of the amount column.")]
 Basis = Annotated[

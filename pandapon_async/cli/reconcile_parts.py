@@ -14,7 +14,6 @@ import attrs
 import typer
 
 from pandapon_async import reconcile as job
-from pandapon_async.accounts import Accounts
 from pandapon_async.cli.metrics import Metrics, end_in
 from pandapon_async.cli.output import note, print_lines, progress
 from pandapon_async.cli.plan_options import (
@@ -23,6 +22,7 @@ from pandapon_async.cli.plan_options import (
     GroupReadable,
     HeaderRow,
     Multiline,
+    OnePlatform,
     Quotes,
     Sheet,
     given,
@@ -41,7 +41,6 @@ from pandapon_async.cli.reconcile_options import (
     Lookups,
     MapColumn,
     Negative,
-    OnePlatform,
     Rate,
     Recheck,
     ReportLanguage,
@@ -58,9 +57,7 @@ from pandapon_async.cli.reconcile_options import (
     stop_time,
     time_of,
 )
-from pandapon_async.client import Client
 from pandapon_async.clock import Clock
-from pandapon_async.settings import Settings
 
 __all__ = ["merge", "part", "split"]
 
@@ -110,6 +107,8 @@ def split(
     )
 
     async def work() -> job.Split:
+        from pandapon_async.accounts import Accounts
+
         accounts = Accounts.found()
         async with accounts or contextlib.nullcontext():
             return await job.split(
@@ -157,6 +156,9 @@ def part(
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
 
     async def work() -> job.PartResult:
+        from pandapon_async.accounts import Accounts
+        from pandapon_async.client import Client
+
         async with Accounts.found(**settings) or Client.from_env(**settings) as client:
             return await job.run_part(client, folder, number, options=options, progress=progress())
 
@@ -180,6 +182,8 @@ def merge(
 
     Exit codes: those of `pandapon reconcile`; 3 also if a part is missing or incomplete.
     """
+    from pandapon_async.settings import Settings
+
     with end_in(metrics) as told:
         options = job.Options(
             lookups=lookups,

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pandapon_async.cli.new_journal import NewJournal
+from pandapon_async.cli.plan_commands import apply_command, show_command
 from pandapon_async.cli.plan_options import (
     AllowSecond,
     AllSheets,
@@ -30,9 +31,7 @@ from pandapon_async.cli.plan_options import (
     given,
     pairs,
 )
-from pandapon_async.cli.plans import apply_command, run_plan, show_command
 from pandapon_async.cli.refunds_watch import watch
-from pandapon_async.plans import PlanKind, PlanOptions
 
 __all__ = ["refunds_app"]
 
@@ -75,6 +74,9 @@ def plan(
     whether it is added to apply_payment or included. Exit codes: 0 all rows planned, 1 some refused, 2 usage,
     3 some could not be checked, 4 authentication.
     """
+    from pandapon_async.cli.plans import run_plan
+    from pandapon_async.plans import PlanKind, PlanOptions
+
     options = PlanOptions(
         map=pairs(map_, "--map"),
         constants=pairs(set_, "--set"),
@@ -94,6 +96,6 @@ def plan(
     raise typer.Exit(run_plan(PlanKind.REFUNDS, table, out, dry_run, options, settings, new_journal))
 
 
-refunds_app.command()(apply_command(PlanKind.REFUNDS))
-refunds_app.command()(show_command(PlanKind.REFUNDS))
+refunds_app.command()(apply_command("refunds"))
+refunds_app.command()(show_command("refunds"))
 refunds_app.command()(watch)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pandapon_async.cli.output import for_people, note, print_lines
+from pandapon_async.cli.exit_codes import CHECK_ACCESS
+from pandapon_async.cli.output import note
 from pandapon_async.cli.plan_options import (
     AllSheets,
     BaseUrl,
@@ -20,6 +19,7 @@ from pandapon_async.cli.plan_options import (
     HeaderRow,
     Map,
     Multiline,
+    OnePlatform,
     Quotes,
     Rate,
     Sheet,
@@ -27,18 +27,11 @@ from pandapon_async.cli.plan_options import (
     given,
     pairs,
 )
-from pandapon_async.cli.reconcile import CHECK_ACCESS
-from pandapon_async.cli.reconcile_options import OnePlatform
-from pandapon_async.client import Client
-from pandapon_async.clock import time_limit
-from pandapon_async.core.model import BEIJING
 from pandapon_async.errors import AuthenticationError
-from pandapon_async.follow import Change, ChangeKind, Following, Pace, Seen, follow
-from pandapon_async.follow.given import refunds_of_table
-from pandapon_async.reconcile.explain import money
-from pandapon_async.reconcile.statuses import state_label
-from pandapon_async.tables.cells import Platform
-from pandapon_async.tables.open import ReadOptions
+
+if TYPE_CHECKING:
+    from pandapon_async.follow import Following
+    from pandapon_async.tables.cells import Platform
 
 __all__ = ["watch"]
 
@@ -90,8 +83,15 @@ def watch(
     Exit codes: 0 all have come where they were wanted (without --for: have ended), 1 some have ended
     elsewhere, 2 usage, 3 stopped before that, 4 authentication.
     """
+    from pandapon_async.cli.refunds_changes import end, how_to_resume, say_changes
+    from pandapon_async.client import Client
+    from pandapon_async.follow import Pace, follow
+
     of_table: dict[str, Platform] = {}
     if len(refunds) == 1 and Path(refunds[0]).is_file():
+        from pandapon_async.follow.given import refunds_of_table
+        from pandapon_async.tables.open import ReadOptions
+
         reading = ReadOptions(
             sheets=tuple(sheet or ()),
             all_sheets=all_sheets,
@@ -119,7 +119,7 @@ def watch(
     async def work() -> Following:
         async with Client.from_env(**settings) as client:
             where = of_table.__getitem__ if of_table else platform
-            return await _say_changes(client, follow(client, ids, where, **chosen), limit)
+            return await say_changes(client, follow(client, ids, where, **chosen), limit)
 
     try:
         following = asyncio.run(work())
@@ -127,9 +127,9 @@ def watch(
         print(f"error: {error}\n{CHECK_ACCESS}", file=sys.stderr)
         raise typer.Exit(4) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
-        note("stopped; " + _resume(state))
+        note("stopped; " + how_to_resume(state))
         raise typer.Exit(3) from None
-    raise typer.Exit(_end(following, state))
+    raise typer.Exit(end(following, state))
 
 
 def _age(text: str, option: str) -> timedelta:
@@ -137,73 +137,3 @@ def _age(text: str, option: str) -> timedelta:
     if not seconds:
         raise typer.BadParameter("must be above zero", param_hint=option)
     return timedelta(seconds=seconds)
-
-
-async def _say_changes(client: Client, following: Following, limit: float | None) -> Following:
-    task = asyncio.current_task()
-    assert task is not None, "asyncio.run makes one"
-    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with following as changes:
-        with contextlib.suppress(TimeoutError), time_limit(client.settings.clock, limit):
-            async for change in changes:
-                _say(change)
-    return following
-
-
-def _say(change: Change) -> None:
-    if for_people():
-        print(_line(change))
-    else:
-        print_lines([change.to_dict()])
-    sys.stdout.flush()  # somebody may be waiting for this very line at the other end of a pipe
-
-
-def _line(change: Change) -> str:
-    """A change for people.
-
-    >>> seen = Seen(status="refundsuccess", applied_fen=1200, refunded_fen=1200)
-    >>> _line(Change(kind=ChangeKind.CHANGED, platform="1688", refund_id="TQ1", before=Seen(status="x"),
-    ...     after=seen, seen_at="2026-01-31T00:00:00.000+00:00", since="2026-01-31T00:00:00.000+00:00"))
-    '2026-01-31 08:00  TQ1  x -> refund success, ¥12.00'
-    """
-    moment = datetime.fromisoformat(change.seen_at).astimezone(BEIJING)
-    parts = [f"{moment:%Y-%m-%d %H:%M}", change.refund_id]
-    after = _words(change.platform, change.after)
-    if change.kind is ChangeKind.STUCK:
-        days = (datetime.fromisoformat(change.seen_at) - datetime.fromisoformat(change.since)).days
-        parts.append(f"stuck: {after} for {days} days")
-    elif change.before is None or change.before.status == change.after.status:
-        parts.append(after)
-    else:
-        parts.append(f"{_words(change.platform, change.before)} -> {after}")
-    amount = change.after.applied_fen if change.after.refunded_fen is None else change.after.refunded_fen
-    if amount is not None:
-        parts[-1] += f", {money(amount, change.after.currency or 'CNY')}"
-    if change.pushed:
-        parts[-1] += " (pushed)"
-    return "  ".join(parts)
-
-
-def _words(platform: Platform, seen: Seen) -> str:
-    if seen.status is None:
-        return "refund not found"
-    return state_label(platform, seen.status, "en") or seen.status
-
-
-def _end(following: Following, state: Path | None) -> int:
-    for one in following.stuck():
-        note(f"stuck: {one.refund_id}, goods sent back {one.days} days ago and not received")
-    left, elsewhere = following.left(), following.ended_elsewhere
-    if elsewhere:
-        note(f"{elsewhere:,} ended in a state that was not waited for")
-    if left:
-        note(f"{left:,} still going on; {_resume(state)}")
-        return 3
-    return 1 if elsewhere else 0
-
-
-def _resume(state: Path | None) -> str:
-    if state is None:
-        return "nothing is kept: --state FILE resumes where a run stopped"
-    return "the same command resumes"

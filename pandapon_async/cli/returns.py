@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from pandapon_async.cli.new_journal import NewJournal
+from pandapon_async.cli.plan_commands import apply_command, show_command
 from pandapon_async.cli.plan_options import (
     AllSheets,
     BaseUrl,
@@ -29,8 +30,6 @@ from pandapon_async.cli.plan_options import (
     given,
     pairs,
 )
-from pandapon_async.cli.plans import apply_command, run_plan, show_command
-from pandapon_async.plans import PlanKind, PlanOptions
 
 __all__ = ["returns_app"]
 
@@ -72,6 +71,9 @@ def plan(
     Columns: refund_id, logistics_company_no, freight_bill, description, vouchers, shop. Exit codes: 0 all
     rows planned, 1 some refused, 2 usage, 3 some could not be checked, 4 authentication.
     """
+    from pandapon_async.cli.plans import run_plan
+    from pandapon_async.plans import PlanKind, PlanOptions
+
     options = PlanOptions(
         map=pairs(map_, "--map"),
         constants=pairs(set_, "--set"),
@@ -91,5 +93,5 @@ def plan(
     raise typer.Exit(run_plan(PlanKind.RETURNS, table, out, dry_run, options, settings, new_journal))
 
 
-returns_app.command()(apply_command(PlanKind.RETURNS))
-returns_app.command()(show_command(PlanKind.RETURNS))
+returns_app.command()(apply_command("returns"))
+returns_app.command()(show_command("returns"))

@@ -10,22 +10,21 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import attrs
 import orjson
 import typer
 
-from pandapon_async import bulk
-from pandapon_async.bulk import Done, Failed, UploadedVoucher
-from pandapon_async.bulk.vouchers import before_compression, note_of, picture_rule
+from pandapon_async.cli.exit_codes import CHECK_ACCESS
 from pandapon_async.cli.output import progress as console_progress
 from pandapon_async.cli.plan_options import BaseUrl, Concurrency, DryRun, GroupReadable, Rate, given
-from pandapon_async.cli.reconcile import CHECK_ACCESS
-from pandapon_async.client import Client
 from pandapon_async.errors import AuthenticationError, ConfigurationError, PandaponError
-from pandapon_async.settings import ImageLimits, Settings
 from pandapon_async.storage.files import Mark, append_to, mode_of, only_writer
+
+if TYPE_CHECKING:
+    from pandapon_async.bulk import Done, Failed, UploadedVoucher
+    from pandapon_async.settings import ImageLimits
 
 __all__ = ["vouchers_app"]
 
@@ -77,6 +76,8 @@ def upload(
         raise ConfigurationError(f"no images in {where}: name files, or folders with {', '.join(ENDINGS)}")
     settings = given(rate=rate, concurrency=concurrency, base_url=base_url)
     if dry_run:
+        from pandapon_async.settings import Settings
+
         raise typer.Exit(_check(images, Settings.from_env(**settings).vendor.images, compress))
     with _Results.opened(out, group_readable) as results:
         raise typer.Exit(_run(images, results, compress, concurrency or 16, settings))
@@ -128,6 +129,8 @@ def _why_ignored(path: Path) -> str | None:
 
 def _check(images: Iterable[Path], limits: ImageLimits, compress: bool) -> int:
     """Report which images would be accepted; uploads nothing."""
+    from pandapon_async.bulk.vouchers import before_compression, note_of, picture_rule
+
     rule, wrong = picture_rule(limits), 0
     if compress:
         rule = before_compression(rule)
@@ -194,6 +197,8 @@ class _Results:
         if not isinstance(facts, dict) or "path" not in facts:
             raise ConfigurationError(f"{self.path} is not a results file of uploads; choose another --out")
         if facts.get("url") and facts.get("digest"):
+            from pandapon_async.bulk import UploadedVoucher
+
             self.there.add((facts["path"], facts["digest"]))
             self.known[facts["digest"]] = UploadedVoucher(
                 image_domain=facts["image_domain"],
@@ -232,6 +237,9 @@ def _run(
 async def _upload(
     images: list[Path], results: _Results, compress: bool, concurrency: int, settings: dict[str, Any]
 ) -> tuple[int, int, int]:
+    from pandapon_async import bulk
+    from pandapon_async.client import Client
+
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # Windows; not the main thread
@@ -251,17 +259,19 @@ async def _upload(
         try:
             async with contextlib.aclosing(vouchers):
                 async for result in vouchers:
-                    uploaded += isinstance(result, Done) and not result.value.reused
-                    reused += isinstance(result, Done) and result.value.reused
-                    failed += isinstance(result, Failed)
+                    uploaded += isinstance(result, bulk.Done) and not result.value.reused
+                    reused += isinstance(result, bulk.Done) and result.value.reused
+                    failed += isinstance(result, bulk.Failed)
                     await asyncio.to_thread(results.add, _line(result))
-                    progress.advance(failed=isinstance(result, Failed))
+                    progress.advance(failed=isinstance(result, bulk.Failed))
         finally:
             progress.end()
     return uploaded, reused, failed
 
 
 def _line(result: Done[Path, UploadedVoucher] | Failed[Path]) -> dict[str, Any]:
+    from pandapon_async.bulk import Failed
+
     if isinstance(result, Failed):
         error = result.error
         kind = type(error).__name__

@@ -7,10 +7,9 @@ import aiohttp
 from pandapon_async.core.retry import RetryBudget
 from pandapon_async.environment import tell
 from pandapon_async.events import Observed
+from pandapon_async.journal import selection
 from pandapon_async.journal.identity import Writer
-from pandapon_async.journal.journal import Journal
-from pandapon_async.journal.place import journal_of
-from pandapon_async.settings import AUTOMATIC, Credentials, Settings
+from pandapon_async.settings import Credentials, Settings
 from pandapon_async.transport.calls import CallRegistry
 from pandapon_async.transport.foreign_limiter import limiter_of
 from pandapon_async.transport.pipeline import Pipeline, Statistics
@@ -38,25 +37,13 @@ def pipeline_of(
         timers=CancellableTimers(clock),
         server_time=ServerTime(clock),
         statistics=Statistics(),
-        journal=_journal_of(credentials, settings),
+        journal=selection.select_journal(credentials, settings),
         writer=Writer.of(credentials, settings),
         calls=CallRegistry(clock),
         observed=Observed.of(settings.observer),
     )
     pipeline.statistics.watch(limiter)
     return pipeline
-
-
-def _journal_of(credentials: Credentials, settings: Settings) -> Journal:
-    """The journal that the settings name: one passed in, the shared database's, or the default one."""
-    if settings.shared is None:
-        return journal_of(credentials, settings)
-    if settings.journal != AUTOMATIC:
-        tell(f"the journal passed in is used, not the one in {settings.shared}")
-        return journal_of(credentials, settings)
-    from pandapon_async.journal.shared_store import shared_journal_of
-
-    return shared_journal_of(credentials, settings)
 
 
 def _limiter_of(credentials: Credentials, settings: Settings) -> Limiter:

@@ -15,10 +15,9 @@ from pandapon_async.callbacks import MessageStore
 from pandapon_async.callbacks.shared_store import RETURN_SECONDS, SharedMessageStore
 from pandapon_async.callbacks.store import IN_MEMORY
 from pandapon_async.core.database_url import DatabaseUrl
-from pandapon_async.journal import Journal
+from pandapon_async.journal import Journal, selection
 from pandapon_async.journal.shared_store import SharedJournal, SharedJournalStore
 from pandapon_async.journal.store import JournalStore
-from pandapon_async.transport import assembly
 
 if TYPE_CHECKING:
     from tests.support.postgres import Postgres
@@ -72,7 +71,7 @@ def new_journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "file":  # see `pytest_generate_tests`
         return Journal
     postgres: Postgres = request.getfixturevalue("postgres")
-    url, of_settings = DatabaseUrl(_emptied(postgres)), assembly._journal_of
+    url, of_settings = DatabaseUrl(_emptied(postgres)), selection.select_journal
     files: set[object] = set()
 
     def journal_of(credentials: Credentials, settings: Settings) -> Journal:
@@ -83,7 +82,7 @@ def new_journal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         files.add(settings.journal)
         return _OfRealTime(url, clock=settings.clock)
 
-    monkeypatch.setattr(assembly, "_journal_of", journal_of)
+    monkeypatch.setattr(selection, "select_journal", journal_of)
     return lambda: _OfRealTime(url)
 
 
