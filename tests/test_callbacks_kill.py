@@ -272,7 +272,7 @@ def figures(run: Run) -> str:
     )
 
 
-@pytest.fixture(params=["file", "database"])
+@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.nightly)])
 async def shared(request: pytest.FixtureRequest) -> str | None:
     """Where the messages are: None is a file."""
     if request.param == "file":
@@ -281,10 +281,10 @@ async def shared(request: pytest.FixtureRequest) -> str | None:
     return await postgres.empty()
 
 
-async def test_500_messages_and_one_kill(tmp_path: Path, shared: str | None) -> None:
-    result = await run(tmp_path, messages=500, refunds=1_000, kills=1, half_hour=1.0, shared=shared)
+async def test_300_messages_and_one_kill(tmp_path: Path, shared: str | None) -> None:
+    result = await run(tmp_path, messages=300, refunds=600, kills=1, half_hour=1.0, shared=shared)
     print(figures(result))
-    check(result, 500)
+    check(result, 300)
     assert any(delivery.status is None for delivery in result.sender.log)  # the kill was felt
 
 

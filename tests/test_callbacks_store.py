@@ -8,12 +8,13 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandapon_async.callbacks import MessageOrder, MessageState, MessageStore, Record
 from pandapon_async.callbacks.store import IN_MEMORY, Entry
 from pandapon_async.storage.damage import DamagedRowError
+from tests.support.examples import examples
 from tests.support.stores import MessagePlace
 
 KEYS = (None, "1688:refund:TQ1", "1688:refund:TQ2")
@@ -155,6 +156,7 @@ def apply(book: Model, event: tuple[Any, ...]) -> None:
         book.do(event)
 
 
+@settings(max_examples=examples(20, 2000))
 @given(EVENTS)
 def test_whatever_happens_every_message_is_done_with_once(
     place: MessagePlace, events: list[tuple[Any, ...]]

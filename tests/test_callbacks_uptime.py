@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pandapon_async import Client, InvalidArgumentError
-from pandapon_async.callbacks import CallbackSettings, MessageState, MessageStore, Receiver
+from pandapon_async.callbacks import CallbackSettings, MessageState, MessageStore, Receiver, dispatch
 from pandapon_async.callbacks.push_log import PushLog
 from pandapon_async.callbacks.store import CallbackStoreUnavailableError, Entry
 from pandapon_async.callbacks.uptime import HEARTBEAT, LATE
@@ -27,6 +27,12 @@ from tests.support.virtual import LoopClock, VirtualLoop, virtual_time
 FORMATS = Path(__file__).parent / "data" / "formats"
 CREDENTIALS = Credentials(access_key="key", access_secret="secret", user_id="1")
 NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _hours_pass_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour has 3,600 looks for messages otherwise."""
+    monkeypatch.setattr(dispatch, "POLL", 60.0)
 
 
 def since(path: Path, now: float) -> float | None:

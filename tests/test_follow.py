@@ -164,7 +164,7 @@ async def test_no_change_is_missed_and_none_is_seen_twice() -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_of_a_thousand_refunds_over_a_month_no_change_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(virtual, "PATIENCE", 0.0005)  # the kernel carries a byte in a tenth of that
+    monkeypatch.setattr(virtual, "PATIENCE", 0.0005)  # half as long, as this takes long enough
     virtual.run(a_month_of_a_thousand())
 
 

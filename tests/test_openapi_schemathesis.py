@@ -63,12 +63,12 @@ def sign(case: Any, sandbox: Sandbox) -> None:
         case.query = {**(case.query or {}), "timestamp": timestamp, "sign": headers["signature"]}
 
 
-def drive(sandbox: Sandbox, examples: int) -> Counter[tuple[str, int]]:
-    """Send `examples` cases of either kind for every operation; how often each code came back."""
+def drive(sandbox: Sandbox, examples: int, every: int = 1) -> Counter[tuple[str, int]]:
+    """Send `examples` cases of either kind for every so many operations; how often each code came back."""
     schema: Any = schemathesis.openapi.from_dict(document(inferred=True, server=sandbox.base_url))
     codes: Counter[tuple[str, int]] = Counter()
     with requests.Session() as session:
-        for found in schema.get_all_operations():
+        for found in list(schema.get_all_operations())[::every]:
             operation = found.ok()
             for mode in BOTH:
                 run(operation, mode, examples, sandbox, session, codes)
@@ -122,10 +122,10 @@ def whole(value: Any) -> Any:
     return value
 
 
-async def test_a_few_cases_of_every_operation() -> None:
+async def test_a_case_of_every_third_operation() -> None:
     async with Sandbox(refunds=100) as sandbox:
-        codes = await asyncio.to_thread(drive, sandbox, 1)
-    assert codes["positive", 200] > 40
+        codes = await asyncio.to_thread(drive, sandbox, 1, every=3)
+    assert codes["positive", 200] > 12
 
 
 @pytest.mark.nightly

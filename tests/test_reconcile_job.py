@@ -43,9 +43,11 @@ from pandapon_async.reconcile import (
 from pandapon_async.reconcile.outputs import VARYING
 from pandapon_async.sandbox import Fault, FaultKind, Sandbox, chaos
 from pandapon_async.settings import Settings
+from tests.support.examples import examples
 from tests.support.virtual import LoopClock, virtual_time
 
 REFUNDS = 300
+RESUMED = examples(120, 300)
 AS_OF = datetime(2024, 1, 1, tzinfo=UTC)
 GET = "*.refunds.get"
 
@@ -236,7 +238,7 @@ async def test_other_formats_come_to_the_same(
 
 @virtual_time
 async def test_faults_change_no_verdict(tmp_path: Path) -> None:
-    async with sandbox(faults=chaos(0.2)) as server:
+    async with sandbox(examples(120, REFUNDS), faults=chaos(0.2)) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         async with client(server) as pandapon:
             summary = await reconcile(pandapon, ledger, tmp_path / "out")
@@ -247,8 +249,8 @@ async def test_faults_change_no_verdict(tmp_path: Path) -> None:
 @virtual_time
 async def test_a_long_pause_fails_nothing(tmp_path: Path) -> None:
     """The vendor asks for 45 seconds of silence, more than a lookup's own time."""
-    throttle = Fault(FaultKind.THROTTLE_429, 0.02, times=3, retry_after=45.0)
-    async with sandbox(faults=[throttle]) as server:
+    throttle = Fault(FaultKind.THROTTLE_429, 0.05, times=3, retry_after=45.0)
+    async with sandbox(120, faults=[throttle]) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         async with client(server, timeout=10.0, rate=50.0) as pandapon:
             summary = await reconcile(pandapon, ledger, tmp_path / "out")
@@ -285,13 +287,21 @@ def recorded(state: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "stops",
-    [["reading"], [1], [150], [1, 2, 3, 5, 8, 13, 21, 34, 55], ["writing"], [100, "writing", "writing"]],
+    [
+        pytest.param(["reading"], marks=pytest.mark.nightly),
+        pytest.param([1], marks=pytest.mark.nightly),
+        pytest.param([RESUMED // 2], marks=pytest.mark.nightly),
+        pytest.param([1, 2, 3, 5, 8, 13, 21, 34, 55], marks=pytest.mark.nightly),
+        ["reading", 1, 2, 3, 5, 8],
+        pytest.param(["writing"], marks=pytest.mark.nightly),
+        [RESUMED // 3, "writing", "writing"],
+    ],
     ids=str,
 )
 @virtual_time
 async def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, stops: list[int | str]) -> None:
     out = tmp_path / "out"
-    async with sandbox() as server:
+    async with sandbox(RESUMED) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         ids = [row["refund_id"] for row in server.ledger_rows()]
         expected = await undisturbed(tmp_path, server, ledger)

@@ -77,7 +77,7 @@ SHAPES = st.builds(
 
 
 @settings(
-    max_examples=examples(20, 120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(8, 120), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(SHAPES, st.integers(1, 7), st.booleans())
 def test_whatever_the_form_of_a_list_every_refund_is_found(

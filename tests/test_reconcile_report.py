@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import openpyxl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pandapon_async.errors import ConfigurationError, InvalidArgumentError
@@ -37,6 +37,7 @@ from pandapon_async.reconcile.verdict import (
 )
 from pandapon_async.reconcile.words import Words, language_of, words_of
 from pandapon_async.reconcile.workbook import write_workbook
+from tests.support.examples import examples
 
 LANGUAGES = get_args(Language)
 EN = words_of("en")
@@ -480,6 +481,7 @@ def _as_read(text: str | None) -> str | None:
 # The workbook
 
 
+@settings(max_examples=examples(15, 2000))
 @given(st.integers(-(10**14), 10**14), st.integers(10**18, 10**19 - 1))
 def test_ids_and_amounts_of_the_workbook_are_exact(fen: int, number: int) -> None:
     row = ledger_row(amount_fen=fen, order_id=str(number), refund_id=f"TQ{number}")

@@ -28,6 +28,7 @@ from pandapon_async.reconcile.run_store import RunStore
 from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Outcome
 from pandapon_async.sandbox import Sandbox
 from tests.support.command import Shell
+from tests.support.examples import examples
 from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import FreshClock, client, read_rows, sandbox, write_ledger
 from tests.test_reconcile_reuse import AS_OF, DAY, finals, night, options, plain, sources, unlike
@@ -62,7 +63,7 @@ async def parts_night(server: Sandbox, ledger: Path, folder: Path, **changes: An
 @virtual_time
 async def test_parts_use_again_what_the_merge_of_an_earlier_night_kept(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
-    async with sandbox(150) as server:
+    async with sandbox(examples(100, 150)) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         first = await parts_night(server, ledger, folder)
         second = await parts_night(server, ledger, folder)
@@ -80,7 +81,7 @@ async def test_parts_use_again_what_the_merge_of_an_earlier_night_kept(tmp_path:
 @virtual_time
 async def test_a_part_that_is_run_again_uses_them_again(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
-    async with sandbox(150) as server:
+    async with sandbox(examples(100, 150)) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         await parts_night(server, ledger, folder)
         await split(ledger, folder, PARTS, options=Options(as_of=AS_OF), clock=FreshClock())
@@ -92,13 +93,13 @@ async def test_a_part_that_is_run_again_uses_them_again(tmp_path: Path) -> None:
         summary = await merge(folder, tmp_path / "out", clock=FreshClock())
         expected = await night(server, ledger, tmp_path / "plain", plain())
     assert summary.rows_digest == expected.rows_digest
-    assert sources(tmp_path / "out")["reused"] > 50
+    assert sources(tmp_path / "out")["reused"] > examples(30, 50)
 
 
 @virtual_time
 async def test_what_one_part_finds_out_ends_reuse_in_all(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
-    async with sandbox(150) as server:
+    async with sandbox(examples(100, 150)) as server:
         ledger = write_ledger(tmp_path / "ledger.csv", server)
         await parts_night(server, ledger, folder)
         for number in finals(server, "taobao"):

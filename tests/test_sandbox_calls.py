@@ -23,6 +23,7 @@ from pandapon_async.sandbox.numbering import SALES_ORDER, refund_id
 from pandapon_async.sandbox.states import MOVES, UNKNOWN, UPPER_SNAKE, Status
 from pandapon_async.sandbox.upstream import Upstream
 from pandapon_async.sandbox.vouchers import IMAGE_DOMAIN
+from tests.support.examples import examples
 
 NOW = 1_715_669_977.082
 JPEG = b"\xff\xd8\xff\xe0" + b"proof" * 20
@@ -58,7 +59,7 @@ def application(**changes: Any) -> dict[str, Any]:
 # --- states
 
 
-@settings(max_examples=60, stateful_step_count=40, deadline=None)
+@settings(max_examples=examples(30, 200), stateful_step_count=40, deadline=None)
 class Operations(RuleBasedStateMachine):
     """Whatever is called in whatever order: every step is one that exists, and leaves one effect."""
 

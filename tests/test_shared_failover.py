@@ -1,4 +1,7 @@
-"""A real replica takes over and has not heard of the last writes: none is sent twice, no message is lost."""
+"""A real replica takes over and has not heard of the last writes: none is sent twice, no message is lost.
+
+By day `test_journal_shared` tells the database of a failover that was none.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from tests.support.plan_files import returnable
 from tests.support.postgres import Postgres, Replica, postgres_server
 from tests.test_callbacks_shared import all_done, push, receiver_of
 
-pytestmark = [pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.nightly]
 GIVEN = {"logistics_company_no": "SF", "freight_bill": "SF100"}
 
 
@@ -118,7 +121,6 @@ async def test_a_write_that_the_replica_has_not_heard_of_is_looked_for_first(tmp
             assert (await pandapon.journal.counts())[IntentState.CONFIRMED] == 2
 
 
-@pytest.mark.nightly
 async def test_messages_that_were_replicated_are_handled_by_the_server_that_takes_over(
     tmp_path: Path,
 ) -> None:
