@@ -35,7 +35,6 @@ _BY_LIST = _in(  # the quick ones first
     "test_lists_confirm_what_has_ended_and_all_verdicts_are_the_same",
     "test_an_old_state_that_the_ledger_has_too_confirms_nothing",
     "test_however_a_list_lies_no_row_is_judged_wrongly",
-    "test_a_list_that_is_not_believed_is_named_with_its_reason",
     "test_what_an_unproved_list_said_is_forgotten_without_the_option",
     "test_a_list_of_far_more_than_the_ledger_is_given_up",
     "test_each_account_has_its_own_list_and_its_own_proof",
@@ -194,7 +193,7 @@ _JOURNAL = (
     Rules(
         "journal/shared_store.py",
         _of("SharedJournalStore", "add", "_is_careful", "_is_doubted", "_look_at_history", "close_ended"),
-        ("test_journal_shared.py", "test_shared_failover.py"),
+        ("test_journal_shared.py",),
     ),
 )
 # The shared store: who handles which message, and who books which part of the quota.
