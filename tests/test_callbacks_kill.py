@@ -282,7 +282,7 @@ async def shared(request: pytest.FixtureRequest) -> str | None:
 
 
 async def test_300_messages_and_one_kill(tmp_path: Path, shared: str | None) -> None:
-    result = await run(tmp_path, messages=300, refunds=600, kills=1, half_hour=1.0, shared=shared)
+    result = await run(tmp_path, messages=300, refunds=600, kills=1, half_hour=2.0, shared=shared)
     print(figures(result))
     check(result, 300)
     assert any(delivery.status is None for delivery in result.sender.log)  # the kill was felt
