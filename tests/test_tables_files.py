@@ -142,7 +142,9 @@ def test_a_character_across_two_blocks(tmp_path: Path) -> None:
     begin = b"refund_id,shop\n" + b"TQ1,x\n" * 20_000
     path.write_bytes(begin + b"TQ2," + b"x" * ((1 << 18) - 5 - len(begin)) + "店".encode() + b"\n")
     assert path.read_bytes()[(1 << 18) - 1 : (1 << 18) + 2] == "店".encode()
-    assert whole_table(path).encoding == "utf-8-sig"
+    table = whole_table(path)
+    assert table.encoding == "utf-8-sig"
+    assert [note for note in table.notes() if "bytes" in note] == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "big5"])

@@ -282,8 +282,8 @@ def test_the_page_has_these_sweeps() -> None:
     assert lines[-1][3:] == ["0"] * 4
 
 
-LONG = {"plan": 8, "apply": 8, "reconcile": 4, "callbacks": 2}
-"""Of these the default suite takes every eighth await, every fourth, or every second."""
+LONG = {"plan": 8, "apply": 14, "reconcile": 5, "callbacks": 2}
+"""Of these the default suite takes one await in so many."""
 
 
 def sweeps() -> Iterator[Any]:
