@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+# Where it is set, each of the hundreds of processes that tests start compiles all sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo docs test nightly lowest lowest-short check format bench release-check clean help
 
 help:

@@ -7,6 +7,8 @@ needs the errors or the sandbox does not load the client. Type checkers read the
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
+from pandapon_async.core.later import later
+
 if TYPE_CHECKING:
     from pandapon_async import bulk, errors
     from pandapon_async.accounts import Accounts
@@ -134,20 +136,14 @@ _HOMES: Final = {
 }
 """The module of each public name; all others are in `errors`. A test compares it with the imports above."""
 
-_HOME_OF: Final = {name: module for module, names in _HOMES.items() for name in names.split()}
-
-if not TYPE_CHECKING:  # for type checkers an unknown name stays an error
+if not TYPE_CHECKING:
+    _find = later(
+        __name__, {**_HOMES, "errors": " ".join(set(__all__) - set(" ".join(_HOMES.values()).split()))}
+    )
 
     def __getattr__(name: str) -> Any:
         """Import a public name or subpackage on first access, and keep it."""
-        if name in ("bulk", "errors"):
-            return importlib.import_module(f"pandapon_async.{name}")
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = importlib.import_module(f"pandapon_async.{_HOME_OF.get(name, 'errors')}")
-        value = getattr(home, name)
-        globals()[name] = value
-        return value
+        return importlib.import_module(f"{__name__}.{name}") if name in ("bulk", "errors") else _find(name)
 
 
 def __dir__() -> list[str]:

@@ -7,13 +7,14 @@ import asyncio
 import importlib
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 import typer.main
 
 import pandapon_async
-from pandapon_async import cli
+from pandapon_async import callbacks, cli, journal, reconcile
 from pandapon_async.journal import Journal
 
 INIT = Path(pandapon_async.__file__)
@@ -33,24 +34,32 @@ def loaded_by(program: str) -> set[str]:
     return set(ended.stderr.split())
 
 
-def test_every_public_name_is_where_checkers_are_told() -> None:
-    tree = ast.parse(INIT.read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    "package", [pandapon_async, callbacks, journal, reconcile], ids=lambda one: one.__name__
+)
+def test_every_public_name_is_where_checkers_are_told(package: types.ModuleType) -> None:
+    assert package.__file__ is not None
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     told = {
         alias.name: node.module
-        for node in block.body
+        for node in [*block.body, *tree.body]
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
+        if alias.name in package.__all__
     }
-    assert told.keys() | {"__version__"} == set(pandapon_async.__all__)
+    assert told.keys() | {"__version__"} == {*package.__all__, "__version__"}
     for name, module in told.items():
         assert module is not None
         home = importlib.import_module(module)
         expected = getattr(home, name, None) or importlib.import_module(f"pandapon_async.{name}")
-        assert getattr(pandapon_async, name) is expected
-    assert set(pandapon_async.__all__) <= set(dir(pandapon_async))
+        assert getattr(package, name) is expected
     with pytest.raises(AttributeError, match="has no attribute 'Clinet'"):
-        pandapon_async.Clinet  # type: ignore[attr-defined]  # noqa: B018
+        package.Clinet  # noqa: B018
+
+
+def test_names_that_are_imported_later_are_listed() -> None:
+    assert set(pandapon_async.__all__) <= set(dir(pandapon_async))
 
 
 def test_the_package_alone_loads_no_client() -> None:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pandapon_async.callbacks.verify import verify
+from pandapon_async.core.later import later
 from pandapon_async.errors import CallbackReason, CallbackRefusedError
 
 if TYPE_CHECKING:
@@ -54,41 +55,16 @@ __all__ = [
     "verify",
 ]
 
-_LATER = {
-    "callbacks.bodies": (
-        "RefundChange",
-        "StatusChange",
-        "TaobaoOrderView",
-        "TaobaoRefundChange",
-        "TaobaoSubOrder",
-    ),
-    "callbacks.messages": (
-        "CallbackType",
-        "Message",
-        "MessageOrder",
-        "read",
-    ),
-    "callbacks.push": (
-        "Push",
-        "ReceiverResponse",
-    ),
-    "callbacks.receiver": ("Receiver",),
-    "callbacks.settings": ("CallbackSettings",),
-    "callbacks.statistics": ("Statistics",),
-    "callbacks.store": (
-        "CallbackStoreUnavailableError",
-        "MessageState",
-        "MessageStore",
-        "Record",
-    ),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a part on first access: `verify` and `read` need no store and no receiver."""
-    import importlib
-
-    for module, names in _LATER.items():
-        if name in names:
-            return getattr(importlib.import_module(f"pandapon_async.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = later(
+        __name__,
+        {
+            "callbacks.bodies": "RefundChange StatusChange TaobaoOrderView TaobaoRefundChange TaobaoSubOrder",
+            "callbacks.messages": "CallbackType Message MessageOrder read",
+            "callbacks.push": "Push ReceiverResponse",
+            "callbacks.receiver": "Receiver",
+            "callbacks.settings": "CallbackSettings",
+            "callbacks.statistics": "Statistics",
+            "callbacks.store": "CallbackStoreUnavailableError MessageState MessageStore Record",
+        },
+    )

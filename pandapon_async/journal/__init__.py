@@ -6,8 +6,9 @@ journal (`client.journal`). This package has its parts, for code that reads a jo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pandapon_async.core.later import later
 from pandapon_async.journal.identity import WriteKey, Writer
 from pandapon_async.journal.intent import Intent, IntentState, Resolution
 
@@ -41,18 +42,12 @@ __all__ = [
     "settler_by_key",
 ]
 
-_LATER = {
-    "callbacks": ("CreateUnderWay", "Settled", "SettlingClient", "journal_settler", "settler_by_key"),
-    "journal": ("Journal",),
-    "resolve": ("Reader", "ResolvedOutcome", "Resolver", "judge", "resolve_outcome"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import parts that need models, callbacks or SQLite on first access; a client starts without them."""
-    import importlib
-
-    for module, names in _LATER.items():
-        if name in names:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = later(
+        __name__,
+        {
+            "journal.callbacks": "CreateUnderWay Settled SettlingClient journal_settler settler_by_key",
+            "journal.journal": "Journal",
+            "journal.resolve": "Reader ResolvedOutcome Resolver judge resolve_outcome",
+        },
+    )

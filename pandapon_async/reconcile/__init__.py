@@ -8,7 +8,9 @@ same in parts, and `reconcile_on` does it on a Dask cluster.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pandapon_async.core.later import later
 
 if TYPE_CHECKING:
     from pandapon_async.progress import ConsoleProgress, Progress
@@ -71,68 +73,23 @@ __all__ = [
     "state_path",
 ]
 
-_LATER = {
-    "progress": (
-        "ConsoleProgress",
-        "Progress",
-    ),
-    "reconcile.calls_saved": ("CallsSaved",),
-    "reconcile.dask_client": ("DaskClient",),
-    "reconcile.find_missing": (
-        "LackingVerdict",
-        "MissingSummary",
-    ),
-    "reconcile.job": (
-        "reconcile",
-        "state_path",
-    ),
-    "reconcile.on_dask": (
-        "PartFailure",
-        "PartsFailedError",
-        "reconcile_on",
-    ),
-    "reconcile.options": (
-        "AmountBasis",
-        "Options",
-    ),
-    "reconcile.outputs": ("rows_digest",),
-    "reconcile.part_runs": (
-        "IncompletePartsError",
-        "PartResult",
-        "merge",
-        "run_part",
-    ),
-    "reconcile.parts": (
-        "Split",
-        "split",
-    ),
-    "reconcile.ledger_preview": (
-        "LedgerPreview",
-        "preview",
-    ),
-    "reconcile.probe": ("NothingFoundError",),
-    "reconcile.summary": (
-        "JudgedRow",
-        "Summary",
-    ),
-    "reconcile.verdict": (
-        "Judgement",
-        "LedgerRow",
-        "Lookup",
-        "LookupSource",
-        "Outcome",
-        "Verdict",
-        "VerdictRule",
-        "judge",
-    ),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a part on first access: the options of a command need neither ledgers nor reports."""
-    import importlib
-
-    for module, names in _LATER.items():
-        if name in names:
-            return getattr(importlib.import_module(f"pandapon_async.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = later(
+        __name__,
+        {
+            "progress": "ConsoleProgress Progress",
+            "reconcile.calls_saved": "CallsSaved",
+            "reconcile.dask_client": "DaskClient",
+            "reconcile.find_missing": "LackingVerdict MissingSummary",
+            "reconcile.job": "reconcile state_path",
+            "reconcile.on_dask": "PartFailure PartsFailedError reconcile_on",
+            "reconcile.options": "AmountBasis Options",
+            "reconcile.outputs": "rows_digest",
+            "reconcile.part_runs": "IncompletePartsError PartResult merge run_part",
+            "reconcile.parts": "Split split",
+            "reconcile.ledger_preview": "LedgerPreview preview",
+            "reconcile.probe": "NothingFoundError",
+            "reconcile.summary": "JudgedRow Summary",
+            "reconcile.verdict": "Judgement LedgerRow Lookup LookupSource Outcome Verdict VerdictRule judge",
+        },
+    )
