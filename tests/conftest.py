@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever starts us in the background may ignore Ctrl-C, and the processes of tests would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.load_profile("nightly" if config.getoption("--nightly") else "default")
     config.addinivalue_line("markers", "of_files: a journal in a file is meant, not any")
     config.addinivalue_line("markers", "database_at_night: a journal in a database is tried at night only")
