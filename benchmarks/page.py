@@ -122,7 +122,8 @@ PAGE = """\
 # What it costs
 
 Each table is the outcome of one run of its part of `make bench`, on one machine; ratios are taken round by
-round. Medians, with quartiles in brackets. How it is measured, and how to read it, stands in the project's
+round. Medians, with quartiles in brackets. Absolute times differ by a factor of four between machines, so
+compare ratios, within a table. How it is measured, and how to read it, stands in the project's
 `benchmarks/README.md`.
 
 ## What does a call cost?
