@@ -20,7 +20,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 START = 1_000.0
-PATIENCE = 0.001  # real seconds for the kernel to carry a byte from one end to the other; it needs a tenth
+PATIENCE = 0.003  # real seconds for the kernel to carry a byte from one end to the other
 STUCK = 30.0  # real seconds after which a thread that was waited for counts as lost; machines are busy
 
 
