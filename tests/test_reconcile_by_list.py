@@ -144,8 +144,6 @@ LIES = {
 
 
 AT_NIGHT_ONLY = {
-    "items without an amount",
-    "items without a status",
     "a cap that is its total",
     "a total that is half",
     "small pages alone",
