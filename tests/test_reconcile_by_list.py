@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +32,7 @@ from pandapon_async.reconcile.verdict import LedgerRow, Lookup, LookupSource, Ou
 from pandapon_async.sandbox import ListShape, Sandbox, chaos
 from tests.support.config_files import bare, users
 from tests.support.examples import examples
+from tests.support.plan_files import write_table
 from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import Stopper, client, read_rows, sandbox, verdicts, write_ledger
 
@@ -67,17 +66,8 @@ def truth(server: Sandbox) -> list[str]:
     return [verdict for _, verdict in judged(server)]
 
 
-def write(path: Path, rows: Iterable[dict[str, str]]) -> Path:
-    lines = list(rows)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-    return path
-
-
 def write_judged(path: Path, server: Sandbox) -> Path:
-    return write(path, (row for row, _ in judged(server)))
+    return write_table(path, (row for row, _ in judged(server)))
 
 
 async def by_list(
@@ -314,7 +304,7 @@ async def test_each_account_has_its_own_list_and_its_own_proof(
     )  # a list is read for a hundred refunds that have ended, here of each account
     async with Sandbox(refunds=refunds, seed=7, accounts=[second]) as server:
         rows = ({**row, "account": "aabb"[number % 4]} for number, (row, _) in enumerate(judged(server)))
-        ledger = write(tmp_path / "ledger.csv", rows)
+        ledger = write_table(tmp_path / "ledger.csv", rows)
         first = server.credentials
         users(
             f'[defaults]\nbase_url = "{server.base_url}"\nrate = "none"\n'
@@ -348,7 +338,7 @@ async def test_a_list_of_far_more_than_the_ledger_is_given_up(tmp_path: Path) ->
     """The ledger has one refund of a hundred: its list costs more than it saves."""
     async with sandbox(examples(13_000, 30_000)) as server:
         few = (row for number, row in enumerate(server.ledger_rows()) if number % 100 in (1, 51))
-        ledger = write(tmp_path / "ledger.csv", few)
+        ledger = write_table(tmp_path / "ledger.csv", few)
         async with client(server) as pandapon:
             summary = await reconcile(pandapon, ledger, tmp_path / "out", options=BY_LIST)
     pages = summary.run["by_list"] - summary.calls_saved.list
@@ -467,7 +457,7 @@ async def test_what_a_list_confirmed_before_a_kill_is_looked_up_if_the_resumed_r
     async with sandbox(REFUNDS, lists=ListShape(wrong=1000)) as server:
         both = zip(server.ledger_rows(), server.truth(), strict=True)
         kept = [(row, verdict) for row, verdict in both if row["platform"] == "taobao"]
-        ledger, out = write(tmp_path / "ledger.csv", (row for row, _ in kept)), tmp_path / "out"
+        ledger, out = write_table(tmp_path / "ledger.csv", (row for row, _ in kept)), tmp_path / "out"
         await cut_off(server, ledger, out, 20, concurrency=2)
         (path,) = out.glob("state-*.sqlite")
         with closing(RunStore.open(path)) as state:

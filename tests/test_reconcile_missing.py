@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,6 +29,7 @@ from pandapon_async.reconcile.verdict import LedgerRow, Lookup, Outcome
 from pandapon_async.sandbox import Fault, FaultKind, ListShape, Sandbox, chaos
 from pandapon_async.sandbox.ledger import SHOPS
 from tests.support.examples import examples
+from tests.support.plan_files import write_table
 from tests.support.virtual import virtual_time
 from tests.test_reconcile_job import client, read_rows, sandbox, verdicts
 
@@ -43,15 +43,6 @@ INNER = (1_688_140_800_000 + 86_400_000, 1_688_140_800_000 + 44 * 86_400_000)
 """Applied from 2 July to 13 August 2023: the ledger begins on 1 July and ends on 14 August."""
 
 
-def write(path: Path, rows: Iterable[dict[str, str]]) -> Path:
-    lines = list(rows)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        writer.writeheader()
-        writer.writerows(lines)
-    return path
-
-
 def ledger_without(path: Path, server: Sandbox) -> Path:
     """The ledger without every so many Taobao refunds, but for those of its first and its last day.
 
@@ -63,7 +54,7 @@ def ledger_without(path: Path, server: Sandbox) -> Path:
         if (number % (2 * EVERY) != 1 or not INNER[0] <= server.refund(number).applied_ms < INNER[1])
         and (AT_NIGHT or row["platform"] == "taobao")
     ]
-    return write(path, rows)
+    return write_table(path, rows)
 
 
 def lacking(server: Sandbox, ledger: Path) -> tuple[set[str], set[str]]:
@@ -189,7 +180,7 @@ async def test_the_ledger_of_one_shop_of_three_is_asked_about(tmp_path: Path) ->
     async with sandbox(REFUNDS) as server:
         shops = [row for row in server.ledger_rows() if SHOPS.index(row["shop"]) < 2]
         rows = [row for row in shops if AT_NIGHT or row["platform"] == "taobao"]
-        ledger = write(tmp_path / "ledger.csv", rows)
+        ledger = write_table(tmp_path / "ledger.csv", rows)
         summary, missing = await find(tmp_path, server, ledger)
         asked = {one.path.partition("refundId=")[2] for one in server.log}
         ids = {row["refund_id"] for row in rows}
@@ -222,7 +213,7 @@ async def test_a_list_that_leaves_out_what_exists_is_no_proof_that_nothing_lacks
 async def test_a_list_that_cannot_be_read_is_told(tmp_path: Path, shape: ListShape) -> None:
     faults = [] if shape.ignores_window else [Fault(FaultKind.ERROR_500, 1.0, "*.taobao.refunds.page")]
     async with sandbox(100, lists=shape, faults=faults) as server:
-        ledger = write(tmp_path / "ledger.csv", server.ledger_rows())
+        ledger = write_table(tmp_path / "ledger.csv", server.ledger_rows())
         summary, missing = await find(tmp_path, server, ledger)
         assert verdicts(tmp_path / "out") == list(server.truth())
     assert missing.incomplete
@@ -295,14 +286,14 @@ def day_of(milliseconds: int) -> date:
 async def test_without_dates_nothing_is_sent(tmp_path: Path) -> None:
     async with sandbox(40) as server:
         rows = [{**row, "applied_at": ""} for row in server.ledger_rows()]
-        ledger = write(tmp_path / "ledger.csv", rows)
+        ledger = write_table(tmp_path / "ledger.csv", rows)
         async with client(server) as pandapon:
             with pytest.raises(InvalidArgumentError, match="--since 2026-01-31"):
                 await reconcile(pandapon, ledger, tmp_path / "out", options=FIND)
             options = attrs.evolve(FIND, since=date(2023, 7, 1))
             with pytest.raises(InvalidArgumentError, match="--until 2026-01-31"):
                 await reconcile(pandapon, ledger, tmp_path / "out", options=options)
-        wild = write(
+        wild = write_table(
             tmp_path / "wild.csv", [{**row, "applied_at": f"20{row['refund_id'][-2:]}-01-01"} for row in rows]
         )
         async with client(server) as pandapon:
@@ -388,7 +379,7 @@ async def test_what_1688_pushed_and_no_row_names_is_found(tmp_path: Path) -> Non
         within = [one for one in forms if INNER[0] <= one.applied_ms < INNER[1]]
         ids = {row["refund_id"] for row in server.ledger_rows()}
         pushed = [one for one in within if one.refund_id in ids][:9]
-        ledger = write(
+        ledger = write_table(
             tmp_path / "ledger.csv",
             (
                 row
@@ -506,6 +497,6 @@ def test_windows_bound_the_application_only_if_enough_refunds_show_it(
 @virtual_time
 async def test_1688_without_a_store_of_callbacks_is_told(tmp_path: Path) -> None:
     async with sandbox(100) as server:
-        ledger = write(tmp_path / "ledger.csv", server.ledger_rows())
+        ledger = write_table(tmp_path / "ledger.csv", server.ledger_rows())
         _, missing = await find(tmp_path, server, ledger)
     assert any("1688 was not searched" in note for note in missing.notes)

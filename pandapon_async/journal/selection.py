@@ -1,4 +1,7 @@
-"""Select the journal of a client by its settings; also for commands that only read it and need no client."""
+"""Select the journal of a client by its settings; also for commands that only read it and need no client.
+
+It stands above `place`, which the shared journal imports.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ __all__ = ["select_journal"]
 
 
 def select_journal(credentials: Credentials, settings: Settings) -> Journal:
-    """The journal that the settings name: one passed in, the shared database's, or the default one."""
+    """Return the journal that the settings name: one passed in, the shared database's, or the default one."""
     if settings.shared is None:
         return journal_of(credentials, settings)
     if settings.journal != AUTOMATIC:
